@@ -1,0 +1,49 @@
+"""Errors that teach: each names where it happened and the likely fix."""
+
+from __future__ import annotations
+
+
+class PerennialError(Exception):
+    """Something a user can mend.
+
+    Args:
+        problem: What is wrong, naming use case, file, field or partition.
+        fix: What to do about it.
+    """
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        self.problem = problem
+        self.fix = fix
+        super().__init__(f"{problem}\n  Fix: {fix}" if fix else problem)
+
+
+class UnknownUseCase(PerennialError):
+    """No use case of that name is installed."""
+
+
+class InvalidPartition(PerennialError):
+    """A partition's name is malformed, or the use case has no such partition."""
+
+
+class InvalidParams(PerennialError):
+    """A run was given parameters it does not know or that are out of range."""
+
+
+class BadBatch(PerennialError):
+    """A whole raw batch is unfit to enter the lake; nothing of it was written."""
+
+
+class BadFeatures(PerennialError):
+    """Computed features, or their definitions, are not what the feature repository promises."""
+
+
+class NotEnoughData(PerennialError):
+    """There are too few rows to train or to judge on."""
+
+
+class TrainingFailed(PerennialError):
+    """The use case's estimator could not be built or fitted."""
+
+
+class ServiceUnavailable(PerennialError):
+    """A server (PostgreSQL, MLflow, Airflow) did not answer after retries."""

@@ -1,0 +1,187 @@
+"""The lake: Iceberg tables that hold every row, and the three ways to change one.
+
+- `replace` swaps one partition of a table atomically and does nothing when the content is already there;
+- `append_missing` adds rows whose key is not there yet, and never touches one that is;
+- `read` sees one snapshot, the current one or a named one.
+
+A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by.
+Writers of one table wait for one another (`perennial.database.exclusive`); readers never wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.table import Table
+from pyiceberg.transforms import IdentityTransform
+
+from perennial import database
+from perennial.settings import settings
+
+PARTITION = "partition"
+_PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    # A partition is read far more often than written; old metadata files would otherwise pile up at each commit.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+@cache
+def catalog() -> Catalog:
+    """This process's Iceberg catalog: the configured one, or SQL on the database `lake`."""
+    configured = settings().catalog
+    if configured:
+        return load_catalog("perennial", warehouse=settings().warehouse, **configured)
+    uri = database.url("lake").render_as_string(hide_password=False)
+    return load_catalog("perennial", type="sql", uri=uri, warehouse=settings().warehouse)
+
+
+def table(identifier: str) -> Table | None:
+    """The table as it is now, or None when nothing was ever written to it."""
+    try:
+        return catalog().load_table(identifier)
+    except NoSuchTableError:
+        return None
+
+
+def snapshot(identifier: str) -> int | None:
+    """The id of the table's current snapshot; None without one."""
+    found = table(identifier)
+    return found.metadata.current_snapshot_id if found is not None else None
+
+
+def read(
+    identifier: str,
+    *,
+    partitions: Iterable[str] | None = None,
+    between: tuple[str, str] | None = None,
+    columns: Sequence[str] = ("*",),
+    where: BooleanExpression | None = None,
+    snapshot: int | None = None,
+) -> pa.Table | None:
+    """Rows of a table, in one snapshot; None when the table does not exist.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partitions: Only these partitions.
+        between: Only partitions from the first name to the last, both included.
+        columns: Only these columns.
+        where: A further pyiceberg filter.
+        snapshot: This snapshot; None is the current one.
+    """
+    found = table(identifier)
+    if found is None:
+        return None
+    condition: BooleanExpression = where if where is not None else AlwaysTrue()
+    if partitions is not None:
+        condition = And(condition, In(PARTITION, set(partitions)))
+    if between is not None:
+        condition = And(condition, GreaterThanOrEqual(PARTITION, between[0]), LessThanOrEqual(PARTITION, between[1]))
+    scan = found.scan(row_filter=condition, selected_fields=tuple(columns), snapshot_id=snapshot)
+    return canonical(scan.to_arrow())
+
+
+def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequence[str] = ()) -> int | None:
+    """Make `rows` the whole content of one partition, in one commit; return the table's snapshot after it.
+
+    Rows are stored sorted by `sort_by`, so equal content gives equal bytes; content that is already there is not
+    written again and makes no snapshot. A writer killed before its commit leaves the old content.
+    """
+    rows = canonical(_with_partition(rows, partition))
+    if sort_by:
+        rows = rows.sort_by([(column, "ascending") for column in sort_by])
+    with database.exclusive("lake", identifier):
+        target = _table_for(identifier, rows.schema)
+        rows = _in_schema_of(target, rows)
+        held = canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
+        if sort_by:
+            held = held.sort_by([(column, "ascending") for column in sort_by])
+        if not held.equals(rows):
+            with target.transaction() as transaction:
+                if held.num_rows:
+                    transaction.delete(EqualTo(PARTITION, partition))
+                if rows.num_rows:
+                    transaction.append(rows)
+        return target.metadata.current_snapshot_id
+
+
+def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
+
+    What is there is never changed: running again appends nothing.
+    """
+    rows = canonical(rows)
+    with database.exclusive("lake", identifier):
+        target = _table_for(identifier, rows.schema)
+        keys = [PARTITION, *key]
+        wanted = set(rows[PARTITION].to_pylist())
+        held = target.scan(row_filter=In(PARTITION, wanted), selected_fields=tuple(keys)).to_arrow()
+        # Null-safe and type-exact, unlike Arrow's join: a record's key may hold nulls.
+        known = set(zip(*(held[name].to_pylist() for name in keys), strict=True))
+        is_new = pa.array([row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_())
+        fresh = _in_schema_of(target, rows.filter(is_new))
+        if fresh.num_rows:
+            target.append(fresh)
+        return fresh
+
+
+def canonical(rows: pa.Table) -> pa.Table:
+    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk."""
+    fields = []
+    for field in rows.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_timestamp(kind):
+            kind = pa.timestamp("us", tz="UTC")
+        elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            kind = pa.string()
+        elif pa.types.is_int8(kind) or pa.types.is_int16(kind):
+            kind = pa.int32()
+        elif pa.types.is_null(kind):
+            kind = pa.string()
+        fields.append(pa.field(field.name, kind))
+    return rows.cast(pa.schema(fields)).combine_chunks()
+
+
+def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
+    if PARTITION in rows.column_names:
+        rows = rows.drop_columns([PARTITION])
+    return rows.add_column(0, PARTITION, pa.array([partition] * rows.num_rows, pa.string()))
+
+
+def _table_for(identifier: str, schema: pa.Schema) -> Table:
+    """The table, created on its first write and widened by columns it does not have yet."""
+    found = table(identifier)
+    if found is None:
+        catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
+        try:
+            found = catalog().create_table(identifier, schema, properties=_PROPERTIES)
+        except TableAlreadyExistsError:
+            return _table_for(identifier, schema)
+    if found.spec().is_unpartitioned():
+        source = found.schema().find_field(PARTITION).field_id
+        with found.update_spec() as update:
+            update.add_identity(PARTITION)
+        found = found.refresh()
+    if set(schema.names) - set(found.schema().column_names):
+        with found.update_schema() as widen:
+            widen.union_by_name(schema)
+        found = found.refresh()
+    return found
+
+
+def _in_schema_of(target: Table, rows: pa.Table) -> pa.Table:
+    """`rows` with the table's columns in the table's order; columns they lack are null."""
+    wanted = canonical(target.schema().as_arrow().empty_table()).schema
+    columns = [
+        rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        for field in wanted
+    ]
+    return pa.table(columns, schema=wanted)

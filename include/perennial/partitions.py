@@ -1,0 +1,115 @@
+"""Partitions: half-open intervals of event time, the unit of ingestion, scoring and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import total_ordering
+
+from perennial.errors import InvalidPartition
+
+
+class Cadence(StrEnum):
+    """How event time is cut into partitions. All boundaries are UTC; weeks start on Monday."""
+
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+    @property
+    def cron(self) -> str:
+        """The cron expression that fires at each partition's start."""
+        return {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *"}[self]
+
+    @property
+    def key_format(self) -> str:
+        """The `strftime` format of a partition's name."""
+        return {"hourly": "%Y-%m-%dT%H", "daily": "%Y-%m-%d", "weekly": "%Y-%m-%d", "monthly": "%Y-%m"}[self]
+
+    def floor(self, moment: datetime) -> datetime:
+        """The start of the partition that holds `moment`."""
+        hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        day = hour.replace(hour=0)
+        match self:
+            case Cadence.HOURLY:
+                return hour
+            case Cadence.DAILY:
+                return day
+            case Cadence.WEEKLY:
+                return day - timedelta(days=day.weekday())
+            case Cadence.MONTHLY:
+                return day.replace(day=1)
+
+    def after(self, start: datetime) -> datetime:
+        """The start of the partition that follows the one starting at `start`."""
+        match self:
+            case Cadence.HOURLY:
+                return start + timedelta(hours=1)
+            case Cadence.DAILY:
+                return start + timedelta(days=1)
+            case Cadence.WEEKLY:
+                return start + timedelta(days=7)
+            case Cadence.MONTHLY:
+                return (start + timedelta(days=32)).replace(day=1)
+
+    def partition(self, key: str) -> Partition:
+        """The partition named `key`.
+
+        Raises:
+            InvalidPartition: `key` is not in this cadence's format or not a partition's start.
+        """
+        try:
+            start = datetime.strptime(key, self.key_format).replace(tzinfo=UTC)
+        except (TypeError, ValueError):
+            start = None
+        if start is None or self.floor(start) != start or start.strftime(self.key_format) != key:
+            example = self.at(datetime(2013, 3, 4, tzinfo=UTC)).key
+            raise InvalidPartition(f"{key!r} is not the name of a {self} partition.", f"Use a name like {example!r}.")
+        return Partition(start, self)
+
+    def at(self, moment: datetime) -> Partition:
+        """The partition that holds `moment`, which must be timezone-aware."""
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment!r} has no time zone; partitions are cut in UTC.")
+        return Partition(self.floor(moment), self)
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Partition:
+    """One half-open interval `[start, end)` of event time in UTC, named by its start."""
+
+    start: datetime
+    cadence: Cadence
+
+    @property
+    def end(self) -> datetime:
+        return self.cadence.after(self.start)
+
+    @property
+    def key(self) -> str:
+        return self.start.strftime(self.cadence.key_format)
+
+    @property
+    def next(self) -> Partition:
+        return Partition(self.end, self.cadence)
+
+    @property
+    def previous(self) -> Partition:
+        return self.cadence.at(self.start - timedelta(microseconds=1))
+
+    def through(self, last: Partition) -> Iterator[Partition]:
+        """This partition and every later one up to and including `last`."""
+        current = self
+        while current <= last:
+            yield current
+            current = current.next
+
+    def __lt__(self, other: Partition) -> bool:
+        return self.start < other.start
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,70 @@
+"""Where things are. Read from the environment, prefix `PERENNIAL_`; what a use case *is* lives in git instead."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Locations and services. Every default is the laptop's: one folder, loopback, an embedded PostgreSQL."""
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
+
+    project: Path = Field(
+        default=Path(__file__).resolve().parents[2],
+        description="The checkout: holds `dags/`, `plugins/` and `feature_repo/`.",
+    )
+    home: Path = Field(default=Path(".perennial"), description="Everything generated; relative to `project`.")
+    database: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL of a PostgreSQL server that may hold the databases `airflow`, `mlflow`, `lake`"
+        " and `feast`. Unset: the embedded one under `home`.",
+    )
+    warehouse: str = Field(default="", description="Root of the Iceberg lake: a folder or `s3://bucket/prefix`.")
+    catalog: dict[str, str] = Field(
+        default_factory=dict,
+        description="pyiceberg catalog properties (JSON), for instance a Glue or REST catalog. Unset: SQL on `lake`.",
+    )
+    training_sets: str = Field(default="", description="Root of the content-addressed training sets: folder or S3.")
+    mlflow_host: str = "127.0.0.1"
+    mlflow_port: int = Field(default=5500, ge=1, le=65535)
+    mlflow_uri: str = Field(default="", description="MLflow tracking server. Unset: the embedded one.")
+    airflow_host: str = "127.0.0.1"
+    airflow_port: int = Field(default=8080, ge=1, le=65535)
+    airflow_uri: str = Field(default="", description="Airflow API server. Unset: the embedded one.")
+    parallelism: int = Field(default=4, ge=1, description="Tasks that may run at once on the embedded Airflow.")
+    trusted_model_types: Literal["declared", "any"] = Field(
+        default="declared",
+        description="`declared`: a model loads only if every type in it is on its use case's list. `any`: trust all.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: dict) -> dict:
+        project = Path(values.get("project") or cls.model_fields["project"].default).resolve()
+        home = project / values.get("home", ".perennial")
+        derived = {
+            "warehouse": str(home / "lake"),
+            "training_sets": str(home / "training_sets"),
+            "mlflow_uri": f"http://{values.get('mlflow_host', '127.0.0.1')}:{values.get('mlflow_port', 5500)}",
+            "airflow_uri": f"http://{values.get('airflow_host', '127.0.0.1')}:{values.get('airflow_port', 8080)}",
+        }
+        return derived | {name: value for name, value in values.items() if value != ""} | {
+            "project": project,
+            "home": home,
+        }
+
+    @property
+    def feature_repo(self) -> Path:
+        return self.project / "feature_repo"
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once. Tests that change the environment call `settings.cache_clear()`."""
+    return Settings()

@@ -1,0 +1,219 @@
+"""The public vocabulary: what a team writes down about one prediction problem.
+
+A use case is a folder `use_cases/<name>/` with
+
+- `use_case.py`: a light module whose `use_case` is a `UseCase`;
+- `source.py`: one function per raw table, named like it: `(partition: Partition) -> pyarrow.Table`;
+- `transforms.py`: one function per feature table, named like it, and `examples`. Each takes the `ibis.Table`s of its
+  `inputs` as keyword arguments and returns an `ibis.Table`;
+- `expectations.py`: one function per raw or feature table, named like it, and `training_set`:
+  `(partition: Partition) -> list[gx.expectations.Expectation]` (`training_set` takes no argument);
+- `model.py`: `build(params) -> sklearn estimator`.
+
+Only these modules may import heavy libraries; the library loads them when a task needs them.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from perennial.partitions import Cadence, Partition
+
+Name = str
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
+
+#: Higher is better for every metric but these.
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
+CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
+REGRESSION_METRICS = ("rmse", "mae", "r2")
+
+
+class Declaration(BaseModel):
+    """Frozen, and strict about unknown fields: a typo in a use case is an error, not a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RawTable(Declaration):
+    """A kind of rows that arrive in batches, one batch a partition."""
+
+    name: Name
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a row; unique and never null.")
+    time: str | None = Field(
+        default=None,
+        description="Event-time column (UTC). Rows outside the partition are quarantined. None: a snapshot of facts.",
+    )
+    min_rows: int = Field(default=1, ge=0, description="Fewer rows than this stop the partition.")
+    max_quarantined: float = Field(
+        default=0.1, ge=0, le=1, description="A larger share of quarantined rows stops the partition."
+    )
+
+
+class FeatureTable(Declaration):
+    """A table of features, computed from raw tables; a Feast view in `feature_repo/` serves it.
+
+    Its transform returns the key, `event_timestamp` (UTC: when the values became known) and the features. The library
+    keeps the rows whose `event_timestamp` is inside the partition.
+    """
+
+    name: Name
+    key: tuple[str, ...] = Field(min_length=1)
+    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
+    lookback: timedelta = Field(
+        default=timedelta(0), ge=timedelta(0), description="How far before the partition the inputs must reach."
+    )
+
+
+class Examples(Declaration):
+    """The things to predict. Transform `examples` returns one row each: the key, the entities' join keys,
+    `event_timestamp` (UTC: the moment of prediction), request-time facts, `label` (null while unknown) and
+    `label_timestamp` (UTC: when the label matured)."""
+
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that identify an example.")
+    inputs: tuple[Name, ...] = Field(min_length=1)
+    request_features: tuple[str, ...] = Field(
+        default=(), description="Columns of the examples that the model sees beside the feature service's."
+    )
+
+
+class Gate(Declaration):
+    """When a challenger replaces the champion. Both are judged on one holdout, later than all either has seen."""
+
+    metric: str
+    margin: float = Field(default=0.0, ge=0, description="How much better the challenger must be; ties lose.")
+    holdout: timedelta = Field(gt=timedelta(0), description="The end of the training window, kept for the gate.")
+    min_rows: int = Field(default=200, ge=2, description="Holdout rows below which there is not enough evidence.")
+    slices: tuple[str, ...] = Field(default=(), description="Columns on whose values the challenger must hold.")
+    slice_tolerance: float = Field(default=0.02, ge=0, description="How much worse it may be on any slice.")
+    slice_min_rows: int = Field(default=500, ge=2, description="Smaller slices are reported, not judged.")
+
+
+class DriftPolicy(Declaration):
+    """When a monitor calls a partition an alarm.
+
+    A column drifts when its distance to the champion's training profile exceeds `ratio` times the largest distance
+    seen between one training partition and that profile. The drifted columns' share of the champion's feature
+    importance is the partition's drift score.
+    """
+
+    ratio: float = Field(default=1.5, gt=0)
+    warning: float = Field(default=0.3, ge=0, le=1)
+    alarm: float = Field(default=0.5, ge=0, le=1)
+    performance_drop: float | None = Field(
+        default=None, gt=0, description="Alarm when the gate's metric is this much worse than on the gate's holdout."
+    )
+    min_rows: int = Field(default=200, ge=2)
+
+
+class Retraining(Declaration):
+    """When and on what a use case retrains."""
+
+    initial_partitions: int = Field(default=2, ge=1, description="Partitions before the first model is trained.")
+    window: int | None = Field(default=None, ge=1, description="Partitions to train on; None: everything so far.")
+    cooldown: int = Field(default=1, ge=0, description="Partitions after a request in which no other is made.")
+    max_age: int | None = Field(default=None, ge=1, description="Retrain once the champion is this many old.")
+
+
+class TrainingParams(Declaration):
+    """Parameters of a training run. A use case adds its estimator's; all appear in Airflow's trigger form."""
+
+    window_start: str | None = Field(default=None, description="First partition to train on; empty: by policy.")
+    window_end: str | None = Field(default=None, description="Last partition to train on; empty: the newest.")
+    seed: int = Field(default=20130101, ge=0, le=2**32 - 1, description="Seed of everything random.")
+    force: bool = Field(default=False, description="Train even if the request is already answered.")
+    require_approval: bool = Field(default=False, description="Ask a person before promoting.")
+
+
+class UseCase(Declaration):
+    """One prediction problem: its raw tables, feature tables, examples, estimator, gate, drift policy and owner."""
+
+    name: Name
+    title: str
+    description: str
+    owner: str = Field(min_length=1, description="Who answers for it; shown on every DAG.")
+    tags: tuple[str, ...] = ()
+    task: Literal["binary", "regression"]
+    cadence: Cadence
+    start: str = Field(description="First partition.")
+    end: str | None = Field(default=None, description="First partition that no longer exists; None: goes on.")
+    raw: tuple[RawTable, ...] = Field(min_length=1)
+    features: tuple[FeatureTable, ...] = Field(min_length=1)
+    examples: Examples
+    feature_service: Name
+    params: type[TrainingParams] = TrainingParams
+    gate: Gate
+    drift: DriftPolicy = DriftPolicy()
+    retraining: Retraining = Retraining()
+    trusted_types: tuple[str, ...] = Field(
+        default=(), description="Types outside skops' own list that this use case's models may hold."
+    )
+    triage: str = Field(min_length=1, description="What to do first when a run of it fails; shown on every DAG.")
+
+    @field_validator("name", "feature_service")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not _NAME.match(value):
+            raise ValueError(f"{value!r} must be lower case letters, digits and underscores, at most 48")
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        self.cadence.partition(self.start)
+        if self.end is not None and self.cadence.partition(self.end) <= self.cadence.partition(self.start):
+            raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
+        names = [table.name for table in (*self.raw, *self.features)]
+        reserved = {"examples", "quarantine", "predictions", "metrics", "drift", "verdicts", "requests", "ledger"}
+        for name in names:
+            if not _NAME.match(name) or name in reserved or names.count(name) > 1:
+                raise ValueError(f"table name {name!r} is malformed, reserved or used twice")
+        for table in (*self.features, self.examples):
+            for wanted in table.inputs:
+                if wanted not in {raw.name for raw in self.raw}:
+                    raise ValueError(f"input {wanted!r} is not a raw table")
+        known = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
+        if self.gate.metric not in known:
+            raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(known)} for {self.task}")
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.gate.metric not in LOWER_IS_BETTER
+
+    @property
+    def first(self) -> Partition:
+        return self.cadence.partition(self.start)
+
+    def raw_table(self, name: str) -> RawTable:
+        return next(table for table in self.raw if table.name == name)
+
+    def partition(self, key: str) -> Partition:
+        """The partition named `key`.
+
+        Raises:
+            InvalidPartition: malformed, before `start`, or not before `end`.
+        """
+        from perennial.errors import InvalidPartition
+
+        partition = self.cadence.partition(key)
+        if partition < self.first or (self.end is not None and partition >= self.cadence.partition(self.end)):
+            last = self.cadence.partition(self.end).previous.key if self.end else "now"
+            raise InvalidPartition(
+                f"Use case {self.name!r} has no partition {key!r}.",
+                f"Choose one from {self.start} to {last}, or change `start` or `end` in"
+                f" include/use_cases/{self.name}/use_case.py.",
+            )
+        return partition
+
+    def holdout_start(self, end: datetime) -> datetime:
+        """Where the gate's holdout begins in a window that ends at `end`."""
+        return end - self.gate.holdout
+
+    def module(self, name: str) -> Any:
+        """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported now."""
+        from perennial.discovery import load_module
+
+        return load_module(self.name, name)

@@ -1,0 +1,89 @@
+"""The lake on a real Iceberg catalog in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import count
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from perennial import lake
+
+pytestmark = pytest.mark.usefixtures("home")
+_names = count()
+
+
+@pytest.fixture
+def identifier() -> str:
+    return f"lake_test.t{next(_names)}"
+
+
+def rows(**columns: list) -> pa.Table:
+    return pa.table(columns)
+
+
+def content(identifier: str) -> list[dict]:
+    return sorted(lake.read(identifier).to_pylist(), key=str)
+
+
+def test_a_table_never_written_reads_as_none(identifier: str) -> None:
+    assert lake.read(identifier) is None
+    assert lake.snapshot(identifier) is None
+
+
+def test_replace_changes_only_its_own_partition(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", rows(id=[1, 2]))
+    lake.replace(identifier, "2013-02", rows(id=[3]))
+    lake.replace(identifier, "2013-01", rows(id=[9]))
+    assert content(identifier) == [{"partition": "2013-01", "id": 9}, {"partition": "2013-02", "id": 3}]
+
+
+def test_replacing_by_the_same_content_makes_no_snapshot(identifier: str) -> None:
+    first = lake.replace(identifier, "2013-01", rows(id=[2, 1]), sort_by=["id"])
+    assert lake.replace(identifier, "2013-01", rows(id=[1, 2]), sort_by=["id"]) == first
+
+
+def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:
+    before = lake.replace(identifier, "2013-01", rows(id=[1]))
+    lake.replace(identifier, "2013-01", rows(id=[2]))
+    assert lake.read(identifier, snapshot=before)["id"].to_pylist() == [1]
+
+
+def test_append_missing_never_touches_what_is_there(identifier: str) -> None:
+    lake.append_missing(identifier, rows(partition=["p"], id=[1], value=["first"]), key=["id"])
+    added = lake.append_missing(identifier, rows(partition=["p", "p"], id=[1, 2], value=["x", "y"]), key=["id"])
+    assert added["id"].to_pylist() == [2]
+    assert [row["value"] for row in content(identifier)] == ["first", "y"]
+
+
+def test_a_new_column_widens_the_table_and_old_rows_read_null(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", rows(id=[1]))
+    lake.replace(identifier, "2013-02", rows(id=[2], extra=["new"]))
+    assert [row["extra"] for row in content(identifier)] == [None, "new"]
+
+
+def test_timestamps_are_stored_as_utc_microseconds(identifier: str) -> None:
+    naive = pa.array([datetime(2013, 1, 1)], pa.timestamp("ns"))
+    lake.replace(identifier, "2013-01", pa.table({"at": naive}))
+    read = lake.read(identifier)
+    assert read.schema.field("at").type == pa.timestamp("us", tz="UTC")
+    assert read["at"].to_pylist() == [datetime(2013, 1, 1, tzinfo=UTC)]
+
+
+writes = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.lists(st.integers(0, 5), max_size=4)), max_size=6)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(writes=writes)
+def test_the_lake_is_the_last_write_of_each_partition(writes: list[tuple[str, list[int]]]) -> None:
+    identifier = f"lake_test.t{next(_names)}"
+    expected: dict[str, list[int]] = {}
+    for partition, ids in writes:
+        lake.replace(identifier, partition, pa.table({"id": pa.array(ids, pa.int64())}), sort_by=["id"])
+        expected[partition] = sorted(ids)
+    held = lake.read(identifier)
+    found = {p: sorted(r["id"] for r in held.to_pylist() if r["partition"] == p) for p in expected} if held is not None else {}
+    assert found == expected
