@@ -14,13 +14,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
-from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
-from pyiceberg.transforms import IdentityTransform
 
 from perennial import database
 from perennial.settings import settings
@@ -166,7 +163,6 @@ def _table_for(identifier: str, schema: pa.Schema) -> Table:
         except TableAlreadyExistsError:
             return _table_for(identifier, schema)
     if found.spec().is_unpartitioned():
-        source = found.schema().find_field(PARTITION).field_id
         with found.update_spec() as update:
             update.add_identity(PARTITION)
         found = found.refresh()

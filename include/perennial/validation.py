@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _ROW = "__row__"
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+# The second one sets its own level when it is imported.
+for _noisy in ("great_expectations", "great_expectations.data_context.types.base"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

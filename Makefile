@@ -1,0 +1,63 @@
+# One vocabulary for developers and CI. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help install test test-services demo down bench lint format clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# Python's bytecode is compiled once, at install; where this is set, every start would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+# A thread that waits for a busy core must sleep: spinning makes a fit up to ten times slower.
+export OMP_WAIT_POLICY := PASSIVE
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+install: $(STAMP) ## Make .venv from the lock file, byte-compiled; does nothing when it is up to date
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "Perennial needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Fix: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  echo "Fix: python3 lacks venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+test: install ## Run the tests that need nothing but the lock file
+	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
+
+test-services: install ## Run the tests that need Debian's redis-server, postgresql and chromium
+	@missing=""; for program in redis-server chromium; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if grep -rqE 'mark\.services|"services"' tests --include='*.py' && test -n "$$missing"; then \
+	  echo "These tests need$$missing. Fix: apt-get install -y redis-server postgresql chromium"; exit 1; fi
+	@$(BIN)/pytest -m services; code=$$?; \
+	if test $$code -eq 5; then echo "No test needs these services yet."; else exit $$code; fi
+
+demo: install ## Start everything, replay the flights of 2013, show what became of each month
+	$(BIN)/perennial up
+	$(BIN)/perennial replay flights --from 2013-01 --to 2013-12
+	$(BIN)/perennial login
+
+down: ## Stop what `make demo` started
+	@test -x $(BIN)/perennial && $(BIN)/perennial down || echo "Nothing is installed, so nothing runs."
+
+bench: install ## Measure the performance claims, each beside a bare script that does the same computing
+	$(BIN)/python benchmarks/run.py
+
+lint: install ## Check style, imports and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## Mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: down ## Stop everything and delete all that was generated: environment, caches and data
+	rm -rf .venv .perennial .pytest_cache .mypy_cache .ruff_cache .hypothesis

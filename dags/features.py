@@ -1,0 +1,43 @@
+"""Raw batch -> judged -> lake -> feature tables -> online store, one partition a run.
+
+Runs when a partition has ended, or on demand with a partition key. Publishes the asset `features`, which starts scoring.
+Running it again for a partition replaces exactly that partition, and changes nothing where nothing changed.
+"""
+
+from airflow.sdk import dag, task
+
+from perennial import orchestration as po
+
+
+@task
+def ingest() -> dict:
+    """Fetch the partition's raw batches, judge them, write clean rows to the lake and bad ones to quarantine."""
+    from perennial import ingestion
+
+    return ingestion.ingest(*po.here())
+
+
+@task
+def compute() -> dict:
+    """Compute the partition's feature tables and examples from the lake, judge and write them."""
+    from perennial import ingestion
+
+    return ingestion.compute_features(*po.here())
+
+
+@task
+def publish() -> dict:
+    """Apply the feature definitions if they changed, and bring exactly this interval to the online store."""
+    from perennial import ingestion
+
+    return ingestion.publish(*po.here())
+
+
+for use_case in po.use_cases():
+    # One run at a time: features of a partition look back into the partitions before it.
+    @dag(**po.pipeline(use_case, "features", __doc__, schedule=po.by_clock(use_case), max_active_runs=1))
+    def features():
+        published = publish.override(outlets=[po.features_asset(use_case)])
+        ingest() >> compute() >> published()
+
+    features()

@@ -1,0 +1,37 @@
+"""Drift and performance of a partition -> verdict -> maybe a request for retraining.
+
+Runs when a partition is scored. `monitor` holds the partition against the champion's own training profile and, where
+labels have matured, against what the gate promised. On an alarm `request_retraining` publishes the asset `retraining`,
+which starts training; a cool-down and a key per partition and reason keep alarms from becoming a storm.
+"""
+
+from airflow.sdk import dag, task
+
+from perennial import orchestration as po
+
+
+@task
+def monitor() -> dict:
+    """Compute drift and performance, keep the Evidently report in MLflow, append the verdict to the lake."""
+    from perennial import monitoring
+
+    return monitoring.monitor(*po.here()).model_dump(mode="json")
+
+
+@task
+def request_retraining(verdict: dict) -> None:
+    """Ask for retraining if the verdict says so; skipped if it does not, or if it was asked for lately."""
+    from perennial import monitoring
+
+    use_case, partition = po.here()
+    asked = monitoring.request_retraining(use_case, partition, monitoring.Verdict(**verdict), po.run_name())
+    po.announce(po.retraining_asset(use_case), verdict) if asked else po.skip("No retraining is asked for.")
+
+
+for use_case in po.use_cases():
+
+    @dag(**po.pipeline(use_case, "monitoring", __doc__, schedule=po.by_asset(po.predictions_asset(use_case))))
+    def monitoring():
+        request_retraining.override(outlets=[po.retraining_asset(use_case)])(monitor())
+
+    monitoring()

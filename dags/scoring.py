@@ -1,0 +1,26 @@
+"""Champion x partition -> predictions, appended to the lake once and for all.
+
+Runs when a partition's features are published. Publishes the asset `predictions`, which starts monitoring. A partition
+that starts before the first champion held is not scored; the run succeeds and says so.
+"""
+
+from airflow.sdk import dag, task
+
+from perennial import orchestration as po
+
+
+@task
+def score() -> dict:
+    """Predict the partition's examples by the champion that held when it started; running again adds nothing."""
+    from perennial import scoring
+
+    return scoring.score(*po.here())
+
+
+for use_case in po.use_cases():
+
+    @dag(**po.pipeline(use_case, "scoring", __doc__, schedule=po.by_asset(po.features_asset(use_case))))
+    def scoring():
+        score.override(outlets=[po.predictions_asset(use_case)])()
+
+    scoring()

@@ -1,0 +1,94 @@
+"""Training set -> candidate -> gate -> (approval) -> promotion.
+
+Runs when retraining is asked for, or on demand with parameters. Several requests that wait while one run is under way
+are answered by one run on the newest data. The gate judges champion and challenger on data neither was trained on; its
+decision and numbers are logged in MLflow and in the ledger whatever it decides. With `require_approval` a person
+decides in the web page or over REST before anything is promoted. Publishes the asset `champion` on a promotion.
+"""
+
+from datetime import timedelta
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import dag, task
+
+from perennial import orchestration as po
+
+
+@task
+def plan() -> dict:
+    """Check the parameters and decide on the window; skipped when the request is already answered."""
+    from perennial import training
+
+    planned = training.plan(po.of_run(), po.partition_key(), po.conf())
+    return po.skip(planned.skip) if planned.skip else planned.model_dump(mode="json")
+
+
+@task
+def build_training_set(planned: dict) -> dict:
+    """Retrieve features as they were known at each prediction's moment; check and store them under their digest."""
+    from perennial import training
+
+    return training.build_training_set(po.of_run(), training.Plan(**planned)).model_dump(mode="json")
+
+
+@task
+def fit(planned: dict, data: dict) -> int:
+    """Fit the use case's estimator, log everything to MLflow, register the version as challenger."""
+    from perennial import training
+
+    return training.fit(po.of_run(), training.Plan(**planned), training.TrainingSet(**data), po.run_name())
+
+
+@task
+def judge(version: int) -> dict:
+    """Judge champion and challenger on the same holdout; log decision and numbers."""
+    from perennial import gate
+
+    return gate.judge(po.of_run(), version).model_dump(mode="json")
+
+
+@task.branch
+def ask_a_person(decision: dict) -> str:
+    """A person is asked only if the run wants it and the gate would promote."""
+    return "approve" if po.conf()["require_approval"] and decision["promote"] else "settle"
+
+
+@task(trigger_rule="none_failed_min_one_success")
+def settle(decision: dict) -> None:
+    """Write the ledger's row and, on a promotion, move the alias `champion`; skipped at the end if it was none."""
+    from perennial import gate
+
+    use_case = po.of_run()
+    settled = gate.settle(use_case, gate.Decision(**decision), *po.answer())
+    po.announce(po.champion_asset(use_case), settled.model_dump(mode="json")) if settled.promote else po.skip(settled.reason)
+
+
+for use_case in po.use_cases():
+
+    @dag(
+        **po.pipeline(
+            use_case,
+            "training",
+            __doc__,
+            schedule=po.by_asset(po.retraining_asset(use_case)),
+            params=po.form(use_case.params),
+            max_active_runs=1,
+        )
+    )
+    def training():
+        planned = plan()
+        decision = judge(fit(planned, build_training_set(planned)))
+        approve = HITLOperator(
+            task_id="approve",
+            subject=f"Promote a new champion of {use_case.name}?",
+            body="{{ ti.xcom_pull(task_ids='judge')['reason'] }}",
+            options=["Approve", "Reject"],
+            defaults="Reject",
+            response_timeout=timedelta(days=3),
+            doc_md="A person decides. The gate's evidence stands in the request; no answer in three days is a no.",
+        )
+        settled = settle.override(outlets=[po.champion_asset(use_case)])(decision)
+        ask_a_person(decision) >> [approve, settled]
+        approve >> settled
+
+    training()

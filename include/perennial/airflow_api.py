@@ -1,0 +1,252 @@
+"""Airflow's REST API, as far as Perennial drives it: trigger, follow, clear and explain runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
+from perennial.login import Login, login
+from perennial.settings import settings
+
+_API = "/api/v2"
+#: How long a server that does not answer is waited for, in seconds.
+PATIENCE = 30.0
+
+
+class _Unanswered(Exception):
+    """No answer, or one that says to try again."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run. Times are UTC."""
+
+    dag: str
+    id: str
+    state: str  #: queued, running, success or failed
+    partition: str | None
+    queued: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    conf: dict[str, Any]
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("success", "failed")
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One task of a run. `state` is None before it is scheduled."""
+
+    task: str
+    state: str | None
+    attempt: int
+    map_index: int
+
+
+class AirflowClient:
+    """A client of one Airflow API server. Calls that may be repeated are, while the server does not answer.
+
+    Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, uri: str | None = None, access: Login | None = None, patience: float = PATIENCE) -> None:
+        self.uri = (uri or settings().airflow_uri).rstrip("/")
+        self._access = access
+        self._patience = patience
+        self._http = httpx.Client(base_url=self.uri, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def health(self) -> dict[str, Any]:
+        """Status and latest heartbeat of metadatabase, scheduler, triggerer and dag_processor."""
+        return self._call("GET", "/monitor/health").json()
+
+    def trigger(
+        self, dag: str, run_id: str, *, partition: str | None = None, conf: dict[str, Any] | None = None
+    ) -> Run:
+        """Start run `run_id` of `dag`, or return it if it is already there: safe to repeat.
+
+        Raises:
+            InvalidParams: `conf` is not what the DAG's params allow.
+            PerennialError: there is no such DAG.
+        """
+        body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition, "conf": conf or {}}
+        answer = self._call("POST", f"/dags/{quote(dag)}/dagRuns", json=body, expected=(200, 409, 400, 422))
+        if answer.status_code == 409:
+            return self.run(dag, run_id)
+        if answer.status_code in (400, 422):
+            fix = f"See the form of {dag} at {self.uri}/dags/{dag}: it lists each parameter and its range."
+            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {_detail(answer)}", fix)
+        return _run(answer.json())
+
+    def run(self, dag: str, run_id: str) -> Run:
+        """The run as it is now."""
+        return _run(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}").json())
+
+    def runs(self, partition: str, *, prefix: str = "") -> list[Run]:
+        """All runs with partition key `partition` of DAGs whose name begins with `prefix`, oldest first."""
+        query = {
+            "partition_key_prefix_pattern": partition,
+            "dag_id_prefix_pattern": prefix,
+            "order_by": "id",
+            "limit": 100,
+        }
+        found: list[Run] = []
+        while True:
+            page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(found)}).json()
+            found.extend(map(_run, page["dag_runs"]))
+            if len(found) >= page["total_entries"] or not page["dag_runs"]:
+                return [run for run in found if run.partition == partition]
+
+    def task_instances(self, run: Run) -> list[TaskInstance]:
+        """The tasks of a run."""
+        path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/taskInstances"
+        return [
+            TaskInstance(task["task_id"], task["state"], task["try_number"], task["map_index"])
+            for task in self._call("GET", path, params={"limit": 1000}).json()["task_instances"]
+        ]
+
+    def log_tail(self, run: Run, task: TaskInstance, lines: int = 12) -> list[str]:
+        """Why a task failed: its exceptions' messages, or its log's last lines without one; [] without a log."""
+        path = (
+            f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}"
+            f"/taskInstances/{quote(task.task, safe='')}/logs/{task.attempt}"
+        )
+        query = {"map_index": task.map_index, "full_content": True}
+        answer = self._call("GET", path, params=query, expected=(200, 404))
+        if answer.status_code == 404:
+            return []
+        messages = [message for message in answer.json()["content"] if isinstance(message, dict)]
+        if raised := [error for message in messages for error in message.get("error_detail") or ()]:
+            said = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in raised]
+        else:  # Marks that begin with `::` fold the log on its page.
+            said = [event for message in messages if not (event := str(message.get("event", ""))).startswith("::")]
+        return "\n".join(said).splitlines()[-lines:]
+
+    def clear(self, run: Run, *, only_failed: bool = True) -> Run:
+        """Run again what failed in a finished run, and what comes after it."""
+        path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/clear"
+        self._call("POST", path, json={"dry_run": False, "only_failed": only_failed})
+        return self.run(run.dag, run.id)
+
+    def dags(self, prefix: str = "") -> dict[str, bool]:
+        """The names of the DAGs that Airflow knows and runs, and whether each is paused."""
+        query = {"dag_id_prefix_pattern": prefix, "limit": 1000}
+        return {dag["dag_id"]: dag["is_paused"] for dag in self._call("GET", "/dags", params=query).json()["dags"]}
+
+    def unpause(self, dag: str) -> None:
+        """Let Airflow start the DAG's runs."""
+        self._call("PATCH", f"/dags/{quote(dag)}", json={"is_paused": False})
+
+    def import_errors(self) -> dict[str, str]:
+        """DAG files that could not be read, and why."""
+        errors = self._call("GET", "/importErrors", params={"limit": 100}).json()["import_errors"]
+        return {error["filename"]: error["stack_trace"] for error in errors}
+
+    def run_url(self, run: Run) -> str:
+        """The page of a run in Airflow."""
+        return f"{self.uri}/dags/{run.dag}/runs/{quote(run.id, safe='')}"
+
+    def _call(self, method: str, path: str, *, expected: tuple[int, ...] = (200,), **request: Any) -> httpx.Response:
+        """One request, with a token, repeated while the server is away. All our requests may be repeated: a second
+        trigger of the same run id is answered with 409, and clearing or unpausing twice is clearing or unpausing."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(_Unanswered),
+            stop=stop_after_delay(self._patience),
+            wait=wait_random_exponential(multiplier=0.2, max=3),
+        )
+        try:
+            answer: httpx.Response = retrying(self._once, method, f"{_API}{path}", **request)
+        except RetryError as error:
+            raise ServiceUnavailable(
+                f"Airflow at {self.uri} did not answer within {self._patience:.0f} s: {error.last_attempt.exception()}",
+                "Start it with `perennial up`, or set PERENNIAL_AIRFLOW_URI to where it runs.",
+            ) from error
+        if answer.status_code not in expected:
+            raise self._refusal(answer)
+        return answer
+
+    def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            if "Authorization" not in self._http.headers:
+                self._log_in()
+            answer = self._http.request(method, path, **request)
+            if answer.status_code == 401:  # The token has expired.
+                self._log_in()
+                answer = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise _Unanswered(f"{type(error).__name__}: {error}") from error
+        if answer.status_code >= 500:
+            raise _Unanswered(f"{answer.status_code} {_detail(answer)}")
+        return answer
+
+    def _log_in(self) -> None:
+        access = self._access or login()
+        answer = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
+        if answer.status_code >= 500:
+            raise _Unanswered(f"{answer.status_code} {_detail(answer)}")
+        if answer.status_code >= 400:
+            raise PerennialError(
+                f"Airflow at {self.uri} refused the login of user {access.user!r}: {_detail(answer)}",
+                "It may belong to another PERENNIAL_HOME, or set PERENNIAL_USER and PERENNIAL_PASSWORD.",
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _refusal(self, answer: httpx.Response) -> PerennialError:
+        what = f"{answer.request.method} {answer.request.url.path}"
+        fix = "Check the name, and whether its DAG file was read: `perennial status` and Airflow's page show both."
+        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {_detail(answer)}", fix)
+
+
+def failure(client: AirflowClient, run: Run, error: type[PerennialError] = PerennialError) -> PerennialError:
+    """Why a run failed: the task, the last lines of its log, and where to read on."""
+    failed = next((task for task in client.task_instances(run) if task.state == "failed"), None)
+    where = f"{run.dag}, task {failed.task}," if failed else run.dag
+    said = "\n".join(f"    {line}" for line in (client.log_tail(run, failed) if failed else []))
+    partition = f" for partition {run.partition}" if run.partition else ""
+    return error(
+        f"{where} failed{partition}:\n{said}".rstrip(": \n"),
+        f"Read {client.run_url(run)}, mend the cause, and run the same command again: it picks up here.",
+    )
+
+
+def _run(found: dict[str, Any]) -> Run:
+    return Run(
+        dag=found["dag_id"],
+        id=found["dag_run_id"],
+        state=found["state"],
+        partition=found["partition_key"],
+        queued=_moment(found["queued_at"]),
+        started=_moment(found["start_date"]),
+        ended=_moment(found["end_date"]),
+        conf=found["conf"] or {},
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
+    if isinstance(detail, list):  # A validation error of each field.
+        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
+    return str(detail).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

@@ -1,0 +1,232 @@
+"""Drift by effect size: how far a partition is from the champion's own training profile, in units of what is normal.
+
+Evidently computes every distance: normed Wasserstein for numbers, Jensen-Shannon for categories. Both are effect sizes:
+they don't grow with the sample, as p-values shrink with it. A column's distance is held against the largest distance of
+one training window from the whole profile, so that what always moves (weather) is not an alarm every month.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from evidently import DataDefinition, Dataset, Report
+from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
+from evidently.metrics import ValueDrift
+
+from perennial import metrics, tracking
+from perennial.training_set import TrainingSet
+from perennial.use_case import DriftPolicy, UseCase
+
+#: Rows of a compressed profile. Marginal distances on it are within 0.002 of those on all rows.
+PROFILE_ROWS = 4_000
+#: A column that never moved in training still may by this much before it counts as moved.
+SMALLEST_REFERENCE = 0.01
+PREDICTION = "prediction"
+_MIN_WINDOWS = 4
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column of one partition.
+
+    Attributes:
+        distance: From the training profile; `nan` when the column is empty now.
+        reference: The largest distance of a training window from the profile.
+        ratio: distance / reference; `inf` when the column is empty now.
+        importance: The column's share in the champion's skill, 0 to 1.
+    """
+
+    column: str
+    method: str
+    distance: float
+    reference: float
+    ratio: float
+    importance: float
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a model was trained on, small enough to store with it.
+
+    Attributes:
+        rows: `PROFILE_ROWS` rows of quantiles (numbers) or of values in proportion (categories), column by column:
+            marginal distributions only.
+        reference: Column -> the largest distance of one training window from `rows`.
+        importance: Column -> its share in the model's skill.
+    """
+
+    rows: pd.DataFrame
+    reference: dict[str, float]
+    importance: dict[str, float]
+
+    @classmethod
+    def of_training(
+        cls, use_case: UseCase, data: TrainingSet, columns: list[str], importance: Mapping[str, float]
+    ) -> Profile:
+        """The profile of the rows that a model was fitted on."""
+        fitted = data.fit
+        whole = compress(fitted[columns])
+        windows = [compress(window[columns]) for window in _windows(use_case, fitted)]
+        reference = {
+            column: max([_distance(whole[column], window[column]) for window in windows] + [SMALLEST_REFERENCE])
+            for column in columns
+        }
+        return cls(whole, reference, dict(importance))
+
+    def log(self) -> None:
+        """Log it to the active MLflow run."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.rows.to_parquet(Path(folder) / "profile.parquet")
+            mlflow.log_artifacts(folder, "drift")
+        mlflow.log_dict({"reference": self.reference, "importance": self.importance}, "drift/profile.json")
+
+    @classmethod
+    def load(cls, run_id: str) -> Profile:
+        """The profile that a training run logged."""
+        with tracking.reachable(), tempfile.TemporaryDirectory() as folder:
+            tracking.client()
+            path = mlflow.artifacts.download_artifacts(f"runs:/{run_id}/drift/profile.parquet", dst_path=folder)
+            return cls(pd.read_parquet(path), **mlflow.artifacts.load_dict(f"runs:/{run_id}/drift/profile.json"))
+
+
+def compress(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most `PROFILE_ROWS` rows with the same marginal distribution and share of nulls in every column."""
+    size = min(len(frame), PROFILE_ROWS)
+    return pd.DataFrame({name: _compress(frame[name], size) for name in frame})
+
+
+def _compress(values: pd.Series, size: int) -> pd.Series:
+    present = values.dropna()
+    kept = round(size * len(present) / len(values)) if len(values) else 0
+    if len(present) and not kept:
+        kept = 1
+    # The value in the middle of each of `kept` equal slices of the sorted column: quantiles of numbers, and categories
+    # repeated in proportion.
+    ordered = np.sort(present.to_numpy() if _is_number(values) else present.astype(str).to_numpy(dtype=object))
+    middle = ((np.arange(kept) + 0.5) / max(kept, 1) * len(ordered)).astype(int)
+    picked = pd.Series(ordered[middle], dtype=float if _is_number(values) else object)
+    return picked.reindex(range(size))
+
+
+def compare(use_case: UseCase, profile: Profile, current: pd.DataFrame) -> tuple[list[ColumnDrift], str]:
+    """Hold a partition against the champion's profile.
+
+    Args:
+        current: The rows as the champion saw them.
+
+    Returns:
+        A row a column, and Evidently's report as a self-contained HTML page.
+    """
+    policy: DriftPolicy = use_case.drift
+    columns = [name for name in profile.rows if name in current]
+    now = compress(current[columns])
+    comparable = [name for name in columns if now[name].notna().any() and profile.rows[name].notna().any()]
+    limits = {name: profile.reference[name] * policy.ratio for name in comparable}
+    methods = {name: _method(profile.rows[name]) for name in columns}
+    numbers = [name for name in comparable if _is_number(profile.rows[name])]
+    definition = DataDefinition(
+        numerical_columns=numbers, categorical_columns=[name for name in comparable if name not in numbers]
+    )
+    report = Report([ValueDrift(column=name, method=methods[name], threshold=limits[name]) for name in comparable])
+    snapshot = report.run(
+        Dataset.from_pandas(now[comparable], definition), Dataset.from_pandas(profile.rows[comparable], definition)
+    )
+    distances = {name: float(metric["value"]) for name, metric in zip(comparable, snapshot.dict()["metrics"], strict=True)}
+    found = []
+    for name in columns:
+        distance = distances.get(name, float("nan"))
+        emptied = name not in distances and profile.rows[name].notna().any()
+        ratio = distance / profile.reference[name] if name in distances else float("inf") if emptied else 0.0
+        found.append(
+            ColumnDrift(
+                column=name,
+                method=methods[name],
+                distance=distance,
+                reference=profile.reference[name],
+                ratio=ratio,
+                importance=profile.importance.get(name, 0.0),
+                drifted=ratio > policy.ratio,
+            )
+        )
+    return found, _html(snapshot)
+
+
+def score(found: list[ColumnDrift]) -> float:
+    """The drifted columns' share in the champion's skill, 0 to 1."""
+    return float(sum(column.importance for column in found if column.drifted))
+
+
+def importances(
+    use_case: UseCase, predict: Callable[[pd.DataFrame], np.ndarray], features: pd.DataFrame, label: pd.Series
+) -> dict[str, float]:
+    """Each column's share in a model's skill: the gate metric lost when the column is shuffled.
+
+    Permutation importance (Breiman 2001) on at most 5,000 rows of the holdout, with a fixed seed; shares sum to 1.
+    """
+    # The seed is fixed, not the run's: importance describes a model and must not change when it is described twice.
+    random = np.random.default_rng(0)
+    rows = np.sort(random.permutation(len(features))[:5_000])
+    sample, truth = features.iloc[rows], label.iloc[rows].to_numpy()
+    metric = use_case.gate.metric
+    whole = metrics.evaluate(use_case, truth, predict(sample)).get(metric)
+    if whole is None:
+        return dict.fromkeys(features.columns, 1 / len(features.columns))
+    lost = {}
+    for name in features.columns:
+        shuffled = sample.assign(**{name: sample[name].to_numpy()[random.permutation(len(sample))]})
+        lost[name] = max(0.0, metrics.gain(metric, whole, metrics.evaluate(use_case, truth, predict(shuffled))[metric]))
+    total = sum(lost.values())
+    return {name: value / total if total else 1 / len(lost) for name, value in lost.items()}
+
+
+def _windows(use_case: UseCase, fitted: pd.DataFrame) -> list[pd.DataFrame]:
+    """The training rows in windows of time: one a partition, or equal spans where there are few partitions."""
+    time = fitted["event_timestamp"]
+    starts = time.map(lambda moment: use_case.cadence.floor(moment))
+    if starts.nunique() >= _MIN_WINDOWS:
+        return [window for _, window in fitted.groupby(starts)]
+    spans = pd.cut(time.astype("int64"), _MIN_WINDOWS, labels=False)
+    return [window for _, window in fitted.groupby(spans)]
+
+
+def _distance(reference: pd.Series, current: pd.Series) -> float:
+    reference, current = reference.dropna(), current.dropna()
+    if reference.empty or current.empty:
+        return 0.0
+    test, kind = (wasserstein_stat_test, "num") if _is_number(reference) else (jensenshannon_stat_test, "cat")
+    from evidently.legacy.core import ColumnType
+
+    return float(test(reference, current, ColumnType(kind), None).drift_score)
+
+
+def _method(values: pd.Series) -> str:
+    return "wasserstein" if _is_number(values) else "jensenshannon"
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def _html(snapshot: Any) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.html"
+        snapshot.save_html(str(path))
+        return path.read_text()
+
+
+def to_table(partition: str, model_version: int, found: list[ColumnDrift], schema: pa.Schema, recorded_at: Any) -> pa.Table:
+    """The lake's rows for one partition's drift."""
+    rows = [
+        {"partition": partition, "model_version": model_version, "recorded_at": recorded_at, **vars(column)}
+        for column in found
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)

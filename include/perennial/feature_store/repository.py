@@ -1,0 +1,295 @@
+"""What the pipelines ask of the feature store: apply its definitions, materialize, retrieve.
+
+A feature service names the features of one use case. It, its views and their tables are defined in `feature_repo/`.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perennial import database
+from perennial.errors import BadFeatures
+from perennial.settings import settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureStore, FeatureView
+    from feast.feature_service import FeatureService
+    from feast.repo_config import RepoConfig
+
+    Interval = tuple[datetime, datetime]
+
+#: The tag of the Feast project that holds the digest of the definitions applied last.
+_APPLIED = "perennial.definitions"
+#: Feast's intervals hold both their ends, a partition only its start.
+_INSTANT = timedelta(microseconds=1)
+
+
+def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int] | None = None) -> FeatureStore:
+    """The Feast store of the project's `feature_repo/`, with one registry connection a process.
+
+    Args:
+        keep_event_timestamps: Retrievals also return `<view>__event_timestamp`.
+        snapshots: Lake tables to read in these snapshots instead of the current ones.
+    """
+    store = _store(os.getpid(), settings().feature_repo, settings().home)
+    if not keep_event_timestamps and not snapshots:
+        return store
+    variant = copy.copy(store)
+    variant.config = _config(settings().feature_repo)
+    variant.config.offline_config |= {
+        "keep_event_timestamps": keep_event_timestamps,
+        "snapshots": dict(snapshots or {}),
+    }
+    variant._provider = None
+    return variant
+
+
+def apply_if_changed() -> bool:
+    """Register the definitions in `feature_repo/` if they are not the ones registered; whether they were not.
+
+    What a view has materialized stays recorded. Killed anywhere, the next call applies again.
+
+    Raises:
+        BadFeatures: a definition is wrong; the registry is as it was.
+    """
+    from feast import Project
+    from feast.repo_operations import extract_objects_for_apply_delete
+
+    from perennial.feature_store import definitions
+
+    folder = settings().feature_repo
+    store = open_store()
+    wanted = definitions.digest(folder)
+    with database.exclusive("feast", "apply"):
+        if _applied(store) == wanted:
+            return False
+        contents = definitions.read(folder)
+        project = next(iter(contents.projects), None) or Project(name=store.project)
+        contents.projects[:] = [project]
+        with _teaching("The definitions in feature_repo/ cannot be applied"):
+            # The project, among the changed, goes first and loses its digest, which is written once all else is.
+            changed, deleted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
+            store.apply(changed, objects_to_delete=deleted, partial=False)
+            project.tags = {**project.tags, _APPLIED: wanted}
+            store.registry.apply_project(project)
+        store.refresh_registry()
+        return True
+
+
+def materialize(
+    service: str, start: datetime, end: datetime, views: Sequence[str] | None = None
+) -> dict[str, int]:
+    """Bring each view's newest rows with an event time in [start, end) online; how many entities, by view.
+
+    Safe to run again, in any order and at the same time as others: a value never gives way to an older one.
+
+    Args:
+        service: The feature service whose views to materialize.
+        start: Inclusive, UTC.
+        end: Exclusive, UTC.
+        views: Only these of its views.
+
+    Raises:
+        BadFeatures: there is no such service or view, or it promises what the lake lacks.
+    """
+    store = open_store()
+    found = _views(store, service)
+    unknown = sorted(set(views or ()) - set(found))
+    if unknown:
+        raise BadFeatures(
+            f"Feature service {service!r} has no view {unknown[0]!r}.", f"It has {', '.join(sorted(found))}."
+        )
+    rows = {
+        name: _materialize(store, view, start, end) for name, view in found.items() if views is None or name in views
+    }
+    store.refresh_registry()
+    return rows
+
+
+def historical_features(service: str, entities: pa.Table, snapshots: Mapping[str, int] | None = None) -> pa.Table:
+    """What was known of each entity at its `event_timestamp`: the rows as they came, in their order, with the features
+    of the service and `<view>__event_timestamp` (UTC; null where nothing was known) for each of its views.
+
+    Args:
+        service: The feature service.
+        entities: The join keys of the service's views and `event_timestamp` (UTC if it has no time zone).
+        snapshots: Lake tables to read in these snapshots instead of the current ones.
+
+    Raises:
+        BadFeatures: there is no such service, the entities lack a key, or a view promises what the lake lacks.
+    """
+    store = open_store(keep_event_timestamps=True, snapshots=snapshots)
+    job = store.get_historical_features(
+        entity_df=entities,  # type: ignore[arg-type]  # our offline store takes Arrow as it is
+        features=_service(store, service),
+        filter_by_created_timestamp=True,
+    )
+    return job.to_arrow()
+
+
+def online_features(service: str, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The newest materialized features of each entity: its keys and the features of the service, None if unknown.
+
+    Feast does not look at a view's `ttl` here.
+    """
+    if not keys:
+        return []
+    store = open_store()
+    answer = store.get_online_features(features=_service(store, service), entity_rows=[dict(key) for key in keys])
+    columns = answer.to_dict()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def feature_names(service: str) -> list[str]:
+    """The features of a service, in its own order, as retrievals name them."""
+    found = _service(open_store(), service)
+    return [feature.name for projection in found.feature_view_projections for feature in projection.features]
+
+
+def join_keys(service: str) -> list[str]:
+    """The columns by which a service's views are joined."""
+    views = _views(open_store(), service)
+    return list(dict.fromkeys(key for view in views.values() for key in view.join_keys if key != "__dummy_id"))
+
+
+def lake_tables(service: str) -> dict[str, str]:
+    """The lake table behind each view of a service."""
+    return {name: view.batch_source.table for name, view in _views(open_store(), service).items()}
+
+
+def _materialize(store: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> int:
+    """Materialize one view with the engine that feature_store.yaml names, and record the interval."""
+    from feast.feature_view import FeatureViewState
+    from tqdm import tqdm
+
+    last = end - _INSTANT
+    with database.exclusive("materialize", view.name):
+        rows = _newest(store, view, start, last)
+        if rows:
+            store._get_provider().materialize_single_feature_view(
+                config=store.config,
+                feature_view=view,
+                start_date=start,
+                end_date=last,
+                registry=store.registry,
+                project=store.project,
+                tqdm_builder=lambda total: tqdm(total=total, disable=True),
+            )
+        # Feast reads, changes and writes the whole view: nobody may apply or record in between. It also never merges
+        # intervals, and every call costs more the longer their list is.
+        with database.exclusive("feast", "apply"):
+            current = store.registry.get_feature_view(view.name, store.project)
+            current.materialization_intervals = _merged([*current.materialization_intervals, (start, end)])
+            current.state = FeatureViewState.AVAILABLE_ONLINE
+            store.registry.apply_feature_view(current, store.project)
+    return rows
+
+
+def _newest(store: FeatureStore, view: FeatureView, start: datetime, last: datetime) -> int:
+    """How many entities of `view` have a row with an event time in [start, last]."""
+    source = view.batch_source
+    keys = [source.column(key) for key in view.join_keys if key != "__dummy_id"]
+    job = store._get_provider().offline_store.pull_latest_from_table_or_query(
+        store.config,
+        source,
+        keys,
+        [source.column(feature.name) for feature in view.features],
+        source.column(source.timestamp_field),
+        source.column(source.created_timestamp_column),
+        start,
+        last,
+    )
+    return job.to_arrow().num_rows
+
+
+def _merged(intervals: Sequence[Interval]) -> list[Interval]:
+    """The same time in as few intervals as possible, sorted."""
+    merged: list[Interval] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1] + _INSTANT:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _service(store: FeatureStore, name: str) -> FeatureService:
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name)
+    except FeatureServiceNotFoundException as error:
+        known = sorted(service.name for service in store.list_feature_services())
+        raise BadFeatures(
+            f"There is no feature service {name!r}.",
+            f"Define it in feature_repo/ (applied so far: {', '.join(known) or 'none'}).",
+        ) from error
+
+
+def _views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
+    """The views of a service that have rows of their own: also those behind its on-demand views."""
+    from feast import OnDemandFeatureView
+    from feast.errors import FeatureViewNotFoundException
+
+    names = [projection.name for projection in _service(store, service).feature_view_projections]
+    found: dict[str, FeatureView] = {}
+    while names:
+        name = names.pop(0)
+        try:
+            view = store.registry.get_any_feature_view(name, store.project)
+        except FeatureViewNotFoundException as error:
+            raise BadFeatures(
+                f"Feature service {service!r} names feature view {name!r}, which is gone.",
+                "Define the view again, or take it out of the service, in feature_repo/.",
+            ) from error
+        if isinstance(view, OnDemandFeatureView):
+            names.extend(projection.name for projection in view.source_feature_view_projections.values())
+        else:
+            found[name] = view
+    return found
+
+
+def _applied(store: FeatureStore) -> str | None:
+    """The digest of the definitions applied last. Feast's own `apply` drops it, so ours then applies again."""
+    from feast.errors import ProjectObjectNotFoundException
+
+    try:
+        return store.registry.get_project(store.project, allow_cache=False).tags.get(_APPLIED)
+    except ProjectObjectNotFoundException:
+        return None
+
+
+@cache
+def _store(process: int, folder: Path, home: Path) -> FeatureStore:
+    """One store a process: connections do not survive a fork, and tests change the home."""
+    from feast import FeatureStore
+
+    store = FeatureStore(config=_config(folder))
+    store.repo_path = folder
+    store.registry  # noqa: B018 - connects now, so that variants share it
+    return store
+
+
+def _config(folder: Path) -> RepoConfig:
+    from feast.repo_config import load_repo_config
+
+    return load_repo_config(folder, folder / "feature_store.yaml")
+
+
+@contextmanager
+def _teaching(problem: str) -> Iterator[None]:
+    """Turn Feast's complaints about definitions into ours."""
+    from feast.errors import FeastError
+
+    try:
+        yield
+    except (FeastError, ValueError) as error:
+        raise BadFeatures(f"{problem}: {error}", "Mend feature_repo/; `feast plan` there shows the same.") from error

@@ -1,0 +1,152 @@
+"""`LakeSource`: a Feast data source that is a table of the lake."""
+
+# ruff: noqa: TID253 - a Feast class; only Feast and tasks import this module.
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from feast.data_source import DataSource
+from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
+from feast.repo_config import RepoConfig
+from feast.value_type import ValueType
+
+from perennial import lake
+from perennial.errors import BadFeatures
+
+_FEAST_TYPES = {
+    "boolean": ValueType.BOOL,
+    "int": ValueType.INT32,
+    "long": ValueType.INT64,
+    "float": ValueType.FLOAT,
+    "double": ValueType.DOUBLE,
+    "decimal": ValueType.DOUBLE,
+    "string": ValueType.STRING,
+    "uuid": ValueType.STRING,
+    "binary": ValueType.BYTES,
+    "fixed": ValueType.BYTES,
+    "date": ValueType.UNIX_TIMESTAMP,
+    "timestamp": ValueType.UNIX_TIMESTAMP,
+    "timestamptz": ValueType.UNIX_TIMESTAMP,
+    "list<boolean>": ValueType.BOOL_LIST,
+    "list<int>": ValueType.INT32_LIST,
+    "list<long>": ValueType.INT64_LIST,
+    "list<float>": ValueType.FLOAT_LIST,
+    "list<double>": ValueType.DOUBLE_LIST,
+    "list<string>": ValueType.STRING_LIST,
+}
+
+
+class LakeSource(DataSource):
+    """Features kept in a lake table.
+
+    Args:
+        table: `<use_case>.<table>`.
+        timestamp_field: The column that says when a row's values became known (UTC).
+        created_timestamp_column: The column that says when a row was written; of rows with one key and one
+            `timestamp_field` the newest wins. Empty: there is none.
+        field_mapping: Names in the table to names in the feature view.
+        name: The source's name in Feast; the table's by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: str,
+        timestamp_field: str = "event_timestamp",
+        created_timestamp_column: str = "",
+        field_mapping: dict[str, str] | None = None,
+        name: str = "",
+        description: str = "",
+        tags: dict[str, str] | None = None,
+        owner: str = "",
+    ) -> None:
+        super().__init__(
+            name=name or table,
+            timestamp_field=timestamp_field,
+            created_timestamp_column=created_timestamp_column,
+            field_mapping=field_mapping,
+            description=description,
+            tags=tags,
+            owner=owner,
+        )
+        self.table = table
+
+    @property
+    def file(self) -> str:
+        """The file that, by convention, defines the views of this table's use case."""
+        return f"feature_repo/{self.table.split('.', 1)[0]}.py"
+
+    def column(self, name: str) -> str:
+        """The table's name of what the feature view calls `name`."""
+        return next((column for column, mapped in self.field_mapping.items() if mapped == name), name)
+
+    def columns(self) -> dict[str, str]:
+        """The table's columns and Iceberg types, without the lake's own; empty while the table does not exist."""
+        table = lake.table(self.table)
+        fields = table.schema().fields if table is not None else ()
+        return {field.name: str(field.field_type) for field in fields if field.name != lake.PARTITION}
+
+    # What Feast asks of a data source.
+
+    def source_type(self) -> DataSourceProto.SourceType.ValueType:
+        return DataSourceProto.CUSTOM_SOURCE
+
+    def validate(self, config: RepoConfig) -> None:
+        """Check that the table has the source's own columns. A table nobody has written yet passes.
+
+        Raises:
+            BadFeatures: it lacks one.
+        """
+        found = self.columns()
+        own = [self.column(self.timestamp_field), self.column(self.created_timestamp_column), *self.field_mapping]
+        missing = [name for name in own if name and name not in found]
+        if found and missing:
+            raise BadFeatures(
+                f"Lake source {self.name!r} in {self.file} names column {missing[0]!r}, which table {self.table!r}"
+                " does not have.",
+                f"Its columns are {', '.join(found)}.",
+            )
+
+    def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
+        return list(self.columns().items())
+
+    @staticmethod
+    def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
+        return lambda kind: _FEAST_TYPES.get(kind.split("(")[0].split("[")[0], ValueType.UNKNOWN)
+
+    def get_table_query_string(self) -> str:
+        return self.table
+
+    def _to_proto_impl(self) -> DataSourceProto:
+        return DataSourceProto(
+            name=self.name,
+            type=DataSourceProto.CUSTOM_SOURCE,
+            data_source_class_type=f"{LakeSource.__module__}.{LakeSource.__qualname__}",
+            custom_options=DataSourceProto.CustomSourceOptions(configuration=json.dumps({"table": self.table}).encode()),
+            timestamp_field=self.timestamp_field,
+            created_timestamp_column=self.created_timestamp_column,
+            field_mapping=self.field_mapping,
+            description=self.description,
+            tags=self.tags,
+            owner=self.owner,
+        )
+
+    @staticmethod
+    def from_proto(data_source: DataSourceProto) -> LakeSource:
+        return LakeSource(
+            table=json.loads(data_source.custom_options.configuration)["table"],
+            name=data_source.name,
+            timestamp_field=data_source.timestamp_field,
+            created_timestamp_column=data_source.created_timestamp_column,
+            field_mapping=dict(data_source.field_mapping),
+            description=data_source.description,
+            tags=dict(data_source.tags),
+            owner=data_source.owner,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LakeSource) and super().__eq__(other) and self.table == other.table
+
+    def __hash__(self) -> int:
+        return super().__hash__()

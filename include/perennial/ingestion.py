@@ -1,0 +1,214 @@
+"""From a raw batch to clean rows in the lake, feature tables and the online store, one partition at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import lake, provenance, validation
+from perennial.errors import BadBatch, BadFeatures, PerennialError
+from perennial.partitions import Partition
+from perennial.records import BATCHES, QUARANTINE
+from perennial.use_case import Examples, FeatureTable, RawTable, UseCase
+
+log = logging.getLogger(__name__)
+
+
+def ingest(use_case: UseCase, partition: Partition) -> dict[str, int]:
+    """Fetch and judge every raw table of the partition; write clean and quarantined rows to the lake.
+
+    Nothing is written before every raw table has been judged, so a bad batch leaves the lake as it was.
+
+    Returns:
+        Rows ingested and rows quarantined.
+
+    Raises:
+        BadBatch: a batch cannot be fetched or is unfit as a whole.
+    """
+    parts = {}
+    for table in use_case.raw:
+        rows = fetch(use_case, table, partition)
+        parts[table.name] = validation.split(use_case, table, rows, partition)
+    for table in use_case.raw:
+        clean = parts[table.name][0]
+        lake.replace(f"{use_case.name}.{table.name}", partition.key, clean, sort_by=table.key)
+    quarantined = pa.concat_tables([QUARANTINE.empty_table(), *(part[1] for part in parts.values())])
+    lake.replace(f"{use_case.name}.quarantine", partition.key, quarantined, sort_by=("table", "row"))
+    batches = pa.table(
+        {
+            "partition": [partition.key] * len(parts),
+            "table": list(parts),
+            "rows": [clean.num_rows for clean, _, _ in parts.values()],
+            "quarantined": [refused.num_rows for _, refused, _ in parts.values()],
+            "suite": [suite for _, _, suite in parts.values()],
+            "code_version": [provenance.code_version()] * len(parts),
+        },
+        schema=BATCHES,
+    )
+    lake.replace(f"{use_case.name}.batches", partition.key, batches, sort_by=("table",))
+    counts = {"rows": pc.sum(batches["rows"]).as_py(), "quarantined": quarantined.num_rows}
+    log.info("%s %s: %d rows ingested, %d quarantined", use_case.name, partition, *counts.values())
+    return counts
+
+
+def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
+    """The raw batch as the use case's `source.py` gives it.
+
+    Raises:
+        BadBatch: the function is missing, raises, or returns something else than a `pyarrow.Table`.
+    """
+    place = f"Use case {use_case.name!r}, raw table {table.name!r}, partition {partition.key!r}"
+    where = f"include/use_cases/{use_case.name}/source.py"
+    function = getattr(use_case.module("source"), table.name, None)
+    if function is None:
+        raise BadBatch(f"{where} has no function {table.name}(partition).", "Write one that returns a pyarrow.Table.")
+    try:
+        rows = function(partition)
+    except PerennialError as error:
+        raise type(error)(f"{place}: {error.problem}", error.fix) from error
+    except Exception as error:
+        raise BadBatch(
+            f"{place}: {table.name}() in {where} raised {type(error).__name__}: {error}",
+            "If the source is only out of reach for now, clear the task; otherwise mend source.py.",
+        ) from error
+    if not isinstance(rows, pa.Table):
+        raise BadBatch(f"{place}: {table.name}() in {where} returned {type(rows).__name__}.", "Return a pyarrow.Table.")
+    return lake.canonical(rows)
+
+
+def compute_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
+    """Compute every feature table and the examples of the partition from the lake, judge and write them.
+
+    Returns:
+        Rows by table.
+
+    Raises:
+        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations.
+    """
+    computed = {}
+    for table in use_case.features:
+        rows = _transform(use_case, table.name, table.inputs, partition, partition.start - table.lookback)
+        computed[table.name] = _features(use_case, table, rows, partition)
+    computed["examples"] = _examples(
+        use_case, _transform(use_case, "examples", use_case.examples.inputs, partition, partition.start), partition
+    )
+    for name, rows in computed.items():
+        validation.insist(use_case, name, rows, partition, BadFeatures)
+    for table in use_case.features:
+        lake.replace(
+            f"{use_case.name}.{table.name}",
+            partition.key,
+            computed[table.name],
+            sort_by=(*table.key, "event_timestamp"),
+        )
+    lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
+    return {name: rows.num_rows for name, rows in computed.items()}
+
+
+def publish(use_case: UseCase, partition: Partition) -> dict[str, int]:
+    """Apply the feature repository if it changed, then bring exactly this interval to the online store.
+
+    Returns:
+        Rows written by feature view.
+    """
+    from perennial.feature_store import repository
+
+    repository.apply_if_changed()
+    return repository.materialize(use_case.feature_service, partition.start, partition.end)
+
+
+def _transform(
+    use_case: UseCase, name: str, inputs: tuple[str, ...], partition: Partition, since: datetime
+) -> pa.Table:
+    """Run one function of `transforms.py` on its inputs from `since` to the partition's end."""
+    import ibis
+
+    where = f"include/use_cases/{use_case.name}/transforms.py, {name}()"
+    function = getattr(use_case.module("transforms"), name, None)
+    if function is None:
+        raise BadFeatures(f"{where} does not exist.", f"Write it; it takes {', '.join(inputs)} as ibis tables.")
+    engine = ibis.duckdb.connect()
+    try:
+        # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
+        engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
+        tables = {raw: ibis.memtable(_input(use_case, use_case.raw_table(raw), partition, since)) for raw in inputs}
+        return lake.canonical(engine.to_pyarrow(function(**tables)))
+    except PerennialError:
+        raise
+    except Exception as error:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}, partition {partition.key!r}: {where} raised {type(error).__name__}: {error}",
+            f"Mend the transform; it was given {', '.join(inputs)}.",
+        ) from error
+    finally:
+        engine.disconnect()
+
+
+def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
+    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's."""
+    oldest = partition.cadence.at(since).key if table.time else partition.key
+    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest, partition.key))
+    if rows is None or partition.key not in rows[lake.PARTITION].unique().to_pylist():
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: the lake holds no rows of {table.name!r} for partition {partition.key!r}.",
+            f"Run the task `ingest` of {use_case.name}.features for this partition first.",
+        )
+    rows = rows.drop_columns([lake.PARTITION])
+    return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows
+
+
+def _features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:
+    """The rows known inside the partition, with the promises of a feature table checked."""
+    place = f"Use case {use_case.name!r}, feature table {table.name!r}, partition {partition.key!r}"
+    _insist_on_columns(rows, (*table.key, "event_timestamp"), place)
+    time = rows["event_timestamp"]
+    inside = pc.and_(
+        pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end))
+    )
+    rows = rows.filter(inside)
+    _insist_on_unique(rows, (*table.key, "event_timestamp"), place)
+    return rows
+
+
+def _examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Table:
+    place = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
+    declared: Examples = use_case.examples
+    required = (*declared.key, *declared.request_features, "event_timestamp", "label", "label_timestamp")
+    _insist_on_columns(rows, required, place)
+    _insist_on_unique(rows, declared.key, place)
+    early = pc.and_(pc.is_valid(rows["label"]), pc.less(rows["label_timestamp"], rows["event_timestamp"]))
+    if pc.sum(early).as_py():
+        raise BadFeatures(
+            f"{place}: {pc.sum(early).as_py()} labels mature before the moment of prediction: the label leaks.",
+            "`event_timestamp` is when the prediction is made, `label_timestamp` when its outcome became known.",
+        )
+    return rows
+
+
+def _insist_on_columns(rows: pa.Table, wanted: tuple[str, ...], place: str) -> None:
+    absent = [name for name in wanted if name not in rows.column_names]
+    if absent:
+        raise BadFeatures(
+            f"{place}: the transform returned no column {', '.join(map(repr, absent))};"
+            f" it returned {', '.join(rows.column_names)}.",
+            "Add them in transforms.py.",
+        )
+
+
+def _insist_on_unique(rows: pa.Table, key: tuple[str, ...], place: str) -> None:
+    for name in key:
+        if rows[name].null_count:
+            raise BadFeatures(f"{place}: {rows[name].null_count} rows have no {name!r}.", "Drop or fill them.")
+    counts = rows.select(list(key)).group_by(list(key)).aggregate([([], "count_all")])
+    repeated = counts.filter(pc.greater(counts["count_all"], 1))
+    if repeated.num_rows:
+        example: Mapping[str, Any] = repeated.slice(0, 1).select(list(key)).to_pylist()[0]
+        raise BadFeatures(
+            f"{place}: {repeated.num_rows} keys occur more than once, for instance {dict(example)}.",
+            "Aggregate them to one row in transforms.py; which of several rows is right cannot be known later.",
+        )

@@ -1,0 +1,88 @@
+"""The ledger: the append-only record of who served when, and of every decision of the gate.
+
+`effective_from` is event time: a promoted version may predict partitions that start at or after it, which is after
+everything it or its gate has seen. So "the champion that held at that time" is a look-up, whenever it is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from perennial import lake
+from perennial.records import LEDGER
+from perennial.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the ledger."""
+
+    event_id: str
+    partition: str
+    action: Literal["promoted", "rejected"]
+    model_version: int
+    previous_version: int | None
+    model_run: str
+    effective_from: datetime
+    actor: str
+    reason: str
+    evidence: dict[str, Any]
+    recorded_at: datetime
+
+
+def record(
+    use_case: UseCase,
+    *,
+    partition: str,
+    action: Literal["promoted", "rejected"],
+    model_version: int,
+    previous_version: int | None,
+    model_run: str,
+    effective_from: datetime,
+    actor: str,
+    reason: str,
+    evidence: dict[str, Any],
+) -> None:
+    """Append one decision; a decision on a version is recorded once, however often this runs."""
+    row = {
+        "partition": partition,
+        "event_id": f"{action}:{model_version}",
+        "action": action,
+        "model_version": model_version,
+        "previous_version": previous_version,
+        "model_run": model_run,
+        "effective_from": effective_from,
+        "actor": actor,
+        "reason": reason,
+        "evidence": json.dumps(evidence, sort_keys=True, default=str),
+        "recorded_at": datetime.now(UTC),
+    }
+    lake.append_missing(f"{use_case.name}.ledger", pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
+
+
+def entries(use_case: UseCase) -> list[Entry]:
+    """All entries, oldest first."""
+    rows = lake.read(f"{use_case.name}.ledger")
+    found = [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows.to_pylist()] if rows is not None else []
+    return sorted(found, key=lambda entry: entry.recorded_at)
+
+
+def promotions(use_case: UseCase) -> list[Entry]:
+    """All promotions, oldest first; the first is the first model that ever served."""
+    return [entry for entry in entries(use_case) if entry.action == "promoted"]
+
+
+def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
+    """The promotion that holds for a partition starting at `moment` (event time); None before the first one."""
+    held = [entry for entry in promotions(use_case) if entry.effective_from <= moment]
+    return max(held, key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)
+
+
+def champion(use_case: UseCase) -> Entry | None:
+    """The newest promotion; None before the first one."""
+    return max(promotions(use_case), key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)

@@ -1,0 +1,70 @@
+"""The generated login: one user, one random password, for Airflow's and MLflow's pages and REST APIs."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from perennial.errors import PerennialError
+from perennial.settings import settings
+
+USER = "admin"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user and a password. The password stays out of `repr`, hence out of logs."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def path() -> Path:
+    """The file that holds the generated login, readable by its owner only."""
+    return settings().home / "login.json"
+
+
+def login() -> Login:
+    """The login for Airflow and MLflow: `PERENNIAL_USER` and `PERENNIAL_PASSWORD` if set, else the generated one.
+
+    Generated on first use and never changed; two processes that generate at once agree on one.
+
+    Raises:
+        PerennialError: the file is not what `perennial up` wrote.
+    """
+    if password := os.environ.get("PERENNIAL_PASSWORD"):
+        return Login(os.environ.get("PERENNIAL_USER", USER), password)
+    written = write_once(path(), {"user": USER, "password": secrets.token_urlsafe(18)})
+    try:
+        return Login(written["user"], written["password"])
+    except KeyError as error:
+        raise PerennialError(
+            f"{path()} has no field {error.args[0]!r}.",
+            f"Restore it, or delete {settings().home} to start afresh (this deletes all data).",
+        ) from error
+
+
+def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
+    """What `file` (JSON) holds; `content` when it did not exist, written with mode 0600 in one step.
+
+    Raises:
+        PerennialError: the file is not JSON.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        draft = file.with_name(f".{file.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            json.dump(content, stream)
+        try:
+            os.link(draft, file)  # Unlike a rename, fails if another process was first.
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    try:
+        return dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise PerennialError(f"{file} is not readable as JSON: {error}.", "Restore it or delete it.") from error

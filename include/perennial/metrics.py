@@ -1,0 +1,54 @@
+"""What the quality of predictions is measured by. All functions are scikit-learn's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn import metrics as sk
+
+from perennial.use_case import LOWER_IS_BETTER, UseCase
+
+Array = np.ndarray
+_BINARY: dict[str, Callable[[Array, Array], float]] = {
+    "roc_auc": sk.roc_auc_score,
+    "average_precision": sk.average_precision_score,
+    "log_loss": lambda label, p: sk.log_loss(label, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1]),
+    "brier": sk.brier_score_loss,
+}
+_REGRESSION: dict[str, Callable[[Array, Array], float]] = {
+    "rmse": sk.root_mean_squared_error,
+    "mae": sk.mean_absolute_error,
+    "r2": sk.r2_score,
+}
+
+
+def evaluate(use_case: UseCase, label: Array, prediction: Array) -> dict[str, float]:
+    """Every metric of the use case's task.
+
+    Args:
+        label: (n,) 0/1 for a binary task, floats for a regression; no nulls.
+        prediction: (n,) probability of 1, or the predicted value.
+
+    Returns:
+        Metric by name; what needs both classes is left out where only one occurs.
+    """
+    if use_case.task == "regression":
+        return {name: float(metric(label, prediction)) for name, metric in _REGRESSION.items()}
+    needs_both = {"roc_auc", "average_precision"}
+    one_class = len(np.unique(label)) < 2
+    return {
+        name: float(metric(label, prediction))
+        for name, metric in _BINARY.items()
+        if not (one_class and name in needs_both)
+    }
+
+
+def gain(metric: str, better: float, than: float) -> float:
+    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs."""
+    return than - better if metric in LOWER_IS_BETTER else better - than
+
+
+def trivial(use_case: UseCase, train_label: Array, rows: int) -> Array:
+    """Predictions of the trivial baseline: the training rows' rate or mean, whatever the features say."""
+    return np.full(rows, float(np.mean(train_label)))

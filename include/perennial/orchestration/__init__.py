@@ -1,0 +1,207 @@
+"""The one part of the library that knows Airflow: what every DAG shares, and the way from a run to a library call.
+
+A DAG file is read as a sentence; what would be repeated in each of them lives here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    Asset,
+    CronPartitionTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    PartitionedAssetTimetable,
+    RetryAction,
+    RetryRule,
+    get_current_context,
+    get_parsing_context,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import BaseModel
+
+from perennial import discovery
+from perennial.errors import InvalidParams, InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+#: A service that does not answer is worth another try; what a user has to mend is not.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(ServiceUnavailable, RetryAction.RETRY, reason="a service does not answer"),
+        RetryRule(PerennialError, RetryAction.FAIL, reason="needs a person: see the error for the fix"),
+    ]
+)
+
+
+def use_cases() -> Iterator[UseCase]:
+    """The use cases whose DAGs this process needs: all of them to the DAG processor, one to a running task."""
+    wanted = get_parsing_context().dag_id
+    for name in discovery.names() if wanted is None else [wanted.partition(".")[0]]:
+        yield discovery.load(name)
+
+
+def features_asset(use_case: UseCase) -> Asset:
+    """A partition's features are in the lake and in the online store."""
+    return _asset(use_case, "features")
+
+
+def predictions_asset(use_case: UseCase) -> Asset:
+    """A partition is scored."""
+    return _asset(use_case, "predictions")
+
+
+def retraining_asset(use_case: UseCase) -> Asset:
+    """A monitor asks for retraining; the event carries reason, evidence and the new data."""
+    return _asset(use_case, "retraining")
+
+
+def champion_asset(use_case: UseCase) -> Asset:
+    """A model version became champion."""
+    return _asset(use_case, "champion")
+
+
+def _asset(use_case: UseCase, what: str) -> Asset:
+    return Asset(name=f"{use_case.name}.{what}", uri=f"perennial://{use_case.name}/{what}", group="perennial")
+
+
+def by_clock(use_case: UseCase) -> CronPartitionTimetable:
+    """A run for each partition, when it has ended."""
+    cadence = use_case.cadence
+    return CronPartitionTimetable(cadence.cron, timezone="UTC", run_offset=-1, key_format=cadence.key_format)
+
+
+def by_asset(asset: Asset) -> PartitionedAssetTimetable:
+    """A run for each partition that an asset's event names."""
+    return PartitionedAssetTimetable(assets=asset)
+
+
+def pipeline(use_case: UseCase, kind: str, doc: str | None, **more: Any) -> dict[str, Any]:
+    """The arguments of `@dag` that every pipeline shares: name, owner, docs with triage notes, retries, tags.
+
+    Args:
+        kind: `features`, `scoring`, `monitoring` or `training`; the DAG is called `<use_case>.<kind>`.
+        doc: What the pipeline does; the DAG file's docstring.
+        more: Further arguments, which win.
+    """
+    end = use_case.cadence.partition(use_case.end).start if use_case.end else None
+    return {
+        "dag_id": f"{use_case.name}.{kind}",
+        "dag_display_name": f"{use_case.title}: {kind}",
+        "description": f"{use_case.title}: {kind}",
+        "doc_md": _docs(use_case, doc or ""),
+        "tags": ["perennial", use_case.name, kind, *use_case.tags],
+        "start_date": use_case.first.start,
+        "end_date": end,
+        "catchup": False,
+        "max_active_runs": 4,
+        "default_args": {
+            "owner": use_case.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=20),
+            "retry_exponential_backoff": 2.0,
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=6),
+        },
+        **more,
+    }
+
+
+def _docs(use_case: UseCase, doc: str) -> str:
+    return textwrap.dedent(
+        f"""\
+        {{doc}}
+
+        **{use_case.title}.** {use_case.description}
+
+        - **Owner:** {use_case.owner}
+        - **Partitions:** {use_case.cadence}, named like `{use_case.first.key}`, from {use_case.start}\
+        {f" up to before {use_case.end}" if use_case.end else ""}
+        - **Defined in:** `include/use_cases/{use_case.name}/`
+
+        **When a run fails.** {use_case.triage}
+        """
+    ).format(doc=textwrap.dedent(doc).strip())
+
+
+def form(params: type[BaseModel]) -> dict[str, Param]:
+    """The trigger form of a pipeline: one typed, documented field for each of its parameters."""
+    fields = params.model_json_schema()["properties"]
+    return {name: _param(name, dict(schema)) for name, schema in fields.items()}
+
+
+def _param(name: str, schema: dict[str, Any]) -> Param:
+    # Pydantic says "string or null" as anyOf, the form wants it as a list of types.
+    options = schema.pop("anyOf", None)
+    if options:
+        schema |= {key: value for option in options for key, value in option.items() if key != "type"}
+        schema["type"] = [option["type"] for option in options]
+    return Param(schema.pop("default"), title=schema.pop("title", name), **schema)
+
+
+def here() -> tuple[UseCase, Partition]:
+    """The use case and the partition of the running task.
+
+    Raises:
+        InvalidPartition: the run has no partition key, or the use case has no such partition.
+        InvalidParams: the run's conf has keys that the DAG does not know.
+    """
+    use_case = of_run()
+    key = partition_key()
+    if key is None:
+        dag_id = get_current_context()["dag"].dag_id
+        raise InvalidPartition(
+            f"This run of {dag_id} names no partition.",
+            f"Trigger it with a partition key, for instance {use_case.start!r}.",
+        )
+    return use_case, use_case.partition(key)
+
+
+def of_run() -> UseCase:
+    """The use case of the running task, once its run's conf is known to hold no unknown key."""
+    context = get_current_context()
+    dag = context["dag"]
+    unknown = sorted(set(context["dag_run"].conf or {}) - set(dag.params))
+    if unknown:
+        known = ", ".join(dag.params) or "none"
+        raise InvalidParams(f"{dag.dag_id} knows no parameter {', '.join(map(repr, unknown))}.", f"Known: {known}.")
+    return discovery.load(dag.dag_id.partition(".")[0])
+
+
+def partition_key() -> str | None:
+    """The partition key of the run, if it has one."""
+    return get_current_context()["dag_run"].partition_key
+
+
+def run_name() -> str:
+    """What the running DAG run is known by to MLflow and the lake; unique over all DAGs."""
+    run = get_current_context()["dag_run"]
+    return f"{run.dag_id}/{run.run_id}"
+
+
+def conf() -> dict[str, Any]:
+    """The run's parameters, the form's defaults included."""
+    return dict(get_current_context()["params"])
+
+
+def announce(asset: Asset, evidence: dict[str, Any]) -> None:
+    """Attach `evidence` to the event that goes out when this task succeeds."""
+    get_current_context()["outlet_events"][asset].extra = evidence
+
+
+def skip(why: str) -> None:
+    """End this task as skipped; nothing behind it runs and no event goes out."""
+    raise AirflowSkipException(why)
+
+
+def answer() -> tuple[bool, str]:
+    """What a person said to the request for approval, and who: nobody was asked is a yes by the gate itself."""
+    response = get_current_context()["ti"].xcom_pull(task_ids="approve")
+    if response is None:
+        return True, "gate"
+    person = (response.get("responded_by_user") or {}).get("name", "nobody in time")
+    return response["chosen_options"] == ["Approve"], person

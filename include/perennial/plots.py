@@ -1,0 +1,46 @@
+"""The plots people look at, logged to the active MLflow run. Drawn by scikit-learn and matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+import mlflow
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import PredictionErrorDisplay, RocCurveDisplay
+
+from perennial.use_case import UseCase
+
+matplotlib.use("agg")
+
+
+def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> None:
+    """ROC and calibration of a binary task, predicted against actual of a regression, on the holdout."""
+    if use_case.task == "regression":
+        _log("predicted_vs_actual", lambda axes: PredictionErrorDisplay.from_predictions(label, prediction, ax=axes))
+        return
+    if len(np.unique(label)) == 2:
+        _log("roc", lambda axes: RocCurveDisplay.from_predictions(label, prediction, ax=axes, name="holdout"))
+        _log(
+            "calibration",
+            lambda axes: CalibrationDisplay.from_predictions(label, prediction, n_bins=10, strategy="quantile", ax=axes),
+        )
+
+
+def log_importance(importance: Mapping[str, float]) -> None:
+    """Share of each feature in the model's skill, largest on top."""
+    ordered = sorted(importance.items(), key=lambda item: item[1])[-25:]
+    names, shares = [name for name, _ in ordered], [share for _, share in ordered]
+    _log("importance", lambda axes: axes.barh(names, shares), height=1 + 0.25 * len(ordered))
+    mlflow.log_dict(dict(importance), "importance.json")
+
+
+def _log(name: str, draw, height: float = 5) -> None:  # noqa: ANN001
+    # A Figure of its own, not pyplot's: pyplot keeps every figure of a long-lived worker.
+    figure = Figure(figsize=(6, height), layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(name.replace("_", " "))
+    mlflow.log_figure(figure, f"plots/{name}.png")

@@ -1,0 +1,71 @@
+"""Showing a replay as it goes: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from perennial.partitions import Partition
+from perennial.replay import Step
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+    """Go through `steps` to the end and show them on `console`."""
+    if console.is_terminal:
+        _live(console, wanted, steps)
+    else:
+        _plain(console, wanted, steps)
+
+
+def _plain(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+    began = time.monotonic()
+    for step in steps:
+        if line := _line(step):
+            place = [partition.key for partition in wanted].index(step.partition) + 1
+            elapsed = time.monotonic() - began
+            console.print(f"[{place}/{len(wanted)}] {elapsed:6.1f} s  {line}", highlight=False, markup=False)
+
+
+def _live(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        total = bar.add_task("", total=len(wanted))
+        places = {partition.key: place for place, partition in enumerate(wanted)}
+        for step in steps:
+            bar.update(total, completed=places[step.partition], description=f"{step.partition} {step.pipeline:<10}")
+            if line := _line(step):
+                bar.console.print(line, highlight=False, markup=False)
+        bar.update(total, completed=len(wanted), description="done")
+
+
+def _line(step: Step) -> str:
+    """What to print about a step; nothing while it begins."""
+    match step.state:
+        case "done":
+            return f"{step.partition}  {step.pipeline:<10} done in {step.seconds:.1f} s"
+        case "waiting-for-approval":
+            return f"{step.partition}  {step.pipeline:<10} waits for a person's approval: {step.url}"
+        case "already-done" if step.pipeline == "features":
+            return f"{step.partition}  already there"
+        case _:
+            return ""

@@ -1,0 +1,69 @@
+"""Requests for retraining: made by monitors, answered by the gate's decision, never lost and never a storm.
+
+A request is keyed by (use case, partition, reason). It is open until the ledger holds a decision whose model has seen
+the partition: so several alarms while one retraining runs end in one retraining on the newest data.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from perennial import lake, ledger
+from perennial.partitions import Partition
+from perennial.records import REQUESTS
+from perennial.use_case import UseCase
+
+
+def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[str, Any], made_by: str) -> bool:
+    """Ask for retraining on everything up to the end of `partition`.
+
+    Args:
+        made_by: The run that asks. Asked again by the same run (it was killed before its event went out), the answer
+            is yes again; asked by another run, no.
+
+    Returns:
+        Whether the request stands and its event is to be published; False inside a cool-down or if already made.
+    """
+    request_id = f"{partition.key}:{reason}"
+    earlier = [row for row in made(use_case) if row["partition"] <= partition.key]
+    for row in earlier:
+        if row["request_id"] == request_id:
+            return bool(row["made_by"] == made_by)
+    if any(_within_cooldown(use_case, row["partition"], partition) for row in earlier):
+        return False
+    row = {
+        "partition": partition.key,
+        "request_id": request_id,
+        "reason": reason,
+        "evidence": json.dumps(evidence, sort_keys=True, default=str),
+        "made_by": made_by,
+        "recorded_at": datetime.now(UTC),
+    }
+    appended = lake.append_missing(
+        f"{use_case.name}.requests", pa.Table.from_pylist([row], schema=REQUESTS), key=("request_id",)
+    )
+    return appended.num_rows == 1
+
+
+def made(use_case: UseCase) -> list[dict[str, Any]]:
+    """All requests, oldest partition first."""
+    rows = lake.read(f"{use_case.name}.requests")
+    return sorted(rows.to_pylist(), key=lambda row: (row["partition"], row["recorded_at"])) if rows is not None else []
+
+
+def unanswered(use_case: UseCase) -> list[dict[str, Any]]:
+    """The requests whose partition no decided model has seen yet, oldest partition first."""
+    seen = max((entry.effective_from for entry in ledger.entries(use_case)), default=None)
+    return [
+        row for row in made(use_case) if seen is None or use_case.cadence.partition(row["partition"]).end > seen
+    ]
+
+
+def _within_cooldown(use_case: UseCase, earlier: str, partition: Partition) -> bool:
+    """Whether `partition` is at most `cooldown` partitions after the one of an earlier request."""
+    distance = len(list(use_case.cadence.partition(earlier).through(partition))) - 1
+    return distance <= use_case.retraining.cooldown

@@ -1,0 +1,75 @@
+"""Scoring: the champion that held at a partition's start predicts its examples, once and for all."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from perennial import lake, ledger, provenance, tracking
+from perennial.errors import BadFeatures
+from perennial.feature_store import repository
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
+
+
+def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
+    """Predict the partition's examples that have no prediction yet and append them to the lake.
+
+    Each row carries the features it was made from, the model's version and run, the lake snapshots and the code's
+    commit. Nothing is ever overwritten; a second run adds nothing.
+
+    Returns:
+        The champion's version (None: none held yet) and the number of predictions made.
+
+    Raises:
+        BadFeatures: the partition's examples are not in the lake.
+    """
+    champion = ledger.champion_at(use_case, partition.start)
+    if champion is None:
+        log.info("%s %s: no champion held at %s, nothing to score", use_case.name, partition, partition.start)
+        return {"model_version": None, "predictions": 0}
+    pending = _pending(use_case, partition)
+    if not pending.num_rows:
+        return {"model_version": champion.model_version, "predictions": 0}
+    tables = repository.lake_tables(use_case.feature_service)
+    snapshots = {name: number for name in tables.values() if (number := lake.snapshot(name)) is not None}
+    rows = repository.historical_features(use_case.feature_service, pending, snapshots=snapshots)
+    predict = tracking.load(use_case, champion.model_version)
+    prediction = predict(rows.to_pandas())
+    kept = [name for name in rows.column_names if not name.endswith("__event_timestamp")]
+    count = rows.num_rows
+    predictions = pa.table(
+        {
+            **{name: rows[name] for name in kept},
+            "prediction": pa.array(prediction, pa.float64()),
+            "model_version": pa.array([champion.model_version] * count, pa.int64()),
+            "model_run": [champion.model_run] * count,
+            "lake_snapshots": [json.dumps(snapshots, sort_keys=True)] * count,
+            "code_version": [provenance.code_version()] * count,
+            "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
+        }
+    )
+    added = lake.append_missing(f"{use_case.name}.predictions", predictions, key=use_case.examples.key)
+    log.info("%s %s: v%d made %d predictions", use_case.name, partition, champion.model_version, added.num_rows)
+    return {"model_version": champion.model_version, "predictions": added.num_rows}
+
+
+def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
+    """The partition's examples without a prediction, without their label: a model must not even see it pass by."""
+    examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key])
+    if examples is None or not examples.num_rows:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
+            f"Run {use_case.name}.features for it first.",
+        )
+    examples = examples.drop_columns(["label", "label_timestamp"])
+    key = list(use_case.examples.key)
+    made = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=key)
+    if made is None or not made.num_rows:
+        return examples
+    return examples.join(made, keys=key, join_type="left anti")

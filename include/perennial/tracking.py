@@ -1,0 +1,160 @@
+"""MLflow: one experiment a use case, one registered model a use case, models in a format that cannot run code on load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+#: The Airflow run that made an MLflow run: a task that was killed finds its own half-finished run by it.
+MADE_BY = "perennial.made_by"
+
+for _name, _value in {
+    # MLflow's own default retries for four minutes; Airflow's task retries come on top of these.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+
+def client() -> MlflowClient:
+    """A client of the configured tracking server."""
+    mlflow.set_tracking_uri(settings().mlflow_uri)
+    return MlflowClient()
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn "no answer" into an error that says which server and what to do."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} and "API request" in str(error):
+            raise ServiceUnavailable(
+                f"MLflow at {settings().mlflow_uri} does not answer: {str(error)[:300]}",
+                "Start it (`perennial up`), or set PERENNIAL_MLFLOW_URI; then clear the task, nothing needs undoing.",
+            ) from error
+        raise
+
+
+@contextmanager
+def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflow.ActiveRun]:
+    """The MLflow run of one Airflow run: a new one, or the one that an earlier, killed attempt began.
+
+    Args:
+        kind: The experiment is `<use_case>.<kind>`.
+        made_by: Id of the Airflow run.
+        name: The run's name for people.
+    """
+    with reachable():
+        found = find_run(use_case, kind, made_by)
+        mlflow.set_experiment(f"{use_case.name}.{kind}")
+        arguments: dict[str, Any] = {"run_id": found} if found else {"run_name": name, "tags": {MADE_BY: made_by}}
+        with mlflow.start_run(**arguments) as active:
+            yield active
+
+
+def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
+    """The id of the MLflow run that the Airflow run `made_by` began, if any."""
+    server = client()
+    experiment = server.get_experiment_by_name(f"{use_case.name}.{kind}")
+    if experiment is None:
+        return None
+    quoted = made_by.replace("'", "\\'")
+    found = server.search_runs([experiment.experiment_id], f"tags.`{MADE_BY}` = '{quoted}'", max_results=1)
+    return found[0].info.run_id if found else None
+
+
+def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
+    """The registered version of a run's model: made once, however often this runs."""
+    server = client()
+    held = server.search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
+    version = held[0] if held else mlflow.register_model(model_uri, use_case.name)
+    server.set_registered_model_alias(use_case.name, CHALLENGER, version.version)
+    return version
+
+
+def version(use_case: UseCase, number: int) -> ModelVersion:
+    """One registered version.
+
+    Raises:
+        PerennialError: there is no such version.
+    """
+    with reachable():
+        try:
+            return client().get_model_version(use_case.name, str(number))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise PerennialError(
+                f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
+                "It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
+            ) from error
+
+
+def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]:
+    """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
+
+    Raises:
+        PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
+    """
+    with reachable():
+        client()
+        uri = f"models:/{use_case.name}/{number}"
+        info = mlflow.models.get_model_info(uri)
+        flavor = info.flavors.get("sklearn", {})
+        if flavor.get("serialization_format") != "skops" and settings().trusted_model_types != "any":
+            raise PerennialError(
+                f"Version {number} of model {use_case.name!r} is stored as"
+                f" {flavor.get('serialization_format', 'something else than scikit-learn')}, which can run code on load.",
+                "Retrain it with perennial, or set PERENNIAL_TRUSTED_MODEL_TYPES=any if you trust who wrote it.",
+            )
+        predict = predictor(use_case, mlflow.sklearn.load_model(uri))
+    columns = info.signature.inputs.input_names()
+
+    def predict_known(frame: pd.DataFrame) -> np.ndarray:
+        absent = [name for name in columns if name not in frame]
+        if absent:
+            raise PerennialError(
+                f"Version {number} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"
+                f" {use_case.feature_service!r} no longer serves.",
+                "Put the features back in feature_repo/ until a model without them is champion: retrain first.",
+            )
+        return predict(frame[columns])
+
+    return predict_known
+
+
+def predictor(use_case: UseCase, model: Any) -> Callable[[pd.DataFrame], np.ndarray]:
+    """The fitted estimator as a function from a frame to (n,) floats."""
+    if use_case.task == "binary":
+        return lambda frame: np.asarray(model.predict_proba(frame))[:, 1]
+    return lambda frame: np.asarray(model.predict(frame), dtype=float)
+
+
+def promote(use_case: UseCase, number: int) -> None:
+    """Move the alias `champion` in one step."""
+    with reachable():
+        client().set_registered_model_alias(use_case.name, CHAMPION, str(number))
+
+
+def run_url(run_id: str, experiment_id: str) -> str:
+    """Where a person sees a run."""
+    return f"{settings().mlflow_uri}/#/experiments/{experiment_id}/runs/{run_id}"

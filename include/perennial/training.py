@@ -1,0 +1,233 @@
+"""One training run: plan it, fit a candidate, log everything to MLflow, register it as the challenger."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from pydantic import ValidationError
+
+from perennial import drift, lake, ledger, metrics, plots, provenance, requests, tracking, training_set
+from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
+from perennial.feature_store import repository
+from perennial.training_set import TrainingSet
+from perennial.use_case import Declaration, TrainingParams, UseCase
+
+
+class Plan(Declaration):
+    """What a training run is to do.
+
+    Attributes:
+        first, last: Partitions to train on, both included.
+        params: The validated parameters, JSON-ready.
+        requests: Ids of the requests that this run answers.
+        skip: Why there is nothing to do; empty if there is.
+    """
+
+    first: str
+    last: str
+    params: dict[str, Any]
+    requests: list[str]
+    skip: str = ""
+
+
+def params_of(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
+    """The run's parameters.
+
+    Raises:
+        InvalidParams: an unknown key, a wrong type, or a value out of range.
+    """
+    try:
+        return use_case.params(**conf)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        known = ", ".join(use_case.params.model_fields)
+        raise InvalidParams(
+            f"Parameters of {use_case.name}.training: {problems}.", f"Known parameters: {known}."
+        ) from error
+
+
+def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> Plan:
+    """Decide what to train on: the newest open request's data, or what the parameters say.
+
+    A run for a request that a later run has already answered is skipped unless forced: several alarms while one
+    retraining runs end in one retraining.
+
+    Raises:
+        InvalidParams, InvalidPartition: see there.
+        NotEnoughData: the window is empty.
+    """
+    params = params_of(use_case, conf)
+    open_requests = requests.unanswered(use_case)
+    candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
+    last = use_case.partition(params.window_end or max(candidates, default="") or _newest_partition(use_case))
+    if params.window_start:
+        first = use_case.partition(params.window_start)
+    else:
+        first = use_case.first
+        if use_case.retraining.window is not None:
+            window = list(use_case.first.through(last))[-use_case.retraining.window :]
+            first = window[0]
+    if first > last:
+        raise InvalidParams(
+            f"{use_case.name}.training: window_start {first} is after window_end {last}.", "Swap them, or leave one empty."
+        )
+    by_request = partition is not None and not params.window_end
+    skip = ""
+    if by_request and not params.force and partition not in {row["partition"] for row in open_requests}:
+        skip = f"The request of partition {partition} is already answered; run with force to train all the same."
+    answered = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
+    return Plan(
+        first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip
+    )
+
+
+def _newest_partition(use_case: UseCase) -> str:
+    held = lake.read(f"{use_case.name}.examples", columns=(lake.PARTITION,))
+    if held is None or not held.num_rows:
+        raise NotEnoughData(
+            f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
+        )
+    return max(held[lake.PARTITION].unique().to_pylist())
+
+
+def build_training_set(use_case: UseCase, planned: Plan) -> TrainingSet:
+    """The training set of the plan's window; equal lake content gives the same file."""
+    return training_set.build(use_case, use_case.partition(planned.first), use_case.partition(planned.last))
+
+
+def feature_columns(use_case: UseCase) -> list[str]:
+    """The model's inputs, in their fixed order: request-time facts, then the feature service's features."""
+    features = repository.feature_names(use_case.feature_service)
+    return list(dict.fromkeys([*use_case.examples.request_features, *features]))
+
+
+def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> int:
+    """Fit the use case's estimator, log the candidate and register it; return its version.
+
+    Args:
+        made_by: Id of the Airflow run: run again after a kill, the same MLflow run and version are completed.
+
+    Raises:
+        TrainingFailed: `build()` or the fit raises.
+    """
+    params = params_of(use_case, planned.params)
+    columns = feature_columns(use_case)
+    with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
+        started = time.monotonic()
+        model = _fitted(use_case, params, data.fit[columns], data.fit["label"])
+        seconds = time.monotonic() - started
+        predict = tracking.predictor(use_case, model)
+        _log_inputs(use_case, planned, data, columns, params)
+        mlflow.log_metric("fit_seconds", seconds)
+        _log_quality(use_case, data, columns, predict)
+        importance = drift.importances(use_case, predict, data.holdout[columns], data.holdout["label"])
+        plots.log_importance(importance)
+        drift.Profile.of_training(use_case, data, columns, importance).log()
+        uri = _log_model(use_case, model, data.fit[columns].head(100))
+        return int(tracking.register(use_case, uri, active.info.run_id).version)
+
+
+def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> Any:
+    where = f"include/use_cases/{use_case.name}/model.py"
+    build = getattr(use_case.module("model"), "build", None)
+    if build is None:
+        raise TrainingFailed(f"{where} has no function build(params).", "Write one that returns an unfitted estimator.")
+    try:
+        return build(params).fit(features, label)
+    except Exception as error:
+        raise TrainingFailed(
+            f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with columns"
+            f" {', '.join(features.columns)}: {type(error).__name__}: {error}",
+            "Mend build(), or the parameters of this run; nothing was registered.",
+        ) from error
+
+
+def _log_inputs(
+    use_case: UseCase, planned: Plan, data: TrainingSet, columns: list[str], params: TrainingParams
+) -> None:
+    """Everything that is needed to train this model again."""
+    champion = ledger.champion(use_case)
+    mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})
+    mlflow.set_tags(
+        {
+            MLFLOW_GIT_COMMIT: provenance.code_version(),
+            "perennial.use_case": use_case.name,
+            "perennial.owner": use_case.owner,
+            "perennial.lock_digest": provenance.lock_digest(),
+            "perennial.window": f"{planned.first}..{planned.last}",
+            "perennial.training_set": data.digest,
+            "perennial.training_set_path": data.path,
+            "perennial.holdout_start": data.holdout_start.isoformat(),
+            "perennial.end": data.end.isoformat(),
+            "perennial.snapshots": json.dumps(data.snapshots, sort_keys=True),
+            "perennial.requests": json.dumps(planned.requests),
+            "perennial.champion_then": str(champion.model_version if champion else ""),
+        }
+    )
+    mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")
+    mlflow.log_dict(planned.model_dump(mode="json"), "plan.json")
+    dataset = MetaDataset(
+        source=resolve_dataset_source(data.path),
+        name=f"{use_case.name} {planned.first}..{planned.last}",
+        digest=data.digest[:36],
+    )
+    mlflow.log_input(dataset, context="training")
+
+
+def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any) -> None:
+    """Metrics on the holdout, whole and by slice, beside the trivial baseline, with the plots people look at."""
+    label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
+    trivial = metrics.trivial(use_case, data.fit["label"].to_numpy(), len(label))
+    logged = {f"holdout_{name}": value for name, value in metrics.evaluate(use_case, label, prediction).items()}
+    logged |= {f"trivial_{name}": value for name, value in metrics.evaluate(use_case, label, trivial).items()}
+    logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
+    mlflow.log_metrics(logged)
+    slices = {
+        f"{column}={value}": metrics.evaluate(use_case, part["label"].to_numpy(), predict(part[columns]))
+        for column in use_case.gate.slices
+        for value, part in data.holdout.groupby(column, observed=True)
+    }
+    mlflow.log_dict(slices, "slices.json")
+    plots.log_quality(use_case, label, prediction)
+
+
+def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame) -> str:
+    """Log the model with signature and example, in a format that cannot run code on load; return its address."""
+    # Whole numbers are declared as floats: a missing one arrives as a float when the model serves.
+    sample = sample.astype({name: float for name in sample.select_dtypes("integer")})
+    try:
+        info = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format="skops",
+            skops_trusted_types=list(use_case.trusted_types),
+            signature=infer_signature(sample, tracking.predictor(use_case, model)(sample)),
+            input_example=sample.head(5),
+            # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.
+            pip_requirements=_requirements(),
+            pyfunc_predict_fn="predict_proba" if use_case.task == "binary" else "predict",
+        )
+    except MlflowException as error:
+        if "untrusted types" not in str(error):
+            raise
+        raise TrainingFailed(
+            f"Use case {use_case.name!r}: the model holds types that are not known to be safe to load:"
+            f" {str(error).rpartition('file: ')[2]}",
+            f"If you trust them, add them to trusted_types in include/use_cases/{use_case.name}/use_case.py.",
+        ) from error
+    return info.model_uri
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={metadata.version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy", "mlflow")]

@@ -1,0 +1,192 @@
+"""Training sets: point-in-time-correct rows, checked, immutable, named by the digest of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from perennial import lake, validation
+from perennial.errors import BadFeatures, NotEnoughData
+from perennial.feature_store import repository
+from perennial.partitions import Partition
+from perennial.settings import settings
+from perennial.use_case import Declaration, UseCase
+
+_EVENT_TIME = "__event_timestamp"
+
+
+class TrainingSet(Declaration):
+    """A stored training set.
+
+    Rows before `holdout_start` (by the moment of prediction) are for fitting, the rest for the gate. Every label
+    matured before `end`.
+
+    Attributes:
+        digest: SHA-256 of the file, and its name.
+        path: The Parquet file: examples, features, label.
+        start, holdout_start, end: Event time, UTC.
+        rows: Number of rows.
+        snapshots: Lake table -> the snapshot that its rows were read from.
+    """
+
+    digest: str
+    path: str
+    start: datetime
+    holdout_start: datetime
+    end: datetime
+    rows: int
+    snapshots: dict[str, int]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """All rows, ordered by the moment of prediction.
+
+        Raises:
+            BadFeatures: the file's content is not what its name says.
+        """
+        filesystem, path = fs.FileSystem.from_uri(_uri(self.path))
+        with filesystem.open_input_stream(path) as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise BadFeatures(
+                f"The training set {self.path} does not have the digest it is named by.",
+                "It was changed or damaged: restore it from a backup, or train again to write it anew.",
+            )
+        return pq.read_table(pa.BufferReader(content)).to_pandas()
+
+    @property
+    def fit(self) -> pd.DataFrame:
+        """The rows to fit on."""
+        return self.frame[self.frame["event_timestamp"] < self.holdout_start]
+
+    @property
+    def holdout(self) -> pd.DataFrame:
+        """The rows to judge on."""
+        return self.frame[self.frame["event_timestamp"] >= self.holdout_start]
+
+
+def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
+    """Retrieve, check and store the training set of the partitions from `first` to `last`, both included.
+
+    Raises:
+        NotEnoughData: a partition is missing, or too few labelled rows.
+        BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, or the GX suite.
+    """
+    end = last.end
+    # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
+    tables = repository.lake_tables(use_case.feature_service)
+    identifiers = [*tables.values(), f"{use_case.name}.examples"]
+    snapshots = {name: number for name in identifiers if (number := lake.snapshot(name)) is not None}
+    examples = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
+    feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
+    rows = repository.historical_features(use_case.feature_service, examples, snapshots=feature_snapshots)
+    check(use_case, examples, rows)
+    rows = rows.select([name for name in rows.column_names if not name.endswith(_EVENT_TIME)])
+    holdout_start = max(use_case.holdout_start(end), first.start + timedelta(microseconds=1))
+    _insist_on_enough(use_case, rows, first, last, holdout_start)
+    content = _encode(rows)
+    digest = hashlib.sha256(content).hexdigest()
+    path = f"{settings().training_sets}/{use_case.name}/{digest}.parquet"
+    _store(content, path)
+    return TrainingSet(
+        digest=digest,
+        path=path,
+        start=first.start,
+        holdout_start=holdout_start,
+        end=end,
+        rows=rows.num_rows,
+        snapshots=snapshots,
+    )
+
+
+def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> pa.Table:
+    """The labelled examples of the window whose label matured before its end, in a fixed order."""
+    identifier = f"{use_case.name}.examples"
+    examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
+    held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
+    absent = [partition.key for partition in first.through(last) if partition.key not in held]
+    if examples is None or absent:
+        raise NotEnoughData(
+            f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",
+            f"Run {use_case.name}.features for it, or narrow the window.",
+        )
+    mature = pc.and_(
+        pc.is_valid(examples["label"]), pc.less_equal(examples["label_timestamp"], pa.scalar(last.end))
+    )
+    order = [("event_timestamp", "ascending"), *((name, "ascending") for name in use_case.examples.key)]
+    return examples.filter(pc.fill_null(mature, False)).sort_by(order)
+
+
+def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
+    """Refuse a training set that lost, multiplied or reordered rows, or that sees the future.
+
+    Raises:
+        BadFeatures: naming the check that failed.
+    """
+    where = f"Training set of use case {use_case.name!r}"
+    if rows.num_rows != examples.num_rows:
+        raise BadFeatures(
+            f"{where}: {examples.num_rows} examples went in, {rows.num_rows} rows came out.",
+            "The offline store lost or multiplied rows; look at the views' keys in feature_repo/.",
+        )
+    for name in (*use_case.examples.key, "event_timestamp"):
+        if not rows[name].combine_chunks().equals(examples[name].combine_chunks()):
+            raise BadFeatures(f"{where}: column {name!r} is not what went in.", "Report this: the offline store is wrong.")
+    for name in rows.column_names:
+        if name.endswith(_EVENT_TIME):
+            late = pc.sum(pc.greater(rows[name], rows["event_timestamp"])).as_py()
+            if late:
+                raise BadFeatures(
+                    f"{where}: {late} rows see values of view {name.removesuffix(_EVENT_TIME)!r} from their future.",
+                    "Report this: the offline store is wrong.",
+                )
+    validation.insist(use_case, "training_set", rows, None, BadFeatures)
+
+
+def _insist_on_enough(
+    use_case: UseCase, rows: pa.Table, first: Partition, last: Partition, holdout_start: datetime
+) -> None:
+    holdout = pc.sum(pc.greater_equal(rows["event_timestamp"], pa.scalar(holdout_start))).as_py() or 0
+    fit = rows.num_rows - holdout
+    if fit < use_case.gate.min_rows or holdout < use_case.gate.min_rows:
+        raise NotEnoughData(
+            f"Use case {use_case.name!r}, window {first}..{last}: {fit} rows to fit on and {holdout} to judge on,"
+            f" {use_case.gate.min_rows} of each are needed.",
+            "Widen the window, or lower gate.min_rows.",
+        )
+    label = rows["label"].to_numpy()
+    if use_case.task == "binary" and len(np.unique(label)) < 2:
+        raise NotEnoughData(
+            f"Use case {use_case.name!r}, window {first}..{last}: every label is {label[0]}.", "Widen the window."
+        )
+
+
+def _encode(rows: pa.Table) -> bytes:
+    """The rows as a Parquet file: equal rows give equal bytes in one environment."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(lake.canonical(rows).replace_schema_metadata(None), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _store(content: bytes, target: str) -> None:
+    """Write once: a file that is there under its digest is left alone; a half-written one never has that name."""
+    filesystem, path = fs.FileSystem.from_uri(_uri(target))
+    if filesystem.get_file_info(path).type == fs.FileType.NotFound:
+        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        part = f"{path}.{uuid4().hex}.part"
+        with filesystem.open_output_stream(part) as file:
+            file.write(content)
+        filesystem.move(part, path)
+
+
+def _uri(path: str) -> str:
+    return path if "://" in path else f"file://{path}"

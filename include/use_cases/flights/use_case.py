@@ -1,0 +1,69 @@
+"""Will a flight out of New York arrive 15 minutes late or more?"""
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from perennial import (
+    Cadence,
+    DriftPolicy,
+    Examples,
+    FeatureTable,
+    Gate,
+    RawTable,
+    Retraining,
+    TrainingParams,
+    UseCase,
+)
+
+
+class FlightsParams(TrainingParams):
+    """The estimator's knobs; each appears in the trigger form of `flights.training`."""
+
+    max_iter: int = Field(default=100, ge=10, le=1000, description="Boosting iterations.")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Shrinkage of each iteration.")
+    max_leaf_nodes: int = Field(default=31, ge=2, le=255, description="Leaves of one tree.")
+
+
+use_case = UseCase(
+    name="flights",
+    title="Late arrivals out of New York",
+    description="Will this flight arrive 15 minutes late or more? Asked one hour before its scheduled departure.",
+    owner="flight-operations",
+    tags=("example",),
+    task="binary",
+    cadence=Cadence.MONTHLY,
+    start="2013-01",
+    end="2014-01",
+    raw=(
+        RawTable(name="flights", key=("flight_id",), time="sched_dep", min_rows=15_000),
+        RawTable(name="weather", key=("origin", "observed_at"), time="observed_at", min_rows=1_000),
+        RawTable(name="planes", key=("tailnum",)),
+    ),
+    features=(
+        FeatureTable(name="origin_weather", key=("origin",), inputs=("weather",)),
+        # A lookback is the longest span plus two days: that much later a flight may arrive than it should have left.
+        FeatureTable(name="carrier_lateness", key=("carrier",), inputs=("flights",), lookback=timedelta(days=9)),
+        FeatureTable(name="origin_lateness", key=("origin",), inputs=("flights",), lookback=timedelta(days=3)),
+        FeatureTable(name="origin_departures", key=("origin",), inputs=("flights",), lookback=timedelta(days=2)),
+        FeatureTable(name="route_lateness", key=("route",), inputs=("flights",), lookback=timedelta(days=30)),
+        FeatureTable(name="plane_facts", key=("tailnum",), inputs=("planes",)),
+    ),
+    examples=Examples(
+        key=("flight_id",),
+        inputs=("flights",),
+        request_features=("carrier", "origin", "dest", "hour", "weekday", "distance"),
+    ),
+    feature_service="flights",
+    params=FlightsParams,
+    gate=Gate(metric="roc_auc", holdout=timedelta(days=10), slices=("origin",)),
+    drift=DriftPolicy(performance_drop=0.05),
+    retraining=Retraining(initial_partitions=2, cooldown=1),
+    trusted_types=(
+        "functools.partial",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.utils.validation.check_array",
+    ),
+    triage="Open the failed task's log: the error names the table, the field and the fix. A bad batch is fixed at its"
+    " source (source.py) or in expectations.py; then clear the failed task, nothing needs undoing.",
+)
