@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
@@ -36,3 +41,59 @@ def home() -> Iterator[Path]:
     yield folder
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def project(home: Path) -> Iterator[Path]:
+    """A project with both use cases: the repository's own and the one in `tests/second_use_case`."""
+    from perennial.settings import settings
+
+    root = Path(__file__).parents[1]
+    folder = home / "project"
+    shutil.copytree(root / "feature_repo", folder / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
+    os.environ["PERENNIAL_PROJECT"] = str(folder)
+    settings.cache_clear()
+    yield folder
+    del os.environ["PERENNIAL_PROJECT"]
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(home: Path) -> Iterator[str]:
+    """A real MLflow tracking server on a free port of loopback; `PERENNIAL_MLFLOW_URI` names it."""
+    from perennial import database
+    from perennial.settings import settings
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", database.url("mlflow").render_as_string(hide_password=False)),
+        *("--artifacts-destination", str(home / "mlflow")),
+    ]
+    with (home / "mlflow.log").open("w") as log:
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        )
+    deadline = time.monotonic() + 120
+    while not _answers(f"{address}/health"):
+        assert server.poll() is None, (home / "mlflow.log").read_text()
+        assert time.monotonic() < deadline, "MLflow did not start in two minutes"
+        time.sleep(0.2)
+    os.environ["PERENNIAL_MLFLOW_URI"] = address
+    settings.cache_clear()
+    yield address
+    del os.environ["PERENNIAL_MLFLOW_URI"]
+    settings.cache_clear()
+    server.terminate()
+    server.wait(timeout=30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=2).is_success
+    except httpx.HTTPError:
+        return False

@@ -56,8 +56,7 @@ def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         draft = file.with_name(f".{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            json.dump(content, stream)
+        write_private(draft, json.dumps(content))
         try:
             os.link(draft, file)  # Unlike a rename, fails if another process was first.
         except FileExistsError:
@@ -68,3 +67,9 @@ def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
         return dict(json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
         raise PerennialError(f"{file} is not readable as JSON: {error}.", "Restore it or delete it.") from error
+
+
+def write_private(file: Path, content: str) -> None:
+    """Write `file` so that nobody but its owner can ever read it."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(content)

@@ -91,6 +91,16 @@ def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
     return version
 
 
+def version_made_by(use_case: UseCase, made_by: str) -> int | None:
+    """The version that the Airflow run `made_by` registered, if it came so far."""
+    with reachable():
+        run_id = find_run(use_case, "training", made_by)
+        if run_id is None:
+            return None
+        held = client().search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
+        return int(held[0].version) if held else None
+
+
 def version(use_case: UseCase, number: int) -> ModelVersion:
     """One registered version.
 

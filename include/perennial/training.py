@@ -12,6 +12,7 @@ import mlflow
 import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -22,6 +23,10 @@ from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.feature_store import repository
 from perennial.training_set import TrainingSet
 from perennial.use_case import Declaration, TrainingParams, UseCase
+
+
+#: Types that skops does not know and that hold data only; the use case may add its own.
+SAFE_TYPES = ("numpy.dtype",)
 
 
 class Plan(Declaration):
@@ -116,11 +121,15 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
     """Fit the use case's estimator, log the candidate and register it; return its version.
 
     Args:
-        made_by: Id of the Airflow run: run again after a kill, the same MLflow run and version are completed.
+        made_by: Id of the Airflow run. One Airflow run makes one version: run again after a kill, the same MLflow run
+            is completed; run again after it was registered, nothing is done.
 
     Raises:
-        TrainingFailed: `build()` or the fit raises.
+        TrainingFailed: `build()` or the fit raises, or the model holds types that are not trusted.
     """
+    registered = tracking.version_made_by(use_case, made_by)
+    if registered is not None:
+        return registered
     params = params_of(use_case, planned.params)
     columns = feature_columns(use_case)
     with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
@@ -178,7 +187,7 @@ def _log_inputs(
     mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")
     mlflow.log_dict(planned.model_dump(mode="json"), "plan.json")
     dataset = MetaDataset(
-        source=resolve_dataset_source(data.path),
+        source=resolve_dataset_source(data.path) if "://" in data.path else LocalArtifactDatasetSource(data.path),
         name=f"{use_case.name} {planned.first}..{planned.last}",
         digest=data.digest[:36],
     )
@@ -211,7 +220,7 @@ def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame) -> str:
             model,
             name="model",
             serialization_format="skops",
-            skops_trusted_types=list(use_case.trusted_types),
+            skops_trusted_types=[*SAFE_TYPES, *use_case.trusted_types],
             signature=infer_signature(sample, tracking.predictor(use_case, model)(sample)),
             input_example=sample.head(5),
             # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.

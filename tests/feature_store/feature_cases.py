@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from perennial import lake
+from perennial.settings import settings
+
+_numbers = count()
 
 YAML = (Path(__file__).parents[2] / "feature_repo" / "feature_store.yaml").read_text()
 
@@ -46,3 +53,16 @@ class Repository:
     def write(self, table: str, partition: str = "2013-01", **columns: object) -> None:
         """Make these rows a partition of the test's lake table."""
         lake.replace(f"{self.name}.{table}", partition, pa.table(columns))
+
+
+@contextmanager
+def repository_in(folder: Path) -> Iterator[Repository]:
+    """An empty feature repository in `folder`, which `perennial.settings` points at meanwhile."""
+    name = f"case{next(_numbers)}"
+    (folder / "feature_repo").mkdir()
+    (folder / "feature_repo" / "feature_store.yaml").write_text(YAML.replace("project: perennial", f"project: {name}"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERENNIAL_PROJECT", str(folder))
+        settings.cache_clear()
+        yield Repository(folder, name)
+    settings.cache_clear()

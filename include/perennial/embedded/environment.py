@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from perennial import database
-from perennial.login import login, write_once
+from perennial.login import login, write_once, write_private
 from perennial.settings import settings
 
 
@@ -98,7 +98,18 @@ def mlflow_environment() -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     uri = database.url("mlflow").render_as_string(hide_password=False)
     config = folder / "auth.ini"
-    config.write_text(
+    write_private(config, mlflow_auth_config(uri))
+    return environment() | {
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": login().password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": _keys()["web"],
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+def mlflow_auth_config(uri: str) -> str:
+    """The configuration file of MLflow's basic authentication, its users being in the database `uri`."""
+    return (
         "[mlflow]\n"
         "default_permission = READ\n"
         # The parser expands `%`; addresses hold them.
@@ -108,21 +119,13 @@ def mlflow_environment() -> dict[str, str]:
         # Checking a password costs 0.1 s of key stretching, on each of a run's dozens of requests.
         "auth_cache_ttl_seconds = 300\n"
     )
-    config.chmod(0o600)
-    return environment() | {
-        "MLFLOW_AUTH_CONFIG_PATH": str(config),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": login().password,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": _keys()["web"],
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
 
 
 def write_airflow_login() -> None:
     """Hand the generated login to Airflow's simple auth manager."""
     file = settings().home / "airflow" / "passwords.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        json.dump({login().user: login().password}, stream)
+    write_private(file, json.dumps({login().user: login().password}))
 
 
 def _keys() -> dict[str, str]:

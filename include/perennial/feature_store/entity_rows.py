@@ -108,7 +108,9 @@ def _moments(rows: pa.Table, name: str) -> pa.Array:
         if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
             # The lake counts microseconds: cut down, so that nothing later than the moment is seen.
             values = pc.floor_temporal(values.cast(pa.timestamp("ns")), unit="microsecond")
-        return values.cast(pa.timestamp("us", values.type.tz if pa.types.is_timestamp(values.type) else None)).cast(MOMENT)
+        return values.cast(pa.timestamp("us", values.type.tz if pa.types.is_timestamp(values.type) else None)).cast(
+            MOMENT
+        )
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise BadFeatures(
             f"Column {name!r} of the entity rows is {values.type}, not a timestamp.",
@@ -121,7 +123,10 @@ def _whole_numbers(values: pa.Array, kind: pa.DataType) -> pa.Array:
     try:
         return values.cast(kind)
     except pa.ArrowInvalid:
-        kept = [value if value is not None and value == value and float(value).is_integer() else None for value in values.to_pylist()]
+        kept = [
+            value if value is not None and value == value and float(value).is_integer() else None
+            for value in values.to_pylist()
+        ]
         low, high = -(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1) - 1
         return pa.array([int(v) if v is not None and low <= v <= high else None for v in kept], kind)
 

@@ -8,43 +8,41 @@ feature was known yet, or where the newest one is older than the view's `ttl` (e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from feast.data_source import DataSource
 from feast.errors import RequestDataNotFoundInEntityDfException
 from feast.feature_logging import LoggingConfig, LoggingSource
-from feast.feature_view import DUMMY_ENTITY_ID, FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
-from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
+from pydantic import Field
 
-from perennial import lake
 from perennial.errors import BadFeatures
 from perennial.feature_store.entity_rows import EntityRows
 from perennial.feature_store.point_in_time import FeatureRows, newest_known, newest_of_each
-from perennial.feature_store.source import LakeSource
-
-STORE = "perennial.feature_store.offline.LakeOfflineStore"
+from perennial.feature_store.scan import column, earlier, lake_source, scan
 
 
 class LakeOfflineStoreConfig(FeastConfigBaseModel):
     """`offline_store:` in feature_store.yaml."""
 
-    type: Literal["perennial.feature_store.offline.LakeOfflineStore"] = STORE
+    type: Literal["perennial.feature_store.offline.LakeOfflineStore"] = (
+        "perennial.feature_store.offline.LakeOfflineStore"
+    )
 
     keep_event_timestamps: bool = False
     """Also return `<view>__event_timestamp`, the event time of the row each feature came from."""
 
-    snapshots: dict[str, int] = {}
+    snapshots: dict[str, int] = Field(default_factory=dict)
     """Lake tables to read in a named snapshot instead of the current one."""
 
 
@@ -75,9 +73,7 @@ class LakeRetrievalJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata | None:
         return self.about
 
-    def persist(
-        self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None
-    ) -> None:
+    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         raise NotImplementedError("The lake keeps training sets itself: perennial.training_set.")
 
 
@@ -148,16 +144,16 @@ class LakeOfflineStore(OfflineStore):
         """Each key's newest row with an event time in [start_date, end_date], as the table names its columns."""
 
         def compute() -> pa.Table:
-            rows = _scan(
-                config,
-                cast(LakeSource, data_source),
-                _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column),
-                _between(timestamp_field, start_date, end_date),
-            )
-            keys, times = [_one(rows[key]) for key in join_key_columns], _one(rows[timestamp_field])
-            created = _one(rows[created_timestamp_column]) if created_timestamp_column else None
-            return rows.take(newest_of_each(FeatureRows(keys, times, rows, created)))
+            rows = _pull(config, data_source, names, timestamp_field, start_date, end_date)
+            keys, times = [column(rows, key) for key in join_key_columns], column(rows, timestamp_field)
+            created = column(rows, created_timestamp_column) if created_timestamp_column else None
+            newest = rows.take(newest_of_each(FeatureRows(keys, times, rows, created)))
+            if not join_key_columns:
+                # The one entity of a view without entities; Feast looks it up by this name and value.
+                newest = newest.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * newest.num_rows))
+            return newest
 
+        names = _names(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
         return LakeRetrievalJob(compute, [])
 
     @staticmethod
@@ -173,15 +169,10 @@ class LakeOfflineStore(OfflineStore):
     ) -> RetrievalJob:
         """Every row with an event time in [start_date, end_date], as the table names its columns."""
 
-        def compute() -> pa.Table:
-            return _scan(
-                config,
-                cast(LakeSource, data_source),
-                _columns(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column),
-                _between(timestamp_field, start_date, end_date),
-            )
-
-        return LakeRetrievalJob(compute, [])
+        names = _names(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
+        return LakeRetrievalJob(
+            lambda: _pull(config, data_source, names, timestamp_field, start_date, end_date), views_on_demand=[]
+        )
 
     @staticmethod
     def offline_write_batch(
@@ -210,45 +201,46 @@ class _Wanted:
 
     def join(self, config: RepoConfig, entities: EntityRows, only_known: bool) -> tuple[pa.Table, pa.Table]:
         """The features, and their event times if the store keeps them: as many rows as there are entities."""
-        source = cast(LakeSource, self.view.batch_source)
-        # A view's key, as the table calls it and as the entity rows call it.
+        reader = f"Feature view {self.view.name!r}"
+        source = lake_source(self.view.batch_source, reader)
+        # The view's join keys, as the table calls them and as the entity rows do.
         keys = {
-            source.column(column.name): self.view.projection.join_key_map.get(column.name, column.name)
-            for column in self.view.entity_columns
-            if column.name != DUMMY_ENTITY_ID
+            source.column(key): self.view.projection.join_key_map.get(key, key)
+            for key in self.view.join_keys
+            if key != DUMMY_ENTITY_ID
         }
         time, created = source.column(source.timestamp_field), source.column(source.created_timestamp_column)
         features = [source.column(name) for name in self.features]
         first, last = entities.between()
         ttl = self.view.ttl or None
-        rows = _scan(
-            config,
+        rows = scan(
             source,
-            _columns(list(keys), features, time, created),
-            _between(time, _back(first, ttl) if ttl else None, last),
-            view=self.view.name,
+            _names(list(keys), features, time, created),
+            time=time,
+            start=earlier(first, ttl),
+            end=last,
+            snapshot=config.offline_store.snapshots.get(source.table),
+            reader=reader,
         )
-        feature_keys = [_one(rows[key]) for key in keys]
         matches = newest_known(
-            [
-                entities.key(name, values.type, self.view.name)
-                for name, values in zip(keys.values(), feature_keys, strict=True)
-            ],
+            [entities.key(name, rows.schema.field(key).type, self.view.name) for key, name in keys.items()],
             entities.moments,
             FeatureRows(
-                feature_keys, _one(rows[time]), rows.select(features), _one(rows[created]) if created else None
+                keys=[column(rows, key) for key in keys],
+                event_times=column(rows, time),
+                values=rows.select(features),
+                created=column(rows, created) if created else None,
             ),
             ttl=ttl,
             only_known=only_known,
         )
-        # Without a version, like Feast's own stores.
+        # Columns are named after the view without its version, as Feast's own stores do.
         prefix = self.view.projection.name_alias or self.view.name
-        named = rows.select(features).rename_columns(
-            [f"{prefix}__{name}" if self.full_names else name for name in self.features]
-        )
-        times = rows.select([time]).rename_columns([f"{prefix}__event_timestamp"])
-        return named.take(matches), times.select([] if not config.offline_store.keep_event_timestamps else [0]).take(
-            matches
+        joined = rows.select(features).take(matches)
+        times = rows.select([time] if config.offline_store.keep_event_timestamps else []).take(matches)
+        return (
+            joined.rename_columns([f"{prefix}__{name}" if self.full_names else name for name in self.features]),
+            times.rename_columns([f"{prefix}__event_timestamp" for _ in times.column_names]),
         )
 
 
@@ -258,56 +250,19 @@ def _features_of(view: FeatureView, feature_refs: list[str]) -> list[str]:
     return list(dict.fromkeys(ref.split(":", 1)[1] for ref in feature_refs if ref.split(":", 1)[0] == name))
 
 
-def _columns(keys: list[str], features: list[str], time: str, created: str | None) -> list[str]:
-    """The columns to read. Feast asks for no features when a transformation wants all there are."""
-    return list(dict.fromkeys([*keys, *features, time, *([created] if created else [])])) if features else ["*"]
+def _names(keys: list[str], features: list[str], time: str, created: str | None) -> list[str]:
+    """The columns to read; none, which means all, when Feast names no feature: a transformation then wants them all."""
+    return [*keys, *features, time, *([created] if created else [])] if features else []
 
 
-def _scan(
-    config: RepoConfig, source: LakeSource, columns: list[str], where: BooleanExpression | None, view: str = ""
+def _pull(
+    config: RepoConfig,
+    source: DataSource,
+    names: list[str],
+    time: str,
+    start: datetime | None,
+    end: datetime | None,
 ) -> pa.Table:
-    """Rows of a source's table: only these columns, only these times, in the snapshot that the store is pinned to."""
-    subject = f"Feature view {view!r}" if view else f"Lake source {source.name!r}"
-    try:
-        rows = lake.read(
-            source.table, columns=columns, where=where, snapshot=config.offline_store.snapshots.get(source.table)
-        )
-    except ValueError as error:
-        found = source.columns()
-        missing = [name for name in columns if name not in found and name != "*"]
-        if not missing:
-            raise
-        raise BadFeatures(
-            f"{subject} names column {missing[0]!r}, which lake table {source.table!r} does not have.",
-            f"Its columns are {', '.join(found)}. Mend the schema in {source.file}, or the transform.",
-        ) from error
-    if rows is None:
-        raise BadFeatures(
-            f"{subject} reads lake table {source.table!r}, which does not exist.",
-            f"Run the features pipeline for it, or mend `table=` in {source.file}.",
-        )
-    return rows.combine_chunks()
-
-
-def _between(column: str, start: datetime | None, end: datetime | None) -> BooleanExpression | None:
-    bounds: list[BooleanExpression] = []
-    if start is not None:
-        bounds.append(GreaterThanOrEqual(column, _utc(start).isoformat()))
-    if end is not None:
-        bounds.append(LessThanOrEqual(column, _utc(end).isoformat()))
-    return And(*bounds) if len(bounds) == 2 else bounds[0] if bounds else None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _back(moment: datetime | None, ttl: timedelta) -> datetime | None:
-    try:
-        return moment - ttl if moment is not None else None
-    except OverflowError:
-        return None
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    table = lake_source(source, f"Source {source.name!r}")
+    snapshot = config.offline_store.snapshots.get(table.table)
+    return scan(table, names, time=time, start=start, end=end, snapshot=snapshot)

@@ -38,8 +38,8 @@ _PATIENCE = 60
 class NewestSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     """`online_store:` in feature_store.yaml."""
 
-    type: Literal["perennial.feature_store.online.NewestSqliteOnlineStore"] = (  # type: ignore[assignment]
-        "perennial.feature_store.online.NewestSqliteOnlineStore"
+    type: Literal["perennial.feature_store.online.NewestSqliteOnlineStore"] = (
+        "perennial.feature_store.online.NewestSqliteOnlineStore"  # type: ignore[assignment]
     )
 
     path: str = ""

@@ -135,7 +135,7 @@ def _ranks(values: pa.Table) -> np.ndarray:
     ranks = np.arange(values.num_rows)
     flat = sorted(field.name for field in values.schema if not pa.types.is_nested(field.type))
     if flat:
-        frame = pl.from_arrow(values.select(flat)).with_row_index("__row")
+        frame = pl.DataFrame(values.select(flat)).with_row_index("__row")
         ranks[frame.sort(flat, nulls_last=False)["__row"].to_numpy()] = np.arange(values.num_rows)
     return ranks
 
@@ -147,4 +147,4 @@ def _frame(**columns: pa.Array) -> pl.DataFrame:
 
 
 def _series(values: pa.Array) -> pl.Series:
-    return pl.from_arrow(values.cast(pa.int64()))
+    return pl.Series(values.cast(pa.int64()))

@@ -9,7 +9,7 @@ import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
     from feast.feature_service import FeatureService
     from feast.repo_config import RepoConfig
 
-    Interval = tuple[datetime, datetime]
-
 #: The tag of the Feast project that holds the digest of the definitions applied last.
 _APPLIED = "perennial.definitions"
-#: Feast's intervals hold both their ends, a partition only its start.
-_INSTANT = timedelta(microseconds=1)
 
 
 def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int] | None = None) -> FeatureStore:
@@ -58,7 +54,7 @@ def apply_if_changed() -> bool:
     What a view has materialized stays recorded. Killed anywhere, the next call applies again.
 
     Raises:
-        BadFeatures: a definition is wrong; the registry is as it was.
+        BadFeatures: a definition is wrong.
     """
     from feast import Project
     from feast.repo_operations import extract_objects_for_apply_delete
@@ -68,7 +64,7 @@ def apply_if_changed() -> bool:
     folder = settings().feature_repo
     store = open_store()
     wanted = definitions.digest(folder)
-    with database.exclusive("feast", "apply"):
+    with database.exclusive("feast", store.project):
         if _applied(store) == wanted:
             return False
         contents = definitions.read(folder)
@@ -84,9 +80,7 @@ def apply_if_changed() -> bool:
         return True
 
 
-def materialize(
-    service: str, start: datetime, end: datetime, views: Sequence[str] | None = None
-) -> dict[str, int]:
+def materialize(service: str, start: datetime, end: datetime, views: Sequence[str] | None = None) -> dict[str, int]:
     """Bring each view's newest rows with an event time in [start, end) online; how many entities, by view.
 
     Safe to run again, in any order and at the same time as others: a value never gives way to an older one.
@@ -100,6 +94,8 @@ def materialize(
     Raises:
         BadFeatures: there is no such service or view, or it promises what the lake lacks.
     """
+    from perennial.feature_store.materialization import materialize_view
+
     store = open_store()
     found = _views(store, service)
     unknown = sorted(set(views or ()) - set(found))
@@ -107,9 +103,8 @@ def materialize(
         raise BadFeatures(
             f"Feature service {service!r} has no view {unknown[0]!r}.", f"It has {', '.join(sorted(found))}."
         )
-    rows = {
-        name: _materialize(store, view, start, end) for name, view in found.items() if views is None or name in views
-    }
+    wanted = [view for name, view in found.items() if views is None or name in views]
+    rows = {view.name: materialize_view(store, view, start, end) for view in wanted}
     store.refresh_registry()
     return rows
 
@@ -128,7 +123,7 @@ def historical_features(service: str, entities: pa.Table, snapshots: Mapping[str
     """
     store = open_store(keep_event_timestamps=True, snapshots=snapshots)
     job = store.get_historical_features(
-        entity_df=entities,  # type: ignore[arg-type]  # our offline store takes Arrow as it is
+        entity_df=entities,  # our offline store takes Arrow as it is
         features=_service(store, service),
         filter_by_created_timestamp=True,
     )
@@ -162,63 +157,10 @@ def join_keys(service: str) -> list[str]:
 
 def lake_tables(service: str) -> dict[str, str]:
     """The lake table behind each view of a service."""
-    return {name: view.batch_source.table for name, view in _views(open_store(), service).items()}
+    from perennial.feature_store.scan import lake_source
 
-
-def _materialize(store: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> int:
-    """Materialize one view with the engine that feature_store.yaml names, and record the interval."""
-    from feast.feature_view import FeatureViewState
-    from tqdm import tqdm
-
-    last = end - _INSTANT
-    with database.exclusive("materialize", view.name):
-        rows = _newest(store, view, start, last)
-        if rows:
-            store._get_provider().materialize_single_feature_view(
-                config=store.config,
-                feature_view=view,
-                start_date=start,
-                end_date=last,
-                registry=store.registry,
-                project=store.project,
-                tqdm_builder=lambda total: tqdm(total=total, disable=True),
-            )
-        # Feast reads, changes and writes the whole view: nobody may apply or record in between. It also never merges
-        # intervals, and every call costs more the longer their list is.
-        with database.exclusive("feast", "apply"):
-            current = store.registry.get_feature_view(view.name, store.project)
-            current.materialization_intervals = _merged([*current.materialization_intervals, (start, end)])
-            current.state = FeatureViewState.AVAILABLE_ONLINE
-            store.registry.apply_feature_view(current, store.project)
-    return rows
-
-
-def _newest(store: FeatureStore, view: FeatureView, start: datetime, last: datetime) -> int:
-    """How many entities of `view` have a row with an event time in [start, last]."""
-    source = view.batch_source
-    keys = [source.column(key) for key in view.join_keys if key != "__dummy_id"]
-    job = store._get_provider().offline_store.pull_latest_from_table_or_query(
-        store.config,
-        source,
-        keys,
-        [source.column(feature.name) for feature in view.features],
-        source.column(source.timestamp_field),
-        source.column(source.created_timestamp_column),
-        start,
-        last,
-    )
-    return job.to_arrow().num_rows
-
-
-def _merged(intervals: Sequence[Interval]) -> list[Interval]:
-    """The same time in as few intervals as possible, sorted."""
-    merged: list[Interval] = []
-    for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1] + _INSTANT:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((start, end))
-    return merged
+    views = _views(open_store(), service)
+    return {name: lake_source(view.batch_source, f"Feature view {name!r}").table for name, view in views.items()}
 
 
 def _service(store: FeatureStore, name: str) -> FeatureService:
@@ -244,7 +186,7 @@ def _views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
     while names:
         name = names.pop(0)
         try:
-            view = store.registry.get_any_feature_view(name, store.project)
+            view: Any = store.registry.get_any_feature_view(name, store.project)
         except FeatureViewNotFoundException as error:
             raise BadFeatures(
                 f"Feature service {service!r} names feature view {name!r}, which is gone.",

@@ -123,7 +123,9 @@ class LakeSource(DataSource):
             name=self.name,
             type=DataSourceProto.CUSTOM_SOURCE,
             data_source_class_type=f"{LakeSource.__module__}.{LakeSource.__qualname__}",
-            custom_options=DataSourceProto.CustomSourceOptions(configuration=json.dumps({"table": self.table}).encode()),
+            custom_options=DataSourceProto.CustomSourceOptions(
+                configuration=json.dumps({"table": self.table}).encode()
+            ),
             timestamp_field=self.timestamp_field,
             created_timestamp_column=self.created_timestamp_column,
             field_mapping=self.field_mapping,

@@ -5,7 +5,6 @@ A DAG file is read as a sentence; what would be repeated in each of them lives h
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -112,20 +111,17 @@ def pipeline(use_case: UseCase, kind: str, doc: str | None, **more: Any) -> dict
 
 
 def _docs(use_case: UseCase, doc: str) -> str:
-    return textwrap.dedent(
-        f"""\
-        {{doc}}
+    until = f", before {use_case.end}" if use_case.end else ""
+    return f"""{doc.strip()}
 
-        **{use_case.title}.** {use_case.description}
+**{use_case.title}.** {use_case.description}
 
-        - **Owner:** {use_case.owner}
-        - **Partitions:** {use_case.cadence}, named like `{use_case.first.key}`, from {use_case.start}\
-        {f" up to before {use_case.end}" if use_case.end else ""}
-        - **Defined in:** `include/use_cases/{use_case.name}/`
+- **Owner:** {use_case.owner}
+- **Partitions:** {use_case.cadence}, named like `{use_case.first.key}`, from {use_case.start}{until}
+- **Defined in:** `include/use_cases/{use_case.name}/`
 
-        **When a run fails.** {use_case.triage}
-        """
-    ).format(doc=textwrap.dedent(doc).strip())
+**When a run fails.** {use_case.triage}
+"""
 
 
 def form(params: type[BaseModel]) -> dict[str, Param]:

@@ -40,6 +40,8 @@ LIBRARIES = (
     "mlflow",
     "mlflow.sklearn",
     "mlflow.pyfunc",
+    "mlflow.tracking.request_header.registry",  # At the first request it would import Feast, by an entry point.
+    "mlflow.data.meta_dataset",
     "matplotlib.figure",
     "great_expectations",
     "great_expectations.expectations",

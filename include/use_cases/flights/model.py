@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
@@ -12,18 +12,18 @@ from sklearn.preprocessing import OrdinalEncoder
 if TYPE_CHECKING:
     from use_cases.flights.use_case import FlightsParams
 
+#: Columns of text; everything else is a number.
+CATEGORIES = ["carrier", "origin", "dest"]
+
 
 def build(params: FlightsParams) -> Pipeline:
     """An unfitted classifier of "arrives 15 minutes late or more", for a DataFrame of the features.
 
-    All preprocessing is inside: text columns become ordinal codes learnt in the fit, a value unseen there counts as
-    missing; missing values need no filling. The same params, seed and rows give the same model.
+    All preprocessing is inside: text becomes ordinal codes learnt in the fit, -1 for a value that is missing or was not
+    seen there; missing numbers need no filling. The same params, seed and rows give the same model.
     """
     encode = make_column_transformer(
-        (
-            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1),
-            make_column_selector(dtype_include=object),
-        ),
+        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1), CATEGORIES),
         remainder="passthrough",
         verbose_feature_names_out=False,
     )

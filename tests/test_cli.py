@@ -1,0 +1,92 @@
+"""The command line as a user meets it: exit codes, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from perennial.discovery import load
+from perennial.errors import InvalidPartition
+from perennial.replay import partitions
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "perennial.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "{'airflow', 'feast', 'mlflow', 'great_expectations', 'evidently', 'sklearn', 'pandas', 'pyarrow', 'rich'}"
+    check = f"import sys, perennial.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_is_fast() -> None:
+    run("--help")
+    began = time.perf_counter()
+    done = run("--help")
+    assert done.returncode == 0
+    assert "replay" in done.stdout
+    assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("replay", "fligths", "--from", "2013-01", "--to", "2013-02"), "Did you mean 'flights'?"),
+        (("replay", "flights", "--from", "2013-1", "--to", "2013-02"), "'2013-1' is not the name of a monthly partition"),
+        (("replay", "flights", "--from", "2012-12", "--to", "2013-02"), "no partition '2012-12'"),
+        (("replay", "flights", "--from", "2013-03", "--to", "2013-02"), "is after"),
+        (("status", "nope"), "no use case 'nope'"),
+        (("trigger", "flights", "scorin"), "features, scoring, monitoring, training"),
+        (("trigger", "flights", "scoring"), "--partition"),
+        (("trigger", "flights", "training", "--param", "sed=1"), "Known: force"),
+        (("trigger", "flights", "training", "--param", "seed"), "k=v"),
+        (("replay", "flights"), "--from"),
+    ],
+)
+def test_what_does_not_exist_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments, PERENNIAL_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = run("--debug", "status", "nope", PERENNIAL_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_status_works_when_nothing_runs(tmp_path: Path) -> None:
+    done = run("status", "flights", PERENNIAL_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert "stopped" in done.stdout
+    assert "perennial up" in done.stdout
+
+
+def test_status_as_json(home: Path) -> None:
+    done = run("status", "--json", PERENNIAL_HOME=str(home))
+    assert done.returncode == 0
+    names = [state["name"] for state in json.loads(done.stdout)]
+    assert "flights" in names
+
+
+def test_down_when_nothing_runs(tmp_path: Path) -> None:
+    done = run("down", PERENNIAL_HOME=str(tmp_path))
+    assert done.returncode == 0
+    assert "Nothing was running." in done.stdout
+
+
+def test_partitions_of_a_replay_include_both_ends() -> None:
+    wanted = partitions(load("flights"), "2013-11", "2013-12")
+    assert [partition.key for partition in wanted] == ["2013-11", "2013-12"]
+    with pytest.raises(InvalidPartition, match="is after"):
+        partitions(load("flights"), "2013-12", "2013-11")

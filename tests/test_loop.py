@@ -1,0 +1,173 @@
+"""The whole loop at library level, on real stores, for a second use case that the library has never heard of."""
+
+from __future__ import annotations
+
+import pytest
+
+from perennial import discovery, gate, ingestion, lake, ledger, monitoring, requests, scoring, tracking, training
+from perennial.feature_store import repository
+from perennial.partitions import Partition
+from perennial.training_set import TrainingSet
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+
+
+@pytest.fixture(scope="module")
+def energy(project, mlflow_server) -> UseCase:
+    return discovery.load("energy")
+
+
+def step(use_case: UseCase, partition: Partition) -> monitoring.Verdict:
+    ingestion.ingest(use_case, partition)
+    ingestion.compute_features(use_case, partition)
+    ingestion.publish(use_case, partition)
+    scoring.score(use_case, partition)
+    return monitoring.monitor(use_case, partition)
+
+
+def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
+    plan = training.plan(use_case, partition.key, {})
+    data = training.build_training_set(use_case, plan)
+    version = training.fit(use_case, plan, data, made_by=f"run-{partition}")
+    return gate.settle(use_case, gate.judge(use_case, version))
+
+
+@pytest.fixture(scope="module")
+def lived(energy: UseCase) -> dict[str, monitoring.Verdict]:
+    """Nine days: three without a model, two healthy ones, then the world moves."""
+    verdicts = {}
+    for partition in energy.first.through(energy.partition("2024-01-09")):
+        verdict = step(energy, partition)
+        verdicts[partition.key] = verdict
+        if monitoring.request_retraining(energy, partition, verdict, made_by=f"monitor-{partition}"):
+            retrain(energy, partition)
+    return verdicts
+
+
+def test_the_first_model_is_asked_for_once_enough_partitions_are_in(lived) -> None:
+    assert [lived[f"2024-01-0{day}"].reason for day in (1, 2, 3)] == ["", "", "first-model"]
+
+
+def test_a_steady_world_is_healthy(lived) -> None:
+    assert lived["2024-01-04"].verdict == monitoring.HEALTHY
+    assert lived["2024-01-04"].evidence["label_coverage"] == 1
+
+
+def test_a_moved_world_is_an_alarm_of_performance_and_of_drift(lived) -> None:
+    assert lived["2024-01-06"].verdict == monitoring.ALARM
+    assert lived["2024-01-06"].reason == "performance"
+    assert lived["2024-01-06"].evidence["drifted"]
+
+
+def test_the_retrained_champion_beats_the_stale_first_model(energy, lived) -> None:
+    rows = [r for r in lake.read("energy.metrics", partitions=["2024-01-09"]).to_pylist() if r["metric"] == "rmse"]
+    by_role = {row["role"]: row for row in rows}
+    assert by_role["champion"]["model_version"] > by_role["first"]["model_version"]
+    assert by_role["champion"]["value"] < by_role["first"]["value"]
+
+
+def test_every_partition_is_scored_by_the_champion_that_held_when_it_began(energy, lived) -> None:
+    for partition in energy.first.through(energy.partition("2024-01-09")):
+        champion = ledger.champion_at(energy, partition.start)
+        rows = lake.read("energy.predictions", partitions=[partition.key])
+        versions = set(rows["model_version"].to_pylist())
+        assert versions == ({champion.model_version} if champion else set())
+
+
+def test_the_alias_champion_is_the_ledgers_champion(energy, lived) -> None:
+    version = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
+    assert int(version.version) == ledger.champion(energy).model_version
+
+
+def test_running_a_partition_again_changes_nothing(energy, lived) -> None:
+    tables = [f"energy.{name}" for name in ("readings", "meter_history", "examples", "batches", "quarantine")]
+    tables += ["energy.predictions", "energy.metrics", "energy.drift", "energy.verdicts"]
+    before = {name: lake.snapshot(name) for name in tables}
+    assert step(energy, energy.partition("2024-01-07")).verdict == lived["2024-01-07"].verdict
+    assert {name: lake.snapshot(name) for name in tables} == before
+
+
+def test_a_request_is_made_once_and_again_only_by_the_run_that_was_killed(energy, lived) -> None:
+    partition, verdict = energy.partition("2024-01-06"), lived["2024-01-06"]
+    assert monitoring.request_retraining(energy, partition, verdict, made_by="monitor-2024-01-06")
+    assert not monitoring.request_retraining(energy, partition, verdict, made_by="somebody else")
+
+
+def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> None:
+    asked = [row["partition"] for row in requests.made(energy)]
+    assert all((energy.partition(b).start - energy.partition(a).start).days > 1 for a, b in zip(asked, asked[1:], strict=False))
+
+
+def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> None:
+    assert "already answered" in training.plan(energy, "2024-01-06", {}).skip
+    assert not training.plan(energy, "2024-01-06", {"force": True}).skip
+
+
+def test_settling_twice_promotes_once(energy, lived) -> None:
+    entry = ledger.promotions(energy)[0]
+    decision = gate.Decision(**entry.evidence)
+    before = ledger.entries(energy)
+    gate.settle(energy, decision)
+    assert ledger.entries(energy) == before
+    champion = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
+    assert int(champion.version) == ledger.champion(energy).model_version
+
+
+def test_fitting_again_for_the_same_run_registers_no_second_version(energy, lived) -> None:
+    plan = training.Plan(**_artifact(energy, 1, "plan.json"))
+    data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
+    assert training.fit(energy, plan, data, made_by="run-2024-01-03") == 1
+
+
+def test_a_fit_killed_before_it_was_registered_is_completed_in_its_own_run(energy, lived, monkeypatch) -> None:
+    plan = training.Plan(**_artifact(energy, 1, "plan.json"))
+    data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(tracking, "register", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        training.fit(energy, plan, data, made_by="killed")
+    begun = tracking.find_run(energy, "training", "killed")
+    number = training.fit(energy, plan, data, made_by="killed")
+    assert tracking.version(energy, number).run_id == begun
+
+
+def test_the_same_seed_and_rows_give_the_same_training_set_and_predictions(energy, lived) -> None:
+    plan = training.plan(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
+    data = training.build_training_set(energy, plan)
+    logged = tracking.client().get_run(tracking.version(energy, 1).run_id).data
+    assert logged.tags["perennial.training_set"] == data.digest
+    again = training.fit(energy, plan, data, made_by="again")
+    one, two = tracking.load(energy, 1)(data.holdout), tracking.load(energy, again)(data.holdout)
+    assert (one == two).all()
+
+
+def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> None:
+    champion = ledger.champion(energy)
+    plan = training.Plan(**_artifact(energy, champion.model_version, "plan.json"))
+    data = TrainingSet(**_artifact(energy, champion.model_version, "training_set.json"))
+    twin = training.fit(energy, plan, data, made_by="twin")
+    decision = gate.judge(energy, twin)
+    assert not decision.promote
+    assert "rmse gained" in decision.reason
+
+
+def test_everything_needed_to_train_again_is_logged(energy, lived) -> None:
+    run = tracking.client().get_run(tracking.version(energy, 1).run_id)
+    wanted = {"training_set", "snapshots", "lock_digest", "window", "holdout_start", "gate", "owner", "requests"}
+    assert {f"perennial.{name}" for name in wanted} <= set(run.data.tags)
+    assert run.data.tags["mlflow.source.git.commit"]
+    assert run.data.params["alpha"] == "1.0"
+    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["perennial.training_set"][:36]
+
+
+def test_online_values_are_the_newest_of_the_lake(energy, lived) -> None:
+    row = repository.online_features("energy", [{"site": "site-0", "meter": "meter-3"}])[0]
+    history = lake.read("energy.meter_history", partitions=["2024-01-09"]).to_pylist()
+    newest = max((r for r in history if r["meter"] == "meter-3"), key=lambda r: r["event_timestamp"])
+    assert row["meter_last"] == newest["meter_last"]
+
+
+def _artifact(use_case: UseCase, version: int, name: str) -> dict:
+    import mlflow
+
+    return mlflow.artifacts.load_dict(f"runs:/{tracking.version(use_case, version).run_id}/{name}")

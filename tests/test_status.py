@@ -1,0 +1,99 @@
+"""The status of a use case, from rows in a real lake."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from perennial import discovery, lake, status
+from perennial.records import BATCHES, LEDGER, METRICS, REQUESTS, VERDICTS
+from perennial.use_case import UseCase
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def use_case(home: Path, request: pytest.FixtureRequest) -> UseCase:
+    """Flights under a name of its own, so that each test sees an empty lake."""
+    flights = discovery.load("flights")
+    return flights.model_copy(update={"name": request.node.name[:40]})
+
+
+def write(use_case: UseCase, table: str, schema: pa.Schema, *rows: dict[str, Any]) -> None:
+    lake.append_missing(f"{use_case.name}.{table}", pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:])
+
+
+def test_nothing_has_run(use_case: UseCase) -> None:
+    state = status.status(use_case)
+    assert state.partitions == ()
+    assert "perennial replay" in state.hint
+    assert "nothing has run yet" in status.one_line(state)
+
+
+def test_a_partition_tells_its_story(use_case: UseCase) -> None:
+    batch = {"partition": "2013-03", "suite": "s", "code_version": "c"}
+    write(
+        use_case,
+        "batches",
+        BATCHES,
+        batch | {"table": "flights", "rows": 100, "quarantined": 2},
+        batch | {"table": "weather", "rows": 50, "quarantined": 0},
+        batch | {"table": "route_lateness", "rows": 7, "quarantined": 0},
+    )
+    metric = {"partition": "2013-03", "metric": "roc_auc", "rows": 100, "labelled": 90, "model_version": 2}
+    write(
+        use_case,
+        "metrics",
+        METRICS,
+        metric | {"role": "champion", "value": 0.5, "recorded_at": NOON},
+        metric | {"role": "champion", "value": 0.75, "recorded_at": NOON + timedelta(hours=1)},
+        metric | {"role": "first", "value": 0.70, "model_version": 1, "recorded_at": NOON},
+        metric | {"role": "champion", "metric": "brier", "value": 0.2, "recorded_at": NOON + timedelta(hours=2)},
+    )
+    write(
+        use_case,
+        "verdicts",
+        VERDICTS,
+        {"partition": "2013-03", "model_version": 2, "verdict": "alarm", "drifted_columns": 4, "recorded_at": NOON},
+    )
+    entry = {"partition": "2013-03", "effective_from": NOON, "recorded_at": NOON, "actor": "gate"}
+    write(
+        use_case,
+        "ledger",
+        LEDGER,
+        entry | {"event_id": "a", "action": "promoted", "model_version": 3, "previous_version": 2},
+        entry | {"event_id": "b", "action": "rejected", "model_version": 4, "previous_version": 3},
+    )
+    state = status.status(use_case)
+    assert state.champion == 3
+    (row,) = state.partitions
+    assert row == status.PartitionStatus(
+        partition="2013-03",
+        rows=150,
+        quarantined=2,
+        champion=2,
+        metric=0.75,
+        first_model_metric=0.70,
+        drifted_columns=4,
+        verdict="alarm",
+        done="promoted v3, rejected v4",
+    )
+    assert state.as_json()["partitions"][0]["done"] == row.done
+    assert len(status.table(state).rows) == 1
+
+
+def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:
+    entry = {"partition": "2013-02", "event_id": "a", "action": "promoted", "model_version": 1}
+    write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON})
+    write(use_case, "requests", REQUESTS, {"partition": "2013-04", "request_id": "r", "recorded_at": NOON})
+    assert [row.done for row in status.status(use_case).partitions] == ["first model v1", "retraining requested"]
+
+
+def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:
+    entry = {"partition": "2013-02", "effective_from": NOON, "recorded_at": NOON, "previous_version": 1}
+    write(use_case, "ledger", LEDGER, entry | {"event_id": "a", "action": "rejected", "model_version": 2})
+    assert status.status(use_case).champion is None
