@@ -1,7 +1,7 @@
 """Feature definitions of the `flights` use case: a plain Feast repository file, for people and for `feast apply`.
 
-To change a feature: change its transform in `include/use_cases/flights/transforms.py`, its schema here, and what it must
-look like in `include/use_cases/flights/expectations.py`. A feature that no model needs any more leaves the service
+To change a feature: change its transform in `include/use_cases/flights/transforms.py`, its schema here, and what it
+must look like in `include/use_cases/flights/expectations.py`. A feature that no model needs any more leaves the service
 first, its view later.
 
 A view's TTL is how old a value may be when a flight is predicted; older ones count as missing. Names carry their view's

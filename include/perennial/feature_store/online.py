@@ -20,7 +20,12 @@ from feast.entity import Entity
 from feast.feature_view import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
-from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig, _initialize_conn
+from feast.infra.online_stores.sqlite import (
+    SqliteOnlineStore,
+    SqliteOnlineStoreConfig,
+    _alter_table_add_column_if_missing,
+    _initialize_conn,
+)
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
@@ -80,12 +85,37 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
             for event, created in [(to_naive_utc(event), to_naive_utc(created) if created is not None else None)]
             for feature, value in values.items()
         ]
+        upsert = _UPSERT.format(table=name.replace('"', '""'))
+        try:
+            self._write(config, upsert, rows)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            self.update(config, [], [table], [], [], partial=True)
+            self._write(config, upsert, rows)
+        if progress:
+            progress(len(data))
+
+    def _write(self, config: RepoConfig, upsert: str, rows: list[tuple]) -> None:
         connection = self._get_conn(config)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_UPSERT.format(table=name.replace('"', '""')), rows)
-        if progress:
-            progress(len(data))
+            connection.executemany(upsert, rows)
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """The newest values of each entity. A file that is new, or was deleted, knows none until it is written to."""
+        try:
+            return super().online_read(config, table, entity_keys, requested_features)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return [(None, None)] * len(entity_keys)
 
     def update(
         self,
@@ -101,11 +131,8 @@ class NewestSqliteOnlineStore(SqliteOnlineStore):
         connection = self._get_conn(config)
         for view in tables_to_keep:
             name = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
-            quoted = '"' + name.replace('"', '""') + '"'
-            present = {row[1] for row in connection.execute(f"PRAGMA table_info({quoted})")}
             for column in _EXACT:
-                if column not in present:
-                    connection.execute(f"ALTER TABLE {quoted} ADD COLUMN {column} INTEGER")
+                _alter_table_add_column_if_missing(connection, name, column, "INTEGER")
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Delete the database, its log included."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _APPLIED = "perennial.definitions"
 
 
-def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int] | None = None) -> FeatureStore:
+def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int | None] | None = None) -> FeatureStore:
     """The Feast store of the project's `feature_repo/`, with one registry connection a process.
 
     Args:
@@ -42,7 +42,7 @@ def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int]
     variant.config = _config(settings().feature_repo)
     variant.config.offline_config |= {
         "keep_event_timestamps": keep_event_timestamps,
-        "snapshots": dict(snapshots or {}),
+        "snapshots": {table: snapshot for table, snapshot in (snapshots or {}).items() if snapshot is not None},
     }
     variant._provider = None
     return variant
@@ -109,7 +109,9 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
     return rows
 
 
-def historical_features(service: str, entities: pa.Table, snapshots: Mapping[str, int] | None = None) -> pa.Table:
+def historical_features(
+    service: str, entities: pa.Table, snapshots: Mapping[str, int | None] | None = None
+) -> pa.Table:
     """What was known of each entity at its `event_timestamp`: the rows as they came, in their order, with the features
     of the service and `<view>__event_timestamp` (UTC; null where nothing was known) for each of its views.
 

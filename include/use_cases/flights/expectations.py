@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 import great_expectations.expectations as gxe
+from great_expectations.expectations.metadata_types import FailureSeverity
 
 from perennial import Partition
 
@@ -35,13 +36,13 @@ def flights(partition: Partition) -> Expectations:
             " distance air_time dep_delay arr_delay cancelled diverted"
         ),
         *_covers(partition, "sched_dep"),
-        _batch(gxe.ExpectColumnDistinctValuesToContainSet, column="origin", value_set=_ORIGINS),
-        _batch(gxe.ExpectColumnMeanToBeBetween, column="arr_delay", min_value=-30, max_value=60),
-        _batch(gxe.ExpectColumnMeanToBeBetween, column="cancelled", min_value=0, max_value=0.3),
-        _row(gxe.ExpectColumnValuesToBeInSet, column="origin", value_set=_ORIGINS),
-        _row(gxe.ExpectColumnValuesToNotBeNull, column="carrier"),
-        _row(gxe.ExpectColumnValuesToMatchRegex, column="carrier", regex="^[A-Z0-9]{2}$"),
-        _row(gxe.ExpectColumnValuesToMatchRegex, column="dest", regex="^[A-Z]{3}$"),
+        _critical(gxe.ExpectColumnDistinctValuesToContainSet, column="origin", value_set=_ORIGINS),
+        _critical(gxe.ExpectColumnMeanToBeBetween, column="arr_delay", min_value=-30, max_value=60),
+        _critical(gxe.ExpectColumnMeanToBeBetween, column="cancelled", min_value=0, max_value=0.3),
+        _critical(gxe.ExpectColumnValuesToBeInSet, column="origin", value_set=_ORIGINS),
+        _critical(gxe.ExpectColumnValuesToNotBeNull, column="carrier"),
+        _critical(gxe.ExpectColumnValuesToMatchRegex, column="carrier", regex="^[A-Z0-9]{2}$"),
+        _critical(gxe.ExpectColumnValuesToMatchRegex, column="dest", regex="^[A-Z]{3}$"),
         # The three origins are 10 to 20 miles apart, and nobody flies from one to another.
         *_between("distance", 50, 6_000, required=True),
         *_between("hour", 0, 23, required=True),
@@ -49,7 +50,7 @@ def flights(partition: Partition) -> Expectations:
         *_between("air_time", 10, 1_200),
         *_between("dep_delay", -90, 2_880),
         *_between("arr_delay", -180, 2_880),
-        _row(
+        _critical(
             gxe.ExpectColumnPairValuesAToBeGreaterThanB,
             column_A="arrived_at",
             column_B="departed_at",
@@ -66,7 +67,7 @@ def weather(partition: Partition) -> Expectations:
     return [
         *_exist("origin observed_at temp dewp humid wind_dir wind_speed wind_gust precip pressure visib"),
         *_covers(partition, "observed_at"),
-        _batch(gxe.ExpectColumnDistinctValuesToEqualSet, column="origin", value_set=_ORIGINS),
+        _critical(gxe.ExpectColumnDistinctValuesToEqualSet, column="origin", value_set=_ORIGINS),
         *_between("temp", -40, 130),
         *_between("dewp", -60, 100),
         *_between("humid", 0, 100.5),
@@ -86,8 +87,8 @@ def planes(partition: Partition) -> Expectations:
     """The raw register of planes."""
     return [
         *_exist("tailnum year type manufacturer model engines seats engine known_at"),
-        _batch(gxe.ExpectTableRowCountToBeBetween, min_value=1_000, max_value=100_000),
-        _row(gxe.ExpectColumnValuesToMatchRegex, column="tailnum", regex="^[A-Z0-9]{3,7}$"),
+        _critical(gxe.ExpectTableRowCountToBeBetween, min_value=1_000, max_value=100_000),
+        _critical(gxe.ExpectColumnValuesToMatchRegex, column="tailnum", regex="^[A-Z0-9]{3,7}$"),
         *_between("year", 1920, partition.start.year + 1),
         *_between("seats", 1, 900),
         *_between("engines", 1, 8),
@@ -99,8 +100,8 @@ def origin_weather(partition: Partition) -> Expectations:
     """Weather as a feature: every origin at (nearly) every hour."""
     hours = round((partition.end - partition.start) / timedelta(hours=1))
     return [
-        _batch(gxe.ExpectTableRowCountToBeBetween, min_value=2 * hours, max_value=3 * hours),
-        _row(gxe.ExpectColumnValuesToBeInSet, column="origin", value_set=_ORIGINS),
+        _critical(gxe.ExpectTableRowCountToBeBetween, min_value=2 * hours, max_value=3 * hours),
+        _critical(gxe.ExpectColumnValuesToBeInSet, column="origin", value_set=_ORIGINS),
         *_between("weather_wind_speed", 0, 150),
         *_between("weather_visib", 0, 100),
     ]
@@ -108,7 +109,9 @@ def origin_weather(partition: Partition) -> Expectations:
 
 def carrier_lateness(partition: Partition) -> Expectations:
     """Lateness by carrier."""
-    return _lateness(("carrier_late_rate_1d", "carrier_late_rate_7d"), ("carrier_mean_delay_1d", "carrier_mean_delay_7d"))
+    return _lateness(
+        ("carrier_late_rate_1d", "carrier_late_rate_7d"), ("carrier_mean_delay_1d", "carrier_mean_delay_7d")
+    )
 
 
 def origin_lateness(partition: Partition) -> Expectations:
@@ -129,7 +132,7 @@ def route_lateness(partition: Partition) -> Expectations:
 def plane_facts(partition: Partition) -> Expectations:
     """Facts of planes, known from the partition's start on."""
     return [
-        _batch(gxe.ExpectTableRowCountToBeBetween, min_value=1_000, max_value=100_000),
+        _critical(gxe.ExpectTableRowCountToBeBetween, min_value=1_000, max_value=100_000),
         *_between("plane_year", 1920, partition.start.year + 1),
         *_between("plane_seats", 1, 900),
         *_between("plane_engines", 1, 8),
@@ -139,9 +142,9 @@ def plane_facts(partition: Partition) -> Expectations:
 def examples(partition: Partition) -> Expectations:
     """Flights to predict, with their labels where there are any."""
     return [
-        _row(gxe.ExpectColumnValuesToBeInSet, column="label", value_set=[0, 1]),
-        _row(gxe.ExpectColumnValuesToNotBeNull, column="event_timestamp"),
-        _row(gxe.ExpectColumnValuesToNotBeNull, column="carrier"),
+        _critical(gxe.ExpectColumnValuesToBeInSet, column="label", value_set=[0, 1]),
+        _critical(gxe.ExpectColumnValuesToNotBeNull, column="event_timestamp"),
+        _critical(gxe.ExpectColumnValuesToNotBeNull, column="carrier"),
         *_between("hour", 0, 23, required=True),
         *_between("weekday", 1, 7, required=True),
         _warn(gxe.ExpectColumnValuesToNotBeNull, column="label", mostly=0.9),
@@ -151,14 +154,12 @@ def examples(partition: Partition) -> Expectations:
 def training_set() -> Expectations:
     """Rows that a model learns from."""
     return [
-        _row(gxe.ExpectColumnValuesToNotBeNull, column="label"),
-        _batch(gxe.ExpectColumnMeanToBeBetween, column="label", min_value=0.05, max_value=0.6),
-        _row(gxe.ExpectColumnValuesToBeUnique, column="flight_id"),
-        _row(
-            gxe.ExpectColumnPairValuesAToBeGreaterThanB, column_A="label_timestamp", column_B="event_timestamp"
-        ),
+        _critical(gxe.ExpectColumnValuesToNotBeNull, column="label"),
+        _critical(gxe.ExpectColumnMeanToBeBetween, column="label", min_value=0.05, max_value=0.6),
+        _critical(gxe.ExpectColumnValuesToBeUnique, column="flight_id"),
+        _critical(gxe.ExpectColumnPairValuesAToBeGreaterThanB, column_A="label_timestamp", column_B="event_timestamp"),
         # Missing features are the sign of a broken join, or of a view that was not computed for some partition.
-        _batch(gxe.ExpectColumnMeanToBeBetween, column="origin_late_rate_1d", min_value=0.02, max_value=0.8),
+        _critical(gxe.ExpectColumnMeanToBeBetween, column="origin_late_rate_1d", min_value=0.02, max_value=0.8),
         *(
             _warn(gxe.ExpectColumnValuesToNotBeNull, column=column, mostly=0.95)
             for column in ("weather_temp", "carrier_late_rate_7d", "origin_late_rate_1d", "route_late_rate_28d")
@@ -174,30 +175,26 @@ def _lateness(rates: tuple[str, ...], delays: tuple[str, ...]) -> Expectations:
 
 
 def _exist(columns: str) -> Expectations:
-    return [_batch(gxe.ExpectColumnToExist, column=column) for column in columns.split()]
+    return [_critical(gxe.ExpectColumnToExist, column=column) for column in columns.split()]
 
 
 def _covers(partition: Partition, time: str) -> Expectations:
     """The batch reaches from one end of the partition to the other."""
     return [
-        _batch(gxe.ExpectColumnMinToBeBetween, column=time, max_value=partition.start + _LONGEST_GAP),
-        _batch(gxe.ExpectColumnMaxToBeBetween, column=time, min_value=partition.end - _LONGEST_GAP),
+        _critical(gxe.ExpectColumnMinToBeBetween, column=time, max_value=partition.start + _LONGEST_GAP),
+        _critical(gxe.ExpectColumnMaxToBeBetween, column=time, min_value=partition.end - _LONGEST_GAP),
     ]
 
 
 def _between(column: str, low: float, high: float, *, required: bool = False) -> Expectations:
     """Values inside the bounds, ends included; null only if not required."""
-    inside = _row(gxe.ExpectColumnValuesToBeBetween, column=column, min_value=low, max_value=high)
-    return [inside, _row(gxe.ExpectColumnValuesToNotBeNull, column=column)] if required else [inside]
+    inside = _critical(gxe.ExpectColumnValuesToBeBetween, column=column, min_value=low, max_value=high)
+    return [inside, _critical(gxe.ExpectColumnValuesToNotBeNull, column=column)] if required else [inside]
 
 
-def _row(kind: type[gxe.Expectation], **what: Any) -> gxe.Expectation:
-    return kind(**what, severity="critical")
-
-
-def _batch(kind: type[gxe.Expectation], **what: Any) -> gxe.Expectation:
-    return kind(**what, severity="critical")
+def _critical(kind: type[gxe.Expectation], **what: Any) -> gxe.Expectation:
+    return kind(**what, severity=FailureSeverity.CRITICAL)
 
 
 def _warn(kind: type[gxe.Expectation], **what: Any) -> gxe.Expectation:
-    return kind(**what, severity="warning")
+    return kind(**what, severity=FailureSeverity.WARNING)

@@ -23,8 +23,8 @@ import pyarrow as pa
 from perennial import Partition
 from perennial.errors import BadBatch
 
-#: US territories and the hours they keep: `airports.csv` does not know these destinations.
-_MISSING_ZONES = {airport: "America/Puerto_Rico" for airport in ("BQN", "PSE", "SJU", "STT")}
+#: Destinations in the Caribbean that `airports.csv` does not know. They keep the same time.
+_MISSING_ZONES = dict.fromkeys(("BQN", "PSE", "SJU", "STT"), "America/Puerto_Rico")
 
 _FLIGHTS: dict[str, pl.DataType] = {
     "time_hour": pl.String(),

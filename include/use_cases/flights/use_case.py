@@ -59,11 +59,7 @@ use_case = UseCase(
     gate=Gate(metric="roc_auc", holdout=timedelta(days=10), slices=("origin",)),
     drift=DriftPolicy(performance_drop=0.05),
     retraining=Retraining(initial_partitions=2, cooldown=1),
-    trusted_types=(
-        "functools.partial",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.utils.validation.check_array",
-    ),
+    trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     triage="Open the failed task's log: the error names the table, the field and the fix. A bad batch is fixed at its"
     " source (source.py) or in expectations.py; then clear the failed task, nothing needs undoing.",
 )

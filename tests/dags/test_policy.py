@@ -1,0 +1,88 @@
+"""What every DAG must be, whatever it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perennial import discovery
+
+DAGS = Path(__file__).parents[2] / "dags"
+PIPELINES = ("features", "scoring", "monitoring", "training")
+HEAVY = ("feast", "mlflow", "great_expectations", "evidently", "sklearn", "pandas", "polars", "ibis", "pyiceberg")
+
+
+def test_every_dag_file_parses(dag_bag) -> None:
+    assert dag_bag.import_errors == {}
+
+
+def test_every_use_case_has_every_pipeline(dag_bag) -> None:
+    assert set(dag_bag.dags) == {f"{name}.{kind}" for name in discovery.names() for kind in PIPELINES}
+
+
+@pytest.fixture(params=[f"{name}.{kind}" for name in ("flights", "energy") for kind in PIPELINES])
+def dag(dag_bag, request):
+    return dag_bag.dags[request.param]
+
+
+def test_a_dag_has_an_owner_who_is_the_use_cases(dag) -> None:
+    use_case = discovery.load(dag.dag_id.partition(".")[0])
+    assert {task.owner for task in dag.tasks} == {use_case.owner}
+
+
+def test_a_dag_says_what_it_does_and_what_to_do_when_it_fails(dag) -> None:
+    assert "When a run fails" in dag.doc_md
+    assert "Owner" in dag.doc_md
+    assert dag.description
+
+
+def test_a_dag_is_tagged(dag) -> None:
+    assert {"perennial", *dag.dag_id.split(".")} <= set(dag.tags)
+
+
+def test_every_task_is_documented_and_retried(dag) -> None:
+    for task in dag.tasks:
+        assert task.doc_md, task.task_id
+        assert task.retries >= 1, task.task_id
+        assert task.retry_policy is not None, task.task_id
+
+
+def test_a_dag_never_catches_up_by_itself(dag) -> None:
+    assert dag.catchup is False
+
+
+def test_what_must_not_overlap_does_not(dag_bag) -> None:
+    for kind in ("features", "training"):
+        assert dag_bag.dags[f"flights.{kind}"].max_active_runs == 1
+
+
+def test_the_trigger_form_is_typed_and_described(dag_bag) -> None:
+    params = dag_bag.dags["flights.training"].params
+    assert params.get_param("max_iter").schema["type"] == "integer"
+    assert params.get_param("max_iter").schema["maximum"] == 1000
+    assert params.get_param("window_start").schema["type"] == ["string", "null"]
+    for name in params:
+        assert params.get_param(name).schema.get("title"), name
+        assert params.get_param(name).description, name
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in DAGS.glob("*.py")))
+def test_parsing_a_dag_file_imports_nothing_heavy(file: str) -> None:
+    code = f"""
+import runpy, sys
+import airflow.sdk, airflow.providers.standard.operators.hitl
+before = set(sys.modules)
+runpy.run_path({str(DAGS / file)!r})
+print(",".join(sorted(set(sys.modules) - before)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.strip().splitlines()[-1].split(",")}
+    assert not imported & set(HEAVY)
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in DAGS.glob("*.py")))
+def test_a_dag_file_is_short(file: str) -> None:
+    assert len((DAGS / file).read_text().splitlines()) < 110

@@ -1,0 +1,80 @@
+"""Whole DAGs run in this process by `dag.test()`, on the second use case."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perennial import lake
+
+pytestmark = [pytest.mark.usefixtures("project", "mlflow_server"), pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def run(dag_bag, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, dict[str, str]]]:
+    """Runs a DAG once by `dag.test()`; gives the run's state and the states by task."""
+    from airflow.models import dagrun
+
+    def run_once(dag_id: str, partition: str | None, **conf: Any) -> tuple[str, dict[str, str]]:
+        with monkeypatch.context() as keyed:
+            # `dag.test()` of Airflow 3.3 takes no partition key; `test_dag_test_takes_no_partition_key` tells when it does.
+            keyed.setattr(dagrun, "get_or_create_dagrun", _with_key(dagrun.get_or_create_dagrun, partition))
+            result = dag_bag.dags[dag_id].test(run_conf=conf or None, logical_date=None)
+        return result.state, {instance.task_id: instance.state for instance in result.get_task_instances()}
+
+    return run_once
+
+
+def _with_key(create: Callable[..., Any], partition: str | None) -> Callable[..., Any]:
+    def create_with_key(**arguments: Any) -> Any:
+        created = create(**arguments)
+        created.partition_key = partition
+        arguments["session"].commit()
+        return created
+
+    return create_with_key
+
+
+def test_dag_test_takes_no_partition_key(dag_bag) -> None:
+    assert "partition_key" not in inspect.signature(dag_bag.dags["energy.features"].test).parameters
+
+
+def test_a_batch_becomes_features_and_the_run_succeeds(run) -> None:
+    state, tasks = run("energy.features", "2024-01-01")
+    assert state == "success"
+    assert tasks == {"ingest": "success", "compute": "success", "publish": "success"}
+    assert lake.read("energy.examples", partitions=["2024-01-01"]).num_rows == 288
+
+
+def test_before_there_is_a_champion_scoring_succeeds_and_retraining_is_not_asked_for(run) -> None:
+    run("energy.features", "2024-01-01")
+    assert run("energy.scoring", "2024-01-01")[0] == "success"
+    state, tasks = run("energy.monitoring", "2024-01-01")
+    assert state == "success"
+    assert tasks == {"monitor": "success", "request_retraining": "skipped"}
+
+
+def test_a_run_without_a_partition_fails_and_is_not_tried_again(run) -> None:
+    state, tasks = run("energy.features", None)
+    assert state == "failed"
+    assert tasks["ingest"] == "failed"
+
+
+def test_a_run_with_an_unknown_parameter_fails(run) -> None:
+    assert run("energy.features", "2024-01-01", colour="blue")[1]["ingest"] == "failed"
+
+
+def test_training_on_demand_promotes_the_first_model(run) -> None:
+    for day in (1, 2, 3):
+        run("energy.features", f"2024-01-0{day}")
+    state, tasks = run("energy.training", None, alpha=2.0)
+    assert state == "success"
+    assert tasks["approve"] == "skipped"
+    assert tasks["settle"] == "success"
+    (entry,) = lake.read("energy.ledger").to_pylist()
+    assert entry["action"] == "promoted"
+    assert run("energy.training", None)[1]["settle"] == "skipped"
+    assert [row["action"] for row in lake.read("energy.ledger").to_pylist()].count("promoted") == 1

@@ -1,0 +1,153 @@
+"""The documentation names only what is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`([^`\n]+)`")
+#: A file or folder of the project: has a slash or a known ending, and no blank, placeholder or pattern.
+_PATH = re.compile(r"^[\w./-]+(/|\.(py|md|toml|ya?ml|lock|csv|ini|json|db))$")
+#: What a run makes, what a use case writes, what belongs to other programs.
+_NOT_OURS = re.compile(
+    r"^\.perennial/|^(login|keys|gate|plan|slices|training_set)\.json$|^(include/use_cases|feature_repo)/energy"
+)
+_PLACES = ("", "include/perennial", "include/use_cases/flights", "docs", "tests", "feature_repo")
+#: Addresses of machines and of people's folders have no place in the documentation.
+_PRIVATE = re.compile(r"/(home|work|root|Users|tmp)/")
+
+
+def ids(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@cache
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@cache
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_relative_links_resolve(page: Path) -> None:
+    for target in _LINK.findall(page.read_text()):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = (page.parent / file).resolve() if file else page
+        assert linked.exists(), f"{ids(page)} links to {target}, which does not exist"
+        assert not anchor or anchor in headings(linked), f"{ids(page)} links to {target}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_file_named_exists(page: Path) -> None:
+    for name in _CODE.findall(_FENCE.sub("", page.read_text())):
+        if not _PATH.match(name) or _NOT_OURS.match(name):
+            continue
+        places = [page.parent / name, *(ROOT / place / name for place in _PLACES)]
+        assert any(place.exists() for place in places), f"{ids(page)} names {name}, which does not exist"
+
+
+def test_the_tree_of_the_readme_is_true() -> None:
+    tree = next(block for block in _FENCE.findall((ROOT / "README.md").read_text()) if "feature_repo/" in block)
+    folders: list[str] = []
+    for line in tree.splitlines()[1:-1]:
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        folders[depth:] = [name]
+        assert (ROOT / "/".join(folders)).exists(), f"README.md draws {'/'.join(folders)}, which does not exist"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_make_target_named_exists(page: Path) -> None:
+    named = set(re.findall(r"(?:^|[`\s])make ([a-z][a-z-]*)(?=[`\s]|$)", _commands(page), re.MULTILINE))
+    assert named <= make_targets(), f"{ids(page)} names {', '.join(sorted(named - make_targets()))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_command_named_exists(page: Path) -> None:
+    from perennial.cli import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    named = set(re.findall(r"(?:^|`)perennial ([a-z]+)", _commands(page), re.MULTILINE))
+    assert named <= known, f"{ids(page)} names perennial {', '.join(sorted(named - known))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_setting_named_exists(page: Path) -> None:
+    from perennial.settings import Settings
+
+    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
+    named = set(re.findall(r"\bPERENNIAL_[A-Z_]*[A-Z]\b", page.read_text()))
+    assert named <= known, f"{ids(page)} names {', '.join(sorted(named - known))}"
+
+
+def test_every_lake_record_is_described() -> None:
+    from perennial import records
+
+    described = (ROOT / "docs/tables.md").read_text()
+    for name in ("QUARANTINE", "BATCHES", "METRICS", "DRIFT", "VERDICTS", "REQUESTS", "LEDGER"):
+        section = described.partition(f"**`{name.lower()}`**")[2].partition("\n**`")[0]
+        for column in getattr(records, name).names:
+            assert column == "partition" or f"`{column}`" in section, (
+                f"docs/tables.md: {name.lower()}.{column} is missing"
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_nothing_names_a_folder_of_somebodys_machine(page: Path) -> None:
+    assert not _PRIVATE.search(page.read_text())
+
+
+def test_hooks_and_ci_call_what_exists() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yaml").read_text()
+    assert set(re.findall(r"run: make ([a-z-]+)", workflow)) <= make_targets()
+    assert "repo: local" in (ROOT / ".pre-commit-config.yaml").read_text()
+    assert "http" not in (ROOT / ".pre-commit-config.yaml").read_text()
+
+
+def test_the_plugin_costs_nothing_and_knows_where_the_evidence_is(tmp_path: Path) -> None:
+    code = (
+        "import sys; from airflow.plugins_manager import AirflowPlugin; import airflow.sdk;"
+        "airflow.sdk.BaseOperatorLink;"
+        "before = set(sys.modules); sys.path.insert(0, 'plugins'); import perennial_plugin as plugin;"
+        "print(len(set(sys.modules) - before));"
+        "link, = plugin.PerennialPlugin.global_operator_extra_links; print(link.name, link.xcom_key, sep='|')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"AIRFLOW_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    count, link = done.stdout.splitlines()[-2:]
+    assert int(count) <= 2
+    assert link == "Evidence in MLflow|report"
+
+
+def _commands(page: Path) -> str:
+    """Code of a page: its blocks, and what stands between backticks."""
+    text = page.read_text()
+    return "\n".join([*_FENCE.findall(text), *(f"`{code}`" for code in _CODE.findall(_FENCE.sub("", text)))])

@@ -1,0 +1,224 @@
+"""The loop on real servers, driven as the README shows it: by plain HTTP and by the command line.
+
+One machine room serves all tests of this file, in order: what an earlier one has done is there for the later ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+
+PARTS = ("api-server", "dag-processor", "mlflow", "scheduler", "triggerer")
+#: Far more than a run needs on a quiet machine: tests share it with others.
+PATIENCE = 400.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running machine room and how to speak to it."""
+
+    home: Path
+    environment: dict[str, str]
+    airflow: str
+    mlflow: str
+    login: tuple[str, str]
+
+    def perennial(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "perennial.cli", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
+
+    def pids(self) -> dict[str, int]:
+        return {name: json.loads((self.home / "run" / f"{name}.json").read_text())["pid"] for name in PARTS}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """`perennial up` in a home of its own, `perennial down` at the end."""
+    home = tmp_path_factory.mktemp("machine")
+    airflow, mlflow = free_port(), free_port()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
+    environment = inherited | {
+        "PERENNIAL_HOME": str(home),
+        "PERENNIAL_AIRFLOW_PORT": str(airflow),
+        "PERENNIAL_MLFLOW_PORT": str(mlflow),
+        "PERENNIAL_PARALLELISM": "2",
+    }
+    running = Machine(
+        home, environment, f"http://127.0.0.1:{airflow}", f"http://127.0.0.1:{mlflow}", ("admin", "unknown yet")
+    )
+    try:
+        started = running.perennial("up")
+        assert started.returncode == 0, started.stdout + started.stderr
+        written = json.loads((home / "login.json").read_text())
+        yield Machine(home, environment, running.airflow, running.mlflow, (written["user"], written["password"]))
+    finally:
+        running.perennial("down")
+
+
+@pytest.fixture(scope="module")
+def http(machine: Machine) -> Iterator[httpx.Client]:
+    """A plain HTTP client of Airflow's REST API, with a token got as the README shows it."""
+    user, password = machine.login
+    answer = httpx.post(f"{machine.airflow}/auth/token", json={"username": user, "password": password}, timeout=60)
+    assert answer.status_code == 201
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    with httpx.Client(base_url=f"{machine.airflow}/api/v2", headers=headers, timeout=60) as client:
+        yield client
+
+
+def trigger(http: httpx.Client, dag: str, run_id: str, partition: str | None = None, **conf: Any) -> httpx.Response:
+    body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition, "conf": conf}
+    return http.post(f"/dags/{dag}/dagRuns", json=body)
+
+
+def wait_for(http: httpx.Client, dag: str, run_id: str) -> str:
+    """Poll a run until it is over; return its state."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        state: str = http.get(f"/dags/{dag}/dagRuns/{run_id}").json()["state"]
+        if state in ("success", "failed"):
+            return state
+        time.sleep(0.5)
+    raise AssertionError(f"{dag} {run_id} is still {state}")
+
+
+def follow(http: httpx.Client, dag: str, partition: str) -> str:
+    """Wait for the run that an asset event starts for a partition; return its state."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        runs = http.get(f"/dags/{dag}/dagRuns", params={"partition_key_prefix_pattern": partition}).json()["dag_runs"]
+        if runs:
+            return wait_for(http, dag, runs[0]["dag_run_id"])
+        time.sleep(0.5)
+    raise AssertionError(f"no run of {dag} for {partition}")
+
+
+def wait_for_dags(http: httpx.Client) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if http.get("/dags", params={"dag_id_prefix_pattern": "flights."}).json()["total_entries"] == 4:
+            return
+        time.sleep(0.5)
+    raise AssertionError(http.get("/importErrors").json())
+
+
+def test_two_partitions_and_the_first_model_by_http(http: httpx.Client) -> None:
+    wait_for_dags(http)
+    for partition in ("2013-01", "2013-02"):
+        run_id = f"replay__{partition}"
+        assert trigger(http, "flights.features", run_id, partition).status_code == 200
+        assert trigger(http, "flights.features", run_id, partition).status_code == 409, "a repeated call starts nothing"
+        assert wait_for(http, "flights.features", run_id) == "success"
+        assert follow(http, "flights.scoring", partition) == "success"
+        assert follow(http, "flights.monitoring", partition) == "success"
+    assert follow(http, "flights.training", "2013-02") == "success", "two partitions ask for the first model"
+
+
+def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
+    assert trigger(http, "flights.training", "by-hand", max_iter=20, force=True).status_code == 200
+    assert wait_for(http, "flights.training", "by-hand") == "success"
+    state = json.loads(machine.perennial("status", "flights", "--json").stdout)
+    assert state["champion"] is not None
+    rows = {row["partition"]: row for row in state["partitions"]}
+    assert rows["2013-01"]["rows"] > 25_000
+    assert rows["2013-02"]["done"].startswith("first model v1")
+
+
+def test_params_out_of_range_are_refused(http: httpx.Client) -> None:
+    answer = trigger(http, "flights.training", "wrong", max_iter=-5)
+    assert answer.status_code == 400
+    assert "max_iter" in answer.json()["detail"]
+
+
+def test_an_unknown_partition_fails_with_a_clear_error(http: httpx.Client, machine: Machine) -> None:
+    failed = machine.perennial("trigger", "flights", "features", "--partition", "2012-12")
+    assert failed.returncode == 2
+    assert "no partition '2012-12'" in failed.stderr
+
+
+def test_six_changes_at_once_break_nothing(http: httpx.Client) -> None:
+    def change(number: int) -> list[int]:
+        return [
+            trigger(http, "flights.training", f"at-once-{number}").status_code,
+            http.post("/variables", json={"key": f"k{number}", "value": "1"}).status_code,
+            http.get("/dags").status_code,
+            http.get("/monitor/health").status_code,
+            http.patch("/dags/flights.scoring", json={"is_paused": False}).status_code,
+            http.delete(f"/variables/k{number}").status_code,
+        ]
+
+    with ThreadPoolExecutor(6) as pool:
+        codes = [code for batch in pool.map(change, range(6)) for code in batch]
+    assert max(codes) < 300, codes
+    assert {wait_for(http, "flights.training", f"at-once-{number}") for number in range(6)} == {"success"}
+    assert http.get("/monitor/health").json()["scheduler"]["status"] == "healthy"
+
+
+def test_replay_passes_over_what_is_done(machine: Machine) -> None:
+    began = time.monotonic()
+    done = machine.perennial("replay", "flights", "--from", "2013-01", "--to", "2013-02")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("already there") == 2
+    assert "2013-02" in done.stdout
+    assert time.monotonic() - began < 60
+
+
+def test_nobody_gets_in_without_the_login(machine: Machine) -> None:
+    assert httpx.get(f"{machine.airflow}/api/v2/dags", timeout=60).status_code == 401
+    assert httpx.get(f"{machine.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=60).status_code == 401
+    answer = httpx.get(
+        f"{machine.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=machine.login, timeout=60
+    )
+    assert answer.status_code == 200
+
+
+def test_nothing_listens_beyond_loopback(machine: Machine) -> None:
+    for name, pid in machine.pids().items():
+        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            listening = [it.laddr.ip for it in process.net_connections("inet") if it.status == psutil.CONN_LISTEN]
+            assert set(listening) <= {"127.0.0.1"}, name
+
+
+def test_a_killed_part_is_started_again_and_the_others_kept(machine: Machine) -> None:
+    before = machine.pids()
+    psutil.Process(before["triggerer"]).kill()
+    again = machine.perennial("up")
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = machine.pids()
+    assert {name for name in PARTS if before[name] != after[name]} == {"triggerer"}
+
+
+def test_down_leaves_nothing(machine: Machine) -> None:
+    leaders = set(machine.pids().values())
+    assert machine.perennial("down").returncode == 0
+    left = [process for process in psutil.process_iter() if _session(process) in leaders]
+    assert not left
+    assert "Nothing was running" in machine.perennial("down").stdout
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid) if process.status() != psutil.STATUS_ZOMBIE else 0
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return 0

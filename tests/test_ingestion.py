@@ -1,0 +1,134 @@
+"""Bad input gets a clear error and changes nothing; good input replaces exactly its partition."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from perennial import discovery, ingestion, lake
+from perennial.errors import BadBatch, BadFeatures
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project")
+DAY, NEXT = "2024-01-20", "2024-01-21"
+
+
+@pytest.fixture
+def energy(project) -> UseCase:
+    return discovery.load("energy").model_copy(update={"start": DAY})
+
+
+@pytest.fixture
+def source(energy, monkeypatch):
+    """Replace what the source sends by a change of it."""
+    module = energy.module("source")
+    original = module.readings
+
+    def change(how) -> None:
+        monkeypatch.setattr(module, "readings", lambda partition: how(original(partition)))
+
+    return change
+
+
+def raw(partition: str = DAY) -> pa.Table:
+    return lake.read("energy.readings", partitions=[partition])
+
+
+def test_a_partition_is_replaced_as_a_whole(energy, source) -> None:
+    ingestion.ingest(energy, energy.partition(DAY))
+    source(lambda rows: rows.slice(0, 200))
+    counts = ingestion.ingest(energy, energy.partition(DAY))
+    assert counts == {"rows": 200, "quarantined": 0}
+    assert raw().num_rows == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.slice(0, 0), "0 rows arrived, at least 100"),
+        (lambda rows: rows.slice(0, 99), "99 rows arrived"),
+        (lambda rows: rows.drop_columns(["kwh"]), "no column 'kwh'"),
+        (lambda rows: rows.rename_columns(["site", "meter", "read_at", "kwhs"]), r"'kwh' \(renamed to 'kwhs'\?\)"),
+        (lambda rows: rows.set_column(3, "kwh", pc.cast(rows["kwh"], pa.string())), "kwh"),
+        (lambda rows: pa.concat_tables([rows, rows]), "may be quarantined"),
+        (lambda rows: 1 / 0, r"readings\(\) in include/use_cases/energy/source.py raised ZeroDivisionError"),
+        (lambda rows: rows.to_pylist(), "returned list"),
+    ],
+    ids=["empty", "truncated", "missing", "renamed", "wrong type", "duplicated", "raising", "no table"],
+)
+def test_a_bad_batch_says_what_is_wrong_and_changes_nothing(energy, source, change, message: str) -> None:
+    ingestion.ingest(energy, energy.partition(DAY))
+    before = lake.snapshot("energy.readings")
+    source(change)
+    with pytest.raises(Exception, match=message) as caught:
+        ingestion.ingest(energy, energy.partition(DAY))
+    assert "energy" in str(caught.value)
+    assert "Fix:" in str(caught.value)
+    assert lake.snapshot("energy.readings") == before
+
+
+def test_rows_of_another_partition_go_to_quarantine_with_their_content(energy, source) -> None:
+    def one_late(rows: pa.Table) -> pa.Table:
+        first = rows.slice(0, 1)
+        moved = pc.add(first["read_at"], pa.scalar(timedelta(days=1)))
+        return pa.concat_tables([rows, first.set_column(2, "read_at", moved)])
+
+    source(one_late)
+    assert ingestion.ingest(energy, energy.partition(DAY))["quarantined"] == 1
+    (row,) = lake.read("energy.quarantine", partitions=[DAY]).to_pylist()
+    assert "read_at" in row["reasons"]
+    assert '"meter": "meter-0"' in row["row"]
+
+
+def test_features_need_the_partitions_they_look_back_into(energy) -> None:
+    ingestion.ingest(energy, energy.partition("2024-01-29"))
+    with pytest.raises(BadFeatures, match=r"never ingested for 2024-01-27, 2024-01-28(.|\n)*features for 2024-01-27"):
+        ingestion.compute_features(energy, energy.partition("2024-01-29"))
+
+
+def test_features_look_back_but_belong_to_their_own_partition(energy) -> None:
+    for key in (DAY, NEXT):
+        ingestion.ingest(energy, energy.partition(key))
+        ingestion.compute_features(energy, energy.partition(key))
+    rows = lake.read("energy.meter_history", partitions=[NEXT])
+    partition = energy.partition(NEXT)
+    assert pc.min(rows["event_timestamp"]).as_py() == partition.start
+    assert pc.max(rows["event_timestamp"]).as_py() < partition.end
+
+
+def test_a_raising_transform_is_named(energy, monkeypatch) -> None:
+    ingestion.ingest(energy, energy.partition(DAY))
+    monkeypatch.setattr(energy.module("transforms"), "meter_history", lambda readings: readings.nowhere)
+    with pytest.raises(BadFeatures, match=r"transforms.py, meter_history\(\) raised .*nowhere"):
+        ingestion.compute_features(energy, energy.partition(DAY))
+
+
+def test_a_label_older_than_its_prediction_is_a_leak(energy, monkeypatch) -> None:
+    module = energy.module("transforms")
+    original = module.examples
+    monkeypatch.setattr(
+        module, "examples", lambda readings: original(readings).mutate(label_timestamp=readings.read_at.truncate("D"))
+    )
+    ingestion.ingest(energy, energy.partition(DAY))
+    with pytest.raises(BadFeatures, match="the label leaks"):
+        ingestion.compute_features(energy, energy.partition(DAY))
+
+
+def test_two_feature_rows_with_one_key_and_time_are_refused(energy, monkeypatch) -> None:
+    module = energy.module("transforms")
+    original = module.meter_history
+    monkeypatch.setattr(
+        module, "meter_history", lambda readings: original(readings).union(original(readings), distinct=False)
+    )
+    ingestion.ingest(energy, energy.partition(DAY))
+    with pytest.raises(BadFeatures, match="keys occur more than once"):
+        ingestion.compute_features(energy, energy.partition(DAY))
+
+
+def test_a_batch_that_breaks_the_schema_is_a_bad_batch(energy, source) -> None:
+    source(lambda rows: rows.drop_columns(["read_at"]))
+    with pytest.raises(BadBatch):
+        ingestion.ingest(energy, energy.partition(DAY))

@@ -1,0 +1,62 @@
+"""Partitions are half-open, contiguous, in UTC, and named by their start."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial import Cadence
+from perennial.errors import InvalidPartition
+
+cadences = st.sampled_from(list(Cadence))
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+
+
+@given(cadences, moments)
+def test_every_moment_is_in_exactly_the_partition_that_claims_it(cadence: Cadence, moment: datetime) -> None:
+    partition = cadence.at(moment)
+    assert partition.start <= moment < partition.end
+    assert partition.next.start == partition.end
+    assert partition.previous.end == partition.start
+
+
+@given(cadences, moments)
+def test_a_name_leads_back_to_its_partition(cadence: Cadence, moment: datetime) -> None:
+    partition = cadence.at(moment)
+    assert cadence.partition(partition.key) == partition
+
+
+@given(cadences, moments, moments)
+def test_names_sort_like_time(cadence: Cadence, one: datetime, other: datetime) -> None:
+    first, second = cadence.at(one), cadence.at(other)
+    assert (first < second) == (first.key < second.key)
+
+
+def test_boundaries_are_utc_whatever_the_moments_zone() -> None:
+    evening_in_new_york = datetime(2013, 3, 31, 22, tzinfo=timezone(timedelta(hours=-4)))
+    assert Cadence.MONTHLY.at(evening_in_new_york).key == "2013-04"
+
+
+def test_a_naive_moment_is_refused() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        Cadence.DAILY.at(datetime(2013, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("key", ["2013-3", "2013", "2013-13", "march", "", "2013-03-01", None])
+def test_a_malformed_name_is_refused_with_an_example(key: str) -> None:
+    with pytest.raises(InvalidPartition, match="Use a name like '2013-03'"):
+        Cadence.MONTHLY.partition(key)
+
+
+def test_a_week_is_named_by_its_monday_only() -> None:
+    assert Cadence.WEEKLY.partition("2013-03-04").end == datetime(2013, 3, 11, tzinfo=UTC)
+    with pytest.raises(InvalidPartition):
+        Cadence.WEEKLY.partition("2013-03-05")
+
+
+def test_through_includes_both_ends() -> None:
+    keys = [p.key for p in Cadence.MONTHLY.partition("2013-11").through(Cadence.MONTHLY.partition("2014-01"))]
+    assert keys == ["2013-11", "2013-12", "2014-01"]

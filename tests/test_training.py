@@ -1,0 +1,65 @@
+"""Plans, parameters and estimators that fail."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from perennial import discovery, requests, training
+from perennial.errors import InvalidParams, InvalidPartition, NotEnoughData, TrainingFailed
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+@pytest.fixture
+def energy(project) -> UseCase:
+    """Under a name of its own, so that its requests and ledger are empty."""
+    return discovery.load("energy").model_copy(update={"name": "planned"})
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"alhpa": 1}, "alhpa: Extra inputs(.|\n)*Known parameters: .*alpha"),
+        ({"alpha": -1}, "alpha: .*greater than or equal to 0"),
+        ({"alpha": "much"}, "alpha: .*number"),
+        ({"seed": -1}, "seed"),
+        ({"window_start": "2024-01-05", "window_end": "2024-01-02"}, "is after window_end"),
+    ],
+)
+def test_bad_parameters_are_refused_by_name(energy, conf, message) -> None:
+    with pytest.raises(InvalidParams, match=message):
+        training.plan(energy, None, conf)
+
+
+def test_a_window_outside_the_use_case_is_refused(energy) -> None:
+    with pytest.raises(InvalidPartition, match="has no partition '2023-12-31'"):
+        training.plan(energy, None, {"window_end": "2023-12-31"})
+
+
+def test_without_data_there_is_nothing_to_plan(energy) -> None:
+    with pytest.raises(NotEnoughData, match=r"no examples in the lake(.|\n)*planned.features"):
+        training.plan(energy, None, {})
+
+
+def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
+    for key in ("2024-01-06", "2024-01-09"):
+        assert requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
+    plan = training.plan(energy, "2024-01-06", {})
+    assert (plan.first, plan.last) == ("2024-01-05", "2024-01-09")
+    assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
+
+
+def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
+    case = energy.model_copy(update={"name": "cooling"})
+    assert requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    assert not requests.make(case, case.partition("2024-01-07"), "drift", {}, made_by="b")
+    assert requests.make(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
+
+
+def test_a_failing_estimator_names_file_and_columns(project) -> None:
+    energy = discovery.load("energy")
+    rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
+    with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
+        training._fitted(energy, training.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))

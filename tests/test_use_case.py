@@ -1,0 +1,85 @@
+"""A use case is checked when it is declared."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, UseCase, discovery
+from perennial.errors import InvalidPartition, UnknownUseCase
+
+
+def declare(**changes: Any) -> UseCase:
+    fields: dict[str, Any] = {
+        "name": "taxis",
+        "title": "Taxis",
+        "description": "How long?",
+        "owner": "city",
+        "task": "regression",
+        "cadence": Cadence.MONTHLY,
+        "start": "2013-01",
+        "end": "2014-01",
+        "raw": (RawTable(name="trips", key=("id",)),),
+        "features": (FeatureTable(name="zones", key=("zone",), inputs=("trips",)),),
+        "examples": Examples(key=("id",), inputs=("trips",)),
+        "feature_service": "taxis",
+        "gate": Gate(metric="rmse", holdout=timedelta(days=3)),
+        "triage": "Call the city.",
+    }
+    return UseCase(**fields | changes)
+
+
+def test_a_complete_declaration_is_accepted() -> None:
+    assert declare().partition("2013-03").key == "2013-03"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Taxis!"}, "lower case"),
+        ({"colour": "yellow"}, "Extra inputs"),
+        ({"owner": ""}, "at least 1"),
+        ({"end": "2012-01"}, "not after start"),
+        ({"start": "2013"}, "not the name of a monthly partition"),
+        ({"gate": Gate(metric="roc_auc", holdout=timedelta(days=3))}, "not one of rmse"),
+        ({"examples": Examples(key=("id",), inputs=("rides",))}, "'rides' is not a raw table"),
+        ({"features": (FeatureTable(name="trips", key=("z",), inputs=("trips",)),)}, "used twice"),
+        ({"features": (FeatureTable(name="ledger", key=("z",), inputs=("trips",)),)}, "reserved"),
+    ],
+)
+def test_a_mistake_is_refused_and_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValidationError, InvalidPartition), match=message):
+        declare(**changes)
+
+
+def test_a_use_case_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        declare().owner = "somebody else"
+
+
+@pytest.mark.parametrize("key", ["2012-12", "2014-01", "2020-05"])
+def test_a_partition_outside_the_use_case_does_not_exist(key: str) -> None:
+    with pytest.raises(InvalidPartition, match=r"'taxis' has no partition '.*'(.|\n)*from 2013-01 to 2013-12"):
+        declare().partition(key)
+
+
+def test_use_cases_are_found_in_every_folder_of_the_namespace() -> None:
+    assert {"flights", "energy"} <= set(discovery.names())
+
+
+def test_an_unknown_use_case_is_met_with_the_closest_name() -> None:
+    with pytest.raises(UnknownUseCase, match="Did you mean 'flights'"):
+        discovery.load("flight")
+
+
+@pytest.mark.parametrize("name", ["flights", "energy"])
+def test_every_use_case_loads_and_has_all_its_functions(name: str) -> None:
+    use_case = discovery.load(name)
+    for table in use_case.raw:
+        assert callable(getattr(use_case.module("source"), table.name))
+    for table in (*use_case.features, "examples"):
+        assert callable(getattr(use_case.module("transforms"), getattr(table, "name", table)))
+    assert callable(use_case.module("model").build)
