@@ -1,11 +1,12 @@
 """Raw batch -> judged -> lake -> feature tables -> online store, one partition a run.
 
-Runs when a partition has ended, or on demand with a partition key. Publishes the asset `features`, which starts scoring.
-Running it again for a partition replaces exactly that partition, and changes nothing where nothing changed.
+Runs when a partition has ended, or on demand with a partition key. Publishes the asset `features`, which starts
+scoring. Running it again for a partition replaces exactly that partition, and changes nothing where nothing changed.
 """
 
 from airflow.sdk import dag, task
 
+from perennial import UseCase
 from perennial import orchestration as po
 
 
@@ -33,11 +34,15 @@ def publish() -> dict:
     return ingestion.publish(*po.here())
 
 
-for use_case in po.use_cases():
+def features(use_case: UseCase) -> None:
     # One run at a time: features of a partition look back into the partitions before it.
-    @dag(**po.pipeline(use_case, "features", __doc__, schedule=po.by_clock(use_case), max_active_runs=1))
-    def features():
+    @dag(schedule=po.by_clock(use_case), **po.pipeline(use_case, "features", __doc__, max_active_runs=1))
+    def pipeline() -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
         ingest() >> compute() >> published()
 
-    features()
+    pipeline()
+
+
+for use_case in po.use_cases():
+    features(use_case)

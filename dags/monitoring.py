@@ -7,6 +7,7 @@ which starts training; a cool-down and a key per partition and reason keep alarm
 
 from airflow.sdk import dag, task
 
+from perennial import UseCase
 from perennial import orchestration as po
 
 
@@ -25,13 +26,18 @@ def request_retraining(verdict: dict) -> None:
 
     use_case, partition = po.here()
     asked = monitoring.request_retraining(use_case, partition, monitoring.Verdict(**verdict), po.run_name())
-    po.announce(po.retraining_asset(use_case), verdict) if asked else po.skip("No retraining is asked for.")
+    if not asked:
+        po.skip("No retraining is asked for.")
+    po.announce(po.retraining_asset(use_case), verdict)
+
+
+def monitoring(use_case: UseCase) -> None:
+    @dag(schedule=po.by_asset(po.predictions_asset(use_case)), **po.pipeline(use_case, "monitoring", __doc__))
+    def pipeline() -> None:
+        request_retraining.override(outlets=[po.retraining_asset(use_case)])(monitor())
+
+    pipeline()
 
 
 for use_case in po.use_cases():
-
-    @dag(**po.pipeline(use_case, "monitoring", __doc__, schedule=po.by_asset(po.predictions_asset(use_case))))
-    def monitoring():
-        request_retraining.override(outlets=[po.retraining_asset(use_case)])(monitor())
-
-    monitoring()
+    monitoring(use_case)

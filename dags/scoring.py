@@ -6,6 +6,7 @@ that starts before the first champion held is not scored; the run succeeds and s
 
 from airflow.sdk import dag, task
 
+from perennial import UseCase
 from perennial import orchestration as po
 
 
@@ -17,10 +18,13 @@ def score() -> dict:
     return scoring.score(*po.here())
 
 
-for use_case in po.use_cases():
-
-    @dag(**po.pipeline(use_case, "scoring", __doc__, schedule=po.by_asset(po.features_asset(use_case))))
-    def scoring():
+def scoring(use_case: UseCase) -> None:
+    @dag(schedule=po.by_asset(po.features_asset(use_case)), **po.pipeline(use_case, "scoring", __doc__))
+    def pipeline() -> None:
         score.override(outlets=[po.predictions_asset(use_case)])()
 
-    scoring()
+    pipeline()
+
+
+for use_case in po.use_cases():
+    scoring(use_case)

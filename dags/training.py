@@ -11,6 +11,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import dag, task
 
+from perennial import UseCase
 from perennial import orchestration as po
 
 
@@ -20,7 +21,9 @@ def plan() -> dict:
     from perennial import training
 
     planned = training.plan(po.of_run(), po.partition_key(), po.conf())
-    return po.skip(planned.skip) if planned.skip else planned.model_dump(mode="json")
+    if planned.skip:
+        po.skip(planned.skip)
+    return planned.model_dump(mode="json")
 
 
 @task
@@ -60,22 +63,17 @@ def settle(decision: dict) -> None:
 
     use_case = po.of_run()
     settled = gate.settle(use_case, gate.Decision(**decision), *po.answer())
-    po.announce(po.champion_asset(use_case), settled.model_dump(mode="json")) if settled.promote else po.skip(settled.reason)
-
-
-for use_case in po.use_cases():
-
-    @dag(
-        **po.pipeline(
-            use_case,
-            "training",
-            __doc__,
-            schedule=po.by_asset(po.retraining_asset(use_case)),
-            params=po.form(use_case.params),
-            max_active_runs=1,
-        )
+    po.announce(po.champion_asset(use_case), settled.model_dump(mode="json")) if settled.promote else po.skip(
+        settled.reason
     )
-    def training():
+
+
+def training(use_case: UseCase) -> None:
+    @dag(
+        schedule=po.by_asset(po.retraining_asset(use_case)),
+        **po.pipeline(use_case, "training", __doc__, params=po.form(use_case.params), max_active_runs=1),
+    )
+    def pipeline() -> None:
         planned = plan()
         decision = judge(fit(planned, build_training_set(planned)))
         approve = HITLOperator(
@@ -91,4 +89,8 @@ for use_case in po.use_cases():
         ask_a_person(decision) >> [approve, settled]
         approve >> settled
 
-    training()
+    pipeline()
+
+
+for use_case in po.use_cases():
+    training(use_case)

@@ -21,8 +21,8 @@ class Evidence(BaseOperatorLink):
     `report`, which `monitor` returns.
     """
 
-    name = "Evidence in MLflow"  # type: ignore[assignment]
-    xcom_key = "report"  # type: ignore[assignment]
+    name = "Evidence in MLflow"
+    xcom_key = "report"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """The address; empty when there is none. Called by the API server only: it reads the metadata database."""

@@ -85,5 +85,9 @@ def test_the_lake_is_the_last_write_of_each_partition(writes: list[tuple[str, li
         lake.replace(identifier, partition, pa.table({"id": pa.array(ids, pa.int64())}), sort_by=["id"])
         expected[partition] = sorted(ids)
     held = lake.read(identifier)
-    found = {p: sorted(r["id"] for r in held.to_pylist() if r["partition"] == p) for p in expected} if held is not None else {}
+    found = (
+        {p: sorted(r["id"] for r in held.to_pylist() if r["partition"] == p) for p in expected}
+        if held is not None
+        else {}
+    )
     assert found == expected

@@ -127,7 +127,7 @@ def compare(use_case: UseCase, profile: Profile, current: pd.DataFrame) -> tuple
         A row a column, and Evidently's report as a self-contained HTML page.
     """
     policy: DriftPolicy = use_case.drift
-    columns = [name for name in profile.rows if name in current]
+    columns = [str(name) for name in profile.rows if name in current]
     now = compress(current[columns])
     comparable = [name for name in columns if now[name].notna().any() and profile.rows[name].notna().any()]
     limits = {name: profile.reference[name] * policy.ratio for name in comparable}
@@ -140,7 +140,9 @@ def compare(use_case: UseCase, profile: Profile, current: pd.DataFrame) -> tuple
     snapshot = report.run(
         Dataset.from_pandas(now[comparable], definition), Dataset.from_pandas(profile.rows[comparable], definition)
     )
-    distances = {name: float(metric["value"]) for name, metric in zip(comparable, snapshot.dict()["metrics"], strict=True)}
+    distances = {
+        name: float(metric["value"]) for name, metric in zip(comparable, snapshot.dict()["metrics"], strict=True)
+    }
     found = []
     for name in columns:
         distance = distances.get(name, float("nan"))
@@ -223,7 +225,9 @@ def _html(snapshot: Any) -> str:
         return path.read_text()
 
 
-def to_table(partition: str, model_version: int, found: list[ColumnDrift], schema: pa.Schema, recorded_at: Any) -> pa.Table:
+def to_table(
+    partition: str, model_version: int, found: list[ColumnDrift], schema: pa.Schema, recorded_at: Any
+) -> pa.Table:
     """The lake's rows for one partition's drift."""
     rows = [
         {"partition": partition, "model_version": model_version, "recorded_at": recorded_at, **vars(column)}

@@ -32,7 +32,10 @@ class Decision(Declaration):
         promote: Whether all rules passed.
         reason: One sentence for people.
         champion: The version it was judged against; None: the trivial baseline.
+        partition: The newest partition that the challenger has seen.
+        effective_from: Event time from which it may predict: the end of that partition.
         rows: Rows of the holdout used.
+        report: Address of the challenger's MLflow run.
     """
 
     promote: bool
@@ -43,8 +46,9 @@ class Decision(Declaration):
     effective_from: datetime
     rows: int
     rules: list[Rule]
-    metrics: dict[str, dict[str, float]] = {}
-    requests: list[str] = []
+    metrics: dict[str, dict[str, float]]
+    requests: tuple[str, ...] = ()
+    report: str = ""
 
     def refused_by(self, person: str) -> Decision:
         """The same evidence, but a person said no."""
@@ -57,32 +61,23 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
     Both predict the same holdout: the challenger's, less anything that the champion was trained on. Ties lose. The
     first model must beat the trivial baseline.
     """
-    version = tracking.version(use_case, challenger)
+    run_id = tracking.run_of(use_case, challenger)
     with tracking.reachable():
-        data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{version.run_id}/training_set.json"))
-        plan = Plan(**mlflow.artifacts.load_dict(f"runs:/{version.run_id}/plan.json"))
+        data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/training_set.json"))
+        plan = Plan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
     holding = ledger.champion(use_case)
     holdout = data.holdout
     if holding is None:
         constant = metrics.trivial(use_case, data.fit["label"].to_numpy(), 1)[0]
-        rival, rival_name = lambda frame: np.full(len(frame), constant), "the trivial baseline"  # noqa: E731
+        rival, rival_name = lambda frame: np.full(len(frame), constant), "the trivial baseline"
     else:
         trained_until = _trained_until(use_case, holding.model_version)
         holdout = holdout[holdout["event_timestamp"] >= trained_until]
         rival, rival_name = tracking.load(use_case, holding.model_version), f"champion v{holding.model_version}"
     rules, values = _rules(use_case, holdout, {"challenger": tracking.load(use_case, challenger), "rival": rival})
-    failed = [rule for rule in rules if not rule.passed]
-    first = rules[0]
-    reason = (
-        f"v{challenger} beats {rival_name} on {len(holdout)} rows: {_numbers(use_case, values)}"
-        if not failed
-        else f"v{challenger} does not replace {rival_name} on {len(holdout)} rows:"
-        f" {'; '.join(f'{r.name} {r.value:.4g} against {r.threshold:.4g}' for r in failed)}"
-        + (f" ({_numbers(use_case, values)})" if first.passed else "")
-    )
     decision = Decision(
-        promote=not failed,
-        reason=reason,
+        promote=all(rule.passed for rule in rules),
+        reason=_reason(use_case, f"v{challenger}", rival_name, rules, values),
         challenger=challenger,
         champion=holding.model_version if holding else None,
         partition=plan.last,
@@ -90,9 +85,10 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
         rows=len(holdout),
         rules=rules,
         metrics=values,
-        requests=plan.requests,
+        requests=tuple(plan.requests),
+        report=tracking.run_url(run_id),
     )
-    _log(version.run_id, decision)
+    _log(run_id, decision)
     return decision
 
 
@@ -128,6 +124,9 @@ def _rule(name: str, value: float, threshold: float, passed: bool) -> Rule:
 def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: str = "gate") -> Decision:
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
+    A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
+    first: it is what scoring asks, and the alias follows it.
+
     Args:
         approved: False where a person was asked and said no.
         actor: Who decided: the gate, or that person.
@@ -135,52 +134,65 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     Returns:
         The decision as it was carried out.
 
-    Run twice, it promotes once. The ledger is written first: it is what scoring asks, and the alias follows it.
-
     Raises:
         PerennialError: the champion is no longer the one that the challenger was judged against.
     """
     if not approved:
         decision = decision.refused_by(actor)
-    version = tracking.version(use_case, decision.challenger)
     with database.exclusive("promotion", use_case.name):
-        holding = ledger.champion(use_case)
-        settled = any(entry.model_version == decision.challenger for entry in ledger.entries(use_case))
-        if decision.promote and not settled and (holding.model_version if holding else None) != decision.champion:
-            raise PerennialError(
-                f"Use case {use_case.name!r}: v{decision.challenger} was judged against"
-                f" {f'v{decision.champion}' if decision.champion else 'no champion'}, but the champion is now"
-                f" {f'v{holding.model_version}' if holding else 'none'}.",
-                "Clear the task `judge` of this run: it is then judged against the present champion.",
+        earlier = next((e for e in ledger.entries(use_case) if e.model_version == decision.challenger), None)
+        if earlier is not None:
+            decision = Decision(**earlier.evidence)
+        else:
+            _insist_on_the_same_rival(use_case, decision)
+            ledger.record(
+                use_case,
+                partition=decision.partition,
+                action="promoted" if decision.promote else "rejected",
+                model_version=decision.challenger,
+                previous_version=decision.champion,
+                model_run=tracking.run_of(use_case, decision.challenger),
+                effective_from=decision.effective_from,
+                actor=actor,
+                reason=decision.reason,
+                evidence=decision.model_dump(mode="json"),
             )
-        ledger.record(
-            use_case,
-            partition=decision.partition,
-            action="promoted" if decision.promote else "rejected",
-            model_version=decision.challenger,
-            previous_version=decision.champion,
-            model_run=version.run_id,
-            effective_from=decision.effective_from,
-            actor=actor,
-            reason=decision.reason,
-            evidence=decision.model_dump(mode="json"),
-        )
         champion = ledger.champion(use_case)
         if champion is not None:
             tracking.promote(use_case, champion.model_version)
     return decision
 
 
+def _insist_on_the_same_rival(use_case: UseCase, decision: Decision) -> None:
+    holding = ledger.champion(use_case)
+    if decision.promote and (holding.model_version if holding else None) != decision.champion:
+        raise PerennialError(
+            f"Use case {use_case.name!r}: v{decision.challenger} was judged against"
+            f" {f'v{decision.champion}' if decision.champion else 'no champion'}, but the champion is now"
+            f" {f'v{holding.model_version}' if holding else 'none'}.",
+            "Clear the task `judge` of this run: it is then judged against the present champion.",
+        )
+
+
 def _trained_until(use_case: UseCase, number: int) -> datetime:
     """Event time up to which a version was fitted; its own gate's holdout begins there."""
     with tracking.reachable():
-        run = tracking.client().get_run(tracking.version(use_case, number).run_id)
+        run = tracking.client().get_run(tracking.run_of(use_case, number))
     return datetime.fromisoformat(run.data.tags["perennial.holdout_start"])
 
 
-def _numbers(use_case: UseCase, values: dict[str, dict[str, float]]) -> str:
-    metric = use_case.gate.metric
-    return f"{metric} {values['challenger'][metric]:.4f} to {values['rival'][metric]:.4f}"
+def _reason(
+    use_case: UseCase, challenger: str, rival: str, rules: list[Rule], values: dict[str, dict[str, float]]
+) -> str:
+    """The decision in one sentence, with its numbers."""
+    metric, rows = use_case.gate.metric, int(rules[0].value)
+    numbers = (
+        f"{metric} {values['challenger'][metric]:.4f} to {values['rival'][metric]:.4f}" if values else "not judged"
+    )
+    failed = [f"{rule.name} {rule.value:.4g} against {rule.threshold:.4g}" for rule in rules if not rule.passed]
+    if failed:
+        return f"{challenger} does not replace {rival} on {rows} rows ({numbers}): {'; '.join(failed)}"
+    return f"{challenger} beats {rival} on {rows} rows: {numbers}"
 
 
 def _log(run_id: str, decision: Decision) -> None:

@@ -156,7 +156,9 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
     """
     oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
-    batches = lake.read(f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table"))
+    batches = lake.read(
+        f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
+    )
     ingested = {row[lake.PARTITION] for row in _rows(batches) if row["table"] == table.name}
     absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
     if absent:
@@ -166,7 +168,7 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
             f"Run {use_case.name}.features for {absent[0]} first.",
         )
     rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
-    assert rows is not None, "a table with an ingested batch exists"
+    assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
     rows = rows.drop_columns([lake.PARTITION])
     return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows
 
@@ -180,9 +182,7 @@ def _features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition:
     place = f"Use case {use_case.name!r}, feature table {table.name!r}, partition {partition.key!r}"
     _insist_on_columns(rows, (*table.key, "event_timestamp"), place)
     time = rows["event_timestamp"]
-    inside = pc.and_(
-        pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end))
-    )
+    inside = pc.and_(pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end)))
     rows = rows.filter(inside)
     _insist_on_unique(rows, (*table.key, "event_timestamp"), place)
     return rows

@@ -123,7 +123,9 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         held = target.scan(row_filter=In(PARTITION, wanted), selected_fields=tuple(keys)).to_arrow()
         # Null-safe and type-exact, unlike Arrow's join: a record's key may hold nulls.
         known = set(zip(*(held[name].to_pylist() for name in keys), strict=True))
-        is_new = pa.array([row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_())
+        is_new = pa.array(
+            [row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
+        )
         fresh = _in_schema_of(target, rows.filter(is_new))
         if fresh.num_rows:
             target.append(fresh)

@@ -48,10 +48,10 @@ def record(
     reason: str,
     evidence: dict[str, Any],
 ) -> None:
-    """Append one decision; a decision on a version is recorded once, however often this runs."""
+    """Append one decision; a version is decided on once, however often this runs."""
     row = {
         "partition": partition,
-        "event_id": f"{action}:{model_version}",
+        "event_id": f"gate:{model_version}",
         "action": action,
         "model_version": model_version,
         "previous_version": previous_version,
@@ -68,7 +68,11 @@ def record(
 def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
     rows = lake.read(f"{use_case.name}.ledger")
-    found = [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows.to_pylist()] if rows is not None else []
+    found = (
+        [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows.to_pylist()]
+        if rows is not None
+        else []
+    )
     return sorted(found, key=lambda entry: entry.recorded_at)
 
 

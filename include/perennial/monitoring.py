@@ -33,7 +33,7 @@ class Verdict(Declaration):
 
     verdict: str
     reason: str
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, Any]
     report: str = ""
 
 
@@ -86,7 +86,7 @@ def _with_labels(use_case: UseCase, partition: Partition, rows: pd.DataFrame) ->
     """The predictions whose label is known by now, with it."""
     key = list(use_case.examples.key)
     labels = lake.read(f"{use_case.name}.examples", partitions=[partition.key], columns=[*key, "label"])
-    assert labels is not None, "predictions are made from examples"
+    assert labels is not None, "predictions are made from examples"  # noqa: S101
     return rows.merge(labels.to_pandas().dropna(subset=["label"]), on=key, validate="one_to_one")
 
 
@@ -158,7 +158,9 @@ def _decide(
     if policy.performance_drop is not None and lost is not None and lost > policy.performance_drop:
         return _verdict(ALARM, "performance", evidence)
     if count < policy.min_rows:
-        return _verdict(WARNING, "", evidence | {"note": f"only {count} rows, {policy.min_rows} are needed to judge drift"})
+        return _verdict(
+            WARNING, "", evidence | {"note": f"only {count} rows, {policy.min_rows} are needed to judge drift"}
+        )
     if evidence["drift_score"] >= policy.alarm:
         return _verdict(ALARM, "drift", evidence)
     if use_case.retraining.max_age is not None and age >= use_case.retraining.max_age:
@@ -178,7 +180,7 @@ def _keep_report(use_case: UseCase, partition: Partition, number: int, page: str
         mlflow.log_dict(verdict.evidence, "verdict.json")
         mlflow.log_metric("drift_score", verdict.evidence["drift_score"])
         mlflow.set_tags({"perennial.verdict": verdict.verdict, "perennial.reason": verdict.reason})
-        return tracking.run_url(active.info.run_id, active.info.experiment_id)
+        return tracking.run_url(active.info.run_id)
 
 
 def _record(

@@ -55,7 +55,7 @@ class Cadence(StrEnum):
             case Cadence.MONTHLY:
                 return (start + timedelta(days=32)).replace(day=1)
 
-    def partition(self, key: str) -> Partition:
+    def partition(self, key: str) -> Partition:  # type: ignore[override]
         """The partition named `key`.
 
         Raises:

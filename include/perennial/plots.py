@@ -25,7 +25,9 @@ def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) ->
         _log("roc", lambda axes: RocCurveDisplay.from_predictions(label, prediction, ax=axes, name="holdout"))
         _log(
             "calibration",
-            lambda axes: CalibrationDisplay.from_predictions(label, prediction, n_bins=10, strategy="quantile", ax=axes),
+            lambda axes: CalibrationDisplay.from_predictions(
+                label, prediction, n_bins=10, strategy="quantile", ax=axes
+            ),
         )
 
 
@@ -37,7 +39,7 @@ def log_importance(importance: Mapping[str, float]) -> None:
     mlflow.log_dict(dict(importance), "importance.json")
 
 
-def _log(name: str, draw, height: float = 5) -> None:  # noqa: ANN001
+def _log(name: str, draw: Callable[[Axes], object], height: float = 5) -> None:
     # A Figure of its own, not pyplot's: pyplot keeps every figure of a long-lived worker.
     figure = Figure(figsize=(6, height), layout="constrained")
     axes = figure.add_subplot()

@@ -27,7 +27,7 @@ BATCHES = _schema(
     code_version=pa.string(),
 )
 
-#: Long format: one row a (partition, model version, role, metric). Role is `champion` or `first` (the stale first model).
+#: One row a (partition, model version, role, metric). Role is `champion`, or `first`: the stale first model.
 METRICS = _schema(
     model_version=pa.int64(),
     role=pa.string(),

@@ -54,10 +54,14 @@ class Settings(BaseSettings):
             "mlflow_uri": f"http://{values.get('mlflow_host', '127.0.0.1')}:{values.get('mlflow_port', 5500)}",
             "airflow_uri": f"http://{values.get('airflow_host', '127.0.0.1')}:{values.get('airflow_port', 8080)}",
         }
-        return derived | {name: value for name, value in values.items() if value != ""} | {
-            "project": project,
-            "home": home,
-        }
+        return (
+            derived
+            | {name: value for name, value in values.items() if value != ""}
+            | {
+                "project": project,
+                "home": home,
+            }
+        )
 
     @property
     def feature_repo(self) -> Path:

@@ -1,4 +1,4 @@
-"""MLflow: one experiment a use case, one registered model a use case, models in a format that cannot run code on load."""
+"""MLflow: the runs and the one registered model of a use case, in a format that cannot run code on load."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from perennial.use_case import UseCase
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+#: Types that skops does not know and that hold data only; a use case may add its own.
+SAFE_TYPES = ("numpy.dtype",)
 #: The Airflow run that made an MLflow run: a task that was killed finds its own half-finished run by it.
 MADE_BY = "perennial.made_by"
 
@@ -101,15 +103,15 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
         return int(held[0].version) if held else None
 
 
-def version(use_case: UseCase, number: int) -> ModelVersion:
-    """One registered version.
+def run_of(use_case: UseCase, number: int) -> str:
+    """The id of the MLflow run that made a registered version.
 
     Raises:
         PerennialError: there is no such version.
     """
     with reachable():
         try:
-            return client().get_model_version(use_case.name, str(number))
+            return str(client().get_model_version(use_case.name, str(number)).run_id)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -129,13 +131,7 @@ def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]
         client()
         uri = f"models:/{use_case.name}/{number}"
         info = mlflow.models.get_model_info(uri)
-        flavor = info.flavors.get("sklearn", {})
-        if flavor.get("serialization_format") != "skops" and settings().trusted_model_types != "any":
-            raise PerennialError(
-                f"Version {number} of model {use_case.name!r} is stored as"
-                f" {flavor.get('serialization_format', 'something else than scikit-learn')}, which can run code on load.",
-                "Retrain it with perennial, or set PERENNIAL_TRUSTED_MODEL_TYPES=any if you trust who wrote it.",
-            )
+        _insist_on_trust(use_case, number, info.flavors.get("sklearn", {}))
         predict = predictor(use_case, mlflow.sklearn.load_model(uri))
     columns = info.signature.inputs.input_names()
 
@@ -145,11 +141,36 @@ def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]
             raise PerennialError(
                 f"Version {number} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"
                 f" {use_case.feature_service!r} no longer serves.",
-                "Put the features back in feature_repo/ until a model without them is champion: retrain first.",
+                "Put the features back in feature_repo/. To retire a feature, name it in retired_features of"
+                f" include/use_cases/{use_case.name}/use_case.py, retrain, and remove it once no champion needs it.",
             )
         return predict(frame[columns])
 
     return predict_known
+
+
+def trusted_types(use_case: UseCase) -> set[str]:
+    """The types outside skops' own list that a model of this use case may hold."""
+    return {*SAFE_TYPES, *use_case.trusted_types}
+
+
+def _insist_on_trust(use_case: UseCase, number: int, flavor: dict[str, Any]) -> None:
+    """Refuse a model that could run code when it is loaded, unless settings say otherwise."""
+    if settings().trusted_model_types == "any":
+        return
+    stored_as = flavor.get("serialization_format", "something else than a scikit-learn model")
+    foreign = set(flavor.get("skops_trusted_types") or ()) - trusted_types(use_case)
+    if stored_as != "skops" or foreign:
+        what = (
+            f"holds types that are not trusted: {', '.join(sorted(foreign))}"
+            if foreign
+            else f"is stored as {stored_as}"
+        )
+        raise PerennialError(
+            f"Version {number} of model {use_case.name!r} {what}; loading it could run code.",
+            f"If you trust these types, add them to trusted_types in include/use_cases/{use_case.name}/use_case.py;"
+            " PERENNIAL_TRUSTED_MODEL_TYPES=any trusts whoever can write to the registry.",
+        )
 
 
 def predictor(use_case: UseCase, model: Any) -> Callable[[pd.DataFrame], np.ndarray]:
@@ -165,6 +186,7 @@ def promote(use_case: UseCase, number: int) -> None:
         client().set_registered_model_alias(use_case.name, CHAMPION, str(number))
 
 
-def run_url(run_id: str, experiment_id: str) -> str:
+def run_url(run_id: str) -> str:
     """Where a person sees a run."""
-    return f"{settings().mlflow_uri}/#/experiments/{experiment_id}/runs/{run_id}"
+    experiment = client().get_run(run_id).info.experiment_id
+    return f"{settings().mlflow_uri}/#/experiments/{experiment}/runs/{run_id}"

@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
@@ -23,10 +23,6 @@ from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.feature_store import repository
 from perennial.training_set import TrainingSet
 from perennial.use_case import Declaration, TrainingParams, UseCase
-
-
-#: Types that skops does not know and that hold data only; the use case may add its own.
-SAFE_TYPES = ("numpy.dtype",)
 
 
 class Plan(Declaration):
@@ -85,16 +81,15 @@ def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> P
             first = window[0]
     if first > last:
         raise InvalidParams(
-            f"{use_case.name}.training: window_start {first} is after window_end {last}.", "Swap them, or leave one empty."
+            f"{use_case.name}.training: window_start {first} is after window_end {last}.",
+            "Swap them, or leave one empty.",
         )
     by_request = partition is not None and not params.window_end
     skip = ""
     if by_request and not params.force and partition not in {row["partition"] for row in open_requests}:
         skip = f"The request of partition {partition} is already answered; run with force to train all the same."
     answered = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
-    return Plan(
-        first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip
-    )
+    return Plan(first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip)
 
 
 def _newest_partition(use_case: UseCase) -> str:
@@ -113,8 +108,8 @@ def build_training_set(use_case: UseCase, planned: Plan) -> TrainingSet:
 
 def feature_columns(use_case: UseCase) -> list[str]:
     """The model's inputs, in their fixed order: request-time facts, then the feature service's features."""
-    features = repository.feature_names(use_case.feature_service)
-    return list(dict.fromkeys([*use_case.examples.request_features, *features]))
+    features = [*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)]
+    return [name for name in dict.fromkeys(features) if name not in use_case.retired_features]
 
 
 def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> int:
@@ -156,8 +151,8 @@ def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, l
         return build(params).fit(features, label)
     except Exception as error:
         raise TrainingFailed(
-            f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with columns"
-            f" {', '.join(features.columns)}: {type(error).__name__}: {error}",
+            f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with"
+            f" columns {', '.join(features.columns)}: {type(error).__name__}: {error}",
             "Mend build(), or the parameters of this run; nothing was registered.",
         ) from error
 
@@ -186,7 +181,7 @@ def _log_inputs(
     )
     mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")
     mlflow.log_dict(planned.model_dump(mode="json"), "plan.json")
-    dataset = MetaDataset(
+    dataset = MetaDataset(  # type: ignore[abstract]
         source=resolve_dataset_source(data.path) if "://" in data.path else LocalArtifactDatasetSource(data.path),
         name=f"{use_case.name} {planned.first}..{planned.last}",
         digest=data.digest[:36],
@@ -214,13 +209,13 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
 def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame) -> str:
     """Log the model with signature and example, in a format that cannot run code on load; return its address."""
     # Whole numbers are declared as floats: a missing one arrives as a float when the model serves.
-    sample = sample.astype({name: float for name in sample.select_dtypes("integer")})
+    sample = sample.astype(dict.fromkeys(sample.select_dtypes("integer"), float))
     try:
         info = mlflow.sklearn.log_model(
             model,
             name="model",
             serialization_format="skops",
-            skops_trusted_types=[*SAFE_TYPES, *use_case.trusted_types],
+            skops_trusted_types=sorted(tracking.trusted_types(use_case)),
             signature=infer_signature(sample, tracking.predictor(use_case, model)(sample)),
             input_example=sample.head(5),
             # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.

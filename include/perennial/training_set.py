@@ -119,9 +119,7 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
             f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",
             f"Run {use_case.name}.features for it, or narrow the window.",
         )
-    mature = pc.and_(
-        pc.is_valid(examples["label"]), pc.less_equal(examples["label_timestamp"], pa.scalar(last.end))
-    )
+    mature = pc.and_(pc.is_valid(examples["label"]), pc.less_equal(examples["label_timestamp"], pa.scalar(last.end)))
     order = [("event_timestamp", "ascending"), *((name, "ascending") for name in use_case.examples.key)]
     return examples.filter(pc.fill_null(mature, False)).sort_by(order)
 
@@ -140,7 +138,9 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
         )
     for name in (*use_case.examples.key, "event_timestamp"):
         if not rows[name].combine_chunks().equals(examples[name].combine_chunks()):
-            raise BadFeatures(f"{where}: column {name!r} is not what went in.", "Report this: the offline store is wrong.")
+            raise BadFeatures(
+                f"{where}: column {name!r} is not what went in.", "Report this: the offline store is wrong."
+            )
     for name in rows.column_names:
         if name.endswith(_EVENT_TIME):
             late = pc.sum(pc.greater(rows[name], rows["event_timestamp"])).as_py()

@@ -144,6 +144,9 @@ class UseCase(Declaration):
     features: tuple[FeatureTable, ...] = Field(min_length=1)
     examples: Examples
     feature_service: Name
+    retired_features: tuple[str, ...] = Field(
+        default=(), description="Features still served to the models that know them, no longer given to new ones."
+    )
     params: type[TrainingParams] = TrainingParams
     gate: Gate
     drift: DriftPolicy = DriftPolicy()
@@ -165,15 +168,15 @@ class UseCase(Declaration):
         self.cadence.partition(self.start)
         if self.end is not None and self.cadence.partition(self.end) <= self.cadence.partition(self.start):
             raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
-        names = [table.name for table in (*self.raw, *self.features)]
+        names = [table.name for table in self.raw] + [table.name for table in self.features]
         reserved = {"examples", "quarantine", "predictions", "metrics", "drift", "verdicts", "requests", "ledger"}
         for name in names:
             if not _NAME.match(name) or name in reserved or names.count(name) > 1:
                 raise ValueError(f"table name {name!r} is malformed, reserved or used twice")
-        for table in (*self.features, self.examples):
-            for wanted in table.inputs:
-                if wanted not in {raw.name for raw in self.raw}:
-                    raise ValueError(f"input {wanted!r} is not a raw table")
+        inputs = [*(name for table in self.features for name in table.inputs), *self.examples.inputs]
+        for wanted in inputs:
+            if wanted not in {raw.name for raw in self.raw}:
+                raise ValueError(f"input {wanted!r} is not a raw table")
         known = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
         if self.gate.metric not in known:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(known)} for {self.task}")

@@ -22,6 +22,7 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pyarrow as pa
 from great_expectations.core.expectation_suite import ExpectationSuite
+from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.expectation import (
     ColumnMapExpectation,
     ColumnPairMapExpectation,
@@ -35,6 +36,7 @@ from perennial.use_case import RawTable, UseCase
 
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 _ROW_LEVEL = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _ROW = "__row__"
@@ -76,7 +78,7 @@ def judge(rows: pa.Table, expectations: Sequence[gxe.Expectation], where: str) -
         return Judgement(suite=_digest([]))
     frame = rows.append_column(_ROW, pa.array(range(rows.num_rows), pa.int64())).to_pandas()
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     batch = (
         context.data_sources.add_pandas("rows").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("rows")
     )
@@ -89,9 +91,10 @@ def judge(rows: pa.Table, expectations: Sequence[gxe.Expectation], where: str) -
     _refuse_raising_expectations(results, where)
 
     broken_rows: dict[int, list[str]] = defaultdict(list)
-    broken_batch, warnings = [], []
+    broken_batch: list[str] = []
+    warnings: list[str] = []
     for outcome in results:
-        expectation = outcome.expectation_config.to_domain_obj()
+        expectation = _configuration(outcome).to_domain_obj()
         critical = expectation.severity == "critical"
         if critical and isinstance(expectation, _ROW_LEVEL):
             # Judged row by row, so also where `mostly` lets the whole pass.
@@ -104,7 +107,9 @@ def judge(rows: pa.Table, expectations: Sequence[gxe.Expectation], where: str) -
 
 def declared(table: RawTable, partition: Partition) -> list[gxe.Expectation]:
     """The expectations that a raw table's declaration implies: keys, event time, volume."""
-    expectations: list[gxe.Expectation] = [gxe.ExpectColumnToExist(column=name, severity="critical") for name in table.key]
+    expectations: list[gxe.Expectation] = [
+        gxe.ExpectColumnToExist(column=name, severity="critical") for name in table.key
+    ]
     expectations += [gxe.ExpectColumnValuesToNotBeNull(column=name, severity="critical") for name in table.key]
     if len(table.key) == 1:
         expectations.append(gxe.ExpectColumnValuesToBeUnique(column=table.key[0], severity="critical"))
@@ -180,7 +185,9 @@ def split(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partiti
     return rows.filter(keep), quarantined, judgement.suite
 
 
-def insist(use_case: UseCase, name: str, rows: pa.Table, partition: Partition | None, error: type[PerennialError]) -> str:
+def insist(
+    use_case: UseCase, name: str, rows: pa.Table, partition: Partition | None, error: type[PerennialError]
+) -> str:
     """Judge a table that Perennial computed itself; any broken critical expectation is an error. Return the digest."""
     where = f"include/use_cases/{use_case.name}/expectations.py, {name}()"
     judgement = judge(rows, expectations_of(use_case, name, partition), where)
@@ -216,15 +223,17 @@ def expectations_of(use_case: UseCase, name: str, partition: Partition | None) -
         raise PerennialError(f"{where} raised {type(error).__name__}: {error}", "Correct the suite.") from error
     for expectation in expectations:
         if not isinstance(expectation, gxe.Expectation):
-            raise PerennialError(f"{where} returned {expectation!r}.", "Return great_expectations.expectations objects.")
+            raise PerennialError(
+                f"{where} returned {expectation!r}.", "Return great_expectations.expectations objects."
+            )
     return expectations
 
 
 def _refuse_missing_columns(results: list[ExpectationValidationResult], columns: list[str], where: str) -> None:
     absent = [
-        outcome.expectation_config.kwargs["column"]
+        _configuration(outcome).kwargs["column"]
         for outcome in results
-        if outcome.expectation_config.type == "expect_column_to_exist" and not outcome.success
+        if _configuration(outcome).type == "expect_column_to_exist" and not outcome.success
     ]
     if absent:
         hints = [
@@ -257,17 +266,25 @@ def _exception_message(info: dict[str, Any] | None) -> str:
     return "; ".join(filter(None, (_exception_message(part) for part in info.values() if isinstance(part, dict))))
 
 
+def _configuration(outcome: ExpectationValidationResult) -> ExpectationConfiguration:
+    if outcome.expectation_config is None:
+        raise PerennialError("Great Expectations gave a result without its expectation.", "Report this.")
+    return outcome.expectation_config
+
+
 def _name(outcome: ExpectationValidationResult) -> str:
-    kwargs = outcome.expectation_config.kwargs
+    kwargs = _configuration(outcome).kwargs
     about = kwargs.get("column") or ", ".join(kwargs.get("column_list") or []) or "table"
-    return f"{outcome.expectation_config.type}({about})"
+    return f"{_configuration(outcome).type}({about})"
 
 
 def _sentence(outcome: ExpectationValidationResult) -> str:
-    observed = {name: outcome.result[name] for name in ("observed_value", "unexpected_percent") if name in outcome.result}
+    observed = {
+        name: outcome.result[name] for name in ("observed_value", "unexpected_percent") if name in outcome.result
+    }
     bounds = {
         name: value
-        for name, value in outcome.expectation_config.kwargs.items()
+        for name, value in _configuration(outcome).kwargs.items()
         if name not in {"column", "column_list", "batch_id"} and value is not None
     }
     return f"{_name(outcome)} failed: expected {bounds}, observed {observed}"

@@ -20,7 +20,7 @@ def run(dag_bag, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, di
 
     def run_once(dag_id: str, partition: str | None, **conf: Any) -> tuple[str, dict[str, str]]:
         with monkeypatch.context() as keyed:
-            # `dag.test()` of Airflow 3.3 takes no partition key; `test_dag_test_takes_no_partition_key` tells when it does.
+            # `dag.test()` takes no partition key yet; `test_dag_test_takes_no_partition_key` tells when it does.
             keyed.setattr(dagrun, "get_or_create_dagrun", _with_key(dagrun.get_or_create_dagrun, partition))
             result = dag_bag.dags[dag_id].test(run_conf=conf or None, logical_date=None)
         return result.state, {instance.task_id: instance.state for instance in result.get_task_instances()}

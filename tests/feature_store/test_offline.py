@@ -1,6 +1,5 @@
 """The offline store, asked the ways Feast's users ask."""
 
-# ruff: noqa: TID253
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,5 @@
 """The online store: newest event time wins, whatever the order and the number of writers."""
 
-# ruff: noqa: TID253
 from __future__ import annotations
 
 import itertools

@@ -1,6 +1,6 @@
 """The rows features are joined to, in whatever form and time zone a caller has them."""
 
-# ruff: noqa: TID253 - only Feast and tasks import this module.
+
 from __future__ import annotations
 
 from dataclasses import dataclass

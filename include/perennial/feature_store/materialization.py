@@ -1,6 +1,6 @@
 """Bringing one feature view online, one interval of event time at a time."""
 
-# ruff: noqa: TID253 - only tasks import this module.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

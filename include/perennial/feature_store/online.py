@@ -5,7 +5,7 @@ Feast's own lets the last writer win, so filling in an old window overwrites new
 running one twice, changes nothing.
 """
 
-# ruff: noqa: TID253 - a Feast class; only Feast and tasks import this module.
+
 from __future__ import annotations
 
 import os

@@ -4,7 +4,7 @@ Only keys and times go through Polars. The result is row numbers, so feature val
 their exact type, nulls included.
 """
 
-# ruff: noqa: TID253 - only tasks import this module.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Reading a `LakeSource`: only the columns and the stretch of time that are asked for."""
 
-# ruff: noqa: TID253 - only Feast and tasks import this module.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

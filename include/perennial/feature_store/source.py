@@ -1,6 +1,6 @@
 """`LakeSource`: a Feast data source that is a table of the lake."""
 
-# ruff: noqa: TID253 - a Feast class; only Feast and tasks import this module.
+
 from __future__ import annotations
 
 import json

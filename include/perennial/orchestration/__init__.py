@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import (
     Asset,
@@ -189,7 +189,7 @@ def announce(asset: Asset, evidence: dict[str, Any]) -> None:
     get_current_context()["outlet_events"][asset].extra = evidence
 
 
-def skip(why: str) -> None:
+def skip(why: str) -> NoReturn:
     """End this task as skipped; nothing behind it runs and no event goes out."""
     raise AirflowSkipException(why)
 

@@ -21,8 +21,8 @@ class FlightsParams(TrainingParams):
     """The estimator's knobs; each appears in the trigger form of `flights.training`."""
 
     max_iter: int = Field(default=100, ge=10, le=1000, description="Boosting iterations.")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Shrinkage of each iteration.")
-    max_leaf_nodes: int = Field(default=31, ge=2, le=255, description="Leaves of one tree.")
+    learning_rate: float = Field(default=0.07, gt=0, le=1, description="Shrinkage of each iteration.")
+    max_leaf_nodes: int = Field(default=20, ge=2, le=255, description="Leaves of one tree.")
 
 
 use_case = UseCase(
@@ -56,9 +56,9 @@ use_case = UseCase(
     ),
     feature_service="flights",
     params=FlightsParams,
-    gate=Gate(metric="roc_auc", holdout=timedelta(days=10), slices=("origin",)),
-    drift=DriftPolicy(performance_drop=0.05),
-    retraining=Retraining(initial_partitions=2, cooldown=1),
+    gate=Gate(metric="roc_auc", margin=0.002, holdout=timedelta(days=10), slices=("origin",)),
+    drift=DriftPolicy(ratio=1.25, warning=0.2, alarm=0.3, performance_drop=0.03),
+    retraining=Retraining(initial_partitions=2, cooldown=1, max_age=3),
     trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     triage="Open the failed task's log: the error names the table, the field and the fix. A bad batch is fixed at its"
     " source (source.py) or in expectations.py; then clear the failed task, nothing needs undoing.",
