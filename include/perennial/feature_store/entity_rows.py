@@ -1,6 +1,5 @@
 """The rows features are joined to, in whatever form and time zone a caller has them."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass

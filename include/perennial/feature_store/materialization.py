@@ -1,6 +1,5 @@
 """Bringing one feature view online, one interval of event time at a time."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -4,7 +4,6 @@ Every entity row comes back exactly once and in its own order: with nulls where 
 feature was known yet, or where the newest one is older than the view's `ttl` (exactly that old still counts).
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -5,7 +5,6 @@ Feast's own lets the last writer win, so filling in an old window overwrites new
 running one twice, changes nothing.
 """
 
-
 from __future__ import annotations
 
 import os

@@ -4,7 +4,6 @@ Only keys and times go through Polars. The result is row numbers, so feature val
 their exact type, nulls included.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """Reading a `LakeSource`: only the columns and the stretch of time that are asked for."""
 
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
 """`LakeSource`: a Feast data source that is a table of the lake."""
 
-
 from __future__ import annotations
 
 import json
