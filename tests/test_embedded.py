@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,13 +35,17 @@ PARENT = [
 
 
 @pytest.fixture
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def empty_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home with nothing in it and nothing running."""
-    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
+    folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
+    monkeypatch.setenv("PERENNIAL_HOME", str(folder))
     settings.cache_clear()
-    yield tmp_path
-    for record in (tmp_path / "run").glob("*.json"):
+    yield folder
+    for record in (folder / "run").glob("*.json"):
         processes.stop([record.stem], 0)
+    postgres.stop()
+    shutil.rmtree(folder, ignore_errors=True)
     monkeypatch.undo()
     settings.cache_clear()
 

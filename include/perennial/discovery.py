@@ -26,12 +26,18 @@ def load(name: str) -> UseCase:
         UnknownUseCase: there is none; the error proposes the closest names.
         PerennialError: its module does not define a `use_case`, or under another name.
     """
-    known = names()
-    if name not in known:
+    try:
+        module = load_module(name, "use_case")
+    except (PerennialError, ModuleNotFoundError):
+        known = names()
+        if name in known:
+            raise
         close = get_close_matches(name, known, n=1)
         fix = f"Did you mean {close[0]!r}? " if close else ""
-        raise UnknownUseCase(f"There is no use case {name!r}.", f"{fix}Known: {', '.join(known) or 'none'}.")
-    found = getattr(load_module(name, "use_case"), "use_case", None)
+        raise UnknownUseCase(
+            f"There is no use case {name!r}.", f"{fix}Known: {', '.join(known) or 'none'}."
+        ) from None
+    found = getattr(module, "use_case", None)
     if not isinstance(found, UseCase) or found.name != name:
         raise PerennialError(
             f"include/use_cases/{name}/use_case.py does not define `use_case = UseCase(name={name!r}, ...)`.",

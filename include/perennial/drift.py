@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from evidently import DataDefinition, Dataset, Report
 from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
+from evidently.legacy.core import ColumnType
 from evidently.metrics import ValueDrift
 
 from perennial import metrics, tracking
@@ -106,14 +107,15 @@ def compress(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _compress(values: pd.Series, size: int) -> pd.Series:
     present = values.dropna()
-    kept = round(size * len(present) / len(values)) if len(values) else 0
-    if len(present) and not kept:
-        kept = 1
+    kept = max(round(size * len(present) / len(values)), 1) if len(present) else 0
     # The value in the middle of each of `kept` equal slices of the sorted column: quantiles of numbers, and categories
     # repeated in proportion.
-    ordered = np.sort(present.to_numpy() if _is_number(values) else present.astype(str).to_numpy(dtype=object))
-    middle = ((np.arange(kept) + 0.5) / max(kept, 1) * len(ordered)).astype(int)
-    picked = pd.Series(ordered[middle], dtype=float if _is_number(values) else object)
+    middle = ((np.arange(kept) + 0.5) / max(kept, 1) * len(present)).astype(int)
+    if _is_number(values):
+        picked = pd.Series(np.sort(present.to_numpy(dtype=float))[middle])
+    else:
+        counts = present.astype(str).value_counts().sort_index()
+        picked = pd.Series(counts.index.to_numpy(dtype=object)[np.searchsorted(counts.cumsum(), middle, side="right")])
     return picked.reindex(range(size))
 
 
@@ -192,11 +194,12 @@ def importances(
 
 def _windows(use_case: UseCase, fitted: pd.DataFrame) -> list[pd.DataFrame]:
     """The training rows in windows of time: one a partition, or equal spans where there are few partitions."""
-    time = fitted["event_timestamp"]
-    starts = time.map(lambda moment: use_case.cadence.floor(moment))
-    if starts.nunique() >= _MIN_WINDOWS:
-        return [window for _, window in fitted.groupby(starts)]
-    spans = pd.cut(time.astype("int64"), _MIN_WINDOWS, labels=False)
+    hours = fitted["event_timestamp"].dt.floor("h")
+    floors = {hour: use_case.cadence.floor(hour) for hour in hours.unique()}
+    partitions = hours.map(floors)
+    if partitions.nunique() >= _MIN_WINDOWS:
+        return [window for _, window in fitted.groupby(partitions)]
+    spans = pd.cut(fitted["event_timestamp"].astype("int64"), _MIN_WINDOWS, labels=False)
     return [window for _, window in fitted.groupby(spans)]
 
 
@@ -204,10 +207,9 @@ def _distance(reference: pd.Series, current: pd.Series) -> float:
     reference, current = reference.dropna(), current.dropna()
     if reference.empty or current.empty:
         return 0.0
-    test, kind = (wasserstein_stat_test, "num") if _is_number(reference) else (jensenshannon_stat_test, "cat")
-    from evidently.legacy.core import ColumnType
-
-    return float(test(reference, current, ColumnType(kind), None).drift_score)
+    if _is_number(reference):
+        return float(wasserstein_stat_test(reference, current, ColumnType.Numerical, None).drift_score)
+    return float(jensenshannon_stat_test(reference, current, ColumnType.Categorical, None).drift_score)
 
 
 def _method(values: pd.Series) -> str:

@@ -15,6 +15,8 @@ from feast.types import from_feast_to_pyarrow_type
 from perennial import Partition, UseCase, lake
 from use_cases.flights import source, transforms
 
+#: Join key -> the entity that is joined by it.
+JOIN_KEYS = {"origin": "origin", "carrier": "carrier", "route": "route", "tailnum": "plane"}
 REPOSITORY = Path(__file__).parents[3] / "feature_repo/flights.py"
 
 
@@ -29,7 +31,7 @@ def test_every_feature_table_has_its_view(flights: UseCase, views: dict[str, Fea
     for table in flights.features:
         view = views[f"flights_{table.name}"]
         assert view.source.name == f"flights.{table.name}"
-        assert [column.name for column in view.entity_columns] == list(table.key)
+        assert view.entities == [JOIN_KEYS[key] for key in table.key]
         assert view.owner == flights.owner
         assert view.ttl is not None
 

@@ -25,9 +25,7 @@ LATENESS = {
 }
 
 
-def naively(
-    rows: pl.DataFrame, key: str, value: str, moment: str, delay: str, at: datetime, hours: int
-) -> pl.DataFrame:
+def naively(rows: pl.DataFrame, key: str, value: str, moment: str, at: datetime, hours: int) -> pl.DataFrame:
     """The flights that count at `at`: those that came in no later, and at most `hours` before."""
     since = at - timedelta(hours=hours)
     return rows.filter((pl.col(key) == value) & pl.col(moment).is_between(since, at, closed="both"))

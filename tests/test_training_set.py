@@ -1,0 +1,83 @@
+"""Training sets are checked, immutable and named by their content."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+
+from perennial import training_set
+from perennial.errors import BadFeatures
+from perennial.training_set import TrainingSet
+from perennial.use_case import Examples
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+USE_CASE = SimpleNamespace(
+    name="taxis",
+    examples=Examples(key=("id",), inputs=("trips",)),
+    module=lambda name: SimpleNamespace(),
+)
+
+
+def examples(rows: int = 3) -> pa.Table:
+    times = [START + timedelta(hours=hour) for hour in range(rows)]
+    return pa.table({"id": list(range(rows)), "event_timestamp": pa.array(times, pa.timestamp("us", tz="UTC"))})
+
+
+def with_feature(rows: pa.Table, known: list[datetime | None]) -> pa.Table:
+    return rows.append_column("zone__event_timestamp", pa.array(known, pa.timestamp("us", tz="UTC")))
+
+
+def test_rows_known_in_time_pass() -> None:
+    rows = with_feature(examples(), [START, None, START + timedelta(hours=2)])
+    training_set.check(USE_CASE, examples(), rows)
+
+
+def test_a_value_from_the_future_of_its_row_is_refused() -> None:
+    rows = with_feature(examples(), [START + timedelta(microseconds=1), None, None])
+    with pytest.raises(BadFeatures, match="1 rows see values of view 'zone' from their future"):
+        training_set.check(USE_CASE, examples(), rows)
+
+
+def test_a_lost_row_is_refused() -> None:
+    with pytest.raises(BadFeatures, match="3 examples went in, 2 rows came out"):
+        training_set.check(USE_CASE, examples(), examples().slice(0, 2))
+
+
+def test_reordered_rows_are_refused() -> None:
+    with pytest.raises(BadFeatures, match="column 'id' is not what went in"):
+        training_set.check(USE_CASE, examples(), examples().take([2, 1, 0]))
+
+
+def stored(folder: Path, rows: pa.Table) -> TrainingSet:
+    content = training_set._encode(rows)
+    digest = training_set.hashlib.sha256(content).hexdigest()
+    path = str(folder / f"{digest}.parquet")
+    training_set._store(content, path)
+    end = START + timedelta(hours=3)
+    half = START + timedelta(hours=2)
+    return TrainingSet(
+        digest=digest, path=path, start=START, holdout_start=half, end=end, rows=rows.num_rows, snapshots={}
+    )
+
+
+def test_equal_rows_have_one_file_whatever_their_chunks(tmp_path: Path) -> None:
+    whole, chunked = examples(4), pa.concat_tables([examples(4).slice(0, 1), examples(4).slice(1)])
+    assert stored(tmp_path, whole).path == stored(tmp_path, chunked).path
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_fit_and_holdout_part_at_the_moment_of_prediction(tmp_path: Path) -> None:
+    data = stored(tmp_path, examples(3))
+    assert data.fit["id"].tolist() == [0, 1]
+    assert data.holdout["id"].tolist() == [2]
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    data = stored(tmp_path, examples())
+    Path(data.path).write_bytes(training_set._encode(examples(2)))
+    with pytest.raises(BadFeatures, match="does not have the digest it is named by"):
+        _ = data.frame
