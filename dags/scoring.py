@@ -21,7 +21,8 @@ def score() -> dict:
 def scoring(use_case: UseCase) -> None:
     @dag(schedule=po.by_asset(po.features_asset(use_case)), **po.pipeline(use_case, "scoring", __doc__))
     def pipeline() -> None:
-        score.override(outlets=[po.predictions_asset(use_case)])()
+        # The champion is an inlet, so that Airflow's graph of assets closes the loop.
+        score.override(inlets=[po.champion_asset(use_case)], outlets=[po.predictions_asset(use_case)])()
 
     pipeline()
 

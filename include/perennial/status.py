@@ -133,9 +133,17 @@ def table(state: UseCaseStatus) -> Table:
     from rich import box
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD, title=f"{state.title} ({state.name})", title_justify="left", pad_edge=False)
+    # Narrow on purpose: the whole of it fits into a terminal of 80 columns.
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{state.title} ({state.name})",
+        title_justify="left",
+        pad_edge=False,
+        padding=0,
+        show_edge=False,
+    )
     drawn.add_column("partition", no_wrap=True)
-    for heading in ("rows", "quarantined", "champion", state.metric, "first model", "drifted"):
+    for heading in ("rows", "quaran-\ntined", "champion", state.metric, "first\nmodel", "drifted\ncolumns"):
         drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("verdict", no_wrap=True)
     drawn.add_column("done")

@@ -1,0 +1,56 @@
+"""MLflow out of reach, and models that must not be loaded."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from perennial import discovery, tracking
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.settings import settings
+
+
+@pytest.fixture
+def nobody_listens(monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URI", address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    settings.cache_clear()
+    yield address
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def test_no_answer_names_the_server_and_the_fix(nobody_listens: str) -> None:
+    with pytest.raises(ServiceUnavailable, match=rf"{nobody_listens} does not answer(.|\n)*perennial up"):
+        tracking.load(discovery.load("flights"), 1)
+
+
+def test_no_answer_in_the_middle_of_a_run_is_told_the_same_way(nobody_listens: str) -> None:
+    with (
+        pytest.raises(ServiceUnavailable, match="does not answer"),
+        tracking.run(discovery.load("flights"), "training", "somebody", "name"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("flavor", "message"),
+    [
+        ({"serialization_format": "cloudpickle"}, "is stored as cloudpickle"),
+        ({}, "something else than a scikit-learn model"),
+        ({"serialization_format": "skops", "skops_trusted_types": ["os.system"]}, "not trusted: os.system"),
+    ],
+)
+def test_a_model_that_could_run_code_is_refused(flavor: dict, message: str) -> None:
+    with pytest.raises(PerennialError, match=message):
+        tracking._insist_on_trust(discovery.load("flights"), 1, flavor)
+
+
+def test_a_model_of_declared_types_is_trusted() -> None:
+    use_case = discovery.load("flights")
+    flavor = {"serialization_format": "skops", "skops_trusted_types": list(use_case.trusted_types)}
+    tracking._insist_on_trust(use_case, 1, flavor)
