@@ -34,9 +34,7 @@ def load(name: str) -> UseCase:
             raise
         close = get_close_matches(name, known, n=1)
         fix = f"Did you mean {close[0]!r}? " if close else ""
-        raise UnknownUseCase(
-            f"There is no use case {name!r}.", f"{fix}Known: {', '.join(known) or 'none'}."
-        ) from None
+        raise UnknownUseCase(f"There is no use case {name!r}.", f"{fix}Known: {', '.join(known) or 'none'}.") from None
     found = getattr(module, "use_case", None)
     if not isinstance(found, UseCase) or found.name != name:
         raise PerennialError(

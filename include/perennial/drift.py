@@ -16,7 +16,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from evidently import DataDefinition, Dataset, Report
 from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
 from evidently.legacy.core import ColumnType
@@ -30,8 +29,11 @@ from perennial.use_case import DriftPolicy, UseCase
 PROFILE_ROWS = 4_000
 #: A column that never moved in training still may by this much before it counts as moved.
 SMALLEST_REFERENCE = 0.01
+#: The column of predictions; it carries no importance of its own.
 PREDICTION = "prediction"
 _MIN_WINDOWS = 4
+
+Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Profile:
 
     @classmethod
     def of_training(
-        cls, use_case: UseCase, data: TrainingSet, columns: list[str], importance: Mapping[str, float]
+        cls, use_case: UseCase, data: TrainingSet, columns: list[str], importance: Mapping[str, float], predict: Predict
     ) -> Profile:
-        """The profile of the rows that a model was fitted on."""
-        fitted = data.fit
+        """The profile of the rows that a model was fitted on, and of what it predicts for them."""
+        fitted = data.fit.assign(**{PREDICTION: predict(data.fit[columns])})
+        columns = [*columns, PREDICTION]
         whole = compress(fitted[columns])
         windows = [compress(window[columns]) for window in _windows(use_case, fitted)]
         reference = {
@@ -169,9 +172,7 @@ def score(found: list[ColumnDrift]) -> float:
     return float(sum(column.importance for column in found if column.drifted))
 
 
-def importances(
-    use_case: UseCase, predict: Callable[[pd.DataFrame], np.ndarray], features: pd.DataFrame, label: pd.Series
-) -> dict[str, float]:
+def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, label: pd.Series) -> dict[str, float]:
     """Each column's share in a model's skill: the gate metric lost when the column is shuffled.
 
     Permutation importance (Breiman 2001) on at most 5,000 rows of the holdout, with a fixed seed; shares sum to 1.
@@ -225,14 +226,3 @@ def _html(snapshot: Any) -> str:
         path = Path(folder) / "report.html"
         snapshot.save_html(str(path))
         return path.read_text()
-
-
-def to_table(
-    partition: str, model_version: int, found: list[ColumnDrift], schema: pa.Schema, recorded_at: Any
-) -> pa.Table:
-    """The lake's rows for one partition's drift."""
-    rows = [
-        {"partition": partition, "model_version": model_version, "recorded_at": recorded_at, **vars(column)}
-        for column in found
-    ]
-    return pa.Table.from_pylist(rows, schema=schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,13 +57,9 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     found, page = drift.compare(use_case, drift.Profile.load(entry.model_run), rows)
     verdict = _decide(use_case, partition, entry, len(rows), coverage, performance, found)
     verdict = verdict.model_copy(update={"report": _keep_report(use_case, partition, number, page, verdict)})
-    now = datetime.now(UTC)
-    lake.append_missing(
-        f"{use_case.name}.drift",
-        drift.to_table(partition.key, number, found, DRIFT, now),
-        key=("model_version", "column"),
-    )
-    return _record(use_case, partition, number, found, coverage, verdict, now)
+    columns = [vars(column) | {"model_version": number} for column in found]
+    _append(use_case, "drift", DRIFT, partition, columns, key=("model_version", "column"))
+    return _record(use_case, partition, number, found, coverage, verdict)
 
 
 def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict, made_by: str) -> bool:
@@ -78,8 +75,7 @@ def _without_champion(use_case: UseCase, partition: Partition) -> Verdict:
     needed = use_case.retraining.initial_partitions
     reason = "first-model" if arrived >= needed and ledger.champion(use_case) is None else ""
     evidence = {"partitions": arrived, "needed": needed}
-    verdict = _verdict(NO_CHAMPION, reason, evidence)
-    return _record(use_case, partition, None, [], 0.0, verdict, datetime.now(UTC))
+    return _record(use_case, partition, None, [], 0.0, _verdict(NO_CHAMPION, reason, evidence))
 
 
 def _with_labels(use_case: UseCase, partition: Partition, rows: pd.DataFrame) -> pd.DataFrame:
@@ -106,23 +102,17 @@ def _performance(
     found = {role: metrics.evaluate(use_case, label, values) for role, (_, values) in predictions.items()}
     records = [
         {
-            "partition": partition.key,
             "model_version": predictions[role][0],
             "role": role,
             "metric": metric,
             "value": value,
             "rows": len(rows),
             "labelled": len(labelled),
-            "recorded_at": datetime.now(UTC),
         }
         for role, values in found.items()
         for metric, value in values.items()
     ]
-    lake.append_missing(
-        f"{use_case.name}.metrics",
-        pa.Table.from_pylist(records, schema=METRICS),
-        key=("model_version", "role", "metric", "labelled"),
-    )
+    _append(use_case, "metrics", METRICS, partition, records, key=("model_version", "role", "metric", "labelled"))
     return found
 
 
@@ -151,7 +141,8 @@ def _decide(
         "lived": lived,
         "lost": lost,
         "drift_score": round(drift.score(found), 4),
-        "drifted": {column.column: round(column.ratio, 2) for column in drifted},
+        "drifted": {column.column: _told(column.ratio) for column in drifted},
+        "prediction_drift": next((_told(c.ratio) for c in found if c.column == drift.PREDICTION), None),
         "age": age,
         "new_data": f"{champion.effective_from:%Y-%m-%d} to {partition.end:%Y-%m-%d}",
     }
@@ -166,6 +157,11 @@ def _decide(
     if use_case.retraining.max_age is not None and age >= use_case.retraining.max_age:
         return _verdict(WARNING, "age", evidence)
     return _verdict(WARNING if evidence["drift_score"] >= policy.warning else HEALTHY, "", evidence)
+
+
+def _told(ratio: float) -> float | str:
+    """A ratio for people and for JSON, which knows no infinity."""
+    return round(ratio, 2) if math.isfinite(ratio) else "empty now"
 
 
 def _verdict(verdict: str, reason: str, evidence: dict[str, Any]) -> Verdict:
@@ -190,10 +186,8 @@ def _record(
     found: list[drift.ColumnDrift],
     coverage: float,
     verdict: Verdict,
-    now: datetime,
 ) -> Verdict:
     row = {
-        "partition": partition.key,
         "model_version": number,
         "verdict": verdict.verdict,
         "reason": verdict.reason,
@@ -202,12 +196,21 @@ def _record(
         "label_coverage": coverage,
         "evidence": json.dumps(verdict.evidence, sort_keys=True, default=str),
         "report": verdict.report,
-        "recorded_at": now,
     }
-    lake.append_missing(
-        f"{use_case.name}.verdicts",
-        pa.Table.from_pylist([row], schema=VERDICTS),
-        key=("model_version", "label_coverage"),
-    )
+    _append(use_case, "verdicts", VERDICTS, partition, [row], key=("model_version", "label_coverage"))
     log.info("%s %s: %s %s %s", use_case.name, partition, verdict.verdict, verdict.reason, row["evidence"])
     return verdict
+
+
+def _append(
+    use_case: UseCase,
+    table: str,
+    schema: pa.Schema,
+    partition: Partition,
+    rows: list[dict[str, Any]],
+    key: tuple[str, ...],
+) -> None:
+    """Append what is not there yet, stamped with partition and processing time."""
+    stamp = {"partition": partition.key, "recorded_at": datetime.now(UTC)}
+    records = pa.Table.from_pylist([row | stamp for row in rows], schema=schema)
+    lake.append_missing(f"{use_case.name}.{table}", records, key=key)

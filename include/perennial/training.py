@@ -137,7 +137,7 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
         _log_quality(use_case, data, columns, predict)
         importance = drift.importances(use_case, predict, data.holdout[columns], data.holdout["label"])
         plots.log_importance(importance)
-        drift.Profile.of_training(use_case, data, columns, importance).log()
+        drift.Profile.of_training(use_case, data, columns, importance, predict).log()
         uri = _log_model(use_case, model, data.fit[columns].head(100))
         return int(tracking.register(use_case, uri, active.info.run_id).version)
 
