@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -199,3 +200,10 @@ def test_two_starts_wait_for_one_another(empty_home: Path) -> None:
 def test_records_are_readable_by_people(empty_home: Path) -> None:
     processes.start("sleeper", SLEEP, os.environ)
     assert set(json.loads((empty_home / "run" / "sleeper.json").read_text())) == {"name", "pid", "started"}
+
+
+def test_mlflow_still_starts_its_server_through_the_step_that_we_replace() -> None:
+    # When this fails, `perennial.embedded.mlflow_server` may go: MLflow no longer takes that step, or takes another.
+    import mlflow.server
+
+    assert "_exec_cmd(" in inspect.getsource(mlflow.server._run_server)

@@ -34,11 +34,10 @@ _PROPERTIES = {
 @cache
 def catalog() -> Catalog:
     """This process's Iceberg catalog: the configured one, or SQL on the database `lake`."""
-    configured = settings().catalog
-    if configured:
-        return load_catalog("perennial", warehouse=settings().warehouse, **configured)
-    uri = database.url("lake").render_as_string(hide_password=False)
-    return load_catalog("perennial", type="sql", uri=uri, warehouse=settings().warehouse)
+    properties = {"warehouse": settings().warehouse} | settings().catalog
+    if "type" not in properties:
+        properties |= {"type": "sql", "uri": database.url("lake").render_as_string(hide_password=False)}
+    return load_catalog("perennial", **properties)
 
 
 def table(identifier: str) -> Table | None:

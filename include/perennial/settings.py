@@ -28,7 +28,8 @@ class Settings(BaseSettings):
     warehouse: str = Field(default="", description="Root of the Iceberg lake: a folder or `s3://bucket/prefix`.")
     catalog: dict[str, str] = Field(
         default_factory=dict,
-        description="pyiceberg catalog properties (JSON), for instance a Glue or REST catalog. Unset: SQL on `lake`.",
+        description="pyiceberg catalog properties (JSON), for instance `type`, `uri`, `s3.endpoint`. Without a `type`:"
+        " SQL on the database `lake`.",
     )
     training_sets: str = Field(default="", description="Root of the content-addressed training sets: folder or S3.")
     mlflow_host: str = "127.0.0.1"

@@ -180,12 +180,17 @@ def _encode(rows: pa.Table) -> bytes:
 def _store(content: bytes, target: str) -> None:
     """Write once: a file that is there under its digest is left alone; a half-written one never has that name."""
     filesystem, path = fs.FileSystem.from_uri(_uri(target))
-    if filesystem.get_file_info(path).type == fs.FileType.NotFound:
+    if filesystem.get_file_info(path).type != fs.FileType.NotFound:
+        return
+    # An object store shows an object when it is complete; a folder shows a file from its first byte.
+    is_local = isinstance(filesystem, fs.LocalFileSystem)
+    written = f"{path}.{uuid4().hex}.part" if is_local else path
+    if is_local:
         filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-        part = f"{path}.{uuid4().hex}.part"
-        with filesystem.open_output_stream(part) as file:
-            file.write(content)
-        filesystem.move(part, path)
+    with filesystem.open_output_stream(written) as file:
+        file.write(content)
+    if is_local:
+        filesystem.move(written, path)
 
 
 def _uri(path: str) -> str:

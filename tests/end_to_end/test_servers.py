@@ -127,16 +127,43 @@ def wait_for_dags(http: httpx.Client) -> None:
     raise AssertionError(http.get("/importErrors").json())
 
 
-def test_two_partitions_and_the_first_model_by_http(http: httpx.Client) -> None:
+def pass_through(http: httpx.Client, partition: str) -> None:
+    """Trigger a partition's features by one call and wait until asset events have carried it through monitoring."""
+    run_id = f"replay__{partition}"
+    assert trigger(http, "flights.features", run_id, partition).status_code == 200
+    assert trigger(http, "flights.features", run_id, partition).status_code == 409, "a repeated call starts nothing"
+    assert wait_for(http, "flights.features", run_id) == "success"
+    assert follow(http, "flights.scoring", partition) == "success"
+    assert follow(http, "flights.monitoring", partition) == "success"
+
+
+def test_a_partition_passes_through_by_one_call(http: httpx.Client) -> None:
     wait_for_dags(http)
-    for partition in ("2013-01", "2013-02"):
-        run_id = f"replay__{partition}"
-        assert trigger(http, "flights.features", run_id, partition).status_code == 200
-        assert trigger(http, "flights.features", run_id, partition).status_code == 409, "a repeated call starts nothing"
-        assert wait_for(http, "flights.features", run_id) == "success"
-        assert follow(http, "flights.scoring", partition) == "success"
-        assert follow(http, "flights.monitoring", partition) == "success"
-    assert follow(http, "flights.training", "2013-02") == "success", "two partitions ask for the first model"
+    pass_through(http, "2013-01")
+
+
+def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, machine: Machine) -> None:
+    asked = trigger(http, "flights.training", "asked", require_approval=True, max_iter=20, window_end="2013-01")
+    assert asked.status_code == 200
+    approval = "/dags/flights.training/dagRuns/asked/taskInstances/approve"
+    deadline = time.monotonic() + PATIENCE
+    while http.get(approval).json()["state"] != "awaiting_input":
+        assert time.monotonic() < deadline, http.get(approval).json()
+        time.sleep(0.5)
+    request = http.get(f"{approval}/-1/hitlDetails").json()
+    assert "beats the trivial baseline" in request["body"]
+    answer = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
+    assert answer.status_code == 200
+    assert wait_for(http, "flights.training", "asked") == "success"
+    state = json.loads(machine.perennial("status", "flights", "--json").stdout)
+    assert state["champion"] is None
+    (row,) = state["partitions"]
+    assert row["done"].startswith("rejected v1")
+
+
+def test_two_partitions_ask_for_the_first_model(http: httpx.Client) -> None:
+    pass_through(http, "2013-02")
+    assert follow(http, "flights.training", "2013-02") == "success"
 
 
 def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
@@ -146,7 +173,7 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
     assert state["champion"] is not None
     rows = {row["partition"]: row for row in state["partitions"]}
     assert rows["2013-01"]["rows"] > 25_000
-    assert rows["2013-02"]["done"].startswith("first model v1")
+    assert "first model v2" in rows["2013-02"]["done"]
 
 
 def test_params_out_of_range_are_refused(http: httpx.Client) -> None:

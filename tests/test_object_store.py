@@ -1,0 +1,92 @@
+"""The lake and the training sets on an object store, by settings alone: moto speaks S3 on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pyarrow as pa
+import pytest
+
+from perennial import lake, training_set
+from perennial.settings import settings
+
+
+@pytest.fixture(scope="module")
+def object_store(home) -> Iterator[str]:
+    """An S3 server with an empty bucket; settings and environment name it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not _answers(address):
+        assert server.poll() is None
+        assert time.monotonic() < deadline, "moto did not start in a minute"
+        time.sleep(0.2)
+    with pytest.MonkeyPatch.context() as changed:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_S3": address,
+            "PERENNIAL_CATALOG": json.dumps({"s3.endpoint": address, "s3.region": "us-east-1"}),
+            "PERENNIAL_WAREHOUSE": "s3://bucket/lake",
+            "PERENNIAL_TRAINING_SETS": "s3://bucket/training_sets",
+        }.items():
+            changed.setenv(name, value)
+        settings.cache_clear()
+        lake.catalog.cache_clear()
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
+        yield address
+    settings.cache_clear()
+    lake.catalog.cache_clear()
+    server.terminate()
+    server.wait(timeout=30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=2).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+def keys(address: str) -> list[str]:
+    found = boto3.client("s3", endpoint_url=address).list_objects_v2(Bucket="bucket")
+    return [item["Key"] for item in found.get("Contents", [])]
+
+
+def test_a_partition_is_replaced_on_s3(object_store: str) -> None:
+    lake.replace("on_s3.trips", "2013-01", pa.table({"id": [1, 2]}))
+    lake.replace("on_s3.trips", "2013-01", pa.table({"id": [3]}))
+    assert lake.read("on_s3.trips").to_pylist() == [{"partition": "2013-01", "id": 3}]
+    assert any(key.startswith("lake/") and key.endswith(".parquet") for key in keys(object_store))
+
+
+def test_a_training_set_is_written_once_on_s3(object_store: str) -> None:
+    content = training_set._encode(pa.table({"id": [1, 2]}))
+    digest = hashlib.sha256(content).hexdigest()
+    path = f"{settings().training_sets}/taxis/{digest}.parquet"
+    training_set._store(content, path)
+    training_set._store(content, path)
+    assert [key for key in keys(object_store) if key.startswith("training_sets/")] == [
+        f"training_sets/taxis/{digest}.parquet"
+    ]
+    moment = "2024-01-01T00:00:00+00:00"
+    stored = training_set.TrainingSet(
+        digest=digest, path=path, start=moment, holdout_start=moment, end=moment, rows=2, snapshots={}
+    )
+    assert stored.frame["id"].tolist() == [1, 2]
+    assert os.environ["AWS_ENDPOINT_URL_S3"] == object_store
