@@ -90,9 +90,9 @@ def earlier(moment: datetime | None, by: timedelta | None) -> datetime | None:
 def _between(time: str, start: datetime | None, end: datetime | None) -> BooleanExpression:
     condition: BooleanExpression = AlwaysTrue()
     if start is not None:
-        condition = And(condition, GreaterThanOrEqual(time, _utc(start)))  # type: ignore[call-arg,misc]
+        condition = And(condition, GreaterThanOrEqual(time, _utc(start)))
     if end is not None:
-        condition = And(condition, LessThanOrEqual(time, _utc(end)))  # type: ignore[call-arg,misc]
+        condition = And(condition, LessThanOrEqual(time, _utc(end)))
     return condition
 
 

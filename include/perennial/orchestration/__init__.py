@@ -90,7 +90,6 @@ def pipeline(use_case: UseCase, kind: str, doc: str | None, **more: Any) -> dict
     end = use_case.cadence.partition(use_case.end).start if use_case.end else None
     return {
         "dag_id": f"{use_case.name}.{kind}",
-        "dag_display_name": f"{use_case.title}: {kind}",
         "description": f"{use_case.title}: {kind}",
         "doc_md": _docs(use_case, doc or ""),
         "tags": ["perennial", use_case.name, kind, *use_case.tags],
