@@ -21,3 +21,10 @@ assert logging.getLogger("great_expectations").level == logging.WARNING
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Skipping registering" not in done.stdout + done.stderr
+
+
+def test_mlflow_still_maps_packages_once_a_process() -> None:
+    # When this fails, `_map_packages` of the executor may go.
+    from mlflow.utils import requirements_utils
+
+    assert callable(requirements_utils._init_packages_to_modules_map)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import Cadence, RawTable, validation
-from perennial.errors import BadBatch, PerennialError
+from perennial.errors import BadBatch, BadFeatures, PerennialError
 
 MARCH = Cadence.MONTHLY.partition("2013-03")
 TABLE = RawTable(name="trips", key=("id",), time="at", min_rows=2, max_quarantined=0.5)
@@ -106,6 +106,12 @@ def test_a_suite_that_raises_is_named() -> None:
     broken = SimpleNamespace(name="taxis", module=lambda name: SimpleNamespace(trips=lambda p: 1 / 0))
     with pytest.raises(PerennialError, match="raised ZeroDivisionError"):
         validation.split(broken, TABLE, batch([1, 2]), MARCH)
+
+
+def test_what_perennial_computed_itself_must_pass_as_a_whole() -> None:
+    suite = use_case(gxe.ExpectColumnValuesToBeBetween(column="km", min_value=0, severity="critical"))
+    with pytest.raises(BadFeatures, match=r"'taxis', table 'trips', partition '2013-03': .*km.* failed.*\[-5.0\]"):
+        validation.insist(suite, "trips", batch([1, 2], km=[1.0, -5.0]), MARCH, BadFeatures)
 
 
 def test_equal_suites_have_equal_digests() -> None:

@@ -42,8 +42,8 @@ def log_importance(importance: Mapping[str, float]) -> None:
 
 def _log(name: str, draw: Callable[[Axes], object], height: float = 5) -> None:
     # A Figure of its own, not pyplot's: pyplot keeps every figure of a long-lived worker.
-    figure = Figure(figsize=(6, height), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(7, height))
+    axes = figure.add_axes((0.3, 0.12, 0.65, 0.78))
     draw(axes)
     axes.set_title(name.replace("_", " "))
     mlflow.log_figure(figure, f"plots/{name}.png")

@@ -63,12 +63,12 @@ class TrainingSet(Declaration):
             )
         return pq.read_table(pa.BufferReader(content)).to_pandas()
 
-    @property
+    @cached_property
     def fit(self) -> pd.DataFrame:
         """The rows to fit on."""
         return self.frame[self.frame["event_timestamp"] < self.holdout_start]
 
-    @property
+    @cached_property
     def holdout(self) -> pd.DataFrame:
         """The rows to judge on."""
         return self.frame[self.frame["event_timestamp"] >= self.holdout_start]

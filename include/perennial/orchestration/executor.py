@@ -46,7 +46,11 @@ LIBRARIES = (
     "mlflow.tracking.request_header.registry",  # At the first request it would import Feast, by an entry point.
     "mlflow.data.meta_dataset",
     "mlflow.tracing.provider",
+    "mlflow.data.sources",
     "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "sklearn.calibration",
+    "evidently.legacy.calculations.stattests",
     "plotly.graph_objs",
     "plotly.offline",
     "git",
@@ -81,9 +85,20 @@ def preload(libraries: tuple[str, ...] = LIBRARIES) -> float:
                 importlib.import_module(name)
             except Exception:
                 log.warning("Could not preload %s; tasks that need it import it themselves", name, exc_info=True)
+    _map_packages()
     seconds = time.perf_counter() - began
     log.info("Preloaded %d libraries in %.1f s", len(libraries), seconds)
     return seconds
+
+
+def _map_packages() -> None:
+    """MLflow lists every file of every installed package before it logs a model: two seconds, in each process."""
+    try:
+        from mlflow.utils.requirements_utils import _init_packages_to_modules_map
+    except ImportError:
+        log.warning("MLflow no longer maps packages to modules as it did; `_map_packages` can go")
+    else:
+        _init_packages_to_modules_map()
 
 
 @contextmanager
