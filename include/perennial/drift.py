@@ -27,6 +27,8 @@ from perennial.use_case import DriftPolicy, UseCase
 
 #: Rows of a compressed profile. Marginal distances on it are within 0.002 of those on all rows.
 PROFILE_ROWS = 4_000
+#: Training rows that a model predicts for its own profile, evenly over time.
+PREDICTED_ROWS = 20_000
 #: A column that never moved in training still may by this much before it counts as moved.
 SMALLEST_REFERENCE = 0.01
 #: The column of predictions; it carries no importance of its own.
@@ -75,15 +77,18 @@ class Profile:
     def of_training(
         cls, use_case: UseCase, data: TrainingSet, columns: list[str], importance: Mapping[str, float], predict: Predict
     ) -> Profile:
-        """The profile of the rows that a model was fitted on, and of what it predicts for them."""
-        fitted = data.fit.assign(**{PREDICTION: predict(data.fit[columns])})
-        columns = [*columns, PREDICTION]
-        whole = compress(fitted[columns])
-        windows = [compress(window[columns]) for window in _windows(use_case, fitted)]
-        reference = {
-            column: max([_distance(whole[column], window[column]) for window in windows] + [SMALLEST_REFERENCE])
-            for column in columns
-        }
+        """The profile of all rows that a model was fitted on, and of what it predicts for an even sample of them."""
+        fitted = data.fit
+        sample = fitted.iloc[:: len(fitted) // PREDICTED_ROWS + 1]
+        predicted = sample[["event_timestamp"]].assign(**{PREDICTION: predict(sample[columns])})
+        whole, reference = pd.DataFrame(), {}
+        for rows, names in ((fitted, columns), (predicted, [PREDICTION])):
+            profile = compress(rows[names])
+            windows = [compress(window[names]) for window in _windows(use_case, rows)]
+            for name in names:
+                distances = [_distance(profile[name], window[name]) for window in windows]
+                reference[name] = max([*distances, SMALLEST_REFERENCE])
+            whole = pd.concat([whole, profile], axis=1)
         return cls(whole, reference, dict(importance))
 
     def log(self) -> None:
