@@ -10,6 +10,7 @@ Writers of one table wait for one another (`perennial.database.exclusive`); read
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -23,6 +24,8 @@ from perennial import database
 from perennial.settings import settings
 
 PARTITION = "partition"
+# It tells at every read which file system it took; in a task's log that hides what matters.
+logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 _PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # A partition is read far more often than written; old metadata files would otherwise pile up at each commit.
