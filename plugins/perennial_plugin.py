@@ -18,7 +18,7 @@ class Evidence(BaseOperatorLink):
     """From a task to its evidence in MLflow; a task that left none shows a button without an address.
 
     A task that returns a dictionary leaves each of its values under its own key: the address is the one called
-    `report`, which `monitor` returns.
+    `report`, which `monitor` and `judge` return.
     """
 
     name = "Evidence in MLflow"

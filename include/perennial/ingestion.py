@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -90,13 +90,13 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
     Raises:
         BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations.
     """
+    raw = _raw_tables(use_case, partition)
     computed = {}
     for table in use_case.features:
-        rows = _transform(use_case, table.name, table.inputs, partition, partition.start - table.lookback)
+        rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
         computed[table.name] = _features(use_case, table, rows, partition)
-    computed["examples"] = _examples(
-        use_case, _transform(use_case, "examples", use_case.examples.inputs, partition, partition.start), partition
-    )
+    rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
+    computed["examples"] = _examples(use_case, rows, partition)
     for name, rows in computed.items():
         validation.insist(use_case, name, rows, partition, BadFeatures)
     for table in use_case.features:
@@ -123,7 +123,12 @@ def publish(use_case: UseCase, partition: Partition) -> dict[str, int]:
 
 
 def _transform(
-    use_case: UseCase, name: str, inputs: tuple[str, ...], partition: Partition, since: datetime
+    use_case: UseCase,
+    name: str,
+    inputs: tuple[str, ...],
+    raw: Mapping[str, pa.Table],
+    partition: Partition,
+    since: datetime,
 ) -> pa.Table:
     """Run one function of `transforms.py` on its inputs from `since` to the partition's end."""
     import ibis
@@ -136,7 +141,7 @@ def _transform(
     try:
         # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
         engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
-        tables = {raw: ibis.memtable(_input(use_case, use_case.raw_table(raw), partition, since)) for raw in inputs}
+        tables = {wanted: ibis.memtable(_since(use_case.raw_table(wanted), raw[wanted], since)) for wanted in inputs}
         return lake.canonical(engine.to_pyarrow(function(**tables)))
     except PerennialError:
         raise
@@ -149,6 +154,17 @@ def _transform(
         engine.disconnect()
 
 
+def _raw_tables(use_case: UseCase, partition: Partition) -> dict[str, pa.Table]:
+    """Every raw table that a transform of the partition needs, as far back as the one that looks back furthest."""
+    lookbacks = dict.fromkeys(use_case.examples.inputs, timedelta(0))
+    for table in use_case.features:
+        lookbacks |= {name: max(table.lookback, lookbacks.get(name, timedelta(0))) for name in table.inputs}
+    return {
+        name: _input(use_case, use_case.raw_table(name), partition, partition.start - lookback)
+        for name, lookback in lookbacks.items()
+    }
+
+
 def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
     """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's.
 
@@ -156,10 +172,10 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
     """
     oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
-    batches = lake.read(
+    batches = lake.records(
         f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
     )
-    ingested = {row[lake.PARTITION] for row in _rows(batches) if row["table"] == table.name}
+    ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
     absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
     if absent:
         raise BadFeatures(
@@ -169,12 +185,12 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         )
     rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
     assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
-    rows = rows.drop_columns([lake.PARTITION])
+    return _since(table, rows.drop_columns([lake.PARTITION]), since)
+
+
+def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:
+    """The rows from `since` on; all of a snapshot of facts."""
     return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows
-
-
-def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
-    return table.to_pylist() if table is not None else []
 
 
 def _features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:

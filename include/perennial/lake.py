@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
@@ -55,6 +56,19 @@ def snapshot(identifier: str) -> int | None:
     """The id of the table's current snapshot; None without one."""
     found = table(identifier)
     return found.metadata.current_snapshot_id if found is not None else None
+
+
+def snapshots(identifiers: Iterable[str]) -> dict[str, int]:
+    """The current snapshot of each table that has one."""
+    return {name: number for name in identifiers if (number := snapshot(name)) is not None}
+
+
+def records(
+    identifier: str, *, between: tuple[str, str] | None = None, columns: Sequence[str] = ("*",)
+) -> list[dict[str, Any]]:
+    """Rows of a small table as dictionaries; none when the table does not exist. Arguments as in `read`."""
+    found = read(identifier, between=between, columns=columns)
+    return found.to_pylist() if found is not None else []
 
 
 def read(

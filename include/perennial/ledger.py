@@ -7,6 +7,7 @@ everything it or its gate has seen. So "the champion that held at that time" is 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -67,12 +68,8 @@ def record(
 
 def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
-    rows = lake.read(f"{use_case.name}.ledger")
-    found = (
-        [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows.to_pylist()]
-        if rows is not None
-        else []
-    )
+    rows = lake.records(f"{use_case.name}.ledger")
+    found = [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows]
     return sorted(found, key=lambda entry: entry.recorded_at)
 
 
@@ -83,10 +80,13 @@ def promotions(use_case: UseCase) -> list[Entry]:
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
     """The promotion that holds for a partition starting at `moment` (event time); None before the first one."""
-    held = [entry for entry in promotions(use_case) if entry.effective_from <= moment]
-    return max(held, key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)
+    return _newest(entry for entry in promotions(use_case) if entry.effective_from <= moment)
 
 
 def champion(use_case: UseCase) -> Entry | None:
     """The newest promotion; None before the first one."""
-    return max(promotions(use_case), key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)
+    return _newest(promotions(use_case))
+
+
+def _newest(held: Iterable[Entry]) -> Entry | None:
+    return max(held, key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)

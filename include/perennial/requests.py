@@ -51,8 +51,8 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
 
 def made(use_case: UseCase) -> list[dict[str, Any]]:
     """All requests, oldest partition first."""
-    rows = lake.read(f"{use_case.name}.requests")
-    return sorted(rows.to_pylist(), key=lambda row: (row["partition"], row["recorded_at"])) if rows is not None else []
+    rows = lake.records(f"{use_case.name}.requests")
+    return sorted(rows, key=lambda row: (row["partition"], row["recorded_at"]))
 
 
 def unanswered(use_case: UseCase) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from perennial import lake, ledger, provenance, tracking
 from perennial.errors import BadFeatures
-from perennial.feature_store import repository
+from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -37,11 +37,11 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     if not pending.num_rows:
         return {"model_version": champion.model_version, "predictions": 0}
     tables = repository.lake_tables(use_case.feature_service)
-    snapshots = {name: number for name in tables.values() if (number := lake.snapshot(name)) is not None}
+    snapshots = lake.snapshots(tables.values())
     rows = repository.historical_features(use_case.feature_service, pending, snapshots=snapshots)
     predict = tracking.load(use_case, champion.model_version)
     prediction = predict(rows.to_pandas())
-    kept = [name for name in rows.column_names if not name.endswith("__event_timestamp")]
+    kept = [name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)]
     count = rows.num_rows
     predictions = pa.table(
         {

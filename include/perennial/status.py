@@ -76,8 +76,7 @@ def _rows(use_case: UseCase, table: str) -> list[dict[str, Any]]:
     """All rows of one of the use case's records, oldest first."""
     from perennial import lake
 
-    found = lake.read(f"{use_case.name}.{table}")
-    rows: list[dict[str, Any]] = found.to_pylist() if found is not None else []
+    rows = lake.records(f"{use_case.name}.{table}")
     return sorted(rows, key=lambda row: row["recorded_at"]) if rows and "recorded_at" in rows[0] else rows
 
 

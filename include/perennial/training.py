@@ -198,9 +198,9 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
     logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
     slices = {
-        f"{column}={value}": metrics.evaluate(use_case, part["label"].to_numpy(), predict(part[columns]))
+        f"{column}={value}": metrics.evaluate(use_case, label[rows], prediction[rows])
         for column in use_case.gate.slices
-        for value, part in data.holdout.groupby(column, observed=True)
+        for value, rows in data.holdout.groupby(column, observed=True).indices.items()
     }
     mlflow.log_dict(slices, "slices.json")
     plots.log_quality(use_case, label, prediction)

@@ -16,12 +16,10 @@ from pyarrow import fs
 
 from perennial import lake, validation
 from perennial.errors import BadFeatures, NotEnoughData
-from perennial.feature_store import repository
+from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.use_case import Declaration, UseCase
-
-_EVENT_TIME = "__event_timestamp"
 
 
 class TrainingSet(Declaration):
@@ -85,12 +83,12 @@ def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), f"{use_case.name}.examples"]
-    snapshots = {name: number for name in identifiers if (number := lake.snapshot(name)) is not None}
+    snapshots = lake.snapshots(identifiers)
     examples = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(use_case.feature_service, examples, snapshots=feature_snapshots)
     check(use_case, examples, rows)
-    rows = rows.select([name for name in rows.column_names if not name.endswith(_EVENT_TIME)])
+    rows = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
     holdout_start = max(use_case.holdout_start(end), first.start + timedelta(microseconds=1))
     _insist_on_enough(use_case, rows, first, last, holdout_start)
     content = _encode(rows)
@@ -142,11 +140,12 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
                 f"{where}: column {name!r} is not what went in.", "Report this: the offline store is wrong."
             )
     for name in rows.column_names:
-        if name.endswith(_EVENT_TIME):
+        if name.endswith(EVENT_TIMESTAMP):
             late = pc.sum(pc.greater(rows[name], rows["event_timestamp"])).as_py()
             if late:
+                view = name.removesuffix(EVENT_TIMESTAMP)
                 raise BadFeatures(
-                    f"{where}: {late} rows see values of view {name.removesuffix(_EVENT_TIME)!r} from their future.",
+                    f"{where}: {late} rows see values of view {view!r} from their future.",
                     "Report this: the offline store is wrong.",
                 )
     validation.insist(use_case, "training_set", rows, None, BadFeatures)

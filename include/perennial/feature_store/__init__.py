@@ -7,3 +7,6 @@
 
 Only `repository` is light to import.
 """
+
+#: `<view>` and this is the column that says when the values of a view that was joined became known.
+EVENT_TIMESTAMP = "__event_timestamp"

@@ -26,6 +26,7 @@ from feast.saved_dataset import SavedDatasetStorage
 from pydantic import Field
 
 from perennial.errors import BadFeatures
+from perennial.feature_store import EVENT_TIMESTAMP
 from perennial.feature_store.entity_rows import EntityRows
 from perennial.feature_store.point_in_time import FeatureRows, newest_known, newest_of_each
 from perennial.feature_store.scan import column, earlier, lake_source, scan
@@ -239,7 +240,7 @@ class _Wanted:
         times = rows.select([time] if config.offline_store.keep_event_timestamps else []).take(matches)
         return (
             joined.rename_columns([f"{prefix}__{name}" if self.full_names else name for name in self.features]),
-            times.rename_columns([f"{prefix}__event_timestamp" for _ in times.column_names]),
+            times.rename_columns([f"{prefix}{EVENT_TIMESTAMP}" for _ in times.column_names]),
         )
 
 
