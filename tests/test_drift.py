@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ USE_CASE = SimpleNamespace(drift=DriftPolicy(ratio=1.5), gate=SimpleNamespace(me
 
 def profile(rows: pd.DataFrame, **reference: float) -> drift.Profile:
     importance = dict.fromkeys(rows, 1 / len(rows.columns))
-    return drift.Profile(drift.compress(rows), dict.fromkeys(rows, 0.05) | reference, importance)
+    return drift.Profile(drift.compress(pl.from_pandas(rows)), dict.fromkeys(rows, 0.05) | reference, importance)
 
 
 def sample(seed: int, rows: int = 10_000, shift: float = 0) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def test_the_score_is_the_drifted_share_of_importance() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=9_000))
 def test_compressing_keeps_quantiles_and_the_share_of_nulls(values: list[float | None]) -> None:
     whole = pd.DataFrame({"x": pd.Series(values, dtype=float)})
-    small = drift.compress(whole)
+    small = drift.compress(pl.from_pandas(whole))
     assert len(small) == min(len(whole), drift.PROFILE_ROWS)
     assert small["x"].isna().mean() == pytest.approx(whole["x"].isna().mean(), abs=1 / len(small))
     if whole["x"].notna().any():

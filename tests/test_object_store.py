@@ -88,5 +88,5 @@ def test_a_training_set_is_written_once_on_s3(object_store: str) -> None:
     stored = training_set.TrainingSet(
         digest=digest, path=path, start=moment, holdout_start=moment, end=moment, rows=2, snapshots={}
     )
-    assert stored.frame["id"].tolist() == [1, 2]
+    assert stored.table["id"].to_pylist() == [1, 2]
     assert os.environ["AWS_ENDPOINT_URL_S3"] == object_store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +61,8 @@ def test_a_week_is_named_by_its_monday_only() -> None:
 def test_through_includes_both_ends() -> None:
     keys = [p.key for p in Cadence.MONTHLY.partition("2013-11").through(Cadence.MONTHLY.partition("2014-01"))]
     assert keys == ["2013-11", "2013-12", "2014-01"]
+
+
+@given(cadences, moments)
+def test_polars_cuts_time_at_the_same_moments(cadence: Cadence, moment: datetime) -> None:
+    assert pl.Series([moment]).dt.truncate(cadence.every)[0] == cadence.floor(moment)

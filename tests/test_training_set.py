@@ -80,4 +80,4 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     data = stored(tmp_path, examples())
     Path(data.path).write_bytes(training_set._encode(examples(2)))
     with pytest.raises(BadFeatures, match="does not have the digest it is named by"):
-        _ = data.frame
+        _ = data.table

@@ -8,7 +8,7 @@ one training window from the whole profile, so that what always moves (weather) 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import polars as pl
 from evidently import DataDefinition, Dataset, Report
 from evidently.legacy.calculations.stattests import jensenshannon_stat_test, wasserstein_stat_test
 from evidently.legacy.core import ColumnType
@@ -29,6 +30,8 @@ from perennial.use_case import DriftPolicy, UseCase
 PROFILE_ROWS = 4_000
 #: Training rows that a model predicts for its own profile, evenly over time.
 PREDICTED_ROWS = 20_000
+#: Rows that a model predicts in one call when its importances are found.
+PREDICTED_AT_ONCE = 100_000
 #: A column that never moved in training still may by this much before it counts as moved.
 SMALLEST_REFERENCE = 0.01
 #: The column of predictions; it carries no importance of its own.
@@ -74,22 +77,32 @@ class Profile:
     importance: dict[str, float]
 
     @classmethod
-    def of_training(
-        cls, use_case: UseCase, data: TrainingSet, columns: list[str], importance: Mapping[str, float], predict: Predict
-    ) -> Profile:
-        """The profile of all rows that a model was fitted on, and of what it predicts for an even sample of them."""
-        fitted = data.fit
-        sample = fitted.iloc[:: len(fitted) // PREDICTED_ROWS + 1]
-        predicted = sample[["event_timestamp"]].assign(**{PREDICTION: predict(sample[columns])})
-        whole, reference = pd.DataFrame(), {}
-        for rows, names in ((fitted, columns), (predicted, [PREDICTION])):
-            profile = compress(rows[names])
-            windows = [compress(window[names]) for window in _windows(use_case, rows)]
-            for name in names:
-                distances = [_distance(profile[name], window[name]) for window in windows]
-                reference[name] = max([*distances, SMALLEST_REFERENCE])
-            whole = pd.concat([whole, profile], axis=1)
-        return cls(whole, reference, dict(importance))
+    def of_features(cls, use_case: UseCase, data: TrainingSet, columns: list[str]) -> Profile:
+        """The profile of the features of all rows that a model is fitted on; nothing of the model itself."""
+        return cls._of(use_case, pl.DataFrame(data.fit_table.select(["event_timestamp", *columns])))
+
+    def with_model(self, use_case: UseCase, data: TrainingSet, predict: Predict) -> Profile:
+        """Add what a model fitted on these rows makes of each column, and what it predicts for an even sample."""
+        columns = list(self.rows)
+        sample = data.fit.iloc[:: len(data.fit) // PREDICTED_ROWS + 1]
+        times = pl.Series(sample["event_timestamp"]).dt.cast_time_unit("us")
+        predicted = self._of(use_case, pl.DataFrame({"event_timestamp": times, PREDICTION: predict(sample[columns])}))
+        return Profile(
+            pd.concat([self.rows, predicted.rows], axis=1),
+            self.reference | predicted.reference,
+            importances(use_case, predict, data.holdout[columns], data.holdout["label"]),
+        )
+
+    @classmethod
+    def _of(cls, use_case: UseCase, rows: pl.DataFrame) -> Profile:
+        """The profile of each column of `rows` but `event_timestamp`."""
+        windows = [compress(window.drop("event_timestamp")) for window in _windows(use_case, rows)]
+        profile = compress(rows.drop("event_timestamp"))
+        reference = {
+            str(name): max([SMALLEST_REFERENCE, *(_distance(profile[name], window[name]) for window in windows)])
+            for name in profile
+        }
+        return cls(profile, reference, {})
 
     def log(self) -> None:
         """Log it to the active MLflow run."""
@@ -107,23 +120,29 @@ class Profile:
             return cls(pd.read_parquet(path), **mlflow.artifacts.load_dict(f"runs:/{run_id}/drift/profile.json"))
 
 
-def compress(frame: pd.DataFrame) -> pd.DataFrame:
-    """At most `PROFILE_ROWS` rows with the same marginal distribution and share of nulls in every column."""
-    size = min(len(frame), PROFILE_ROWS)
-    return pd.DataFrame({name: _compress(frame[name], size) for name in frame})
+def compress(rows: pl.DataFrame) -> pd.DataFrame:
+    """At most `PROFILE_ROWS` rows with the same marginal distribution and share of nulls in every column.
+
+    Numbers become floats, everything else text.
+    """
+    size = min(rows.height, PROFILE_ROWS)
+    return pd.DataFrame({column.name: _compress(column, size) for column in rows})
 
 
-def _compress(values: pd.Series, size: int) -> pd.Series:
-    present = values.dropna()
+def _compress(values: pl.Series, size: int) -> pd.Series:
+    present = (
+        values.cast(pl.Float64).fill_nan(None) if values.dtype.is_numeric() else values.cast(pl.String)
+    ).drop_nulls()
     kept = max(round(size * len(present) / len(values)), 1) if len(present) else 0
     # The value in the middle of each of `kept` equal slices of the sorted column: quantiles of numbers, and categories
     # repeated in proportion.
     middle = ((np.arange(kept) + 0.5) / max(kept, 1) * len(present)).astype(int)
-    if _is_number(values):
-        picked = pd.Series(np.sort(present.to_numpy(dtype=float))[middle])
+    if values.dtype.is_numeric():
+        picked = pd.Series(present.sort().gather(middle).to_numpy())
     else:
-        counts = present.astype(str).value_counts().sort_index()
-        picked = pd.Series(counts.index.to_numpy(dtype=object)[np.searchsorted(counts.cumsum(), middle, side="right")])
+        counts = present.value_counts().sort(values.name)
+        category = counts[values.name].to_numpy().astype(object)
+        picked = pd.Series(category[np.searchsorted(counts["count"].cum_sum(), middle, side="right")], dtype=object)
     return picked.reindex(range(size))
 
 
@@ -138,7 +157,7 @@ def compare(use_case: UseCase, profile: Profile, current: pd.DataFrame) -> tuple
     """
     policy: DriftPolicy = use_case.drift
     columns = [str(name) for name in profile.rows if name in current]
-    now = compress(current[columns])
+    now = compress(pl.from_pandas(current[columns]))
     comparable = [name for name in columns if now[name].notna().any() and profile.rows[name].notna().any()]
     limits = {name: profile.reference[name] * policy.ratio for name in comparable}
     methods = {name: _method(profile.rows[name]) for name in columns}
@@ -187,26 +206,31 @@ def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, lab
     rows = np.sort(random.permutation(len(features))[:5_000])
     sample, truth = features.iloc[rows], label.iloc[rows].to_numpy()
     metric = use_case.gate.metric
-    whole = metrics.evaluate(use_case, truth, predict(sample)).get(metric)
+    whole = metrics.one(use_case, metric, truth, predict(sample))
     if whole is None:
         return dict.fromkeys(features.columns, 1 / len(features.columns))
-    lost = {}
-    for name in features.columns:
-        shuffled = sample.assign(**{name: sample[name].to_numpy()[random.permutation(len(sample))]})
-        lost[name] = max(0.0, metrics.gain(metric, whole, metrics.evaluate(use_case, truth, predict(shuffled))[metric]))
+    lost: dict[str, float] = {}
+    # A prediction costs less in one large call than in many small ones.
+    step = max(1, PREDICTED_AT_ONCE // len(sample))
+    for first in range(0, len(features.columns), step):
+        names = features.columns[first : first + step]
+        shuffled = [sample.assign(**{name: sample[name].to_numpy()[random.permutation(len(sample))]}) for name in names]
+        predictions = np.split(predict(pd.concat(shuffled, ignore_index=True)), len(names))
+        for name, prediction in zip(names, predictions, strict=True):
+            left = metrics.one(use_case, metric, truth, prediction)
+            lost[name] = max(0.0, metrics.gain(metric, whole, left)) if left is not None else 0.0
     total = sum(lost.values())
     return {name: value / total if total else 1 / len(lost) for name, value in lost.items()}
 
 
-def _windows(use_case: UseCase, fitted: pd.DataFrame) -> list[pd.DataFrame]:
+def _windows(use_case: UseCase, rows: pl.DataFrame) -> list[pl.DataFrame]:
     """The training rows in windows of time: one a partition, or equal spans where there are few partitions."""
-    hours = fitted["event_timestamp"].dt.floor("h")
-    floors = {hour: use_case.cadence.floor(hour) for hour in hours.unique()}
-    partitions = hours.map(floors)
-    if partitions.nunique() >= _MIN_WINDOWS:
-        return [window for _, window in fitted.groupby(partitions)]
-    spans = pd.cut(fitted["event_timestamp"].astype("int64"), _MIN_WINDOWS, labels=False)
-    return [window for _, window in fitted.groupby(spans)]
+    partitions = rows["event_timestamp"].dt.truncate(use_case.cadence.every)
+    if partitions.n_unique() < _MIN_WINDOWS:
+        span = rows["event_timestamp"].dt.epoch("us")
+        low, high = int(span.min()), int(span.max())  # type: ignore[arg-type]
+        partitions = (span - low) * _MIN_WINDOWS // (high - low + 1)
+    return rows.with_columns(__window=partitions).partition_by("__window", include_key=False, maintain_order=True)
 
 
 def _distance(reference: pd.Series, current: pd.Series) -> float:

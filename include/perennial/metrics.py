@@ -16,6 +16,7 @@ _BINARY: dict[str, Callable[[Array, Array], float]] = {
     "log_loss": lambda label, p: sk.log_loss(label, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1]),
     "brier": sk.brier_score_loss,
 }
+_NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
 _REGRESSION: dict[str, Callable[[Array, Array], float]] = {
     "rmse": sk.root_mean_squared_error,
     "mae": sk.mean_absolute_error,
@@ -33,15 +34,16 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array) -> dict[str, fl
     Returns:
         Metric by name; what needs both classes is left out where only one occurs.
     """
-    if use_case.task == "regression":
-        return {name: float(metric(label, prediction)) for name, metric in _REGRESSION.items()}
-    needs_both = {"roc_auc", "average_precision"}
-    one_class = len(np.unique(label)) < 2
-    return {
-        name: float(metric(label, prediction))
-        for name, metric in _BINARY.items()
-        if not (one_class and name in needs_both)
-    }
+    known = _REGRESSION if use_case.task == "regression" else _BINARY
+    values = {name: one(use_case, name, label, prediction) for name in known}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float | None:
+    """One metric of `evaluate`; None where it needs both classes and only one occurs."""
+    if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
+        return None
+    return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
 
 
 def gain(metric: str, better: float, than: float) -> float:

@@ -29,6 +29,11 @@ class Cadence(StrEnum):
         """The `strftime` format of a partition's name."""
         return {"hourly": "%Y-%m-%dT%H", "daily": "%Y-%m-%d", "weekly": "%Y-%m-%d", "monthly": "%Y-%m"}[self]
 
+    @property
+    def every(self) -> str:
+        """Polars' name of a partition's length: truncated to it, a time is its partition's start."""
+        return {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1mo"}[self]
+
     def floor(self, moment: datetime) -> datetime:
         """The start of the partition that holds `moment`."""
         hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
@@ -128,27 +129,31 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
     params = params_of(use_case, planned.params)
     columns = feature_columns(use_case)
     with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
-        started = time.monotonic()
-        model = _fitted(use_case, params, data.fit[columns], data.fit["label"])
-        seconds = time.monotonic() - started
-        predict = tracking.predictor(use_case, model)
-        _log_inputs(use_case, planned, data, columns, params)
-        mlflow.log_metric("fit_seconds", seconds)
-        _log_quality(use_case, data, columns, predict)
-        importance = drift.importances(use_case, predict, data.holdout[columns], data.holdout["label"])
-        plots.log_importance(importance)
-        drift.Profile.of_training(use_case, data, columns, importance, predict).log()
-        uri = _log_model(use_case, model, data.fit[columns].head(100))
+        _log_inputs(use_case, planned, data, params)
+        # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            profiling = aside.submit(drift.Profile.of_features, use_case, data, columns)
+            model, seconds = _fitted(use_case, params, data.fit[columns], data.fit["label"])
+            predict = tracking.predictor(use_case, model)
+            completing = aside.submit(profiling.result().with_model, use_case, data, predict)
+            mlflow.log_metric("fit_seconds", seconds)
+            _log_quality(use_case, data, columns, predict)
+            uri = _log_model(use_case, model, data.fit[columns].head(100))
+            profile = completing.result()
+        plots.log_importance(profile.importance)
+        profile.log()
         return int(tracking.register(use_case, uri, active.info.run_id).version)
 
 
-def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> Any:
+def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> tuple[Any, float]:
+    """The fitted estimator, and the seconds that the fit took."""
     where = f"include/use_cases/{use_case.name}/model.py"
     build = getattr(use_case.module("model"), "build", None)
     if build is None:
         raise TrainingFailed(f"{where} has no function build(params).", "Write one that returns an unfitted estimator.")
+    started = time.monotonic()
     try:
-        return build(params).fit(features, label)
+        return build(params).fit(features, label), time.monotonic() - started
     except Exception as error:
         raise TrainingFailed(
             f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with"
@@ -157,9 +162,7 @@ def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, l
         ) from error
 
 
-def _log_inputs(
-    use_case: UseCase, planned: Plan, data: TrainingSet, columns: list[str], params: TrainingParams
-) -> None:
+def _log_inputs(use_case: UseCase, planned: Plan, data: TrainingSet, params: TrainingParams) -> None:
     """Everything that is needed to train this model again."""
     champion = ledger.champion(use_case)
     mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import uuid4
@@ -45,7 +46,7 @@ class TrainingSet(Declaration):
     snapshots: dict[str, int]
 
     @cached_property
-    def frame(self) -> pd.DataFrame:
+    def table(self) -> pa.Table:
         """All rows, ordered by the moment of prediction.
 
         Raises:
@@ -59,17 +60,26 @@ class TrainingSet(Declaration):
                 f"The training set {self.path} does not have the digest it is named by.",
                 "It was changed or damaged: restore it from a backup, or train again to write it anew.",
             )
-        return pq.read_table(pa.BufferReader(content)).to_pandas()
+        return pq.read_table(pa.BufferReader(content))
+
+    @cached_property
+    def fit_table(self) -> pa.Table:
+        """The rows to fit on."""
+        return self.table.filter(pc.less(self.table["event_timestamp"], self._holdout_start))
 
     @cached_property
     def fit(self) -> pd.DataFrame:
         """The rows to fit on."""
-        return self.frame[self.frame["event_timestamp"] < self.holdout_start]
+        return self.fit_table.to_pandas()
 
     @cached_property
     def holdout(self) -> pd.DataFrame:
         """The rows to judge on."""
-        return self.frame[self.frame["event_timestamp"] >= self.holdout_start]
+        return self.table.filter(pc.greater_equal(self.table["event_timestamp"], self._holdout_start)).to_pandas()
+
+    @property
+    def _holdout_start(self) -> pa.Scalar:
+        return pa.scalar(self.holdout_start, self.table.schema.field("event_timestamp").type)
 
 
 def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
@@ -87,11 +97,13 @@ def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
     examples = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(use_case.feature_service, examples, snapshots=feature_snapshots)
-    check(use_case, examples, rows)
-    rows = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
+    kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
     holdout_start = max(use_case.holdout_start(end), first.start + timedelta(microseconds=1))
-    _insist_on_enough(use_case, rows, first, last, holdout_start)
-    content = _encode(rows)
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        encoding = aside.submit(_encode, kept)
+        check(use_case, examples, rows)
+        _insist_on_enough(use_case, kept, first, last, holdout_start)
+        content = encoding.result()
     digest = hashlib.sha256(content).hexdigest()
     path = f"{settings().training_sets}/{use_case.name}/{digest}.parquet"
     _store(content, path)
@@ -101,7 +113,7 @@ def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
         start=first.start,
         holdout_start=holdout_start,
         end=end,
-        rows=rows.num_rows,
+        rows=kept.num_rows,
         snapshots=snapshots,
     )
 

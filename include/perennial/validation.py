@@ -78,7 +78,8 @@ def judge(rows: pa.Table, expectations: Sequence[gxe.Expectation], where: str, *
     """
     if not expectations:
         return Judgement(suite=_digest([]))
-    frame = rows.append_column(_ROW, pa.array(range(rows.num_rows), pa.int64())).to_pandas()
+    seen = rows if by_row else rows.select(_columns_named(expectations, rows.column_names))
+    frame = seen.append_column(_ROW, pa.array(range(rows.num_rows), pa.int64())).to_pandas()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     batch = (
@@ -104,6 +105,26 @@ def judge(rows: pa.Table, expectations: Sequence[gxe.Expectation], where: str, *
         elif not outcome.success:
             (broken_batch if critical else warnings).append(_sentence(outcome))
     return Judgement(_digest(expectations), dict(broken_rows), broken_batch, warnings)
+
+
+def _columns_named(expectations: Sequence[gxe.Expectation], columns: list[str]) -> list[str]:
+    """The columns that a suite looks at: Great Expectations copies and hashes all that it is given.
+
+    All of them where an expectation names none, since it may be about the table, or has a condition on its rows.
+    """
+    named: set[str] = set()
+    for expectation in expectations:
+        kwargs = expectation.configuration.kwargs
+        own = {
+            column
+            for name, value in kwargs.items()
+            if name.startswith("column")
+            for column in ([value] if isinstance(value, str) else value or ())
+        }
+        if not own or kwargs.get("row_condition"):
+            return columns
+        named |= own
+    return [name for name in columns if name in named]
 
 
 def declared(table: RawTable, partition: Partition) -> list[gxe.Expectation]:
