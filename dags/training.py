@@ -71,7 +71,7 @@ def settle(decision: dict) -> None:
 def training(use_case: UseCase) -> None:
     @dag(
         schedule=po.by_asset(po.retraining_asset(use_case)),
-        **po.pipeline(use_case, "training", __doc__, params=po.form(use_case.params), max_active_runs=1),
+        **po.pipeline(use_case, "training", __doc__, max_active_runs=1),
     )
     def pipeline() -> None:
         planned = plan()
@@ -89,7 +89,8 @@ def training(use_case: UseCase) -> None:
         ask_a_person(decision) >> [approve, settled]
         approve >> settled
 
-    pipeline()
+    # Given earlier, each task would get a copy of its own.
+    pipeline().params.update(po.form(use_case.params))
 
 
 for use_case in po.use_cases():

@@ -6,10 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, UseCase, discovery
+from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, TrainingParams, UseCase, discovery
 from perennial.errors import InvalidPartition, UnknownUseCase
+
+
+class WrongDefault(TrainingParams):
+    depth: int = Field(default=0, ge=1)
+
+
+class NoDefault(TrainingParams):
+    depth: int
 
 
 def declare(**changes: Any) -> UseCase:
@@ -48,6 +56,8 @@ def test_a_complete_declaration_is_accepted() -> None:
         ({"examples": Examples(key=("id",), inputs=("rides",))}, "'rides' is not a raw table"),
         ({"features": (FeatureTable(name="trips", key=("z",), inputs=("trips",)),)}, "used twice"),
         ({"features": (FeatureTable(name="ledger", key=("z",), inputs=("trips",)),)}, "reserved"),
+        ({"params": WrongDefault}, "depth: Input should be greater"),
+        ({"params": NoDefault}, "depth: Field required"),
     ],
 )
 def test_a_mistake_is_refused_and_named(changes: dict[str, Any], message: str) -> None:

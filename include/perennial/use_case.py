@@ -19,7 +19,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from perennial.partitions import Cadence, Partition
 
@@ -35,7 +35,7 @@ REGRESSION_METRICS = ("rmse", "mae", "r2")
 class Declaration(BaseModel):
     """Frozen, and strict about unknown fields: a typo in a use case is an error, not a silence."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class RawTable(Declaration):
@@ -163,13 +163,24 @@ class UseCase(Declaration):
             raise ValueError(f"{value!r} must be lower case letters, digits and underscores, at most 48")
         return value
 
+    @field_validator("params")
+    @classmethod
+    def _has_defaults(cls, value: type[TrainingParams]) -> type[TrainingParams]:
+        try:
+            value()
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"every parameter needs a default that is valid itself; {problems}") from error
+        return value
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         self.cadence.partition(self.start)
         if self.end is not None and self.cadence.partition(self.end) <= self.cadence.partition(self.start):
             raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
         names = [table.name for table in self.raw] + [table.name for table in self.features]
-        reserved = {"examples", "quarantine", "predictions", "metrics", "drift", "verdicts", "requests", "ledger"}
+        reserved = {"examples", "predictions", "quarantine", "batches", "parity"}
+        reserved |= {"metrics", "drift", "verdicts", "requests", "ledger"}
         for name in names:
             if not _NAME.match(name) or name in reserved or names.count(name) > 1:
                 raise ValueError(f"table name {name!r} is malformed, reserved or used twice")

@@ -65,7 +65,9 @@ def champion_asset(use_case: UseCase) -> Asset:
 
 
 def _asset(use_case: UseCase, what: str) -> Asset:
-    return Asset(name=f"{use_case.name}.{what}", uri=f"perennial://{use_case.name}/{what}", group="perennial")
+    # Airflow looks through all its providers, which imports their libraries, for whom to ask about a scheme; not if
+    # the scheme begins with x-.
+    return Asset(name=f"{use_case.name}.{what}", uri=f"x-perennial://{use_case.name}/{what}", group="perennial")
 
 
 def by_clock(use_case: UseCase) -> CronPartitionTimetable:
