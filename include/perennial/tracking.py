@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -127,12 +128,13 @@ def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]
     Raises:
         PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
     """
-    with reachable():
+    with reachable(), tempfile.TemporaryDirectory() as folder:
         client()
-        uri = f"models:/{use_case.name}/{number}"
-        info = mlflow.models.get_model_info(uri)
+        # Fetched once: asked for the model's description and then for the model, MLflow would fetch it twice.
+        stored = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}", dst_path=folder)
+        info = mlflow.models.get_model_info(stored)
         _insist_on_trust(use_case, number, info.flavors.get("sklearn", {}))
-        predict = predictor(use_case, mlflow.sklearn.load_model(uri))
+        predict = predictor(use_case, mlflow.sklearn.load_model(stored))
     columns = info.signature.inputs.input_names()
 
     def predict_known(frame: pd.DataFrame) -> np.ndarray:
