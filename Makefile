@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-services demo down bench lint format clean
+.PHONY: help install test test-services demo down bench bench-growth lint format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -49,6 +49,9 @@ down: ## Stop what `make demo` started
 
 bench: install ## Measure the performance claims, each beside a bare script that does the same computing
 	$(BIN)/python benchmarks/run.py
+
+bench-growth: install ## Measure what ten times the data costs
+	$(BIN)/python benchmarks/growth.py
 
 lint: install ## Check style, imports and types
 	$(BIN)/ruff check .

@@ -153,6 +153,10 @@ class AirflowClient:
         """Let Airflow start the DAG's runs."""
         self._call("PATCH", f"/dags/{quote(dag)}", json={"is_paused": False})
 
+    def pause(self, dag: str) -> None:
+        """Keep Airflow from starting runs of the DAG; those it has stay as they are."""
+        self._call("PATCH", f"/dags/{quote(dag)}", json={"is_paused": True})
+
     def import_errors(self) -> dict[str, str]:
         """DAG files that could not be read, and why."""
         errors = self._call("GET", "/importErrors", params={"limit": 100}).json()["import_errors"]
