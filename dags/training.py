@@ -1,9 +1,10 @@
 """Training set -> candidate -> gate -> (approval) -> promotion.
 
-Runs when retraining is asked for, or on demand with parameters. Several requests that wait while one run is under way
-are answered by one run on the newest data. The gate judges champion and challenger on data neither was trained on; its
-decision and numbers are logged in MLflow and in the ledger whatever it decides. With `require_approval` a person
-decides in the web page or over REST before anything is promoted. Publishes the asset `champion` on a promotion.
+Runs when retraining is asked for, by a monitor or by the clock, or on demand with parameters. Several requests that
+wait while one run is under way are answered by one run on the newest data. The gate judges champion and challenger on
+data neither was trained on; its decision and numbers are logged in MLflow and in the ledger whatever it decides. With
+`require_approval` a person decides in the web page or over REST before anything is promoted. Publishes the asset
+`champion` on a promotion.
 """
 
 from datetime import timedelta

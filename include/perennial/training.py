@@ -72,7 +72,7 @@ def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> P
     params = params_of(use_case, conf)
     open_requests = requests.unanswered(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
-    last = use_case.partition(params.window_end or max(candidates, default="") or _newest_partition(use_case))
+    last = use_case.partition(params.window_end or max(candidates, default="") or newest_partition(use_case))
     if params.window_start:
         first = use_case.partition(params.window_start)
     else:
@@ -93,13 +93,31 @@ def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> P
     return Plan(first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip)
 
 
-def _newest_partition(use_case: UseCase) -> str:
+def newest_partition(use_case: UseCase) -> str:
+    """The newest partition that has examples.
+
+    Raises:
+        NotEnoughData: none has.
+    """
     held = lake.read(f"{use_case.name}.examples", columns=(lake.PARTITION,))
     if held is None or not held.num_rows:
         raise NotEnoughData(
             f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
         )
     return max(held[lake.PARTITION].unique().to_pylist())
+
+
+def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:
+    """Ask for retraining on all data there is, because it is time; the partition asked for.
+
+    None if the newest data was asked for lately, or if there is no champion yet: the monitor asks for the first model.
+    """
+    if ledger.champion(use_case) is None:
+        return None
+    newest = newest_partition(use_case)
+    evidence = {"schedule": use_case.retraining.schedule}
+    asked = requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    return newest if asked else None
 
 
 def build_training_set(use_case: UseCase, planned: Plan) -> TrainingSet:

@@ -116,6 +116,9 @@ class Retraining(Declaration):
     window: int | None = Field(default=None, ge=1, description="Partitions to train on; None: everything so far.")
     cooldown: int = Field(default=1, ge=0, description="Partitions after a request in which no other is made.")
     max_age: int | None = Field(default=None, ge=1, description="Retrain once the champion is this many old.")
+    schedule: str | None = Field(
+        default=None, description="Also ask for retraining by the clock: a cron expression, UTC. None: never."
+    )
 
 
 class TrainingParams(Declaration):

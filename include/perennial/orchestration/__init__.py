@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from airflow.sdk import (
     Asset,
     CronPartitionTimetable,
+    CronTriggerTimetable,
     ExceptionRetryPolicy,
     Param,
     PartitionedAssetTimetable,
@@ -76,6 +77,11 @@ def by_clock(use_case: UseCase) -> CronPartitionTimetable:
     return CronPartitionTimetable(cadence.cron, timezone="UTC", run_offset=-1, key_format=cadence.key_format)
 
 
+def by_schedule(cron: str) -> CronTriggerTimetable:
+    """A run, of no partition, whenever the expression says so."""
+    return CronTriggerTimetable(cron, timezone="UTC")
+
+
 def by_asset(asset: Asset) -> PartitionedAssetTimetable:
     """A run for each partition that an asset's event names."""
     return PartitionedAssetTimetable(assets=asset)
@@ -85,7 +91,7 @@ def pipeline(use_case: UseCase, kind: str, doc: str | None, **more: Any) -> dict
     """The arguments of `@dag` that every pipeline shares: name, owner, docs with triage notes, retries, tags.
 
     Args:
-        kind: `features`, `scoring`, `monitoring` or `training`; the DAG is called `<use_case>.<kind>`.
+        kind: `features`, `scoring`, `monitoring`, `training` or `schedule`; the DAG is called `<use_case>.<kind>`.
         doc: What the pipeline does; the DAG file's docstring.
         more: Further arguments, which win.
     """
@@ -185,9 +191,16 @@ def conf() -> dict[str, Any]:
     return dict(get_current_context()["params"])
 
 
-def announce(asset: Asset, evidence: dict[str, Any]) -> None:
-    """Attach `evidence` to the event that goes out when this task succeeds."""
-    get_current_context()["outlet_events"][asset].extra = evidence
+def announce(asset: Asset, evidence: dict[str, Any], partition: str | None = None) -> None:
+    """Attach `evidence` to the event that goes out when this task succeeds.
+
+    Args:
+        partition: The event's partition key, where the run itself has none.
+    """
+    event = get_current_context()["outlet_events"][asset]
+    event.extra = evidence
+    if partition is not None:
+        event.add_partitions(partition)
 
 
 def skip(why: str) -> NoReturn:

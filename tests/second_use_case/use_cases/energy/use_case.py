@@ -41,6 +41,6 @@ use_case = UseCase(
     params=EnergyParams,
     gate=Gate(metric="rmse", holdout=timedelta(days=1), min_rows=50, slices=("site",), slice_tolerance=1.0),
     drift=DriftPolicy(performance_drop=0.5, min_rows=50),
-    retraining=Retraining(initial_partitions=3, cooldown=1, window=5),
+    retraining=Retraining(initial_partitions=3, cooldown=1, window=5, schedule="0 6 * * 1"),
     triage="Look at the meter's gateway first.",
 )
