@@ -37,6 +37,10 @@ class BadFeatures(PerennialError):
     """Computed features, or their definitions, are not what the feature repository promises."""
 
 
+class ParityBroken(PerennialError):
+    """What was served is not what the offline store holds for the same moment, or is older than its view promises."""
+
+
 class NotEnoughData(PerennialError):
     """There are too few rows to train or to judge on."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -82,21 +83,38 @@ class TrainingSet(Declaration):
         return pa.scalar(self.holdout_start, self.table.schema.field("event_timestamp").type)
 
 
-def build(use_case: UseCase, first: Partition, last: Partition) -> TrainingSet:
+def build(
+    use_case: UseCase,
+    first: Partition,
+    last: Partition,
+    *,
+    snapshots: Mapping[str, int] | None = None,
+    known_at_the_time: bool = True,
+) -> TrainingSet:
     """Retrieve, check and store the training set of the partitions from `first` to `last`, both included.
+
+    Args:
+        use_case: Whose examples and features.
+        first, last: The window.
+        snapshots: Those an earlier set names: it is built again, to the byte, whatever was corrected since. None: the
+            current ones.
+        known_at_the_time: See only feature rows that were also written by an example's moment, where their source says
+            when that was.
 
     Raises:
         NotEnoughData: a partition is missing, or too few labelled rows.
         BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, or the GX suite.
     """
     end = last.end
-    # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), f"{use_case.name}.examples"]
-    snapshots = lake.snapshots(identifiers)
+    # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
+    snapshots = dict(snapshots) if snapshots is not None else lake.snapshots(identifiers)
     examples = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
-    rows = repository.historical_features(use_case.feature_service, examples, snapshots=feature_snapshots)
+    rows = repository.historical_features(
+        use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
+    )
     kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
     holdout_start = max(use_case.holdout_start(end), first.start + timedelta(microseconds=1))
     with ThreadPoolExecutor(max_workers=1) as aside:

@@ -162,12 +162,6 @@ def test_everything_in_a_range_and_the_newest_of_each(store: FeatureStore, repo:
     assert sorted(newest["stars"].to_pylist()) == [3.0, 4.0]
 
 
-@pytest.mark.parametrize("entities", ["SELECT 1", None])
-def test_what_is_not_supported_is_said(store: FeatureStore, repo: Repository, entities: str | None) -> None:
-    with pytest.raises(BadFeatures, match="is not supported"):
-        rating(store, repo, entities)
-
-
 def test_a_missing_timestamp_column_is_said(store: FeatureStore, repo: Repository) -> None:
     with pytest.raises(BadFeatures, match="no column 'event_timestamp'"):
         rating(store, repo, pa.table({"driver_id": [1]}))

@@ -8,7 +8,8 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from perennial.feature_store.point_in_time import FeatureRows, newest_known, newest_of_each
+from perennial.feature_store.keys import KeyNumbers
+from perennial.feature_store.point_in_time import FeatureRows, Moments, newest_known, newest_of_each
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 KEYS = st.sampled_from(["a", "b", None])
@@ -64,8 +65,8 @@ def test_every_example_sees_the_newest_row_known_and_none_is_lost(
     keys, minutes = zip(*examples, strict=True) if examples else ([], [])
     for stored in (rows, rows[::-1]):
         found = newest_known(
-            [pa.array(keys, pa.string())],
-            moments(list(minutes)),
+            KeyNumbers([pa.array(keys, pa.string())], len(examples)),
+            Moments(moments(list(minutes))),
             features_of(stored, with_created),
             ttl=ttl,
             only_known=only_known,
@@ -87,9 +88,9 @@ def test_the_newest_of_each_key_is_what_an_example_at_the_end_sees(rows: list, w
 
 
 def test_two_keys_and_none_at_all() -> None:
-    times, at = moments([0, 1, 2]), moments([5, 5])
+    times, at = moments([0, 1, 2]), Moments(moments([5, 5]))
     rows = FeatureRows([pa.array([1, 1, 2]), pa.array(["x", "y", "x"])], times, pa.table({"value": [1, 2, 3]}))
-    assert newest_known([pa.array([1, 2]), pa.array(["x", "y"])], at, rows).to_pylist() == [0, None]
+    assert newest_known(KeyNumbers([pa.array([1, 2]), pa.array(["x", "y"])], 2), at, rows).to_pylist() == [0, None]
     everything = FeatureRows([], times, pa.table({"value": [1, 2, 3]}))
-    assert newest_known([], at, everything).to_pylist() == [2, 2]
+    assert newest_known(KeyNumbers([], 2), at, everything).to_pylist() == [2, 2]
     assert newest_of_each(everything).to_pylist() == [2]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 
+import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.errors import BadFeatures
+from perennial.feature_store.keys import KeyNumbers
+from perennial.feature_store.point_in_time import Moments
 
-MOMENT = pa.timestamp("us", tz="UTC")
 TIME_COLUMN = "event_timestamp"
 
 
@@ -22,32 +27,79 @@ class EntityRows:
     Args:
         rows: As they came; they go into the result untouched.
         time: The name of their timestamp column.
-        moments: Their timestamps (us, UTC); without a time zone they are UTC, nanoseconds are cut off.
+        moments: Their timestamps; without a time zone they are UTC.
     """
 
     rows: pa.Table
     time: str
-    moments: pa.Array
+    moments: Moments
 
     @classmethod
     def of(cls, entities: object) -> EntityRows:
-        """From a pandas frame or an Arrow table.
+        """From a pandas frame, a Polars frame or an Arrow table.
 
         Raises:
             BadFeatures: anything else, or there is no column of timestamps.
         """
         if isinstance(entities, pd.DataFrame):
             rows = pa.Table.from_pandas(entities, preserve_index=False).replace_schema_metadata(None)
+        elif isinstance(entities, pl.LazyFrame):
+            rows = plain(entities.collect().to_arrow())
+        elif isinstance(entities, pl.DataFrame):
+            rows = plain(entities.to_arrow())
         elif isinstance(entities, pa.Table):
             rows = entities.combine_chunks()
         else:
-            what = "An SQL query" if isinstance(entities, str) else "A time range" if entities is None else "This"
             raise BadFeatures(
-                f"{what} as entity rows is not supported by the lake's offline store.",
-                "Pass a pandas.DataFrame or a pyarrow.Table with the join keys and a timestamp column.",
+                f"Entity rows cannot be a {type(entities).__name__}.",
+                "Pass a pandas or Polars frame, an Arrow table, a SELECT statement or the path of a Parquet file.",
             )
-        time = _time_column(rows)
-        return cls(rows, time, _moments(rows, time))
+        time = time_column(rows.schema)
+        return cls(rows, time, Moments(_moments(rows, time)))
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.rows.schema
+
+    def whole(self) -> EntityRows:
+        return self
+
+    def by_time(self, rows: int) -> Iterator[EntityRows]:
+        order = self.time_order()
+        for start in range(0, max(len(order), 1), rows):
+            numbers = order.slice(start, rows)
+            yield EntityRows(
+                self.rows.take(numbers).combine_chunks(), self.time, Moments(self.moments.times.take(numbers))
+            )
+
+    def time_order(self) -> pa.Array:
+        """The rows' numbers (uint32), those without a moment first, then oldest first; equal ones as they came."""
+        nothing = np.flatnonzero(self.moments.times.is_null()).astype(np.uint32)
+        order = self.moments.order
+        present = np.arange(self.rows.num_rows, dtype=np.uint32) if order is None else order.to_numpy()
+        return pa.array(np.concatenate([nothing, present]))
+
+    def count(self) -> int:
+        return self.rows.num_rows
+
+    def width(self) -> int:
+        return self.rows.nbytes // max(1, self.rows.num_rows)
+
+    def keys(self, wanted: Mapping[str, pa.DataType], view: str) -> KeyNumbers:
+        """The join key of feature view `view`, made of these columns as these types; worked out once for all views.
+
+        Raises:
+            BadFeatures: there is no such column, or it is of another kind altogether.
+        """
+        named = tuple((name, str(kind)) for name, kind in wanted.items())
+        if named not in self._numbered:
+            parts = [self.key(name, kind, view) for name, kind in wanted.items()]
+            self._numbered[named] = KeyNumbers(parts, self.rows.num_rows)
+        return self._numbered[named]
+
+    @cached_property
+    def _numbered(self) -> dict[tuple[tuple[str, str], ...], KeyNumbers]:
+        return {}
 
     def key(self, name: str, kind: pa.DataType, view: str) -> pa.Array:
         """Join key `name` as type `kind`, that of feature view `view`. A value that does not fit becomes null.
@@ -67,7 +119,7 @@ class EntityRows:
         if whole:
             return _whole_numbers(values, kind)
         try:
-            if pa.types.is_string(kind) != _is_text(values.type):
+            if _is_text(kind) != _is_text(values.type):
                 raise pa.ArrowInvalid("text is not a number")
             return values.cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -78,18 +130,45 @@ class EntityRows:
 
     def between(self) -> tuple[datetime | None, datetime | None]:
         """The first and the last moment; None when there is none."""
-        bounds = pc.min_max(self.moments)
-        return bounds["min"].as_py(), bounds["max"].as_py()
-
-    def names_but_time(self) -> list[str]:
-        return [name for name in self.rows.column_names if name != self.time]
+        return bounds_of(self.moments.times)
 
 
-def _time_column(rows: pa.Table) -> str:
-    """`event_timestamp`, or else the only column of timestamps."""
-    if TIME_COLUMN in rows.column_names:
+def bounds_of(times: pa.Array) -> tuple[datetime | None, datetime | None]:
+    """The first and the last of timestamps, to the microsecond and never too narrow; None when there is none."""
+    micros = pa.timestamp("us", "UTC")
+    bounds = pc.min_max(times)
+    first, last = (bounds[name].cast(micros, safe=False).as_py() for name in ("min", "max"))
+    if times.type.unit == "ns" and last is not None:
+        # A cast cuts towards 1970, whichever side of it the moment is on.
+        first, last = first - timedelta(microseconds=1), last + timedelta(microseconds=1)
+    return first, last
+
+
+def plain(rows: pa.Table) -> pa.Table:
+    """Polars' own kinds of text and lists as the plain ones."""
+    return rows.cast(pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema]))
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Large text and lists, views and dictionaries as the plain types."""
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_large_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    return pa.string() if _is_text(kind) else kind
+
+
+def time_column(schema: pa.Schema) -> str:
+    """`event_timestamp`, or else the only column of timestamps.
+
+    Raises:
+        BadFeatures: there is neither.
+    """
+    if TIME_COLUMN in schema.names:
         return TIME_COLUMN
-    times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     if len(times) != 1:
         raise BadFeatures(
             f"The entity rows have no column {TIME_COLUMN!r} and {len(times) or 'no'} other columns of timestamps.",
@@ -98,18 +177,20 @@ def _time_column(rows: pa.Table) -> str:
     return times[0]
 
 
+def utc(times: pa.Array) -> pa.Array:
+    """Times as timestamps (us, or ns where they are) in UTC; without a time zone they are taken to be that."""
+    zone = times.type.tz if pa.types.is_timestamp(times.type) else None
+    unit = "ns" if pa.types.is_timestamp(times.type) and times.type.unit == "ns" else "us"
+    return times.cast(pa.timestamp(unit, zone)).cast(pa.timestamp(unit, "UTC"))
+
+
 def _moments(rows: pa.Table, name: str) -> pa.Array:
     values = _plain(rows[name])
     try:
         if _is_text(values.type):
             parsed = pd.to_datetime(values.to_pandas(), utc=True, format="ISO8601")
             values = pa.array(parsed, type=pa.timestamp("ns", tz="UTC"))
-        if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
-            # The lake counts microseconds: cut down, so that nothing later than the moment is seen.
-            values = pc.floor_temporal(values.cast(pa.timestamp("ns")), unit="microsecond")
-        return values.cast(pa.timestamp("us", values.type.tz if pa.types.is_timestamp(values.type) else None)).cast(
-            MOMENT
-        )
+        return utc(values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise BadFeatures(
             f"Column {name!r} of the entity rows is {values.type}, not a timestamp.",
@@ -130,10 +211,15 @@ def _whole_numbers(values: pa.Array, kind: pa.DataType) -> pa.Array:
         return pa.array([int(v) if v is not None and low <= v <= high else None for v in kept], kind)
 
 
+def in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    """The column's values, copied only if they are in pieces."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    values = column.combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], column.type)
+    values = in_one_piece(column)
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 

@@ -1,4 +1,4 @@
-"""Feast's offline store over the lake: a pushed-down scan, an as-of join, and nothing in between.
+"""Feast's offline store over the lake and over plain Parquet: pushed-down scans, an as-of join, nothing in between.
 
 Every entity row comes back exactly once and in its own order: with nulls where its key is null or unknown, where no
 feature was known yet, or where the newest one is older than the view's `ttl` (exactly that old still counts).
@@ -7,29 +7,31 @@ feature was known yet, or where the newest one is older than the view's `ttl` (e
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 from feast.data_source import DataSource
 from feast.errors import RequestDataNotFoundInEntityDfException
 from feast.feature_logging import LoggingConfig, LoggingSource
-from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL, FeatureView
+from feast.feature_view import FeatureView
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from feast.saved_dataset import SavedDatasetStorage
-from pydantic import Field
+from feast.utils import compute_non_entity_date_range
+from pydantic import ByteSize, Field
 
-from perennial.errors import BadFeatures
-from perennial.feature_store import EVENT_TIMESTAMP
+from perennial.feature_store import memory, writing
 from perennial.feature_store.entity_rows import EntityRows
-from perennial.feature_store.point_in_time import FeatureRows, newest_known, newest_of_each
-from perennial.feature_store.scan import column, earlier, lake_source, scan
+from perennial.feature_store.history import everything_between
+from perennial.feature_store.pulls import Pull, PullLatest
+from perennial.feature_store.queries import EntityQuery
+from perennial.feature_store.retrieval import Entities, Retrieval, WantedView
+from perennial.feature_store.retrieval_job import LakeRetrievalJob
 
 
 class LakeOfflineStoreConfig(FeastConfigBaseModel):
@@ -45,40 +47,23 @@ class LakeOfflineStoreConfig(FeastConfigBaseModel):
     snapshots: dict[str, int] = Field(default_factory=dict)
     """Lake tables to read in a named snapshot instead of the current one."""
 
+    memory_limit: ByteSize | None = None
+    """About how much a retrieval may take beside its result, such as `4GiB`; half of what is free by default."""
 
-@dataclass(frozen=True)
-class LakeRetrievalJob(RetrievalJob):
-    """A retrieval that has not run yet."""
+    staging_location: str | None = None
+    """The folder or S3 address that `to_remote_storage` writes below."""
 
-    compute: Callable[[], pa.Table]
-    views_on_demand: list[OnDemandFeatureView]
-    full_names: bool = False
-    about: RetrievalMetadata | None = None
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return self.compute()
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self.compute().to_pandas()
+    staging_rows: int = Field(default=1_000_000, gt=0)
+    """How many rows each file there has."""
 
     @property
-    def full_feature_names(self) -> bool:
-        return self.full_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        return self.views_on_demand
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        return self.about
-
-    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
-        raise NotImplementedError("The lake keeps training sets itself: perennial.training_set.")
+    def memory(self) -> int:
+        """Bytes a retrieval may take beside its result."""
+        return int(self.memory_limit) if self.memory_limit else memory.available() // 2
 
 
 class LakeOfflineStore(OfflineStore):
-    """Reads `LakeSource`s. Writing features is the pipelines' work: perennial.lake."""
+    """Reads `LakeSource`s and Feast's own Parquet `FileSource`s, and writes what Feast writes."""
 
     supports_filter_by_created_timestamp = True
 
@@ -87,48 +72,64 @@ class LakeOfflineStore(OfflineStore):
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: pd.DataFrame | pa.Table | str | None,
+        entity_df: pd.DataFrame | pa.Table | pl.DataFrame | pl.LazyFrame | str | None,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
         filter_by_created_timestamp: bool = False,
-        **unsupported: Any,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Join features to `entity_df` (pandas or Arrow): what each row could know at its timestamp.
+        """Join features to `entity_df`: what each row could know at its timestamp.
 
-        With `filter_by_created_timestamp`, feature rows written after an entity row's timestamp are not seen either,
-        for sources that have a `created_timestamp_column`.
+        Args:
+            config: The store's configuration.
+            feature_views: The views behind `feature_refs`.
+            feature_refs: `<view>:<feature>`.
+            entity_df: A pandas or Polars frame, an Arrow table, a SELECT statement (`perennial.feature_store.queries`)
+                or the path of a Parquet file. None: each row of the views between the dates, at its own time.
+            registry: Feast's registry.
+            project: Feast's project.
+            full_feature_names: Call columns `<view>__<feature>`.
+            filter_by_created_timestamp: Feature rows written after an entity row's timestamp are not seen either, for
+                sources that have a `created_timestamp_column`.
+            start_date, end_date: UTC, both inclusive; only without `entity_df`.
 
         Raises:
-            BadFeatures: the entity rows lack a join key or a timestamp, or a view promises what the lake lacks.
+            BadFeatures: the entity rows lack a join key or a timestamp, or a view promises what its table lacks.
         """
-        entities = EntityRows.of(entity_df)
+        store = config.offline_store
+        wanted = [
+            WantedView(
+                view,
+                _features_of(view, feature_refs),
+                full_feature_names,
+                store.keep_event_timestamps,
+                filter_by_created_timestamp,
+            )
+            for view in feature_views
+        ]
+        entities: Entities
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(feature_views, start_date=start_date, end_date=end_date)
+            entities = everything_between(start, end, wanted, config)
+        elif isinstance(entity_df, str):
+            entities = EntityQuery.of(entity_df, config, registry, project, store.memory // 4)
+        else:
+            entities = EntityRows.of(entity_df)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
         for view in on_demand:
             for name in view.get_request_data_schema():
-                if name not in entities.rows.column_names:
+                if name not in entities.schema.names:
                     raise RequestDataNotFoundInEntityDfException(feature_name=name, feature_view_name=view.name)
-        wanted = {
-            view.projection.name_to_use(): _Wanted(view, _features_of(view, feature_refs), full_feature_names)
-            for view in feature_views
-        }
 
-        def compute() -> pa.Table:
-            joined = [view.join(config, entities, filter_by_created_timestamp) for view in wanted.values()]
-            result = entities.rows
-            for columns in (*(values for values, _ in joined), *(time for _, time in joined)):
-                for name in columns.column_names:
-                    if name in result.column_names:
-                        raise BadFeatures(
-                            f"Two columns of the retrieval are called {name!r}.",
-                            "Rename the feature, or ask for full feature names.",
-                        )
-                    result = result.append_column(name, columns[name])
-            return result
+        def about() -> RetrievalMetadata:
+            first, last = entities.between()
+            names = [name for name in entities.schema.names if name != entities.time]
+            return RetrievalMetadata(feature_refs, names, first, last)
 
-        first, last = entities.between()
-        about = RetrievalMetadata(feature_refs, entities.names_but_time(), first, last)
-        return LakeRetrievalJob(compute, on_demand, full_feature_names, about)
+        query = Retrieval(entities, wanted, config, store.memory)
+        return LakeRetrievalJob(query, config, on_demand, full_feature_names, about)
 
     @staticmethod
     def pull_latest_from_table_or_query(
@@ -142,19 +143,18 @@ class LakeOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """Each key's newest row with an event time in [start_date, end_date], as the table names its columns."""
-
-        def compute() -> pa.Table:
-            rows = _pull(config, data_source, names, timestamp_field, start_date, end_date)
-            keys, times = [column(rows, key) for key in join_key_columns], column(rows, timestamp_field)
-            created = column(rows, created_timestamp_column) if created_timestamp_column else None
-            newest = rows.take(newest_of_each(FeatureRows(keys, times, rows, created)))
-            if not join_key_columns:
-                # The one entity of a view without entities; Feast looks it up by this name and value.
-                newest = newest.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * newest.num_rows))
-            return newest
-
-        names = _names(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
-        return LakeRetrievalJob(compute, [])
+        query = PullLatest(
+            config,
+            data_source,
+            join_key_columns,
+            feature_name_columns,
+            timestamp_field,
+            created_timestamp_column,
+            start_date,
+            end_date,
+            memory=config.offline_store.memory,
+        )
+        return LakeRetrievalJob(query, config, [])
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -168,17 +168,30 @@ class LakeOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """Every row with an event time in [start_date, end_date], as the table names its columns."""
-
-        names = _names(join_key_columns, feature_name_columns, timestamp_field, created_timestamp_column)
-        return LakeRetrievalJob(
-            lambda: _pull(config, data_source, names, timestamp_field, start_date, end_date), views_on_demand=[]
+        query = Pull(
+            config,
+            data_source,
+            join_key_columns,
+            feature_name_columns,
+            timestamp_field,
+            created_timestamp_column,
+            start_date,
+            end_date,
         )
+        return LakeRetrievalJob(query, config, [])
 
     @staticmethod
     def offline_write_batch(
         config: RepoConfig, feature_view: FeatureView, table: pa.Table, progress: Callable[[int], Any] | None
     ) -> None:
-        raise NotImplementedError("Features enter the lake through their pipeline only: perennial.lake.replace.")
+        """Add rows to the view's table or file; writing them again changes nothing (`perennial.feature_store.writing`).
+
+        Raises:
+            BadFeatures: a row has no event time.
+        """
+        writing.push(config, feature_view, table)
+        if progress:
+            progress(table.num_rows)
 
     @staticmethod
     def write_logged_features(
@@ -188,81 +201,14 @@ class LakeOfflineStore(OfflineStore):
         logging_config: LoggingConfig,
         registry: BaseRegistry,
     ) -> None:
-        raise NotImplementedError("Served features are not logged to the lake; scoring keeps the values it used.")
+        """Add served features to the service's `LakeLoggingDestination` or Feast's `FileLoggingDestination`.
 
-
-@dataclass(frozen=True)
-class _Wanted:
-    """One feature view's part of a retrieval."""
-
-    view: FeatureView
-    features: list[str]
-    full_names: bool
-
-    def join(self, config: RepoConfig, entities: EntityRows, only_known: bool) -> tuple[pa.Table, pa.Table]:
-        """The features, and their event times if the store keeps them: as many rows as there are entities."""
-        reader = f"Feature view {self.view.name!r}"
-        source = lake_source(self.view.batch_source, reader)
-        # The view's join keys, as the table calls them and as the entity rows do.
-        keys = {
-            source.column(key): self.view.projection.join_key_map.get(key, key)
-            for key in self.view.join_keys
-            if key != DUMMY_ENTITY_ID
-        }
-        time, created = source.column(source.timestamp_field), source.column(source.created_timestamp_column)
-        features = [source.column(name) for name in self.features]
-        first, last = entities.between()
-        ttl = self.view.ttl or None
-        rows = scan(
-            source,
-            _names(list(keys), features, time, created),
-            time=time,
-            start=earlier(first, ttl),
-            end=last,
-            snapshot=config.offline_store.snapshots.get(source.table),
-            reader=reader,
-        )
-        matches = newest_known(
-            [entities.key(name, rows.schema.field(key).type, self.view.name) for key, name in keys.items()],
-            entities.moments,
-            FeatureRows(
-                keys=[column(rows, key) for key in keys],
-                event_times=column(rows, time),
-                values=rows.select(features),
-                created=column(rows, created) if created else None,
-            ),
-            ttl=ttl,
-            only_known=only_known,
-        )
-        # Columns are named after the view without its version, as Feast's own stores do.
-        prefix = self.view.projection.name_alias or self.view.name
-        joined = rows.select(features).take(matches)
-        times = rows.select([time] if config.offline_store.keep_event_timestamps else []).take(matches)
-        return (
-            joined.rename_columns([f"{prefix}__{name}" if self.full_names else name for name in self.features]),
-            times.rename_columns([f"{prefix}{EVENT_TIMESTAMP}" for _ in times.column_names]),
-        )
+        A chunk that is written again is kept once.
+        """
+        writing.log(config, data, logging_config.destination, source.get_schema(registry))
 
 
 def _features_of(view: FeatureView, feature_refs: list[str]) -> list[str]:
     """The features of `view` that `feature_refs` (`view:feature`) ask for."""
     name = view.projection.name_to_use()
     return list(dict.fromkeys(ref.split(":", 1)[1] for ref in feature_refs if ref.split(":", 1)[0] == name))
-
-
-def _names(keys: list[str], features: list[str], time: str, created: str | None) -> list[str]:
-    """The columns to read; none, which means all, when Feast names no feature: a transformation then wants them all."""
-    return [*keys, *features, time, *([created] if created else [])] if features else []
-
-
-def _pull(
-    config: RepoConfig,
-    source: DataSource,
-    names: list[str],
-    time: str,
-    start: datetime | None,
-    end: datetime | None,
-) -> pa.Table:
-    table = lake_source(source, f"Source {source.name!r}")
-    snapshot = config.offline_store.snapshots.get(table.table)
-    return scan(table, names, time=time, start=start, end=end, snapshot=snapshot)

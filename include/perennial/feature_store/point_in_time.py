@@ -6,14 +6,49 @@ their exact type, nulls included.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from perennial.feature_store.keys import KeyNumbers
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The moments of n examples.
+
+    Args:
+        times: n timestamps (us or ns, UTC).
+    """
+
+    times: pa.Array
+
+    @cached_property
+    def order(self) -> pl.Series | None:
+        """The examples' numbers, oldest first, without those that have no moment; None if that is all, as it is."""
+        ticks = pl.Series(self.times.cast(pa.int64()))
+        if ticks.null_count() == 0 and ticks.is_sorted():
+            return None
+        present = pl.DataFrame({"at": ticks}).with_row_index("row")
+        present = present.drop_nulls() if ticks.null_count() else present
+        return present.select(pl.col("row").sort_by("at", maintain_order=True))["row"]
+
+    def ticks(self, unit: str) -> pl.Series:
+        """The moments as whole numbers of `unit` in that order; worked out once for all views."""
+        if unit not in self._ticks:
+            ticks = _ticks(self.times, unit)
+            self._ticks[unit] = ticks if self.order is None else ticks.gather(self.order)
+        return self._ticks[unit]
+
+    @cached_property
+    def _ticks(self) -> dict[str, pl.Series]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -25,8 +60,8 @@ class FeatureRows:
 
     Args:
         keys: The join keys, one array of m values each. Without keys there is one entity.
-        event_times: When the values became known, m timestamps (us, UTC).
-        created: When the rows were written, m timestamps (us, UTC).
+        event_times: When the values became known, m timestamps (us or ns, UTC).
+        created: When the rows were written, m timestamps (us or ns, UTC).
         values: The feature values, m rows.
     """
 
@@ -35,22 +70,32 @@ class FeatureRows:
     values: pa.Table
     created: pa.Array | None = None
 
-    def oldest_first(self, entities: pa.Array) -> tuple[pl.DataFrame, list[str]]:
-        """`entity`, `event`, `created` (int64 microseconds) and `row` (number), sorted; and what they are sorted by.
+    @property
+    def unit(self) -> str:
+        """The finest unit that any of its times is counted in."""
+        return _finest(self.event_times, *([] if self.created is None else [self.created]))
+
+    def oldest_first(self, entities: pa.Array, unit: str) -> tuple[pl.DataFrame, list[str]]:
+        """`entity`, `event`, `created` (int64) and `row` (number), sorted; and what they are sorted by.
 
         Args:
-            entities: m numbers that say which rows have one key.
+            entities: m numbers that say which rows have one key; null for rows of no interest.
+            unit: What `event` and `created` are counted in, `us` or `ns`.
         """
-        rows = _frame(entity=entities, event=self.event_times)
+        columns = {"entity": pl.Series(entities), "event": _ticks(self.event_times, unit)}
         order = ["event"]
         if self.created is not None:
-            rows = rows.with_columns(created=_series(self.created).gather(rows["row"]))
+            columns["created"] = _ticks(self.created, unit)
             order.append("created")
-        rows = rows.sort(order, nulls_last=False)
+        rows = pl.DataFrame(columns).with_row_index("row")
+        if rows["entity"].null_count() or rows["event"].null_count():
+            rows = rows.drop_nulls(["entity", "event"])
+        if len(order) > 1 or not rows["event"].is_sorted():
+            rows = rows.sort(order, nulls_last=False)
         # Rows of one key and time are rare: look for them only where times repeat, and order only those by value.
         repeats = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in order)
         suspects = rows.filter(repeats | repeats.shift(-1))
-        tied = suspects.filter(suspects.select("entity", *order).is_duplicated())["row"]
+        tied = suspects.filter(_duplicated(suspects, ["entity", *order]))["row"]
         if len(tied):
             ranks = np.zeros(len(self.event_times), dtype=np.int64)
             ranks[tied.to_numpy()] = _ranks(self.values.take(tied.to_arrow()))
@@ -61,8 +106,8 @@ class FeatureRows:
 
 
 def newest_known(
-    keys: Sequence[pa.Array],
-    moments: pa.Array,
+    keys: KeyNumbers,
+    moments: Moments,
     features: FeatureRows,
     *,
     ttl: timedelta | None = None,
@@ -71,18 +116,24 @@ def newest_known(
     """For each of n examples, the number of the feature row it sees: the newest of its key at or before its moment.
 
     Args:
-        keys: The examples' join keys, one array of n values each, of the types of the features'. Null matches nothing.
-        moments: The examples' moments, n timestamps (us, UTC).
-        features: What may be seen.
+        keys: The examples' join keys, n of them. Null matches nothing.
+        moments: The examples' moments.
+        features: What may be seen; its keys have the types of the examples'.
         ttl: Rows older than this at the example's moment are not seen; exactly this old is. None: no limit.
         only_known: See only rows that were also written (`created`) at or before the moment.
 
     Returns:
-        n row numbers (int64), null where there is none to see.
+        n row numbers (uint32), null where there is none to see.
     """
-    entities, feature_entities = _numbered(keys, features.keys, len(moments), len(features.event_times))
-    examples = _frame(entity=entities, at=moments).sort("at")
-    rows, order = features.oldest_first(feature_entities)
+    unit = "ns" if "ns" in (_finest(moments.times), features.unit) else "us"
+    entities = pl.Series(keys.numbers)
+    examples = pl.DataFrame(
+        {
+            "entity": entities if moments.order is None else entities.gather(moments.order),
+            "at": moments.ticks(unit),
+        }
+    )
+    rows, order = features.oldest_first(keys.of(features.keys, len(features.event_times)), unit)
     if only_known and features.created is not None:
         rows = _as_they_became_known(rows.drop_nulls("created"), order)
     else:
@@ -95,19 +146,23 @@ def newest_known(
         strategy="backward",
         check_sortedness=False,
     )
+    seen = pl.col("entity").is_not_null()
     if ttl:
-        is_fresh = pl.col("at") - pl.col("event") <= ttl // timedelta(microseconds=1)
-        found = found.with_columns(match=pl.when(is_fresh).then("match"))
-    matches = np.full(len(moments), -1, dtype=np.int64)
-    matches[found["row"].to_numpy()] = found["match"].fill_null(-1).to_numpy()
-    return pa.array(matches, mask=matches < 0)
+        longest = ttl // timedelta(microseconds=1) * (1000 if unit == "ns" else 1)
+        seen &= pl.col("at") - pl.col("event") <= min(longest, np.iinfo(np.int64).max)
+    matches = found.select(pl.when(seen).then("match"))["match"]
+    if moments.order is not None:
+        # Back to the examples' own order; those without a moment see nothing.
+        none = np.iinfo(np.uint32).max
+        placed = np.full(len(moments.times), none, dtype=np.uint32)
+        placed[moments.order.to_numpy()] = matches.fill_null(none).to_numpy()
+        return pa.array(placed, mask=placed == none)
+    return matches.to_arrow()
 
 
 def newest_of_each(features: FeatureRows) -> pa.Array:
-    """The number (int64) of each key's newest row."""
-    none = [values.slice(0, 0) for values in features.keys]
-    _, entities = _numbered(none, features.keys, 0, len(features.event_times))
-    rows, _ = features.oldest_first(entities)
+    """The number (uint32) of each key's newest row."""
+    rows, _ = features.oldest_first(KeyNumbers(features.keys, len(features.event_times)).numbers, features.unit)
     return rows.unique(subset="entity", keep="last", maintain_order=True)["row"].to_arrow()
 
 
@@ -117,16 +172,17 @@ def _as_they_became_known(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFr
     return rows.filter(pl.col("event") == pl.col("event").cum_max().over("entity"))
 
 
-def _numbered(
-    left: Sequence[pa.Array], right: Sequence[pa.Array], left_length: int, right_length: int
-) -> tuple[pa.Array, pa.Array]:
-    """A number (int64) for each row's key, the same for equal keys on both sides, null where a part of it is null."""
-    numbers = pa.array(np.zeros(left_length + right_length, dtype=np.int64))
-    for one, other in zip(left, right, strict=True):
-        part = pa.concat_arrays([one, other]).dictionary_encode()
-        pair = pc.add(pc.multiply(numbers, len(part.dictionary)), part.indices.cast(pa.int64()))
-        numbers = pair.dictionary_encode().indices.cast(pa.int64()) if len(left) > 1 else pair
-    return numbers.slice(0, left_length), numbers.slice(left_length)
+def _duplicated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Which rows have the same whole numbers in these columns as another: as one number, where 63 bits are enough."""
+    low = [rows[name].min() for name in columns]
+    high = [rows[name].max() for name in columns]
+    spans = [int(top) - int(bottom) + 1 for bottom, top in zip(low, high, strict=True) if top is not None]  # type: ignore[arg-type]
+    if len(spans) < len(columns) or any(rows[name].null_count() for name in columns) or math.prod(spans) >= 2**63:
+        return rows.select(columns).is_duplicated()
+    number = pl.lit(0, dtype=pl.Int64)
+    for name, bottom, span in zip(columns, low, spans, strict=True):
+        number = number * span + (pl.col(name) - bottom)
+    return rows.select(number.is_duplicated()).to_series()
 
 
 def _ranks(values: pa.Table) -> np.ndarray:
@@ -139,11 +195,15 @@ def _ranks(values: pa.Table) -> np.ndarray:
     return ranks
 
 
-def _frame(**columns: pa.Array) -> pl.DataFrame:
-    """Numbers and times as int64, and row numbers, without the rows that lack one of them."""
-    frame = pl.DataFrame({name: _series(values) for name, values in columns.items()})
-    return frame.with_columns(row=pl.int_range(frame.height, dtype=pl.Int64)).drop_nulls()
+def _finest(*times: pa.Array) -> str:
+    return "ns" if any(values.type.unit == "ns" for values in times) else "us"
 
 
-def _series(values: pa.Array) -> pl.Series:
-    return pl.Series(values.cast(pa.int64()))
+def _ticks(times: pa.Array, unit: str) -> pl.Series:
+    """Timestamps as whole numbers (int64) of `unit`. Nanoseconds reach from 1677 to 2262: what lies outside counts as
+    the nearest of these."""
+    if times.type.unit == unit:
+        return pl.Series(times.cast(pa.int64()))
+    micros = pl.Series(times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()))
+    bound = np.iinfo(np.int64).max // 1000
+    return micros.clip(-bound, bound) * 1000 if unit == "ns" else micros

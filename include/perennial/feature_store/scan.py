@@ -1,17 +1,28 @@
-"""Reading a `LakeSource`: only the columns and the stretch of time that are asked for."""
+"""Reading what features are kept in, a lake table or Parquet files: only the columns, time and keys asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from feast.data_source import DataSource
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThanOrEqual
+from feast.feature_view import FeatureView
+from feast.infra.offline_stores.file_source import FileSource
+from feast.repo_config import RepoConfig
 
-from perennial import lake
 from perennial.errors import BadFeatures
+from perennial.feature_store import files, lake_files
+from perennial.feature_store.entity_rows import in_one_piece
 from perennial.feature_store.source import LakeSource
+
+#: How many rows of a scan are in flight at a time: files have row groups of any size.
+BATCH_ROWS = 131_072
 
 
 def lake_source(source: DataSource | None, reader: str) -> LakeSource:
@@ -23,60 +34,180 @@ def lake_source(source: DataSource | None, reader: str) -> LakeSource:
     if isinstance(source, LakeSource):
         return source
     raise BadFeatures(
-        f"{reader} reads a {type(source).__name__}, which the lake's offline store cannot.",
+        f"{reader} reads a {type(source).__name__}, not a table of the lake.",
         "Use perennial.feature_store.source.LakeSource in feature_repo/.",
     )
 
 
-def scan(
-    source: LakeSource,
-    columns: Sequence[str],
-    *,
-    time: str,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    snapshot: int | None = None,
-    reader: str = "",
-) -> pa.Table:
-    """Rows of the source's table, in one chunk a column.
-
-    Args:
-        source: Where to read.
-        columns: What to read, as the table calls it; nothing means everything but the lake's own.
-        time: The column that `start` and `end` (UTC, both inclusive) bound.
-        start: None: from the beginning.
-        end: None: to the end.
-        snapshot: The table's snapshot; None is the current one.
-        reader: Who reads, for errors.
+def source_of(view: FeatureView) -> DataSource:
+    """Where a view's rows are.
 
     Raises:
-        BadFeatures: there is no such table or column.
+        BadFeatures: nowhere.
     """
-    reader = reader or f"Lake source {source.name!r}"
-    columns = list(dict.fromkeys(columns)) or list(source.columns())
-    try:
-        rows = lake.read(source.table, columns=columns, where=_between(time, start, end), snapshot=snapshot)
-    except ValueError as error:
-        found = source.columns()
-        missing = [name for name in columns if name not in found]
-        if not missing:
-            raise
+    if view.batch_source is None:
         raise BadFeatures(
-            f"{reader} names column {missing[0]!r}, which lake table {source.table!r} does not have.",
-            f"Its columns are {', '.join(found)}. Mend the schema in {source.file}, or the transform.",
-        ) from error
-    if rows is None:
-        raise BadFeatures(
-            f"{reader} reads lake table {source.table!r}, which does not exist.",
-            f"Run the features pipeline for it, or mend `table=` in {source.file}.",
+            f"Feature view {view.name!r} has no batch source.",
+            "Give it one in feature_repo/: `source=LakeSource(...)`.",
         )
-    return rows.combine_chunks()
+    return view.batch_source
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A stored table in one version, whatever is written to it meanwhile.
+
+    Args:
+        dataset: What it holds. Its files' bounds of time, where known, are their partition expressions.
+        reader: Who reads, for errors.
+        where: What holds it, for errors.
+    """
+
+    dataset: ds.Dataset
+    reader: str
+    where: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.dataset.schema
+
+    def rows(self, time: str, start: datetime | None, end: datetime | None) -> int:
+        """At most so many rows have a time in [start, end], by what the files say of themselves."""
+        condition = self._filter(time, start, end, None, None)
+        count = 0
+        for fragment in self.dataset.get_fragments(filter=condition):
+            if condition is not None and isinstance(fragment, ds.ParquetFileFragment):
+                count += sum(group.num_rows for group in fragment.subset(condition, schema=self.schema).row_groups)
+            else:
+                count += fragment.count_rows()
+        return count
+
+    def width(self, columns: Sequence[str]) -> int:
+        """About how many bytes a row takes in memory."""
+        return sum(_width(self.schema.field(name).type) for name in columns)
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Insist that the columns are there.
+
+        Raises:
+            BadFeatures: one is not.
+        """
+        missing = [name for name in columns if name not in self.schema.names]
+        if missing:
+            raise BadFeatures(
+                f"{self.reader} names column {missing[0]!r}, which {self.where} does not have.",
+                f"Its columns are {', '.join(self.schema.names)}. Mend the schema in feature_repo/, or the transform.",
+            )
+
+    def read(
+        self,
+        columns: Sequence[str],
+        *,
+        time: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        before: datetime | None = None,
+        keys: Mapping[str, pa.Array] | None = None,
+    ) -> pa.Table:
+        """Rows, in one chunk a column and in no particular order.
+
+        Args:
+            columns: What to read; nothing means everything.
+            time: The column that the next three (UTC) bound.
+            start: Inclusive; None: from the beginning.
+            end: Inclusive; None: to the end.
+            before: Exclusive; None: to the end.
+            keys: Only rows whose value in each of these columns is one of the given ones.
+
+        Raises:
+            BadFeatures: there is no such column, or `time` holds no timestamps.
+        """
+        names = list(dict.fromkeys(columns)) or self.schema.names
+        self.check([*names, time])
+        return self.dataset.to_table(names, filter=self._filter(time, start, end, before, keys)).combine_chunks()
+
+    def batches(
+        self,
+        columns: Sequence[str],
+        *,
+        time: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        before: datetime | None = None,
+    ) -> Iterator[pa.Table]:
+        """The same rows, some at a time, with little read ahead."""
+        names = list(dict.fromkeys(columns)) or self.schema.names
+        self.check([*names, time])
+        scanner = self.dataset.scanner(
+            names,
+            filter=self._filter(time, start, end, before, None),
+            batch_size=BATCH_ROWS,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
+        for batch in scanner.to_batches():
+            yield pa.Table.from_batches([batch])
+
+    def _filter(
+        self,
+        time: str,
+        start: datetime | None,
+        end: datetime | None,
+        before: datetime | None,
+        keys: Mapping[str, pa.Array] | None,
+    ) -> pc.Expression | None:
+        conditions = [ds.field(name).isin(values) for name, values in (keys or {}).items()]
+        if start is not None:
+            conditions.append(ds.field(time) >= _scalar(start, self._time_type(time)))
+        if end is not None:
+            conditions.append(ds.field(time) <= _scalar(end, self._time_type(time)))
+        if before is not None:
+            conditions.append(ds.field(time) < _scalar(before, self._time_type(time)))
+        return reduce(operator.and_, conditions) if conditions else None
+
+    def _time_type(self, time: str) -> pa.TimestampType:
+        kind = self.schema.field(time).type
+        if not pa.types.is_timestamp(kind):
+            raise BadFeatures(
+                f"{self.reader}: column {time!r} of {self.where} is {kind}, not a timestamp.",
+                "Name a column of timestamps as timestamp_field, or store it as one.",
+            )
+        return kind
+
+
+def open_scan(source: DataSource | None, config: RepoConfig, reader: str = "") -> Scan:
+    """`source` as it is now, or in the snapshot that the store's configuration names for its table.
+
+    Raises:
+        BadFeatures: there is no such table or file, or it is a source of another kind.
+    """
+    if isinstance(source, LakeSource):
+        reader = reader or f"Lake source {source.name!r}"
+        snapshots = getattr(config.offline_store, "snapshots", {})
+        dataset = lake_files.dataset(source.table, source.timestamp_field, snapshots.get(source.table))
+        if dataset is None:
+            raise BadFeatures(
+                f"{reader} reads lake table {source.table!r}, which does not exist.",
+                f"Run the features pipeline for it, or mend `table=` in {source.file}.",
+            )
+        return Scan(dataset, reader, f"lake table {source.table!r}")
+    if isinstance(source, FileSource):
+        reader = reader or f"File source {source.name!r}"
+        return Scan(files.dataset(source, config.repo_path, reader), reader, f"{source.path}")
+    raise BadFeatures(
+        f"{reader or 'A feature view'} reads a {type(source).__name__}, which this offline store cannot.",
+        "Use perennial.feature_store.source.LakeSource, or Feast's own FileSource, in feature_repo/.",
+    )
+
+
+def stored_name(source: DataSource, name: str) -> str:
+    """What the source's table calls what the feature view calls `name`."""
+    return next((column for column, mapped in source.field_mapping.items() if mapped == name), name)
 
 
 def column(rows: pa.Table, name: str) -> pa.Array:
     """One column of a scan, in one piece."""
-    chunks = rows[name].chunks
-    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks) if chunks else pa.array([], rows[name].type)
+    return in_one_piece(rows[name])
 
 
 def earlier(moment: datetime | None, by: timedelta | None) -> datetime | None:
@@ -87,14 +218,15 @@ def earlier(moment: datetime | None, by: timedelta | None) -> datetime | None:
         return None
 
 
-def _between(time: str, start: datetime | None, end: datetime | None) -> BooleanExpression:
-    condition: BooleanExpression = AlwaysTrue()
-    if start is not None:
-        condition = And(condition, GreaterThanOrEqual(time, _utc(start)))
-    if end is not None:
-        condition = And(condition, LessThanOrEqual(time, _utc(end)))
-    return condition
+def _scalar(moment: datetime, kind: pa.TimestampType) -> pa.Scalar:
+    """`moment` as the column has it: without a zone a column is UTC."""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    moment = moment if kind.tz else moment.replace(tzinfo=None)
+    return pa.scalar(moment, pa.timestamp("us", kind.tz))
 
 
-def _utc(moment: datetime) -> str:
-    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).isoformat()
+def _width(kind: pa.DataType) -> int:
+    try:
+        return max(1, kind.bit_width // 8)
+    except ValueError:
+        return 64 if pa.types.is_nested(kind) else 24
