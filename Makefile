@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-services demo down bench bench-growth lint format clean
+.PHONY: help install test test-services test-feast-suite demo down bench bench-growth lint format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_WAIT_POLICY := PASSIVE
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 install: $(STAMP) ## Make .venv from the lock file, byte-compiled; does nothing when it is up to date
 
@@ -32,12 +32,16 @@ $(STAMP): requirements.lock pyproject.toml
 test: install ## Run the tests that need nothing but the lock file
 	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
 
-test-services: install ## Run the tests that need Debian's redis-server, postgresql and chromium
-	@missing=""; for program in redis-server chromium; do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
-	if grep -rqE 'mark\.services|"services"' tests --include='*.py' && test -n "$$missing"; then \
-	  echo "These tests need$$missing. Fix: apt-get install -y redis-server postgresql chromium"; exit 1; fi
-	@$(BIN)/pytest -m services; code=$$?; \
-	if test $$code -eq 5; then echo "No test needs these services yet."; else exit $$code; fi
+test-services: install ## Run the tests that need Debian's redis-server, postgresql and docker-compose
+	@missing=""; for program in redis-server docker-compose; do \
+	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -z "$$missing" || { echo "These tests need$$missing. Fix: apt-get install -y$$missing"; exit 1; }
+	$(BIN)/pytest -m services
+
+test-feast-suite: install ## Run Feast's own tests of offline stores: FEAST_CHECKOUT=/path/to/feast
+	@test -n "$(FEAST_CHECKOUT)" || { echo "Fix: make $@ FEAST_CHECKOUT=/path/to/a/checkout/of/feast-dev/feast"; exit 1; }
+	$(BIN)/python tests/feast_suite/run.py $(FEAST_CHECKOUT)
 
 demo: install ## Start everything, replay the flights of 2013, show what became of each month
 	$(BIN)/perennial up
@@ -49,6 +53,7 @@ down: ## Stop what `make demo` started
 
 bench: install ## Measure the performance claims, each beside a bare script that does the same computing
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/materialization.py
 
 bench-growth: install ## Measure what ten times the data costs
 	$(BIN)/python benchmarks/growth.py

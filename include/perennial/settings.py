@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         description="pyiceberg catalog properties (JSON), for instance `type`, `uri`, `s3.endpoint`. Without a `type`:"
         " SQL on the database `lake`.",
     )
+    online_store: SecretStr | None = Field(
+        default=None,
+        description="URL of Feast's online store: `redis://`, `postgresql://`, `dynamodb://` or `sqlite://`."
+        " Unset: an SQLite file under `home`.",
+    )
     training_sets: str = Field(default="", description="Root of the content-addressed training sets: folder or S3.")
     mlflow_host: str = "127.0.0.1"
     mlflow_port: int = Field(default=5500, ge=1, le=65535)

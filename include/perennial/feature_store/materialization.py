@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 from feast import FeatureStore, FeatureView
-from feast.feature_view import DUMMY_ENTITY_ID, FeatureViewState
-from tqdm import tqdm
+from feast.feature_view import FeatureViewState
+from feast.infra.common.materialization_job import MaterializationTask
+from feast.infra.passthrough_provider import PassthroughProvider
+from feast.infra.registry.registry import Registry
 
 from perennial import database
-from perennial.feature_store.scan import lake_source
 
 Interval = tuple[datetime, datetime]
 
@@ -20,42 +22,22 @@ _INSTANT = timedelta(microseconds=1)
 
 def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> int:
     """Write each entity's newest row with an event time in [start, end) online, with the engine that
-    feature_store.yaml names, and record the interval; return how many entities there were.
+    feature_store.yaml names, and record the interval; return how many entities there were (0 if the engine is one that
+    does not say).
 
     Unlike Feast's own `materialize`, it prints nothing and never takes the view out of service, so a process killed
     here leaves a view that still answers.
     """
-    last = end - _INSTANT
+    task = MaterializationTask(store.project, view, start_time=start, end_time=end - _INSTANT)
+    # Reading and writing under one lock: of rows with the same times the last written stays, and that must be the one
+    # that the lake held last.
     with database.exclusive("materialize", store.project, view.name):
-        rows = _entities(store, view, start, last)
-        if rows:
-            store.provider.materialize_single_feature_view(
-                config=store.config,
-                feature_view=view,
-                start_date=start,
-                end_date=last,
-                registry=store.registry,
-                project=store.project,
-                tqdm_builder=lambda total: tqdm(total=total, disable=True),
-            )
+        [job] = cast(PassthroughProvider, store.provider).batch_engine.materialize(store.registry, task)
+        error = job.error()
+        if error is not None:
+            raise error
         _record(store, view.name, (start, end))
-    return rows
-
-
-def _entities(store: FeatureStore, view: FeatureView, start: datetime, last: datetime) -> int:
-    """How many entities have a row with an event time in [start, last]. Feast's engines do not say."""
-    source = lake_source(view.batch_source, f"Feature view {view.name!r}")
-    job = store.provider.offline_store.pull_latest_from_table_or_query(
-        config=store.config,
-        data_source=source,
-        join_key_columns=[source.column(key) for key in view.join_keys if key != DUMMY_ENTITY_ID],
-        feature_name_columns=[source.column(feature.name) for feature in view.features],
-        timestamp_field=source.column(source.timestamp_field),
-        created_timestamp_column=source.column(source.created_timestamp_column),
-        start_date=start,
-        end_date=last,
-    )
-    return job.to_arrow().num_rows
+    return getattr(job, "rows", 0)
 
 
 def _record(store: FeatureStore, view: str, interval: Interval) -> None:
@@ -67,6 +49,19 @@ def _record(store: FeatureStore, view: str, interval: Interval) -> None:
         current.materialization_intervals = merged([*current.materialization_intervals, interval])
         current.state = FeatureViewState.AVAILABLE_ONLINE
         store.registry.apply_feature_view(current, store.project)
+        if isinstance(store.registry, Registry):
+            _record_in_file(store.registry, store.project, current)
+
+
+def _record_in_file(registry: Registry, project: str, view: FeatureView) -> None:
+    """Write a view's intervals. In a file, Feast's `apply_feature_view` leaves them as they were when nothing else of
+    the view changed, and its `apply_materialization` only ever adds one."""
+    content = registry.cached_registry_proto
+    for kept in (*content.feature_views, *content.stream_feature_views):
+        if (kept.spec.name, kept.spec.project) == (view.name, project):
+            del kept.meta.materialization_intervals[:]
+            kept.meta.materialization_intervals.extend(view.to_proto().meta.materialization_intervals)
+    registry.commit()
 
 
 def merged(intervals: Sequence[Interval]) -> list[Interval]:

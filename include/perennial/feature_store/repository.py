@@ -9,13 +9,14 @@ import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial import database
 from perennial.errors import BadFeatures
+from perennial.imports import quickly
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def apply_if_changed() -> bool:
     Raises:
         BadFeatures: a definition is wrong.
     """
-    from feast import Project
+    with quickly():
+        from feast import Project
     from feast.repo_operations import extract_objects_for_apply_delete
 
     from perennial.feature_store import definitions
@@ -94,7 +96,8 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
     Raises:
         BadFeatures: there is no such service or view, or it promises what the lake lacks.
     """
-    from perennial.feature_store.materialization import materialize_view
+    with quickly():
+        from perennial.feature_store.materialization import materialize_view
 
     store = open_store()
     found = _views(store, service)
@@ -110,7 +113,10 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
 
 
 def historical_features(
-    service: str, entities: pa.Table, snapshots: Mapping[str, int | None] | None = None
+    service: str,
+    entities: pa.Table,
+    snapshots: Mapping[str, int | None] | None = None,
+    known_at_the_time: bool = True,
 ) -> pa.Table:
     """What was known of each entity at its `event_timestamp`: the rows as they came, in their order, with the features
     of the service and `<view>__event_timestamp` (UTC; null where nothing was known) for each of its views.
@@ -119,6 +125,8 @@ def historical_features(
         service: The feature service.
         entities: The join keys of the service's views and `event_timestamp` (UTC if it has no time zone).
         snapshots: Lake tables to read in these snapshots instead of the current ones.
+        known_at_the_time: Feature rows whose source says that they were written after an entity's `event_timestamp`
+            (its `created_timestamp_column`) are not seen.
 
     Raises:
         BadFeatures: there is no such service, the entities lack a key, or a view promises what the lake lacks.
@@ -127,21 +135,45 @@ def historical_features(
     job = store.get_historical_features(
         entity_df=entities,  # our offline store takes Arrow as it is
         features=_service(store, service),
-        filter_by_created_timestamp=True,
+        filter_by_created_timestamp=known_at_the_time,
     )
     return job.to_arrow()
 
 
-def online_features(service: str, keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def online_features(
+    service: str, keys: Sequence[Mapping[str, Any]], event_timestamps: bool = False
+) -> list[dict[str, Any]]:
     """The newest materialized features of each entity: its keys and the features of the service, None if unknown.
 
-    Feast does not look at a view's `ttl` here.
+    What becomes of values older than their view's `ttl` says `online_store: expired:` in feature_store.yaml; by default
+    they are served.
+
+    Args:
+        service: The feature service.
+        keys: The join keys of the service's views, for each entity.
+        event_timestamps: Also return `<view>__event_timestamp` (UTC, to the microsecond; None where nothing is known)
+            for each view with rows of its own.
+
+    Raises:
+        BadFeatures: there is no such service.
     """
+    from perennial.feature_store import EVENT_TIMESTAMP
+
     if not keys:
         return []
     store = open_store()
-    answer = store.get_online_features(features=_service(store, service), entity_rows=[dict(key) for key in keys])
+    found = _service(store, service)
+    answer = store.get_online_features(features=found, entity_rows=[dict(key) for key in keys])
     columns = answer.to_dict()
+    if event_timestamps:
+        results = dict(zip(answer.proto.metadata.feature_names.val, answer.proto.results, strict=True))
+        views = _views(store, service)
+        for projection in found.feature_view_projections:
+            result = results.get(projection.features[0].name)
+            if result is not None and projection.name in views:
+                columns[f"{projection.name_alias or projection.name}{EVENT_TIMESTAMP}"] = [
+                    time.ToDatetime(UTC) if time.ByteSize() else None for time in result.event_timestamps
+                ]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -155,6 +187,11 @@ def join_keys(service: str) -> list[str]:
     """The columns by which a service's views are joined."""
     views = _views(open_store(), service)
     return list(dict.fromkeys(key for view in views.values() for key in view.join_keys if key != "__dummy_id"))
+
+
+def feature_views(service: str) -> dict[str, FeatureView]:
+    """The views of a service that have rows of their own, as the registry holds them now."""
+    return _views(open_store(), service)
 
 
 def lake_tables(service: str) -> dict[str, str]:
@@ -214,7 +251,8 @@ def _applied(store: FeatureStore) -> str | None:
 @cache
 def _store(process: int, folder: Path, home: Path) -> FeatureStore:
     """One store a process: connections do not survive a fork, and tests change the home."""
-    from feast import FeatureStore
+    with quickly():
+        from feast import FeatureStore
 
     store = FeatureStore(config=_config(folder))
     store.repo_path = folder
