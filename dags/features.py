@@ -1,4 +1,4 @@
-"""Raw batch -> judged -> lake -> feature tables -> online store, one partition a run.
+"""Raw batch -> judged -> lake -> feature tables -> online store -> parity, one partition a run.
 
 Runs when a partition has ended, or on demand with a partition key. Publishes the asset `features`, which starts
 scoring. Running it again for a partition replaces exactly that partition, and changes nothing where nothing changed.
@@ -34,12 +34,20 @@ def publish() -> dict:
     return ingestion.publish(*po.here())
 
 
+@task
+def parity() -> dict:
+    """Hold what is online against the lake, for sampled entities of each view: the same values, of the same time."""
+    from perennial import parity
+
+    return parity.prove(*po.here())
+
+
 def features(use_case: UseCase) -> None:
     # One run at a time: features of a partition look back into the partitions before it.
     @dag(schedule=po.by_clock(use_case), **po.pipeline(use_case, "features", __doc__, max_active_runs=1))
     def pipeline() -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
-        ingest() >> compute() >> published()
+        ingest() >> compute() >> published() >> parity()
 
     pipeline()
 

@@ -4,8 +4,9 @@ To change a feature: change its transform in `include/use_cases/flights/transfor
 must look like in `include/use_cases/flights/expectations.py`. A feature that no model needs any more leaves the service
 first, its view later.
 
-A view's TTL is how old a value may be when a flight is predicted; older ones count as missing. Names carry their view's
-prefix, so that no two views collide.
+A view's TTL is how old a value may be when a flight is predicted; older ones count as missing. How far its newest
+values may lag behind the end of what is online is the view's promise: its tag `freshness`, else its TTL. Names carry
+their view's prefix, so that no two views collide.
 """
 
 from datetime import timedelta
@@ -48,7 +49,8 @@ origin_weather = FeatureView(
     source=LakeSource(table="flights.origin_weather", timestamp_field="event_timestamp"),
     description="Hourly weather at the origin, one hour after its observation.",
     owner=OWNER,
-    tags=TAGS,
+    # The weather service may miss a day before that is worth a person's time; flights are then predicted without it.
+    tags=TAGS | {"freshness": "PT36H"},
 )
 
 carrier_lateness = FeatureView(

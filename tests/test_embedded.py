@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from perennial import database, embedded
-from perennial.embedded import machine, postgres, processes
+from perennial.embedded import environment, machine, postgres, processes
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.login import login, path, write_once
 from perennial.settings import settings
@@ -80,19 +80,19 @@ def test_what_is_written_once_stays(empty_home: Path) -> None:
 
 def test_environment_leads_to_the_embedded_parts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    seen = embedded.environment()
+    seen = environment.environment()
     assert "PYTHONDONTWRITEBYTECODE" not in seen
     assert seen["PERENNIAL_HOME"] == str(home)
     assert seen["MLFLOW_TRACKING_URI"] == settings().mlflow_uri
     assert seen["MLFLOW_TRACKING_PASSWORD"] == login().password
     assert seen["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert len(bytes.fromhex(seen["AIRFLOW__API_AUTH__JWT_SECRET"])) == 64
-    assert seen == embedded.environment(), "keys must not change between two starts"
+    assert seen == environment.environment(), "keys must not change between two starts"
 
 
 def test_environment_needs_postgres(empty_home: Path) -> None:
     with pytest.raises(ServiceUnavailable, match="perennial up"):
-        embedded.environment()
+        environment.environment()
 
 
 def test_a_process_is_started_in_its_own_session_and_stopped(empty_home: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         VERDICTS,
         {"partition": "2013-03", "model_version": 2, "verdict": "alarm", "drifted_columns": 4, "recorded_at": NOON},
     )
-    entry = {"partition": "2013-03", "effective_from": NOON, "recorded_at": NOON, "actor": "gate"}
+    entry = {"partition": "2013-03", "effective_from": NOON, "recorded_at": NOON, "evidence": "{}", "actor": "gate"}
     write(
         use_case,
         "ledger",
@@ -90,12 +90,18 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
 
 def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:
     entry = {"partition": "2013-02", "event_id": "a", "action": "promoted", "model_version": 1}
-    write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON})
+    write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON, "evidence": "{}"})
     write(use_case, "requests", REQUESTS, {"partition": "2013-04", "request_id": "r", "recorded_at": NOON})
     assert [row.done for row in status.status(use_case).partitions] == ["first model v1", "retraining requested"]
 
 
 def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:
-    entry = {"partition": "2013-02", "effective_from": NOON, "recorded_at": NOON, "previous_version": 1}
+    entry = {
+        "partition": "2013-02",
+        "effective_from": NOON,
+        "recorded_at": NOON,
+        "evidence": "{}",
+        "previous_version": 1,
+    }
     write(use_case, "ledger", LEDGER, entry | {"event_id": "a", "action": "rejected", "model_version": 2})
     assert status.status(use_case).champion is None

@@ -1,16 +1,22 @@
 """Perennial keeps machine-learning models alive. This module is the vocabulary a use case is written in."""
 
-from perennial.partitions import Cadence, Partition
-from perennial.use_case import (
-    DriftPolicy,
-    Examples,
-    FeatureTable,
-    Gate,
-    RawTable,
-    Retraining,
-    TrainingParams,
-    UseCase,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perennial.partitions import Cadence, Partition
+    from perennial.use_case import (
+        DriftPolicy,
+        Examples,
+        FeatureTable,
+        Gate,
+        RawTable,
+        Retraining,
+        TrainingParams,
+        UseCase,
+    )
 
 __all__ = [
     "Cadence",
@@ -24,3 +30,11 @@ __all__ = [
     "TrainingParams",
     "UseCase",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A word of the vocabulary, imported when it is first used: the command line's help needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "perennial.partitions" if name in ("Cadence", "Partition") else "perennial.use_case"
+    return getattr(import_module(module), name)

@@ -23,6 +23,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _example(command: str) -> str:
+    """The last line of a command's help."""
+    return f"Example: {command}"
+
+
 UseCaseName = Annotated[str, typer.Argument(help="Name of a use case: a folder of include/use_cases/.")]
 
 
@@ -31,7 +37,7 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the trace
     """Read by `main`, which shows errors."""
 
 
-@app.command()
+@app.command(epilog=_example("perennial up"))
 def up() -> None:
     """Start PostgreSQL, MLflow and Airflow on this machine; what runs already is left alone."""
     from perennial import embedded
@@ -40,7 +46,7 @@ def up() -> None:
     _print_addresses()
 
 
-@app.command()
+@app.command(epilog=_example("perennial down"))
 def down() -> None:
     """Stop everything that `up` started."""
     from perennial import embedded
@@ -49,7 +55,7 @@ def down() -> None:
         _say("Nothing was running.")
 
 
-@app.command()
+@app.command(epilog=_example("perennial replay flights --from 2013-01 --to 2013-12"))
 def replay(
     use_case: UseCaseName,
     first: Annotated[str, typer.Option("--from", help="First partition, for instance 2013-01.")],
@@ -73,7 +79,7 @@ def replay(
     console.print(status.table(status.status(found)))
 
 
-@app.command(name="status")
+@app.command(name="status", epilog=_example("perennial status flights"))
 def show_status(
     use_case: Annotated[str | None, typer.Argument(help="A use case; without it, a line for each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -103,7 +109,32 @@ def show_status(
         console.print(hint, highlight=False)
 
 
-@app.command()
+@app.command(name="parity", epilog=_example("perennial parity flights --keys 500"))
+def show_parity(
+    use_case: UseCaseName,
+    keys: Annotated[int, typer.Option(min=1, help="Entities of each view, or predictions, to compare.")] = 100,
+    logged: Annotated[
+        str | None,
+        typer.Option(metavar="PARTITION", help="Compare the features kept with this partition's predictions instead."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Hold what is online, value for value, against what the lake gives for the same moment; fail if they differ."""
+    from perennial import discovery, parity_report
+
+    found = discovery.load(use_case)
+    partition = found.partition(logged) if logged else None
+    from perennial import parity  # Heavy: after what was asked for is known to exist.
+
+    result = parity.check_logged(found, partition, keys) if partition else parity.check(found, keys=keys)
+    if as_json:
+        print(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
+    else:
+        _console().print(parity_report.table(result))
+    parity_report.insist(found, result)
+
+
+@app.command(epilog=_example("perennial trigger flights features --partition 2013-03 --wait"))
 def trigger(
     use_case: UseCaseName,
     pipeline: Annotated[str, typer.Argument(help="features, scoring, monitoring or training.")],
@@ -124,7 +155,7 @@ def trigger(
             _say(f"{run.dag}: {follow(client, run).state}")
 
 
-@app.command()
+@app.command(epilog=_example("perennial login"))
 def login() -> None:
     """Show the addresses of Airflow and MLflow and the generated login."""
     _print_addresses()

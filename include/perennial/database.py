@@ -10,11 +10,10 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 
 from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url, text
 
-from perennial.errors import ServiceUnavailable
+from perennial import server
 from perennial.settings import settings
 
 DATABASES = ("airflow", "mlflow", "lake", "feast")
@@ -27,23 +26,13 @@ def url(database: str, driver: str = "psycopg2") -> URL:
         ServiceUnavailable: the embedded server is not running.
     """
     configured = settings().database
-    server = make_url(configured.get_secret_value()) if configured else _embedded(settings().home / "postgres")
-    return server.set(drivername=f"postgresql+{driver}", database=database)
+    where = make_url(configured.get_secret_value()) if configured else _embedded()
+    return where.set(drivername=f"postgresql+{driver}", database=database)
 
 
-def _embedded(folder: Path) -> URL:
-    """The address of the running embedded server, from the file PostgreSQL itself keeps."""
-    try:
-        lines = (folder / "postmaster.pid").read_text().splitlines()
-        port, socket, status = lines[3], lines[4], lines[7].strip()
-    except (FileNotFoundError, IndexError):
-        status = "stopped"
-    if status != "ready":
-        raise ServiceUnavailable(
-            f"The embedded PostgreSQL in {folder} is not running.",
-            "Start it with `perennial up`, or set PERENNIAL_DATABASE to another server.",
-        )
-    return URL.create("postgresql", username="postgres", query={"host": socket, "port": port})
+def _embedded() -> URL:
+    found = server.address()
+    return URL.create("postgresql", username=found.user, query={"host": found.socket, "port": found.port})
 
 
 class EmbeddedPostgres(CreateEnginePlugin):

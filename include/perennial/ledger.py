@@ -2,21 +2,19 @@
 
 `effective_from` is event time: a promoted version may predict partitions that start at or after it, which is after
 everything it or its gate has seen. So "the champion that held at that time" is a look-up, whenever it is asked.
+Light to import: `perennial status` asks it too.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-
-from perennial import lake
-from perennial.records import LEDGER
-from perennial.use_case import UseCase
+if TYPE_CHECKING:
+    from perennial.use_case import UseCase
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,11 @@ def record(
     evidence: dict[str, Any],
 ) -> None:
     """Append one decision; a version is decided on once, however often this runs."""
+    import pyarrow as pa
+
+    from perennial import lake
+    from perennial.records import LEDGER
+
     row = {
         "partition": partition,
         "event_id": f"gate:{model_version}",
@@ -68,14 +71,20 @@ def record(
 
 def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
-    rows = lake.records(f"{use_case.name}.ledger")
-    found = [Entry(**row | {"evidence": json.loads(row["evidence"])}) for row in rows]
+    from perennial import lake
+
+    return parsed(lake.records(f"{use_case.name}.ledger"))
+
+
+def parsed(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """Rows of the table `ledger` as entries, oldest first."""
+    found = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
     return sorted(found, key=lambda entry: entry.recorded_at)
 
 
 def promotions(use_case: UseCase) -> list[Entry]:
     """All promotions, oldest first; the first is the first model that ever served."""
-    return [entry for entry in entries(use_case) if entry.action == "promoted"]
+    return _promotions(entries(use_case))
 
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
@@ -85,7 +94,16 @@ def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
 
 def champion(use_case: UseCase) -> Entry | None:
     """The newest promotion; None before the first one."""
-    return _newest(promotions(use_case))
+    return champion_among(entries(use_case))
+
+
+def champion_among(entries: Iterable[Entry]) -> Entry | None:
+    """The newest promotion among `entries`; None if there is none."""
+    return _newest(_promotions(entries))
+
+
+def _promotions(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.action == "promoted"]
 
 
 def _newest(held: Iterable[Entry]) -> Entry | None:

@@ -86,3 +86,16 @@ LEDGER = _schema(
     evidence=pa.string(),
     recorded_at=TIMESTAMP,
 )
+
+#: One row a (partition, feature view), and another when the result changes: what is online held against the lake.
+#: `until` is the end of what was materialized, `newest` the newest event time served; `evidence` is JSON.
+PARITY = _schema(
+    view=pa.string(),
+    keys=pa.int64(),
+    differences=pa.int64(),
+    until=TIMESTAMP,
+    newest=TIMESTAMP,
+    stale=pa.bool_(),
+    evidence=pa.string(),
+    recorded_at=TIMESTAMP,
+)

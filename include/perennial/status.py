@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from perennial import glance, ledger
 from perennial.errors import ServiceUnavailable
 from perennial.use_case import UseCase
 
@@ -48,18 +50,17 @@ class UseCaseStatus:
 
 def status(use_case: UseCase) -> UseCaseStatus:
     """The state of a use case. Says so, in `hint`, when nothing ran yet or the lake cannot be reached."""
-    from sqlalchemy.exc import OperationalError
-
     hint = ""
     partitions: tuple[PartitionStatus, ...] = ()
     champion: int | None = None
     try:
-        records = {name: _rows(use_case, name) for name in ("batches", "metrics", "verdicts", "requests", "ledger")}
+        records = _records(use_case)
         partitions = tuple(_partition(use_case, key, records) for key in _keys(records))
-        champion = _champion(records["ledger"])
+        held = ledger.champion_among(ledger.parsed(records["ledger"]))
+        champion = held.model_version if held else None
         if not partitions:
             hint = f"Nothing has run yet: `perennial replay {use_case.name} --from {use_case.start} --to ...`."
-    except (ServiceUnavailable, OperationalError) as error:
+    except ServiceUnavailable as error:
         hint = f"The lake cannot be read: {str(error).splitlines()[0]} Start it with `perennial up`."
     return UseCaseStatus(
         name=use_case.name,
@@ -72,12 +73,15 @@ def status(use_case: UseCase) -> UseCaseStatus:
     )
 
 
-def _rows(use_case: UseCase, table: str) -> list[dict[str, Any]]:
-    """All rows of one of the use case's records, oldest first."""
-    from perennial import lake
-
-    rows = lake.records(f"{use_case.name}.{table}")
-    return sorted(rows, key=lambda row: row["recorded_at"]) if rows and "recorded_at" in rows[0] else rows
+def _records(use_case: UseCase) -> dict[str, list[dict[str, Any]]]:
+    """All rows of the use case's records by table, oldest first."""
+    names = {name: f"{use_case.name}.{name}" for name in ("batches", "metrics", "verdicts", "requests", "ledger")}
+    rows = glance.records(list(names.values()))
+    oldest_first = itemgetter("recorded_at")
+    return {
+        name: rows[table] if name == "batches" else sorted(rows[table], key=oldest_first)
+        for name, table in names.items()
+    }
 
 
 def _keys(records: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -113,13 +117,6 @@ def _done(ledger: list[dict[str, Any]], requests: list[dict[str, Any]]) -> str:
     if decisions:
         return ", ".join(decisions)
     return "retraining requested" if requests else NOTHING
-
-
-def _champion(ledger: list[dict[str, Any]]) -> int | None:
-    """The version that serves now: the newest one that was not rejected."""
-    served = [row for row in ledger if row["action"] != "rejected"]
-    newest = max(served, key=lambda row: (row["effective_from"], row["recorded_at"]), default=None)
-    return newest["model_version"] if newest else None
 
 
 def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def test_dag_test_takes_no_partition_key(dag_bag) -> None:
 def test_a_batch_becomes_features_and_the_run_succeeds(run) -> None:
     state, tasks = run("energy.features", "2024-01-01")
     assert state == "success"
-    assert tasks == {"ingest": "success", "compute": "success", "publish": "success"}
+    assert tasks == dict.fromkeys(("ingest", "compute", "publish", "parity"), "success")
+    assert {row["differences"] for row in lake.read("energy.parity", partitions=["2024-01-01"]).to_pylist()} == {0}
     assert lake.read("energy.examples", partitions=["2024-01-01"]).num_rows == 288
 
 
@@ -76,5 +77,14 @@ def test_training_on_demand_promotes_the_first_model(run) -> None:
     assert tasks["settle"] == "success"
     (entry,) = lake.read("energy.ledger").to_pylist()
     assert entry["action"] == "promoted"
+    assert run("energy.schedule", None)[1]["ask"] == "success"
+    (request,) = lake.read("energy.requests").to_pylist()
+    assert (request["partition"], request["reason"]) == ("2024-01-03", "schedule")
+    assert run("energy.schedule", None)[1]["ask"] == "skipped", "asked again within the cool-down"
     assert run("energy.training", None)[1]["settle"] == "skipped"
     assert [row["action"] for row in lake.read("energy.ledger").to_pylist()].count("promoted") == 1
+
+
+def test_before_the_first_model_the_clock_asks_for_nothing(run) -> None:
+    run("energy.features", "2024-01-01")
+    assert run("energy.schedule", None)[1]["ask"] == "skipped"

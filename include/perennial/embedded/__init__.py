@@ -1,11 +1,23 @@
 """The machine room: PostgreSQL, MLflow and Airflow on one laptop, started and stopped as one.
 
-`up()` starts what settings do not place elsewhere; `down()` stops it; `environment()` is what its processes see.
+`up()` starts what settings do not place elsewhere; `down()` stops it; `services()` says what runs, and is light to ask.
+What the processes see is in `perennial.embedded.environment`.
 """
 
 from __future__ import annotations
 
-from perennial.embedded.environment import environment
-from perennial.embedded.machine import down, services, up
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["down", "environment", "services", "up"]
+if TYPE_CHECKING:
+    from perennial.embedded.machine import down, up
+    from perennial.embedded.running import services
+
+__all__ = ["down", "services", "up"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is first used: who only asks what runs needs no client of HTTP and no SQLAlchemy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{'running' if name == 'services' else 'machine'}"), name)

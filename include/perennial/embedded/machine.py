@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 
@@ -18,26 +17,16 @@ import psutil
 
 from perennial.embedded import postgres, processes
 from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
+from perennial.embedded.running import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import Settings, settings
 
 Report = Callable[[str], None]
 
-#: Airflow's components. The scheduler first: it takes the longest to start.
-AIRFLOW = ("scheduler", "api-server", "dag-processor", "triggerer")
 #: What is stopped together, in this order. A running task needs the servers of the second group until it has ended.
 _STOPPING = (("dag-processor", "triggerer", "scheduler"), ("api-server", "mlflow"))
 _START_TIMEOUT = 180.0
 _STOP_TIMEOUT = 15.0
-
-
-@dataclass(frozen=True)
-class Service:
-    """One part of the machine room as a person sees it."""
-
-    name: str
-    address: str
-    state: str  #: running, stopped or external
 
 
 def up(report: Report = lambda line: None) -> None:
@@ -59,9 +48,9 @@ def up(report: Report = lambda line: None) -> None:
         if where.database is None or _is_ours(where):
             postgres.create_databases()
         waiting: list[Callable[[], None]] = []
-        if _embeds_mlflow(where):
+        if embeds_mlflow(where):
             waiting.append(_start_mlflow(report))
-        if _embeds_airflow(where):
+        if embeds_airflow(where):
             waiting.append(_start_airflow(report))
         for wait in waiting:
             wait()
@@ -81,42 +70,14 @@ def down(report: Report = lambda line: None) -> list[str]:
     return stopped
 
 
-def services() -> list[Service]:
-    """The parts, their addresses and whether they run."""
-    where = settings()
-    airflow_runs = all(_is_running(name) for name in AIRFLOW)
-    embedded_database = where.database is None
-    return [
-        Service("Airflow", where.airflow_uri, _state(_embeds_airflow(where), airflow_runs)),
-        Service("MLflow", where.mlflow_uri, _state(_embeds_mlflow(where), _is_running("mlflow"))),
-        Service(
-            "PostgreSQL",
-            str(postgres.folder()) if embedded_database else "PERENNIAL_DATABASE",
-            _state(embedded_database, embedded_database and postgres.is_ready()),
-        ),
-    ]
-
-
-def _state(embedded: bool, running: bool) -> str:
-    return "external" if not embedded else "running" if running else "stopped"
-
-
-def _embeds_mlflow(where: Settings) -> bool:
-    return where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
-
-
-def _embeds_airflow(where: Settings) -> bool:
-    return where.airflow_uri == f"http://{where.airflow_host}:{where.airflow_port}"
-
-
 def _is_ours(where: Settings) -> bool:
     """Whether the servers that use an external PostgreSQL are ours, so that their databases are too."""
-    return _embeds_mlflow(where) or _embeds_airflow(where)
+    return embeds_mlflow(where) or embeds_airflow(where)
 
 
 def _start_mlflow(report: Report) -> Callable[[], None]:
     where = settings()
-    if not _is_running("mlflow"):
+    if not is_running("mlflow"):
         report("MLflow: starting")
         variables = mlflow_environment()
         from perennial import database
@@ -139,7 +100,7 @@ def _start_mlflow(report: Report) -> Callable[[], None]:
 
 def _start_airflow(report: Report) -> Callable[[], None]:
     where = settings()
-    missing = [name for name in AIRFLOW if not _is_running(name)]
+    missing = [name for name in AIRFLOW if not is_running(name)]
     processes.stop(missing, 0)  # What a killed one left behind.
     began = time.time()
     if missing:
@@ -155,6 +116,8 @@ def _start_airflow(report: Report) -> Callable[[], None]:
     def wait() -> None:
         for name in AIRFLOW:
             _wait_healthy(name, partial(_beats, where, name, began if name in missing else 0.0))
+        # Asked first here, the part that tasks speak to prepares itself for seconds, for longer than a task would wait.
+        _wait_healthy("api-server", lambda: _answers(f"{where.airflow_uri}/execution/health") is not None)
         report(f"Airflow: ready at {where.airflow_uri}")
 
     return wait
@@ -234,25 +197,20 @@ def _answers(url: str) -> dict | None:
 
 def _wait_healthy(name: str, healthy: Callable[[], bool]) -> None:
     def settled() -> bool:
-        return not _is_running(name) or healthy()
+        return not is_running(name) or healthy()
 
     fix = f"Read {processes.log_file(name)}, then run `perennial up` again."
     if not processes.wait_until(settled, _START_TIMEOUT, every=0.3):
         raise ServiceUnavailable(f"{name} runs but did not become healthy within {_START_TIMEOUT:.0f} s.", fix)
-    if not _is_running(name):
+    if not is_running(name):
         raise ServiceUnavailable(f"{name} ended while starting:\n{processes.log_tail(name)}", fix)
 
 
-def _is_running(name: str) -> bool:
-    record = processes.Record.read(name)
-    return record is not None and record.process() is not None
-
-
 def _check_ports(where: Settings) -> None:
-    if _embeds_mlflow(where) and not _is_running("mlflow"):
+    if embeds_mlflow(where) and not is_running("mlflow"):
         processes.stop(["mlflow"], 0)
         _check_port("MLflow", where.mlflow_host, where.mlflow_port, "PERENNIAL_MLFLOW_PORT")
-    if _embeds_airflow(where) and not _is_running("api-server"):
+    if embeds_airflow(where) and not is_running("api-server"):
         processes.stop(["api-server"], 0)
         _check_port("Airflow", where.airflow_host, where.airflow_port, "PERENNIAL_AIRFLOW_PORT")
 

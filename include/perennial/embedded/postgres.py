@@ -6,19 +6,14 @@ import logging
 import signal
 import time
 import warnings
-from pathlib import Path
 
 import psutil
 
 from perennial import database
 from perennial.errors import ServiceUnavailable
-from perennial.settings import settings
+from perennial.server import folder, is_ready, process
 
 _START_TIMEOUT = 30.0
-
-
-def folder() -> Path:
-    return settings().home / "postgres"
 
 
 def start() -> None:
@@ -75,26 +70,6 @@ def create_databases() -> None:
                     cursor.execute(f'CREATE DATABASE "{name}"')
     finally:
         connection.close()
-
-
-def process() -> psutil.Process | None:
-    """The running postmaster of this folder, recognised by its command line; None if there is none."""
-    try:
-        found = psutil.Process(int((folder() / "postmaster.pid").read_text().splitlines()[0]))
-        return found if str(folder()) in found.cmdline() else None
-    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
-        return None
-
-
-def is_ready() -> bool:
-    """Whether it runs and accepts connections."""
-    if process() is None:
-        return False
-    try:
-        database.url("postgres")
-    except ServiceUnavailable:
-        return False
-    return True
 
 
 def stop(patience: float = 30) -> bool:

@@ -1,0 +1,109 @@
+"""Records read at a glance are the records that the lake gives."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial import glance, lake
+from perennial.errors import ServiceUnavailable
+from perennial.settings import settings as perennial_settings
+
+pytestmark = pytest.mark.usefixtures("home")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_numbers = count()
+
+VALUES = st.fixed_dictionaries(
+    {
+        "number": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
+        "share": st.one_of(st.none(), st.floats(allow_nan=False)),
+        "text": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))),
+        "known": st.one_of(st.none(), st.booleans()),
+        "at": st.one_of(st.none(), st.integers(0, 10**12).map(lambda us: NOON + timedelta(microseconds=us))),
+    }
+)
+SCHEMA = pa.schema(
+    {
+        "number": pa.int64(),
+        "share": pa.float64(),
+        "text": pa.string(),
+        "known": pa.bool_(),
+        "at": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+
+def new_table() -> str:
+    return f"glance.t{next(_numbers)}"
+
+
+def both(identifier: str) -> tuple[list[dict], list[dict]]:
+    """The table's rows at a glance and by the lake, in one order."""
+    ways = glance.records([identifier])[identifier], lake.records(identifier)
+    return tuple(sorted(rows, key=repr) for rows in ways)  # type: ignore[return-value]
+
+
+def test_a_table_that_does_not_exist_has_no_rows() -> None:
+    assert glance.records(["glance.nothing"]) == {"glance.nothing": []}
+
+
+@settings(max_examples=10, deadline=None)
+@given(batches=st.lists(st.tuples(st.sampled_from("ab"), st.lists(VALUES, max_size=4)), min_size=1, max_size=4))
+def test_after_any_replacements_both_give_the_same_rows(batches: list[tuple[str, list[dict]]]) -> None:
+    table = new_table()
+    for partition, rows in batches:
+        lake.replace(table, partition, pa.Table.from_pylist(rows, schema=SCHEMA))
+    at_a_glance, by_the_lake = both(table)
+    assert at_a_glance == by_the_lake
+
+
+def test_a_column_that_came_later_is_null_in_older_rows() -> None:
+    table = new_table()
+    lake.append_missing(table, pa.table({"partition": ["a"], "id": [1]}), key=["id"])
+    lake.append_missing(table, pa.table({"partition": ["a"], "id": [2], "share": [0.5]}), key=["id"])
+    at_a_glance, by_the_lake = both(table)
+    assert at_a_glance == by_the_lake
+    assert {row["id"]: row["share"] for row in at_a_glance} == {1: None, 2: 0.5}
+
+
+def test_nan_is_not_null() -> None:
+    table = new_table()
+    lake.replace(table, "a", pa.table({"share": [math.nan, None]}))
+    shares = {repr(row["share"]) for row in glance.records([table])[table]}
+    assert shares == {"nan", "None"}
+
+
+def test_a_lake_elsewhere_is_read_through_its_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = new_table()
+    lake.replace(table, "a", pa.table({"id": [1, 2]}))
+    monkeypatch.setattr(glance, "_local", lambda location: (_ for _ in ()).throw(glance._OffThePath))
+    at_a_glance, by_the_lake = both(table)
+    assert at_a_glance == by_the_lake
+    assert len(at_a_glance) == 2
+
+
+def test_a_database_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    perennial_settings.cache_clear()
+    try:
+        with pytest.raises(ServiceUnavailable, match="perennial up"):
+            glance.records(["flights.ledger"])
+    finally:
+        monkeypatch.undo()
+        perennial_settings.cache_clear()
+
+
+def test_a_glance_imports_nothing_heavy() -> None:
+    heavy = "{'pyiceberg', 'sqlalchemy', 'pandas', 'pyarrow', 'httpx', 'feast'}"
+    check = f"import sys; from perennial import glance; glance.records(['a.b']); print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
