@@ -48,7 +48,8 @@ LIBRARIES = (
     "mlflow.data.meta_dataset",
     "mlflow.tracing.provider",
     "mlflow.data.sources",
-    "matplotlib.figure",
+    "matplotlib.pyplot",  # scikit-learn's displays import it.
+    "PIL.PngImagePlugin",
     "matplotlib.backends.backend_agg",
     "sklearn.calibration",
     "evidently.legacy.calculations.stattests",

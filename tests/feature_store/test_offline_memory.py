@@ -140,6 +140,27 @@ def test_a_result_in_stretches_is_the_result_in_one(
     assert streamed.sort_by("number").combine_chunks().equals(whole.combine_chunks())
 
 
+def test_the_keys_of_few_examples_are_pushed_down_to_the_files(
+    tmp_path: Path, entities: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = entities.filter(ds.field("key") < 3)
+    read: list[int] = []
+    scan_read = Scan.read
+
+    def counted(scan: Scan, *columns: object, **bounds: object) -> pa.Table:
+        rows = scan_read(scan, *columns, **bounds)
+        read.append(rows.num_rows)
+        return rows
+
+    monkeypatch.setattr(Scan, "read", counted)
+    store = store_in(tmp_path, "1GiB")
+    found = store.get_historical_features(entity_df=few, features=FEATURES).to_arrow()
+    with_keys = sum(read)
+    monkeypatch.setattr(retrieval, "_FEW", 0)
+    assert store.get_historical_features(entity_df=few, features=FEATURES).to_arrow().equals(found)
+    assert 0 < with_keys < (sum(read) - with_keys) / 20
+
+
 def test_the_result_of_a_file_larger_than_memory_is_exported_as_it_comes(tmp_path: Path, entities: pa.Table) -> None:
     pq.write_table(entities, tmp_path / "entities.parquet")
     store = store_in(tmp_path, "64MiB")

@@ -23,6 +23,8 @@ from perennial.feature_store.windows import FeatureWindow, StoredView
 
 #: A stretch is never shorter than this: each costs a join a view.
 _FEWEST = 50_000
+#: Examples up to which their keys are pushed down to the files: looking up more of them costs more than it spares.
+_FEW = 10_000
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -113,6 +115,13 @@ class WantedView:
         kinds = [stored.scan.schema.field(key).type for key in stored.keys]
         return dict(zip(names, kinds, strict=True))
 
+    def few_keys(self, stored: StoredView, entities: EntityRows) -> dict[str, pa.Array] | None:
+        """The values of each key column among the entities, as the table calls it; None if there are many entities."""
+        if entities.rows.num_rows > _FEW:
+            return None
+        wanted = zip(stored.keys, self.key_types(stored).items(), strict=True)
+        return {key: entities.key(name, kind, self.view.name).unique().drop_null() for key, (name, kind) in wanted}
+
     @property
     def prefix(self) -> str:
         """The view without its version, as Feast's own stores name columns."""
@@ -146,7 +155,10 @@ class Retrieval:
         entities = self.entities.whole()
         if self._rows_at_a_time(stored, len(entities.moments.times)) >= entities.rows.num_rows:
             first, last = entities.between()
-            windows = [FeatureWindow(view, first, last, self.memory) for view in stored]
+            windows = [
+                FeatureWindow(view, first, last, self.memory, wanted.few_keys(view, entities))
+                for wanted, view in zip(self.views, stored, strict=True)
+            ]
             return self._joined(entities, stored, windows)
         return _in_order_of(entities, list(self._stretches(stored, entities)))
 

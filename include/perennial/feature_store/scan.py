@@ -134,13 +134,14 @@ class Scan:
         start: datetime | None = None,
         end: datetime | None = None,
         before: datetime | None = None,
+        keys: Mapping[str, pa.Array] | None = None,
     ) -> Iterator[pa.Table]:
         """The same rows, some at a time, with little read ahead."""
         names = list(dict.fromkeys(columns)) or self.schema.names
         self.check([*names, time])
         scanner = self.dataset.scanner(
             names,
-            filter=self._filter(time, start, end, before, None),
+            filter=self._filter(time, start, end, before, keys),
             batch_size=BATCH_ROWS,
             batch_readahead=2,
             fragment_readahead=1,

@@ -6,7 +6,7 @@ these are carried along: what is in memory is a stretch and one row a key, not t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -86,12 +86,14 @@ class FeatureWindow:
         view: The view.
         first, last: The moments of the first and the last of all examples, UTC; None when there is none.
         memory: About how many bytes may be held.
+        keys: Only rows whose value in each of these columns is one of the given ones; None: rows of any key.
     """
 
     view: StoredView
     first: datetime | None
     last: datetime | None
     memory: int
+    keys: Mapping[str, pa.Array] | None = None
     _held: pa.Table | None = None
     _read_before: datetime | None = None
     _previous: datetime | None = None
@@ -110,7 +112,7 @@ class FeatureWindow:
             if self.first is None or last is None or last == self.last or size <= self.memory:
                 # Little enough, or one stretch is all there is: read it in one go.
                 self._whole = True
-                self._held = scan.read(view.columns, time=view.time, start=start, end=self.last)
+                self._held = scan.read(view.columns, time=view.time, start=start, end=self.last, keys=self.keys)
             else:
                 self._held = self._before(self.first, start)
                 self._read_before = self.first
@@ -118,7 +120,7 @@ class FeatureWindow:
             return self._held
         if self._previous is not None:
             self._held = view.still_visible(self._held, self._previous)
-        more = scan.read(view.columns, time=view.time, start=self._read_before, before=last + _INSTANT)
+        more = scan.read(view.columns, time=view.time, start=self._read_before, before=last + _INSTANT, keys=self.keys)
         self._held = pa.concat_tables([self._held, more]).combine_chunks()
         self._read_before, self._previous = last + _INSTANT, last
         return self._held
@@ -127,7 +129,7 @@ class FeatureWindow:
         """Of the rows before the first example, those it may see; read some at a time."""
         view = self.view
         parts: list[pa.Table] = [pa.schema([view.scan.schema.field(name) for name in view.columns]).empty_table()]
-        for part in view.scan.batches(view.columns, time=view.time, start=start, before=first):
+        for part in view.scan.batches(view.columns, time=view.time, start=start, before=first, keys=self.keys):
             parts.append(part)
             if sum(table.nbytes for table in parts) > self.memory // 4:
                 parts = [view.still_visible(pa.concat_tables(parts).combine_chunks(), first)]
