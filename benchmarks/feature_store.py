@@ -144,7 +144,7 @@ def measure(by: str, folder: Path, views: list[View]) -> Measured:
     count = pq.read_metadata(folder / ENTITIES).num_rows
     best: tuple[float, float, float] = (float("inf"), 0.0, 0.0)
     process = psutil.Process()
-    for repeat in range(REPEATS.get(by, 3 if count <= 2_000_000 else 1)):
+    for repeat in range(REPEATS.get(by, 3)):
         result = None
         before = process.memory_info().rss
         with Peak(process) as peak:

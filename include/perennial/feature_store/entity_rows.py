@@ -48,7 +48,7 @@ class EntityRows:
         elif isinstance(entities, pl.DataFrame):
             rows = plain(entities.to_arrow())
         elif isinstance(entities, pa.Table):
-            rows = entities.combine_chunks()
+            rows = entities
         else:
             raise BadFeatures(
                 f"Entity rows cannot be a {type(entities).__name__}.",
@@ -65,15 +65,13 @@ class EntityRows:
         return self
 
     def by_time(self, rows: int) -> Iterator[EntityRows]:
-        order = self.time_order()
+        order, whole = self.time_order(), self.rows.combine_chunks()
         for start in range(0, max(len(order), 1), rows):
             numbers = order.slice(start, rows)
-            yield EntityRows(
-                self.rows.take(numbers).combine_chunks(), self.time, Moments(self.moments.times.take(numbers))
-            )
+            yield EntityRows(whole.take(numbers).combine_chunks(), self.time, Moments(self.moments.times.take(numbers)))
 
     def time_order(self) -> pa.Array:
-        """The rows' numbers (uint32), those without a moment first, then oldest first; equal ones as they came."""
+        """The rows' numbers (uint32), those without a moment first, then oldest first."""
         nothing = np.flatnonzero(self.moments.times.is_null()).astype(np.uint32)
         order = self.moments.order
         present = np.arange(self.rows.num_rows, dtype=np.uint32) if order is None else order.to_numpy()

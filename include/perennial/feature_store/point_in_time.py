@@ -35,9 +35,17 @@ class Moments:
         ticks = pl.Series(self.times.cast(pa.int64()))
         if ticks.null_count() == 0 and ticks.is_sorted():
             return None
-        present = pl.DataFrame({"at": ticks}).with_row_index("row")
-        present = present.drop_nulls() if ticks.null_count() else present
-        return present.select(pl.col("row").sort_by("at", maintain_order=True))["row"]
+        return ticks.arg_sort(nulls_last=False)[ticks.null_count() :]
+
+    @cached_property
+    def places(self) -> pl.Series:
+        """The place of each example in that order; null for those without a moment. Only where there is an order."""
+        assert self.order is not None  # noqa: S101
+        places = np.empty(len(self.times), dtype=np.uint32)
+        places[self.order.to_numpy()] = np.arange(len(self.order), dtype=np.uint32)
+        if not self.times.null_count:
+            return pl.Series(places)
+        return pl.Series(pa.array(places, mask=self.times.is_null().to_numpy(zero_copy_only=False)))
 
     def ticks(self, unit: str) -> pl.Series:
         """The moments as whole numbers of `unit` in that order; worked out once for all views."""
@@ -134,30 +142,32 @@ def newest_known(
         }
     )
     rows, order = features.oldest_first(keys.of(features.keys, len(features.event_times)), unit)
-    if only_known and features.created is not None:
-        rows = _as_they_became_known(rows.drop_nulls("created"), order)
-    else:
-        rows = rows.with_columns(available="event")
-    found = examples.join_asof(
-        rows.select("entity", "available", "event", match="row"),
-        left_on="at",
-        right_on="available",
-        by="entity",
-        strategy="backward",
-        check_sortedness=False,
-    )
-    seen = pl.col("entity").is_not_null()
+    longest = None
     if ttl:
-        longest = ttl // timedelta(microseconds=1) * (1000 if unit == "ns" else 1)
-        seen &= pl.col("at") - pl.col("event") <= min(longest, np.iinfo(np.int64).max)
-    matches = found.select(pl.when(seen).then("match"))["match"]
-    if moments.order is not None:
-        # Back to the examples' own order; those without a moment see nothing.
-        none = np.iinfo(np.uint32).max
-        placed = np.full(len(moments.times), none, dtype=np.uint32)
-        placed[moments.order.to_numpy()] = matches.fill_null(none).to_numpy()
-        return pa.array(placed, mask=placed == none)
-    return matches.to_arrow()
+        longest = min(ttl // timedelta(microseconds=1) * (1000 if unit == "ns" else 1), np.iinfo(np.int64).max)
+    if only_known and features.created is not None:
+        matches = _newest_written(examples, _as_they_became_known(rows.drop_nulls("created"), order), longest)
+    else:
+        matches = examples.join_asof(
+            rows.select("entity", at="event", match="row"),
+            on="at",
+            by="entity",
+            tolerance=longest,
+            check_sortedness=False,
+        )["match"]
+    # Back to the examples' own order; those without a moment see nothing.
+    return (matches if moments.order is None else matches.gather(moments.places)).to_arrow()
+
+
+def _newest_written(examples: pl.DataFrame, rows: pl.DataFrame, longest: int | None) -> pl.Series:
+    """The row that each example sees of those that came to be known at `available`; its age is that of its `event`."""
+    found = examples.join_asof(
+        rows.select("entity", "event", at="available", match="row"), on="at", by="entity", check_sortedness=False
+    )
+    if longest is None:
+        return found["match"]
+    is_fresh = pl.col("at") - pl.col("event") <= longest
+    return found.select(pl.when(is_fresh).then("match"))["match"]
 
 
 def newest_of_each(features: FeatureRows) -> pa.Array:

@@ -198,7 +198,8 @@ class Retrieval:
             reads = [threads.submit(window.upto, last) for window in windows]
             for wanted, view in zip(self.views, stored, strict=True):
                 entities.keys(wanted.key_types(view), wanted.view.name)
-            entities.moments.order  # noqa: B018 - worked out here, once, while the files are read
+            if entities.moments.order is not None:
+                entities.moments.places  # noqa: B018 - worked out here, once, while the files are read
             matches = [
                 threads.submit(wanted.match, view, read.result(), entities)
                 for wanted, view, read in zip(self.views, stored, reads, strict=True)
