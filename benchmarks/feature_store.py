@@ -141,7 +141,6 @@ def measured(by: str, folder: Path, views: list[View]) -> Measured:
 def measure(by: str, folder: Path, views: list[View]) -> Measured:
     """Measure one way in this process."""
     join = {"ours": by_feast, "stock": by_feast, "polars": by_polars, "duckdb": by_duckdb}[by](by, folder, views)
-    count = pq.read_metadata(folder / ENTITIES).num_rows
     best: tuple[float, float, float] = (float("inf"), 0.0, 0.0)
     process = psutil.Process()
     for repeat in range(REPEATS.get(by, 3)):
