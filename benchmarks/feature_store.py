@@ -219,7 +219,7 @@ def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
         )
         for view in views
     ]
-    registry = folder / f"registry-{store_name}.db"
+    registry = folder / f"{store_name}_registry.db"
     registry.unlink(missing_ok=True)
     store = FeatureStore(
         config=RepoConfig(

@@ -105,7 +105,7 @@ def store_in(folder: Path, memory: str) -> FeatureStore:
         config=RepoConfig(
             project="memory",
             provider="local",
-            registry=str(folder / f"registry-{memory}.db"),
+            registry=str(folder / f"{memory}_registry.db"),
             online_store={"type": "sqlite", "path": str(folder / "online.db")},
             offline_store=LakeOfflineStoreConfig(memory_limit=memory),
             entity_key_serialization_version=3,
