@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ KINDS: dict[ValueType, tuple[pa.DataType, st.SearchStrategy]] = {
     ValueType.STRING: (pa.string(), st.text(max_size=200)),
     # Of no bytes at all, Feast makes null or not, depending on the other rows.
     ValueType.BYTES: (pa.large_binary(), st.binary(min_size=1, max_size=200)),
-    ValueType.UNIX_TIMESTAMP: (pa.timestamp("us", "UTC"), st.datetimes().map(lambda time: time.replace(year=2013))),
+    ValueType.UNIX_TIMESTAMP: (pa.timestamp("us", "UTC"), st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))),
     ValueType.INT64_LIST: (pa.list_(pa.int64()), st.lists(st.integers(-9, 9), min_size=1, max_size=3)),
 }
 
