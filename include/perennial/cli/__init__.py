@@ -1,0 +1,7 @@
+"""The command line, `perennial`: a module for each group of commands, in the order in which `--help` lists them."""
+
+from perennial.cli import services  # isort: split
+from perennial.cli import pipelines
+from perennial.cli.frame import app, main
+
+__all__ = ["app", "main", "pipelines", "services"]
