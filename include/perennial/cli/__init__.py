@@ -1,6 +1,7 @@
 """The command line, `perennial`: a module for each group of commands, in the order in which `--help` lists them."""
 
-from perennial.cli import services  # isort: split
+# ruff: noqa: I001
+from perennial.cli import services
 from perennial.cli import pipelines
 from perennial.cli.frame import app, main
 
