@@ -4,15 +4,16 @@
     python benchmarks/feature_store.py small       # synthetic rows at a tenth of the size
     python benchmarks/feature_store.py no-stock    # without the stock store, which takes minutes
 
-Every measurement is a process of its own that reads the same Parquet files, those of the entity rows included, and
-ends with the whole result in memory: ours as Arrow, in the entity rows' own order; the bare ones as their engine likes
-it, in whatever order. `peak` is the largest resident memory beside what the process held before. All results are
-compared.
+Every measurement is a process of its own that reads the same Parquet files, those of the entity rows included (`lake`:
+the same rows in Iceberg tables, partitioned by month), and ends with the whole result in memory: ours as Arrow, in the
+entity rows' own order; the bare ones as their engine likes it, in whatever order. `peak` is the largest resident memory
+beside what the process held before. All results are compared.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -100,7 +101,9 @@ def compared(
 ) -> list[str]:
     """Measure ours and the bare ones on one set of files, and say which targets were met."""
     count = pq.read_metadata(folder / ENTITIES).num_rows
-    found = {by: measured(by, folder, views) for by in ("ours", "polars", "duckdb", *(["stock"] if stock else []))}
+    in_child("--fill-lake", folder, views)
+    ways = ("ours", "lake", "polars", "duckdb", *(["stock"] if stock else []))
+    found = {by: measured(by, folder, views) for by in ways}
     for by, one in found.items():
         same = np.allclose(one.check, found["ours"].check, rtol=1e-6)
         assert same, f"{what}: {by} and ours give different results: {one.check} {found['ours'].check}"
@@ -112,6 +115,8 @@ def compared(
     if limit and count >= LARGE:
         ratio = ours.seconds / bare.seconds
         targets.append(verdict(f"{ratio:.2f} of {limit} times the faster bare", ratio <= limit))
+        ratio = found["lake"].seconds / bare.seconds
+        targets.append(f"{ratio:.2f} times from lake tables")
     if stock:
         ratio = found["stock"].seconds / ours.seconds
         targets.append(verdict(f"{ratio:.0f} times faster than stock, 10 wanted", ratio >= 10))
@@ -132,15 +137,39 @@ def verdict(what: str, met: bool) -> str:
 
 def measured(by: str, folder: Path, views: list[View]) -> Measured:
     """Measure one way in a process of its own."""
-    command = [sys.executable, __file__, "--one", by, str(folder), json.dumps([asdict(view) for view in views])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{by}: {done.stderr[-3000:]}"
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return Measured(**json.loads(in_child("--one", folder, views, by).splitlines()[-1]))
+
+
+def in_child(what: str, folder: Path, views: list[View], *more: str) -> str:
+    """What a process of its own prints; its lake is in the folder."""
+    command = [sys.executable, __file__, what, str(folder), json.dumps([asdict(view) for view in views]), *more]
+    catalog = {"type": "sql", "uri": f"sqlite:///{folder / 'catalog.db'}"}
+    lake = {"PERENNIAL_CATALOG": json.dumps(catalog), "PERENNIAL_WAREHOUSE": str(folder / "lake")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | lake)
+    assert done.returncode == 0, f"{what} {more}: {done.stderr[-3000:]}"
+    return done.stdout
+
+
+def fill_lake(folder: Path, views: list[View]) -> None:
+    """The views' rows as tables of the lake, a partition a month."""
+    from perennial import lake
+
+    catalog = lake.catalog()
+    catalog.create_namespace_if_not_exists("bench")
+    for view in views:
+        rows = lake.canonical(pq.read_table(folder / view.files))
+        rows = rows.append_column(lake.PARTITION, pc.strftime(rows["event_timestamp"], "%Y-%m"))
+        table = catalog.create_table(f"bench.{view.name}", rows.schema)
+        with table.update_spec() as update:
+            update.add_identity(lake.PARTITION)
+        table.append(rows)
 
 
 def measure(by: str, folder: Path, views: list[View]) -> Measured:
     """Measure one way in this process."""
-    join = {"ours": by_feast, "stock": by_feast, "polars": by_polars, "duckdb": by_duckdb}[by](by, folder, views)
+    join = {"ours": by_feast, "lake": by_feast, "stock": by_feast, "polars": by_polars, "duckdb": by_duckdb}[by](
+        by, folder, views
+    )
     best: tuple[float, float, float] = (float("inf"), 0.0, 0.0)
     process = psutil.Process()
     for repeat in range(REPEATS.get(by, 3)):
@@ -165,7 +194,7 @@ def measure(by: str, folder: Path, views: list[View]) -> Measured:
     ]
     size = sum(table[name].nbytes for name in table.column_names)
     started = time.perf_counter()
-    if by in ("ours", "stock"):
+    if by in ("ours", "lake", "stock"):
         table.to_pandas()
     return Measured(best[0], best[1], best[2], time.perf_counter() - started, growth, size, check)
 
@@ -194,11 +223,16 @@ Join = Callable[[], tuple[Any, float]]
 
 
 def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
-    """Through `FeatureStore.get_historical_features(...).to_arrow()`, with our store or Feast's duckdb one."""
+    """Through `FeatureStore.get_historical_features(...).to_arrow()`, with our store or Feast's duckdb one.
+
+    Args:
+        store_name: `ours` reads the Parquet files, `lake` the lake's tables, `stock` is Feast's duckdb store.
+    """
     from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast.types import Float64
 
     from perennial.feature_store.offline import LakeOfflineStoreConfig
+    from perennial.feature_store.source import LakeSource
 
     kinds = pq.read_schema(folder / ENTITIES)
     entities = {
@@ -215,7 +249,9 @@ def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
             entities=[entities[view.key]],
             ttl=timedelta(seconds=view.ttl_seconds),
             schema=[Field(name=name, dtype=Float64) for name in view.features],
-            source=FileSource(path=str(folder / view.files), timestamp_field="event_timestamp"),
+            source=LakeSource(table=f"bench.{view.name}")
+            if store_name == "lake"
+            else FileSource(path=str(folder / view.files), timestamp_field="event_timestamp"),
         )
         for view in views
     ]
@@ -227,7 +263,7 @@ def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
             provider="local",
             registry=str(registry),
             online_store={"type": "sqlite", "path": str(folder / "online.db")},
-            offline_store=LakeOfflineStoreConfig() if store_name == "ours" else {"type": "duckdb"},
+            offline_store=LakeOfflineStoreConfig() if store_name != "stock" else {"type": "duckdb"},
             entity_key_serialization_version=3,
             repo_path=folder,
         )
@@ -389,9 +425,12 @@ def head(folder: Path, count: int) -> Path:
 
 
 if __name__ == "__main__":
-    if "--one" in sys.argv:
-        _, _, by, folder, views = sys.argv
-        wanted = [View(**{**view, "features": tuple(view["features"])}) for view in json.loads(views)]
-        print(json.dumps(asdict(measure(by, Path(folder), wanted))))
+    if sys.argv[1:2] in (["--one"], ["--fill-lake"]):
+        _, what, where, described, *by = sys.argv
+        wanted = [View(**{**view, "features": tuple(view["features"])}) for view in json.loads(described)]
+        if what == "--one":
+            print(json.dumps(asdict(measure(by[0], Path(where), wanted))))
+        else:
+            fill_lake(Path(where), wanted)
     else:
         main("small" in sys.argv, "no-stock" not in sys.argv)
