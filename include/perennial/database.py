@@ -15,6 +15,7 @@ from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url,
 
 from perennial import server
 from perennial.settings import settings
+from perennial.storage import answering
 
 DATABASES = ("airflow", "mlflow", "lake", "feast")
 
@@ -53,10 +54,16 @@ def exclusive(*what: object) -> Iterator[None]:
     """Hold the lock named `what` across all processes and machines on this database.
 
     A PostgreSQL session-level advisory lock: it ends with its connection, so a killed holder never blocks the next.
+
+    Raises:
+        ServiceUnavailable: PostgreSQL does not answer, or went away meanwhile.
     """
     name = ":".join(map(str, what))
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
-    with engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with (
+        answering(f"The lock {name!r}"),
+        engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
         try:
             yield

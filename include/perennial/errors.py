@@ -51,3 +51,11 @@ class TrainingFailed(PerennialError):
 
 class ServiceUnavailable(PerennialError):
     """A server (PostgreSQL, MLflow, Airflow) did not answer after retries."""
+
+
+class StorageFull(ServiceUnavailable):
+    """A disk, or a quota of one, has no room left; nothing was half written."""
+
+
+class DamagedFile(PerennialError):
+    """A file of the lake is gone, cut short or changed; what it held has to be brought back."""

@@ -20,6 +20,7 @@ from perennial.errors import BadFeatures
 from perennial.feature_store import files, lake_files
 from perennial.feature_store.entity_rows import in_one_piece
 from perennial.feature_store.source import LakeSource
+from perennial.storage import explained
 
 #: How many rows of a scan are in flight at a time: files have row groups of any size.
 BATCH_ROWS = 131_072
@@ -75,11 +76,12 @@ class Scan:
         """At most so many rows have a time in [start, end], by what the files say of themselves."""
         condition = self._filter(time, start, end, None, None)
         count = 0
-        for fragment in self.dataset.get_fragments(filter=condition):
-            if condition is not None and isinstance(fragment, ds.ParquetFileFragment):
-                count += sum(group.num_rows for group in fragment.subset(condition, schema=self.schema).row_groups)
-            else:
-                count += fragment.count_rows()
+        with explained(f"{self.reader}, {self.where}"):
+            for fragment in self.dataset.get_fragments(filter=condition):
+                if condition is not None and isinstance(fragment, ds.ParquetFileFragment):
+                    count += sum(group.num_rows for group in fragment.subset(condition, schema=self.schema).row_groups)
+                else:
+                    count += fragment.count_rows()
         return count
 
     def width(self, columns: Sequence[str]) -> int:
@@ -121,10 +123,12 @@ class Scan:
 
         Raises:
             BadFeatures: there is no such column, or `time` holds no timestamps.
+            DamagedFile: a file cannot be read.
         """
         names = list(dict.fromkeys(columns)) or self.schema.names
         self.check([*names, time])
-        return self.dataset.to_table(names, filter=self._filter(time, start, end, before, keys)).combine_chunks()
+        with explained(f"{self.reader}, {self.where}"):
+            return self.dataset.to_table(names, filter=self._filter(time, start, end, before, keys)).combine_chunks()
 
     def batches(
         self,
@@ -146,8 +150,9 @@ class Scan:
             batch_readahead=2,
             fragment_readahead=1,
         )
-        for batch in scanner.to_batches():
-            yield pa.Table.from_batches([batch])
+        with explained(f"{self.reader}, {self.where}"):
+            for batch in scanner.to_batches():
+                yield pa.Table.from_batches([batch])
 
     def _filter(
         self,

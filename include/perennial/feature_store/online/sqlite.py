@@ -10,7 +10,8 @@ import os
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -28,15 +29,15 @@ from feast.infra.online_stores.sqlite import (
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
+from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
 from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
 from perennial.feature_store.online.rows import UNKNOWN, OnlineRows, moment
 from perennial.settings import settings
 
 #: Exact times, in microseconds since 1970 (UTC).
 _EXACT = ("event_us", "created_us")
-_PATIENCE = 60
 #: Features a statement writes, well below SQLite's limit of bound values.
 _WIDTH = 500
 
@@ -50,6 +51,9 @@ class NewestSqliteOnlineStoreConfig(NewestOnlineStoreConfig, SqliteOnlineStoreCo
 
     path: str = ""
     """The database file. Empty: `online.db` in Perennial's home, whatever folder Feast runs in."""
+
+    patience: float = 60
+    """Seconds that a writer waits for another one."""
 
 
 class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
@@ -66,18 +70,25 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         # A connection may not cross into a forked process, nor its transaction into another thread.
         owner = (os.getpid(), self._get_db_path(config))
         if getattr(self._open, "owner", None) != owner:
-            self._open.connection, self._open.owner = _connect(owner[1]), owner
+            self._open.connection, self._open.owner = _connect(owner[1], config.online_store.patience), owner
         return self._open.connection
 
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        """Write the values that are at least as new as what is there, all in one transaction."""
-        try:
-            self._write(config, view, rows)
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
-                raise
-            self.update(config, [], [view], [], [], partial=True)
-            self._write(config, view, rows)
+        """Write the values that are at least as new as what is there, all in one transaction.
+
+        Raises:
+            ServiceUnavailable: another process has held the database for longer than `patience`.
+            StorageFull: there is no room on its disk.
+            DamagedFile: it is not a database any more.
+        """
+        with _explained(self._get_db_path(config)):
+            try:
+                self._write(config, view, rows)
+            except sqlite3.OperationalError as error:
+                if "no such table" not in str(error):
+                    raise
+                self.update(config, [], [view], [], [], partial=True)
+                self._write(config, view, rows)
 
     def _write(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
         connection = self._get_conn(config)
@@ -137,13 +148,14 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         partial: bool,
     ) -> None:
         """Create the views' tables: Feast's columns and exact times, clustered by key."""
-        connection = self._get_conn(config)
-        for view in tables_to_keep:
-            connection.execute(_CREATE.format(table=_quoted(_table(config, view))))
-            for column in _EXACT:
-                _alter_table_add_column_if_missing(connection, _table(config, view), column, "INTEGER")
-        for view in tables_to_delete:
-            connection.execute(f"DROP TABLE IF EXISTS {_quoted(_table(config, view))}")
+        with _explained(self._get_db_path(config)):
+            connection = self._get_conn(config)
+            for view in tables_to_keep:
+                connection.execute(_CREATE.format(table=_quoted(_table(config, view))))
+                for column in _EXACT:
+                    _alter_table_add_column_if_missing(connection, _table(config, view), column, "INTEGER")
+            for view in tables_to_delete:
+                connection.execute(f"DROP TABLE IF EXISTS {_quoted(_table(config, view))}")
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Delete the database, its log included."""
@@ -194,17 +206,48 @@ def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-@retry(
-    retry=retry_if_exception_type(sqlite3.OperationalError),
-    stop=stop_after_delay(_PATIENCE),
-    wait=wait_random(0.01, 0.1),
-    reraise=True,
-)
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, patience: float) -> sqlite3.Connection:
     """Open the database. The first switch to a write-ahead log needs it alone, and does not wait by itself."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    patiently = Retrying(
+        retry=retry_if_exception_type(sqlite3.OperationalError),
+        stop=stop_after_delay(patience),
+        wait=wait_random(0.01, 0.1),
+        reraise=True,
+    )
+    return patiently(_opened, path, patience)
+
+
+def _opened(path: str, patience: float) -> sqlite3.Connection:
     connection = _initialize_conn(path)
-    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000}")
+    connection.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn what SQLite says of its file into an error that teaches."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        said = str(error)
+        if "locked" in said or "busy" in said:
+            raise ServiceUnavailable(
+                f"The online store {path} is held by another process: {said}.",
+                "See who holds it (`fuser`); then clear the task, nothing needs undoing. For several writers at a time"
+                " use Redis or PostgreSQL: PERENNIAL_ONLINE_STORE.",
+            ) from error
+        if "full" in said or "disk I/O error" in said:
+            raise StorageFull(
+                f"The online store {path} cannot be written to: {said}.",
+                "Free some room on its disk, then clear the task: the store is as it was before.",
+            ) from error
+        if "malformed" in said or "not a database" in said:
+            raise DamagedFile(
+                f"The online store {path} is damaged: {said}.",
+                "Delete it and run <use case>.features for as many partitions back as the longest ttl of a view"
+                " reaches: the lake holds everything that was in it.",
+            ) from error
+        raise

@@ -1,0 +1,132 @@
+"""What a disk and a database say when they fail, turned into errors that teach.
+
+Light to import. The functions that read or write the lake wear `told`; a task that fails so is tried again by Airflow
+where that may help (`ServiceUnavailable`, `StorageFull`), and is not where a person has to bring a file back.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from perennial.errors import DamagedFile, PerennialError, ServiceUnavailable, StorageFull
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: How Arrow, Polars and pyiceberg say that a file is not what it was.
+_DAMAGED = re.compile(
+    r"parquet|magic|footer|out of specification|thrift|end of file|end of stream|couldn't deserialize|corrupt"
+    r"|TableMetadata|Cannot parse|avro|EOF",
+    re.IGNORECASE,
+)
+_PATH = re.compile(r"(?:file://)?(/[^\s'\":,]+\.(?:parquet|avro|metadata\.json))")
+
+
+def told(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose first argument names a table of the lake, with `explained` around it."""
+
+    @functools.wraps(function)
+    def explaining(*args: P.args, **kwargs: P.kwargs) -> R:
+        with explained(f"Lake table {args[0]!r}" if args else function.__name__):
+            return function(*args, **kwargs)
+
+    return explaining
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what storage says into an error that names `what`, the file, and what to do.
+
+    Raises:
+        ServiceUnavailable: PostgreSQL went away.
+        StorageFull: no room is left on a disk.
+        DamagedFile: a file of the lake cannot be read.
+    """
+    try:
+        yield
+    except PerennialError:
+        raise
+    except Exception as error:
+        explanation = _explanation(what, error)
+        if explanation is None:
+            raise
+        raise explanation from error
+
+
+@contextmanager
+def answering(what: str) -> Iterator[None]:
+    """The same for the database alone.
+
+    Raises:
+        ServiceUnavailable: PostgreSQL went away.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_database(error):
+            raise
+        raise _no_answer(what, error) from error
+
+
+def _no_answer(what: str, error: Exception) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"{what}: PostgreSQL does not answer: {_said(error)}",
+        "Start it (`perennial up`), or see PERENNIAL_DATABASE; then clear the task, nothing needs undoing.",
+    )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip()[:300]}"
+
+
+def _explanation(what: str, error: Exception) -> PerennialError | None:
+    said = _said(error)
+    if _is_of_database(error):
+        return _no_answer(what, error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return StorageFull(
+            f"{what}: no room is left to write: {said}",
+            "Free some, then clear the task: what was there is as it was, and what was half written is read by nobody.",
+        )
+    if _is_damage(error):
+        path = _PATH.search(str(error))
+        return DamagedFile(
+            f"{what}: {path[1] if path else 'a file of it'} cannot be read: {said}",
+            "Restore the file from a backup. A data file of raw rows, features or examples can also be made again: run"
+            " <use case>.features for its partition, which replaces it.",
+        )
+    return None
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Whether the server or its connection is gone, rather than the statement wrong."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    return isinstance(error, InterfaceError | OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, FileNotFoundError):
+        return _PATH.search(str(error)) is not None
+    from pyarrow import ArrowInvalid
+    from pydantic import ValidationError
+    from pyiceberg.exceptions import ValidationError as InvalidTable
+
+    if isinstance(error, ArrowInvalid | OSError | EOFError | ValidationError | InvalidTable):
+        return _DAMAGED.search(f"{type(error).__name__} {error}") is not None or _in_avro(error)
+    # Of a manifest that was cut short pyiceberg decodes whatever comes next, and stumbles over it in many ways.
+    return isinstance(error, ValueError | KeyError | AssertionError | IndexError | OverflowError) and _in_avro(error)
+
+
+def _in_avro(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any("pyiceberg/avro/" in frame.f_code.co_filename for frame, _ in frames)
