@@ -34,7 +34,7 @@ def declare(**changes: Any) -> UseCase:
         "features": (FeatureTable(name="zones", key=("zone",), inputs=("trips",)),),
         "examples": Examples(key=("id",), inputs=("trips",)),
         "feature_service": "taxis",
-        "gate": Gate(metric="rmse", holdout=timedelta(days=3)),
+        "gate": Gate(metric="rmse", holdout=timedelta(days=5)),
         "triage": "Call the city.",
     }
     return UseCase(**fields | changes)
@@ -52,7 +52,7 @@ def test_a_complete_declaration_is_accepted() -> None:
         ({"owner": ""}, "at least 1"),
         ({"end": "2012-01"}, "not after start"),
         ({"start": "2013"}, "not the name of a monthly partition"),
-        ({"gate": Gate(metric="roc_auc", holdout=timedelta(days=3))}, "not one of rmse"),
+        ({"gate": Gate(metric="roc_auc", holdout=timedelta(days=5))}, "not one of rmse"),
         ({"examples": Examples(key=("id",), inputs=("rides",))}, "'rides' is not a raw table"),
         ({"features": (FeatureTable(name="trips", key=("z",), inputs=("trips",)),)}, "used twice"),
         ({"features": (FeatureTable(name="ledger", key=("z",), inputs=("trips",)),)}, "reserved"),
@@ -93,3 +93,9 @@ def test_every_use_case_loads_and_has_all_its_functions(name: str) -> None:
     for table in (*use_case.features, "examples"):
         assert callable(getattr(use_case.module("transforms"), getattr(table, "name", table)))
     assert callable(use_case.module("model").build)
+
+
+def test_a_gate_that_could_never_promote_is_an_error() -> None:
+    with pytest.raises(ValidationError, match=r"has 4 blocks of .*Lengthen gate\.holdout or shorten gate\.block"):
+        Gate(metric="rmse", holdout=timedelta(days=4))
+    assert Gate(metric="rmse", holdout=timedelta(days=4), block=timedelta(hours=6)).min_blocks == 5

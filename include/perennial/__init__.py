@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perennial.partitions import Cadence, Partition
     from perennial.use_case import (
+        ColumnPolicy,
         DriftPolicy,
         Examples,
         FeatureTable,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cadence",
+    "ColumnPolicy",
     "DriftPolicy",
     "Examples",
     "FeatureTable",

@@ -57,6 +57,8 @@ LIBRARIES = (
     "plotly.offline",
     "git",
     "tabulate",
+    "jinja2",
+    "markdown_it",
     "great_expectations",
     "great_expectations.expectations",
     "evidently",

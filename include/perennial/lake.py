@@ -11,19 +11,31 @@ Writers of one table wait for one another (`perennial.database.exclusive`); read
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThanOrEqual,
+    NotNull,
+)
 from pyiceberg.table import Table
 
 from perennial import database
+from perennial.errors import DamagedFile
 from perennial.settings import settings
+from perennial.storage import explained, told
 
+log = logging.getLogger(__name__)
 PARTITION = "partition"
 # It tells at every read which file system it took; in a task's log that hides what matters.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
@@ -44,6 +56,7 @@ def catalog() -> Catalog:
     return load_catalog("perennial", **properties)
 
 
+@told
 def table(identifier: str) -> Table | None:
     """The table as it is now, or None when nothing was ever written to it."""
     try:
@@ -63,6 +76,14 @@ def snapshots(identifiers: Iterable[str]) -> dict[str, int]:
     return {name: number for name in identifiers if (number := snapshot(name)) is not None}
 
 
+def partitions(identifier: str) -> list[str]:
+    """The partitions that the table has rows of, in order of name; read from its metadata alone."""
+    found = table(identifier)
+    if found is None or found.current_snapshot() is None:
+        return []
+    return sorted({row[PARTITION] for row in found.inspect.partitions()[PARTITION].to_pylist()})
+
+
 def records(
     identifier: str, *, between: tuple[str, str] | None = None, columns: Sequence[str] = ("*",)
 ) -> list[dict[str, Any]]:
@@ -71,6 +92,7 @@ def records(
     return found.to_pylist() if found is not None else []
 
 
+@told
 def read(
     identifier: str,
     *,
@@ -87,7 +109,7 @@ def read(
         partitions: Only these partitions.
         between: Only partitions from the first name to the last, both included.
         columns: Only these columns.
-        where: A further pyiceberg filter.
+        where: A further filter: `equal`, `known`, or another of pyiceberg's.
         snapshot: This snapshot; None is the current one.
     """
     found = table(identifier)
@@ -102,11 +124,35 @@ def read(
     return canonical(scan.to_arrow())
 
 
+def equal(column: str, value: Any) -> BooleanExpression:
+    """A filter for `where`: the rows whose column has this value."""
+    return EqualTo(column, value)
+
+
+def known(column: str) -> BooleanExpression:
+    """A filter for `where`: the rows whose column is not null."""
+    return NotNull(column)
+
+
+def batches(
+    identifier: str, *, partition: str, columns: Sequence[str], where: BooleanExpression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of one partition a batch at a time, for partitions that do not fit into memory; as `read` otherwise."""
+    found = table(identifier)
+    if found is None:
+        return
+    condition = And(where if where is not None else AlwaysTrue(), EqualTo(PARTITION, partition))
+    for batch in found.scan(row_filter=condition, selected_fields=tuple(columns)).to_arrow_batch_reader():
+        yield from canonical(pa.Table.from_batches([batch])).to_batches()
+
+
+@told
 def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequence[str] = ()) -> int | None:
     """Make `rows` the whole content of one partition, in one commit; return the table's snapshot after it.
 
     Rows are stored sorted by `sort_by`, so equal content gives equal bytes; content that is already there is not
-    written again and makes no snapshot. A writer killed before its commit leaves the old content.
+    written again and makes no snapshot. A writer killed before its commit leaves the old content. What is damaged
+    is replaced without being read.
     """
     rows = canonical(_with_partition(rows, partition))
     if sort_by:
@@ -114,18 +160,19 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     with database.exclusive("lake", identifier):
         target = _table_for(identifier, rows.schema)
         rows = _in_schema_of(target, rows)
-        held = canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
-        if sort_by:
+        held = _held(target, partition)
+        if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
-        if not held.equals(rows):
+        if held is None or not held.equals(rows):
             with target.transaction() as transaction:
-                if held.num_rows:
+                if held is None or held.num_rows:
                     transaction.delete(EqualTo(PARTITION, partition))
                 if rows.num_rows:
                     transaction.append(rows)
         return target.metadata.current_snapshot_id
 
 
+@told
 def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa.Table:
     """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
 
@@ -189,6 +236,16 @@ def _table_for(identifier: str, schema: pa.Schema) -> Table:
             widen.union_by_name(schema)
         found = found.refresh()
     return found
+
+
+def _held(target: Table, partition: str) -> pa.Table | None:
+    """What a partition holds now; None if that can no longer be read, and so can only be replaced."""
+    try:
+        with explained(f"Lake table {'.'.join(target.name())!r}"):
+            return canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
+    except DamagedFile as error:
+        log.warning("%s It is replaced.", error.problem)
+        return None
 
 
 def _in_schema_of(target: Table, rows: pa.Table) -> pa.Table:

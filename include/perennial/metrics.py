@@ -1,4 +1,4 @@
-"""What the quality of predictions is measured by. All functions are scikit-learn's."""
+"""What the quality of predictions is measured by. The metrics are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from sklearn import metrics as sk
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
 Array = np.ndarray
+#: Bins of a calibration error, and of the plot beside it.
+BINS = 10
 _BINARY: dict[str, Callable[[Array, Array], float]] = {
     "roc_auc": sk.roc_auc_score,
     "average_precision": sk.average_precision_score,
@@ -54,3 +56,43 @@ def gain(metric: str, better: float, than: float) -> float:
 def trivial(use_case: UseCase, train_label: Array, rows: int) -> Array:
     """Predictions of the trivial baseline: the training rows' rate or mean, whatever the features say."""
     return np.full(rows, float(np.mean(train_label)))
+
+
+def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> float:
+    """How far predictions are from what happens; 0 is perfect.
+
+    Of probabilities: the root mean square distance between predicted and observed rate in bins of equal mass, less what
+    chance alone would make of it (A. Kumar, P. Liang and T. Ma, "Verified Uncertainty Calibration", NeurIPS 2019,
+    definition 4.2). Of predicted values: their mean bias, in standard deviations of the label; where the label does not
+    vary, in its own unit.
+
+    Args:
+        label, prediction: (n,) as `evaluate` takes them, n at least 1.
+    """
+    if use_case.task == "regression":
+        return float(abs(np.mean(prediction - label)) / (np.std(label) or 1.0))
+    bins = equal_mass_bins(prediction)
+    sums = (np.bincount(bins, weights=each, minlength=BINS) for each in (np.ones(len(label)), label, prediction))
+    return float(debiased_error(*sums))
+
+
+def equal_mass_bins(prediction: Array) -> Array:
+    """(n,) the bin of each prediction, below `BINS`; equal predictions share one, so that some may be empty."""
+    edges = np.quantile(prediction, np.arange(1, BINS) / BINS)
+    return np.searchsorted(edges, prediction, side="right")
+
+
+def debiased_error(rows: Array, positives: Array, expected: Array) -> Array:
+    """The calibration error of probabilities from sums by bin.
+
+    Args:
+        rows, positives, expected: (..., bins) number of rows, of positives, and sum of the predictions.
+
+    Returns:
+        (...) root mean square distances.
+    """
+    some = np.maximum(rows, 1)
+    observed = positives / some
+    chance = observed * (1 - observed) / np.maximum(rows - 1, 1)
+    squares = (expected / some - observed) ** 2 - chance
+    return np.sqrt(np.maximum((rows * squares).sum(-1) / rows.sum(-1), 0))

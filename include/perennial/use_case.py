@@ -31,6 +31,9 @@ LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 
+#: When a person is asked before a promotion.
+Approval = Literal["never", "always", "borderline"]
+
 
 class Declaration(BaseModel):
     """Frozen, and strict about unknown fields: a typo in a use case is an error, not a silence."""
@@ -81,32 +84,109 @@ class Examples(Declaration):
 
 
 class Gate(Declaration):
-    """When a challenger replaces the champion. Both are judged on one holdout, later than all either has seen."""
+    """When a challenger replaces the champion. Both are judged on one holdout, later than all either has seen.
+
+    Rows of one block of event time are alike, so it is blocks, not rows, that the certainty is counted in.
+    """
 
     metric: str
     margin: float = Field(default=0.0, ge=0, description="How much better the challenger must be; ties lose.")
+    confidence: float = Field(
+        default=0.95, gt=0.5, lt=1, description="How sure the gate must be that it is: one-sided."
+    )
     holdout: timedelta = Field(gt=timedelta(0), description="The end of the training window, kept for the gate.")
+    block: timedelta = Field(
+        default=timedelta(days=1), gt=timedelta(0), description="Event time within which rows are alike."
+    )
+    min_blocks: int = Field(default=5, ge=2, description="Blocks below which there is not enough evidence.")
     min_rows: int = Field(default=200, ge=2, description="Holdout rows below which there is not enough evidence.")
     slices: tuple[str, ...] = Field(default=(), description="Columns on whose values the challenger must hold.")
     slice_tolerance: float = Field(default=0.02, ge=0, description="How much worse it may be on any slice.")
     slice_min_rows: int = Field(default=500, ge=2, description="Smaller slices are reported, not judged.")
+    calibration_tolerance: float = Field(
+        default=0.05, ge=0, description="How much larger its calibration error may be: see `perennial.metrics`."
+    )
+    max_latency: float | None = Field(default=None, gt=0, description="Seconds to predict one row, at most.")
+    max_size: int | None = Field(default=None, gt=0, description="Bytes of the stored model, at most.")
+    approval: Approval = Field(
+        default="never",
+        description="Whom a person is asked about: every challenger that the gate would promote or finds borderline"
+        " (always), only the borderline ones (borderline), or none (never: borderline ones are not promoted).",
+    )
+    approval_timeout: timedelta = Field(
+        default=timedelta(days=3), gt=timedelta(0), description="No answer in this time is a no."
+    )
+
+    @model_validator(mode="after")
+    def _has_blocks(self) -> Self:
+        blocks = self.holdout / self.block
+        if blocks < self.min_blocks:
+            raise ValueError(
+                f"a holdout of {self.holdout} has {blocks:.3g} blocks of {self.block}, and the gate needs"
+                f" {self.min_blocks}: it could never promote. Lengthen gate.holdout or shorten gate.block"
+            )
+        return self
+
+
+class ColumnPolicy(Declaration):
+    """How a monitor watches one column, or `prediction`, where the defaults by its type do not fit."""
+
+    method: Literal["wasserstein", "jensenshannon", "hellinger", "psi"] | None = Field(
+        default=None, description="The distance; None: wasserstein for numbers, jensenshannon for categories."
+    )
+    ratio: float | None = Field(default=None, gt=0, description="As in the policy, for this column.")
+    ignore: bool = Field(default=False, description="Not watched at all.")
 
 
 class DriftPolicy(Declaration):
     """When a monitor calls a partition an alarm.
 
-    A column drifts when its distance to the champion's training profile exceeds `ratio` times the largest distance
-    seen between one training partition and that profile. The drifted columns' share of the champion's feature
-    importance is the partition's drift score.
+    A column drifts when it is `ratio` times as far from the champion's training profile as windows of the training data
+    are from one another. The drifted columns' share of the champion's feature importance is the drift score.
     """
 
     ratio: float = Field(default=1.5, gt=0)
-    warning: float = Field(default=0.3, ge=0, le=1)
-    alarm: float = Field(default=0.5, ge=0, le=1)
+    false_alarms: float = Field(
+        default=0.01, gt=0, lt=0.5, description="How many partitions like those of training may go beyond the usual."
+    )
+    columns: dict[str, ColumnPolicy] = Field(default={}, description="What is special about a column.")
+    warning: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Drift score from which on drifted columns are a warning; 0: always. Nulls, values never seen,"
+        " values that are gone and changes of unit are one at any score.",
+    )
+    alarm: float = Field(default=0.5, ge=0, le=1, description="Drift score from which on a partition is an alarm.")
+    persistence: tuple[int, int] | None = Field(
+        default=None,
+        description="(n, m): drift is an alarm once n of the last m partitions were beyond it."
+        " None: (2, 3) for hourly and daily partitions, (1, 1) for weekly and monthly ones.",
+    )
     performance_drop: float | None = Field(
         default=None, gt=0, description="Alarm when the gate's metric is this much worse than on the gate's holdout."
     )
-    min_rows: int = Field(default=200, ge=2)
+    min_rows: int = Field(default=200, ge=2, description="Fewer rows, or labels, than this are not judged.")
+    min_coverage: float = Field(
+        default=0.8, gt=0, le=1, description="Share of predictions with a label from which on performance is judged."
+    )
+    revisits: int = Field(default=12, ge=0, description="Earlier partitions that are looked at for later labels.")
+    quarantine_growth: float | None = Field(
+        default=3.0, ge=1, description="Alarm when this many times the usual share of rows is quarantined; None: never."
+    )
+
+    @field_validator("persistence")
+    @classmethod
+    def _is_n_of_m(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1 <= value[0] <= value[1] <= 50:
+            raise ValueError(f"persistence {value} must be (n, m) with 1 <= n <= m <= 50")
+        return value
+
+    @model_validator(mode="after")
+    def _warns_first(self) -> Self:
+        if self.warning > self.alarm:
+            raise ValueError(f"warning {self.warning} is above alarm {self.alarm}")
+        return self
 
 
 class Retraining(Declaration):
@@ -128,7 +208,9 @@ class TrainingParams(Declaration):
     window_end: str | None = Field(default=None, description="Last partition to train on; empty: the newest.")
     seed: int = Field(default=20130101, ge=0, le=2**32 - 1, description="Seed of everything random.")
     force: bool = Field(default=False, description="Train even if the request is already answered.")
-    require_approval: bool = Field(default=False, description="Ask a person before promoting.")
+    require_approval: Approval | None = Field(
+        default=None, description="Whether a person is asked before a promotion; empty: as the use case's gate says."
+    )
 
 
 class UseCase(Declaration):
@@ -183,6 +265,7 @@ class UseCase(Declaration):
             raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
         names = [table.name for table in self.raw] + [table.name for table in self.features]
         reserved = {"examples", "predictions", "quarantine", "batches", "parity"}
+        reserved |= {"refused_batches", "quarantine_decisions", "validations"}
         reserved |= {"metrics", "drift", "verdicts", "requests", "ledger"}
         for name in names:
             if not _NAME.match(name) or name in reserved or names.count(name) > 1:

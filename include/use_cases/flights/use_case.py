@@ -56,8 +56,15 @@ use_case = UseCase(
     ),
     feature_service="flights",
     params=FlightsParams,
-    gate=Gate(metric="roc_auc", margin=0.002, holdout=timedelta(days=10), slices=("origin",)),
-    drift=DriftPolicy(ratio=1.25, warning=0.2, alarm=0.3, performance_drop=0.03),
+    gate=Gate(
+        metric="roc_auc",
+        margin=0.001,
+        holdout=timedelta(days=14),
+        slices=("origin",),
+        max_latency=1.0,
+        max_size=20_000_000,
+    ),
+    drift=DriftPolicy(warning=0.1, alarm=0.3, performance_drop=0.03),
     retraining=Retraining(initial_partitions=2, cooldown=1, max_age=3),
     trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     triage="Open the failed task's log: the error names the table, the field and the fix. A bad batch is fixed at its"
