@@ -27,51 +27,48 @@ def batch(ids: list, at: list | None = None, **more: list) -> pa.Table:
 
 
 def test_clean_rows_pass_untouched() -> None:
-    clean, quarantined, _ = validation.split(use_case(), TABLE, batch([1, 2, 3]), MARCH)
-    assert clean.equals(batch([1, 2, 3]))
-    assert quarantined.num_rows == 0
+    parted = validation.split(use_case(), TABLE, batch([1, 2, 3]), MARCH)
+    assert parted.clean.equals(batch([1, 2, 3]))
+    assert parted.refused.num_rows == 0
 
 
 def test_a_row_that_breaks_a_critical_expectation_is_quarantined_with_reason_and_content() -> None:
     suite = use_case(gxe.ExpectColumnValuesToBeBetween(column="km", min_value=0, severity="critical"))
-    clean, quarantined, digest = validation.split(suite, TABLE, batch([1, 2, 3], km=[1.0, -5.0, 2.0]), MARCH)
-    assert clean["id"].to_pylist() == [1, 3]
-    (row,) = quarantined.to_pylist()
-    assert row["partition"] == "2013-03"
-    assert row["reasons"] == "expect_column_values_to_be_between(km)"
-    assert '"km": -5.0' in row["row"]
-    assert row["suite"] == digest
+    parted = validation.split(suite, TABLE, batch([1, 2, 3], km=[1.0, -5.0, 2.0]), MARCH)
+    assert parted.clean["id"].to_pylist() == [1, 3]
+    assert parted.refused.to_pylist() == batch([2], km=[-5.0]).to_pylist()
+    assert parted.reasons.to_pylist() == ["expect_column_values_to_be_between(km)"]
 
 
 def test_a_warning_never_removes_a_row() -> None:
     suite = use_case(gxe.ExpectColumnValuesToBeBetween(column="km", min_value=0, severity="warning"))
-    clean, _, _ = validation.split(suite, TABLE, batch([1, 2], km=[1.0, -5.0]), MARCH)
-    assert clean.num_rows == 2
+    parted = validation.split(suite, TABLE, batch([1, 2], km=[1.0, -5.0]), MARCH)
+    assert parted.clean.num_rows == 2
 
 
 def test_every_copy_of_a_duplicate_key_is_quarantined() -> None:
-    clean, quarantined, _ = validation.split(use_case(), TABLE, batch([1, 1, 2, 3]), MARCH)
-    assert clean["id"].to_pylist() == [2, 3]
-    assert quarantined.num_rows == 2
+    parted = validation.split(use_case(), TABLE, batch([1, 1, 2, 3]), MARCH)
+    assert parted.clean["id"].to_pylist() == [2, 3]
+    assert parted.refused.num_rows == 2
 
 
 def test_null_keys_are_quarantined() -> None:
-    clean, quarantined, _ = validation.split(use_case(), TABLE, batch([1, None, 3]), MARCH)
-    assert clean["id"].to_pylist() == [1, 3]
-    assert "not_be_null(id)" in quarantined["reasons"][0].as_py()
+    parted = validation.split(use_case(), TABLE, batch([1, None, 3]), MARCH)
+    assert parted.clean["id"].to_pylist() == [1, 3]
+    assert "not_be_null(id)" in parted.reasons[0].as_py()
 
 
 def test_the_partition_is_half_open() -> None:
     at = [MARCH.start, MARCH.end, MARCH.start - timedelta(microseconds=1), MARCH.end - timedelta(microseconds=1)]
-    clean, quarantined, _ = validation.split(use_case(), TABLE, batch([1, 2, 3, 4], at), MARCH)
-    assert clean["id"].to_pylist() == [1, 4]
-    assert quarantined.num_rows == 2
+    parted = validation.split(use_case(), TABLE, batch([1, 2, 3, 4], at), MARCH)
+    assert parted.clean["id"].to_pylist() == [1, 4]
+    assert parted.refused.num_rows == 2
 
 
 def test_timestamps_in_the_future_are_quarantined() -> None:
     at = [MARCH.start, datetime(2200, 1, 1, tzinfo=UTC)]
-    _, quarantined, _ = validation.split(use_case(), TABLE, batch([1, 2], at), MARCH)
-    assert quarantined.num_rows == 1
+    parted = validation.split(use_case(), TABLE, batch([1, 2], at), MARCH)
+    assert parted.refused.num_rows == 1
 
 
 def test_too_few_rows_stop_the_partition_and_say_what_to_do() -> None:
@@ -115,5 +112,33 @@ def test_what_perennial_computed_itself_must_pass_as_a_whole() -> None:
 
 
 def test_equal_suites_have_equal_digests() -> None:
-    one, two = (validation.split(use_case(), TABLE, batch([1, 2]), MARCH)[2] for _ in range(2))
+    one, two = (validation.split(use_case(), TABLE, batch([1, 2]), MARCH).judgement.suite for _ in range(2))
     assert one == two
+
+
+def test_bounds_that_do_not_compare_are_the_suites_mistake() -> None:
+    suite = use_case(gxe.ExpectColumnMeanToBeBetween(column="km", min_value=MARCH.start, severity="critical"))
+    with pytest.raises(PerennialError, match=r"expectations.py, trips\(\): .*could not be evaluated"):
+        validation.split(suite, TABLE, batch([1, 2], km=[1.0, 2.0]), MARCH)
+
+
+def test_expectations_with_and_without_translation_are_judged_together() -> None:
+    suite = use_case(
+        gxe.ExpectColumnValuesToMatchRegex(column="name", regex=r"^\w+$", severity="critical"),
+        gxe.ExpectColumnValuesToBeBetween(column="km", min_value=0, severity="critical"),
+        gxe.ExpectTableColumnsToMatchSet(column_set=["id", "at", "km", "name"], severity="critical"),
+    )
+    rows = batch([1, 2, 3, 4], km=[1.0, -1.0, -2.0, 3.0], name=["a", "b!", "c", "d"])
+    parted = validation.split(suite, TABLE, rows, MARCH)
+    assert parted.clean["id"].to_pylist() == [1, 4]
+    assert parted.reasons.to_pylist() == [
+        "expect_column_values_to_match_regex(name); expect_column_values_to_be_between(km)",
+        "expect_column_values_to_be_between(km)",
+    ]
+    assert "unexpected_index_list" not in str(parted.judgement.result.to_json_dict())
+
+
+def test_what_duckdb_cannot_compute_great_expectations_does() -> None:
+    suite = use_case(gxe.ExpectColumnStdevToBeBetween(column="km", max_value=1, severity="warning"))
+    parted = validation.split(suite, TABLE, batch([1, 2], km=[float("inf"), 1.0]), MARCH)
+    assert len(parted.judgement.warnings) == 1

@@ -1,0 +1,30 @@
+"""DuckDB over Arrow tables: times in UTC, in bounded memory, spilling to a folder that goes with it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+
+#: How much of its own a connection may hold beside the tables that it reads; beyond that it spills.
+MEMORY = "1GB"
+
+
+@contextmanager
+def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that knows Arrow tables by name; it reads them in place."""
+    with tempfile.TemporaryDirectory(prefix="perennial-") as folder, duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}'")
+        for name, table in tables.items():
+            connection.register(name, table)
+        yield connection
+
+
+def selected(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """What a query gives."""
+    found = connection.sql(sql).to_arrow_table()
+    assert found is not None, "a SELECT gives a table"  # noqa: S101
+    return found
