@@ -1,6 +1,7 @@
-"""Hands Perennial's links to Airflow, and nothing else.
+"""Hands Perennial's links and pages to Airflow, and nothing else.
 
-Every process of Airflow executes this file when it starts: what it needs is imported when a link is asked for.
+Every process of Airflow executes this file when it starts: what it needs is imported when somebody asks for a link or a
+page.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class Evidence(BaseOperatorLink):
-    """From a task to its evidence in MLflow; a task that left none shows a button without an address.
+    """From a task to its evidence; a task that left none shows a button without an address.
 
     A task that returns a dictionary leaves each of its values under its own key: the address is the one called
-    `report`, which `monitor` and `judge` return.
+    `report`. `ingest` and `compute` return that of what Great Expectations found, `monitor` and `judge` that of their
+    run in MLflow.
     """
 
-    name = "Evidence in MLflow"
+    name = "Evidence"
     xcom_key = "report"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
@@ -31,8 +33,16 @@ class Evidence(BaseOperatorLink):
         return XComOperatorLink(self.name, self.xcom_key).get_link(operator, ti_key=ti_key)  # type: ignore[arg-type]
 
 
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """Perennial's pages, as an ASGI application; imported by the API server at the first request."""
+    from perennial.pages.app import app
+
+    await app(scope, receive, send)
+
+
 class PerennialPlugin(AirflowPlugin):
     """What Airflow loads."""
 
     name = "perennial"
+    fastapi_apps = [{"app": pages, "url_prefix": "/perennial", "name": "Perennial"}]  # noqa: RUF012 - likewise
     global_operator_extra_links = [Evidence()]  # noqa: RUF012 - Airflow's own attribute

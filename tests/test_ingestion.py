@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pyarrow as pa
@@ -41,7 +42,11 @@ def test_a_partition_is_replaced_as_a_whole(energy, source) -> None:
     ingestion.ingest(energy, energy.partition(DAY))
     source(lambda rows: rows.slice(0, 200))
     counts = ingestion.ingest(energy, energy.partition(DAY))
-    assert counts == {"rows": 200, "quarantined": 0}
+    assert {name: counts[name] for name in ("rows", "quarantined", "released")} == {
+        "rows": 200,
+        "quarantined": 0,
+        "released": 0,
+    }
     assert raw().num_rows == 200
 
 
@@ -80,7 +85,7 @@ def test_rows_of_another_partition_go_to_quarantine_with_their_content(energy, s
     assert ingestion.ingest(energy, energy.partition(DAY))["quarantined"] == 1
     (row,) = lake.read("energy.quarantine", partitions=[DAY]).to_pylist()
     assert "read_at" in row["reasons"]
-    assert '"meter": "meter-0"' in row["row"]
+    assert json.loads(row["row"])["meter"] == "meter-0"
 
 
 def test_features_need_the_partitions_they_look_back_into(energy) -> None:

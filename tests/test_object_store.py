@@ -90,3 +90,16 @@ def test_a_training_set_is_written_once_on_s3(object_store: str) -> None:
     )
     assert stored.table["id"].to_pylist() == [1, 2]
     assert os.environ["AWS_ENDPOINT_URL_S3"] == object_store
+
+
+def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
+    from types import SimpleNamespace
+
+    from perennial.quarantine import files
+
+    rows = pa.table({"id": pa.array([1, 2], pa.int16()), "day": pa.array([1, None], pa.date32())})
+    use_case = SimpleNamespace(name="on_s3")
+    name = files.put(use_case, rows)
+    assert files.put(use_case, rows) == name
+    assert files.get(use_case, name).equals(rows)
+    assert f"lake/quarantined/on_s3/{name}.arrow" in keys(object_store)

@@ -3,57 +3,92 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import lake, provenance, validation
+from perennial import judgements, lake, provenance, quarantine, validation
+from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.partitions import Partition
-from perennial.records import BATCHES, QUARANTINE
+from perennial.records import BATCHES
 from perennial.use_case import Examples, FeatureTable, RawTable, UseCase
 
 log = logging.getLogger(__name__)
 
 
-def ingest(use_case: UseCase, partition: Partition) -> dict[str, int]:
+def ingest(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     """Fetch and judge every raw table of the partition; write clean and quarantined rows to the lake.
 
-    Nothing is written before every raw table has been judged, so a bad batch leaves the lake as it was.
+    Nothing is written to a raw table before every one has been judged, so a bad batch leaves the lake as it was. What
+    is refused is kept in quarantine, and what a person released from there enters with the batch.
 
     Returns:
-        Rows ingested and rows quarantined.
+        `rows` ingested, rows `quarantined`, rows `released` among those ingested, and `report`: the address of the page
+        that shows what the suites said.
 
     Raises:
-        BadBatch: a batch cannot be fetched or is unfit as a whole.
+        BadBatch: a batch cannot be fetched or is unfit as a whole; the error names the page and what it is kept as.
     """
-    parts = {}
+    admission = Admission(use_case, partition)
+    fetched: dict[str, pa.Table | BadBatch] = {}
     for table in use_case.raw:
-        rows = fetch(use_case, table, partition)
-        parts[table.name] = validation.split(use_case, table, rows, partition)
-    for table in use_case.raw:
-        clean = parts[table.name][0]
-        lake.replace(f"{use_case.name}.{table.name}", partition.key, clean, sort_by=table.key)
-    quarantined = pa.concat_tables([QUARANTINE.empty_table(), *(part[1] for part in parts.values())])
-    lake.replace(f"{use_case.name}.quarantine", partition.key, quarantined, sort_by=("table", "row"))
+        try:
+            fetched[table.name] = fetch(use_case, table, partition)
+        except BadBatch as error:
+            fetched[table.name] = error
+    # Decisions of people are taken under the same lock: each is seen by this run or by the one that it starts.
+    with quarantine.lock(use_case, partition):
+        admitted = {table.name: admission.admit(table, fetched[table.name]) for table in use_case.raw}
+        report = judgements.keep(use_case, partition, admission.judged)
+        if admission.refusals:
+            raise _together(admission.refusals, report)
+        counts = _write(use_case, partition, {name: each for name, each in admitted.items() if each is not None})
+    log.info("%s %s: %d rows ingested, %d quarantined, %d released", use_case.name, partition, *counts.values())
+    return {**counts, "report": report}
+
+
+def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admitted]) -> dict[str, int]:
+    """Write what was admitted, and before it what was refused: a run may be killed, and its source forget."""
+    refusals = {
+        name: quarantine.keep_rows(
+            use_case,
+            use_case.raw_table(name),
+            partition,
+            each.parted.refused,
+            each.parted.reasons,
+            each.parted.judgement.suite,
+        )
+        for name, each in admitted.items()
+    }
+    for name, each in admitted.items():
+        table = use_case.raw_table(name)
+        lake.replace(f"{use_case.name}.{name}", partition.key, each.parted.clean, sort_by=table.key)
+        each.settle()
     batches = pa.table(
         {
-            "partition": [partition.key] * len(parts),
-            "table": list(parts),
-            "rows": [clean.num_rows for clean, _, _ in parts.values()],
-            "quarantined": [refused.num_rows for _, refused, _ in parts.values()],
-            "suite": [suite for _, _, suite in parts.values()],
-            "code_version": [provenance.code_version()] * len(parts),
+            "partition": [partition.key] * len(admitted),
+            "table": list(admitted),
+            "rows": [each.parted.clean.num_rows for each in admitted.values()],
+            "quarantined": [each.parted.refused.num_rows for each in admitted.values()],
+            "released": [each.released for each in admitted.values()],
+            "suite": [each.parted.judgement.suite for each in admitted.values()],
+            "refusal": list(refusals.values()),
+            "code_version": [provenance.code_version()] * len(admitted),
         },
         schema=BATCHES,
     )
     lake.replace(f"{use_case.name}.batches", partition.key, batches, sort_by=("table",))
-    counts = {"rows": pc.sum(batches["rows"]).as_py(), "quarantined": quarantined.num_rows}
-    log.info("%s %s: %d rows ingested, %d quarantined", use_case.name, partition, *counts.values())
-    return counts
+    return {name: pc.sum(batches[name]).as_py() for name in ("rows", "quarantined", "released")}
+
+
+def _together(refusals: Sequence[BadBatch], report: str) -> BadBatch:
+    """One error of all tables' refusals."""
+    problem = "\n".join(error.problem for error in refusals)
+    return type(refusals[0])(f"{problem}\nWhat each expectation found: {report}", refusals[0].fix)
 
 
 def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
@@ -81,11 +116,11 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
     return lake.canonical(rows)
 
 
-def compute_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
+def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     """Compute every feature table and the examples of the partition from the lake, judge and write them.
 
     Returns:
-        Rows by table.
+        Rows by table, and `report`: the address of the page that shows what the suites said.
 
     Raises:
         BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations.
@@ -97,8 +132,21 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
         computed[table.name] = _features(use_case, table, rows, partition)
     rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
     computed["examples"] = _examples(use_case, rows, partition)
-    for name, rows in computed.items():
-        validation.insist(use_case, name, rows, partition, BadFeatures)
+    judged = {
+        name: (
+            rows.num_rows,
+            validation.judge(
+                rows,
+                validation.expectations_of(use_case, name, partition),
+                validation.place(use_case, name),
+                by_row=False,
+            ),
+        )
+        for name, rows in computed.items()
+    }
+    report = judgements.keep(use_case, partition, judged)
+    for name, (_, judgement) in judged.items():
+        validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
     for table in use_case.features:
         lake.replace(
             f"{use_case.name}.{table.name}",
@@ -107,7 +155,7 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
             sort_by=(*table.key, "event_timestamp"),
         )
     lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
-    return {name: rows.num_rows for name, rows in computed.items()}
+    return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
 
 
 def publish(use_case: UseCase, partition: Partition) -> dict[str, int]:

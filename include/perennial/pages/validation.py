@@ -1,0 +1,107 @@
+"""The page of a validation: every expectation, what it asked for and what was found, of all tables of one run.
+
+Self-contained: no script, and nothing is loaded from anywhere. Whatever came from data is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, Template
+
+from perennial.use_case import UseCase
+
+_SEVERITIES = ("critical", "warning", "info")
+#: What names the subject of an expectation, and is not part of what it asks for.
+_SUBJECT = ("column", "column_A", "column_B", "column_list", "batch_id")
+#: What is shown of a result at once; the rest can be unfolded.
+_FOUND = (
+    ("observed_value", "observed"),
+    ("unexpected_count", "unexpected"),
+    ("missing_count", "missing"),
+    ("partial_unexpected_list", "for instance"),
+    ("partial_missing_list", "missing values"),
+)
+
+
+def render(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], validation: str | None) -> str:
+    """The page of one run as HTML.
+
+    Args:
+        use_case: Whose partition it is.
+        partition: Its name.
+        rows: All results of the partition, newest first, as `judgements.of_partition` gives them.
+        validation: Which run; None is the newest.
+
+    Raises:
+        LookupError: there is none of that name, or none at all.
+    """
+    runs = list(dict.fromkeys(row["validation"] for row in rows))
+    shown = validation or (runs[0] if runs else None)
+    if shown not in runs:
+        raise LookupError(f"No validation {validation or ''} of {use_case.name} {partition} is kept.")
+    return _template().render(
+        use_case=use_case,
+        partition=partition,
+        validation=shown,
+        tables=[_table(row) for row in rows if row["validation"] == shown],
+        others=[_run(rows, name) for name in runs],
+    )
+
+
+def _run(rows: Sequence[dict[str, Any]], validation: str) -> dict[str, Any]:
+    of_run = [row for row in rows if row["validation"] == validation]
+    return {
+        "validation": validation,
+        "recorded_at": max(row["recorded_at"] for row in of_run),
+        "tables": ", ".join(row["table"] for row in of_run),
+        "success": all(row["success"] for row in of_run),
+    }
+
+
+def _table(row: dict[str, Any]) -> dict[str, Any]:
+    expectations = [_expectation(result) for result in row["result"]["results"]]
+    # What failed first, the gravest of it on top; then as the suite has it.
+    expectations.sort(key=lambda each: (each["success"], _SEVERITIES.index(each["severity"])))
+    passed = sum(each["success"] for each in expectations)
+    return {**row, "expectations": expectations, "passed": passed, "failed": len(expectations) - passed}
+
+
+def _expectation(result: dict[str, Any]) -> dict[str, Any]:
+    configuration = result["expectation_config"]
+    kwargs = configuration["kwargs"]
+    pair = [kwargs[end] for end in ("column_A", "column_B") if end in kwargs]
+    severity = configuration.get("severity") or "critical"
+    return {
+        "success": bool(result["success"]),
+        "severity": severity if severity in _SEVERITIES else "critical",
+        "subject": kwargs.get("column") or ", ".join(kwargs.get("column_list") or pair) or "the table",
+        "says": configuration.get("description") or configuration["type"].removeprefix("expect_").replace("_", " "),
+        "wanted": {name: _short(value) for name, value in kwargs.items() if name not in _SUBJECT and value is not None},
+        "found": _found(result["result"]),
+        "everything": json.dumps(result, indent=2, ensure_ascii=False, default=str),
+    }
+
+
+def _found(result: dict[str, Any]) -> dict[str, str]:
+    found = {label: result[name] for name, label in _FOUND if result.get(name) not in (None, [], {})}
+    share = result.get("unexpected_percent")
+    if found.get("unexpected") and share is not None:
+        found["unexpected"] = f"{found['unexpected']:,} ({share:.3g}%)"
+    return {label: _short(value) for label, value in found.items()}
+
+
+def _short(value: Any) -> str:
+    """A value in a table's cell."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    return environment.get_template("validation.html.jinja")

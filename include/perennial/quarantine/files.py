@@ -1,0 +1,60 @@
+"""Raw content, without loss: Arrow files beside the lake's tables, named by the digest of their bytes.
+
+Arrow's own format keeps every type that a source may send, also of columns that the lake's table has in another type.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+from pyiceberg.io import FileIO, load_file_io
+
+from perennial import lake
+from perennial.errors import PerennialError
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+
+def put(use_case: UseCase, rows: pa.Table) -> str:
+    """Keep `rows` and return the name that they are found by; what is there already is not written again."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(rows.combine_chunks())
+    content = sink.getvalue()
+    name = hashlib.sha256(content).hexdigest()
+    target = _files().new_output(_location(use_case, name))
+    # A writer that was killed leaves a shorter file under this name.
+    if not target.exists() or len(target) != content.size:
+        with target.create(overwrite=True) as file:
+            file.write(content)
+    return name
+
+
+def get(use_case: UseCase, name: str) -> pa.Table:
+    """The rows kept under `name`.
+
+    Raises:
+        PerennialError: the file is gone or damaged.
+    """
+    location = _location(use_case, name)
+    try:
+        with _files().new_input(location).open() as file:
+            content = file.read()
+    except FileNotFoundError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != name:
+        raise PerennialError(
+            f"Use case {use_case.name!r}: the quarantined content {location} is missing or damaged.",
+            "Restore it from a backup, or discard what refers to it and let the source send it again.",
+        )
+    return pa.ipc.open_stream(content).read_all()
+
+
+def _location(use_case: UseCase, name: str) -> str:
+    return f"{settings().warehouse.rstrip('/')}/quarantined/{use_case.name}/{name}.arrow"
+
+
+def _files() -> FileIO:
+    """Files where the lake's are, with the lake's own access."""
+    return load_file_io({**lake.catalog().properties, "warehouse": settings().warehouse}, settings().warehouse)

@@ -1,0 +1,14 @@
+"""One at a time on a partition: ingestion, and people who decide about what it refused."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from perennial import database
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+
+def lock(use_case: UseCase, partition: Partition) -> AbstractContextManager[None]:
+    """Hold the partition's raw tables and quarantine; it ends with its holder, also with a killed one."""
+    return database.exclusive("ingest", use_case.name, partition.key)

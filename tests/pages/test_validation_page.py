@@ -1,0 +1,149 @@
+"""The page of a validation: complete, escaped, and only for those who may see the use case."""
+
+from __future__ import annotations
+
+from html import escape
+from html.parser import HTMLParser
+
+import great_expectations.expectations as gxe
+import pyarrow as pa
+import pytest
+
+from perennial import discovery, ingestion, judgements
+from perennial.errors import BadBatch, BadFeatures
+from perennial.pages import validation as page
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project")
+DAY = "2024-01-01"
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture
+def energy(project) -> UseCase:
+    return discovery.load("energy")
+
+
+@pytest.fixture(scope="module")
+def http(project):
+    """Airflow's API server with the plugin, without a port."""
+    from airflow.api_fastapi.app import create_app
+    from airflow.utils.db import initdb
+    from fastapi.testclient import TestClient
+
+    initdb()
+    return TestClient(create_app(apps="core"), base_url="http://testserver")
+
+
+def login(http, user: str, password: str) -> dict[str, str]:
+    answer = http.post("/auth/token", json={"username": user, "password": password})
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+def path(address: str) -> str:
+    return "/perennial/" + address.partition("/perennial/")[2]
+
+
+class Parsed(HTMLParser):
+    """What of a page could load or run something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action")]
+
+
+def test_the_page_tells_every_expectation_of_every_table_and_loads_nothing(energy) -> None:
+    report = ingestion.ingest(energy, energy.partition(DAY))["report"]
+    rows = judgements.of_partition(energy, energy.partition(DAY))
+    text = page.render(energy, DAY, rows, report.rpartition("/")[2])
+    for result in rows[0]["result"]["results"]:
+        assert escape(result["expectation_config"]["type"]) in text
+    assert f"all {len(rows[0]['result']['results'])} passed" in text
+    parsed = Parsed(text)
+    assert not parsed.tags & {"script", "img", "link", "iframe", "form", "object"}
+    assert not [address for address in parsed.addresses if "//" in address]
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
+    source = energy.module("source")
+    rows = source.readings(energy.partition(DAY))
+    sites = pa.array([EVIL, *rows["site"].to_pylist()[1:]])
+    monkeypatch.setattr(source, "readings", lambda partition: rows.set_column(0, "site", sites))
+    monkeypatch.setattr(
+        energy.module("expectations"),
+        "readings",
+        lambda partition: [gxe.ExpectColumnValuesToBeInSet(column="site", value_set=[f"{EVIL}2"], severity="warning")],
+    )
+    report = ingestion.ingest(energy, energy.partition(DAY))["report"]
+    text = page.render(energy, DAY, judgements.of_partition(energy, energy.partition(DAY)), report.rpartition("/")[2])
+    assert EVIL not in text
+    assert "script" not in Parsed(text).tags
+    assert "&lt;script&gt;" in text
+
+
+def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, http) -> None:
+    source = energy.module("source")
+    original = source.readings
+    monkeypatch.setattr(source, "readings", lambda partition: original(partition).drop_columns(["kwh"]))
+    with pytest.raises(BadBatch) as caught:
+        ingestion.ingest(energy, energy.partition(DAY))
+    address = next(word for word in str(caught.value).split() if "/perennial/" in word)
+    answer = http.get(path(address), headers=login(http, "ada", "lovelace"))
+    assert answer.status_code == 200
+    assert "✗ failed" in answer.text
+
+
+def test_features_have_a_page_too_also_when_they_are_wrong(energy, monkeypatch) -> None:
+    ingestion.ingest(energy, energy.partition(DAY))
+    wrong = [gxe.ExpectColumnValuesToBeBetween(column="meter_last", max_value=-1_000, severity="critical")]
+    monkeypatch.setattr(energy.module("expectations"), "meter_history", lambda partition: wrong, raising=False)
+    with pytest.raises(BadFeatures, match="/perennial/validations/energy/2024-01-01/"):
+        ingestion.compute_features(energy, energy.partition(DAY))
+    tables = {row["table"] for row in judgements.of_partition(energy, energy.partition(DAY))}
+    assert {"readings", "meter_history", "examples"} <= tables
+
+
+def test_nobody_reads_it_without_a_login(http) -> None:
+    for place in (DAY, f"{DAY}/0123", "2099-01-01"):
+        assert http.get(f"/perennial/validations/energy/{place}").status_code == 401
+    assert http.get("/perennial/validations/nothing/x", headers={"Authorization": "Bearer made-up"}).status_code in (
+        401,
+        403,
+    )
+
+
+def test_who_may_see_the_runs_sees_the_page(http, energy) -> None:
+    ingestion.ingest(energy, energy.partition(DAY))
+    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=login(http, "vera", "rubin"))
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    "place", ["energy/2099-01-01", "energy/nonsense", f"energy/{DAY}/0123", "use_cases/x", "..%2f/x"]
+)
+def test_what_is_not_there_is_not_found(http, place: str) -> None:
+    assert http.get(f"/perennial/validations/{place}", headers=login(http, "ada", "lovelace")).status_code == 404
+
+
+def test_who_may_not_see_the_runs_is_refused(http, monkeypatch) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    asked = []
+
+    def refuse(**what: object) -> bool:
+        asked.append(what["details"].id)
+        return False
+
+    monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", refuse)
+    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=login(http, "vera", "rubin"))
+    assert answer.status_code == 403
+    assert asked == ["energy.features"]

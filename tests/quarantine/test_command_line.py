@@ -1,0 +1,76 @@
+"""`perennial quarantine`: look, decide, and say what became of it."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner, Result
+
+from perennial import discovery, ingestion
+from perennial.cli import app
+from perennial.errors import InvalidParams
+
+DAY = "2024-01-05"
+
+
+@pytest.fixture(scope="module")
+def refused(project) -> str:
+    """A row that was refused; what it is known by."""
+    energy = discovery.load("energy")
+    module = energy.module("source")
+    rows = module.readings(energy.partition(DAY))
+    kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
+        ingestion.ingest(energy, energy.partition(DAY))
+        (item,) = json.loads(run("list", "energy", "--json").output)
+        yield item["item"]
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["quarantine", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_list_counts_what_waits_by_what_it_breaks(refused: str) -> None:
+    shown = run("list", "energy").output
+    assert DAY in shown
+    assert "waiting" in shown
+    assert "expect_column_values_to_be_between(kwh)" in shown
+    assert run("list", "energy", "--partition", "2024-01-06").output == "energy: nothing waits in quarantine.\n"
+
+
+def test_show_tells_the_row_and_why(refused: str) -> None:
+    shown = run("show", "energy", refused[:6], "--partition", DAY).output
+    assert '"kwh": 5000.0' in shown
+    assert "breaks expect_column_values_to_be_between(kwh)" in shown
+
+
+def test_a_decision_needs_a_reason(refused: str) -> None:
+    with pytest.raises(InvalidParams, match="needs a reason"):
+        run("release", "energy", "--partition", DAY)
+
+
+def test_what_still_breaks_something_is_named_and_fails_the_command(refused: str) -> None:
+    result = run("release", "energy", "--partition", DAY, "--reason", "try")
+    assert result.exit_code == 1
+    assert f"row {refused} of readings: expect_column_values_to_be_between(kwh)" in result.output
+
+
+def test_a_release_is_recorded_and_shows_once_the_partition_has_run(refused: str) -> None:
+    accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--reason", "seen", "--by", "ada")
+    result = run("release", "energy", "--partition", DAY, *accept, "--no-run")
+    assert "released 1 rows" in result.output
+    assert "perennial trigger energy features" in result.output
+    (item,) = json.loads(run("list", "energy", "--json").output)
+    assert (item["state"], item["decision"]["actor"]) == ("releasing", "ada")
+
+
+def test_discarding_takes_it_off_the_list(refused: str) -> None:
+    run("discard", "energy", "--partition", DAY, "--item", refused, "--reason", "a broken meter", "--by", "ada")
+    assert run("list", "energy").output == "energy: nothing waits in quarantine.\n"
+    assert "discarded" in run("list", "energy", "--all").output
