@@ -2,12 +2,11 @@
 
 Runs when retraining is asked for, by a monitor or by the clock, or on demand with parameters. Several requests that
 wait while one run is under way are answered by one run on the newest data. The gate judges champion and challenger on
-data neither was trained on; its decision and numbers are logged in MLflow and in the ledger whatever it decides. With
-`require_approval` a person decides in the web page or over REST before anything is promoted. Publishes the asset
+data neither was trained on, with blocks of event time as its unit of certainty; its decision and numbers are logged in
+MLflow and in the ledger whatever it decides. Where the use case, the run (`require_approval`) or a pause of automatic
+promotion asks for it, a person decides in the web page or over REST before anything is promoted. Publishes the asset
 `champion` on a promotion.
 """
-
-from datetime import timedelta
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import dag, task
@@ -45,7 +44,7 @@ def fit(planned: dict, data: dict) -> int:
 
 @task
 def judge(version: int) -> dict:
-    """Judge champion and challenger on the same holdout; log decision and numbers."""
+    """Judge champion and challenger on the same holdout; log the decision, rule by rule."""
     from perennial import gate
 
     return gate.judge(po.of_run(), version).model_dump(mode="json")
@@ -53,8 +52,18 @@ def judge(version: int) -> dict:
 
 @task.branch
 def ask_a_person(decision: dict) -> str:
-    """A person is asked only if the run wants it and the gate would promote."""
-    return "approve" if po.conf()["require_approval"] and decision["promote"] else "settle"
+    """A person is asked if policy, or a pause of automatic promotion, says so and there is something to promote."""
+    from perennial import gate
+
+    wanted = po.conf()["require_approval"]
+    return "approve" if gate.is_for_a_person(po.of_run(), gate.Decision(**decision), wanted) else "settle"
+
+
+def question(decision: dict) -> str:
+    """The evidence as the person reads it."""
+    from perennial import gate
+
+    return gate.question(po.of_run(), gate.Decision(**decision))
 
 
 @task(trigger_rule="none_failed_min_one_success")
@@ -72,7 +81,7 @@ def settle(decision: dict) -> None:
 def training(use_case: UseCase) -> None:
     @dag(
         schedule=po.by_asset(po.retraining_asset(use_case)),
-        **po.pipeline(use_case, "training", __doc__, max_active_runs=1),
+        **po.pipeline(use_case, "training", __doc__, max_active_runs=1, user_defined_macros={"question": question}),
     )
     def pipeline() -> None:
         planned = plan()
@@ -80,11 +89,11 @@ def training(use_case: UseCase) -> None:
         approve = HITLOperator(
             task_id="approve",
             subject=f"Promote a new champion of {use_case.name}?",
-            body="{{ ti.xcom_pull(task_ids='judge')['reason'] }}",
+            body="{{ question(ti.xcom_pull(task_ids='judge')) }}",
             options=["Approve", "Reject"],
             defaults="Reject",
-            response_timeout=timedelta(days=3),
-            doc_md="A person decides. The gate's evidence stands in the request; no answer in three days is a no.",
+            response_timeout=use_case.gate.approval_timeout,
+            doc_md="A person decides. The gate's evidence stands in the request; no answer in time is a no.",
         )
         settled = settle.override(outlets=[po.champion_asset(use_case)])(decision)
         ask_a_person(decision) >> [approve, settled]

@@ -1,0 +1,156 @@
+"""How often the gate errs: equal models promoted, better ones kept out, over many simulated holdouts of real flights.
+
+Models are fitted on January to June; holdouts are stretches of days of July to December, so that what the gate sees is
+what it meets in life: later data, days that differ, models that differ more on some days than on others.
+
+- *equal, refitted*: champion and challenger are the same estimator on two bootstraps of the training rows. Neither is
+  better by design, but on a given stretch of days one of them is, by a little.
+- *equal, swapped by day*: the same, with their predictions exchanged on a coin's toss for each day: equal in truth.
+- *better by 0.01, less data*: the champion is a blend of the challenger with a model of far fewer rows, blended so that
+  its AUC over all of July to December is 0.01 less.
+- *better by 0.01, noise*: the champion is the challenger with noise added to its log-odds, likewise.
+
+    python benchmarks/gate.py [SIMULATIONS]
+
+The naive gate promotes whenever the estimate is above the margin. The *knowing* one asks for 1.645
+standard deviations of the estimates over all stretches more, which nobody knows beforehand: about what can be had.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bare
+import numpy as np
+import pandas as pd
+import polars as pl
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from sklearn.metrics import roc_auc_score
+
+from perennial import UseCase, discovery
+from perennial.gate import judging
+from perennial.gate.rules import Pair
+from use_cases.flights.model import build
+from use_cases.flights.use_case import FlightsParams
+
+Array = np.ndarray
+#: Two models' predictions of all later flights -> what one simulation makes of them: challenger's, champion's.
+Scenario = Callable[[np.random.Generator], tuple[Array, Array]]
+
+ROWS = 20_000  #: Of a holdout, in whole days.
+BETTER = 0.01  #: In AUC, over all later flights.
+REFITS = 6
+FIT_ROWS = 60_000
+FEW_ROWS = 6_000
+SIMULATIONS = 200
+
+
+def main() -> None:
+    """Print the table."""
+    simulations = int(sys.argv[1]) if len(sys.argv) > 1 else SIMULATIONS
+    use_case, began = discovery.load("flights"), time.perf_counter()
+    earlier, later = _flights(use_case)
+    columns = bare._columns(use_case)
+    random = np.random.default_rng(0)
+
+    def fitted(rows: int) -> Array:
+        """Predictions of all later flights by a model of so many training rows, drawn with replacement."""
+        drawn = earlier.iloc[random.integers(len(earlier), size=rows)]
+        model = build(FlightsParams()).fit(drawn[columns], drawn["label"].to_numpy())
+        return np.asarray(model.predict_proba(later[columns])[:, 1])
+
+    refits = [fitted(FIT_ROWS) for _ in range(REFITS)]
+    scenarios = _scenarios(later, refits, fitted(FEW_ROWS))
+    print(f"{len(earlier)} flights to fit on, {len(later)} later ones; {time.perf_counter() - began:.0f} s so far")
+    margin = use_case.gate.margin
+    print(f"margin {margin}, confidence {use_case.gate.confidence}, holdouts of {ROWS} rows, {simulations} of each\n")
+    print("| challenger | promoted | not enough evidence | rejected | naive promotes | knowing promotes | target |")
+    print("|---|---|---|---|---|---|---|")
+    for name, scenario in scenarios.items():
+        outcomes, gains = _simulated(use_case, later, scenario, simulations)
+        share = {outcome: outcomes.count(outcome) / simulations for outcome in set(outcomes)}
+        promoted = share.get("promote", 0.0)
+        wanted, met = (
+            ("at most 5%", promoted <= 0.05) if name.startswith("equal") else ("at least 90%", promoted >= 0.9)
+        )
+        print(
+            f"| {name} | {promoted:.1%} | {share.get('not-enough-evidence', 0):.1%} | {share.get('reject', 0):.1%}"
+            f" | {np.mean(gains > margin):.1%} | {np.mean(gains > margin + 1.645 * gains.std()):.1%}"
+            f" | {wanted}: {'met' if met else 'missed'} |",
+            flush=True,
+        )
+    print(f"\n{time.perf_counter() - began:.0f} s in all")
+
+
+def _flights(use_case: UseCase) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Labelled flights with their features: of January to June, and of July to December."""
+    partitions = list(use_case.first.through(use_case.partition("2013-12")))
+    with tempfile.TemporaryDirectory(prefix="bench-gate-") as name:
+        for partition in partitions:
+            bare.month(use_case, partition, Path(name))
+        rows = bare.joined(use_case, partitions, Path(name)).filter(pl.col("label").is_not_null())
+    frame = rows.to_pandas()
+    is_later = frame["event_timestamp"] >= use_case.partition("2013-07").start
+    return frame[~is_later], frame[is_later].reset_index(drop=True)
+
+
+def _scenarios(later: pd.DataFrame, refits: list[Array], few: Array) -> dict[str, Scenario]:
+    label, best = later["label"].to_numpy(), refits[0]
+    day = later["event_timestamp"].dt.floor("D").factorize()[0]
+    wanted = roc_auc_score(label, best) - BETTER
+    if roc_auc_score(label, few) >= wanted:
+        raise SystemExit("the model of few rows is too good to blend; lower FEW_ROWS")
+
+    def blend(share: float) -> Array:
+        return (1 - share) * best + share * few
+
+    standard = np.random.default_rng(1).normal(size=len(label))
+
+    def noisy(size: float, noise: Array = standard) -> Array:
+        return expit(logit(best) + size * noise)
+
+    blended = blend(brentq(lambda share: roc_auc_score(label, blend(share)) - wanted, 0, 1, xtol=1e-3))
+    size = brentq(lambda scale: roc_auc_score(label, noisy(scale)) - wanted, 0, 5, xtol=1e-3)
+
+    def two(random: np.random.Generator) -> tuple[Array, Array]:
+        one, other = random.choice(len(refits), size=2, replace=False)
+        return refits[one], refits[other]
+
+    def swapped(random: np.random.Generator) -> tuple[Array, Array]:
+        one, other = two(random)
+        toss = random.random(day.max() + 1)[day] < 0.5
+        return np.where(toss, one, other), np.where(toss, other, one)
+
+    return {
+        "equal, refitted": two,
+        "equal, swapped by day": swapped,
+        f"better by {BETTER}, less data": lambda _: (best, blended),
+        f"better by {BETTER}, noise": lambda random: (best, noisy(size, random.normal(size=len(label)))),
+    }
+
+
+def _simulated(use_case: UseCase, later: pd.DataFrame, scenario: Scenario, times: int) -> tuple[list[str], Array]:
+    """The gate's outcome and the estimated gain on each of so many holdouts."""
+    outcomes, gains, margin = [], [], use_case.gate.margin
+    day = later["event_timestamp"].dt.floor("D").factorize()[0]
+    starts = np.searchsorted(day, np.arange(day.max() + 2))
+    possible = np.flatnonzero(starts <= len(later) - ROWS)
+    for seed in range(times):
+        random = np.random.default_rng(seed)
+        begin = random.choice(possible)
+        first, last = starts[begin], starts[np.searchsorted(starts, starts[begin] + ROWS)]
+        challenger, champion = scenario(random)
+        holdout = later.iloc[first:last]
+        found = judging.findings(Pair.of(use_case, holdout, challenger[first:last], champion[first:last]), holdout)
+        outcomes.append(found.outcome(margin))
+        gains.append(found.gain.estimate if found.gain else np.nan)
+    return outcomes, np.array(gains)
+
+
+if __name__ == "__main__":
+    main()

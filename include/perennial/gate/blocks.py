@@ -1,0 +1,148 @@
+"""Metrics as functions of how often each block of event time counts.
+
+Rows of one day share weather, prices and mood, so a resample draws whole blocks. What a metric needs of a block is
+summed up once; after that its value under any weights of the blocks is a small matrix product, however many the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from perennial import metrics
+
+Array = np.ndarray
+#: (m, blocks) weights, how often each block counts -> (m,) values; nan where the metric is not defined.
+Statistic = Callable[[Array], Array]
+
+#: More blocks than this are joined with their neighbours: longer blocks are as valid, and fifty are plenty.
+MOST_BLOCKS = 50
+#: Average precision sorts scores into so many groups of equal size at most; its value moves by some 0.0001.
+_SCORE_GROUPS = 1_000
+_CELLS = 4_000_000
+
+
+def blocks_of(times: pd.Series, length: timedelta) -> Array:
+    """The block of each row.
+
+    Args:
+        times: (n,) event times, UTC.
+        length: Of one block; blocks begin at multiples of it since 1970.
+
+    Returns:
+        (n,) int64 from 0, in order of time and without gaps.
+    """
+    since = times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+    _, block = np.unique(since // (length // timedelta(microseconds=1)), return_inverse=True)
+    found = int(block.max(initial=-1)) + 1
+    return block if found <= MOST_BLOCKS else block * MOST_BLOCKS // found
+
+
+def metric(name: str, label: Array, prediction: Array, block: Array) -> Statistic:
+    """One metric of `perennial.metrics`: the same number where every block counts once.
+
+    Args:
+        label, prediction: (n,), as `metrics.evaluate` takes them.
+        block: (n,) from `blocks_of`.
+    """
+    if name == "roc_auc":
+        return _roc_auc(label, prediction, block)
+    if name == "average_precision":
+        return _average_precision(label, prediction, block)
+    return _of_sums(name, label.astype(float), prediction.astype(float), block)
+
+
+def calibration_error(task: str, label: Array, prediction: Array, block: Array) -> Statistic:
+    """`metrics.calibration_error`, in bins that every resample shares."""
+    label, prediction = label.astype(float), prediction.astype(float)
+    if task == "regression":
+        sums = _sums(block, np.ones_like(label), prediction - label)
+        spread = float(np.std(label)) or 1.0
+        return lambda weights: np.abs((weights @ sums[:, 1]) / (weights @ sums[:, 0])) / spread
+    bins, known = metrics.equal_mass_bins(prediction), int(block.max()) + 1
+    cell, cells = block * metrics.BINS + bins, known * metrics.BINS
+    rows, positives, expected = (
+        np.bincount(cell, weights=each, minlength=cells).reshape(known, metrics.BINS)
+        for each in (np.ones_like(label), label, prediction)
+    )
+    return lambda weights: metrics.debiased_error(weights @ rows, weights @ positives, weights @ expected)
+
+
+def _of_sums(name: str, label: Array, prediction: Array, block: Array) -> Statistic:
+    """Metrics that are functions of sums over rows."""
+    error = _errors(name, label, prediction)
+    centred = label - label.mean()  # The same spread, without the digits that a large mean would cost.
+    sums = _sums(block, np.ones_like(error), error, centred, centred**2)
+
+    def value(weights: Array) -> Array:
+        rows, lost, total, squares = (weights @ sums).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if name == "rmse":
+                return np.sqrt(lost / rows)
+            return 1 - lost / (squares - total**2 / rows) if name == "r2" else lost / rows
+
+    return value
+
+
+def _sums(block: Array, *columns: Array) -> Array:
+    """(blocks, columns) sums over the rows of each block."""
+    return np.stack([np.bincount(block, weights=each) for each in columns], axis=1)
+
+
+def _errors(name: str, label: Array, prediction: Array) -> Array:
+    if name == "log_loss":
+        likely = np.clip(prediction, 1e-15, 1 - 1e-15)
+        return -np.log(np.where(label == 1, likely, 1 - likely))
+    return np.abs(prediction - label) if name == "mae" else (prediction - label) ** 2
+
+
+def _roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
+    """Of every pair of a positive and a negative row, the share in which the positive one is scored higher; ties are
+    half. Counted once for each pair of blocks, which is all that weights of blocks can change."""
+    blocks = int(block.max()) + 1
+    positive, negative = label == 1, label == 0
+    order = np.argsort(prediction[positive])
+    score, home = prediction[positive][order], block[positive][order]
+    wins = np.empty((blocks, blocks))
+    for other in range(blocks):
+        lost = np.sort(prediction[negative & (block == other)])
+        beaten = (np.searchsorted(lost, score, "left") + np.searchsorted(lost, score, "right")) / 2
+        wins[:, other] = np.bincount(home, weights=beaten, minlength=blocks)
+    positives = np.bincount(block[positive], minlength=blocks).astype(float)
+    negatives = np.bincount(block[negative], minlength=blocks).astype(float)
+
+    def value(weights: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return ((weights @ wins) * weights).sum(1) / ((weights @ positives) * (weights @ negatives))
+
+    return value
+
+
+def _average_precision(label: Array, prediction: Array, block: Array) -> Statistic:
+    """Precision at each score, weighted by the positives that it adds."""
+    blocks = int(block.max()) + 1
+    edges = np.unique(prediction)
+    if len(edges) > _SCORE_GROUPS:
+        edges = np.unique(np.quantile(prediction, np.arange(_SCORE_GROUPS) / _SCORE_GROUPS, method="inverted_cdf"))
+    group = len(edges) - np.searchsorted(edges, prediction, "right")  # 0 holds the highest scores.
+    cell, shape = group * blocks + block, (len(edges), blocks)
+    positives, negatives = (
+        np.bincount(cell[label == wanted], minlength=shape[0] * blocks).reshape(shape).astype(float)
+        for wanted in (1, 0)
+    )
+
+    def value(weights: Array) -> Array:
+        step = max(1, _CELLS // len(edges))
+        return np.concatenate([some(weights[at : at + step]) for at in range(0, len(weights), step)])
+
+    def some(weights: Array) -> Array:
+        added = positives @ weights.T
+        true, false = added.cumsum(0), (negatives @ weights.T).cumsum(0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.where(added > 0, true / (true + false), 0.0)
+            return (added * precision).sum(0) / true[-1]
+
+    return value

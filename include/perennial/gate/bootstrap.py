@@ -1,0 +1,66 @@
+"""How sure one can be of a number: a bootstrap of whole blocks of event time, checked by a jackknife.
+
+A percentile interval of ten blocks promises 95% on each side and holds 91: it is too narrow by sqrt(1 - 1/n) and knows
+nothing of Student's t. Two remedies, and the wider of both counts:
+
+- the *expanded percentile* interval, whose quantiles are moved out by just that (T. Hesterberg, "What Teachers Should
+  Know About the Bootstrap", The American Statistician 69, 2015; long version arXiv:1411.5279);
+- the delete-one-block jackknife, scaled by Student's t with one degree of freedom less than there are blocks (B. Efron
+  and R. Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 11; for blocks: H. Künsch, "The Jackknife and the
+  Bootstrap for General Stationary Observations", Annals of Statistics 17, 1989).
+
+Tried and left: the studentized bootstrap, which for differences of AUC on ten blocks errs in 8 to 11% instead of 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from perennial.gate.blocks import Statistic
+
+RESAMPLES = 2_000
+#: The same evidence gives the same decision.
+_SEED = 20130101
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and where it may really be.
+
+    Attributes:
+        low, high: Each is one-sided: the true number is below `low` with a probability of 1 - confidence.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+def interval(statistic: Statistic, blocks: int, confidence: float) -> Interval | None:
+    """The statistic with its interval, the same whenever it is asked; None where it cannot be computed without a block.
+
+    Args:
+        blocks: How many blocks there are: at least two.
+        confidence: One-sided, of each end; between 0.5 and 1.
+    """
+    estimate, noise = jackknife(statistic, blocks, confidence)
+    if not np.isfinite([estimate, noise]).all():
+        return None
+    drawn = np.random.default_rng(_SEED).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
+    values = statistic(drawn.astype(float))
+    values = values[~np.isnan(values)]  # A resample of one class only.
+    beyond = stats.norm.cdf(np.sqrt(blocks / (blocks - 1)) * stats.t.ppf(1 - confidence, blocks - 1))
+    low, high = np.quantile(values, [beyond, 1 - beyond])
+    return Interval(estimate, float(min(low, estimate - noise)), float(max(high, estimate + noise)))
+
+
+def jackknife(statistic: Statistic, blocks: int, confidence: float) -> tuple[float, float]:
+    """The statistic, and by how much it may be off to either side by chance; infinite where that cannot be told."""
+    estimate = float(statistic(np.ones((1, blocks)))[0])
+    without = statistic(np.ones((blocks, blocks)) - np.eye(blocks))
+    error = np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum())
+    noise = float(stats.t.ppf(confidence, blocks - 1) * error)
+    return estimate, noise if np.isfinite(noise) else float("inf")

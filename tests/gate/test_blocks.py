@@ -1,0 +1,95 @@
+"""Metrics by blocks: scikit-learn's numbers, whichever blocks are drawn and however often."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial import discovery, metrics
+from perennial.gate import blocks, bootstrap
+from perennial.use_case import CLASSIFICATION_METRICS, REGRESSION_METRICS
+
+BINARY, REGRESSION = discovery.load("flights"), discovery.load("energy")
+ALL = [*((BINARY, name) for name in CLASSIFICATION_METRICS), *((REGRESSION, name) for name in REGRESSION_METRICS)]
+
+
+def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    block = np.unique(random.integers(blocks_, size=count), return_inverse=True)[1]
+    if task == "binary":
+        label, prediction = random.integers(2, size=count), random.random(count)
+    else:
+        label, prediction = random.normal(size=count), random.normal(size=count)
+    return label, prediction.round(1) if ties else prediction, block
+
+
+@pytest.mark.parametrize(("use_case", "name"), ALL)
+@given(seed=st.integers(0, 10**6), count=st.integers(8, 80), blocks_=st.integers(2, 6), ties=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_blocks_drawn_several_times_give_the_metric_of_their_rows(use_case, name, seed, count, blocks_, ties) -> None:
+    label, prediction, block = rows(seed, count, blocks_, use_case.task, ties)
+    weights = np.random.default_rng(seed).integers(0, 3, size=(3, int(block.max()) + 1))
+    values = blocks.metric(name, label, prediction, block)(weights.astype(float))
+    for weight, value in zip(weights, values, strict=True):
+        drawn = np.repeat(np.arange(count), weight[block])
+        if len(drawn) < 2 or len(np.unique(label[drawn])) < 2:
+            continue
+        assert value == pytest.approx(metrics.one(use_case, name, label[drawn], prediction[drawn]), abs=1e-9)
+
+
+@pytest.mark.parametrize("use_case", [BINARY, REGRESSION])
+def test_every_block_once_is_the_calibration_error(use_case) -> None:
+    label, prediction, block = rows(3, 500, 9, use_case.task, ties=False)
+    value = blocks.calibration_error(use_case.task, label, prediction, block)(np.ones((1, 9)))[0]
+    assert value == pytest.approx(metrics.calibration_error(use_case, label, prediction))
+
+
+def test_a_constant_prediction_is_worth_a_half_and_blocks_of_one_class_do_no_harm() -> None:
+    label, block = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
+    statistic = blocks.metric("roc_auc", label, np.full(6, 0.3), block)
+    assert statistic(np.array([[1.0, 1, 1], [1, 3, 0]])).tolist() == [0.5, 0.5]
+    assert np.isnan(statistic(np.array([[2.0, 0, 0]]))), "one class only"
+
+
+def test_average_precision_of_many_scores_is_near_the_exact_one() -> None:
+    label, prediction, block = rows(5, 30_000, 20, "binary", ties=False)
+    prediction = np.clip(prediction + 0.2 * label, 0, 1)
+    value = blocks.metric("average_precision", label, prediction, block)(np.ones((1, 20)))[0]
+    assert value == pytest.approx(metrics.one(BINARY, "average_precision", label, prediction), abs=5e-4)
+
+
+@given(
+    st.lists(st.datetimes(min_value=pd.Timestamp("2000-01-01"), max_value=pd.Timestamp("2030-01-01")), min_size=1),
+    st.sampled_from([timedelta(hours=1), timedelta(days=1), timedelta(days=7)]),
+)
+@settings(max_examples=50, deadline=None)
+def test_rows_of_one_span_share_a_block_and_blocks_follow_time(moments, length) -> None:
+    times = pd.Series(pd.to_datetime(sorted(moments), utc=True))
+    block = blocks.blocks_of(times, length)
+    assert block[0] == 0
+    assert set(np.diff(block)) <= {0, 1}
+    spans = (times - pd.Timestamp(0, tz="UTC")) // length
+    assert all(len(set(block[spans == span])) == 1 for span in spans.unique())
+
+
+def test_many_blocks_are_joined_with_their_neighbours() -> None:
+    times = pd.Series(pd.date_range("2013-01-01", periods=365, freq="D", tz="UTC"))
+    block = blocks.blocks_of(times, timedelta(days=1))
+    assert block.max() + 1 == blocks.MOST_BLOCKS
+    assert np.ptp(np.bincount(block)) <= 1
+
+
+def test_two_thousand_resamples_of_twenty_thousand_rows_take_well_under_a_second() -> None:
+    label, prediction, block = rows(7, 20_000, 22, "binary", ties=False)
+    seconds = []
+    for _ in range(3):
+        began = time.process_time()
+        bootstrap.interval(blocks.metric("roc_auc", label, prediction, block), 22, 0.95)
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.5

@@ -1,0 +1,68 @@
+"""The decision as data that outlives its code, and as tables that people read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from perennial.gate import Decision, Rule
+
+#: As the ledger holds it from before there was an outcome.
+EARLIER = {
+    "promote": False,
+    "reason": "v2 does not replace champion v1",
+    "challenger": 2,
+    "champion": 1,
+    "partition": "2013-04",
+    "effective_from": "2013-05-01T00:00:00Z",
+    "rows": 9000,
+    "rules": [{"name": "roc_auc gained", "value": 0.001, "threshold": 0.002, "passed": False}],
+    "metrics": {"challenger": {"roc_auc": 0.7}, "rival": {"roc_auc": 0.699}},
+    "requests": [],
+    "report": "",
+}
+
+
+@pytest.mark.parametrize(("promote", "outcome"), [(True, "promote"), (False, "reject")])
+def test_entries_of_an_earlier_gate_still_load(promote: bool, outcome: str) -> None:
+    decision = Decision(**EARLIER | {"promote": promote})
+    assert (decision.outcome, decision.borderline, decision.interval) == (outcome, False, None)
+
+
+def test_a_decision_survives_json() -> None:
+    decision = Decision(**EARLIER | {"interval": (-0.01, 0.02), "gained": 0.005, "outcome": "not-enough-evidence"})
+    assert Decision(**json.loads(json.dumps(decision.model_dump(mode="json"), allow_nan=False))) == decision
+
+
+def test_a_typo_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="promoted"):
+        Decision(**EARLIER | {"promoted": True})
+
+
+def test_a_person_decides_on_the_same_evidence() -> None:
+    refused = Decision(**EARLIER | {"promote": True}).answered(False, "alice")
+    assert (refused.promote, refused.outcome) == (False, "promote")
+    assert refused.reason.endswith("; refused by alice")
+
+
+def test_a_table_shows_every_rule_and_nothing_in_it_is_taken_for_a_table_or_for_html() -> None:
+    odd = Rule(
+        name="roc_auc gained on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="give or take 0.1"
+    )
+    decision = Decision(**EARLIER | {"rules": [*EARLIER["rules"], odd], "not_judged": ["origin=EWR (31)"]})
+    page = decision.markdown()
+    assert "| roc_auc gained | 0.001 | 0.002 | **failed** |" in page
+    assert r"| roc_auc gained on origin=&lt;b>\|x | -0.5 | -0.02 | **failed**: give or take 0.1 |" in page
+    assert "origin=EWR (31)" in page
+    assert len({line.count(" against ") for line in decision.lines()[1:3]}) == 1
+    assert "FAILED (give or take 0.1)" in decision.lines()[2]
+
+
+def test_reading_decisions_imports_nothing_heavy() -> None:
+    code = "import sys, perennial.gate; print(sorted({'mlflow', 'numpy', 'pandas', 'scipy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,169 @@
+"""What a challenger must fulfil, on holdouts made to show one thing each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial import discovery, metrics
+from perennial.gate import judging, rules
+from perennial.use_case import Gate, UseCase
+
+FLIGHTS = discovery.load("flights")
+
+
+def with_gate(**changes: object) -> UseCase:
+    return FLIGHTS.model_copy(update={"gate": Gate(**FLIGHTS.gate.model_dump() | changes)})
+
+
+def world(days: int = 14, a_day: int = 400, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """A holdout at two airports, and the true probability of each row's label."""
+    random = np.random.default_rng(seed)
+    count = days * a_day
+    times = pd.Timestamp("2013-03-01", tz="UTC") + pd.to_timedelta(np.sort(random.integers(days * 24, size=count)), "h")
+    truth = 1 / (1 + np.exp(-random.normal(-1, 1.2, count)))
+    frame = pd.DataFrame({"event_timestamp": times, "origin": random.choice(["JFK", "LGA"], count)})
+    return frame.assign(label=(random.random(count) < truth).astype(int)), truth
+
+
+def blurred(truth: np.ndarray, noise: float, seed: int = 1) -> np.ndarray:
+    return 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) + np.random.default_rng(seed).normal(0, noise, len(truth)))))
+
+
+def found(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray) -> judging.Findings:
+    return judging.findings(rules.Pair.of(use_case, holdout, challenger, rival), holdout)
+
+
+def failed(findings: judging.Findings) -> list[str]:
+    return [rule.name for rule in findings.rules if not rule.passed]
+
+
+def test_a_much_better_challenger_is_promoted() -> None:
+    holdout, truth = world()
+    findings = found(FLIGHTS, holdout, truth, blurred(truth, 2))
+    assert findings.outcome(FLIGHTS.gate.margin) == "promote"
+    assert findings.gain.low > FLIGHTS.gate.margin
+    assert failed(findings) == []
+
+
+def test_a_much_worse_challenger_is_rejected() -> None:
+    holdout, truth = world()
+    assert found(FLIGHTS, holdout, blurred(truth, 2), truth).outcome(FLIGHTS.gate.margin) == "reject"
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.002])
+def test_a_tie_is_rejected(margin: float) -> None:
+    holdout, truth = world()
+    findings = found(with_gate(margin=margin), holdout, truth, truth)
+    assert (findings.gain.low, findings.gain.high) == (0, 0)
+    assert findings.outcome(margin) == "reject"
+
+
+def test_a_little_better_is_not_enough_evidence() -> None:
+    holdout, truth = world(a_day=60)
+    findings = found(with_gate(min_rows=100), holdout, blurred(truth, 0.4), blurred(truth, 0.5, seed=2))
+    assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+    assert findings.is_safe
+
+
+@pytest.mark.parametrize(
+    ("days", "a_day", "rule"), [(14, 10, "holdout rows"), (4, 400, "blocks of 1 day with both classes")]
+)
+def test_too_few_rows_or_days_are_not_enough_evidence_however_good_the_challenger(days, a_day, rule) -> None:
+    holdout, truth = world(days, a_day)
+    findings = found(FLIGHTS, holdout, truth, np.full(len(truth), 0.3))
+    assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+    assert failed(findings) == [rule]
+    assert findings.metrics["challenger"]["roc_auc"] > 0.5, "the numbers are reported all the same"
+
+
+def test_one_class_or_no_row_is_not_enough_evidence() -> None:
+    holdout, truth = world()
+    for few in (holdout.assign(label=0), holdout.iloc[:0]):
+        findings = found(FLIGHTS, few, truth[: len(few)], truth[: len(few)])
+        assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+
+
+def test_positives_of_three_days_are_three_days_evidence() -> None:
+    holdout, truth = world()
+    early = holdout["event_timestamp"] < pd.Timestamp("2013-03-04", tz="UTC")
+    findings = found(FLIGHTS, holdout.assign(label=holdout["label"].where(early, 0)), truth, blurred(truth, 2))
+    assert failed(findings) == ["blocks of 1 day with both classes"]
+
+
+def test_a_challenger_that_is_better_but_bad_on_a_slice_is_rejected() -> None:
+    holdout, truth = world()
+    at_jfk = (holdout["origin"] == "JFK").to_numpy()
+    challenger = np.where(at_jfk, blurred(truth, 3), truth)
+    rival = np.where(at_jfk, truth, blurred(truth, 8, seed=2))
+    findings = found(FLIGHTS, holdout, challenger, rival)
+    assert failed(findings) == ["roc_auc gained on origin=JFK"]
+    assert findings.outcome(FLIGHTS.gate.margin) == "reject"
+
+
+def test_a_small_slice_is_reported_and_not_judged() -> None:
+    holdout, truth = world()
+    holdout.loc[:30, "origin"] = "EWR"
+    findings = found(FLIGHTS, holdout, truth, blurred(truth, 2))
+    assert findings.not_judged == ("origin=EWR (31)",)
+
+
+def test_equal_models_seldom_fail_on_one_of_many_slices() -> None:
+    """A slice's noise alone is beyond the tolerance here in most runs."""
+    beyond = unsafe = 0
+    for seed in range(60):
+        holdout, truth = world(seed=seed)
+        holdout["origin"] = np.random.default_rng(seed).choice(list("ABCDEFGH"), len(holdout))
+        findings = found(FLIGHTS, holdout, blurred(truth, 1, seed), blurred(truth, 1, seed + 1_000))
+        changes = [rule.value for rule in findings.safe if "origin" in rule.name]
+        beyond += min(changes) < -FLIGHTS.gate.slice_tolerance
+        unsafe += not findings.is_safe
+    assert beyond > 30
+    assert unsafe <= 8, "5%, give or take"
+
+
+def test_a_challenger_that_ranks_better_but_is_miscalibrated_is_rejected() -> None:
+    holdout, truth = world()
+    findings = found(FLIGHTS, holdout, truth**0.4, blurred(truth, 1.5) * 0.8)
+    assert failed(findings) == ["calibration error added"]
+    assert findings.outcome(FLIGHTS.gate.margin) == "reject"
+
+
+def test_chance_alone_is_no_calibration_error() -> None:
+    """Binned without the correction, 300 perfectly calibrated rows in ten bins would show an error of some 0.07."""
+    errors = []
+    for seed in range(50):
+        holdout, truth = world(days=5, a_day=60, seed=seed)
+        errors.append(metrics.calibration_error(FLIGHTS, holdout["label"].to_numpy(), truth))
+    assert np.median(errors) < 0.03
+
+
+def test_the_calibration_error_of_a_shift_is_the_shift() -> None:
+    holdout, truth = world(a_day=4_000)
+    assert metrics.calibration_error(FLIGHTS, holdout["label"].to_numpy(), truth + 0.1) == pytest.approx(0.1, abs=0.01)
+    label = np.random.default_rng(0).normal(5, 2, 10_000)
+    energy = discovery.load("energy")
+    assert metrics.calibration_error(energy, label, label + 1) == pytest.approx(0.5, abs=0.02)
+    assert metrics.calibration_error(energy, np.ones(9), np.full(9, 1.5)) == pytest.approx(0.5)
+
+
+def test_budgets_are_held_against_what_was_measured() -> None:
+    slow = {"latency_seconds": 0.2, "size_bytes": 1_000.0}
+    use_case = with_gate(max_latency=0.1, max_size=2_000)
+    assert {rule.name: rule.passed for rule in rules.budgets(use_case, slow)} == {
+        "seconds to predict a row": False,
+        "bytes of the stored model": True,
+    }
+    assert rules.budgets(with_gate(max_latency=None, max_size=None), slow) == []
+
+
+def test_a_regression_is_judged_by_the_same_rules() -> None:
+    energy = discovery.load("energy")
+    random = np.random.default_rng(0)
+    times = pd.date_range("2024-01-05", periods=480, freq="3min", tz="UTC")
+    holdout = pd.DataFrame({"event_timestamp": times, "site": "site-0", "label": random.normal(size=480)})
+    label = holdout["label"].to_numpy()
+    findings = found(energy, holdout, label + random.normal(0, 0.1, 480), label + random.normal(0, 1, 480))
+    assert findings.outcome(energy.gate.margin) == "promote"
+    assert found(energy, holdout, label + 3, label * 0).outcome(energy.gate.margin) == "reject"

@@ -1,0 +1,135 @@
+"""Real challengers judged and settled: by the gate, by a person, and while automatic promotion is paused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import mlflow
+import pytest
+
+from perennial import database, discovery, gate, ingestion, ledger, tracking, training
+from perennial.errors import PerennialError
+from perennial.gate import Decision
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+
+
+@pytest.fixture(scope="module")
+def energy(project, mlflow_server) -> UseCase:
+    use_case = discovery.load("energy")
+    for partition in use_case.first.through(use_case.partition("2024-01-03")):
+        ingestion.ingest(use_case, partition)
+        ingestion.compute_features(use_case, partition)
+    ingestion.publish(use_case, use_case.partition("2024-01-03"))
+    return use_case
+
+
+@pytest.fixture(scope="module")
+def judged(energy: UseCase) -> Decision:
+    """The first challenger against the trivial baseline, not settled yet."""
+    return gate.judge(energy, another(energy, "first"))
+
+
+def another(use_case: UseCase, name: str) -> int:
+    plan = training.plan(use_case, None, {"window_end": "2024-01-03", "force": True})
+    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=name)
+
+
+def borderline(decision: Decision, challenger: int) -> Decision:
+    unsure = {"promote": False, "outcome": "not-enough-evidence", "borderline": True, "interval": (-0.1, 0.5)}
+    return decision.model_copy(update=unsure | {"challenger": challenger})
+
+
+def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: Decision) -> None:
+    assert judged.promote
+    assert "beats the trivial baseline" in judged.reason
+    names = [rule.name for rule in judged.rules]
+    assert names[:2] == ["holdout rows", "blocks of 2 hours"]
+    assert {"smoke test in a fresh process", "calibration error added", "rmse gained on site=site-0"} <= set(names)
+    run = tracking.client().get_run(tracking.run_of(energy, judged.challenger))
+    assert run.data.tags["perennial.gate"] == "promote"
+    assert run.data.metrics["gate_gained_low"] == judged.interval[0]
+    assert run.data.metrics["gate_rule/holdout rows"] == judged.rows
+    assert run.data.metrics["gate_latency_seconds"] > 0
+    logged = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/gate.json")
+    assert Decision(**logged) == judged
+    assert "| holdout rows |" in mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/gate.md")
+
+
+def test_judging_again_decides_the_same(energy: UseCase, judged: Decision) -> None:
+    again = gate.judge(energy, judged.challenger)
+    measured = {"smoke test in a fresh process", "seconds to predict a row"}
+    assert [r for r in again.rules if r.name not in measured] == [r for r in judged.rules if r.name not in measured]
+    assert (again.outcome, again.interval, again.reason) == (judged.outcome, judged.interval, judged.reason)
+
+
+@pytest.mark.parametrize(
+    ("policy", "sure", "unsure"), [("never", False, False), ("borderline", False, True), ("always", True, True)]
+)
+def test_a_person_is_asked_as_the_policy_says(energy, judged, policy: str, sure: bool, unsure: bool) -> None:
+    assert gate.is_for_a_person(energy, judged, policy) is sure
+    assert gate.is_for_a_person(energy, borderline(judged, 1), policy) is unsure
+    by_use_case = energy.model_copy(update={"gate": energy.gate.model_copy(update={"approval": policy})})
+    assert gate.is_for_a_person(by_use_case, judged) is sure
+    rejected = judged.model_copy(update={"promote": False, "outcome": "reject"})
+    assert not gate.is_for_a_person(by_use_case, rejected)
+
+
+def test_what_the_gate_rejects_nobody_can_approve(energy: UseCase, judged: Decision) -> None:
+    rejected = judged.model_copy(update={"promote": False, "outcome": "reject"})
+    with pytest.raises(PerennialError, match="cannot be approved"):
+        gate.settle(energy, rejected, approved=True, actor="alice")
+    assert ledger.entries(energy) == []
+
+
+def test_borderline_is_promoted_by_a_persons_yes_only(energy: UseCase, judged: Decision) -> None:
+    version = another(energy, "unsure")
+    settled = gate.settle(energy, borderline(judged, version))
+    assert not settled.promote
+    (entry,) = ledger.entries(energy)
+    assert (entry.action, entry.evidence["outcome"]) == ("rejected", "not-enough-evidence")
+    version = another(energy, "unsure too")
+    assert "its gain may be luck" in gate.question(energy, borderline(judged, version))
+    assert gate.settle(energy, borderline(judged, version), True, "alice").promote
+    entry = ledger.champion(energy)
+    assert (entry.model_version, entry.actor, entry.evidence["promote"]) == (version, "alice", True)
+    assert entry.reason.endswith("approved by alice")
+    assert int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version) == version
+
+
+def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCase, judged: Decision) -> None:
+    holding = ledger.champion(energy)
+    version = another(energy, "paused")
+    decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
+    with database.exclusive("promotion", energy.name):
+        ledger.record(
+            energy,
+            partition=holding.partition,
+            action="rolled-back",
+            model_version=holding.model_version,
+            previous_version=holding.model_version,
+            model_run=holding.model_run,
+            effective_from=holding.effective_from,
+            actor="bob",
+            reason="looks odd",
+            evidence={"pause_until": (datetime.now(UTC) + timedelta(days=1)).isoformat()},
+            event_id="rollback:test",
+        )
+    assert gate.is_for_a_person(energy, decision, "never")
+    assert not gate.is_for_a_person(energy, borderline(decision, version), "never")
+    assert "paused by bob" in gate.question(energy, decision)
+    with pytest.raises(PerennialError, match="bob paused automatic promotion"):
+        gate.settle(energy, decision)
+    assert ledger.champion(energy).model_version == holding.model_version
+    assert gate.settle(energy, decision, True, "alice").promote
+    assert ledger.champion(energy).model_version == version
+
+
+def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
+    holding = ledger.champion(energy)
+    decision = judged.model_copy(update={"challenger": holding.model_version})
+    before = ledger.entries(energy)
+    assert gate.settle(energy, decision, False, "mallory").promote
+    assert ledger.entries(energy) == before
+    assert gate.judge(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"

@@ -1,0 +1,84 @@
+"""Stored models in a process of their own: one that works, and ones that only look as if they did."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from perennial.errors import ServiceUnavailable
+from perennial.gate import smoke
+
+FEATURES = pd.DataFrame({"a": np.linspace(-1, 1, 50), "b": np.linspace(0, 1, 50) ** 2})
+MODEL = LogisticRegression().fit(FEATURES, np.arange(50) % 3 == 0)
+
+
+def predict(frame: pd.DataFrame) -> np.ndarray:
+    return MODEL.predict_proba(frame)[:, 1]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored") / "model"
+    mlflow.sklearn.save_model(
+        MODEL,
+        folder,
+        serialization_format="skops",
+        input_example=FEATURES.head(5),
+        pip_requirements=["scikit-learn"],
+        pyfunc_predict_fn="predict_proba",
+    )
+    return folder
+
+
+def test_a_sound_model_predicts_the_same_elsewhere_and_is_measured(stored: Path) -> None:
+    with smoke.started(str(stored)) as test:
+        smoked = test.result(predict)
+    assert smoked.passed, smoked.note
+    assert smoked.measured["size_bytes"] == sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
+    assert 0 < smoked.measured["latency_seconds"] < 5
+    assert smoked.measured["rows_per_second"] > 100
+
+
+def test_a_model_that_predicts_something_else_elsewhere_fails(stored: Path) -> None:
+    with smoke.started(str(stored)) as test:
+        smoked = test.result(lambda frame: predict(frame) + 1e-6)
+    assert not smoked.passed
+    assert "where this process predicts" in smoked.note
+
+
+def test_a_model_that_does_not_load_fails_with_its_last_words(stored: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(stored, broken)
+    (broken / "model.skops").write_bytes((broken / "model.skops").read_bytes()[:100])
+    with smoke.started(str(broken)) as test:
+        smoked = test.result(predict)
+    assert not smoked.passed
+    assert "BadZipFile" in smoked.note
+    assert smoked.measured.keys() == {"size_bytes"}
+
+
+def test_a_model_that_takes_for_ever_fails(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "TIMEOUT", 0.2)
+    with smoke.started(str(stored)) as test:
+        assert test.result(predict).note == "no answer in 0 s"
+
+
+def test_a_process_that_somebody_ends_says_nothing_about_the_model(stored: Path) -> None:
+    with smoke.started(str(stored)) as test:
+        os.kill(test._process.pid, signal.SIGKILL)
+        with pytest.raises(ServiceUnavailable, match="ended from outside"):
+            test.result(predict)
+
+
+def test_its_process_never_outlives_a_judging_that_fails(stored: Path) -> None:
+    with pytest.raises(ZeroDivisionError), smoke.started(str(stored)) as test:
+        raise ZeroDivisionError
+    assert test._process.poll() is not None
