@@ -1,8 +1,9 @@
 """Drift and performance of a partition -> verdict -> maybe a request for retraining.
 
 Runs when a partition is scored. `monitor` holds the partition against the champion's own training profile and, where
-labels have matured, against what the gate promised. On an alarm `request_retraining` publishes the asset `retraining`,
-which starts training; a cool-down and a key per partition and reason keep alarms from becoming a storm.
+labels have matured, against what the gate promised. `revisit` judges earlier partitions again whose labels came late.
+On an alarm `request_retraining` publishes the asset `retraining`, which starts training; a cool-down and a key per
+partition and reason keep alarms from becoming a storm.
 """
 
 from airflow.sdk import dag, task
@@ -31,10 +32,26 @@ def request_retraining(verdict: dict) -> None:
     po.announce(po.retraining_asset(use_case), verdict)
 
 
+@task
+def revisit() -> None:
+    """Judge earlier partitions again that have more labels now; skipped if none of them asks for retraining by that."""
+    from perennial import monitoring
+
+    use_case, partition = po.here()
+    monitoring.revisit(use_case, partition)
+    verdict = monitoring.revised_alarm(use_case, partition)
+    if verdict is None or not monitoring.request_retraining(use_case, partition, verdict, po.run_name()):
+        po.skip("No revised verdict asks for retraining.")
+    po.announce(po.retraining_asset(use_case), verdict.model_dump(mode="json"))
+
+
 def monitoring(use_case: UseCase) -> None:
     @dag(schedule=po.by_asset(po.predictions_asset(use_case)), **po.pipeline(use_case, "monitoring", __doc__))
     def pipeline() -> None:
-        request_retraining.override(outlets=[po.retraining_asset(use_case)])(monitor())
+        retraining = [po.retraining_asset(use_case)]
+        verdict = monitor()
+        request_retraining.override(outlets=retraining)(verdict)
+        verdict >> revisit.override(outlets=retraining)()
 
     pipeline()
 

@@ -1,16 +1,39 @@
-"""How a verdict follows from its evidence."""
+"""How a verdict follows from its evidence, and how labels that come late revise it."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from perennial import Cadence, DriftPolicy, Retraining, monitoring
+from perennial import (
+    Cadence,
+    DriftPolicy,
+    Retraining,
+    discovery,
+    drift,
+    gate,
+    ingestion,
+    lake,
+    ledger,
+    monitoring,
+    requests,
+    scoring,
+    training,
+    verdicts,
+)
 from perennial.drift import ColumnDrift
+from perennial.partitions import Partition
+from perennial.performance import Performance
+from perennial.quarantine import Share
+from perennial.use_case import UseCase
+from perennial.verdicts import Findings
 
 MARCH = Cadence.MONTHLY.partition("2013-03")
 CHAMPION = SimpleNamespace(
@@ -18,24 +41,46 @@ CHAMPION = SimpleNamespace(
     effective_from=datetime(2013, 3, 1, tzinfo=UTC),
     evidence={"metrics": {"challenger": {"roc_auc": 0.75}}},
 )
+NOTHING_QUARANTINED = Share(now=0.0, usual=0.0, partitions=3)
 
 
-def use_case(**retraining: Any) -> SimpleNamespace:
+def use_case(cadence: Cadence = Cadence.MONTHLY, max_age: int | None = None, **policy: Any) -> SimpleNamespace:
     return SimpleNamespace(
-        cadence=Cadence.MONTHLY,
-        drift=DriftPolicy(ratio=1.5, warning=0.2, alarm=0.5, performance_drop=0.03, min_rows=100),
+        cadence=cadence,
+        drift=DriftPolicy(**{"warning": 0.2, "alarm": 0.5, "performance_drop": 0.03, "min_rows": 100} | policy),
         gate=SimpleNamespace(metric="roc_auc"),
-        retraining=Retraining(**retraining),
+        retraining=Retraining(max_age=max_age),
     )
 
 
-def column(importance: float, ratio: float = 2.0, name: str = "x") -> ColumnDrift:
-    return ColumnDrift(name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5)
+def column(importance: float, ratio: float = 2.0, name: str = "x", why: str = "values") -> ColumnDrift:
+    told = f"{name} told"
+    return ColumnDrift(name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5, why=why, told=told)
 
 
-def decide(*columns: ColumnDrift, lived: float = 0.75, rows: int = 1000, month=MARCH, case=None) -> monitoring.Verdict:
-    performance = {"champion": {"roc_auc": lived}}
-    return monitoring._decide(case or use_case(), month, CHAMPION, rows, 1.0, performance, list(columns))
+def decide(
+    *columns: ColumnDrift,
+    lived: float | None = 0.75,
+    uncertainty: float = 0.01,
+    rows: int = 1000,
+    month: Partition = MARCH,
+    case: SimpleNamespace | None = None,
+    before: int = 0,
+    quarantined: Share = NOTHING_QUARANTINED,
+) -> monitoring.Verdict:
+    """The verdict; `before` of the partitions before were as far off as this one."""
+    case = case or use_case()
+    known = {} if lived is None else {"roc_auc": lived}
+    found = Findings(
+        partition=month,
+        champion=CHAMPION,
+        rows=rows,
+        performance=Performance(rows, rows, known, uncertainty=uncertainty),
+        columns=list(columns),
+        sustained=dict.fromkeys(verdicts.beyond(case.drift, list(columns)), 1 + before),
+        quarantined=quarantined,
+    )
+    return verdicts.decide(case, found)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +90,30 @@ def decide(*columns: ColumnDrift, lived: float = 0.75, rows: int = 1000, month=M
 def test_the_drifted_share_of_importance_decides(share: float, verdict: str, reason: str) -> None:
     decided = decide(column(share))
     assert (decided.verdict, decided.reason) == (verdict, reason)
+    assert "x (x told)" in decided.explanation
+
+
+def test_by_default_any_drifted_column_is_a_warning_that_names_it() -> None:
+    decided = decide(column(0.0, name="broken", why="nulls"), case=use_case(warning=0.0))
+    assert decided.verdict == "warning"
+    assert "broken (broken told)" in decided.explanation
+
+
+@pytest.mark.parametrize(
+    ("why", "distance", "verdict"),
+    [
+        ("nulls", 0.2, "warning"),
+        ("new", 0.2, "warning"),
+        ("vanished", 0.2, "warning"),
+        ("scale", 5.9, "warning"),
+        ("scale", 0.5, "healthy"),
+        ("values", 0.2, "healthy"),
+    ],
+)
+def test_what_looks_broken_is_a_warning_at_any_importance(why: str, distance: float, verdict: str) -> None:
+    decided = decide(replace(column(0.0, why=why), distance=distance))
+    assert decided.verdict == verdict
+    assert "x (x told)" in decided.explanation
 
 
 def test_what_did_not_drift_does_not_count() -> None:
@@ -52,17 +121,35 @@ def test_what_did_not_drift_does_not_count() -> None:
 
 
 def test_performance_outranks_drift() -> None:
-    assert decide(column(0.9), lived=0.71).reason == "performance"
+    decided = decide(column(0.9), lived=0.71)
+    assert decided.reason == "performance"
+    assert decided.evidence["alarms"] == ["performance", "drift"]
+    assert decided.explanation.startswith("roc_auc is 0.71 on 1,000 labels where 0.75 was promised")
 
 
 def test_a_loss_inside_the_tolerance_is_no_alarm() -> None:
     assert decide(lived=0.721).verdict == "healthy"
 
 
+def test_a_loss_that_few_labels_may_have_made_up_is_no_alarm() -> None:
+    assert decide(lived=0.7, uncertainty=0.06).verdict == "healthy"
+
+
+def test_without_labels_there_is_no_alarm_of_performance() -> None:
+    decided = decide(lived=None)
+    assert decided.verdict == "healthy"
+    assert decided.evidence["lost"] is None
+
+
+def test_predictions_that_drift_are_an_alarm_of_their_own() -> None:
+    decided = decide(column(0, name="prediction"), column(0.1, ratio=1.0))
+    assert (decided.verdict, decided.reason) == ("alarm", "prediction-drift")
+
+
 def test_too_few_rows_judge_no_drift() -> None:
     decided = decide(column(0.9), rows=99)
     assert (decided.verdict, decided.reason) == ("warning", "")
-    assert "100 are needed" in decided.evidence["note"]
+    assert "100 are needed" in decided.explanation
 
 
 @pytest.mark.parametrize(("month", "reason"), [("2013-04", ""), ("2013-05", "age")])
@@ -71,8 +158,169 @@ def test_a_champion_of_age_is_retrained(month: str, reason: str) -> None:
     assert decided.reason == reason
 
 
-def test_evidence_is_json_also_when_a_column_is_empty() -> None:
-    decided = decide(column(0.9, ratio=float("inf")), column(0, ratio=1.0, name="prediction"))
-    assert decided.evidence["drifted"] == {"x": "empty now"}
+@pytest.mark.parametrize(("before", "verdict"), [(0, "warning"), (1, "alarm")])
+def test_of_days_two_must_be_beyond_it(before: int, verdict: str) -> None:
+    decided = decide(column(0.9), case=use_case(Cadence.DAILY), before=before)
+    assert decided.verdict == verdict
+    assert decided.evidence["persistence"] == [2, 3]
+
+
+def test_the_persistence_of_the_use_case_wins() -> None:
+    assert decide(column(0.9), case=use_case(persistence=(3, 4)), before=1).verdict == "warning"
+    assert decide(column(0.9), case=use_case(persistence=(3, 4)), before=2).verdict == "alarm"
+
+
+@pytest.mark.parametrize("wrong", [(0, 1), (3, 2), (1, 99)])
+def test_a_persistence_that_cannot_be_is_refused(wrong: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="persistence"):
+        DriftPolicy(persistence=wrong)
+
+
+@pytest.mark.parametrize(
+    ("now", "usual", "alarm"),
+    [(0.05, 0.01, True), (0.02, 0.01, False), (0.009, 0.0, False), (0.02, 0.0, True), (0.05, None, False)],
+)
+def test_a_growing_quarantine_is_an_alarm_that_asks_for_no_retraining(now, usual, alarm: bool) -> None:
+    decided = decide(quarantined=Share(now=now, usual=usual, partitions=3))
+    assert (decided.verdict == "alarm") == alarm
+    assert decided.reason == ""
+    assert ("quarantined" in decided.explanation) == alarm
+
+
+def test_a_growing_quarantine_holds_back_the_retraining_for_drift_but_not_for_performance() -> None:
+    much = Share(now=0.09, usual=0.01, partitions=3)
+    assert decide(column(0.9), quarantined=much).reason == ""
+    assert decide(column(0.9), quarantined=much, lived=0.6).reason == "performance"
+
+
+def test_the_evidence_of_a_column_is_all_it_rests_on_and_json() -> None:
+    decided = decide(column(0.9), column(0, ratio=1.0, name="prediction"))
+    assert decided.evidence["drifted"]["x"] == {
+        "why": "values",
+        "told": "x told",
+        "method": "wasserstein",
+        "distance": 0.2,
+        "reference": 0.1,
+        "ratio": 2.0,
+        "importance": 0.9,
+    }
     assert decided.evidence["prediction_drift"] == 1.0
     json.dumps(decided.evidence, allow_nan=False)
+
+
+# --- Labels that come late, on real stores.
+
+
+@pytest.fixture(scope="module")
+def energy(project, mlflow_server) -> UseCase:
+    return discovery.load("energy")
+
+
+def day(use_case: UseCase, number: int) -> Partition:
+    return use_case.partition(f"2024-01-{number:02}")
+
+
+def arrive(use_case: UseCase, partition: Partition) -> None:
+    ingestion.ingest(use_case, partition)
+    ingestion.compute_features(use_case, partition)
+
+
+def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_by: float = 0.0) -> None:
+    """Let the first share of the partition's labels be known, and no other."""
+    name = f"{use_case.name}.examples"
+    rows = lake.read(name, partitions=[partition.key]).to_pandas()
+    known = rows["event_timestamp"].rank(method="first") <= share * len(rows)
+    truth = rows["meter"].str.removeprefix("meter-").astype(float) + worse_by
+    rows["label"] = truth.where(known)
+    lake.replace(name, partition.key, pa.Table.from_pandas(rows, preserve_index=False))
+
+
+@pytest.fixture(scope="module")
+def champion(energy: UseCase) -> ledger.Entry:
+    """A model of the first three days, and days 4 to 6 scored before any of their labels is known."""
+    for number in range(1, 7):
+        arrive(energy, day(energy, number))
+        if number == 1:
+            ingestion.publish(energy, day(energy, number))  # applies feature_repo/
+        if number == 3:
+            plan = training.plan(energy, "2024-01-03", {})
+            version = training.fit(energy, plan, training.build_training_set(energy, plan), made_by="first")
+            gate.settle(energy, gate.judge(energy, version))
+        if number > 3:
+            with_labels(energy, day(energy, number), 0.0)
+            scoring.score(energy, day(energy, number))
+    return ledger.champion(energy)
+
+
+def rows_of(table: str, partition: Partition) -> list[dict[str, Any]]:
+    found = lake.records(f"energy.{table}", between=(partition.key, partition.key))
+    return sorted(found, key=lambda row: row["recorded_at"])
+
+
+def test_labels_that_come_late_revise_a_verdict_by_a_new_row(energy, champion) -> None:
+    fourth, fifth = day(energy, 4), day(energy, 5)
+    first = monitoring.monitor(energy, fourth)
+    assert first.evidence["label_coverage"] == 0
+    assert first.evidence["lived"] is None
+    assert not rows_of("metrics", fourth)
+    assert monitoring.revisit(energy, fifth) == [], "nothing grew"
+
+    with_labels(energy, fourth, 0.5)
+    (half,) = monitoring.revisit(energy, fifth)
+    assert half.evidence["label_coverage"] == 0.5
+    assert half.evidence["lived"] is None, "the first half of the labels is not like the rest"
+
+    with_labels(energy, fourth, 1.0, worse_by=9.0)
+    (whole,) = monitoring.revisit(energy, fifth)
+    assert (whole.verdict, whole.reason) == ("alarm", "performance")
+    assert [row["labels"] for row in rows_of("verdicts", fourth)] == [0, 144, 288]
+    assert {row["role"] for row in rows_of("metrics", fourth)} == {"champion", "first"}
+    assert monitoring.revisit(energy, fifth) == [], "judged once"
+    assert len({row["report"] for row in rows_of("verdicts", fourth)}) == 3, "each keeps its own page"
+
+
+def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
+    fifth, sixth = day(energy, 5), day(energy, 6)
+    asking = monitoring.revised_alarm(energy, fifth)
+    assert asking is not None
+    assert asking.evidence["partition"] == "2024-01-04"
+    assert monitoring.request_retraining(energy, fifth, asking, made_by="killed")
+    assert monitoring.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
+    assert monitoring.revised_alarm(energy, sixth) is None
+    assert [row["partition"] for row in requests.unanswered(energy)] == ["2024-01-05"]
+
+
+def test_drift_is_counted_over_the_partitions_before_whatever_their_verdicts(energy, champion) -> None:
+    quick = energy.model_copy(update={"drift": energy.drift.model_copy(update={"alarm": 0.0, "ratio": 1e-9})})
+    found = monitoring.monitor(quick, day(energy, 6))
+    assert found.evidence["sustained"]["drift"] == 3
+    assert found.reason == "drift"
+
+
+def test_a_profile_of_an_earlier_version_is_held_against_still(energy, champion, tmp_path) -> None:
+    import mlflow
+
+    quantiles = pd.DataFrame({"meter_last": [float(n % 12) for n in range(4_000)], "prediction": 1.0})
+    with mlflow.start_run() as run:
+        quantiles.to_parquet(tmp_path / "profile.parquet")
+        mlflow.log_artifacts(str(tmp_path), "drift")
+        described = {"reference": {"meter_last": 0.1, "prediction": 0.1}, "importance": {"meter_last": 1.0}}
+        mlflow.log_dict(described, "drift/profile.json")
+    profile = drift.Profile.load(run.info.run_id)
+    table = pa.Table.from_pandas(quantiles)
+    same, little, far = (
+        drift.Counted.of(profile, [table.set_column(0, "meter_last", pa.array(quantiles["meter_last"] + by))])
+        for by in (0.0, 0.3, 3.0)
+    )
+    assert drift.score(drift.compare(energy, profile, day(energy, 4), same)) == 0
+    assert drift.score(drift.compare(energy, profile, day(energy, 4), little)) == 0
+    assert drift.score(drift.compare(energy, profile, day(energy, 4), far)) == 1
+
+
+def test_a_profile_is_loaded_as_it_was_logged(energy, champion) -> None:
+    profile = drift.Profile.load(champion.model_run)
+    assert set(profile.columns) == {"hour_sin", "hour_cos", "meter_last", "meter_mean_24h", "prediction"}
+    assert profile.columns["prediction"].held.sum() > 0
+    assert sum(profile.importance.values()) == pytest.approx(1)
+    hours = replace(profile, columns={"meter_last": profile.columns["meter_last"]}).blocks
+    assert hours.length == timedelta(hours=1) / timedelta(microseconds=1)

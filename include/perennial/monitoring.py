@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
-import pandas as pd
 import pyarrow as pa
 
-from perennial import drift, lake, ledger, metrics, requests, tracking
-from perennial.ledger import Entry
+from perennial import drift, lake, ledger, performance, quarantine, requests, tracking, verdicts
+from perennial.drift import ColumnDrift, Counted, Profile
 from perennial.partitions import Partition
+from perennial.performance import Performance
 from perennial.records import DRIFT, METRICS, VERDICTS
-from perennial.use_case import Declaration, UseCase
+from perennial.use_case import UseCase
+from perennial.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
+
+__all__ = [
+    "ALARM",
+    "HEALTHY",
+    "NO_CHAMPION",
+    "WARNING",
+    "Verdict",
+    "monitor",
+    "request_retraining",
+    "revised_alarm",
+    "revisit",
+]
 
 log = logging.getLogger(__name__)
-HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
-
-
-class Verdict(Declaration):
-    """A monitor's decision on one partition.
-
-    Attributes:
-        verdict: healthy, warning, alarm or no-champion.
-        reason: Why retraining is asked for (`performance`, `drift`, `age`, `first-model`); empty if it is not.
-        evidence: The numbers it rests on.
-        report: Address of the Evidently report; empty without one.
-    """
-
-    verdict: str
-    reason: str
-    evidence: dict[str, Any]
-    report: str = ""
 
 
 def monitor(use_case: UseCase, partition: Partition) -> Verdict:
@@ -43,162 +38,216 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
 
     Run again on the same labels it adds nothing; when more labels have matured it adds a newer verdict.
     """
-    scored = lake.read(f"{use_case.name}.predictions", partitions=[partition.key])
-    if scored is None or not scored.num_rows:
-        return _without_champion(use_case, partition)
-    rows = scored.to_pandas()
-    # One version scores a partition; late rows may have met a newer one, and the verdict is on the one that did most.
-    number = int(rows["model_version"].mode().iloc[0])
-    rows = rows[rows["model_version"] == number]
-    entry = next(entry for entry in ledger.promotions(use_case) if entry.model_version == number)
-    labelled = _with_labels(use_case, partition, rows)
-    coverage = len(labelled) / len(rows)
-    performance = _performance(use_case, partition, rows, labelled, entry)
-    found, page = drift.compare(use_case, drift.Profile.load(entry.model_run), rows)
-    verdict = _decide(use_case, partition, entry, len(rows), coverage, performance, found)
-    verdict = verdict.model_copy(update={"report": _keep_report(use_case, partition, number, page, verdict)})
-    columns = [vars(column) | {"model_version": number} for column in found]
-    _append(use_case, "drift", DRIFT, partition, columns, key=("model_version", "column"))
-    return _record(use_case, partition, number, found, coverage, verdict)
+    labels = performance.labelled_examples(use_case, [partition.key])[partition.key]
+    version = _version(use_case, partition)
+    if version is None:
+        return _without_champion(use_case, partition, labels)
+    champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
+    profile = Profile.load(champion.model_run)
+    counted = _counted(use_case, partition, version, profile)
+    columns = drift.compare(use_case, profile, partition, counted)
+    lived = performance.measure(use_case, partition, version)
+    found = Findings(
+        partition=partition,
+        champion=champion,
+        rows=counted.rows,
+        performance=lived,
+        columns=columns,
+        sustained=_sustained(use_case, partition, version, profile, columns),
+        quarantined=quarantine.share(use_case, partition),
+    )
+    verdict = verdicts.decide(use_case, found)
+    page = drift.page(profile, counted, columns)
+    verdict = verdict.model_copy(update={"report": _keep_report(use_case, partition, labels, page, verdict)})
+    _append_metrics(use_case, partition, version, lived)
+    _append_drift(use_case, partition, found)
+    return _record(use_case, partition, version, found, labels, verdict)
+
+
+def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
+    """Judge again the partitions before this one that have more labels than at their last verdict, oldest first.
+
+    Looks at `drift.revisits` partitions; where nothing grew it reads no more than that labels are there.
+    """
+    earlier = _before(use_case, partition, use_case.drift.revisits)
+    if not earlier:
+        return []
+    rows = lake.records(f"{use_case.name}.verdicts", between=(earlier[0].key, earlier[-1].key))
+    seen: dict[str, int] = {}
+    for row in rows:
+        if row["model_version"] is not None:
+            seen[row["partition"]] = max(seen.get(row["partition"], -1), row["labels"] or 0)
+    now = performance.labelled_examples(use_case, sorted(seen)) if seen else {}
+    return [monitor(use_case, one) for one in earlier if now.get(one.key, 0) > seen.get(one.key, 0)]
+
+
+def revised_alarm(use_case: UseCase, partition: Partition) -> Verdict | None:
+    """The newest verdict on an earlier partition that later labels made an alarm, if it is still to be asked for.
+
+    It counts while the version that it is about serves, and until retraining was asked for it. That is read from the
+    records, so that a run that was killed in between asks all the same.
+    """
+    serving = ledger.champion(use_case)
+    earlier = _before(use_case, partition, use_case.drift.revisits)
+    if serving is None or not earlier:
+        return None
+    heard = {name for row in requests.made(use_case) for name in (row["partition"], _judged(row))}
+    held = lake.records(f"{use_case.name}.verdicts", between=(earlier[0].key, earlier[-1].key))
+    of_serving = [row for row in held if row["model_version"] == serving.model_version]
+    revised: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(of_serving, key=lambda row: row["recorded_at"]):
+        revised.setdefault(row["partition"], []).append(row)
+    for key, rows in sorted(revised.items(), reverse=True):
+        last = rows[-1]
+        if len(rows) > 1 and key not in heard and last["verdict"] == ALARM and last["reason"]:
+            return _verdict(last)
+    return None
+
+
+def _judged(request: dict[str, Any]) -> str | None:
+    """The partition whose verdict a request was made for."""
+    return json.loads(request["evidence"]).get("partition")
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    return Verdict(
+        verdict=row["verdict"],
+        reason=row["reason"],
+        evidence=json.loads(row["evidence"]),
+        report=row["report"],
+        explanation=row["explanation"] or "",
+    )
 
 
 def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict, made_by: str) -> bool:
-    """Ask for retraining if the verdict says so; return whether the request's event is to go out."""
+    """Ask for retraining, up to the end of `partition`, if the verdict says so; whether the event is to go out."""
     if not verdict.reason:
         return False
     return requests.make(use_case, partition, verdict.reason, verdict.evidence, made_by)
 
 
-def _without_champion(use_case: UseCase, partition: Partition) -> Verdict:
+def _version(use_case: UseCase, partition: Partition) -> int | None:
+    """The version that scored most of the partition: late rows may have met a newer one. None: nothing is scored."""
+    scored = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=("model_version",))
+    if scored is None or not scored.num_rows:
+        return None
+    counts = scored["model_version"].value_counts().to_pylist()
+    return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"])
+
+
+def _without_champion(use_case: UseCase, partition: Partition, labels: int) -> Verdict:
     """Before the first model: once enough partitions are in, ask for it."""
     arrived = len(list(use_case.first.through(partition)))
     needed = use_case.retraining.initial_partitions
     reason = "first-model" if arrived >= needed and ledger.champion(use_case) is None else ""
-    evidence = {"partitions": arrived, "needed": needed}
-    return _record(use_case, partition, None, [], 0.0, _verdict(NO_CHAMPION, reason, evidence))
+    verdict = Verdict(
+        verdict=NO_CHAMPION,
+        reason=reason,
+        evidence={"partitions": arrived, "needed": needed},
+        explanation=f"no version held yet; {arrived} partitions are in, {needed} are needed for the first model",
+    )
+    return _record(use_case, partition, None, None, labels, verdict)
 
 
-def _with_labels(use_case: UseCase, partition: Partition, rows: pd.DataFrame) -> pd.DataFrame:
-    """The predictions whose label is known by now, with it."""
-    key = list(use_case.examples.key)
-    labels = lake.read(f"{use_case.name}.examples", partitions=[partition.key], columns=[*key, "label"])
-    assert labels is not None, "predictions are made from examples"  # noqa: S101
-    return rows.merge(labels.to_pandas().dropna(subset=["label"]), on=key, validate="one_to_one")
+def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:
+    """The rows as the version saw them, in one pass and a batch at a time."""
+    identifier = f"{use_case.name}.predictions"
+    table = lake.table(identifier)
+    held = set(table.schema().column_names) if table is not None else set()
+    # A row has at least its prediction, so that rows are counted even where no column of the profile is left.
+    columns = sorted({drift.PREDICTION, *profile.columns} & held)
+    where = lake.equal("model_version", version)
+    return Counted.of(profile, lake.batches(identifier, partition=partition.key, columns=columns, where=where))
 
 
-def _performance(
-    use_case: UseCase, partition: Partition, rows: pd.DataFrame, labelled: pd.DataFrame, champion: Entry
-) -> dict[str, dict[str, float]]:
-    """The champion's metrics on what has a label, and what the first model would have had on the same rows."""
-    if len(labelled) < use_case.drift.min_rows:
-        return {}
-    label = labelled["label"].to_numpy()
-    first = ledger.promotions(use_case)[0]
-    predictions = {"champion": (champion.model_version, labelled["prediction"].to_numpy())}
-    if first.model_version == champion.model_version:
-        predictions["first"] = predictions["champion"]
-    else:
-        predictions["first"] = (first.model_version, tracking.load(use_case, first.model_version)(labelled))
-    found = {role: metrics.evaluate(use_case, label, values) for role, (_, values) in predictions.items()}
-    records = [
-        {
-            "model_version": predictions[role][0],
-            "role": role,
-            "metric": metric,
-            "value": value,
-            "rows": len(rows),
-            "labelled": len(labelled),
-        }
-        for role, values in found.items()
-        for metric, value in values.items()
-    ]
-    _append(use_case, "metrics", METRICS, partition, records, key=("model_version", "role", "metric", "labelled"))
+def _sustained(
+    use_case: UseCase, partition: Partition, version: int, profile: Profile, columns: list[ColumnDrift]
+) -> dict[str, int]:
+    """In how many of the last partitions each kind of drift was beyond its alarm, of those kinds that are so now.
+
+    Asks the partitions' rows, not their verdicts: partitions that are monitored in any order, or at once, say the same.
+    """
+    now = verdicts.beyond(use_case.drift, columns)
+    found = dict.fromkeys(sorted(now), 1)
+    if not found:
+        return found
+    for earlier in _before(use_case, partition, verdicts.persistence(use_case)[1] - 1):
+        if _version(use_case, earlier) == version:
+            counted = _counted(use_case, earlier, version, profile)
+            was = verdicts.beyond(use_case.drift, drift.compare(use_case, profile, earlier, counted))
+            found = {kind: times + (kind in was) for kind, times in found.items()}
     return found
 
 
-def _decide(
-    use_case: UseCase,
-    partition: Partition,
-    champion: Entry,
-    count: int,
-    coverage: float,
-    performance: dict[str, dict[str, float]],
-    found: list[drift.ColumnDrift],
-) -> Verdict:
-    """The verdict: real performance outranks drift, drift outranks age."""
-    policy, metric = use_case.drift, use_case.gate.metric
-    promised = champion.evidence["metrics"]["challenger"][metric]
-    lived = performance.get("champion", {}).get(metric)
-    lost = metrics.gain(metric, promised, lived) if lived is not None else None
-    drifted = sorted((c for c in found if c.drifted), key=lambda c: -c.importance)
-    age = len(list(use_case.cadence.at(champion.effective_from).through(partition)))
-    evidence = {
-        "model_version": champion.model_version,
-        "rows": count,
-        "label_coverage": round(coverage, 4),
-        "metric": metric,
-        "promised": promised,
-        "lived": lived,
-        "lost": lost,
-        "drift_score": round(drift.score(found), 4),
-        "drifted": {column.column: _told(column.ratio) for column in drifted},
-        "prediction_drift": next((_told(c.ratio) for c in found if c.column == drift.PREDICTION), None),
-        "age": age,
-        "new_data": f"{champion.effective_from:%Y-%m-%d} to {partition.end:%Y-%m-%d}",
-    }
-    if policy.performance_drop is not None and lost is not None and lost > policy.performance_drop:
-        return _verdict(ALARM, "performance", evidence)
-    if count < policy.min_rows:
-        return _verdict(
-            WARNING, "", evidence | {"note": f"only {count} rows, {policy.min_rows} are needed to judge drift"}
-        )
-    if evidence["drift_score"] >= policy.alarm:
-        return _verdict(ALARM, "drift", evidence)
-    if use_case.retraining.max_age is not None and age >= use_case.retraining.max_age:
-        return _verdict(WARNING, "age", evidence)
-    return _verdict(WARNING if evidence["drift_score"] >= policy.warning else HEALTHY, "", evidence)
+def _before(use_case: UseCase, partition: Partition, many: int) -> list[Partition]:
+    """Up to so many partitions right before this one, oldest first."""
+    found: list[Partition] = []
+    while len(found) < many and partition > use_case.first:
+        partition = partition.previous
+        found.append(partition)
+    return found[::-1]
 
 
-def _told(ratio: float) -> float | str:
-    """A ratio for people and for JSON, which knows no infinity."""
-    return round(ratio, 2) if math.isfinite(ratio) else "empty now"
-
-
-def _verdict(verdict: str, reason: str, evidence: dict[str, Any]) -> Verdict:
-    return Verdict(verdict=verdict, reason=reason, evidence=evidence)
-
-
-def _keep_report(use_case: UseCase, partition: Partition, number: int, page: str, verdict: Verdict) -> str:
-    """Evidently's page as an artifact of the partition's own MLflow run; return the run's address."""
-    name = f"{partition.key} v{number}"
-    with tracking.run(use_case, "monitoring", made_by=name, name=name) as active:
+def _keep_report(use_case: UseCase, partition: Partition, labels: int, page: str, verdict: Verdict) -> str:
+    """Evidently's page as an artifact of a MLflow run of this verdict's own; return the run's address."""
+    name = f"{partition.key} v{verdict.evidence['model_version']}"
+    with tracking.run(use_case, "monitoring", made_by=f"{name}, {labels} labels", name=name) as active:
         mlflow.log_text(page, "drift.html")
         mlflow.log_dict(verdict.evidence, "verdict.json")
-        mlflow.log_metric("drift_score", verdict.evidence["drift_score"])
-        mlflow.set_tags({"perennial.verdict": verdict.verdict, "perennial.reason": verdict.reason})
+        mlflow.log_metrics({name: verdict.evidence[name] for name in ("drift_score", "label_coverage")})
+        mlflow.set_tags(
+            {
+                "perennial.verdict": verdict.verdict,
+                "perennial.reason": verdict.reason,
+                "perennial.explanation": verdict.explanation,
+            }
+        )
         return tracking.run_url(active.info.run_id)
+
+
+def _append_metrics(use_case: UseCase, partition: Partition, version: int, lived: Performance) -> None:
+    """The champion's metrics on what has a label, and what the first model would have had on the same rows."""
+    counts = {"rows": lived.rows, "labelled": lived.labelled}
+    records = [
+        {"model_version": number, "role": role, "metric": metric, "value": value} | counts
+        for role, number, values in (
+            ("champion", version, lived.champion),
+            ("first", lived.first_version, lived.first),
+        )
+        for metric, value in values.items()
+    ]
+    if records:
+        _append(use_case, "metrics", METRICS, partition, records, key=("model_version", "role", "metric", "labelled"))
+
+
+def _append_drift(use_case: UseCase, partition: Partition, found: Findings) -> None:
+    stamp = {"model_version": found.champion.model_version, "rows": found.rows}
+    records = [{name: value for name, value in vars(c).items() if name in DRIFT.names} | stamp for c in found.columns]
+    _append(use_case, "drift", DRIFT, partition, records, key=("model_version", "column", "rows"))
 
 
 def _record(
     use_case: UseCase,
     partition: Partition,
-    number: int | None,
-    found: list[drift.ColumnDrift],
-    coverage: float,
+    version: int | None,
+    found: Findings | None,
+    labels: int,
     verdict: Verdict,
 ) -> Verdict:
     row = {
-        "model_version": number,
+        "model_version": version,
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "drift_score": verdict.evidence.get("drift_score"),
-        "drifted_columns": sum(column.drifted for column in found),
-        "label_coverage": coverage,
+        "drifted_columns": sum(column.drifted for column in found.columns) if found else 0,
+        "label_coverage": found.performance.coverage if found else 0.0,
+        "labels": labels,
+        "explanation": verdict.explanation,
         "evidence": json.dumps(verdict.evidence, sort_keys=True, default=str),
         "report": verdict.report,
     }
-    _append(use_case, "verdicts", VERDICTS, partition, [row], key=("model_version", "label_coverage"))
-    log.info("%s %s: %s %s %s", use_case.name, partition, verdict.verdict, verdict.reason, row["evidence"])
+    _append(use_case, "verdicts", VERDICTS, partition, [row], key=("model_version", "label_coverage", "labels"))
+    log.info("%s %s: %s %s: %s", use_case.name, partition, verdict.verdict, verdict.reason, verdict.explanation)
     return verdict
 
 

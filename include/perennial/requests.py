@@ -56,8 +56,11 @@ def made(use_case: UseCase) -> list[dict[str, Any]]:
 
 
 def unanswered(use_case: UseCase) -> list[dict[str, Any]]:
-    """The requests whose partition no decided model has seen yet, oldest partition first."""
-    seen = max((entry.effective_from for entry in ledger.entries(use_case)), default=None)
+    """The requests whose partition no model has seen that the gate decided on, oldest partition first.
+
+    A rollback answers none.
+    """
+    seen = max((entry.effective_from for entry in ledger.decisions(use_case)), default=None)
     return [row for row in made(use_case) if seen is None or use_case.cadence.partition(row["partition"]).end > seen]
 
 

@@ -1,0 +1,185 @@
+"""A partition held against the champion's own training profile, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.drift.bins import Bins, count
+from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, moved
+from perennial.drift.limits import Limits, limits, method_of
+from perennial.drift.profile import Column, Profile
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+#: A category that should have been met this often, in the window where it was rarest, does not vanish by chance.
+VANISHES_FROM = 10
+#: A scale off by this much (log2) looks like another unit.
+UNIT_FROM = 1.5
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column of one partition, by the aspect of it that moved most.
+
+    Attributes:
+        method: How the distance of the values is measured.
+        distance: How far the aspect moved; unit by `why`.
+        reference: The most that it moves by itself.
+        ratio: distance / reference.
+        importance: The column's share in the champion's skill, 0 to 1.
+        drifted: The ratio is above the policy's.
+        why: `values`: the distance by `method`. `nulls`: change of their share. `scale`: log2 of how many times wider
+            or narrower the numbers are spread, as after a change of unit. `new`: share of values never seen.
+            `vanished`: the share that was the least of a category that is gone.
+        told: The same in words.
+        limit: The distance of the values above which the column would have drifted by them.
+    """
+
+    column: str
+    method: str
+    distance: float
+    reference: float
+    ratio: float
+    importance: float
+    drifted: bool
+    why: str = VALUES
+    told: str = ""
+    limit: float = float("nan")
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it drifted as data do that were made wrongly, not as the world does."""
+        return self.drifted and self.why != VALUES and (self.why != SCALE or self.distance > UNIT_FROM)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The rows of a partition, counted as the champion's profile is.
+
+    Attributes:
+        rows: How many there are; all of them are counted.
+        columns: Column -> (size,) counts.
+    """
+
+    rows: int
+    columns: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, profile: Profile, batches: Iterable[pa.RecordBatch | pa.Table]) -> Counted:
+        """Count in one pass. A column that is not there is one of nulls."""
+        rows = 0
+
+        def passing() -> Iterable[pa.RecordBatch | pa.Table]:
+            nonlocal rows
+            for batch in batches:
+                rows += batch.num_rows
+                yield batch
+
+        bins = {name: column.bins for name, column in profile.columns.items()}
+        found = count(bins, passing())
+        for name in bins.keys() - found.keys():
+            found[name] = np.zeros(bins[name].size, dtype=int)
+            found[name][-1] = rows
+        return cls(rows, found)
+
+
+def compare(
+    use_case: UseCase, profile: Profile, partition: Partition, counted: Counted, normal: Limits | None = None
+) -> list[ColumnDrift]:
+    """Hold a partition against the champion's profile, and against the same season in it.
+
+    A column within what is normal for its season is not drift, however far that is from the year.
+
+    Args:
+        normal: The limits for a partition of this size, if they are known already.
+    """
+    normal = normal or limits(use_case, profile, counted.rows)
+    seasonal = profile.blocks.season(partition)
+    return [
+        _column(use_case, name, column, counted.columns[name], normal, seasonal, profile.importance.get(name, 0.0))
+        for name, column in profile.columns.items()
+        if not (name in use_case.drift.columns and use_case.drift.columns[name].ignore)
+    ]
+
+
+def score(found: list[ColumnDrift]) -> float:
+    """The drifted columns' share in the champion's skill, 0 to 1."""
+    return float(sum(column.importance for column in found if column.drifted))
+
+
+def _column(
+    use_case: UseCase,
+    name: str,
+    column: Column,
+    now: np.ndarray,
+    normal: Limits,
+    seasonal: np.ndarray,
+    importance: float,
+) -> ColumnDrift:
+    policy = use_case.drift
+    method = method_of(policy, name, column.bins)
+    declared = policy.columns.get(name)
+    allowed = (declared.ratio if declared is not None else None) or policy.ratio
+    most = normal.most[name]
+    moves = {
+        aspect: (distance, most[aspect])
+        for aspect, distance in _distances(column, method, now, seasonal, policy.min_rows).items()
+    }
+    gone = _vanished(column.bins, now, normal.least[name]) if name in normal.least else None
+    if gone is not None:
+        moves[VANISHED] = gone[1:]
+    ratios = {aspect: distance / reference for aspect, (distance, reference) in moves.items()}
+    why = max(ratios, key=lambda aspect: ratios[aspect])
+    distance, reference = moves[why]
+    return ColumnDrift(
+        column=name,
+        method=method,
+        distance=distance,
+        reference=reference,
+        ratio=ratios[why],
+        importance=importance,
+        drifted=ratios[why] > allowed,
+        why=why,
+        told=_told(column, now, why, distance, reference, method, gone[0] if gone else ""),
+        limit=most[VALUES] * allowed,
+    )
+
+
+def _distances(column: Column, method: str, now: np.ndarray, seasonal: np.ndarray, min_rows: int) -> dict[str, float]:
+    """By aspect, the distance from the whole profile or from its season, whichever is nearer."""
+    references = [column.counts.sum(axis=0)]
+    same_season = column.counts[seasonal].sum(axis=0) if seasonal.any() else None
+    if same_season is not None and same_season.sum() >= min_rows:
+        references.append(same_season)
+    found = [moved(column.bins, method, now[None, :], reference[None, :]) for reference in references]
+    # An aspect that cannot be told (a column without values) did not move; its nulls did.
+    return {aspect: float(np.nan_to_num(min(one[aspect][0] for one in found))) for aspect in found[0]}
+
+
+def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, float, float] | None:
+    """The most frequent category that is gone, the smallest share it ever had, and the share that chance can hide."""
+    seen = int(now[:-1].sum())
+    missing = np.where(now[: len(least)] == 0, least, 0.0)
+    if not seen or not len(missing) or missing.max() < SMALLEST[NEW]:
+        return None
+    most = int(missing.argmax())
+    return str(bins.values[most]), float(missing[most]), VANISHES_FROM / seen
+
+
+def _told(column: Column, now: np.ndarray, why: str, distance: float, reference: float, method: str, gone: str) -> str:
+    """In words, after "column x:"."""
+    if why == NULLS:
+        before, after = (float(c[-1] / max(c.sum(), 1)) for c in (column.counts.sum(axis=0), now))
+        return f"{after:.1%} nulls, {before:.1%} in training"
+    if why == SCALE:
+        unit = "; did its unit change?" if distance > UNIT_FROM else ""
+        return f"spread {2**distance:.1f} times wider or narrower than in training{unit}"
+    if why == NEW:
+        return f"{distance:.1%} of the values were never seen in training"
+    if why == VANISHED:
+        return f"value {gone!r}, in training never below {distance:.1%}, is gone"
+    return f"{method} {distance:.2f}, {distance / reference:.1f} times the most that was usual"

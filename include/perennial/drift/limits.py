@@ -1,0 +1,133 @@
+"""What is normal: how far windows of the training data are from the rest of it, at the size of the one judged.
+
+Two kinds of windows tell. Runs of blocks really were: the farthest of them bounds what seasons and weather do. Random
+choices of blocks might have been: their distances bound what chance does, over all columns at once (Bonferroni), so
+that many columns do not make many false alarms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import gamma
+
+from perennial.drift.bins import Bins
+from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, default_method, moved
+from perennial.drift.profile import Column, Profile
+from perennial.use_case import DriftPolicy, UseCase
+
+#: Where a profile knows nothing of time, or no window of it has enough values, a column may move by this much.
+UNKNOWN = {VALUES: 0.1, NULLS: 0.05, SCALE: 1.0, NEW: 0.05}
+#: Windows this many times as large as the partition are thinned to its size.
+THINNED_FROM = 1.25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is normal for each column.
+
+    Attributes:
+        most: Column -> aspect -> the most that it moves by itself.
+        least: Column of categories -> (values,) the smallest share that each had in any window.
+    """
+
+    most: dict[str, dict[str, float]]
+    least: dict[str, np.ndarray]
+
+
+def method_of(policy: DriftPolicy, name: str, bins: Bins) -> str:
+    """The distance by which a column is judged: the policy's, else by its type."""
+    declared = policy.columns.get(name)
+    fits = declared is not None and (bins.kind == "number" or declared.method != "wasserstein")
+    return (declared.method if declared is not None and fits else None) or default_method(bins)
+
+
+def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
+    """The limits for a partition of `rows` rows: a small one is farther from the profile by chance alone."""
+    policy, blocks = use_case.drift, profile.blocks
+    runs = blocks.runs(use_case.cadence)
+    choices = blocks.choices(runs).astype(float)
+    most: dict[str, dict[str, float]] = {}
+    least: dict[str, np.ndarray] = {}
+    by_chance: dict[tuple[str, str], np.ndarray] = {}
+    for name, column in profile.columns.items():
+        method = method_of(policy, name, column.bins)
+        happened = _runs_of(column, runs)
+        if column.bins.kind == "category":
+            least[name] = _least(column, happened)
+        most[name] = _farthest(column, method, happened, rows)
+        if len(choices):
+            # In floats, which hold these counts exactly and which BLAS multiplies.
+            drawn = (choices @ column.counts.astype(float)).astype(int)
+            for aspect, distances in _apart(column, method, drawn, rows).items():
+                by_chance[name, aspect] = np.nan_to_num(distances)
+    for (name, aspect), bound in _bounds(by_chance, policy.false_alarms).items():
+        most[name][aspect] = max(most[name][aspect], bound)
+    return Limits(most, least)
+
+
+def _runs_of(column: Column, runs: np.ndarray) -> np.ndarray:
+    """(windows, size) counts of the runs that hold at least half as many rows as usual."""
+    if not len(runs):
+        return np.empty((0, column.bins.size), dtype=int)
+    summed = np.concatenate([np.zeros((1, column.bins.size), dtype=int), np.cumsum(column.counts, axis=0)])
+    found = summed[runs[:, 1]] - summed[runs[:, 0]]
+    rows = found.sum(axis=1)
+    return found[rows >= np.median(rows) / 2]
+
+
+def _farthest(column: Column, method: str, happened: np.ndarray, rows: int) -> dict[str, float]:
+    """The largest distance of a run from all other rows, of each aspect."""
+    if not len(happened):
+        known = {VALUES: column.reference} if column.reference is not None else {}
+        return UNKNOWN | {aspect: max(value, SMALLEST[aspect]) for aspect, value in known.items()}
+    found = _apart(column, method, happened, rows)
+    if column.held is not None:
+        later = moved(column.bins, method, column.held[None, :], column.counts.sum(axis=0)[None, :])
+        found = {aspect: np.concatenate([found[aspect], later[aspect]]) for aspect in found}
+    return SMALLEST | {aspect: _most(aspect, values) for aspect, values in found.items()}
+
+
+def _most(aspect: str, distances: np.ndarray) -> float:
+    told = distances[~np.isnan(distances)]
+    return max(SMALLEST[aspect], float(told.max())) if len(told) else UNKNOWN[aspect]
+
+
+def _apart(column: Column, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+    """The distance of each window from all training rows outside it."""
+    others = column.counts.sum(axis=0) - windows
+    return moved(column.bins, method, _thinned(windows, rows), others)
+
+
+def _thinned(windows: np.ndarray, rows: int) -> np.ndarray:
+    """Windows of at most `rows` rows, drawn from the larger ones."""
+    total = windows.sum(axis=1)
+    large = total > THINNED_FROM * rows
+    if not large.any():
+        return windows
+    thinned = windows.copy()
+    random = np.random.default_rng(rows)
+    thinned[large] = random.multinomial(rows, windows[large] / total[large, None])
+    return thinned
+
+
+def _bounds(by_chance: dict[tuple[str, str], np.ndarray], false_alarms: float) -> dict[tuple[str, str], float]:
+    """For each (column, aspect) what a random window stays below, in all of them at once but for `false_alarms`.
+
+    Bonferroni's share of `false_alarms` is far in the tail, where few random windows are: a gamma distribution with
+    their mean and variance tells it.
+    """
+    share = false_alarms / max(len(by_chance), 1)
+    bounds = {}
+    for key, distances in by_chance.items():
+        mean, variance = float(distances.mean()), float(distances.var())
+        tail = gamma.isf(share, mean**2 / variance, scale=variance / mean) if variance > 0 else mean
+        bounds[key] = max(float(tail), float(distances.max()))
+    return bounds
+
+
+def _least(column: Column, happened: np.ndarray) -> np.ndarray:
+    windows = happened if len(happened) else column.counts.sum(axis=0)[None, :]
+    named = windows[:, : len(column.bins.values)]
+    return np.asarray((named / np.maximum(windows[:, :-1].sum(axis=1), 1)[:, None]).min(axis=0))

@@ -1,0 +1,208 @@
+"""The profile: what a model was trained on, counted in bins and blocks of time, small enough to be kept with it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from mlflow.exceptions import MlflowException
+
+from perennial import tracking
+from perennial.drift.bins import Bins, count_by_block
+from perennial.drift.importance import importances
+from perennial.drift.windows import Blocks
+from perennial.errors import PerennialError
+from perennial.training_set import TrainingSet
+from perennial.use_case import UseCase
+
+#: Training rows that a model predicts for its own profile, evenly over time.
+PREDICTED_ROWS = 20_000
+#: The column of predictions; it carries no importance of its own.
+PREDICTION = "prediction"
+
+Predict = Callable[[pd.DataFrame], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column was like in training.
+
+    Attributes:
+        counts: (blocks, size) rows in each bin, by block of time.
+        held: (size,) counts on the gate's holdout: of predictions, which are closer to the labels on rows that the
+            model was fitted on than on any others.
+        reference: The largest usual distance, where a profile of an earlier version brings it; None: from `counts`.
+    """
+
+    bins: Bins
+    counts: np.ndarray
+    held: np.ndarray | None = None
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a model was trained on.
+
+    Attributes:
+        columns: Each feature, and the predictions.
+        blocks: The blocks of time of all counts.
+        importance: Column -> its share in the model's skill.
+    """
+
+    columns: dict[str, Column]
+    blocks: Blocks
+    importance: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, use_case: UseCase, rows: pa.Table) -> Profile:
+        """The profile of every column of `rows` but `event_timestamp`, which says when each row was."""
+        times = pl.Series(rows["event_timestamp"])
+        blocks, block = Blocks.of(use_case.cadence, times)
+        kept = block >= 0
+        rows, block = (rows, block) if kept.all() else (rows.filter(pa.array(kept)), block[kept])
+        columns = {}
+        for name in rows.column_names:
+            if name != "event_timestamp":
+                bins = Bins.of(rows[name])
+                columns[name] = Column(bins, count_by_block(bins, rows[name], block, len(blocks)))
+        return cls(columns, blocks)
+
+    @classmethod
+    def of_features(cls, use_case: UseCase, data: TrainingSet, columns: list[str]) -> Profile:
+        """The profile of the features of all rows that a model is fitted on; nothing of the model itself.
+
+        Raises:
+            PerennialError: the drift policy names a column that there is not, or a method that does not fit one.
+        """
+        profile = cls.of(use_case, data.fit_table.select(["event_timestamp", *columns]))
+        _insist_on_known(use_case, profile)
+        return profile
+
+    def with_model(self, use_case: UseCase, data: TrainingSet, predict: Predict) -> Profile:
+        """Add what a model fitted on these rows makes of each column, and what it predicts for an even sample."""
+        columns = [name for name in self.columns if name != PREDICTION]
+        sample = data.fit.iloc[:: len(data.fit) // PREDICTED_ROWS + 1]
+        block = self.blocks.place(pl.Series(sample["event_timestamp"]).dt.epoch("us").to_numpy())
+        predicted = pa.chunked_array([predict(sample[columns])[block >= 0]])
+        bins = Bins.of(predicted)
+        later = data.holdout.iloc[:: len(data.holdout) // PREDICTED_ROWS + 1]
+        prediction = Column(
+            bins,
+            count_by_block(bins, predicted, block[block >= 0], len(self.blocks)),
+            held=bins.count(pa.array(predict(later[columns]))),
+        )
+        return replace(
+            self,
+            columns=self.columns | {PREDICTION: prediction},
+            importance=importances(use_case, predict, data.holdout[columns], data.holdout["label"]),
+        )
+
+    def log(self) -> None:
+        """Log it to the active MLflow run."""
+        with tempfile.TemporaryDirectory() as folder:
+            pq.write_table(self._table(), Path(folder) / "histograms.parquet", compression="zstd")
+            described = {
+                "starts": self.blocks.starts.tolist(),
+                "length": self.blocks.length,
+                "importance": self.importance,
+            }
+            (Path(folder) / "profile.json").write_text(json.dumps(described))
+            mlflow.log_artifacts(folder, "drift")
+
+    @classmethod
+    def load(cls, run_id: str) -> Profile:
+        """The profile that a training run logged, also one of a version that kept quantiles only.
+
+        Raises:
+            PerennialError: the run has none.
+        """
+        with tracking.reachable(), tempfile.TemporaryDirectory() as folder:
+            tracking.client()
+            try:
+                where = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/drift", dst_path=folder))
+                described = json.loads((where / "profile.json").read_text())
+            except (MlflowException, OSError) as error:
+                raise PerennialError(
+                    f"MLflow's run {run_id} holds no drift profile: {str(error)[:200]}",
+                    "Its artifacts were deleted or moved: restore them, or retrain, which makes a profile anew.",
+                ) from error
+            if "starts" not in described:
+                return cls._of_quantiles(pd.read_parquet(where / "profile.parquet"), **described)
+            columns = {row["column"]: _column(row) for row in pq.read_table(where / "histograms.parquet").to_pylist()}
+            blocks = Blocks(np.asarray(described["starts"], dtype=np.int64), described["length"])
+            return cls(columns, blocks, described["importance"])
+
+    @classmethod
+    def _of_quantiles(cls, rows: pd.DataFrame, reference: dict[str, float], importance: dict[str, float]) -> Profile:
+        """A profile as kept before 0.3: quantiles of each column in no order of time, and the usual distance."""
+        columns = {}
+        for name in rows:
+            values = pa.chunked_array([pa.array(rows[name], from_pandas=True)])
+            bins = Bins.of(values)
+            columns[str(name)] = Column(bins, bins.count(values)[None, :], reference=reference[str(name)])
+        return cls(columns, Blocks(np.empty(0, dtype=np.int64), 0), importance)
+
+    def _table(self) -> pa.Table:
+        rows = [
+            {
+                "column": name,
+                "kind": column.bins.kind,
+                "edges": list(column.bins.edges),
+                "centres": list(column.bins.centres),
+                "names": [] if column.bins.is_whole else list(column.bins.values),
+                "numbers": list(column.bins.values) if column.bins.is_whole else [],
+                "complete": column.bins.complete,
+                "counts": column.counts.ravel(),
+                "held": column.held,
+            }
+            for name, column in self.columns.items()
+        ]
+        return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+_SCHEMA = pa.schema(
+    {
+        "column": pa.string(),
+        "kind": pa.string(),
+        "edges": pa.list_(pa.float64()),
+        "centres": pa.list_(pa.float64()),
+        "names": pa.list_(pa.string()),
+        "numbers": pa.list_(pa.float64()),
+        "complete": pa.bool_(),
+        "counts": pa.list_(pa.int64()),
+        "held": pa.list_(pa.int64()),
+    }
+)
+
+
+def _column(row: dict[str, Any]) -> Column:
+    bins = Bins(row["kind"], row["edges"], row["centres"], row["names"] or row["numbers"], row["complete"])
+    held = None if row["held"] is None else np.asarray(row["held"])
+    return Column(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), held)
+
+
+def _insist_on_known(use_case: UseCase, profile: Profile) -> None:
+    where = f"include/use_cases/{use_case.name}/use_case.py"
+    known = {*profile.columns, PREDICTION, *use_case.retired_features}
+    for name, policy in use_case.drift.columns.items():
+        if name not in known:
+            raise PerennialError(
+                f"Use case {use_case.name!r}: drift.columns names {name!r}, which no model of it sees.",
+                f"Correct it in {where}; the columns are {', '.join(sorted(known))}.",
+            )
+        if policy.method == "wasserstein" and name in profile.columns and profile.columns[name].bins.kind != "number":
+            raise PerennialError(
+                f"Use case {use_case.name!r}: drift.columns wants {policy.method} for {name!r}, which is a category.",
+                f"Choose jensenshannon, hellinger or psi in {where}.",
+            )
