@@ -75,6 +75,14 @@ def test_a_column_that_came_later_is_null_in_older_rows() -> None:
     assert {row["id"]: row["share"] for row in at_a_glance} == {1: None, 2: 0.5}
 
 
+@pytest.mark.parametrize("partition", ["2024-01-01", "2013", "2024-01-01T05", "true"])
+def test_a_partition_is_text_whatever_it_looks_like(partition: str) -> None:
+    table = new_table()
+    lake.replace(table, partition, pa.table({"id": [1]}))
+    at_a_glance, by_the_lake = both(table)
+    assert at_a_glance == by_the_lake == [{"partition": partition, "id": 1}]
+
+
 def test_nan_is_not_null() -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"share": [math.nan, None]}))

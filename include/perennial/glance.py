@@ -93,7 +93,10 @@ def _rows(metadata_file: Path) -> list[dict[str, Any]]:
         return []
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
-        found = engine.execute("SELECT * FROM read_parquet(?, union_by_name = true)", [files])
+        # A folder called partition=2024-01-01 is not to make a date of the column: the files hold it, as it is.
+        found = engine.execute(
+            "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false)", [files]
+        )
         columns = [column[0] for column in found.description]
         rows = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
     return [{name: row.get(name) for name in names} for row in rows]

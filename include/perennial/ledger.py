@@ -1,7 +1,9 @@
-"""The ledger: the append-only record of who served when, and of every decision of the gate.
+"""The ledger: the append-only record of who served when, and of every decision about it.
 
-`effective_from` is event time: a promoted version may predict partitions that start at or after it, which is after
-everything it or its gate has seen. So "the champion that held at that time" is a look-up, whenever it is asked.
+Two clocks, never mixed. `recorded_at` is processing time: a version serves from the moment its entry is recorded until
+the next such entry is. `effective_from` is event time: a version may predict partitions that start there or later, that
+is, after all that it or its gate saw; no reign begins before the one it ends. So who held when a partition began is a
+look-up, and a rollback does not change what it says of partitions that are scored already.
 Light to import: `perennial status` asks it too.
 """
 
@@ -10,20 +12,37 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
+Action = Literal["promoted", "rejected", "rolled-back", "resumed"]
+#: A version serves from such an entry on.
+SUCCESSIONS = ("promoted", "rolled-back")
+#: What the gate, or a person whom it asked, decides on a challenger.
+DECISIONS = ("promoted", "rejected")
+#: Where a rollback's evidence says until when (ISO 8601) automatic promotion pauses; null: until a person resumes it.
+PAUSE_UNTIL = "pause_until"
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the ledger."""
+    """One row of the ledger.
+
+    Attributes:
+        event_id: Unique per act: `gate:<version>`, `rollback:<run>` or `resume:<run>`.
+        model_version: The version decided on; of a rollback the one that serves again, of `resumed` the one serving.
+        previous_version: The version that served until then; None before the first.
+        effective_from: Event time from which the version may predict.
+        actor: `gate`, or a person's name.
+        recorded_at: Processing time, later than that of every entry before it.
+    """
 
     event_id: str
     partition: str
-    action: Literal["promoted", "rejected"]
+    action: Action
     model_version: int
     previous_version: int | None
     model_run: str
@@ -33,12 +52,39 @@ class Entry:
     evidence: dict[str, Any]
     recorded_at: datetime
 
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; times as ISO 8601."""
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
+
+
+class Reign(NamedTuple):
+    """A version's time as champion: the entry it began with, and the event time from which it predicts."""
+
+    start: datetime
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Automatic promotion is paused: every promotion needs a person.
+
+    Attributes:
+        since: When it was declared, processing time.
+        until: When it ends by itself; None: when a person resumes it.
+        by: Who declared it.
+    """
+
+    since: datetime
+    until: datetime | None
+    by: str
+    reason: str
+
 
 def record(
     use_case: UseCase,
     *,
     partition: str,
-    action: Literal["promoted", "rejected"],
+    action: Action,
     model_version: int,
     previous_version: int | None,
     model_run: str,
@@ -46,16 +92,29 @@ def record(
     actor: str,
     reason: str,
     evidence: dict[str, Any],
-) -> None:
-    """Append one decision; a version is decided on once, however often this runs."""
+    event_id: str | None = None,
+) -> Entry:
+    """Append one entry, while holding the lock `promotion` of the use case; one act is recorded once.
+
+    Args:
+        event_id: Names the act; None: the gate's decision on `model_version`.
+
+    Returns:
+        The entry of this act: if an earlier attempt has recorded it, that one.
+    """
     import pyarrow as pa
 
     from perennial import lake
     from perennial.records import LEDGER
 
+    event_id = event_id or f"gate:{model_version}"
+    held = entries(use_case)
+    for entry in held:
+        if entry.event_id == event_id:
+            return entry
     row = {
         "partition": partition,
-        "event_id": f"gate:{model_version}",
+        "event_id": event_id,
         "action": action,
         "model_version": model_version,
         "previous_version": previous_version,
@@ -64,9 +123,16 @@ def record(
         "actor": actor,
         "reason": reason,
         "evidence": json.dumps(evidence, sort_keys=True, default=str),
-        "recorded_at": datetime.now(UTC),
+        "recorded_at": _after(held),
     }
     lake.append_missing(f"{use_case.name}.ledger", pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
+    return parsed([row])[0]
+
+
+def _after(held: list[Entry]) -> datetime:
+    """Now; where a clock was set back, right after the last entry: the order of entries is the order of acts."""
+    now = datetime.now(UTC)
+    return max(now, held[-1].recorded_at + timedelta(microseconds=1)) if held else now
 
 
 def entries(use_case: UseCase) -> list[Entry]:
@@ -84,27 +150,55 @@ def parsed(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
 
 def promotions(use_case: UseCase) -> list[Entry]:
     """All promotions, oldest first; the first is the first model that ever served."""
-    return _promotions(entries(use_case))
+    return [entry for entry in entries(use_case) if entry.action == "promoted"]
+
+
+def decisions(use_case: UseCase) -> list[Entry]:
+    """All decisions of the gate, promotions and rejections, oldest first."""
+    return [entry for entry in entries(use_case) if entry.action in DECISIONS]
 
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
-    """The promotion that holds for a partition starting at `moment` (event time); None before the first one."""
-    return _newest(entry for entry in promotions(use_case) if entry.effective_from <= moment)
+    """The entry that holds for a partition starting at `moment` (event time); None before the first one."""
+    return next((reign.entry for reign in reversed(reigns(entries(use_case))) if reign.start <= moment), None)
 
 
 def champion(use_case: UseCase) -> Entry | None:
-    """The newest promotion; None before the first one."""
+    """The entry by which the present champion serves; None before the first one."""
     return champion_among(entries(use_case))
 
 
 def champion_among(entries: Iterable[Entry]) -> Entry | None:
-    """The newest promotion among `entries`; None if there is none."""
-    return _newest(_promotions(entries))
+    """The newest promotion or rollback among `entries`; None if there is none."""
+    held = reigns(entries)
+    return held[-1].entry if held else None
 
 
-def _promotions(entries: Iterable[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.action == "promoted"]
+def reigns(entries: Iterable[Entry]) -> list[Reign]:
+    """Who served, oldest first: each reign ends, in both times, where the next begins."""
+    found: list[Reign] = []
+    for entry in sorted(entries, key=lambda entry: entry.recorded_at):
+        if entry.action in SUCCESSIONS:
+            start = max(found[-1].start, entry.effective_from) if found else entry.effective_from
+            found.append(Reign(start, entry))
+    return found
 
 
-def _newest(held: Iterable[Entry]) -> Entry | None:
-    return max(held, key=lambda entry: (entry.effective_from, entry.recorded_at), default=None)
+def pause(use_case: UseCase) -> Pause | None:
+    """The pause of automatic promotion that holds now (processing time); None: it goes on by itself."""
+    return pause_among(entries(use_case), datetime.now(UTC))
+
+
+def pause_among(entries: Iterable[Entry], moment: datetime) -> Pause | None:
+    """The pause that `entries` leave at `moment`; of several the one that ends last."""
+    pauses: list[Pause] = []
+    for entry in sorted(entries, key=lambda entry: entry.recorded_at):
+        if entry.action == "resumed":
+            pauses.clear()
+        elif entry.action == "rolled-back":
+            until = entry.evidence.get(PAUSE_UNTIL)
+            ends = datetime.fromisoformat(until) if until else None
+            pauses.append(Pause(entry.recorded_at, ends, entry.actor, entry.reason))
+    holding = [pause for pause in pauses if pause.until is None or moment < pause.until]
+    # A later rollback never shortens a pause that somebody declared before.
+    return max(holding, key=lambda pause: (pause.until is None, pause.until or pause.since), default=None)

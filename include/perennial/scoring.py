@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from perennial import lake, ledger, provenance, tracking
+from perennial import database, lake, ledger, provenance, tracking
 from perennial.errors import BadFeatures
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
@@ -54,7 +54,15 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
             "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
         }
     )
-    added = lake.append_missing(f"{use_case.name}.predictions", predictions, key=use_case.examples.key)
+    # While no promotion or rollback can come in between: a partition's version is the one that the ledger names.
+    with database.exclusive("promotion", use_case.name):
+        if ledger.champion_at(use_case, partition.start) == champion:
+            added = lake.append_missing(f"{use_case.name}.predictions", predictions, key=use_case.examples.key)
+        else:
+            added = None
+    if added is None:
+        log.info("%s %s: another champion holds since this began; once more", use_case.name, partition)
+        return score(use_case, partition)
     log.info("%s %s: v%d made %d predictions", use_case.name, partition, champion.model_version, added.num_rows)
     return {"model_version": champion.model_version, "predictions": added.num_rows}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from perennial import glance, ledger
+from perennial import glance, history, ledger
 from perennial.errors import ServiceUnavailable
 from perennial.use_case import UseCase
 
@@ -29,7 +30,21 @@ class PartitionStatus:
     first_model_metric: float | None  #: what the stale first model would have had
     drifted_columns: int | None
     verdict: str | None
-    done: str  #: for instance `promoted v2`
+    done: str  #: for instance `promoted v2`, `rolled back to v1`
+
+
+@dataclass(frozen=True)
+class Undone:
+    """The last rollback: from which version to which, who wanted it, and why."""
+
+    version: int
+    previous: int
+    at: datetime  #: processing time
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"v{self.previous} to v{self.version} at {history.clock(self.at)} UTC by {self.by}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -43,34 +58,47 @@ class UseCaseStatus:
     champion: int | None
     partitions: tuple[PartitionStatus, ...]
     hint: str = ""  #: why there is nothing to see, and what to do
+    pause: ledger.Pause | None = None  #: of automatic promotion, now
+    rollback: Undone | None = None  #: the last one
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON-ready; times as ISO 8601."""
+        return history.in_json(asdict(self))
 
 
 def status(use_case: UseCase) -> UseCaseStatus:
     """The state of a use case. Says so, in `hint`, when nothing ran yet or the lake cannot be reached."""
     hint = ""
     partitions: tuple[PartitionStatus, ...] = ()
-    champion: int | None = None
+    entries: list[ledger.Entry] = []
     try:
         records = _records(use_case)
         partitions = tuple(_partition(use_case, key, records) for key in _keys(records))
-        held = ledger.champion_among(ledger.parsed(records["ledger"]))
-        champion = held.model_version if held else None
+        entries = ledger.parsed(records["ledger"])
         if not partitions:
             hint = f"Nothing has run yet: `perennial replay {use_case.name} --from {use_case.start} --to ...`."
     except ServiceUnavailable as error:
         hint = f"The lake cannot be read: {str(error).splitlines()[0]} Start it with `perennial up`."
+    champion = ledger.champion_among(entries)
     return UseCaseStatus(
         name=use_case.name,
         title=use_case.title,
         owner=use_case.owner,
         metric=use_case.gate.metric,
-        champion=champion,
+        champion=champion.model_version if champion else None,
         partitions=partitions,
         hint=hint,
+        pause=ledger.pause_among(entries, datetime.now(UTC)),
+        rollback=_last_rollback(entries),
     )
+
+
+def _last_rollback(entries: list[ledger.Entry]) -> Undone | None:
+    """The newest rollback among `entries`, which are oldest first."""
+    for entry in reversed(entries):
+        if entry.action == "rolled-back" and entry.previous_version is not None:
+            return Undone(entry.model_version, entry.previous_version, entry.recorded_at, entry.actor, entry.reason)
+    return None
 
 
 def _records(use_case: UseCase) -> dict[str, list[dict[str, Any]]]:
@@ -109,14 +137,23 @@ def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, An
 
 
 def _done(ledger: list[dict[str, Any]], requests: list[dict[str, Any]]) -> str:
-    """In words: the decisions on the partition's retraining, else that one was asked for."""
-    decisions = []
-    for row in ledger:
-        first = row["action"] == "promoted" and row["previous_version"] is None
-        decisions.append(f"{'first model' if first else row['action']} v{row['model_version']}")
-    if decisions:
-        return ", ".join(decisions)
+    """In words: what the ledger holds of the partition, else that retraining was asked for."""
+    if ledger:
+        return ", ".join(map(_act, ledger))
     return "retraining requested" if requests else NOTHING
+
+
+def _act(row: dict[str, Any]) -> str:
+    """A row of the ledger in two or three words."""
+    match row["action"]:
+        case "promoted" if row["previous_version"] is None:
+            return f"first model v{row['model_version']}"
+        case "rolled-back":
+            return f"rolled back to v{row['model_version']}"
+        case "resumed":
+            return "promotion resumed"
+        case action:
+            return f"{action} v{row['model_version']}"
 
 
 def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -165,7 +202,8 @@ def one_line(state: UseCaseStatus) -> str:
     champion = f"champion v{state.champion}" if state.champion else "no champion"
     last = state.partitions[-1] if state.partitions else None
     news = f"{last.partition} {last.verdict or 'not judged yet'}" if last else "nothing has run yet"
-    return f"{state.name}: {champion}, {news}, owner {state.owner}"
+    paused = ", promotion paused" if state.pause else ""
+    return f"{state.name}: {champion}{paused}, {news}, owner {state.owner}"
 
 
 def _count(value: int | None) -> str:

@@ -6,12 +6,17 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidParams
 from perennial.replay import PIPELINES
+from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 
 _POLL = 0.5
+#: Pipelines that need no partition, which are those that take parameters.
+_BY_HAND = ("training", "champion")
 
 
 def start(
@@ -23,13 +28,15 @@ def start(
         InvalidParams: no such pipeline or parameter, or the DAG refuses a value.
         InvalidPartition: the use case has no such partition.
     """
-    if pipeline not in PIPELINES:
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"Choose one of {', '.join(PIPELINES)}.")
-    if partition is None and pipeline != "training":
+    if pipeline not in (*PIPELINES, *_BY_HAND):
+        known_ones = ", ".join(dict.fromkeys((*PIPELINES, *_BY_HAND)))
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"Choose one of {known_ones}.")
+    if partition is None and pipeline not in _BY_HAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
-    known = set(use_case.params.model_fields) if pipeline == "training" else set()
+    forms: dict[str, type[BaseModel]] = {"training": use_case.params, "champion": UndoParams}
+    known = set(forms[pipeline].model_fields) if pipeline in forms else set()
     if unknown := sorted(params.keys() - known):
         fix = f"Known: {', '.join(sorted(known))}." if known else f"{pipeline} has no parameters."
         raise InvalidParams(f"{use_case.name}.{pipeline} has no parameter {', '.join(unknown)}.", fix)

@@ -11,7 +11,7 @@ import pytest
 from perennial import discovery
 
 DAGS = Path(__file__).parents[2] / "dags"
-PIPELINES = ("features", "scoring", "monitoring", "training")
+PIPELINES = ("features", "scoring", "monitoring", "training", "champion")
 HEAVY = ("feast", "mlflow", "great_expectations", "evidently", "sklearn", "pandas", "polars", "ibis", "pyiceberg")
 
 
@@ -56,7 +56,7 @@ def test_a_dag_never_catches_up_by_itself(dag) -> None:
 
 
 def test_what_must_not_overlap_does_not(dag_bag) -> None:
-    for kind in ("features", "training"):
+    for kind in ("features", "training", "champion"):
         assert dag_bag.dags[f"flights.{kind}"].max_active_runs == 1
 
 
@@ -68,6 +68,24 @@ def test_the_trigger_form_is_typed_and_described(dag_bag) -> None:
     for name in params:
         assert params.get_param(name).schema.get("title"), name
         assert params.get_param(name).description, name
+
+
+def test_undoing_waits_for_nobody_and_asks_for_a_reason(dag_bag) -> None:
+    dag = dag_bag.dags["flights.champion"]
+    assert not dag.timetable.can_be_scheduled
+    assert dag.is_paused_upon_creation is False, "one call has to be enough"
+    assert not dag.params.get_param("reason").has_value
+    assert dag.params.get_param("action").schema["enum"] == ["rollback", "resume"]
+    assert dag.params.get_param("to").schema["type"] == ["integer", "null"]
+    assert dag.params.get_param("pause").value is None
+
+
+def test_a_person_is_asked_as_the_use_case_says_unless_the_run_says_otherwise(dag_bag) -> None:
+    dag = dag_bag.dags["flights.training"]
+    wanted = dag.params.get_param("require_approval")
+    assert wanted.resolve() is None
+    assert wanted.schema["enum"] == ["never", "always", "borderline", None]
+    assert dag.get_task("approve").response_timeout == discovery.load("flights").gate.approval_timeout
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in DAGS.glob("*.py")))

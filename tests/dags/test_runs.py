@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perennial import lake
+from perennial import discovery, lake, ledger, tracking
 
 pytestmark = [pytest.mark.usefixtures("project", "mlflow_server"), pytest.mark.timeout(600)]
 
@@ -55,7 +55,7 @@ def test_before_there_is_a_champion_scoring_succeeds_and_retraining_is_not_asked
     assert run("energy.scoring", "2024-01-01")[0] == "success"
     state, tasks = run("energy.monitoring", "2024-01-01")
     assert state == "success"
-    assert tasks == {"monitor": "success", "request_retraining": "skipped"}
+    assert tasks == {"monitor": "success", "request_retraining": "skipped", "revisit": "skipped"}
 
 
 def test_a_run_without_a_partition_fails_and_is_not_tried_again(run) -> None:
@@ -88,3 +88,41 @@ def test_training_on_demand_promotes_the_first_model(run) -> None:
 def test_before_the_first_model_the_clock_asks_for_nothing(run) -> None:
     run("energy.features", "2024-01-01")
     assert run("energy.schedule", None)[1]["ask"] == "skipped"
+
+
+@pytest.fixture
+def newer(run) -> int:
+    """A version, of the same model, that was promoted after v1; v1 is trained if it is not there."""
+    energy = discovery.load("energy")
+    if not ledger.promotions(energy):
+        for day in (1, 2, 3):
+            run("energy.features", f"2024-01-0{day}")
+        run("energy.training", None)
+    first, server = ledger.promotions(energy)[0], tracking.client()
+    (model,) = server.get_run(first.model_run).outputs.model_outputs
+    source = f"models:/{model.model_id}"
+    copy = server.create_model_version("energy", source, first.model_run, model_id=model.model_id)
+    number = int(copy.version)
+    entry = {name: value for name, value in vars(first).items() if name not in ("recorded_at", "event_id")}
+    ledger.record(energy, **entry | {"model_version": number, "previous_version": first.model_version})
+    return number
+
+
+def test_a_rollback_and_its_end_are_runs_of_the_dag_champion(run, newer: int) -> None:
+    state, tasks = run("energy.champion", None, reason="wrong at night", pause="7d")
+    assert (state, tasks) == ("success", {"roll_back": "success", "resume": "skipped"})
+    entry = ledger.champion(discovery.load("energy"))
+    assert (entry.action, entry.previous_version) == ("rolled-back", newer)
+    assert (entry.actor, entry.reason) == ("dag_test", "wrong at night")
+    assert entry.event_id.startswith("rollback:energy.champion/")
+    assert ledger.pause(discovery.load("energy")).until is not None
+    state, tasks = run("energy.champion", None, action="resume", reason="mended")
+    assert (state, tasks) == ("success", {"roll_back": "skipped", "resume": "success"})
+    assert ledger.pause(discovery.load("energy")) is None
+
+
+def test_a_rollback_that_cannot_be_is_not_tried_again(run, newer: int) -> None:
+    # `dag.test()` keeps the parameters of the run before: in Airflow each run begins with the form's defaults.
+    state, tasks = run("energy.champion", None, action="rollback", reason="wrong", to=99)
+    assert (state, tasks["roll_back"]) == ("failed", "failed")
+    assert ledger.champion(discovery.load("energy")).model_version == newer

@@ -121,7 +121,7 @@ def follow(http: httpx.Client, dag: str, partition: str) -> str:
 def wait_for_dags(http: httpx.Client) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if http.get("/dags", params={"dag_id_prefix_pattern": "flights."}).json()["total_entries"] == 4:
+        if http.get("/dags", params={"dag_id_prefix_pattern": "flights."}).json()["total_entries"] == 5:
             return
         time.sleep(0.5)
     raise AssertionError(http.get("/importErrors").json())
@@ -143,7 +143,7 @@ def test_a_partition_passes_through_by_one_call(http: httpx.Client) -> None:
 
 
 def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, machine: Machine) -> None:
-    asked = trigger(http, "flights.training", "asked", require_approval=True, max_iter=20, window_end="2013-01")
+    asked = trigger(http, "flights.training", "asked", require_approval="always", max_iter=20, window_end="2013-01")
     assert asked.status_code == 200
     approval = "/dags/flights.training/dagRuns/asked/taskInstances/approve"
     deadline = time.monotonic() + PATIENCE
@@ -152,6 +152,7 @@ def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, mac
         time.sleep(0.5)
     request = http.get(f"{approval}/-1/hitlDetails").json()
     assert "beats the trivial baseline" in request["body"]
+    assert "| smoke test in a fresh process | 1 | 1 | passed" in request["body"]
     answer = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
     assert answer.status_code == 200
     assert wait_for(http, "flights.training", "asked") == "success"
@@ -174,6 +175,32 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
     rows = {row["partition"]: row for row in state["partitions"]}
     assert rows["2013-01"]["rows"] > 25_000
     assert "first model v2" in rows["2013-02"]["done"]
+
+
+def test_a_rollback_is_one_call_and_its_pause_ends_by_one_command(http: httpx.Client, machine: Machine) -> None:
+    def history() -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(machine.perennial("history", "flights", "--json").stdout)
+        return told
+
+    good = history()["served"][-1]["version"]
+    # What the gate would hardly do: the version that was refused is promoted.
+    code = (
+        "from perennial import discovery, ledger; flights = discovery.load('flights');"
+        "held = vars(ledger.champion(flights)) | {'event_id': 'test', 'model_version': 1, 'action': 'promoted'};"
+        "del held['recorded_at']; ledger.record(flights, **held)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=machine.environment, check=True, timeout=PATIENCE)
+    assert trigger(http, "flights.champion", "no-reason").status_code == 400
+    assert trigger(http, "flights.champion", "undo", reason="wrong at night", pause="7d").status_code == 200
+    assert wait_for(http, "flights.champion", "undo") == "success"
+    told = history()
+    assert (told["served"][-1]["version"], told["served"][-1]["how"]) == (good, "rolled-back")
+    assert (told["pause"]["by"], told["pause"]["reason"]) == (machine.login[0], "wrong at night")
+    refused = machine.perennial("rollback", "flights", "--to", str(good), "--reason", "again")
+    assert (refused.returncode, "serves already" in refused.stderr) == (2, True)
+    resumed = machine.perennial("resume", "flights", "--reason", "mended", "--wait")
+    assert resumed.returncode == 0, resumed.stderr
+    assert history()["pause"] is None
 
 
 def test_params_out_of_range_are_refused(http: httpx.Client) -> None:

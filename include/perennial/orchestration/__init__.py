@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from typing import Any, NoReturn
 
 from airflow.sdk import (
@@ -24,7 +25,7 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import BaseModel
 
-from perennial import discovery
+from perennial import discovery, undo
 from perennial.errors import InvalidParams, InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
@@ -61,7 +62,7 @@ def retraining_asset(use_case: UseCase) -> Asset:
 
 
 def champion_asset(use_case: UseCase) -> Asset:
-    """A model version became champion."""
+    """A model version became champion: a new one was promoted, or an earlier one serves again."""
     return _asset(use_case, "champion")
 
 
@@ -91,7 +92,7 @@ def pipeline(use_case: UseCase, kind: str, doc: str | None, **more: Any) -> dict
     """The arguments of `@dag` that every pipeline shares: name, owner, docs with triage notes, retries, tags.
 
     Args:
-        kind: `features`, `scoring`, `monitoring`, `training` or `schedule`; the DAG is called `<use_case>.<kind>`.
+        kind: The pipeline's name, like `features` or `training`; the DAG is called `<use_case>.<kind>`.
         doc: What the pipeline does; the DAG file's docstring.
         more: Further arguments, which win.
     """
@@ -132,9 +133,14 @@ def _docs(use_case: UseCase, doc: str) -> str:
 
 
 def form(params: type[BaseModel]) -> dict[str, Param]:
-    """The trigger form of a pipeline: one typed, documented field for each of its parameters."""
-    fields = params.model_json_schema()["properties"]
-    return {name: _param(name, dict(schema)) for name, schema in fields.items()}
+    """The trigger form of a pipeline: one typed, documented field for each parameter, required if it has no default."""
+    return {name: _param(name, dict(schema)) for name, schema in _fields(params).items()}
+
+
+@cache
+def _fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """The JSON schema of each field: a tenth of the time of parsing, where many use cases share one model of them."""
+    return dict(params.model_json_schema()["properties"])
 
 
 def _param(name: str, schema: dict[str, Any]) -> Param:
@@ -143,7 +149,10 @@ def _param(name: str, schema: dict[str, Any]) -> Param:
     if options:
         schema |= {key: value for option in options for key, value in option.items() if key != "type"}
         schema["type"] = [option["type"] for option in options]
-    return Param(schema.pop("default"), title=schema.pop("title", name), **schema)
+        if "enum" in schema and "null" in schema["type"]:
+            schema["enum"] = [*schema["enum"], None]
+    given = {"default": schema.pop("default")} if "default" in schema else {}
+    return Param(**given, title=schema.pop("title", name), **schema)
 
 
 def here() -> tuple[UseCase, Partition]:
@@ -186,9 +195,27 @@ def run_name() -> str:
     return f"{run.dag_id}/{run.run_id}"
 
 
+def person() -> str:
+    """Who triggered the run: the name by which Airflow knows that user."""
+    return get_current_context()["dag_run"].triggering_user_name or "unknown"
+
+
 def conf() -> dict[str, Any]:
     """The run's parameters, the form's defaults included."""
     return dict(get_current_context()["params"])
+
+
+def wish(action: str) -> tuple[UseCase, undo.UndoParams]:
+    """The use case of the running task and what the run asks of its champion; skips the task if it is another action.
+
+    Raises:
+        InvalidParams: the run's conf is not what the DAG knows.
+    """
+    use_case = of_run()
+    wished = undo.params_of(use_case.name, conf())
+    if wished.action != action:
+        skip(f"This run is for the action {wished.action}.")
+    return use_case, wished
 
 
 def announce(asset: Asset, evidence: dict[str, Any], partition: str | None = None) -> None:

@@ -1,0 +1,150 @@
+"""Which version served when, read from the ledger.
+
+Two times: `since` and `until` say when it was the champion, `effective_from` and `effective_until` which part of event
+time it predicts. Each reign ends, in both, where the next begins: there are no gaps and no overlaps. Light to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from perennial import glance, ledger
+from perennial.ledger import Entry, Pause
+from perennial.use_case import UseCase
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One reign of one version; half-open intervals, UTC.
+
+    Attributes:
+        since, until: Processing time in which it was the champion; until None: it still is.
+        effective_from, effective_until: Event time; it predicts the partitions that begin in there. Equal: none,
+            because another version took its place before a partition came.
+        how: `promoted` or `rolled-back`.
+        by: `gate`, or a person's name.
+    """
+
+    version: int
+    since: datetime
+    until: datetime | None
+    effective_from: datetime
+    effective_until: datetime | None
+    how: str
+    by: str
+    reason: str
+    model_run: str
+
+
+@dataclass(frozen=True)
+class History:
+    """All reigns of a use case, oldest first, and the pause of automatic promotion that holds now."""
+
+    name: str
+    served: tuple[Served, ...]
+    pause: Pause | None
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; times as ISO 8601."""
+        return in_json(asdict(self))
+
+
+def history(use_case: UseCase) -> History:
+    """The history of a use case.
+
+    Raises:
+        ServiceUnavailable: the lake's catalog cannot be reached.
+    """
+    table = f"{use_case.name}.ledger"
+    entries = ledger.parsed(glance.records([table])[table])
+    return History(use_case.name, tuple(served(entries)), ledger.pause_among(entries, datetime.now(UTC)))
+
+
+def served(entries: Iterable[Entry]) -> list[Served]:
+    """The reigns that `entries` tell of, oldest first."""
+    reigns = ledger.reigns(entries)
+    return [
+        Served(
+            version=entry.model_version,
+            since=entry.recorded_at,
+            until=following.entry.recorded_at if following else None,
+            effective_from=start,
+            effective_until=following.start if following else None,
+            how=entry.action,
+            by=entry.actor,
+            reason=entry.reason,
+            model_run=entry.model_run,
+        )
+        for (start, entry), following in zip_longest(reigns, reigns[1:])
+    ]
+
+
+def table(use_case: UseCase, told: History) -> Table:
+    """The reigns as a table for a terminal."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        title=f"{use_case.title} ({use_case.name}): who served when, UTC",
+        title_justify="left",
+        pad_edge=False,
+        show_edge=False,
+    )
+    for heading in ("version", "since", "until", "partitions", "how", "by"):
+        drawn.add_column(heading, no_wrap=True)
+    drawn.add_column("why")
+    for reign in told.served:
+        drawn.add_row(
+            f"v{reign.version}",
+            clock(reign.since),
+            clock(reign.until) if reign.until else "now",
+            reach(use_case, reign),
+            reign.how.replace("-", " "),
+            escape(reign.by),
+            escape(reign.reason),
+        )
+    return drawn
+
+
+def reach(use_case: UseCase, reign: Served) -> str:
+    """The partitions that a version predicts: `2013-03..2013-06`, or `2013-07 on`."""
+    at = use_case.cadence.at(reign.effective_from)
+    first = at if at.start == reign.effective_from else at.next
+    if reign.effective_until is None:
+        return f"{first.key} on"
+    if first.start >= reign.effective_until:
+        return NOTHING
+    last = use_case.cadence.at(reign.effective_until)
+    last = last.previous if last.start == reign.effective_until else last
+    return first.key if first == last else f"{first.key}..{last.key}"
+
+
+def paused(pause: Pause) -> str:
+    """What is paused, until when, and who wanted it."""
+    until = f"until {clock(pause.until)} UTC" if pause.until else "until a person resumes it"
+    return f"automatic promotion, {until}, since {clock(pause.since)} UTC by {pause.by}: {pause.reason}"
+
+
+def clock(moment: datetime) -> str:
+    """A moment for people, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def in_json(value: Any) -> Any:
+    """Dictionaries, lists and values with moments as ISO 8601."""
+    if isinstance(value, dict):
+        return {name: in_json(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_json(held) for held in value]
+    return value.isoformat() if isinstance(value, datetime) else value

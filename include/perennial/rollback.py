@@ -1,0 +1,107 @@
+"""Rolling back: a version that has served before serves again, in one step, and automatic promotion pauses.
+
+The ledger is written first, the alias follows it, under the lock that promotions hold: killed in between and run again,
+or two at once, it ends as if it had run once. In event time the version predicts from the first partition on that is
+not scored yet; a scored partition keeps its version, also for rows that come late, so that each is judged by one model.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import mlflow
+
+from perennial import database, ledger, tracking, undo
+from perennial.errors import PerennialError
+from perennial.feature_store import repository
+from perennial.ledger import Entry
+from perennial.undo import UndoParams
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
+
+
+def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> Entry:
+    """Let an earlier version serve again and pause automatic promotion; return the ledger's entry.
+
+    Args:
+        made_by: Id of the Airflow run: one run rolls back once, however often this runs.
+        actor: Who wants it.
+
+    Raises:
+        InvalidParams: see `undo.plan`.
+        PerennialError: that version cannot be loaded, or its features are no longer served.
+    """
+    event_id = f"rollback:{made_by}"
+    with database.exclusive("promotion", use_case.name):
+        held = ledger.entries(use_case)
+        entry = next((entry for entry in held if entry.event_id == event_id), None)
+        if entry is None:
+            planned = undo.planned(use_case, held, wish.to)
+            _insist_it_can_serve(use_case, planned.version)
+            until = None if wish.pause_for is None else datetime.now(UTC) + wish.pause_for
+            entry = ledger.record(
+                use_case,
+                event_id=event_id,
+                partition=use_case.cadence.at(planned.effective_from).previous.key,
+                action="rolled-back",
+                model_version=planned.version,
+                previous_version=planned.previous,
+                model_run=planned.model_run,
+                effective_from=planned.effective_from,
+                actor=actor,
+                reason=wish.reason.strip(),
+                evidence={"asked_for": wish.to, ledger.PAUSE_UNTIL: until.isoformat() if until else None},
+            )
+        # The present champion: run again much later, this must not undo what was promoted since.
+        serving = ledger.champion(use_case) or entry
+        tracking.promote(use_case, serving.model_version)
+    log.info("%s: v%s serves again: %s", use_case.name, entry.model_version, entry.reason)
+    return entry
+
+
+def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> Entry:
+    """Let the gate promote by itself again; return the ledger's entry. Arguments as in `roll_back`.
+
+    Raises:
+        InvalidParams: automatic promotion is not paused.
+    """
+    event_id = f"resume:{made_by}"
+    with database.exclusive("promotion", use_case.name):
+        held = ledger.entries(use_case)
+        earlier = next((entry for entry in held if entry.event_id == event_id), None)
+        if earlier is not None:
+            return earlier
+        pause = undo.insist_on_a_pause(use_case, held)
+        start, serving = ledger.reigns(held)[-1]
+        now = max(start, undo.unscored(use_case))
+        return ledger.record(
+            use_case,
+            event_id=event_id,
+            partition=use_case.cadence.at(now).previous.key,
+            action="resumed",
+            model_version=serving.model_version,
+            previous_version=serving.model_version,
+            model_run=serving.model_run,
+            effective_from=now,
+            actor=actor,
+            reason=wish.reason.strip(),
+            evidence={"paused_since": pause.since.isoformat(), "paused_by": pause.by},
+        )
+
+
+def _insist_it_can_serve(use_case: UseCase, version: int) -> None:
+    """Refuse a version whose model is gone or cannot be trusted, or which needs a feature that is no longer served."""
+    tracking.run_of(use_case, version)
+    tracking.load(use_case, version)
+    with tracking.reachable():
+        signature = mlflow.models.get_model_info(f"models:/{use_case.name}/{version}").signature
+    served = {*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)}
+    absent = [name for name in signature.inputs.input_names() if name not in served]
+    if absent:
+        raise PerennialError(
+            f"Version {version} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"
+            f" {use_case.feature_service!r} no longer serves.",
+            "Put the features back in feature_repo/ first, or roll back to a version that does without them.",
+        )

@@ -1,0 +1,157 @@
+"""What a person may ask of a use case's champion, and what would come of it: that an earlier version serves again, that
+automatic promotion goes on. `perennial.rollback` does it.
+
+Light to import: the DAG `champion` makes its trigger form of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from perennial import ledger
+from perennial.errors import InvalidParams
+from perennial.ledger import Entry, Pause
+from perennial.use_case import Declaration, UseCase
+
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+
+
+class UndoParams(Declaration):
+    """Parameters of a run of `<use case>.champion`."""
+
+    action: Literal["rollback", "resume"] = Field(
+        default="rollback",
+        description="rollback: an earlier version serves again, and automatic promotion pauses. resume: it goes on.",
+    )
+    to: int | None = Field(
+        default=None,
+        ge=1,
+        description="Version that is to serve again; it must have served before. Empty: the one before the present.",
+    )
+    reason: str = Field(min_length=1, pattern=r"\S", description="Why, for the ledger and for whoever reads it.")
+    pause: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,4}[hdw]$",
+        description="How long promotion pauses: hours, days or weeks, like 12h, 7d, 2w. Empty: until somebody resumes.",
+    )
+
+    @property
+    def pause_for(self) -> timedelta | None:
+        """How long automatic promotion pauses; None: until a person resumes it."""
+        return timedelta(hours=int(self.pause[:-1]) * _HOURS[self.pause[-1]]) if self.pause else None
+
+
+def params_of(use_case: str, conf: Mapping[str, Any]) -> UndoParams:
+    """What a run, or the command line, asks for.
+
+    Raises:
+        InvalidParams: an unknown key, no reason, a wrong type, or a value out of range.
+    """
+    try:
+        return UndoParams(**conf)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InvalidParams(
+            f"Parameters of {use_case}.champion: {problems}.",
+            "A reason is needed; to is a version such as 2; pause is a number of hours, days or weeks such as 7d.",
+        ) from error
+
+
+def insist_on_a_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
+    """The pause of automatic promotion that holds now.
+
+    Raises:
+        InvalidParams: there is none.
+    """
+    pause = ledger.pause_among(entries, datetime.now(UTC))
+    if pause is None:
+        raise InvalidParams(
+            f"Use case {use_case.name!r}: automatic promotion is not paused, there is nothing to resume.",
+            f"See `perennial status {use_case.name}` for what holds.",
+        )
+    return pause
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback would do.
+
+    Attributes:
+        version, model_run: The version that is to serve again, and its MLflow run.
+        previous: The version that serves now.
+        effective_from: Event time from which it is to predict: the first partition that is not scored yet.
+    """
+
+    version: int
+    model_run: str
+    previous: int
+    effective_from: datetime
+
+
+def plan(use_case: UseCase, to: int | None = None) -> Rollback:
+    """What a rollback would do now; nothing is changed.
+
+    Args:
+        to: The version that is to serve again; None: the one that served before the present one.
+
+    Raises:
+        InvalidParams: nothing serves yet, nothing served before, or `to` never served or serves already.
+    """
+    return planned(use_case, ledger.entries(use_case), to)
+
+
+def planned(use_case: UseCase, held: list[Entry], to: int | None = None) -> Rollback:
+    """What `plan` says where the ledger holds `held`, oldest first."""
+    reigns = ledger.reigns(held)
+    if not reigns:
+        raise InvalidParams(
+            f"Use case {use_case.name!r} has no champion yet, there is nothing to roll back.",
+            f"See `perennial status {use_case.name}`.",
+        )
+    start, serving = reigns[-1]
+    runs = {reign.entry.model_version: reign.entry.model_run for reign in reigns}
+    served = ", ".join(f"v{version}" for version in sorted(runs))
+    line = _line(held)
+    target = to if to is not None else (line[-2] if len(line) > 1 else None)
+    if target is None:
+        raise InvalidParams(
+            f"Use case {use_case.name!r}: no version served before v{serving.model_version}.",
+            f"Name one with `--to` if you want a version that was rolled back before; have served: {served}.",
+        )
+    if target == serving.model_version:
+        raise InvalidParams(
+            f"Use case {use_case.name!r}: v{target} serves already.", f"Choose another; have served: {served}."
+        )
+    if target not in runs:
+        raise InvalidParams(
+            f"Use case {use_case.name!r}: v{target} has never served.",
+            f"Choose one of those that have: {served}. To let a new version serve, train it: the gate decides.",
+        )
+    return Rollback(target, runs[target], serving.model_version, max(start, unscored(use_case)))
+
+
+def _line(held: list[Entry]) -> list[int]:
+    """The versions that serve, one after the other, if each rollback goes one further back; the last serves now.
+
+    What was rolled back is no longer in line: rolling back twice does not return to it. A version that was, and is
+    asked for by its number, stands at the end again.
+    """
+    line: list[int] = []
+    for _, entry in ledger.reigns(held):
+        if entry.model_version in line:
+            del line[line.index(entry.model_version) :]
+        line.append(entry.model_version)
+    return line
+
+
+def unscored(use_case: UseCase) -> datetime:
+    """Where the partitions begin of which none is scored yet (event time)."""
+    from perennial import lake
+
+    scored = lake.partitions(f"{use_case.name}.predictions")
+    return use_case.cadence.partition(max(scored)).end if scored else use_case.first.start

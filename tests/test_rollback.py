@@ -1,0 +1,308 @@
+"""Rolling back on a real lake and a real MLflow: one step, once, also when killed in between or asked for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.models import infer_signature
+from sklearn.linear_model import LinearRegression
+
+from perennial import discovery, gate, ingestion, lake, ledger, rollback, scoring, tracking, training, undo
+from perennial.errors import InvalidParams, PerennialError
+from perennial.ledger import Entry
+from perennial.undo import UndoParams
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+DAYS = ("2024-01-03", "2024-01-04", "2024-01-05")
+
+
+@pytest.fixture(scope="module")
+def energy(project, mlflow_server) -> UseCase:
+    """Five days of data and three registered versions, of which each predicts its own number."""
+    use_case = discovery.load("energy")
+    for partition in use_case.first.through(use_case.partition(DAYS[-1])):
+        ingestion.ingest(use_case, partition)
+        ingestion.compute_features(use_case, partition)
+        ingestion.publish(use_case, partition)
+    for number in (1, 2, 3):
+        register(use_case, training.feature_columns(use_case), number)
+    return use_case
+
+
+def register(use_case: UseCase, columns: list[str], number: int) -> int:
+    features = pd.DataFrame(np.zeros((3, len(columns))), columns=columns)
+    model = LinearRegression().fit(features, np.full(3, float(number)))
+    with tracking.run(use_case, "training", made_by=f"made-{number}", name=f"v{number}") as active:
+        info = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format="skops",
+            signature=infer_signature(features, model.predict(features)),
+            pip_requirements=["scikit-learn"],
+        )
+        return int(tracking.register(use_case, info.model_uri, active.info.run_id).version)
+
+
+@pytest.fixture
+def served(energy: UseCase) -> UseCase:
+    """v1 has served, then v2; v3 serves. No partition is scored."""
+    for table in ("ledger", "predictions"):
+        if lake.table(f"energy.{table}") is not None:
+            lake.catalog().drop_table(f"energy.{table}")
+    for version in (1, 2, 3):
+        promote(energy, version)
+    return energy
+
+
+def promote(use_case: UseCase, version: int) -> None:
+    partition = use_case.partition("2024-01-02")
+    ledger.record(
+        use_case,
+        partition=partition.key,
+        action="promoted",
+        model_version=version,
+        previous_version=version - 1 or None,
+        model_run=tracking.run_of(use_case, version),
+        effective_from=partition.end,
+        actor="gate",
+        reason="better",
+        evidence={},
+    )
+    tracking.promote(use_case, version)
+
+
+def roll_back(use_case: UseCase, made_by: str = "run", **wish) -> Entry:
+    return rollback.roll_back(use_case, UndoParams(**{"reason": "bad"} | wish), made_by=made_by, actor="ada")
+
+
+def alias() -> int:
+    return int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version)
+
+
+def test_the_version_before_serves_again_and_the_ledger_says_who_and_why(served: UseCase) -> None:
+    entry = roll_back(served, reason="  wrong at night ")
+    assert (entry.action, entry.previous_version, entry.model_version) == ("rolled-back", 3, 2)
+    assert (entry.actor, entry.reason) == ("ada", "wrong at night")
+    assert entry.model_run == tracking.run_of(served, 2)
+    assert ledger.champion(served) == entry
+    assert alias() == 2
+
+
+def test_rolling_back_twice_goes_further_back_and_not_to_and_fro(served: UseCase) -> None:
+    assert [roll_back(served, made_by).model_version for made_by in "ab"] == [2, 1]
+    with pytest.raises(InvalidParams, match="no version served before v1"):
+        roll_back(served, "c")
+    assert alias() == 1
+
+
+def test_a_version_that_was_rolled_back_returns_when_it_is_named(served: UseCase) -> None:
+    roll_back(served, "a")
+    assert roll_back(served, "b", to=3).previous_version == 2
+    assert undo.plan(served).version == 2, "what served before v3 came back"
+    assert roll_back(served, "c", to=1).model_version == 1
+
+
+def test_after_a_rollback_and_a_promotion_the_version_before_is_the_one_returned_to(served: UseCase) -> None:
+    roll_back(served, "a", to=1)
+    assert undo.plan(served, to=2).version == 2
+    ledger.record(
+        served,
+        event_id="gate:4",
+        partition="2024-01-04",
+        action="promoted",
+        model_version=4,
+        previous_version=1,
+        model_run="r",
+        effective_from=served.partition("2024-01-05").start,
+        actor="gate",
+        reason="",
+        evidence={},
+    )
+    assert undo.plan(served).version == 1
+
+
+@pytest.mark.parametrize(("to", "said"), [(9, "v9 has never served"), (3, "v3 serves already")])
+def test_only_another_version_that_has_served_can_be_named(served: UseCase, to: int, said: str) -> None:
+    with pytest.raises(InvalidParams, match=said) as refused:
+        roll_back(served, to=to)
+    assert "v1, v2, v3" in refused.value.fix
+    assert alias() == 3
+    assert ledger.champion(served).action == "promoted"
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back(energy: UseCase) -> None:
+    nobody = energy.model_copy(update={"name": "nobody"})
+    with pytest.raises(InvalidParams, match="no champion yet"):
+        undo.plan(nobody)
+
+
+@pytest.mark.parametrize("where", ["record", "promote"])
+def test_killed_in_between_and_run_again_it_ends_as_if_it_had_run_once(served, where, monkeypatch) -> None:
+    owner = ledger if where == "record" else tracking
+    with monkeypatch.context() as killed:
+        killed.setattr(owner, where, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(served)
+    assert roll_back(served).model_version == 2
+    assert [entry.action for entry in ledger.entries(served)].count("rolled-back") == 1
+    assert alias() == ledger.champion(served).model_version == 2
+
+
+def test_a_run_cleared_much_later_does_not_undo_what_was_decided_since(served: UseCase) -> None:
+    first = roll_back(served, "a")
+    roll_back(served, "b", to=3)
+    assert roll_back(served, "a") == first
+    assert alias() == ledger.champion(served).model_version == 3
+
+
+def test_the_same_run_twice_at_once_rolls_back_once(served: UseCase) -> None:
+    with ThreadPoolExecutor(2) as both:
+        entries = list(both.map(lambda _: roll_back(served), range(2)))
+    assert entries[0] == entries[1]
+    assert ledger.champion(served).model_version == 2
+
+
+def test_two_people_who_name_the_same_version_do_not_go_further_than_it(served: UseCase) -> None:
+    def attempt(made_by: str) -> str:
+        try:
+            return roll_back(served, made_by, to=2).action
+        except InvalidParams as error:
+            return error.problem
+
+    with ThreadPoolExecutor(2) as both:
+        outcomes = sorted(both.map(attempt, "ab"))
+    assert outcomes == ["Use case 'energy': v2 serves already.", "rolled-back"]
+    assert alias() == 2
+
+
+def test_what_is_scored_keeps_its_version_and_the_next_partition_gets_the_other(served: UseCase) -> None:
+    first, second, _ = (served.partition(day) for day in DAYS)
+    scoring.score(served, first)
+    entry = roll_back(served)
+    assert entry.effective_from == first.end
+    assert entry.partition == first.key
+    assert ledger.champion_at(served, first.start).model_version == 3, "late rows of it meet the same version"
+    assert scoring.score(served, second) == {"model_version": 2, "predictions": 288}
+    assert set(lake.read("energy.predictions", partitions=[second.key])["prediction"].to_pylist()) == {2.0}
+    assert roll_back(served, "again").effective_from == second.end
+
+
+def test_a_rollback_does_not_reach_back_before_the_reign_it_ends(served: UseCase) -> None:
+    assert undo.plan(served).effective_from == served.partition("2024-01-02").end
+
+
+def test_a_partition_that_is_being_scored_meanwhile_gets_one_version_the_one_the_ledger_names(
+    served: UseCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition = served.partition(DAYS[0])
+    monkeypatch.setattr(tracking, "load", _once(tracking.load, lambda: roll_back(served)))
+    assert scoring.score(served, partition)["model_version"] == 2
+    assert set(lake.read("energy.predictions")["model_version"].to_pylist()) == {2}
+    assert ledger.champion_at(served, partition.start).model_version == 2
+
+
+def _once(load: Callable, act: Callable) -> Callable:
+    """`load`, which in its first call lets something else happen."""
+    pending = [act]
+
+    def loaded(*arguments):
+        found = load(*arguments)
+        if pending:
+            pending.pop()()
+        return found
+
+    return loaded
+
+
+def test_a_version_that_is_gone_from_the_registry_is_refused_and_nothing_changes(energy, served) -> None:
+    gone = register(energy, training.feature_columns(energy), 7)
+    promote(energy, gone)
+    roll_back(served, "a")
+    tracking.client().delete_model_version("energy", str(gone))
+    with pytest.raises(PerennialError, match=f"no version {gone}"):
+        roll_back(served, "b", to=gone)
+    assert ledger.champion(served).model_version == alias() == 3
+
+
+def test_a_version_whose_feature_is_no_longer_served_is_refused(energy: UseCase, served: UseCase) -> None:
+    old = register(energy, ["no_longer_served", *training.feature_columns(energy)], 8)
+    promote(energy, old)
+    roll_back(served, "a")
+    with pytest.raises(PerennialError, match="no_longer_served") as refused:
+        roll_back(served, "b", to=old)
+    assert "feature_repo" in refused.value.fix
+
+
+def test_promotion_pauses_for_the_time_asked_for_or_until_it_is_resumed(served: UseCase) -> None:
+    assert ledger.pause(served) is None
+    roll_back(served, "a", pause="2d")
+    left = ledger.pause(served).until - datetime.now(UTC)
+    assert timedelta(days=2) - timedelta(minutes=1) < left < timedelta(days=2)
+    roll_back(served, "b")
+    pause = ledger.pause(served)
+    assert (pause.until, pause.by, pause.reason) == (None, "ada", "bad")
+    roll_back(served, "c", to=3, pause="0h")
+    assert ledger.pause(served) == pause, "no rollback ends a pause"
+
+
+def test_a_person_resumes_once_and_only_what_is_paused(served: UseCase) -> None:
+    wish = UndoParams(action="resume", reason="mended")
+    roll_back(served)
+    entry = rollback.resume(served, wish, made_by="run", actor="bob")
+    assert (entry.action, entry.model_version, entry.actor, entry.reason) == ("resumed", 2, "bob", "mended")
+    assert ledger.pause(served) is None
+    assert rollback.resume(served, wish, made_by="run", actor="bob") == entry
+    with pytest.raises(InvalidParams, match="not paused"):
+        rollback.resume(served, wish, made_by="another run", actor="bob")
+    assert ledger.champion(served).action == "rolled-back"
+
+
+def promotable(use_case: UseCase, challenger: int, champion: int) -> gate.Decision:
+    """What the gate says of a challenger that beat `champion`."""
+    partition = use_case.partition("2024-01-02")
+    return gate.Decision(
+        promote=True,
+        outcome="promote",
+        reason="better",
+        challenger=challenger,
+        champion=champion,
+        partition=partition.key,
+        effective_from=partition.end,
+        rows=100,
+        rules=[],
+        metrics={},
+    )
+
+
+def test_a_challenger_judged_before_a_rollback_is_not_promoted_after_it(energy: UseCase, served: UseCase) -> None:
+    challenger = register(energy, training.feature_columns(energy), 9)
+    decision = promotable(served, challenger, champion=3)
+    roll_back(served, "a", pause="0h")
+    with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
+        gate.settle(served, decision)
+    with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
+        gate.settle(served, decision, True, "bob")
+    # To and fro: the rival is the same again, but promotion is paused, and no person was asked.
+    roll_back(served, "b", to=3)
+    with pytest.raises(PerennialError, match="paused automatic promotion"):
+        gate.settle(served, decision)
+    assert ledger.champion(served).model_version == alias() == 3
+
+
+def test_a_promotion_after_a_rollback_serves_from_then_on(energy: UseCase, served: UseCase) -> None:
+    first, second, _ = (served.partition(day) for day in DAYS)
+    scoring.score(served, first)
+    roll_back(served)
+    # Trained on less than what is scored already: what is scored stays with whom it was scored by.
+    promote(served, register(energy, training.feature_columns(energy), 10))
+    newest = ledger.champion(served)
+    assert newest.action == "promoted"
+    assert ledger.champion_at(served, first.start).model_version == 3
+    assert ledger.champion_at(served, second.start) == newest
