@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
 
-from perennial import discovery, tracking
+from perennial import discovery, login, tracking
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import settings
 
@@ -35,6 +36,23 @@ def test_no_answer_in_the_middle_of_a_run_is_told_the_same_way(nobody_listens: s
         tracking.run(discovery.load("flights"), "training", "somebody", "name"),
     ):
         pass
+
+
+def test_the_embedded_server_is_asked_with_the_generated_login(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        # Set first, so that what is set in between is gone afterwards.
+        monkeypatch.setenv(name, "nobody")
+        monkeypatch.delenv(name)
+    settings.cache_clear()
+    tracking.client()
+    assert "MLFLOW_TRACKING_USERNAME" not in os.environ, "without `perennial up` there is no login to use"
+    generated = login.login()
+    tracking.client()
+    found = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
+    assert found == (generated.user, generated.password)
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.entities import LifecycleStage, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from perennial import login
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -39,8 +42,18 @@ for _name, _value in {
 
 def client() -> MlflowClient:
     """A client of the configured tracking server."""
+    _sign_in()
     mlflow.set_tracking_uri(settings().mlflow_uri)
     return MlflowClient()
+
+
+def _sign_in() -> None:
+    """Where the server is the embedded one and the environment names no login, take the generated one."""
+    where = settings()
+    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}" and login.path().exists()
+    if is_embedded and "MLFLOW_TRACKING_USERNAME" not in os.environ:
+        access = login.login()
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": access.user, "MLFLOW_TRACKING_PASSWORD": access.password}
 
 
 @contextmanager
@@ -122,19 +135,72 @@ def run_of(use_case: UseCase, number: int) -> str:
             ) from error
 
 
+def training_run(use_case: UseCase, number: int) -> Run:
+    """The MLflow run that made a registered version.
+
+    Raises:
+        PerennialError: there is no such version, or its run was deleted.
+    """
+    run_id = run_of(use_case, number)
+    with reachable():
+        try:
+            found = client().get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            found = None
+    if found is None or found.info.lifecycle_stage == LifecycleStage.DELETED:
+        fix = f"Restore it: `mlflow runs restore --run-id {run_id}`." if found else "Restore MLflow from a backup."
+        raise PerennialError(
+            f"The MLflow run {run_id} that made version {number} of model {use_case.name!r} was deleted, and what it"
+            " recorded with it.",
+            fix,
+        )
+    return found
+
+
+def recorded(run_id: str, names: Sequence[str]) -> dict[str, Any]:
+    """The JSON artifacts of a run that are there, of those called `names`."""
+    with reachable(), ThreadPoolExecutor(max_workers=4) as threads:
+        server = client()
+        folders = {name.rpartition("/")[0] for name in names}
+        listed = threads.map(lambda folder: server.list_artifacts(run_id, folder), folders)
+        held = {item.path for found in listed for item in found}
+        there = [name for name in names if name in held]
+        loaded = threads.map(lambda name: mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"), there)
+        return dict(zip(there, loaded, strict=True))
+
+
 def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]:
     """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
 
     Raises:
         PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
     """
-    with reachable(), tempfile.TemporaryDirectory() as folder:
-        client()
-        # Fetched once: asked for the model's description and then for the model, MLflow would fetch it twice.
-        stored = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}", dst_path=folder)
-        info = mlflow.models.get_model_info(stored)
-        _insist_on_trust(use_case, number, info.flavors.get("sklearn", {}))
-        predict = predictor(use_case, mlflow.sklearn.load_model(stored))
+    with downloaded(use_case, number) as folder:
+        return load_from(use_case, number, folder)
+
+
+@contextmanager
+def downloaded(use_case: UseCase, number: int) -> Iterator[str]:
+    """A folder with the files of one version, which may be loaded from it; gone afterwards.
+
+    Raises:
+        PerennialError: see `load`.
+    """
+    with tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
+        with reachable():
+            client()
+            # Fetched once: asked for the model's description and then for the model, MLflow would fetch it twice.
+            stored = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}", dst_path=folder)
+        _insist_on_trust(use_case, number, mlflow.models.get_model_info(stored).flavors.get("sklearn", {}))
+        yield stored
+
+
+def load_from(use_case: UseCase, number: int, folder: str) -> Callable[[pd.DataFrame], np.ndarray]:
+    """`load`, from the version's files that `downloaded` gave."""
+    info = mlflow.models.get_model_info(folder)
+    predict = predictor(use_case, mlflow.sklearn.load_model(folder))
     columns = info.signature.inputs.input_names()
 
     def predict_known(frame: pd.DataFrame) -> np.ndarray:
@@ -149,6 +215,14 @@ def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]
         return predict(frame[columns])
 
     return predict_known
+
+
+def inputs(use_case: UseCase, number: int) -> list[str]:
+    """The columns that a registered version was fitted on, in their order."""
+    with reachable():
+        client()
+        signature = mlflow.models.get_model_info(f"models:/{use_case.name}/{number}").signature
+    return list(signature.inputs.input_names())
 
 
 def trusted_types(use_case: UseCase) -> set[str]:

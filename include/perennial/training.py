@@ -19,7 +19,19 @@ from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import ValidationError
 
-from perennial import drift, lake, ledger, metrics, plots, provenance, requests, tracking, training_set
+from perennial import (
+    changes,
+    drift,
+    lake,
+    ledger,
+    metrics,
+    plots,
+    provenance,
+    quality,
+    requests,
+    tracking,
+    training_set,
+)
 from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.feature_store import repository
 from perennial.training_set import TrainingSet
@@ -151,10 +163,13 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
             profiling = aside.submit(drift.Profile.of_features, use_case, data, columns)
-            model, seconds = _fitted(use_case, params, data.fit[columns], data.fit["label"])
+            model, seconds = fitted(use_case, params, data.fit[columns], data.fit["label"])
             predict = tracking.predictor(use_case, model)
             completing = aside.submit(profiling.result().with_model, use_case, data, predict)
             mlflow.log_metric("fit_seconds", seconds)
+            mlflow.set_tag("perennial.algorithm", _algorithm(model))
+            # After the fit: it may have loaded libraries with threads of their own.
+            mlflow.log_dict(provenance.of_training(use_case, columns).model_dump(mode="json"), "provenance.json")
             _log_quality(use_case, data, columns, predict)
             uri = _log_model(use_case, model, data.fit[columns].head(100))
             profile = completing.result()
@@ -163,8 +178,12 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
         return int(tracking.register(use_case, uri, active.info.run_id).version)
 
 
-def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> tuple[Any, float]:
-    """The fitted estimator, and the seconds that the fit took."""
+def fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> tuple[Any, float]:
+    """The use case's estimator, fitted, and the seconds that the fit took.
+
+    Raises:
+        TrainingFailed: there is no `build()`, or it or the fit raises.
+    """
     where = f"include/use_cases/{use_case.name}/model.py"
     build = getattr(use_case.module("model"), "build", None)
     if build is None:
@@ -180,8 +199,15 @@ def _fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, l
         ) from error
 
 
+def _algorithm(model: Any) -> str:
+    """The kind of estimator, for people: of a pipeline its steps."""
+    steps = [step for _, step in getattr(model, "steps", [("", model)])]
+    return ", then ".join(type(step).__name__ for step in steps)
+
+
 def _log_inputs(use_case: UseCase, planned: Plan, data: TrainingSet, params: TrainingParams) -> None:
     """Everything that is needed to train this model again."""
+    changed = changes.uncommitted()
     champion = ledger.champion(use_case)
     mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})
     mlflow.set_tags(
@@ -197,11 +223,15 @@ def _log_inputs(use_case: UseCase, planned: Plan, data: TrainingSet, params: Tra
             "perennial.end": data.end.isoformat(),
             "perennial.snapshots": json.dumps(data.snapshots, sort_keys=True),
             "perennial.requests": json.dumps(planned.requests),
+            "perennial.code_changes": changed.digest if changed else "",
             "perennial.champion_then": str(champion.model_version if champion else ""),
         }
     )
     mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")
     mlflow.log_dict(planned.model_dump(mode="json"), "plan.json")
+    if changed is not None:
+        mlflow.log_text(changed.diff, "code/changes.diff")
+        mlflow.log_dict(changed.model_dump(mode="json", exclude={"diff"}), "code/changes.json")
     dataset = MetaDataset(  # type: ignore[abstract]
         source=resolve_dataset_source(data.path) if "://" in data.path else LocalArtifactDatasetSource(data.path),
         name=f"{use_case.name} {planned.first}..{planned.last}",
@@ -214,16 +244,12 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
     """Metrics on the holdout, whole and by slice, beside the trivial baseline, with the plots people look at."""
     label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
     trivial = metrics.trivial(use_case, data.fit["label"].to_numpy(), len(label))
-    logged = {f"holdout_{name}": value for name, value in metrics.evaluate(use_case, label, prediction).items()}
-    logged |= {f"trivial_{name}": value for name, value in metrics.evaluate(use_case, label, trivial).items()}
+    measured = quality.measure(use_case, data.holdout, prediction, trivial)
+    logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
+    logged |= {f"trivial_{name}": value for name, value in measured.trivial.items()}
     logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
-    slices = {
-        f"{column}={value}": metrics.evaluate(use_case, label[rows], prediction[rows])
-        for column in use_case.gate.slices
-        for value, rows in data.holdout.groupby(column, observed=True).indices.items()
-    }
-    mlflow.log_dict(slices, "slices.json")
+    mlflow.log_dict(measured.model_dump(mode="json"), "quality.json")
     plots.log_quality(use_case, label, prediction)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from uuid import uuid4
@@ -21,6 +22,7 @@ from perennial.errors import BadFeatures, NotEnoughData
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
 from perennial.settings import settings
+from perennial.storage import explained
 from perennial.use_case import Declaration, UseCase
 
 
@@ -35,6 +37,7 @@ class TrainingSet(Declaration):
         path: The Parquet file: examples, features, label.
         start, holdout_start, end: Event time, UTC.
         rows: Number of rows.
+        unlabelled: Examples of the window whose label had not matured by its end; None: not recorded.
         snapshots: Lake table -> the snapshot that its rows were read from.
     """
 
@@ -44,6 +47,7 @@ class TrainingSet(Declaration):
     holdout_start: datetime
     end: datetime
     rows: int
+    unlabelled: int | None = None
     snapshots: dict[str, int]
 
     @cached_property
@@ -66,7 +70,7 @@ class TrainingSet(Declaration):
     @cached_property
     def fit_table(self) -> pa.Table:
         """The rows to fit on."""
-        return self.table.filter(pc.less(self.table["event_timestamp"], self._holdout_start))
+        return rows_to_fit(self.table, self.holdout_start)
 
     @cached_property
     def fit(self) -> pd.DataFrame:
@@ -76,11 +80,42 @@ class TrainingSet(Declaration):
     @cached_property
     def holdout(self) -> pd.DataFrame:
         """The rows to judge on."""
-        return self.table.filter(pc.greater_equal(self.table["event_timestamp"], self._holdout_start)).to_pandas()
+        return rows_to_judge(self.table, self.holdout_start).to_pandas()
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """A training set that was retrieved and checked, and is stored nowhere yet.
+
+    Attributes:
+        rows: Examples, features, label, ordered by the moment of prediction.
+        content: They as a Parquet file.
+        unlabelled: Examples of the window whose label had not matured by its end.
+        snapshots: Lake table -> the snapshot that its rows were read from.
+    """
+
+    rows: pa.Table
+    content: bytes
+    holdout_start: datetime
+    unlabelled: int
+    snapshots: dict[str, int]
 
     @property
-    def _holdout_start(self) -> pa.Scalar:
-        return pa.scalar(self.holdout_start, self.table.schema.field("event_timestamp").type)
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def rows_to_fit(rows: pa.Table, holdout_start: datetime) -> pa.Table:
+    """The rows whose moment of prediction is before the holdout."""
+    moments = rows["event_timestamp"]
+    return rows.filter(pc.less(moments, pa.scalar(holdout_start, moments.type)))
+
+
+def rows_to_judge(rows: pa.Table, holdout_start: datetime) -> pa.Table:
+    """The rows of the holdout."""
+    moments = rows["event_timestamp"]
+    return rows.filter(pc.greater_equal(moments, pa.scalar(holdout_start, moments.type)))
 
 
 def build(
@@ -105,39 +140,51 @@ def build(
         NotEnoughData: a partition is missing, or too few labelled rows.
         BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, or the GX suite.
     """
-    end = last.end
+    found = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
+    path = f"{settings().training_sets}/{use_case.name}/{found.digest}.parquet"
+    _store(found.content, path)
+    return TrainingSet(
+        digest=found.digest,
+        path=path,
+        start=first.start,
+        holdout_start=found.holdout_start,
+        end=last.end,
+        rows=found.rows.num_rows,
+        unlabelled=found.unlabelled,
+        snapshots=found.snapshots,
+    )
+
+
+def retrieve(
+    use_case: UseCase,
+    first: Partition,
+    last: Partition,
+    *,
+    snapshots: Mapping[str, int] | None = None,
+    known_at_the_time: bool = True,
+) -> Retrieved:
+    """Retrieve and check, as `build` does, and store nothing."""
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), f"{use_case.name}.examples"]
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
     snapshots = dict(snapshots) if snapshots is not None else lake.snapshots(identifiers)
-    examples = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
+    examples, unlabelled = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
     )
     kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
-    holdout_start = max(use_case.holdout_start(end), first.start + timedelta(microseconds=1))
+    holdout_start = max(use_case.holdout_start(last.end), first.start + timedelta(microseconds=1))
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(_encode, kept)
         check(use_case, examples, rows)
         _insist_on_enough(use_case, kept, first, last, holdout_start)
         content = encoding.result()
-    digest = hashlib.sha256(content).hexdigest()
-    path = f"{settings().training_sets}/{use_case.name}/{digest}.parquet"
-    _store(content, path)
-    return TrainingSet(
-        digest=digest,
-        path=path,
-        start=first.start,
-        holdout_start=holdout_start,
-        end=end,
-        rows=kept.num_rows,
-        snapshots=snapshots,
-    )
+    return Retrieved(kept, content, holdout_start, unlabelled, snapshots)
 
 
-def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> pa.Table:
-    """The labelled examples of the window whose label matured before its end, in a fixed order."""
+def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> tuple[pa.Table, int]:
+    """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
     identifier = f"{use_case.name}.examples"
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
     held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
@@ -149,7 +196,8 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
         )
     mature = pc.and_(pc.is_valid(examples["label"]), pc.less_equal(examples["label_timestamp"], pa.scalar(last.end)))
     order = [("event_timestamp", "ascending"), *((name, "ascending") for name in use_case.examples.key)]
-    return examples.filter(pc.fill_null(mature, False)).sort_by(order)
+    labelled = examples.filter(pc.fill_null(mature, False)).sort_by(order)
+    return labelled, examples.num_rows - labelled.num_rows
 
 
 def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
@@ -207,19 +255,38 @@ def _encode(rows: pa.Table) -> bytes:
 
 
 def _store(content: bytes, target: str) -> None:
-    """Write once: a file that is there under its digest is left alone; a half-written one never has that name."""
+    """Write once: a file that is there whole is left alone; a half-written one never has that name.
+
+    Raises:
+        StorageFull: there is no room for it.
+    """
     filesystem, path = fs.FileSystem.from_uri(_uri(target))
-    if filesystem.get_file_info(path).type != fs.FileType.NotFound:
+    if _holds(filesystem, path, content):
         return
     # An object store shows an object when it is complete; a folder shows a file from its first byte.
     is_local = isinstance(filesystem, fs.LocalFileSystem)
     written = f"{path}.{uuid4().hex}.part" if is_local else path
-    if is_local:
-        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-    with filesystem.open_output_stream(written) as file:
-        file.write(content)
-    if is_local:
-        filesystem.move(written, path)
+    with explained(f"Training set {target}"):
+        if is_local:
+            filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        try:
+            with filesystem.open_output_stream(written) as file:
+                file.write(content)
+        except OSError:
+            if is_local and filesystem.get_file_info(written).type != fs.FileType.NotFound:
+                filesystem.delete_file(written)
+            raise
+        if is_local:
+            filesystem.move(written, path)
+
+
+def _holds(filesystem: fs.FileSystem, path: str, content: bytes) -> bool:
+    """Whether the file is there and undamaged."""
+    found = filesystem.get_file_info(path)
+    if found.type == fs.FileType.NotFound or found.size != len(content):
+        return False
+    with filesystem.open_input_stream(path) as file:
+        return bool(file.read() == content)
 
 
 def _uri(path: str) -> str:

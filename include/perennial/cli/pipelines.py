@@ -38,7 +38,7 @@ def replay(
 @app.command(epilog=example("perennial trigger flights features --partition 2013-03 --wait"))
 def trigger(
     use_case: UseCaseName,
-    pipeline: Annotated[str, typer.Argument(help="features, scoring, monitoring or training.")],
+    pipeline: Annotated[str, typer.Argument(help="features, scoring, monitoring, training or champion.")],
     partition: Annotated[str | None, typer.Option(help="Partition to run, for instance 2013-03.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="A parameter of the DAG, k=v; repeat for more.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; fail if the run fails.")] = False,

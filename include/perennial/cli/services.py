@@ -34,7 +34,7 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what became of each partition: rows, champion, its metric, drift, verdict, what was done."""
-    from perennial import discovery, embedded, status
+    from perennial import discovery, embedded, history, status
 
     names = [use_case] if use_case else discovery.names()
     states = [status.status(discovery.load(name)) for name in names]
@@ -52,6 +52,10 @@ def show_status(
             continue
         champion = f"v{state.champion}" if state.champion else "none yet"
         out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
+        if state.rollback:
+            out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
+        if state.pause:
+            out.print(f"{'Paused':<10} {history.paused(state.pause)}", highlight=False, markup=False)
         if state.partitions:
             out.print(status.table(state))
     for hint in dict.fromkeys(state.hint for state in states if state.hint):

@@ -9,6 +9,7 @@ import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from perennial import database
 from perennial.errors import BadFeatures
 from perennial.imports import quickly
 from perennial.settings import settings
+from perennial.storage import answering
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 #: The tag of the Feast project that holds the digest of the definitions applied last.
 _APPLIED = "perennial.definitions"
+#: What does not answer when PostgreSQL does not.
+REGISTRY = "The Feast registry"
+#: A store that stands in for the project's own; see `answering_by`.
+_stand_in: ContextVar[FeatureStore | None] = ContextVar("stand_in", default=None)
 
 
 def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int | None] | None = None) -> FeatureStore:
@@ -36,11 +42,11 @@ def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int 
         keep_event_timestamps: Retrievals also return `<view>__event_timestamp`.
         snapshots: Lake tables to read in these snapshots instead of the current ones.
     """
-    store = _store(os.getpid(), settings().feature_repo, settings().home)
+    store = _stand_in.get() or _store(os.getpid(), settings().feature_repo, settings().home)
     if not keep_event_timestamps and not snapshots:
         return store
     variant = copy.copy(store)
-    variant.config = _config(settings().feature_repo)
+    variant.config = config_of(settings().feature_repo)
     variant.config.offline_config |= {
         "keep_event_timestamps": keep_event_timestamps,
         "snapshots": {table: snapshot for table, snapshot in (snapshots or {}).items() if snapshot is not None},
@@ -49,6 +55,17 @@ def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int 
     return variant
 
 
+@contextmanager
+def answering_by(store: FeatureStore) -> Iterator[None]:
+    """Inside, in this thread, the functions of this module ask `store` instead of the project's own."""
+    before = _stand_in.set(store)
+    try:
+        yield
+    finally:
+        _stand_in.reset(before)
+
+
+@answering(REGISTRY)
 def apply_if_changed() -> bool:
     """Register the definitions in `feature_repo/` if they are not the ones registered; whether they were not.
 
@@ -82,6 +99,7 @@ def apply_if_changed() -> bool:
         return True
 
 
+@answering(REGISTRY)
 def materialize(service: str, start: datetime, end: datetime, views: Sequence[str] | None = None) -> dict[str, int]:
     """Bring each view's newest rows with an event time in [start, end) online; how many entities, by view.
 
@@ -112,6 +130,7 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
     return rows
 
 
+@answering(REGISTRY)
 def historical_features(
     service: str,
     entities: pa.Table,
@@ -140,6 +159,7 @@ def historical_features(
     return job.to_arrow()
 
 
+@answering(REGISTRY)
 def online_features(
     service: str, keys: Sequence[Mapping[str, Any]], event_timestamps: bool = False
 ) -> list[dict[str, Any]]:
@@ -177,23 +197,32 @@ def online_features(
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def applied() -> str | None:
+    """The digest of the definitions that the registry holds; None when they were not applied by Perennial."""
+    return _applied(open_store())
+
+
+@answering(REGISTRY)
 def feature_names(service: str) -> list[str]:
     """The features of a service, in its own order, as retrievals name them."""
     found = _service(open_store(), service)
     return [feature.name for projection in found.feature_view_projections for feature in projection.features]
 
 
+@answering(REGISTRY)
 def join_keys(service: str) -> list[str]:
     """The columns by which a service's views are joined."""
     views = _views(open_store(), service)
     return list(dict.fromkeys(key for view in views.values() for key in view.join_keys if key != "__dummy_id"))
 
 
+@answering(REGISTRY)
 def feature_views(service: str) -> dict[str, FeatureView]:
     """The views of a service that have rows of their own, as the registry holds them now."""
     return _views(open_store(), service)
 
 
+@answering(REGISTRY)
 def lake_tables(service: str) -> dict[str, str]:
     """The lake table behind each view of a service."""
     from perennial.feature_store.scan import lake_source
@@ -254,13 +283,14 @@ def _store(process: int, folder: Path, home: Path) -> FeatureStore:
     with quickly():
         from feast import FeatureStore
 
-    store = FeatureStore(config=_config(folder))
+    store = FeatureStore(config=config_of(folder))
     store.repo_path = folder
     store.registry  # noqa: B018 - connects now, so that variants share it
     return store
 
 
-def _config(folder: Path) -> RepoConfig:
+def config_of(folder: Path) -> RepoConfig:
+    """The configuration in `feature_store.yaml` of a feature repository."""
     from feast.repo_config import load_repo_config
 
     return load_repo_config(folder, folder / "feature_store.yaml")

@@ -1,0 +1,93 @@
+"""What was recorded of a training, and whether it can still be done again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from perennial import lake, tracking
+from perennial.errors import PerennialError
+from perennial.provenance import Provenance
+from perennial.training import Plan
+from perennial.training_set import TrainingSet
+from perennial.use_case import UseCase
+
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_DIRTY = "+dirty"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a version was made from.
+
+    Attributes:
+        provenance: Code and environment to the file and package; None: trained before that was recorded.
+        commit: The git commit, without `+dirty`; empty: it was not trained in a checkout.
+        is_dirty: Whether the code differed from that commit.
+        changes_digest: SHA-256 of the difference that the run keeps; empty: it keeps none.
+    """
+
+    version: int
+    run_id: str
+    plan: Plan
+    data: TrainingSet
+    provenance: Provenance | None
+    commit: str
+    is_dirty: bool
+    lock: str
+    changes_digest: str
+    changes: dict[str, Any]
+
+
+def read(use_case: UseCase, version: int) -> Recipe:
+    """What was recorded of a version.
+
+    Raises:
+        PerennialError: the version, its run, or what the run recorded is gone.
+    """
+    run = tracking.training_run(use_case, version)
+    wanted = ("plan.json", "training_set.json")
+    held = tracking.recorded(run.info.run_id, (*wanted, "provenance.json", "code/changes.json"))
+    absent = [name for name in wanted if name not in held]
+    if absent:
+        raise PerennialError(
+            f"The MLflow run {run.info.run_id} of version {version} of model {use_case.name!r} no longer holds"
+            f" {' and '.join(absent)}, which say what it was trained on.",
+            "Restore MLflow's artifacts from a backup.",
+        )
+    tags = run.data.tags
+    commit, dirty, _ = tags.get("mlflow.source.git.commit", "").partition(_DIRTY)
+    return Recipe(
+        version=version,
+        run_id=run.info.run_id,
+        plan=Plan(**held["plan.json"]),
+        data=TrainingSet(**held["training_set.json"]),
+        provenance=Provenance(**held["provenance.json"]) if "provenance.json" in held else None,
+        # It goes into git's arguments, and whoever can write to MLflow can write it.
+        commit=commit if _COMMIT.fullmatch(commit) else "",
+        is_dirty=bool(dirty),
+        lock=tags.get("perennial.lock_digest", "unknown"),
+        changes_digest=tags.get("perennial.code_changes", ""),
+        changes=held.get("code/changes.json", {}),
+    )
+
+
+def insist_on_snapshots(use_case: UseCase, recipe: Recipe) -> None:
+    """Refuse a version whose lake snapshots are gone.
+
+    Raises:
+        PerennialError: naming the tables and snapshots.
+    """
+    gone = []
+    for name, number in sorted(recipe.data.snapshots.items()):
+        table = lake.table(name)
+        if table is None or table.snapshot_by_id(number) is None:
+            gone.append(f"{name} (snapshot {number})")
+    if gone:
+        raise PerennialError(
+            f"Version {recipe.version} of {use_case.name!r} cannot be built again: the lake no longer holds"
+            f" {', '.join(gone)}.",
+            f"The snapshots have expired, or the table was dropped: restore the lake from a backup. The rows themselves"
+            f" were kept as {recipe.data.path}.",
+        )

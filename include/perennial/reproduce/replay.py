@@ -1,0 +1,144 @@
+"""Doing a training again: the same rows from the same snapshots, the same fit, the same predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from perennial import provenance, tracking, training, training_set
+from perennial.errors import BadFeatures, InvalidParams, PerennialError, TrainingFailed
+from perennial.feature_store import checkout, repository
+from perennial.reproduce import compare, recipe
+from perennial.reproduce.recipe import Recipe
+from perennial.reproduce.report import Part, Reproduction
+from perennial.use_case import TrainingParams, UseCase
+
+
+def reproduce(use_case: UseCase, version: int) -> Reproduction:
+    """Make a registered version again with the code as it is here, and say what differs.
+
+    Reads only: nothing is registered, logged, or written to the lake.
+
+    Raises:
+        PerennialError: the version, its run, a snapshot or a file of the lake is gone.
+        BadFeatures, NotEnoughData: the training set cannot be built by the code as it is here.
+    """
+    recorded = recipe.read(use_case, version)
+    recipe.insist_on_snapshots(use_case, recorded)
+    with checkout.own_definitions():
+        rebuilt = _rebuilt(use_case, recorded)
+        sources = _sources(use_case)
+    stored, file = _stored(recorded)
+    data = _data(use_case, recorded, rebuilt, stored, sources)
+    rows = pq.read_table(pa.BufferReader(rebuilt.content))
+    with _as_many_threads(recorded) as threads:
+        # On the rows that the version was fitted on, where they are still there: what differs then is the code's doing.
+        predictions = _predictions(use_case, recorded, rows if data.equal or stored is None else stored)
+    parts = (data, file, predictions, compare.code(use_case, recorded), compare.environment(recorded, threads))
+    found = Reproduction(use_case.name, version, parts)
+    return replace(found, advice=_advice(found, recorded))
+
+
+def _rebuilt(use_case: UseCase, recorded: Recipe) -> training_set.Retrieved:
+    first, last = use_case.partition(recorded.plan.first), use_case.partition(recorded.plan.last)
+    try:
+        return training_set.retrieve(use_case, first, last, snapshots=recorded.data.snapshots)
+    except FileNotFoundError as error:
+        raise PerennialError(
+            f"Version {recorded.version} of {use_case.name!r} cannot be built again: a file of its lake snapshots is"
+            f" gone: {error}",
+            "Restore the lake from a backup.",
+        ) from error
+
+
+def _stored(recorded: Recipe) -> tuple[pa.Table | None, Part]:
+    """The training set as it was stored, if it is still what it was."""
+    name = "stored file"
+    try:
+        return recorded.data.table, Part(name, True, (f"{recorded.data.path} has the digest it is named by.",))
+    except BadFeatures:
+        said = f"{recorded.data.path} does not have the digest it is named by: it was changed or damaged."
+    except FileNotFoundError:
+        said = f"{recorded.data.path} is gone."
+    return None, Part(name, False, (said,))
+
+
+def _data(
+    use_case: UseCase,
+    recorded: Recipe,
+    rebuilt: training_set.Retrieved,
+    stored: pa.Table | None,
+    sources: dict[str, str],
+) -> Part:
+    if rebuilt.digest == recorded.data.digest:
+        said = f"{rebuilt.rows.num_rows:,} rows from {len(recorded.data.snapshots)} snapshots, digest {rebuilt.digest}."
+        return Part("data", True, (said,))
+    digests = f"The digest was {recorded.data.digest[:16]}, is {rebuilt.digest[:16]}."
+    if stored is None:
+        counted = f"{recorded.data.rows:,} rows then, {rebuilt.rows.num_rows:,} now; which differ cannot be told."
+        return Part("data", False, (digests, counted))
+    key = [*use_case.examples.key, "event_timestamp"]
+    differences = compare.rows(stored, rebuilt.rows, list(dict.fromkeys(key)), sources)
+    return Part("data", False, (digests, *(differences or ["Every row is equal, but the file is encoded otherwise."])))
+
+
+def _sources(use_case: UseCase) -> dict[str, str]:
+    """The lake table that each feature comes from."""
+    tables = repository.lake_tables(use_case.feature_service)
+    views = repository.feature_views(use_case.feature_service)
+    return {field.name: tables[name] for name, view in views.items() for field in view.features}
+
+
+def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
+    """The registered model's predictions of the holdout against those of one that is fitted again."""
+    fit = training_set.rows_to_fit(rows, recorded.data.holdout_start).to_pandas()
+    holdout = training_set.rows_to_judge(rows, recorded.data.holdout_start).to_pandas()
+    columns = recorded.provenance.columns if recorded.provenance else tracking.inputs(use_case, recorded.version)
+    absent = [name for name in columns if name not in rows.column_names]
+    if absent:
+        said = f"The rows have no {', '.join(absent)}, which the version was fitted on."
+        return Part("predictions", None, (said,))
+    registered = tracking.load(use_case, recorded.version)
+    # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
+    wanted = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
+    try:
+        params = training.params_of(use_case, {name: recorded.plan.params[name] for name in wanted})
+        model, _ = training.fitted(use_case, params, fit[columns], fit["label"])
+    except (InvalidParams, TrainingFailed) as error:
+        return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
+    return compare.predictions(registered(holdout), tracking.predictor(use_case, model)(holdout[columns]))
+
+
+@contextmanager
+def _as_many_threads(recorded: Recipe) -> Iterator[dict[str, int]]:
+    """Inside, thread pools have as many threads as at the training: some algorithms add up in another order else.
+
+    Yields:
+        How many each kind has.
+    """
+    from threadpoolctl import threadpool_limits
+
+    then = recorded.provenance.environment.threads if recorded.provenance else {}
+    with threadpool_limits(then or None):
+        yield provenance.threads()
+
+
+def _advice(found: Reproduction, recorded: Recipe) -> str:
+    """What to do next; nothing if all is equal."""
+    differing = {part.name for part in found.parts if not part.equal}
+    steps = []
+    if "stored file" in differing and "data" not in differing:
+        steps.append(f"Move {recorded.data.path} away: the next training on these rows writes it anew.")
+    if recorded.commit and ("code" in differing or recorded.lock != provenance.lock_digest()):
+        changes = " --with-changes" if recorded.is_dirty else ""
+        command = f"perennial reproduce {found.use_case} {found.version} --checkout{changes}"
+        steps.append(f"To make it again by the code and the lock file it was trained by: `{command}`.")
+    elif {"data", "predictions"} & differing and "environment" in differing:
+        steps.append("Make it again in the environment that it was trained in.")
+    elif {"data", "predictions"} & differing:
+        steps.append("Code and environment are those of the training: look for something random that has no seed.")
+    return " ".join(steps)

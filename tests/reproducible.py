@@ -1,0 +1,59 @@
+"""A use case with a version that was trained in a git checkout: what the tests of reproducing start from."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from perennial import ingestion, provenance, training
+from perennial.use_case import UseCase
+
+ROOT = Path(__file__).parents[1]
+
+
+def make_repository(project: Path) -> str:
+    """Make the project a git repository that holds library and use case; the commit's name."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for source, target in (
+        ("include/perennial", "include/perennial"),
+        ("tests/second_use_case/use_cases", "include/use_cases"),
+    ):
+        shutil.copytree(ROOT / source, project / target, ignore=ignored)
+    (project / "requirements.lock").write_text("# what the commit was locked to\n")
+    (project / ".gitignore").write_text("__pycache__/\n.venv/\n")
+    git(project, "init", "--quiet")
+    return commit(project)
+
+
+def commit(project: Path) -> str:
+    git(project, "add", "--all")
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    git(project, *who, "commit", "--quiet", "--message", "Test")
+    forget()
+    return git(project, "rev-parse", "HEAD").strip()
+
+
+def git(project: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(project), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def forget() -> None:
+    """The project has changed: what a process remembers of it no longer holds."""
+    provenance.code_version.cache_clear()
+    provenance.lock_digest.cache_clear()
+
+
+def ingest(use_case: UseCase, last: str) -> None:
+    """Bring the use case's first partitions into the lake and the feature store."""
+    for partition in use_case.first.through(use_case.partition(last)):
+        ingestion.ingest(use_case, partition)
+        ingestion.compute_features(use_case, partition)
+        ingestion.publish(use_case, partition)
+
+
+def train(use_case: UseCase, made_by: str, **params: object) -> int:
+    """A version trained on all there is."""
+    plan = training.plan(use_case, None, params)
+    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=made_by)

@@ -1,0 +1,198 @@
+"""Model cards, made from a real training, gate and ledger."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from perennial import discovery, gate, ledger, model_card, tracking
+from perennial.cli import app
+from perennial.model_card import facts, pages
+from perennial.model_card.facts import Card
+from perennial.use_case import UseCase
+from reproducible import ingest, train
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+
+
+@pytest.fixture(scope="module")
+def energy(project: Path, mlflow_server: str) -> UseCase:
+    ingest(found := discovery.load("energy"), "2024-01-03")
+    return found
+
+
+@pytest.fixture(scope="module")
+def version(energy: UseCase) -> int:
+    return train(energy, "first")
+
+
+@pytest.fixture(scope="module")
+def settled(energy: UseCase, version: int) -> gate.Decision:
+    return gate.settle(energy, gate.judge(energy, version))
+
+
+@pytest.fixture(scope="module")
+def card(energy: UseCase, version: int, settled: gate.Decision) -> Card:
+    return facts.gather(energy, version)
+
+
+def section(written: str, title: str) -> str:
+    return re.split(r"^## ", written.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+
+
+def test_the_card_says_what_was_recorded(energy, card) -> None:
+    written = pages.markdown(card)
+    run = tracking.client().get_run(card.run_id)
+    assert energy.owner in section(written, "Model details")
+    assert "| Parameter `alpha` | `1.0` |" in section(written, "Model details")
+    assert run.data.tags["perennial.training_set"] in section(written, "Training data")
+    for table, number in card.training_set["snapshots"].items():
+        assert f"| Snapshot of `{table}` | `{number}` |" in section(written, "Training data")
+    for name in ("hour_sin", "hour_cos", "meter_last", "meter_mean_24h", "prediction"):
+        assert re.search(rf"\| `{name}` \|.*\| [\d.]+ \| wasserstein \|", section(written, "Factors"))
+    measured = f"{run.data.metrics['holdout_rmse']:.4f}"
+    assert re.search(rf"\*\*all\*\* \| 288 \| {measured}", section(written, "Quantitative analyses"))
+    assert "`site` = site-1 | 96" in section(written, "Quantitative analyses")
+    assert f"perennial reproduce energy {card.version}" in section(written, "How to reproduce")
+
+
+def test_every_rule_of_the_gate_is_on_the_card(card, settled) -> None:
+    decision = section(pages.markdown(card), "Decision")
+    rows = [
+        line for line in decision.splitlines() if line.endswith("|") and (" passed |" in line or " failed |" in line)
+    ]
+    assert len(rows) == len(settled.rules)
+    assert all(pages._text(rule.name) in row for rule, row in zip(settled.rules, rows, strict=True))
+
+
+def test_the_card_says_what_became_of_the_version(energy, card) -> None:
+    entry = ledger.entries(energy)[0]
+    written = pages.markdown(card)
+    assert f"**{entry.action}** on {entry.recorded_at:%Y-%m-%d %H:%M:%S} UTC by gate" in written
+    assert f"| {entry.action} | {card.version} | gate |" in section(written, "Decision")
+
+
+def test_before_it_is_judged_the_card_says_so(card) -> None:
+    written = pages.markdown(replace(card, gate={}, history=[]))
+    assert "**Not judged yet.**" in written
+    assert "The gate has not judged this version." in written
+
+
+def test_limits_name_what_the_model_was_not_tested_on(card) -> None:
+    small = replace(card, gate=card.gate | {"not_judged": ("site=site-3", "site=site-4")})
+    caveats = section(pages.markdown(small), "Caveats")
+    assert "tested on nothing after 2024-01-04 00:00:00 UTC" in caveats
+    assert "0 of 864 examples of the window had no label" in caveats
+    assert "too little of it in the holdout: site=site-3, site=site-4." in caveats
+
+
+def test_attaching_twice_leaves_one_card_that_the_version_links_to(energy, version, settled) -> None:
+    assert model_card.attach(energy, version) == model_card.attach(energy, version)
+    run_id = tracking.run_of(energy, version)
+    held = [item.path for item in tracking.client().list_artifacts(run_id, model_card.FOLDER)]
+    assert sorted(held) == ["model_card/model_card.html", "model_card/model_card.md"]
+    registered = tracking.client().get_model_version("energy", str(version))
+    assert registered.tags[model_card.TAG].endswith(f"/runs/{run_id}/artifacts/model_card/model_card.html")
+    assert registered.tags[model_card.TAG] in registered.description
+
+
+def test_the_command_prints_the_card_in_both_forms(energy, version, settled) -> None:
+    def printed(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["card", "energy", str(version), *arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert printed() == model_card.read(energy, version) + "\n"
+    assert printed("--html") == model_card.read(energy, version, model_card.HTML) + "\n"
+
+
+def test_a_description_that_a_person_wrote_stays(energy, version, settled) -> None:
+    server = tracking.client()
+    server.update_model_version("energy", str(version), "Ada looked at this one.")
+    model_card.attach(energy, version)
+    assert server.get_model_version("energy", str(version)).description == "Ada looked at this one."
+    server.update_model_version("energy", str(version), "")
+    model_card.attach(energy, version)
+    assert pages.LINK in server.get_model_version("energy", str(version)).description
+
+
+def test_equal_records_give_equal_bytes(energy, version, card) -> None:
+    again = facts.gather(energy, version)
+    written = pages.markdown(again)
+    assert written == pages.markdown(card)
+    assert pages.html(again, written) == pages.html(card, pages.markdown(card))
+    assert model_card.read(energy, version, model_card.MARKDOWN) == model_card.attach(energy, version)
+
+
+def test_a_version_of_before_there_were_cards_gets_one_too(energy, card) -> None:
+    """Its run has no provenance, no quality and no drift profile."""
+    bare = replace(card, provenance={}, quality=None, features=[], changes={}, gate={}, algorithm="", rows_fit=None)
+    written = pages.markdown(replace(bare, training_set={"start": card.training_set["start"]}))
+    assert written.count("ot recorded") >= 4
+
+
+written = st.text(st.characters(codec="utf-8"), max_size=40).filter(lambda text: pages._text(text).strip())
+hostile = written | st.sampled_from(
+    [
+        "1. item",
+        "2) item",
+        "- item",
+        "+ item",
+        "===",
+        "---",
+        "    code",
+        "<script>alert(1)</script>",
+        "a|b\n# c",
+        "](javascript:alert(1))",
+        "![x](http://elsewhere/x)",
+        "`",
+        "{{ 7 * 7 }}",
+    ]
+)
+
+
+@given(text=hostile)
+@settings(max_examples=40, deadline=None)
+def test_nothing_from_data_is_read_as_markup(card: Card, text: str) -> None:
+    """Whatever a value holds, the page has the same elements, and shows the value."""
+    harmless, risky = (
+        replace(
+            card,
+            use_case=card.use_case.model_copy(update={"title": said, "description": said, "owner": said}),
+            params={"alpha": said},
+            algorithm=said,
+            window=said,
+            gate=card.gate
+            | {"reason": said, "rules": [{"name": said, "value": 1.0, "threshold": 2.0, "passed": True}]},
+        )
+        for said in ("harmless", text)
+    )
+    shown = pages.html(risky, pages.markdown(risky))
+    assert _elements(shown) == _elements(pages.html(harmless, pages.markdown(harmless)))
+    assert "49" not in shown or "49" in text or "49" in pages.html(harmless, pages.markdown(harmless))
+
+
+def _elements(page: str) -> list[str]:
+    """The page's tags in their order; names may be set as code or not."""
+    return [tag for tag in re.findall(r"<(/?[a-z][a-z0-9]*)", page.split("<body>")[1]) if tag not in {"code", "/code"}]
+
+
+def test_the_page_loads_nothing_from_anywhere(card) -> None:
+    page = pages.html(card, pages.markdown(card))
+    assert not re.search(r"<(script|img|link|iframe|object)\b|\bsrc=|@import|url\(", page)
+    assert "default-src 'none'" in page
+
+
+def test_the_markdown_is_what_other_readers_take(card) -> None:
+    """Plain CommonMark with tables: every table's rows have as many cells as its head."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(pages.markdown(card))
+    assert sum(token.type == "table_open" for token in tokens) >= 5
+    assert mlflow.artifacts.load_text(f"runs:/{card.run_id}/{model_card.FOLDER}/{model_card.MARKDOWN}")

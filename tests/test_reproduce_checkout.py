@@ -1,0 +1,164 @@
+"""`perennial reproduce`, run as a user does, in a project whose code has moved on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from perennial import discovery, tracking
+from perennial.errors import PerennialError
+from perennial.reproduce import checkout
+from perennial.use_case import UseCase
+from reproducible import commit, forget, git, ingest, make_repository, train
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+MODEL = "include/use_cases/energy/model.py"
+
+
+@pytest.fixture(scope="module")
+def energy(project: Path, mlflow_server: str) -> UseCase:
+    make_repository(project)
+    found = discovery.load("energy")
+    ingest(found, "2024-01-03")
+    return found
+
+
+@pytest.fixture(scope="module")
+def clean(energy: UseCase, project: Path) -> int:
+    """A version that was trained by a commit."""
+    return train(energy, "clean")
+
+
+@pytest.fixture(scope="module")
+def dirty(energy: UseCase, project: Path, clean: int) -> int:
+    """A version that was trained by changes that are in no commit: a comment, and a file that git does not know."""
+    with (project / MODEL).open("a") as model:
+        model.write("# A comment that is in no commit.\n")
+    (project / "include/use_cases/energy/notes.py").write_text('"""Nobody knows this file."""\n')
+    forget()
+    number = train(energy, "dirty")
+    git(project, "checkout", "--", ".")
+    (project / "include/use_cases/energy/notes.py").unlink()
+    forget()
+    return number
+
+
+@pytest.fixture
+def moved_on(project: Path):
+    """The code here has become another; the lock file as well."""
+    file = project / MODEL
+    content, lock = file.read_text(), (project / "requirements.lock").read_text()
+    file.write_text(content.replace("alpha=params.alpha", "alpha=params.alpha + 50"))
+    forget()
+    yield
+    file.write_text(content)
+    (project / "requirements.lock").write_text(lock)
+    forget()
+
+
+def perennial(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The project's own command line."""
+    environment = os.environ | {"PYTHONPATH": str(project / "include")}
+    command = [sys.executable, "-m", "perennial.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def versions() -> int:
+    return len(tracking.client().search_model_versions("name='energy'"))
+
+
+@pytest.fixture
+def half_written(project: Path) -> Path:
+    """What a checkout that was killed has left."""
+    name = git(project, "rev-parse", "HEAD").strip()
+    left = Path(os.environ["PERENNIAL_HOME"]) / "checkouts" / name
+    git(project, "worktree", "add", "--quiet", "--detach", str(left), name)
+    (left / MODEL).write_text("raise SystemExit('half written')\n")
+    return left
+
+
+def test_changed_code_is_named_and_a_checkout_of_the_commit_comes_out_equal(
+    energy, clean, project, moved_on, half_written
+) -> None:
+    here = perennial(project, "reproduce", "energy", str(clean), "--json")
+    found = json.loads(here.stdout)
+    assert (here.returncode, found["equal"]) == (1, False), here.stderr
+    parts = {part["name"]: part for part in found["parts"]}
+    assert parts["data"]["equal"]
+    assert not parts["predictions"]["equal"]
+    assert MODEL in parts["code"]["said"][1]
+    assert "--checkout" in found["advice"]
+
+    before = versions()
+    there = perennial(project, "reproduce", "energy", str(clean), "--checkout")
+    assert there.returncode == 0, there.stdout + there.stderr
+    assert f"in a checkout of {git(project, 'rev-parse', 'HEAD')[:12]}: equal" in there.stdout
+    assert versions() == before
+    assert not half_written.exists()
+    assert git(project, "worktree", "list").count("\n") == 1
+    assert git(project, "status", "--porcelain").split() == ["M", MODEL]
+
+
+def test_a_checkout_with_another_lock_file_makes_its_own_environment(energy, clean, project, moved_on) -> None:
+    """By the commit's own `make install`; this one's takes no time."""
+    (project / "Makefile").write_text(
+        "install:\n\tmkdir -p .venv/bin\n"
+        f"\tprintf '#!/bin/sh\\ntouch $(CURDIR)/../made\\nexec {sys.executable} \"$$@\"\\n' > .venv/bin/python\n"
+        "\tchmod +x .venv/bin/python\n"
+    )
+    git(project, "add", "Makefile")
+    git(project, "stash", "push", "--quiet", "--", MODEL)
+    commit(project)
+    number = train(energy, "another lock")
+    git(project, "stash", "pop", "--quiet")
+    (project / "requirements.lock").write_text("# another\n")
+    forget()
+    said: list[str] = []
+    found = checkout.reproduce(energy, number, say=said.append)
+    assert found.equal, found
+    assert any("its own environment" in line for line in said)
+    assert (Path(os.environ["PERENNIAL_HOME"]) / "checkouts/made").exists()
+
+
+def test_changes_that_were_in_no_commit_are_run_only_when_asked_for(energy, dirty, project) -> None:
+    kept = mlflow.artifacts.load_text(f"runs:/{tracking.run_of(energy, dirty)}/code/changes.diff")
+    assert "+# A comment that is in no commit." in kept
+    assert "include/use_cases/energy/notes.py" in kept
+    with pytest.raises(PerennialError, match=r"in no commit(.|\n)*code/changes.diff(.|\n)*--with-changes"):
+        checkout.reproduce(energy, dirty)
+    assert checkout.reproduce(energy, dirty, with_changes=True).equal
+
+
+def test_changes_that_somebody_changed_are_not_run(energy, dirty) -> None:
+    run_id = tracking.run_of(energy, dirty)
+    kept = mlflow.artifacts.load_text(f"runs:/{run_id}/code/changes.diff")
+    tracking.client().log_text(run_id, kept.replace("A comment", "Another"), "code/changes.diff")
+    with pytest.raises(PerennialError, match="does not have the digest that its run names"):
+        checkout.reproduce(energy, dirty, with_changes=True)
+    tracking.client().log_text(run_id, kept, "code/changes.diff")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        ("f" * 40, f"does not hold commit {'f' * 40}(.|\n)*git fetch origin"),
+        ("--upload-pack=touch", "was not trained in a git checkout"),
+        ("unknown", "was not trained in a git checkout"),
+    ],
+)
+def test_a_commit_that_is_not_there_is_named(energy, clean, recorded: str, message: str) -> None:
+    run_id = tracking.run_of(energy, clean)
+    server = tracking.client()
+    commit_then = server.get_run(run_id).data.tags["mlflow.source.git.commit"]
+    server.set_tag(run_id, "mlflow.source.git.commit", recorded)
+    try:
+        with pytest.raises(PerennialError, match=message):
+            checkout.reproduce(energy, clean)
+    finally:
+        server.set_tag(run_id, "mlflow.source.git.commit", commit_then)
