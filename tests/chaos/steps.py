@@ -1,0 +1,140 @@
+"""Every task of every pipeline as a function: what the task's body in `dags/` does, without Airflow.
+
+A step takes the use case, the partition, who the run is, and the results of the earlier steps of its run, as Airflow's
+XComs would hand them over: JSON in, JSON out. Runs only in a forked child (see `worker`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+Results = dict[str, Any]
+Step = Callable[[UseCase, Partition, str, Results], Any]
+
+
+def ingest(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import ingestion
+
+    return ingestion.ingest(use_case, partition)
+
+
+def compute(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import ingestion
+
+    return ingestion.compute_features(use_case, partition)
+
+
+def publish(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import ingestion
+
+    return ingestion.publish(use_case, partition)
+
+
+def parity(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import parity
+
+    return parity.prove(use_case, partition)
+
+
+def score(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import scoring
+
+    return scoring.score(use_case, partition)
+
+
+def monitor(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import monitoring
+
+    return monitoring.monitor(use_case, partition).model_dump(mode="json")
+
+
+def request_retraining(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import monitoring
+
+    return monitoring.request_retraining(use_case, partition, monitoring.Verdict(**results["monitor"]), run)
+
+
+def revisit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import monitoring
+
+    monitoring.revisit(use_case, partition)
+    verdict = monitoring.revised_alarm(use_case, partition)
+    return verdict is not None and monitoring.request_retraining(use_case, partition, verdict, run)
+
+
+def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import training
+
+    return training.request_by_schedule(use_case, run)
+
+
+def plan(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import training
+
+    return training.plan(use_case, partition.key, results["conf"]).model_dump(mode="json")
+
+
+def build_training_set(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import training
+
+    return training.build_training_set(use_case, training.Plan(**results["plan"])).model_dump(mode="json")
+
+
+def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import training
+
+    data = training.TrainingSet(**results["build_training_set"])
+    return training.fit(use_case, training.Plan(**results["plan"]), data, run)
+
+
+def judge(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import gate
+
+    return gate.judge(use_case, results["fit"]).model_dump(mode="json")
+
+
+def settle(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import gate
+
+    return gate.settle(use_case, gate.Decision(**results["judge"])).model_dump(mode="json")
+
+
+def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import rollback, undo
+
+    wish = undo.params_of(use_case.name, results["conf"])
+    return rollback.roll_back(use_case, wish, made_by=run, actor="ann").as_json()
+
+
+def resume(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial import rollback, undo
+
+    wish = undo.params_of(use_case.name, results["conf"])
+    return rollback.resume(use_case, wish, made_by=run, actor="ann").as_json()
+
+
+def contents(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """No task: what all stores hold, for the comparison."""
+    import state
+
+    return state.contents(use_case)
+
+
+#: The tasks of each pipeline, in the order in which they run.
+PIPELINES: dict[str, tuple[Step, ...]] = {
+    "features": (ingest, compute, publish, parity),
+    "scoring": (score,),
+    "monitoring": (monitor, request_retraining, revisit),
+    "schedule": (ask,),
+    "training": (plan, build_training_set, fit, judge, settle),
+    # Two kinds of runs of the DAG `champion`.
+    "rollback": (roll_back,),
+    "resume": (resume,),
+}
+STEPS: dict[str, Step] = {step.__name__: step for steps in PIPELINES.values() for step in steps} | {
+    contents.__name__: contents
+}

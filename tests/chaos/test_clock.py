@@ -1,0 +1,97 @@
+"""A clock that jumps back and forth by days, between tasks and within them: data logic must not notice.
+
+The workers run under libfaketime, which lies to every library of the process about the time of day, as a broken clock
+does. Time that only passes (`CLOCK_MONOTONIC`) is not touched: no broken clock turns it back. MLflow's and PostgreSQL's
+servers keep the right time, as they would on another machine.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import libfaketime
+import pytest
+from life import Life, Worker, differences, stage
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="libfaketime's wheel holds a library for x86-64"),
+]
+DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+SEED = 11
+
+
+class Clock:
+    """A clock that is days off, each time by others, while it jumps; right before and after."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._random = random.Random(SEED)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._jump)
+        self._set("+0")
+        library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+        self.env = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(path),
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+    def __enter__(self) -> Clock:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._set("+0")
+
+    def _jump(self) -> None:
+        while not self._stopped.wait(self._random.uniform(0.01, 0.2)):
+            self._set(f"{self._random.uniform(-9, 9):+.3f}d")
+
+    def _set(self, offset: str) -> None:
+        written = self._path.with_suffix(".new")
+        written.write_text(offset + "\n")
+        written.replace(self._path)
+
+
+def live(life: Life) -> None:
+    """Three days and the first model, the same training again by force, and a day that the newer one scores."""
+    life.through(DAYS)
+    life.run("training", DAYS[-1], {"force": True}, name="again")
+    life.through(["2024-01-04"])
+
+
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Life, Life]]:
+    clock = Clock(tmp_path_factory.mktemp("clock") / "offset")
+    with stage(homes=2) as (worker, homes):
+        mistaken = Worker(clock.env)
+        for home in homes:
+            home.wait()
+        steady, jumping = Life(worker, homes[0]), Life(mistaken, homes[1])
+        live(steady)
+        with clock:
+            live(jumping)
+        yield steady, jumping
+        mistaken.close()
+
+
+def test_the_clock_did_jump(lives: tuple[Life, Life]) -> None:
+    """Otherwise the next test would prove nothing."""
+    moments = [datetime.fromisoformat(moment) for moment in lives[1].contents()["processing times"]]
+    assert any(abs(moment - datetime.now(UTC)) > timedelta(days=1) for moment in moments)
+
+
+def test_a_clock_that_jumps_changes_nothing_but_times(lives: tuple[Life, Life]) -> None:
+    steady, jumping = lives
+    assert not differences(steady.contents()["contents"], jumping.contents()["contents"])
