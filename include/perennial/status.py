@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -152,6 +153,8 @@ def _act(row: dict[str, Any]) -> str:
             return f"rolled back to v{row['model_version']}"
         case "resumed":
             return "promotion resumed"
+        case "rejected" if json.loads(row["evidence"]).get("outcome") == "not-enough-evidence":
+            return f"v{row['model_version']} not proven"
         case action:
             return f"{action} v{row['model_version']}"
 

@@ -145,7 +145,7 @@ class Profile:
 
     @classmethod
     def _of_quantiles(cls, rows: pd.DataFrame, reference: dict[str, float], importance: dict[str, float]) -> Profile:
-        """A profile as kept before 0.3: quantiles of each column in no order of time, and the usual distance."""
+        """A profile as first kept: quantiles of each column in no order of time, and the usual distance."""
         columns = {}
         for name in rows:
             values = pa.chunked_array([pa.array(rows[name], from_pandas=True)])

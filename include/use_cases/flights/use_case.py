@@ -65,7 +65,7 @@ use_case = UseCase(
         max_size=20_000_000,
     ),
     drift=DriftPolicy(warning=0.1, alarm=0.3, performance_drop=0.03),
-    retraining=Retraining(initial_partitions=2, cooldown=1, max_age=3),
+    retraining=Retraining(initial_partitions=2, cooldown=1, max_age=2),
     trusted_types=("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",),
     triage="Open the failed task's log: the error names the table, the field and the fix. A bad batch is fixed at its"
     " source (source.py) or in expectations.py; then clear the failed task, nothing needs undoing.",
