@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from homes import ROOT, Home
+from seams import is_store
 
 HERE = Path(__file__).parent
 
@@ -166,11 +167,12 @@ class Chaos:
         seams, seconds = self.usual[task]
         if not seams or chance.random() < 0.4:
             return {"seconds": chance.uniform(0, seconds / _WATCHED)}
-        stores = [seam for seam in seams if not seam[0].startswith("perennial.")]
+        stores = [seam for seam in seams if is_store(seam[0])]
         among = stores if stores and chance.random() < 0.75 else seams
         # A kind first, then one of its moments: what happens once in a step is hit as often as what happens often.
         what, when, count = chance.choice(among)
-        return {"seam": [what, when, chance.randint(1, count)]}
+        # An attempt after a kill finds part of its work done, and meets each kind less often.
+        return {"seam": [what, when, chance.randint(1, max(1, count // attempt))]}
 
 
 @dataclass
@@ -205,6 +207,8 @@ class Life:
         for step in PIPELINES[pipeline]:
             task = Task(pipeline, step.__name__, partition, name)
             results[step.__name__] = self.task(task, results)
+            if results.get("plan", {}).get("skip"):
+                break
         self.promotions += bool(results.get("settle", {}).get("promote"))
         return results
 

@@ -175,18 +175,18 @@ FAULTS = [
     ),
     _fault("MLflow is away", "2024-01-03/training/fit", mlflow_is_away, SERVICE),
     _fault(
+        "PostgreSQL crashes before the ledger",
+        "2024-01-03/training/settle",
+        postgres_ends(signal.SIGQUIT, "perennial.ledger.record", "before", 1),
+        SERVICE,
+    ),
+    _fault(
         "MLflow dies between ledger and alias",
         "2024-01-03/training/settle",
         mlflow_dies("perennial.ledger.record", "after", 1),
         SERVICE,
     ),
     _fault("MLflow is still away", "2024-01-03/training/settle", mlflow_is_away, SERVICE),
-    _fault(
-        "PostgreSQL crashes before the ledger",
-        "2024-01-03/training/settle",
-        postgres_ends(signal.SIGQUIT, "perennial.ledger.record", "before", 1),
-        SERVICE,
-    ),
 ]
 
 
