@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test chaos test-services test-feast-suite demo down bench bench-growth lint format clean
+.PHONY: help install test chaos test-services test-feast-suite demo down bench bench-decisions bench-growth lint format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -58,6 +58,11 @@ down: ## Stop what `make demo` started
 bench: install ## Measure the performance claims, each beside a bare script that does the same computing
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/materialization.py
+
+bench-decisions: install ## Measure how often gate and drift alarms err, and how fast rows are validated and counted
+	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/drift.py
+	$(BIN)/python benchmarks/validation.py
 
 bench-growth: install ## Measure what ten times the data costs
 	$(BIN)/python benchmarks/growth.py

@@ -154,7 +154,7 @@ def train(use_case: UseCase, last: Partition, folder: Path) -> tuple[Champion, p
     """A model of everything up to `last`, and the holdout it was judged on."""
     rows = joined(use_case, list(use_case.first.through(last)), folder)
     rows = rows.filter(pl.col("label").is_not_null(), pl.col("label_timestamp") <= last.end)
-    is_holdout = pl.col("event_timestamp") >= use_case.holdout_start(last.end)
+    is_holdout = pl.col("event_timestamp") >= use_case.holdout_start(use_case.first.start, last.end)
     fit, holdout = rows.filter(~is_holdout), rows.filter(is_holdout)
     columns = _columns(use_case)
     model = build(FlightsParams()).fit(fit.select(columns).to_pandas(), fit["label"].to_numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -99,3 +99,11 @@ def test_a_gate_that_could_never_promote_is_an_error() -> None:
     with pytest.raises(ValidationError, match=r"has 4 blocks of .*Lengthen gate\.holdout or shorten gate\.block"):
         Gate(metric="rmse", holdout=timedelta(days=4))
     assert Gate(metric="rmse", holdout=timedelta(days=4), block=timedelta(hours=6)).min_blocks == 5
+
+
+def test_the_holdout_is_what_is_declared_but_at_most_its_share_of_a_short_window() -> None:
+    gate = Gate(metric="roc_auc", holdout=timedelta(days=28), holdout_share=0.2)
+    use_case = discovery.load("flights").model_copy(update={"gate": gate})
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    assert use_case.holdout_start(start, start + timedelta(days=300)) == start + timedelta(days=272)
+    assert use_case.holdout_start(start, start + timedelta(days=50)) == start + timedelta(days=40)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from uuid import uuid4
 
@@ -174,7 +174,7 @@ def retrieve(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
     )
     kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
-    holdout_start = max(use_case.holdout_start(last.end), first.start + timedelta(microseconds=1))
+    holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(_encode, kept)
         check(use_case, examples, rows)

@@ -95,6 +95,9 @@ class Gate(Declaration):
         default=0.95, gt=0.5, lt=1, description="How sure the gate must be that it is: one-sided."
     )
     holdout: timedelta = Field(gt=timedelta(0), description="The end of the training window, kept for the gate.")
+    holdout_share: float = Field(
+        default=0.5, gt=0, lt=1, description="Of a short window, the holdout is at most this share."
+    )
     block: timedelta = Field(
         default=timedelta(days=1), gt=timedelta(0), description="Event time within which rows are alike."
     )
@@ -308,9 +311,9 @@ class UseCase(Declaration):
             )
         return partition
 
-    def holdout_start(self, end: datetime) -> datetime:
-        """Where the gate's holdout begins in a window that ends at `end`."""
-        return end - self.gate.holdout
+    def holdout_start(self, start: datetime, end: datetime) -> datetime:
+        """Where the gate's holdout begins in a window from `start` to `end` (event time); later than `start`."""
+        return end - min(self.gate.holdout, self.gate.holdout_share * (end - start))
 
     def module(self, name: str) -> Any:
         """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported now."""

@@ -58,8 +58,8 @@ use_case = UseCase(
     params=FlightsParams,
     gate=Gate(
         metric="roc_auc",
-        margin=0.001,
-        holdout=timedelta(days=14),
+        holdout=timedelta(days=28),
+        holdout_share=0.2,
         slices=("origin",),
         max_latency=1.0,
         max_size=20_000_000,
