@@ -103,18 +103,32 @@ def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
     server = client()
     held = server.search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
     version = held[0] if held else mlflow.register_model(model_uri, use_case.name)
-    server.set_registered_model_alias(use_case.name, CHALLENGER, version.version)
+    _complete(use_case, version)
     return version
 
 
+def _complete(use_case: UseCase, version: ModelVersion) -> None:
+    """What follows a registration: the alias, and of its run no other model, which a killed attempt may have logged."""
+    server = client()
+    server.set_registered_model_alias(use_case.name, CHALLENGER, version.version)
+    experiment = server.get_run(version.run_id).info.experiment_id
+    logged = server.search_logged_models([experiment], filter_string=f"source_run_id = '{version.run_id}'")
+    for model in logged:
+        if version.model_id and model.model_id != version.model_id:
+            server.delete_logged_model(model.model_id)
+
+
 def version_made_by(use_case: UseCase, made_by: str) -> int | None:
-    """The version that the Airflow run `made_by` registered, if it came so far."""
+    """The version that the Airflow run `made_by` registered, if it came so far; it is the challenger then."""
     with reachable():
         run_id = find_run(use_case, "training", made_by)
         if run_id is None:
             return None
         held = client().search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
-        return int(held[0].version) if held else None
+        if not held:
+            return None
+        _complete(use_case, held[0])  # It may have been killed right after it had registered it.
+        return int(held[0].version)
 
 
 def run_of(use_case: UseCase, number: int) -> str:

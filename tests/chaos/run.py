@@ -96,7 +96,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="chooses the kills")
     parser.add_argument("--kills", type=int, default=0, help="fail if there were fewer")
-    parser.add_argument("--partitions", type=int, default=14, help="daily partitions, from 4 on")
+    parser.add_argument("--partitions", type=int, default=12, help="daily partitions, from 4 on")
     parser.add_argument("--rate", type=float, default=0.9, help="probability that an attempt is killed")
     parser.add_argument("--attempts", type=int, default=8, help="at most so many attempts of a task are killed")
     parser.add_argument("--only", default="", help="kill only tasks whose name begins so, such as 2024-01-03/training")

@@ -22,7 +22,10 @@ from perennial.settings import settings
 from perennial.use_case import UseCase
 
 #: Processing time, for people: never compared.
-TIMES = {"recorded_at", "predicted_at", "createdTimestamp", "lastUpdatedTimestamp"}
+TIMES = {
+    *("recorded_at", "predicted_at", "createdTimestamp", "lastUpdatedTimestamp"),
+    *("paused_since", "pause_until"),
+}
 #: Seconds and milliseconds that something took.
 MEASURED = re.compile(r"seconds|per_second|latency|duration|_ms\b")
 #: The same in a sentence for people.

@@ -50,6 +50,8 @@ def main() -> None:
 
     # The scheduler, which forks the tasks, has done so long before: with Airflow's models it takes a second.
     sqlalchemy.orm.configure_mappers()
+    # A child that is killed before it can say where it is must not die of being asked.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     print(json.dumps({"outcome": "ready"}), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(attempt(json.loads(line))), file=answers, flush=True)
