@@ -111,8 +111,9 @@ def _complete(use_case: UseCase, version: ModelVersion) -> None:
     """What follows a registration: the alias, and of its run no other model, which a killed attempt may have logged."""
     server = client()
     server.set_registered_model_alias(use_case.name, CHALLENGER, version.version)
-    experiment = server.get_run(version.run_id).info.experiment_id
-    logged = server.search_logged_models([experiment], filter_string=f"source_run_id = '{version.run_id}'")
+    run_id = str(version.run_id)
+    experiment = server.get_run(run_id).info.experiment_id
+    logged = server.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
     for model in logged:
         if version.model_id and model.model_id != version.model_id:
             server.delete_logged_model(model.model_id)
