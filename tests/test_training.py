@@ -62,4 +62,4 @@ def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
     rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
     with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
-        training._fitted(energy, training.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
+        training.fitted(energy, training.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
