@@ -255,13 +255,13 @@ def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
         )
         for view in views
     ]
-    registry = folder / f"{store_name}_registry.db"
-    registry.unlink(missing_ok=True)
+    definitions = folder / f"definitions_{store_name}.pb"
+    definitions.unlink(missing_ok=True)
     store = FeatureStore(
         config=RepoConfig(
             project="benchmark",
             provider="local",
-            registry=str(registry),
+            registry=str(definitions),
             online_store={"type": "sqlite", "path": str(folder / "online.db")},
             offline_store=LakeOfflineStoreConfig() if store_name != "stock" else {"type": "duckdb"},
             entity_key_serialization_version=3,

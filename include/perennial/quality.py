@@ -73,7 +73,7 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, tr
             slices.append(Slice(column=column, value=str(value), rows=len(at), metrics=measured))
     return Quality(
         rows=len(holdout),
-        blocks=_count(blocks.blocks_of(times, use_case.gate.block)),
+        blocks=blocks.count(blocks.blocks_of(times, use_case.gate.block)),
         confidence=use_case.gate.confidence,
         metrics=_measured(use_case, label, prediction, times),
         trivial=metrics.evaluate(use_case, label, trivial),
@@ -90,7 +90,7 @@ def _measured(
 ) -> dict[str, Measured]:
     """The metrics of the task, all or only some, with their intervals where there are enough blocks."""
     block = blocks.blocks_of(times, use_case.gate.block)
-    count = _count(block)
+    count = blocks.count(block)
     measured = {}
     for name, value in metrics.evaluate(use_case, label, prediction).items():
         if only is not None and name not in only:
@@ -101,8 +101,3 @@ def _measured(
             found = bootstrap.interval(statistic, count, use_case.gate.confidence)
         measured[name] = Measured(value=value, low=found.low if found else None, high=found.high if found else None)
     return measured
-
-
-def _count(block: np.ndarray) -> int:
-    """How many blocks there are."""
-    return int(block.max(initial=-1)) + 1

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from perennial import glance, history, ledger
 from perennial.errors import ServiceUnavailable
+from perennial.history import NOTHING
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-NOTHING = "–"
 
 
 @dataclass(frozen=True)

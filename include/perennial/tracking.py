@@ -100,11 +100,15 @@ def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
 
 def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
     """The registered version of a run's model: made once, however often this runs."""
-    server = client()
-    held = server.search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
-    version = held[0] if held else mlflow.register_model(model_uri, use_case.name)
+    version = _registered(use_case, run_id) or mlflow.register_model(model_uri, use_case.name)
     _complete(use_case, version)
     return version
+
+
+def _registered(use_case: UseCase, run_id: str) -> ModelVersion | None:
+    """The version that was registered of an MLflow run."""
+    held = client().search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
+    return held[0] if held else None
 
 
 def _complete(use_case: UseCase, version: ModelVersion) -> None:
@@ -125,11 +129,11 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
         run_id = find_run(use_case, "training", made_by)
         if run_id is None:
             return None
-        held = client().search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
-        if not held:
+        version = _registered(use_case, run_id)
+        if version is None:
             return None
-        _complete(use_case, held[0])  # It may have been killed right after it had registered it.
-        return int(held[0].version)
+        _complete(use_case, version)  # It may have been killed right after it had registered it.
+        return int(version.version)
 
 
 def run_of(use_case: UseCase, number: int) -> str:

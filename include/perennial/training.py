@@ -35,7 +35,7 @@ from perennial import (
 from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.feature_store import repository
 from perennial.training_set import TrainingSet
-from perennial.use_case import Declaration, TrainingParams, UseCase
+from perennial.use_case import Declaration, TrainingParams, UseCase, problems
 
 
 class Plan(Declaration):
@@ -64,10 +64,9 @@ def params_of(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
     try:
         return use_case.params(**conf)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         known = ", ".join(use_case.params.model_fields)
         raise InvalidParams(
-            f"Parameters of {use_case.name}.training: {problems}.", f"Known parameters: {known}."
+            f"Parameters of {use_case.name}.training: {problems(error)}.", f"Known parameters: {known}."
         ) from error
 
 
@@ -111,12 +110,12 @@ def newest_partition(use_case: UseCase) -> str:
     Raises:
         NotEnoughData: none has.
     """
-    held = lake.read(f"{use_case.name}.examples", columns=(lake.PARTITION,))
-    if held is None or not held.num_rows:
+    held = lake.partitions(f"{use_case.name}.examples")
+    if not held:
         raise NotEnoughData(
             f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
         )
-    return max(held[lake.PARTITION].unique().to_pylist())
+    return held[-1]
 
 
 def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from perennial import ledger
 from perennial.errors import InvalidParams
 from perennial.ledger import Entry, Pause
-from perennial.use_case import Declaration, UseCase
+from perennial.use_case import Declaration, UseCase, problems
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
@@ -55,9 +55,8 @@ def params_of(use_case: str, conf: Mapping[str, Any]) -> UndoParams:
     try:
         return UndoParams(**conf)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise InvalidParams(
-            f"Parameters of {use_case}.champion: {problems}.",
+            f"Parameters of {use_case}.champion: {problems(error)}.",
             "A reason is needed; to is a version such as 2; pause is a number of hours, days or weeks such as 7d.",
         ) from error
 

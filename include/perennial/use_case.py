@@ -35,6 +35,11 @@ REGRESSION_METRICS = ("rmse", "mae", "r2")
 Approval = Literal["never", "always", "borderline"]
 
 
+def problems(error: ValidationError) -> str:
+    """What is wrong with which value, in one line."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+
+
 class Declaration(BaseModel):
     """Frozen, and strict about unknown fields: a typo in a use case is an error, not a silence."""
 
@@ -257,8 +262,7 @@ class UseCase(Declaration):
         try:
             value()
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ValueError(f"every parameter needs a default that is valid itself; {problems}") from error
+            raise ValueError(f"every parameter needs a default that is valid itself; {problems(error)}") from error
         return value
 
     @model_validator(mode="after")

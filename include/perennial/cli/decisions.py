@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from perennial.cli import runs
 from perennial.cli.frame import UseCaseName, app, console, example, say
 from perennial.errors import InvalidParams
-
-if TYPE_CHECKING:
-    from perennial.use_case import UseCase
 
 Reason = Annotated[str | None, typer.Option(help="Why; it is kept in the ledger. Asked for if it is not given.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; fail if the run fails.")]
@@ -46,7 +44,7 @@ def rollback(
     if not dry_run:
         # By its number: if somebody else has rolled back meanwhile, this must not go one version further.
         wish = wish.model_copy(update={"to": planned.version})
-        _start(found, wish.model_dump(mode="json", exclude_none=True), wait)
+        runs.run(found, "champion", partition=None, params=wish.model_dump(mode="json", exclude_none=True), wait=wait)
 
 
 @app.command(epilog=example('perennial resume flights --reason "v4 was trained without the broken sensor"'))
@@ -58,7 +56,7 @@ def resume(use_case: UseCaseName, reason: Reason = None, wait: Wait = False) -> 
     table = f"{found.name}.ledger"
     undo.insist_on_a_pause(found, ledger.parsed(glance.records([table])[table]))
     wish = undo.params_of(use_case, {"action": "resume", "reason": _reason(reason, "resume automatic promotion")})
-    _start(found, wish.model_dump(mode="json", exclude_none=True), wait)
+    runs.run(found, "champion", partition=None, params=wish.model_dump(mode="json", exclude_none=True), wait=wait)
 
 
 @app.command(name="history", epilog=example("perennial history flights"))
@@ -89,14 +87,3 @@ def _reason(given: str | None, what: str) -> str:
     if given is None or not given.strip():
         raise InvalidParams(f"A reason to {what} is missing.", 'Add --reason "...": it is kept in the ledger.')
     return given
-
-
-def _start(use_case: UseCase, conf: dict[str, Any], wait: bool) -> None:
-    from perennial.airflow_api import AirflowClient
-    from perennial.trigger import follow, start
-
-    with AirflowClient() as client:
-        run = start(client, use_case, "champion", partition=None, params=conf)
-        say(f"{run.dag}: {run.id} {client.run_url(run)}")
-        if wait:
-            say(f"{run.dag}: {follow(client, run).state}")

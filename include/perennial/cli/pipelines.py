@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from perennial.cli import runs
 from perennial.cli.frame import UseCaseName, app, console, example, say
 from perennial.errors import InvalidParams
 
@@ -45,15 +46,9 @@ def trigger(
 ) -> None:
     """Start one pipeline by hand."""
     from perennial import discovery
-    from perennial.airflow_api import AirflowClient
-    from perennial.trigger import follow, start
 
     found = discovery.load(use_case)
-    with AirflowClient() as client:
-        run = start(client, found, pipeline, partition=partition, params=_params(param or []))
-        say(f"{run.dag}: {run.id} {client.run_url(run)}")
-        if wait:
-            say(f"{run.dag}: {follow(client, run).state}")
+    runs.run(found, pipeline, partition=partition, params=_params(param or []), wait=wait)
 
 
 @app.command(name="parity", epilog=example("perennial parity flights --keys 500"))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perennial.cli import runs
 from perennial.cli.frame import UseCaseName, app, console, example, say
-from perennial.errors import InvalidParams
+from perennial.errors import InvalidParams, ServiceUnavailable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -182,16 +183,8 @@ def _run_again(use_case: UseCase, partition: Partition, run: bool, wait: bool) -
     if not run:
         say(f"It shows once the partition has run: {command}")
         return
-    from perennial.airflow_api import AirflowClient
-    from perennial.errors import ServiceUnavailable
-    from perennial.trigger import follow, start
-
     try:
-        with AirflowClient() as client:
-            started = start(client, use_case, "features", partition=partition.key, params={})
-            say(f"{started.dag}: {started.id} {client.run_url(started)}")
-            if wait:
-                say(f"{started.dag}: {follow(client, started).state}")
+        runs.run(use_case, "features", partition=partition.key, params={}, wait=wait)
     except ServiceUnavailable as error:
         raise ServiceUnavailable(
             f"The decision is recorded, but the partition was not run: {error.problem}",

@@ -32,7 +32,9 @@ def own_definitions() -> Iterator[None]:
         config = repository.config_of(folder)
         config.registry_config = {"registry_type": "file", "path": str(Path(aside) / "registry.db")}
         config.online_config = {"type": "sqlite", "path": str(Path(aside) / "online.db")}
-        config._registry = config._online_store = None
+        # Feast keeps what it made of the settings before.
+        for made in ("registry", "online_store"):
+            setattr(config, f"_{made}", None)
         store = FeatureStore(config=config)
         store.repo_path = folder
         contents = definitions.read(folder)

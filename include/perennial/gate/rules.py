@@ -47,7 +47,7 @@ class Pair:
     @property
     def blocks(self) -> int:
         """How many blocks the rows are from."""
-        return int(self.block.max(initial=-1)) + 1
+        return blocks.count(self.block)
 
     @property
     def telling_blocks(self) -> int:

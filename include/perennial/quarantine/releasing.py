@@ -64,12 +64,7 @@ def release(
     """
     _insist_on_reason(reason)
     with lock(use_case, partition):
-        meant = find(use_case, partition, table=table, named=named, states=("waiting", "releasing"))
-        if not meant:
-            raise InvalidParams(
-                f"Nothing of {use_case.name} {partition.key} waits in quarantine.",
-                f"`perennial quarantine list {use_case.name} --all` shows what was decided.",
-            )
+        meant = _meant(use_case, partition, table, named, ("waiting", "releasing"))
         _insist_on_acceptable(use_case, partition, meant, accept)
         outcome = Outcome()
         for raw in use_case.raw:
@@ -113,14 +108,22 @@ def discard(
     _insist_on_reason(reason)
     with lock(use_case, partition):
         states: tuple[State, ...] = ("waiting", "releasing", "released", "discarded") if named else ("waiting",)
-        meant = find(use_case, partition, table=table, named=named, states=states)
-        if not meant:
-            raise InvalidParams(
-                f"Nothing of {use_case.name} {partition.key} waits in quarantine.",
-                f"`perennial quarantine list {use_case.name} --all` shows what was decided.",
-            )
+        meant = _meant(use_case, partition, table, named, states)
         decide(use_case, partition, "discarded", map(asdict, meant), actor=actor, reason=reason)
         return Outcome(decided=meant)
+
+
+def _meant(
+    use_case: UseCase, partition: Partition, table: str | None, named: Sequence[str], states: tuple[State, ...]
+) -> list[Item]:
+    """The items that a decision is about: at least one."""
+    found = find(use_case, partition, table=table, named=named, states=states)
+    if not found:
+        raise InvalidParams(
+            f"Nothing of {use_case.name} {partition.key} waits in quarantine.",
+            f"`perennial quarantine list {use_case.name} --all` shows what was decided.",
+        )
+    return found
 
 
 def _insist_on_reason(reason: str) -> None:
