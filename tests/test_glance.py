@@ -90,6 +90,25 @@ def test_nan_is_not_null() -> None:
     assert shares == {"nan", "None"}
 
 
+FEW = ("number", "known")
+
+
+def test_only_the_columns_asked_for_are_read_and_one_that_is_not_there_is_null() -> None:
+    table = new_table()
+    lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
+    assert glance.records([table], {table: FEW})[table] == [{"number": 1, "known": None}]
+
+
+def test_so_they_are_of_a_lake_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = new_table()
+    lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
+    monkeypatch.setattr(glance, "_local", lambda location: (_ for _ in ()).throw(glance._OffThePath))
+    assert glance.records([table, "a.b"], {table: FEW, "a.b": FEW}) == {
+        table: [{"number": 1, "known": None}],
+        "a.b": [],
+    }
+
+
 def test_a_lake_elsewhere_is_read_through_its_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"id": [1, 2]}))

@@ -10,7 +10,16 @@ import pyarrow as pa
 import pytest
 
 from perennial import discovery, lake, status
-from perennial.records import BATCHES, LEDGER, METRICS, REQUESTS, VERDICTS
+from perennial.records import (
+    BATCHES,
+    LEDGER,
+    METRICS,
+    QUARANTINE,
+    QUARANTINE_DECISIONS,
+    REFUSED_BATCHES,
+    REQUESTS,
+    VERDICTS,
+)
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -77,6 +86,7 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         partition="2013-03",
         rows=150,
         quarantined=2,
+        waiting=0,
         champion=2,
         metric=0.75,
         first_model_metric=0.70,
@@ -86,6 +96,33 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
     )
     assert state.as_json()["partitions"][0]["done"] == row.done
     assert len(status.table(state).rows) == 1
+
+
+def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None:
+    of = {"partition": "2013-03", "table": "flights", "suite": "s", "code_version": "c"}
+    write(use_case, "batches", BATCHES, of | {"rows": 100, "quarantined": 3, "refusal": "now"})
+    row = of | {"content": "f", "row": "{}", "reasons": "kwh", "recorded_at": NOON}
+    write(
+        use_case,
+        "quarantine",
+        QUARANTINE,
+        *(row | {"refusal": "now", "row_id": name, "position": number} for number, name in enumerate("abc")),
+        row | {"refusal": "before", "row_id": "gone", "position": 0},
+    )
+    decision = of | {"number": 1, "accepted": "[]", "content": "f", "actor": "ada", "reason": "r", "recorded_at": NOON}
+    write(use_case, "quarantine_decisions", QUARANTINE_DECISIONS, decision | {"item": "b", "action": "discarded"})
+    batch = of | {
+        "partition": "2013-04",
+        "batch": "whole",
+        "content": "g",
+        "rows": 9,
+        "reasons": "[]",
+        "message": "few",
+    }
+    write(use_case, "refused_batches", REFUSED_BATCHES, batch | {"recorded_at": NOON})
+    state = status.status(use_case)
+    assert {row.partition: row.waiting for row in state.partitions} == {"2013-03": 2, "2013-04": 1}
+    assert ", 3 in quarantine wait for a decision," in status.one_line(state)
 
 
 def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:

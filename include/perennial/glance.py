@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -26,28 +26,42 @@ class _OffThePath(Exception):
     """The table is kept in a way that this module does not know."""
 
 
-def records(identifiers: list[str]) -> dict[str, list[dict[str, Any]]]:
+def records(
+    identifiers: list[str], columns: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """All rows of small tables, as `lake.records` gives them; none of a table that does not exist.
+
+    Args:
+        identifiers: Which tables.
+        columns: Of a table named here only these; one that it does not have is null.
 
     Raises:
         ServiceUnavailable: the catalog's database cannot be reached.
     """
+    wanted = columns or {}
     try:
         where = _metadata_files(identifiers)
-        return {name: _rows(where[name]) if name in where else [] for name in identifiers}
+        return {name: _rows(where[name], wanted.get(name)) if name in where else [] for name in identifiers}
     except _OffThePath:
-        return _through_the_lake(identifiers)
+        return _through_the_lake(identifiers, wanted)
 
 
-def _through_the_lake(identifiers: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _through_the_lake(identifiers: list[str], columns: Mapping[str, Sequence[str]]) -> dict[str, list[dict[str, Any]]]:
     from sqlalchemy.exc import OperationalError
 
     from perennial import lake
 
+    found = {}
     try:
-        return {name: lake.records(name) for name in identifiers}
+        for name in identifiers:
+            table = lake.table(name) if name in columns else None
+            held = set(table.schema().column_names) if table is not None else set()
+            wanted = columns.get(name, ())
+            rows = lake.records(name, columns=[column for column in wanted if column in held] or ("*",))
+            found[name] = [{column: row.get(column) for column in wanted or row} for row in rows]
     except OperationalError as error:
         raise ServiceUnavailable(f"The catalog does not answer: {str(error).splitlines()[0]}") from error
+    return found
 
 
 def _metadata_files(identifiers: list[str]) -> dict[str, Path]:
@@ -81,25 +95,23 @@ def _connect() -> Any:
     return psycopg2.connect(re.sub(r"^(\w+)\+\w+://", r"\1://", configured.get_secret_value()), dbname="lake")
 
 
-def _rows(metadata_file: Path) -> list[dict[str, Any]]:
-    """The rows of a table's current snapshot, with the columns of its current schema."""
+def _rows(metadata_file: Path, wanted: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The rows of a table's current snapshot, with the columns of its current schema, or of those the wanted ones."""
     import duckdb
 
     metadata = json.loads(metadata_file.read_text())
     schema = next(one for one in metadata["schemas"] if one["schema-id"] == metadata["current-schema-id"])
-    names = [field["name"] for field in schema["fields"]]
+    names = wanted or [field["name"] for field in schema["fields"]]
     files = [str(file) for file in _data_files(metadata)]
     if not files:
         return []
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         # A folder called partition=2024-01-01 is not to make a date of the column: the files hold it, as it is.
-        found = engine.execute(
-            "SELECT * FROM read_parquet(?, union_by_name = true, hive_partitioning = false)", [files]
-        )
-        columns = [column[0] for column in found.description]
-        rows = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
-    return [{name: row.get(name) for name in names} for row in rows]
+        held = engine.read_parquet(files, union_by_name=True, hive_partitioning=False)
+        columns = [name for name in names if name in held.columns]
+        found = held.select(*map(duckdb.ColumnExpression, columns)).fetchall()
+    return [dict.fromkeys(names) | dict(zip(columns, row, strict=True)) for row in found]
 
 
 def _data_files(metadata: dict[str, Any]) -> Iterator[Path]:

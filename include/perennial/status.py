@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from perennial import glance, history, ledger
 from perennial.errors import ServiceUnavailable
 from perennial.history import NOTHING
+from perennial.quarantine import states
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ class PartitionStatus:
 
     partition: str
     rows: int | None  #: rows of all raw tables that entered the lake
-    quarantined: int | None
+    quarantined: int | None  #: rows refused of what came in last
+    waiting: int  #: refused rows and batches about which nobody has decided
     champion: int | None  #: model version that scored it
     metric: float | None  #: the use case's gate metric, of the champion
     first_model_metric: float | None  #: what the stale first model would have had
@@ -61,9 +64,17 @@ class UseCaseStatus:
     pause: ledger.Pause | None = None  #: of automatic promotion, now
     rollback: Undone | None = None  #: the last one
 
+    @property
+    def waiting(self) -> int:
+        """Refused rows and batches, of all partitions, about which nobody has decided."""
+        return sum(partition.waiting for partition in self.partitions)
+
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; times as ISO 8601."""
         return history.in_json(asdict(self))
+
+
+_RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
 
 
 def status(use_case: UseCase) -> UseCaseStatus:
@@ -72,8 +83,9 @@ def status(use_case: UseCase) -> UseCaseStatus:
     partitions: tuple[PartitionStatus, ...] = ()
     entries: list[ledger.Entry] = []
     try:
-        records = _records(use_case)
-        partitions = tuple(_partition(use_case, key, records) for key in _keys(records))
+        records, waiting = _records(use_case)
+        keys = sorted({row["partition"] for rows in records.values() for row in rows} | set(waiting))
+        partitions = tuple(_partition(use_case, key, records, waiting[key]) for key in keys)
         entries = ledger.parsed(records["ledger"])
         if not partitions:
             hint = f"Nothing has run yet: `perennial replay {use_case.name} --from {use_case.start} --to ...`."
@@ -101,22 +113,19 @@ def _last_rollback(entries: list[ledger.Entry]) -> Undone | None:
     return None
 
 
-def _records(use_case: UseCase) -> dict[str, list[dict[str, Any]]]:
-    """All rows of the use case's records by table, oldest first."""
-    names = {name: f"{use_case.name}.{name}" for name in ("batches", "metrics", "verdicts", "requests", "ledger")}
-    rows = glance.records(list(names.values()))
+def _records(use_case: UseCase) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
+    """All rows of the use case's records by table, oldest first; and how many refused items of each partition wait."""
+    names = {name: f"{use_case.name}.{name}" for name in {*_RECORDS, *states.COLUMNS}}
+    # Refused rows may be many, and long: of them only what tells which ones wait.
+    few = {names[name]: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
+    found = glance.records(list(names.values()), few)
+    rows = {name: found[table] for name, table in names.items()}
     oldest_first = itemgetter("recorded_at")
-    return {
-        name: rows[table] if name == "batches" else sorted(rows[table], key=oldest_first)
-        for name, table in names.items()
-    }
+    told = {name: rows[name] if name == "batches" else sorted(rows[name], key=oldest_first) for name in _RECORDS}
+    return told, states.waiting(rows)
 
 
-def _keys(records: dict[str, list[dict[str, Any]]]) -> list[str]:
-    return sorted({row["partition"] for rows in records.values() for row in rows})
-
-
-def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, Any]]]) -> PartitionStatus:
+def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, Any]]], waiting: int) -> PartitionStatus:
     of = {name: [row for row in rows if row["partition"] == key] for name, rows in records.items()}
     raw_tables = {raw.name for raw in use_case.raw}
     batches = {row["table"]: row for row in of["batches"] if row["table"] in raw_tables}
@@ -127,6 +136,7 @@ def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, An
         partition=key,
         rows=sum(row["rows"] for row in batches.values()) if batches else None,
         quarantined=sum(row["quarantined"] for row in batches.values()) if batches else None,
+        waiting=waiting,
         champion=champion.get("model_version") or verdict.get("model_version"),
         metric=champion.get("value"),
         first_model_metric=first.get("value"),
@@ -178,7 +188,15 @@ def table(state: UseCaseStatus) -> Table:
         show_edge=False,
     )
     drawn.add_column("partition", no_wrap=True)
-    for heading in ("rows", "quaran-\ntined", "champion", state.metric, "first\nmodel", "drifted\ncolumns"):
+    for heading in (
+        "rows",
+        "quaran-\ntined",
+        "wait-\ning",
+        "champion",
+        state.metric,
+        "first\nmodel",
+        "drifted\ncolumns",
+    ):
         drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("verdict", no_wrap=True)
     drawn.add_column("done")
@@ -189,6 +207,7 @@ def table(state: UseCaseStatus) -> Table:
             row.partition,
             _count(row.rows),
             _count(row.quarantined),
+            _count(row.waiting),
             f"v{row.champion}" if row.champion else NOTHING,
             _value(row.metric),
             _value(row.first_model_metric),
@@ -205,7 +224,8 @@ def one_line(state: UseCaseStatus) -> str:
     last = state.partitions[-1] if state.partitions else None
     news = f"{last.partition} {last.verdict or 'not judged yet'}" if last else "nothing has run yet"
     paused = ", promotion paused" if state.pause else ""
-    return f"{state.name}: {champion}{paused}, {news}, owner {state.owner}"
+    waiting = f", {state.waiting} in quarantine wait for a decision" if state.waiting else ""
+    return f"{state.name}: {champion}{paused}, {news}{waiting}, owner {state.owner}"
 
 
 def _count(value: int | None) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from perennial import discovery, ingestion, lake, quarantine
+from perennial import discovery, ingestion, lake, quarantine, status
 from perennial.errors import BadBatch, InvalidParams, PerennialError
 from perennial.partitions import Partition
 from perennial.quarantine import releasing
@@ -80,6 +80,8 @@ def states(energy: UseCase, day: Partition) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in quarantine.items(energy, day, None):
         found[item.state] = found.get(item.state, 0) + 1
+    at_a_glance = {row.partition: row.waiting for row in status.status(energy).partitions}
+    assert at_a_glance.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
     return found
 
 

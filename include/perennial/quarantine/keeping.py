@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,10 @@ from perennial import lake, provenance
 from perennial.duck import over, selected
 from perennial.partitions import Partition
 from perennial.quarantine import files
+from perennial.quarantine.states import Action
 from perennial.records import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.use_case import RawTable, UseCase
 
-Action = Literal["released", "discarded", "superseded", "refused"]
 _ITEM = 16
 
 

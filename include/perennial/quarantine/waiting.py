@@ -12,11 +12,9 @@ from perennial import lake
 from perennial.errors import InvalidParams
 from perennial.partitions import Partition
 from perennial.quarantine.keeping import Decision, decisions, refused_batches
+from perennial.quarantine.states import State, is_current, may_return, of_batch, of_row, refusals
 from perennial.use_case import UseCase
 
-#: `releasing`: released, and its partition was not run since. `superseded`: another row or batch took its place, or the
-#: source no longer sends it.
-State = Literal["waiting", "releasing", "released", "discarded", "superseded"]
 _WAITING: tuple[State, ...] = ("waiting",)
 
 
@@ -92,19 +90,17 @@ def find(
 def _rows(use_case: UseCase, partition: Partition | None, held: dict[tuple[str, str, str], Decision]) -> list[Item]:
     between = (partition.key, partition.key) if partition else None
     batches = lake.records(f"{use_case.name}.batches", between=between)
-    refusals = {(row["partition"], row["table"]): row.get("refusal") for row in batches}
-    # Rows of a lake from before there were refusals hold no content, and cannot return.
-    rows = [row for row in lake.records(f"{use_case.name}.quarantine", between=between) if row.get("refusal")]
-    rows.sort(key=lambda row: (_is_current(row, refusals), row["recorded_at"]))
+    held_back = refusals(batches)
+    rows = [row for row in lake.records(f"{use_case.name}.quarantine", between=between) if may_return(row)]
+    rows.sort(key=lambda row: (is_current(row, held_back), row["recorded_at"]))
     found = []
     for row in {(row["partition"], row["table"], row["row_id"]): row for row in rows}.values():
         decision = held.get((row["partition"], row["table"], row["row_id"]))
-        current = _is_current(row, refusals)
         found.append(
             Item(
                 kind="row",
                 item=row["row_id"],
-                state=_state_of_row(decision, current),
+                state=of_row(decision.action if decision else None, is_current(row, held_back)),
                 reasons=tuple(row["reasons"].split("; ")),
                 rows=1,
                 position=row["position"],
@@ -116,33 +112,15 @@ def _rows(use_case: UseCase, partition: Partition | None, held: dict[tuple[str, 
     return found
 
 
-def _is_current(row: dict[str, Any], refusals: dict[tuple[str, str], str | None]) -> bool:
-    """Whether the row is refused of the batch that is in the lake now."""
-    return refusals.get((row["partition"], row["table"])) == row["refusal"]
-
-
-def _state_of_row(decision: Decision | None, current: bool) -> State:
-    if decision is not None and decision.action == "discarded":
-        return "discarded"
-    if decision is not None and decision.action == "released":
-        return "releasing" if current else "released"
-    if current or (decision is not None and decision.action == "refused"):
-        return "waiting"
-    return "superseded"
-
-
 def _batches(use_case: UseCase, partition: Partition | None, held: dict[tuple[str, str, str], Decision]) -> list[Item]:
     found = []
     for row in refused_batches(use_case, partition):
         decision = held.get((row["partition"], row["table"], row["batch"]))
-        state: State = "waiting"
-        if decision is not None and decision.action != "refused":
-            state = decision.action
         found.append(
             Item(
                 kind="batch",
                 item=row["batch"],
-                state=state,
+                state=of_batch(decision.action if decision else None),
                 reasons=tuple(json.loads(row["reasons"])),
                 rows=row["rows"],
                 position=None,
