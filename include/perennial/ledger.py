@@ -135,6 +135,17 @@ def _after(held: list[Entry]) -> datetime:
     return max(now, held[-1].recorded_at + timedelta(microseconds=1)) if held else now
 
 
+def unscored(use_case: UseCase) -> datetime:
+    """Where the partitions begin of which none is scored yet (event time): no new reign begins before.
+
+    What is scored keeps its version, also for rows of it that come late.
+    """
+    from perennial import lake
+
+    scored = lake.partitions(f"{use_case.name}.predictions")
+    return use_case.cadence.partition(max(scored)).end if scored else use_case.first.start
+
+
 def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
     from perennial import lake

@@ -60,8 +60,9 @@ def unanswered(use_case: UseCase) -> list[dict[str, Any]]:
 
     A rollback answers none.
     """
-    seen = max((entry.effective_from for entry in ledger.decisions(use_case)), default=None)
-    return [row for row in made(use_case) if seen is None or use_case.cadence.partition(row["partition"]).end > seen]
+    seen = [use_case.cadence.partition(entry.partition) for entry in ledger.decisions(use_case)]
+    newest = max(seen, default=None)
+    return [row for row in made(use_case) if newest is None or use_case.cadence.partition(row["partition"]) > newest]
 
 
 def _within_cooldown(use_case: UseCase, earlier: str, partition: Partition) -> bool:

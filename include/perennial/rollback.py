@@ -75,7 +75,7 @@ def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> 
             return earlier
         pause = undo.insist_on_a_pause(use_case, held)
         start, serving = ledger.reigns(held)[-1]
-        now = max(start, undo.unscored(use_case))
+        now = max(start, ledger.unscored(use_case))
         return ledger.record(
             use_case,
             event_id=event_id,

@@ -131,7 +131,7 @@ def planned(use_case: UseCase, held: list[Entry], to: int | None = None) -> Roll
             f"Use case {use_case.name!r}: v{target} has never served.",
             f"Choose one of those that have: {served}. To let a new version serve, train it: the gate decides.",
         )
-    return Rollback(target, runs[target], serving.model_version, max(start, unscored(use_case)))
+    return Rollback(target, runs[target], serving.model_version, max(start, ledger.unscored(use_case)))
 
 
 def _line(held: list[Entry]) -> list[int]:
@@ -146,11 +146,3 @@ def _line(held: list[Entry]) -> list[int]:
             del line[line.index(entry.model_version) :]
         line.append(entry.model_version)
     return line
-
-
-def unscored(use_case: UseCase) -> datetime:
-    """Where the partitions begin of which none is scored yet (event time)."""
-    from perennial import lake
-
-    scored = lake.partitions(f"{use_case.name}.predictions")
-    return use_case.cadence.partition(max(scored)).end if scored else use_case.first.start

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import mlflow
 import pytest
 
-from perennial import database, discovery, gate, ingestion, ledger, tracking, training
+from perennial import database, discovery, gate, ingestion, ledger, requests, scoring, tracking, training
 from perennial.errors import PerennialError
 from perennial.gate import Decision
 from perennial.use_case import UseCase
@@ -133,3 +133,20 @@ def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
     assert gate.settle(energy, decision, False, "mallory").promote
     assert ledger.entries(energy) == before
     assert gate.judge(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"
+
+
+def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: Decision) -> None:
+    holding = ledger.champion(energy)
+    scored = energy.partition("2024-01-04")
+    ingestion.ingest(energy, scored)
+    ingestion.compute_features(energy, scored)
+    assert scoring.score(energy, scored)["model_version"] == holding.model_version
+    version = another(energy, "late")
+    decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
+    assert decision.effective_from == scored.start, "the window ends where the scored partition begins"
+    settled = gate.settle(energy, decision, True, "alice")
+    assert settled.effective_from == ledger.champion(energy).effective_from == scored.end
+    assert ledger.champion_at(energy, scored.start).model_version == holding.model_version
+    requests.make(energy, scored, "schedule", {}, "test")
+    open_requests = requests.unanswered(energy)
+    assert [row["partition"] for row in open_requests] == [scored.key], "its data are new to the version all the same"

@@ -37,7 +37,8 @@ class Decision(Declaration):
         reason: One sentence for people.
         champion: The version it was judged against; None: the trivial baseline.
         partition: The newest partition that the challenger has seen.
-        effective_from: Event time from which it may predict: the end of that partition.
+        effective_from: Event time from which it may predict: the end of that partition; once promoted, not before the
+            end of what is scored.
         rows: Rows of the holdout used.
         gained: By how much the challenger is better on the holdout, in the gate's metric; None: not judged.
         interval: What the gain may really be: below its low end with a probability of 1 - `confidence`, and above its

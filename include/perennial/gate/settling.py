@@ -40,7 +40,8 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
     A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
-    first: it is what scoring asks, and the alias follows it.
+    first: it is what scoring asks, and the alias follows it. A promotion's reign begins, in event time, with the first
+    partition that the version has not seen and nobody has scored.
 
     Args:
         approved: False where a person was asked and said no.
@@ -64,6 +65,8 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
             if decision.promote:
                 _insist_on_the_same_rival(use_case, decision)
                 _insist_on_no_pause(use_case, decision, actor)
+                start = max(decision.effective_from, ledger.unscored(use_case))
+                decision = decision.model_copy(update={"effective_from": start})
             ledger.record(
                 use_case,
                 partition=decision.partition,
