@@ -118,7 +118,7 @@ def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCas
         )
     assert gate.is_for_a_person(energy, decision, "never")
     assert not gate.is_for_a_person(energy, borderline(decision, version), "never")
-    assert "paused by bob" in gate.question(energy, decision)
+    assert "by bob: looks odd" in gate.question(energy, decision)
     with pytest.raises(PerennialError, match="bob paused automatic promotion"):
         gate.settle(energy, decision)
     assert ledger.champion(energy).model_version == holding.model_version

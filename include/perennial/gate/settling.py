@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perennial import database, ledger, model_card, tracking
+from perennial import database, history, ledger, model_card, tracking
 from perennial.errors import PerennialError
 from perennial.gate.decision import Decision
 from perennial.use_case import Approval, UseCase
@@ -29,8 +29,7 @@ def question(use_case: UseCase, decision: Decision) -> str:
     pause = ledger.pause(use_case)
     why = []
     if pause is not None:
-        until = f"until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else "until somebody resumes it"
-        why.append(f"Automatic promotion is paused by {pause.by} {until}: {pause.reason}.")
+        why.append(f"You are asked because of a pause: {history.paused(pause)}.")
     if decision.borderline:
         why.append("The gate by itself would not promote this challenger: its gain may be luck.")
     return "\n\n".join([decision.markdown(), *why])
