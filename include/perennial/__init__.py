@@ -39,4 +39,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "perennial.partitions" if name in ("Cadence", "Partition") else "perennial.use_case"
-    return getattr(import_module(module), name)
+    # Kept, so that the next use case's import finds it without coming here.
+    word = globals()[name] = getattr(import_module(module), name)
+    return word

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from functools import cache
 from typing import Any, NoReturn
 
 from airflow.sdk import (
@@ -15,7 +14,6 @@ from airflow.sdk import (
     CronPartitionTimetable,
     CronTriggerTimetable,
     ExceptionRetryPolicy,
-    Param,
     PartitionedAssetTimetable,
     RetryAction,
     RetryRule,
@@ -23,10 +21,10 @@ from airflow.sdk import (
     get_parsing_context,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from pydantic import BaseModel
 
 from perennial import discovery, undo
 from perennial.errors import InvalidParams, InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.orchestration.forms import form as form
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -130,29 +128,6 @@ def _docs(use_case: UseCase, doc: str) -> str:
 
 **When a run fails.** {use_case.triage}
 """
-
-
-def form(params: type[BaseModel]) -> dict[str, Param]:
-    """The trigger form of a pipeline: one typed, documented field for each parameter, required if it has no default."""
-    return {name: _param(name, dict(schema)) for name, schema in _fields(params).items()}
-
-
-@cache
-def _fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """The JSON schema of each field: a tenth of the time of parsing, where many use cases share one model of them."""
-    return dict(params.model_json_schema()["properties"])
-
-
-def _param(name: str, schema: dict[str, Any]) -> Param:
-    # Pydantic says "string or null" as anyOf, the form wants it as a list of types.
-    options = schema.pop("anyOf", None)
-    if options:
-        schema |= {key: value for option in options for key, value in option.items() if key != "type"}
-        schema["type"] = [option["type"] for option in options]
-        if "enum" in schema and "null" in schema["type"]:
-            schema["enum"] = [*schema["enum"], None]
-    given = {"default": schema.pop("default")} if "default" in schema else {}
-    return Param(**given, title=schema.pop("title", name), **schema)
 
 
 def here() -> tuple[UseCase, Partition]:
