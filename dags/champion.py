@@ -24,7 +24,7 @@ def roll_back() -> None:
     po.announce(po.champion_asset(use_case), entry.as_json())
 
 
-@task
+@task(multiple_outputs=False)
 def resume() -> dict:
     """Let the gate promote by itself again; skipped in a run that rolls back."""
     from perennial import rollback

@@ -12,7 +12,7 @@ from perennial import UseCase
 from perennial import orchestration as po
 
 
-@task
+@task(multiple_outputs=False)
 def monitor() -> dict:
     """Compute drift and performance, keep the Evidently report in MLflow, append the verdict to the lake."""
     from perennial import monitoring

@@ -10,7 +10,7 @@ from perennial import UseCase
 from perennial import orchestration as po
 
 
-@task
+@task(multiple_outputs=False)
 def score() -> dict:
     """Predict the partition's examples by the champion that held when it started; running again adds nothing."""
     from perennial import scoring

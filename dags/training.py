@@ -15,7 +15,7 @@ from perennial import UseCase
 from perennial import orchestration as po
 
 
-@task
+@task(multiple_outputs=False)
 def plan() -> dict:
     """Check the parameters and decide on the window; skipped when the request is already answered."""
     from perennial import training
@@ -26,7 +26,7 @@ def plan() -> dict:
     return planned.model_dump(mode="json")
 
 
-@task
+@task(multiple_outputs=False)
 def build_training_set(planned: dict) -> dict:
     """Retrieve features as they were known at each prediction's moment; check and store them under their digest."""
     from perennial import training
@@ -42,7 +42,7 @@ def fit(planned: dict, data: dict) -> int:
     return training.fit(po.of_run(), training.Plan(**planned), training.TrainingSet(**data), po.run_name())
 
 
-@task
+@task(multiple_outputs=False)
 def judge(version: int) -> dict:
     """Judge champion and challenger on the same holdout; log the decision, rule by rule."""
     from perennial import gate
