@@ -58,6 +58,7 @@ use_case = UseCase(
     params=FlightsParams,
     gate=Gate(
         metric="roc_auc",
+        margin=0.0005,
         holdout=timedelta(days=28),
         holdout_share=0.2,
         slices=("origin",),
