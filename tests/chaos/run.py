@@ -1,9 +1,9 @@
-"""The long version: a life undisturbed, the same life killed at random at least so many times, and what differs.
+"""The long version: lives undisturbed, the same lives killed at least so many times, and what differs.
 
     make chaos
-    .venv/bin/python tests/chaos/run.py --seed 7 --only 2024-01-03/training/fit    # one task's kills again
+    .venv/bin/python tests/chaos/run.py --seed 7 --lake files --only 2024-01-03/training/fit    # one task's kills again
 
-Exits with 1 if anything differs.
+A life whose lake is on an object store goes on beside a longer one on files. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -11,94 +11,128 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import resource
+import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "second_use_case")]
 
 from homes import Home  # noqa: E402
-from life import Chaos, Life, StepFailed, Worker, differences, in_full, stage  # noqa: E402
-from seams import is_store  # noqa: E402
+from life import Life, StepFailed, differences  # noqa: E402
+from plan import Chaos, Watched  # noqa: E402
+from report import table  # noqa: E402
+from scenarios import in_full  # noqa: E402
+from workers import Worker, stage  # noqa: E402
 
 _BEGAN = time.monotonic()
+#: Of the kills that are planned some find no victim: a retry that is done sooner than the first attempt was.
+_MARGIN = 1.15
+
+
+@dataclass
+class Pair:
+    """A life undisturbed, and the same killed.
+
+    Attributes:
+        lake: Where lake, training sets and MLflow's artifacts are: `files` or `s3`.
+        partitions: How many days it lasts.
+        kills: At least so many.
+        wrong: Store -> the first difference; None until both have been lived.
+    """
+
+    lake: str
+    partitions: int
+    kills: int
+    homes: list[Home] = field(init=False)
+    calm: Life = field(init=False)
+    harmed: Life = field(init=False)
+    wrong: dict[str, str] | None = None
+    failure: str = ""
+    leftovers: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.homes = [Home(on_s3=self.lake == "s3") for _ in range(2)]
+
+    def live(self, worker: Worker, seed: int, only: str) -> None:
+        """One life after the other."""
+        lane = worker.lane()
+        self.homes[0].wait()
+        self.calm = Life(lane, self.homes[0], Watched(), lambda text: _say(f"{self.lake}, undisturbed: {text}"))
+        in_full(self.calm, self.partitions)
+        expected = self.calm.contents()
+        tasks, trained = len(self.calm.usual), ", ".join(self.calm.asked)
+        _say(f"{self.lake}, undisturbed: {tasks} tasks, trained for {trained}, {self.calm.promotions} promotions")
+        chaos = Chaos(seed, self.calm.usual, round(self.kills * _MARGIN), only)
+        self.homes[1].wait()
+        self.harmed = Life(lane, self.homes[1], chaos, lambda text: _say(f"{self.lake}, killed: {text}"))
+        try:
+            in_full(self.harmed, self.partitions)
+        except StepFailed as failure:
+            self.failure = str(failure)
+            return
+        found = self.harmed.contents()
+        self.leftovers = found["leftovers"]
+        self.wrong = differences(expected["contents"], found["contents"])
+        _say(f"{self.lake}: {len(self.harmed.kills)} kills, {len(self.wrong)} differences")
 
 
 def main() -> int:
     options = _options()
-    _say(f"seed {options.seed}, {options.partitions} daily partitions, at least {options.kills} kills")
-    with stage(homes=2) as (worker, homes):
-        return _compare(worker, homes, options)
+    on_s3 = {"both": options.kills // 4, "s3": options.kills, "files": 0}[options.lake]
+    pairs = [Pair("files", options.partitions, options.kills - on_s3)] if options.lake != "s3" else []
+    pairs += [Pair("s3", min(4, options.partitions), on_s3)] if options.lake != "files" else []
+    _say(
+        f"seed {options.seed}, {' and '.join(f'{p.partitions} days ({p.lake})' for p in pairs)}, {options.kills} kills"
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # Not without stopping the servers.
+    # The stage goes first, and the lives with it, when somebody interrupts.
+    with ThreadPoolExecutor(len(pairs)) as beside, stage(*(home for pair in pairs for home in pair.homes)) as worker:
+        for done in [beside.submit(pair.live, worker, options.seed, options.only) for pair in pairs]:
+            done.result()
+    return _report(pairs, options)
 
 
-def _compare(worker: Worker, homes: list[Home], options: argparse.Namespace) -> int:
-    homes[0].wait()
-    calm = Life(worker, homes[0], progress=lambda text: _say(f"undisturbed: {text}"))
-    in_full(calm, options.partitions)
-    expected = calm.contents()
-    _say(f"undisturbed: {len(calm.usual)} tasks, trained for {', '.join(calm.asked)}")
-    chaos = Chaos(options.seed, calm.usual, rate=options.rate, attempts=options.attempts, only=options.only)
-    homes[1].wait()
-    harmed = Life(worker, homes[1], plan=chaos, progress=lambda text: _say(f"killed: {text}"))
-    try:
-        in_full(harmed, options.partitions)
-    except StepFailed as failure:
-        print(f"\n{failure}\nAgain: {_again(options, harmed)}")
-        return 1
-    found = harmed.contents()
-    wrong = differences(expected["contents"], found["contents"])
-    _report(calm, harmed, wrong, found["leftovers"])
-    if wrong:
-        print(f"Again: {_again(options, harmed)}")
-    few = len(harmed.kills) < options.kills
+def _report(pairs: list[Pair], options: argparse.Namespace) -> int:
+    print("\n" + table([pair.calm for pair in pairs], [pair.harmed for pair in pairs]))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    kills = sum(len(pair.harmed.kills) for pair in pairs)
+    wrong = sum(len(pair.wrong or ()) for pair in pairs)
+    print(
+        f"\n{kills} kills, {wrong} differences, {time.monotonic() - _BEGAN:.0f} s,"
+        f" {used.ru_utime + used.ru_stime:.0f} s of CPU without PostgreSQL's"
+    )
+    for pair in pairs:
+        for store, difference in (pair.wrong or {}).items():
+            print(f"  {pair.lake}, {store}: {difference}")
+        left = ", ".join(f"{count} {what}" for what, count in pair.leftovers.items())
+        print(f"Left behind and read by nobody ({pair.lake}): {left}")
+        if pair.failure or pair.wrong:
+            print(f"{pair.failure}\nAgain: {_again(pair, options)}")
+    few = kills < options.kills and not options.only
     if few:
-        print(f"Only {len(harmed.kills)} kills, {options.kills} were wanted: raise --rate, --attempts or --partitions.")
-    return 1 if wrong or few else 0
+        print(f"Only {kills} kills, {options.kills} were wanted: raise --partitions.")
+    return 1 if few or any(pair.failure or pair.wrong for pair in pairs) else 0
 
 
-def _report(calm: Life, harmed: Life, wrong: dict[str, str], leftovers: dict[str, int]) -> None:
-    rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    seams: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
-    for task, attempts in harmed.attempts.items():
-        rows[task.pipeline, task.step].update(runs=1, retries=attempts - 1)
-    for kill in harmed.kills:
-        at_a_seam = "seam" in kill.plan
-        rows[kill.task.pipeline, kill.task.step].update(at_a_seam=at_a_seam, at_a_moment=not at_a_seam)
-        if at_a_seam and is_store(kill.plan["seam"][0]):
-            seams[kill.task.pipeline, kill.task.step].add(tuple(kill.plan["seam"][:2]))
-    known: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
-    for task, (met, _) in calm.usual.items():
-        known[task.pipeline, task.step] |= {(what, when) for what, when, _ in met if is_store(what)}
-    form = "{:<12}{:<20}{:>6}{:>9}{:>12}{:>9}{:>15}"
-    print("\n" + form.format("pipeline", "task", "runs", "retries", "at moments", "at seams", "store seams"))
-    for (pipeline, step), row in rows.items():
-        covered = f"{len(seams[pipeline, step])} of {len(known[pipeline, step])}"
-        print(form.format(pipeline, step, row["runs"], row["retries"], row["at_a_moment"], row["at_a_seam"], covered))
-    total: Counter[str] = sum(rows.values(), Counter())
-    print(form.format("all", "", total["runs"], total["retries"], total["at_a_moment"], total["at_a_seam"], ""))
-    print(f"\n{len(harmed.kills)} kills, {time.monotonic() - _BEGAN:.0f} s, {len(wrong)} differences")
-    for store, difference in wrong.items():
-        print(f"  {store}: {difference}")
-    print(f"Left behind, read by nobody: {', '.join(f'{count} {what}' for what, count in leftovers.items())}")
-
-
-def _again(options: argparse.Namespace, harmed: Life) -> str:
+def _again(pair: Pair, options: argparse.Namespace) -> str:
     """The command that repeats the last kills; all of them if the difference is not the last task's."""
-    last = harmed.kills[-1].task if harmed.kills else ""
-    kills = "\n  ".join(str(kill) for kill in harmed.kills[-5:])
-    command = f"{os.path.relpath(sys.executable)} tests/chaos/run.py --seed {options.seed}"
-    command += f" --partitions {options.partitions} --rate {options.rate} --attempts {options.attempts}"
+    last = pair.harmed.kills[-1].task if pair.harmed.kills else ""
+    kills = "\n  ".join(str(kill) for kill in pair.harmed.kills[-5:])
+    command = f"{os.path.relpath(sys.executable)} tests/chaos/run.py --seed {options.seed} --lake {pair.lake}"
+    command += f" --partitions {pair.partitions} --kills {pair.kills}"
     return f"{command}\nThe last task that was killed, alone: the same with --only {last}\nThe last kills:\n  {kills}"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="chooses the kills")
-    parser.add_argument("--kills", type=int, default=0, help="fail if there were fewer")
-    parser.add_argument("--partitions", type=int, default=12, help="daily partitions, from 4 on")
-    parser.add_argument("--rate", type=float, default=0.9, help="probability that an attempt is killed")
-    parser.add_argument("--attempts", type=int, default=8, help="at most so many attempts of a task are killed")
+    parser.add_argument("--kills", type=int, default=200, help="at least so many; fewer are a failure")
+    parser.add_argument("--lake", choices=["both", "files", "s3"], default="both", help="both: a quarter on s3")
+    parser.add_argument("--partitions", type=int, default=8, help="daily partitions, from 4 on")
     parser.add_argument("--only", default="", help="kill only tasks whose name begins so, such as 2024-01-03/training")
     return parser.parse_args()
 

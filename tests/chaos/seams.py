@@ -1,4 +1,4 @@
-"""Seams: the moments right before and right after a step touches a store, seen from outside by Python's profile hook.
+"""Seams: the moments right before and right after a step touches a store, seen from outside by Python's trace hook.
 
 A kill at a seam is exact: the same step on the same state meets the same seams in the same order, so it can be told and
 repeated by its name ("after sqlite3.Connection.__exit__, the 1st time"). Nothing of the library, or of the libraries
@@ -21,20 +21,28 @@ from typing import Any
 
 BEFORE, AFTER = "before", "after"
 #: (end of the file's path, qualified name) of the Python functions through which a store is written to, by what it is.
-_WRITERS = {
+WRITERS = {
     ("requests/sessions.py", "Session.send"): "http",
     ("sqlalchemy/engine/default.py", "DefaultDialect.do_commit"): "sql commit",
     ("sqlalchemy/engine/default.py", "DefaultDialect.do_execute"): "sql",
-    ("psycopg/connection.py", "Connection.commit"): "psycopg commit",
     ("pyiceberg/io/pyarrow.py", "write_file"): "lake data file",
     ("pyiceberg/manifest.py", "ManifestWriter.__exit__"): "lake manifest",
     ("pyiceberg/manifest.py", "ManifestListWriter.__exit__"): "lake manifest list",
     ("pyiceberg/serializers.py", "ToOutputFile.table_metadata"): "lake metadata file",
+    ("perennial/quarantine/files.py", "put"): "quarantined content",
+    ("perennial/training_set.py", "_store"): "training set",
 }
-_POSIX = {"replace", "rename", "unlink", "link", "fsync", "rmdir", "mkdir"}
+_C = "calls C"
+#: In functions of these files what is called in C is looked at as well; everywhere it would cost half of the time.
+_CALLS_C = ("perennial/feature_store/online/sqlite.py", "feast/infra/online_stores/sqlite.py")
 _SQLITE = {"commit", "__exit__", "execute", "executemany"}
+#: What Python itself reports before it happens (https://docs.python.org/3/library/audit_events.html).
+_AUDITED = {"os.rename", "os.link", "os.truncate"}
 _LIBRARY = f"{os.sep}include{os.sep}perennial{os.sep}"
 _IDS = re.compile(r"[0-9a-f]{32}|\d+")
+_TARGET = {"INSERT": 2, "UPDATE": 1, "DELETE": 2}
+#: One moment: what is called there, and whether it is right before or right after the call.
+Moment = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,97 +69,135 @@ def die() -> None:
 
 
 class Watch:
-    """Counts the seams that this process meets, and does something at one of them."""
+    """Notes the seams that this process meets, and does something at one of them. One for the life of a process."""
 
     def __init__(self, chosen: Seam | None = None, act: Callable[[], None] = die) -> None:
-        self._met: Counter[tuple[str, str]] = Counter()
-        self._chosen, self._act = chosen, act
+        self._met: list[Moment] = []
+        self._chosen, self._act, self._left = chosen, act, chosen.nth if chosen else 0
         self._names: dict[CodeType, str | None] = {}
         self._open: dict[int, tuple[str, int]] = {}
+        self._unsaved: set[int] = set()
         self._writes = 0
         self._writing: set[str] = set()
+        self._in_c: Counter[int] = Counter()
+        self._is_on = False
 
     @property
-    def met(self) -> list[tuple[str, str, int]]:
-        """What was met, before or after, how often: every writer, and the library's functions that led to one."""
-        return [
-            (what, when, count) for (what, when), count in self._met.items() if is_store(what) or what in self._writing
-        ]
+    def met(self) -> list[Moment]:
+        """What was met, in order: every writer, and the library's functions that led to one."""
+        return [moment for moment in self._met if is_store(moment[0]) or moment[0] in self._writing]
 
     def start(self) -> None:
         """Watch this thread and all that are started from here on."""
-        threading.setprofile(self._notice)
-        sys.setprofile(self._notice)
+        self._is_on = True
+        sys.addaudithook(self._hear)
+        threading.settrace(self._enter)
+        sys.settrace(self._enter)
 
     def stop(self) -> None:
+        self._is_on = False
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
 
-    def _notice(self, frame: FrameType, event: str, function: Any) -> None:
-        if event in ("call", "return"):
-            code = frame.f_code
-            try:
-                name = self._names[code]
-            except KeyError:
-                name = self._names[code] = _name(code)
-            if name is None:
-                return
-            if event == "call":
-                label = _label(name, frame)
-                self._open[id(frame)] = label, self._writes
-                self._meet(label, BEFORE)
-            else:
-                label, before = self._open.pop(id(frame), (name, self._writes))
-                if self._writes > before:
-                    self._writing.add(label)
-                self._meet(label, AFTER)
-        elif event in ("c_call", "c_return"):
-            what = _of_c(function)
-            if what is not None:
+    def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
+        # Called for every function of Python that is called: what is none of ours has to leave early.
+        code = frame.f_code
+        try:
+            name = self._names[code]
+        except KeyError:
+            name = self._names[code] = _name(code)
+        if name is None:
+            return None
+        frame.f_trace_lines = False
+        if name == _C:
+            self._in_c[threading.get_ident()] += 1
+            sys.setprofile(self._notice_c)
+            return self._leave_c
+        label = self._label(name, frame)
+        self._open[id(frame)] = label, self._writes
+        self._meet(label, BEFORE)
+        return self._leave
+
+    def _leave(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "return":
+            label, before = self._open.pop(id(frame))
+            if self._writes > before:
+                self._writing.add(label)
+            self._meet(label, AFTER)
+        return self._leave
+
+    def _leave_c(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "return":
+            thread = threading.get_ident()
+            self._in_c[thread] -= 1
+            if not self._in_c[thread]:
+                sys.setprofile(None)
+        return self._leave_c
+
+    def _notice_c(self, frame: FrameType, event: str, function: Any) -> None:
+        if event in ("c_call", "c_return") and function.__name__ in _SQLITE:
+            owner = type(getattr(function, "__self__", None))
+            if owner.__module__ == "sqlite3":
+                what = f"sqlite3.{owner.__name__}.{function.__name__}"
                 self._meet(what, BEFORE if event == "c_call" else AFTER)
+
+    def _hear(self, event: str, _: Any) -> None:
+        if event in _AUDITED and self._is_on:
+            self._meet(event, BEFORE)
 
     def _meet(self, what: str, when: str) -> None:
         if not what:
             return
         self._writes += is_store(what)
-        self._met[what, when] += 1
-        if self._chosen == Seam(what, when, self._met[what, when]):
-            self._act()
+        self._met.append((what, when))
+        if self._chosen and (what, when) == (self._chosen.what, self._chosen.when):
+            self._left -= 1
+            if not self._left:
+                self._act()
+
+    def _label(self, name: str, frame: FrameType) -> str:
+        """A writer's name with what it writes; empty if it only reads."""
+        if name == "http":
+            request = frame.f_locals["request"]
+            path = _IDS.sub("*", request.path_url.partition("?")[0])
+            return "" if request.method == "GET" or path.endswith(("search", "get")) else f"{request.method} {path}"
+        if name == "sql":
+            label = _statement(frame.f_locals["statement"])
+            if label not in ("", "sql lock", "sql unlock"):
+                self._unsaved.add(id(frame.f_locals["cursor"].connection))
+            return label
+        if name == "sql commit":
+            connection = frame.f_locals["dbapi_connection"]
+            driven = id(getattr(connection, "dbapi_connection", connection))
+            if driven not in self._unsaved:
+                return ""
+            self._unsaved.remove(driven)
+        return name
 
 
 def _name(code: CodeType) -> str | None:
-    """What the call of a Python function is to us: a writer of a store, a function of the library, or nothing."""
-    for (path, qualified), name in _WRITERS.items():
+    """What the call of a Python function is to us: a writer of a store, a function of the library, one that calls a
+    writer in C, or nothing."""
+    for (path, qualified), name in WRITERS.items():
         if code.co_qualname == qualified and code.co_filename.endswith(path):
             return name
+    if code.co_filename.endswith(_CALLS_C):
+        return _C
     if _LIBRARY in code.co_filename and "." not in code.co_qualname and not code.co_name.startswith(("_", "<")):
         return f"perennial.{Path(code.co_filename).stem}.{code.co_qualname}"
     return None
 
 
-def _label(name: str, frame: FrameType) -> str:
-    """A writer's name with what it writes; empty if it only reads."""
-    if name == "http":
-        request = frame.f_locals["request"]
-        path = _IDS.sub("*", request.path_url.partition("?")[0])
-        return "" if request.method == "GET" or path.endswith(("search", "get")) else f"{request.method} {path}"
-    if name == "sql":
-        words = frame.f_locals["statement"].split()
-        verb = words[0].upper() if words else ""
-        if "pg_advisory" in frame.f_locals["statement"]:
-            return "sql lock" if "unlock" not in frame.f_locals["statement"] else "sql unlock"
-        target = {"INSERT": 2, "UPDATE": 1, "DELETE": 2, "CREATE": 2}.get(verb)
-        return "" if target is None else f"sql {verb} {words[target]}"
-    return name
-
-
-def _of_c(function: Any) -> str | None:
-    name = getattr(function, "__name__", "")
-    if name in _POSIX and getattr(function, "__module__", "") == "posix":
-        return f"posix.{name}"
-    if name in _SQLITE and type(getattr(function, "__self__", None)).__module__ == "sqlite3":
-        return f"sqlite3.{type(function.__self__).__name__}.{name}"
-    return None
+def _statement(statement: str) -> str:
+    """What an SQL statement changes; empty if it only reads."""
+    if "pg_advisory" in statement:
+        return "sql unlock" if "unlock" in statement else "sql lock"
+    words = statement.split(maxsplit=3)
+    verb = words[0].upper() if words else ""
+    if verb == "CREATE":
+        return f"sql CREATE {'INDEX' if 'INDEX' in words[1:3] else words[1]}"
+    return f"sql {verb} {words[_TARGET[verb]]}" if verb in _TARGET else ""
 
 
 def is_store(what: str) -> bool:

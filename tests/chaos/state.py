@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import stored_files
 
 from perennial import database, lake, tracking
 from perennial.feature_store import repository
@@ -42,7 +45,8 @@ def contents(use_case: UseCase) -> Contents:
         **_registry(use_case),
         **_feast(use_case),
         **_online(),
-        "training sets": sorted(path.name for path in _training_sets(use_case) if path.suffix == ".parquet"),
+        "training sets": sorted(name for name in stored_files.training_sets(use_case) if name.endswith(".parquet")),
+        "quarantined content": stored_files.quarantined(use_case),
         "locks held": _locks(),
     }
     plain = json.loads(json.dumps(found, default=str, sort_keys=True))
@@ -62,9 +66,10 @@ class _Renaming:
         for experiment in tracking.client().search_experiments():
             for model in tracking.client().search_logged_models([experiment.experiment_id]):
                 self._names[model.model_id] = f"(model of {self._names.get(model.source_run_id, 'nobody')})"
-        home, address = str(settings().home), settings().mlflow_uri
-        known = sorted((re.escape(name) for name in (*self._names, home, address)), key=len, reverse=True)
-        self._names |= {home: "(home)", address: "(mlflow)"}
+        places = {str(settings().home): "(home)", settings().mlflow_uri: "(mlflow)"}
+        places[str(Path(sys.argv[0]).parents[1])] = "(code)"  # The worker's copy.
+        self._names |= places
+        known = sorted(map(re.escape, self._names), key=len, reverse=True)
         self._pattern = re.compile("|".join(known))
 
     def __call__(self, value: Any) -> Any:
@@ -254,18 +259,13 @@ def _locks() -> int:
         return held + idle
 
 
-def _training_sets(use_case: UseCase) -> list[Path]:
-    folder = Path(settings().training_sets) / use_case.name
-    return list(folder.iterdir()) if folder.exists() else []
-
-
 def _leftovers(use_case: UseCase) -> dict[str, int]:
     """What killed attempts left and nothing reads: it costs space only."""
     referenced: set[str] = set()
     for name in _tables(use_case):
         for path in lake.catalog().load_table(name).inspect.all_files()["file_path"].to_pylist():
-            referenced.add(path.removeprefix("file://"))
-    written = {str(path) for path in Path(settings().warehouse).rglob("*.parquet")}
+            referenced.add(path.removeprefix("file://").removeprefix("s3://"))
+    written = {path for path in stored_files.below(settings().warehouse) if path.endswith(".parquet")}
     unready: Counter[str] = Counter()
     for experiment in tracking.client().search_experiments():
         for model in tracking.client().search_logged_models([experiment.experiment_id]):
@@ -273,6 +273,6 @@ def _leftovers(use_case: UseCase) -> dict[str, int]:
     versions = len(tracking.client().search_model_versions(f"name='{use_case.name}'"))
     return {
         "lake data files": len(written - referenced),
-        "parts of training sets": sum(path.suffix == ".part" for path in _training_sets(use_case)),
+        "parts of training sets": sum(name.endswith(".part") for name in stored_files.training_sets(use_case)),
         "logged models never registered": sum(unready.values()) - versions,
     }

@@ -17,8 +17,11 @@ Step = Callable[[UseCase, Partition, str, Results], Any]
 
 
 def ingest(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    import spoiled
+
     from perennial import ingestion
 
+    spoiled.let_it_send(use_case, results["conf"].get("sends", ""))
     return ingestion.ingest(use_case, partition)
 
 
@@ -117,6 +120,25 @@ def resume(use_case: UseCase, partition: Partition, run: str, results: Results) 
     return rollback.resume(use_case, wish, made_by=run, actor="ann").as_json()
 
 
+def release(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """No task but a person's command: what waits in quarantine may enter, as far as it is accepted."""
+    from perennial.quarantine import releasing
+
+    accept = results["conf"]["accept"]
+    found = releasing.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
+    return {"released": [item.item for item in found.decided], "refused": [item.item for item, _ in found.refused]}
+
+
+def discard(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """The same: what still waits is wrong."""
+    from perennial import quarantine
+    from perennial.quarantine import releasing
+
+    named = [item.item for item in quarantine.items(use_case, partition, ("waiting", "discarded"))]
+    found = releasing.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
+    return [item.item for item in found.decided]
+
+
 def contents(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     """No task: what all stores hold, for the comparison."""
     import state
@@ -134,7 +156,12 @@ PIPELINES: dict[str, tuple[Step, ...]] = {
     # Two kinds of runs of the DAG `champion`.
     "rollback": (roll_back,),
     "resume": (resume,),
+    # Commands of a person.
+    "release": (release,),
+    "discard": (discard,),
 }
 STEPS: dict[str, Step] = {step.__name__: step for steps in PIPELINES.values() for step in steps} | {
     contents.__name__: contents
 }
+#: Steps that are no task of a DAG.
+NO_TASKS = {"release", "discard", "contents"}

@@ -13,10 +13,15 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import libfaketime
 import pytest
-from life import Life, Worker, differences, in_short, stage
+from calm import Calm
+from homes import Home
+from life import Life, differences
+from scenarios import on_with_it, to_the_first_model
+from workers import Worker
 
 pytestmark = [
     pytest.mark.chaos,
@@ -64,35 +69,29 @@ class Clock:
         written.replace(self._path)
 
 
-def live(life: Life) -> None:
-    """Three days with a model, the same training again, by force, and a day more."""
-    in_short(life)
-    window = {"window_start": "2024-01-01", "window_end": "2024-01-02", "force": True}
-    life.run("training", "2024-01-02", window, name="again")
-    life.through(["2024-01-04"])
-
-
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Life, Life]]:
-    clock = Clock(tmp_path_factory.mktemp("clock") / "offset")
-    with stage(homes=2) as (worker, homes):
-        mistaken = Worker(clock.env)
-        for home in homes:
-            home.wait()
-        steady, jumping = Life(worker, homes[0]), Life(mistaken, homes[1])
-        live(steady)
+def jumping(calm: Calm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What the stores hold after a life whose tasks were told the time by such a clock."""
+    clock, home = Clock(tmp_path_factory.mktemp("clock") / "offset"), Home()
+    worker = Worker(clock.env)
+    try:
+        home.start()
+        home.wait()
+        life = Life(worker.lane(), home)
         with clock:
-            live(jumping)
-        yield steady, jumping
-        mistaken.close()
+            to_the_first_model(life)
+            on_with_it(life)
+        yield life.contents()
+    finally:
+        worker.close()
+        home.stop()
 
 
-def test_the_clock_did_jump(lives: tuple[Life, Life]) -> None:
+def test_the_clock_did_jump(jumping: dict[str, Any]) -> None:
     """Otherwise the next test would prove nothing."""
-    moments = [datetime.fromisoformat(moment) for moment in lives[1].contents()["processing times"]]
+    moments = [datetime.fromisoformat(moment) for moment in jumping["processing times"]]
     assert any(abs(moment - datetime.now(UTC)) > timedelta(days=1) for moment in moments)
 
 
-def test_a_clock_that_jumps_changes_nothing_but_times(lives: tuple[Life, Life]) -> None:
-    steady, jumping = lives
-    assert not differences(steady.contents()["contents"], jumping.contents()["contents"])
+def test_a_clock_that_jumps_changes_nothing_but_times(calm: Calm, jumping: dict[str, Any]) -> None:
+    assert not differences(calm.result().late, jumping["contents"])

@@ -1,6 +1,6 @@
 """Everything around a task fails while it runs: each time a clear error, then a retry that succeeds; nothing is lost.
 
-One life goes through all faults, one after the other, and is compared with an undisturbed one.
+One life goes through all faults, one after the other, and is compared with the undisturbed one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from calm import Calm
 from homes import Home
-from life import Life, Task, differences, stage
+from life import Life, differences
+from plan import Task
+from scenarios import to_the_first_model
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
-DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+LAST = "2024-01-03"
 Answer = dict[str, Any]
 #: Does harm while the body runs; yields what the attempt itself is asked to do beside.
 Harm = Callable[[Home], AbstractContextManager[dict[str, Any]]]
@@ -196,55 +199,56 @@ class Unlucky(Life):
 
     met: dict[str, Answer] = field(default_factory=dict)
 
-    def task(self, task: Task, results: dict[str, Any]) -> Any:
+    def task(self, task: Task, results: dict[str, Any], ends_in: str = "") -> Any:
         for fault in FAULTS:
             if fault.task == task:
                 with fault.harm(self.home) as beside:
                     self.met[fault.name] = self.try_once(task, results, beside)
-        return super().task(task, results)
+        return super().task(task, results, ends_in)
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[tuple[Life, Unlucky]]:
-    with stage(homes=2, small_disk=True) as (worker, homes):
-        for home in homes:
-            home.wait()
-        calm, unlucky = Life(worker, homes[0]), Unlucky(worker, homes[1])
-        unlucky.through(DAYS)
-        calm.through(DAYS)
-        yield calm, unlucky
+def unlucky(calm: Calm) -> Iterator[Unlucky]:
+    home = Home(small_disk=True)
+    try:
+        home.start()
+        home.wait()
+        life = Unlucky(calm.worker.lane(), home)
+        to_the_first_model(life)
+        yield life
+    finally:
+        home.stop()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_fault_ends_in_an_error_that_teaches(lives: tuple[Life, Unlucky], fault: Fault) -> None:
-    answer = lives[1].met[fault.name]
+def test_a_fault_ends_in_an_error_that_teaches(unlucky: Unlucky, fault: Fault) -> None:
+    answer = unlucky.met[fault.name]
     assert answer["outcome"] == "failed", answer
     assert (answer["error"], answer["teaches"]) == (fault.expected, True), answer["traceback"]
 
 
-def test_after_all_faults_nothing_is_lost(lives: tuple[Life, Unlucky]) -> None:
-    calm, unlucky = lives
-    assert not differences(calm.contents()["contents"], unlucky.contents()["contents"])
+def test_after_all_faults_nothing_is_lost(calm: Calm, unlucky: Unlucky) -> None:
+    assert not differences(calm.result().early, unlucky.contents()["contents"])
 
 
-def test_a_damaged_partition_is_made_again_by_its_own_task(lives: tuple[Life, Unlucky]) -> None:
-    life = lives[1]
+def test_a_damaged_partition_is_made_again_by_its_own_task(unlucky: Unlucky) -> None:
+    life = unlucky
     before = life.contents()["contents"]
     for table in ("readings", "meter_history", "examples"):
         cut_short(
             max(life.home.disk.glob(f"lake/energy/{table}/data/**/*.parquet"), key=lambda p: p.stat().st_mtime_ns)
         )
-    life.run("features", DAYS[-1])
+    life.run("features", LAST)
     after = life.contents()["contents"]
     assert {name for name in differences(before, after) if "commits" not in name} == set()
 
 
-def test_a_damaged_training_set_is_written_anew(lives: tuple[Life, Unlucky]) -> None:
-    life = lives[1]
+def test_a_damaged_training_set_is_written_anew(unlucky: Unlucky) -> None:
+    life = unlucky
     [path] = life.home.disk.glob("training_sets/energy/*.parquet")
     content = path.read_bytes()
     cut_short(path)
     results = {"conf": {"force": True}}
-    results["plan"] = life.task(Task("training", "plan", DAYS[-1]), results)
-    life.task(Task("training", "build_training_set", DAYS[-1]), results)
+    results["plan"] = life.task(Task("training", "plan", LAST), results)
+    life.task(Task("training", "build_training_set", LAST), results)
     assert path.read_bytes() == content

@@ -1,7 +1,10 @@
 """Runs each step in a forked child of a process that has imported everything, and kills it when told to.
 
-As Airflow's executor does it: the process that forks never touches a store. It reads one request a line from its
-standard input and answers with one line; the children write to stderr only.
+    python worker.py SOCKET
+
+As Airflow's executor does it: the process that forks never touches a store. Each connection to the socket is a lane of
+its own: it reads one request a line and answers with one line; what children print goes to the log. Ends when its
+standard input does.
 
     {"step": "fit", "partition": "2024-01-03", "run": "...", "results": {}, "env": {"PERENNIAL_HOME": "..."},
      "watch": true, "seam": ["posix.replace", "before", 1], "seconds": 0.2}
@@ -20,31 +23,38 @@ import os
 import resource
 import select
 import signal
+import socketserver
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import sqlalchemy.orm
+
+if TYPE_CHECKING:
+    from seams import Watch
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
 
 
 def main() -> None:
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # What a library prints must not be taken for an answer.
     from perennial.imports import preload
 
     preload()
+    import seams  # noqa: F401
+    import state  # noqa: F401
+    import steps  # noqa: F401
+
     import perennial.feature_store.online.sqlite
     import perennial.feature_store.repository
     import perennial.gate
     import perennial.ingestion
     import perennial.monitoring
     import perennial.parity
+    import perennial.quarantine.releasing
     import perennial.scoring
     import perennial.training  # noqa: F401
 
@@ -52,9 +62,25 @@ def main() -> None:
     sqlalchemy.orm.configure_mappers()
     # A child that is killed before it can say where it is must not die of being asked.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    print(json.dumps({"outcome": "ready"}), file=answers, flush=True)
-    for line in sys.stdin:
-        print(json.dumps(attempt(json.loads(line))), file=answers, flush=True)
+    server = _Server(sys.argv[1], _Lane)
+    while True:
+        ready, _, _ = select.select([server, sys.stdin], [], [])
+        if sys.stdin in ready:
+            server.server_close()  # Waits for the lanes.
+            return
+        server.handle_request()
+
+
+class _Lane(socketserver.StreamRequestHandler):
+    """In a process of its own: one attempt after the other, until nobody asks any more."""
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(json.dumps(attempt(json.loads(line))).encode() + b"\n")
+
+
+class _Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
+    pass
 
 
 def attempt(request: Request) -> Answer:
@@ -73,14 +99,14 @@ def attempt(request: Request) -> Answer:
             _kill(child, stack)
         with os.fdopen(reading) as pipe:
             said = pipe.read()
-        _, status = os.waitpid(child, 0)
-        seconds = time.monotonic() - began
+        _, status, used = os.wait4(child, 0)
+        spent = {"seconds": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime}
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             stack.seek(0)
-            return {"outcome": "killed", "seconds": seconds, "place": stack.read()}
+            return {"outcome": "killed", "place": stack.read()} | spent
         if not said:
-            return {"outcome": "failed", "seconds": seconds, "error": "Died", "text": f"wait status {status}"}
-        return json.loads(said) | {"seconds": seconds}
+            return {"outcome": "failed", "error": "Died", "text": f"wait status {status}"} | spent
+        return json.loads(said) | spent
 
 
 def _kill(child: int, stack: IO[str]) -> None:
@@ -95,10 +121,14 @@ def _kill(child: int, stack: IO[str]) -> None:
 
 
 def _child(request: Request, pipe: int, stack: IO[str]) -> None:
+    from seams import Seam, Watch, die
+
     faulthandler.register(signal.SIGUSR1, file=stack, all_threads=False)
     os.environ.update(request.get("env", {}))
+    chosen = Seam(*request["seam"]) if request.get("seam") else None
+    watch = Watch(chosen, functools.partial(_end, *request["ends"]) if request.get("ends") else die)
     try:
-        answer = _run(request)
+        answer = {"outcome": "done", "result": _run(request, watch)}
     except BaseException as error:
         from perennial.errors import PerennialError
 
@@ -110,7 +140,7 @@ def _child(request: Request, pipe: int, stack: IO[str]) -> None:
             "traceback": traceback.format_exc(),
         }
     with os.fdopen(pipe, "w") as out:
-        out.write(json.dumps(answer))
+        out.write(json.dumps(answer | {"moments": watch.met}))
     sys.stderr.flush()
     os._exit(0)
 
@@ -123,25 +153,21 @@ def _end(pid: int, how: int) -> None:
             time.sleep(0.01)
 
 
-def _run(request: Request) -> Answer:
-    from seams import Seam, Watch, die
+def _run(request: Request, watch: Watch) -> Any:
     from steps import STEPS
 
     from perennial import discovery
 
     use_case = discovery.load(request.get("use_case", "energy"))
     step, partition = STEPS[request["step"]], use_case.partition(request["partition"])
-    chosen = Seam(*request["seam"]) if request.get("seam") else None
-    watch = Watch(chosen, functools.partial(_end, *request["ends"]) if request.get("ends") else die)
     if request.get("largest_file"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
-    if chosen or request.get("watch"):
+    if request.get("seam") or request.get("watch"):
         watch.start()
     try:
-        result = step(use_case, partition, request["run"], request.get("results", {}))
+        return step(use_case, partition, request["run"], request.get("results", {}))
     finally:
         watch.stop()
-    return {"outcome": "done", "result": result, "seams": watch.met}
 
 
 if __name__ == "__main__":

@@ -298,6 +298,18 @@ def test_a_small_batch_may_be_right(energy, day, source) -> None:
     assert ingestion.ingest(energy, day)["rows"] == 40
 
 
+def test_a_batch_can_be_released_again_by_whoever_was_cut_off(energy, day, source) -> None:
+    source(lambda rows: rows.slice(0, 40))
+    with pytest.raises(BadBatch):
+        ingestion.ingest(energy, day)
+    first = releasing.release(energy, day, accept=["min_rows"], **WHO)
+    before = lake.snapshots(["energy.quarantine_decisions"])
+    again = releasing.release(energy, day, accept=["min_rows"], **WHO)
+    assert [item.item for item in again.decided] == [item.item for item in first.decided]
+    assert lake.snapshots(["energy.quarantine_decisions"]) == before
+    assert ingestion.ingest(energy, day)["rows"] == 40
+
+
 def test_a_released_batch_stands_in_while_its_source_gives_nothing_fit(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):

@@ -44,6 +44,7 @@ def release(
     table: str | None = None,
     named: Sequence[str] = (),
     accept: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Outcome:
     """Let what waits in quarantine into the lake, as far as the present suite, or a person, accepts it.
 
@@ -58,19 +59,22 @@ def release(
         named: Only these items; see `find`.
         accept: What they may break all the same: names of expectations, `min_rows`, `max_quarantined`. Nobody can
             accept what the table's declaration asks of every row: its key, and a time inside the partition.
+        dry_run: Judge, and record nothing.
 
     Raises:
         InvalidParams: nothing is meant, `reason` is empty, or `accept` names what cannot be accepted.
     """
     _insist_on_reason(reason)
     with lock(use_case, partition):
-        meant = _meant(use_case, partition, table, named, ("waiting", "releasing"))
+        meant = _to_release(use_case, partition, table, named)
         _insist_on_acceptable(use_case, partition, meant, accept)
         outcome = Outcome()
         for raw in use_case.raw:
             of_table = [item for item in meant if item.table == raw.name]
             _try_rows(use_case, raw, partition, [item for item in of_table if item.kind == "row"], accept, outcome)
             _try_batches(use_case, raw, partition, [item for item in of_table if item.kind == "batch"], accept, outcome)
+        if dry_run:
+            return outcome
         # One commit: a release that is killed has released all or nothing.
         decide(
             use_case,
@@ -93,6 +97,7 @@ def discard(
     reason: str,
     table: str | None = None,
     named: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> Outcome:
     """Declare that items are rightly refused: they wait no longer, and are kept. What was released is taken back.
 
@@ -101,6 +106,7 @@ def discard(
         actor, reason: Who discards them, and why.
         table: Only items of this raw table.
         named: Only these items; see `find`. What was already released must be named.
+        dry_run: Find them, and record nothing.
 
     Raises:
         InvalidParams: nothing is meant, or `reason` is empty.
@@ -109,8 +115,25 @@ def discard(
     with lock(use_case, partition):
         states: tuple[State, ...] = ("waiting", "releasing", "released", "discarded") if named else ("waiting",)
         meant = _meant(use_case, partition, table, named, states)
-        decide(use_case, partition, "discarded", map(asdict, meant), actor=actor, reason=reason)
+        if not dry_run:
+            decide(use_case, partition, "discarded", map(asdict, meant), actor=actor, reason=reason)
         return Outcome(decided=meant)
+
+
+def _to_release(use_case: UseCase, partition: Partition, table: str | None, named: Sequence[str]) -> list[Item]:
+    """What waits or is on its way in; without any, the batch that was released last: its records do not say whether it
+    has entered, and whoever was cut off releases it again."""
+    if not find(use_case, partition, table=table, states=("waiting", "releasing")):
+        done: tuple[State, ...] = ("released",)
+        released = find(use_case, partition, table=table, named=named, states=done)
+        batches = [item for item in released if item.kind == "batch"]
+        if batches:
+            return [max(batches, key=_decided_at)]
+    return _meant(use_case, partition, table, named, ("waiting", "releasing"))
+
+
+def _decided_at(item: Item) -> datetime:
+    return item.decision.recorded_at if item.decision else item.recorded_at
 
 
 def _meant(
