@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test chaos test-services test-feast-suite demo down bench bench-decisions bench-growth lint format clean
+.PHONY: help install test chaos test-services test-feast-suite plan apply demo down bench bench-decisions bench-growth lint docs format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -33,7 +33,7 @@ test: install ## Run the tests that need nothing but the lock file
 	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not chaos"
 
 chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
-	$(BIN)/pytest -m chaos
+	$(BIN)/pytest -m chaos tests/chaos
 	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
 
 test-services: install ## Run the tests that need Debian's redis-server, postgresql and docker-compose
@@ -46,6 +46,12 @@ test-services: install ## Run the tests that need Debian's redis-server, postgre
 test-feast-suite: install ## Run Feast's own tests of offline stores: FEAST_CHECKOUT=/path/to/feast
 	@test -n "$(FEAST_CHECKOUT)" || { echo "Fix: make $@ FEAST_CHECKOUT=/path/to/a/checkout/of/feast-dev/feast"; exit 1; }
 	$(BIN)/python tests/feast_suite/run.py $(FEAST_CHECKOUT)
+
+plan: install ## Show what a change to features would do (OUT=plan.md: as Markdown, into that file)
+	$(BIN)/perennial plan $(if $(OUT),--markdown > $(OUT))
+
+apply: install ## Register changed features and compute them; shows the plan and asks (YES=1: does not ask)
+	$(BIN)/perennial apply $(if $(YES),--yes)
 
 demo: install ## Start everything, replay the flights of 2013, show what became of each month
 	$(BIN)/perennial up
@@ -71,6 +77,10 @@ lint: install ## Check style, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install ## Write docs/cli.md anew from the commands
+	$(BIN)/python -m perennial.cli.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 format: install ## Mend what can be mended
 	$(BIN)/ruff check --fix .

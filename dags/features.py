@@ -8,17 +8,18 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
+from perennial.feature_changes.params import FeaturesParams
 
 
-@task
+@task(multiple_outputs=False)
 def ingest() -> dict:
     """Fetch the partition's raw batches, judge them, write clean rows to the lake and bad ones to quarantine."""
     from perennial import ingestion
 
-    return ingestion.ingest(*po.here())
+    return ingestion.ingest(*po.here(), refetch=po.conf()["refetch"])
 
 
-@task
+@task(multiple_outputs=False)
 def compute() -> dict:
     """Compute the partition's feature tables and examples from the lake, judge and write them."""
     from perennial import ingestion
@@ -26,7 +27,7 @@ def compute() -> dict:
     return ingestion.compute_features(*po.here())
 
 
-@task
+@task(multiple_outputs=False)
 def publish() -> dict:
     """Apply the feature definitions if they changed, and bring exactly this interval to the online store."""
     from perennial import ingestion
@@ -34,7 +35,7 @@ def publish() -> dict:
     return ingestion.publish(*po.here())
 
 
-@task
+@task(multiple_outputs=False)
 def parity() -> dict:
     """Hold what is online against the lake, for sampled entities of each view: the same values, of the same time."""
     from perennial import parity
@@ -49,7 +50,8 @@ def features(use_case: UseCase) -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
         ingest() >> compute() >> published() >> parity()
 
-    pipeline()
+    # Given earlier, each task would get a copy of its own.
+    pipeline().params.update(po.form(FeaturesParams))
 
 
 for use_case in po.use_cases():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -47,16 +46,6 @@ def test_help_is_fast() -> None:
 
 def test_status_is_fast(home: Path) -> None:
     assert cpu_seconds("status", "flights", PERENNIAL_HOME=str(home)) < 1.5
-
-
-def commands() -> list[str]:
-    return re.findall(r"^  (\w+)  ", run("--help").stdout.partition("Commands:")[2], re.MULTILINE)
-
-
-def test_each_command_shows_an_example_of_itself() -> None:
-    assert {"up", "replay", "status", "parity"} <= set(commands())
-    for name in commands():
-        assert f"Example: perennial {name}" in run(name, "--help").stdout, name
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,20 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(flights: str) -> Non
     assert ledger.entries(discovery.load(flights)) == before
 
 
+def test_a_dry_run_as_json_tells_the_same(flights: str) -> None:
+    told = json.loads(run("rollback", flights, "--to", "2", "--pause", "7d", "--dry-run", "--json").stdout)
+    assert told == {"from": 1, "to": 2, "first_partition": "2013-03", "pause": "7d"}
+
+
+def test_what_resuming_would_end_is_told_and_goes_on(flights: str) -> None:
+    before = ledger.entries(discovery.load(flights))
+    done = run("resume", flights, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "by ada: wrong [at] night" in json.loads(done.stdout)["pause"]
+    assert "would end" in done.stderr
+    assert ledger.entries(discovery.load(flights)) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,16 @@ def test_the_command_prints_the_card_in_both_forms(energy, version, settled) -> 
 
     assert printed() == model_card.read(energy, version) + "\n"
     assert printed("--html") == model_card.read(energy, version, model_card.HTML) + "\n"
+
+
+def test_a_card_can_be_seen_without_attaching_it(energy, version, settled) -> None:
+    server = tracking.client()
+    server.delete_model_version_tag("energy", str(version), model_card.TAG)
+    result = CliRunner().invoke(app, ["card", "energy", str(version), "--dry-run", "--json"])
+    told = json.loads(result.stdout)
+    assert model_card.TAG not in server.get_model_version("energy", str(version)).tags
+    assert (told["version"], told["attached"]) == (version, False)
+    assert told["card"] == model_card.attach(energy, version)
 
 
 def test_a_description_that_a_person_wrote_stays(energy, version, settled) -> None:

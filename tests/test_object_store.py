@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import lake, training_set
+from perennial.doctor import stores
 from perennial.settings import settings
 
 
@@ -103,3 +104,17 @@ def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
     assert files.put(use_case, rows) == name
     assert files.get(use_case, name).equals(rows)
     assert f"lake/quarantined/on_s3/{name}.arrow" in keys(object_store)
+
+
+def test_the_doctor_looks_there_too(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {finding.name: finding for finding in stores.lake()}
+    assert {name: finding.state for name, finding in found.items()} == {"Lake": "passed", "Training sets": "passed"}
+    monkeypatch.setenv("PERENNIAL_WAREHOUSE", "s3://bukcet/lake")
+    monkeypatch.setenv("PERENNIAL_TRAINING_SETS", "s3://bukcet/training_sets")
+    settings.cache_clear()
+    found = {finding.name: finding for finding in stores.lake()}
+    assert {finding.state for finding in found.values()} == {"failed"}
+    assert "there is no bukcet" in found["Lake"].said
+    assert "PERENNIAL_TRAINING_SETS" in found["Training sets"].mend
+    monkeypatch.undo()
+    settings.cache_clear()

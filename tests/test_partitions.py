@@ -46,9 +46,30 @@ def test_a_naive_moment_is_refused() -> None:
         Cadence.DAILY.at(datetime(2013, 1, 1))
 
 
-@pytest.mark.parametrize("key", ["2013-3", "2013", "2013-13", "march", "", "2013-03-01", None])
+@pytest.mark.parametrize("key", ["2013", "2013-13", "march", "", "0001-01-01T00:00+14:00", None])
 def test_a_malformed_name_is_refused_with_an_example(key: str) -> None:
     with pytest.raises(InvalidPartition, match="Use a name like '2013-03'"):
+        Cadence.MONTHLY.partition(key)
+
+
+@given(moments, st.sampled_from(Cadence), st.sampled_from(Cadence))
+def test_a_time_in_another_notation_is_met_with_the_partition_it_lies_in(
+    moment: datetime, wanted: Cadence, given_as: Cadence
+) -> None:
+    named = given_as.at(moment)
+    meant = wanted.at(named.start).key
+    if named.key == meant:
+        assert wanted.partition(named.key).key == meant
+    else:
+        with pytest.raises(InvalidPartition, match=f"Did you mean '{meant}'"):
+            wanted.partition(named.key)
+
+
+@pytest.mark.parametrize(
+    "key", ["2013-3", "2013-03-01", "201303", "20130301", "2013-03-01 07:30", "2013-03-01T07:30:00Z"]
+)
+def test_a_month_written_otherwise_is_understood_but_not_taken(key: str) -> None:
+    with pytest.raises(InvalidPartition, match="Did you mean '2013-03'"):
         Cadence.MONTHLY.partition(key)
 
 

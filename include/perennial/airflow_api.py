@@ -113,6 +113,26 @@ class AirflowClient:
             if len(found) >= page["total_entries"] or not page["dag_runs"]:
                 return [run for run in found if run.partition == partition]
 
+    def latest(self, dag: str, count: int = 5) -> list[Run]:
+        """The latest runs of a DAG that succeeded, newest first."""
+        query = {"state": "success", "order_by": "-id", "limit": count}
+        return list(map(_run, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]))
+
+    def runs_of(self, dag: str, *, state: str, prefix: str = "") -> list[Run]:
+        """All runs of a DAG that are in `state` and whose id begins with `prefix`, newest first; none if Airflow does
+        not know the DAG."""
+        query = {"state": state, "run_id_prefix_pattern": prefix, "order_by": "-id", "limit": 100}
+        found: list[Run] = []
+        while True:
+            path = f"/dags/{quote(dag)}/dagRuns"
+            answer = self._call("GET", path, params=query | {"offset": len(found)}, expected=(200, 404))
+            if answer.status_code == 404:
+                return []
+            page = answer.json()
+            found.extend(map(_run, page["dag_runs"]))
+            if len(found) >= page["total_entries"] or not page["dag_runs"]:
+                return found
+
     def task_instances(self, run: Run) -> list[TaskInstance]:
         """The tasks of a run."""
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/taskInstances"

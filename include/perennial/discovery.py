@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from difflib import get_close_matches
+import traceback
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from perennial.errors import PerennialError, UnknownUseCase
-from perennial.use_case import UseCase
+from perennial.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from perennial.use_case import UseCase
 
 
 def names() -> list[str]:
@@ -24,17 +28,21 @@ def load(name: str) -> UseCase:
 
     Raises:
         UnknownUseCase: there is none; the error proposes the closest names.
-        PerennialError: its module does not define a `use_case`, or under another name.
+        PerennialError: its module cannot be read, or does not define a `use_case`, or under another name.
     """
+    from perennial.use_case import UseCase
+
+    if not _is_declared(name):
+        known = names()
+        raise UnknownUseCase(
+            f"There is no use case {name!r}.", f"{did_you_mean(name, known)}Known: {', '.join(known) or 'none'}."
+        )
     try:
         module = load_module(name, "use_case")
-    except (PerennialError, ModuleNotFoundError):
-        known = names()
-        if name in known:
-            raise
-        close = get_close_matches(name, known, n=1)
-        fix = f"Did you mean {close[0]!r}? " if close else ""
-        raise UnknownUseCase(f"There is no use case {name!r}.", f"{fix}Known: {', '.join(known) or 'none'}.") from None
+    except PerennialError:
+        raise
+    except Exception as error:
+        raise _unreadable(name, error) from error
     found = getattr(module, "use_case", None)
     if not isinstance(found, UseCase) or found.name != name:
         raise PerennialError(
@@ -42,6 +50,13 @@ def load(name: str) -> UseCase:
             "The folder's name and the use case's name must be the same.",
         )
     return found
+
+
+def _is_declared(name: str) -> bool:
+    # Not `name in names()`: each DAG file loads every use case, and would look through all their folders for each.
+    import use_cases
+
+    return Path(name).name == name and any(Path(root, name, "use_case.py").is_file() for root in use_cases.__path__)
 
 
 def load_module(name: str, module: str) -> ModuleType:
@@ -54,3 +69,23 @@ def load_module(name: str, module: str) -> ModuleType:
         raise PerennialError(
             f"Use case {name!r} has no module {module!r}.", f"Write include/use_cases/{name}/{module}.py."
         ) from error
+
+
+def _unreadable(name: str, error: Exception) -> PerennialError:
+    """What is wrong with a use case's declaration: the field, or the line."""
+    from pydantic import ValidationError
+
+    from perennial.use_case import problems
+
+    file = f"include/use_cases/{name}/use_case.py"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.endswith(f"{name}/use_case.py")
+    ]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    where = f"{file}, line {line}" if line else file
+    if isinstance(error, ValidationError):
+        return PerennialError(f"{where}: {error.title}: {problems(error)}.", "docs/add_a_use_case.md tells the fields.")
+    said = error.msg if isinstance(error, SyntaxError) else error
+    return PerennialError(f"{where}: {type(error).__name__}: {said}", "Mend that line.")

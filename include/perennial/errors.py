@@ -21,6 +21,14 @@ class UnknownUseCase(PerennialError):
     """No use case of that name is installed."""
 
 
+class UnknownVersion(PerennialError):
+    """The registry has no such version of the use case's model."""
+
+
+class InvalidSetting(PerennialError):
+    """An environment variable `PERENNIAL_*` holds a value that cannot be."""
+
+
 class InvalidPartition(PerennialError):
     """A partition's name is malformed, or the use case has no such partition."""
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from perennial import judgements, lake, provenance, quarantine, validation
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
+from perennial.feature_changes import computations
 from perennial.partitions import Partition
 from perennial.records import BATCHES
 from perennial.use_case import Examples, FeatureTable, RawTable, UseCase
@@ -20,11 +21,14 @@ from perennial.use_case import Examples, FeatureTable, RawTable, UseCase
 log = logging.getLogger(__name__)
 
 
-def ingest(use_case: UseCase, partition: Partition) -> dict[str, Any]:
+def ingest(use_case: UseCase, partition: Partition, refetch: bool = True) -> dict[str, Any]:
     """Fetch and judge every raw table of the partition; write clean and quarantined rows to the lake.
 
     Nothing is written to a raw table before every one has been judged, so a bad batch leaves the lake as it was. What
     is refused is kept in quarantine, and what a person released from there enters with the batch.
+
+    Args:
+        refetch: Whether to do so where the lake holds a batch of every raw table already; if not, nothing is done then.
 
     Returns:
         `rows` ingested, rows `quarantined`, rows `released` among those ingested, and `report`: the address of the page
@@ -33,6 +37,9 @@ def ingest(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     Raises:
         BadBatch: a batch cannot be fetched or is unfit as a whole; the error names the page and what it is kept as.
     """
+    if not refetch and (held := _held(use_case, partition)) is not None:
+        log.info("%s %s: all raw tables are held, nothing was fetched", use_case.name, partition)
+        return held
     admission = Admission(use_case, partition)
     fetched: dict[str, pa.Table | BadBatch] = {}
     for table in use_case.raw:
@@ -49,6 +56,14 @@ def ingest(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         counts = _write(use_case, partition, {name: each for name, each in admitted.items() if each is not None})
     log.info("%s %s: %d rows ingested, %d quarantined, %d released", use_case.name, partition, *counts.values())
     return {**counts, "report": report}
+
+
+def _held(use_case: UseCase, partition: Partition) -> dict[str, Any] | None:
+    """What the lake's batches of the partition count, if it holds one of every raw table; None: it lacks one."""
+    rows = lake.records(f"{use_case.name}.batches", between=(partition.key, partition.key))
+    if {table.name for table in use_case.raw} - {row["table"] for row in rows}:
+        return None
+    return {name: sum(row[name] for row in rows) for name in ("rows", "quarantined", "released")}
 
 
 def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admitted]) -> dict[str, int]:
@@ -155,6 +170,7 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
             sort_by=(*table.key, "event_timestamp"),
         )
     lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
+    computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
     return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
 
 
@@ -163,10 +179,14 @@ def publish(use_case: UseCase, partition: Partition) -> dict[str, int]:
 
     Returns:
         Rows written by feature view.
+
+    Raises:
+        Refused: the change destroys something that it does not acknowledge: see `perennial plan`.
     """
+    from perennial.feature_changes import applying
     from perennial.feature_store import repository
 
-    repository.apply_if_changed()
+    applying.apply_safely()
     return repository.materialize(use_case.feature_service, partition.start, partition.end)
 
 

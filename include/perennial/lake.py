@@ -195,6 +195,15 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         return fresh
 
 
+@told
+def widen(identifier: str, schema: pa.Schema) -> None:
+    """Give an existing table the columns of `schema` that it lacks, null in the rows that it has; a table that does not
+    exist is left to its first write."""
+    with database.exclusive("lake", identifier):
+        if table(identifier) is not None:
+            _table_for(identifier, canonical(schema.empty_table()).schema)
+
+
 def canonical(rows: pa.Table) -> pa.Table:
     """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk."""
     fields = []

@@ -47,6 +47,11 @@ def login() -> Login:
         ) from error
 
 
+def known() -> Login | None:
+    """The login if there is one already; nothing is generated."""
+    return login() if os.environ.get("PERENNIAL_PASSWORD") or path().exists() else None
+
+
 def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
     """What `file` (JSON) holds; `content` when it did not exist, written with mode 0600 in one step.
 

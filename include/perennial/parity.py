@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,16 @@ if TYPE_CHECKING:
 #: Sampled entities of each view; at a hundred, a fault in one of twenty is missed once in two hundred checks.
 KEYS = 100
 
+#: Told the view that comes next, how many of all views are done, and how many there are.
+Step = Callable[[str, int, int], None]
 
-def check(use_case: UseCase, partition: Partition | None = None, keys: int = KEYS) -> Parity:
+
+def check(
+    use_case: UseCase,
+    partition: Partition | None = None,
+    keys: int = KEYS,
+    step: Step = lambda view, done, count: None,
+) -> Parity:
     """Compare the online rows of up to `keys` entities a view with what the offline store gives for the same moment.
 
     Another partition may be materialized meanwhile: rows that are newer by then are compared at their own time.
@@ -46,6 +54,7 @@ def check(use_case: UseCase, partition: Partition | None = None, keys: int = KEY
         partition: Sample the entities that have a row in it; the same partition gives the same sample. Freshness is
             judged if nothing later is online. None: sample the entities that the offline store still sees.
         keys: How many entities of each view, at least 1.
+        step: Told how far it is.
 
     Raises:
         BadFeatures: nothing was materialized yet, or the service is not defined.
@@ -61,14 +70,16 @@ def check(use_case: UseCase, partition: Partition | None = None, keys: int = KEY
             f"Run {use_case.name}.features for {use_case.start} first.",
         )
     judged = partition is None or partition.end >= now
-    return Parity(
-        use_case.name,
-        partition.key if partition else None,
-        tuple(_check_view(view, ends[name], now if judged else None, partition, keys) for name, view in views.items()),
-    )
+    checked = []
+    for number, (name, view) in enumerate(views.items()):
+        step(name, number, len(views))
+        checked.append(_check_view(view, ends[name], now if judged else None, partition, keys))
+    return Parity(use_case.name, partition.key if partition else None, tuple(checked))
 
 
-def check_logged(use_case: UseCase, partition: Partition, keys: int = KEYS) -> Parity:
+def check_logged(
+    use_case: UseCase, partition: Partition, keys: int = KEYS, step: Step = lambda view, done, count: None
+) -> Parity:
     """Compare the features kept with up to `keys` predictions of a partition with the offline store of that time: at
     each prediction's moment, in the lake's snapshots that scoring read.
 
@@ -85,11 +96,14 @@ def check_logged(use_case: UseCase, partition: Partition, keys: int = KEYS) -> P
     differences: dict[str, list[Difference]] = {name: [] for name in views}
     corrected = dict.fromkeys(views, 0)
     today = repository.open_store(keep_event_timestamps=True)
-    for snapshots in rows["lake_snapshots"].unique().to_pylist():
+    done, every = 0, rows["lake_snapshots"].unique().to_pylist()
+    for snapshots in every:
         kept = rows.filter(pc.equal(rows["lake_snapshots"], snapshots))
         pinned = _existing(use_case, partition, json.loads(snapshots))
         that_time = repository.open_store(keep_event_timestamps=True, snapshots=pinned)
         for name, view in views.items():
+            step(name, done, len(every) * len(views))
+            done += 1
             logged = served.logged(view, kept)
             then, now = (
                 served.compare(store, view, logged, only_known=True, with_times=False) for store in (that_time, today)

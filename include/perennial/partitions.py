@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 from perennial.errors import InvalidPartition
 
@@ -67,19 +67,42 @@ class Cadence(StrEnum):
             InvalidPartition: `key` is not in this cadence's format or not a partition's start.
         """
         try:
-            start = datetime.strptime(key, self.key_format).replace(tzinfo=UTC)
+            start = _time(key, self.key_format)
         except (TypeError, ValueError):
             start = None
         if start is None or self.floor(start) != start or start.strftime(self.key_format) != key:
             example = self.at(datetime(2013, 3, 4, tzinfo=UTC)).key
-            raise InvalidPartition(f"{key!r} is not the name of a {self} partition.", f"Use a name like {example!r}.")
+            guess = self._guess(key)
+            raise InvalidPartition(
+                f"{key!r} is not the name of a {self} partition.",
+                f"Did you mean {guess!r}?" if guess else f"Use a name like {example!r}.",
+            )
         return Partition(start, self)
+
+    def _guess(self, key: str) -> str | None:
+        """The name of the partition that `key` lies in, if it is a time in another notation."""
+        for notation in (self.key_format, *(other.key_format for other in Cadence), "%Y-%m-%d %H:%M", "%Y%m%d", "%Y%m"):
+            try:
+                return self.at(datetime.strptime(str(key), notation).replace(tzinfo=UTC)).key
+            except ValueError:
+                continue
+        try:
+            moment = datetime.fromisoformat(str(key))
+            return self.at(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).key
+        except (ValueError, OverflowError):
+            return None
 
     def at(self, moment: datetime) -> Partition:
         """The partition that holds `moment`, which must be timezone-aware."""
         if moment.tzinfo is None:
             raise ValueError(f"{moment!r} has no time zone; partitions are cut in UTC.")
         return Partition(self.floor(moment), self)
+
+
+# Every DAG asks for its use case's first and last partition: the same few names in each of them.
+@lru_cache(maxsize=1024)
+def _time(name: str, form: str) -> datetime:
+    return datetime.strptime(name, form).replace(tzinfo=UTC)
 
 
 @total_ordering

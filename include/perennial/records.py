@@ -72,6 +72,13 @@ BATCHES = _schema(
     code_version=pa.string(),
 )
 
+#: One row a feature table, or `examples`, of a partition: the fingerprint of the transform that it was computed by.
+COMPUTATIONS = _schema(
+    table=pa.string(),
+    rows=pa.int64(),
+    transform=pa.string(),
+)
+
 #: What a suite said of a table, as Great Expectations tells it (`result` is its JSON). `validation` is the digest of
 #: all results of one task's run on a partition.
 VALIDATIONS = _schema(

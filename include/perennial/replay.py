@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.partitions import Partition
+from perennial.pipelines import LOOP
 from perennial.use_case import UseCase
 
-PIPELINES = ("features", "scoring", "monitoring", "training")
 #: The task of `monitoring` that asks for retraining; it is skipped when there is no reason to.
 REQUEST_TASK = "request_retraining"
 
@@ -72,7 +72,7 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
-    wanted = {f"{use_case.name}.{pipeline}" for pipeline in PIPELINES}
+    wanted = {f"{use_case.name}.{pipeline}" for pipeline in LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
     while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()

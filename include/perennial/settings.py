@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from perennial.errors import InvalidSetting
 
 
 class Settings(BaseSettings):
@@ -74,7 +76,26 @@ class Settings(BaseSettings):
         return self.project / "feature_repo"
 
 
+def variable(name: str) -> str:
+    """The environment variable that sets the setting `name`."""
+    return f"{Settings.model_config['env_prefix']}{name}".upper()
+
+
 @cache
 def settings() -> Settings:
-    """The process's settings, read once. Tests that change the environment call `settings.cache_clear()`."""
-    return Settings()
+    """The process's settings, read once. Tests that change the environment call `settings.cache_clear()`.
+
+    Raises:
+        InvalidSetting: a variable holds what it cannot.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join([variable(str(each['loc'][0])), *map(str, each['loc'][1:])])}: {each['msg']}"
+            for each in error.errors(include_input=False)
+        )
+        raise InvalidSetting(f"The environment sets {wrong}.", "Correct or unset it.") from None
+    except SettingsError as error:
+        name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
+        raise InvalidSetting(f"The environment sets {variable(name)} to what is not JSON.", "Correct it.") from None

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from perennial import login
-from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.errors import PerennialError, ServiceUnavailable, UnknownVersion
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -140,7 +140,7 @@ def run_of(use_case: UseCase, number: int) -> str:
     """The id of the MLflow run that made a registered version.
 
     Raises:
-        PerennialError: there is no such version.
+        UnknownVersion: there is no such version.
     """
     with reachable():
         try:
@@ -148,9 +148,11 @@ def run_of(use_case: UseCase, number: int) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            raise PerennialError(
+            held = sorted(int(each.version) for each in client().search_model_versions(f"name='{use_case.name}'"))
+            known = f"It has {', '.join(map(str, held))}. " if held else "It has none. "
+            raise UnknownVersion(
                 f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
-                "It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
+                f"{known}It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
             ) from error
 
 

@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import ValidationError
 
+from perennial import pipelines
 from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidParams
-from perennial.replay import PIPELINES
-from perennial.undo import UndoParams
-from perennial.use_case import UseCase
+from perennial.suggestion import did_you_mean
+from perennial.use_case import UseCase, problems
 
 _POLL = 0.5
-#: Pipelines that need no partition, which are those that take parameters.
-_BY_HAND = ("training", "champion")
+
+
+def check(use_case: UseCase, pipeline: str, partition: str | None, params: dict[str, Any]) -> None:
+    """Refuse what could not be started, as far as that can be told without Airflow.
+
+    Raises:
+        InvalidParams: no such pipeline or parameter, or a value out of range.
+        InvalidPartition: the use case has no such partition.
+    """
+    if pipeline not in pipelines.ALL:
+        guess = did_you_mean(pipeline, pipelines.ALL)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(pipelines.ALL)}.")
+    if partition is None and pipeline not in pipelines.BY_HAND:
+        raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
+    if partition is not None:
+        use_case.partition(partition)
+    form = pipelines.form(use_case, pipeline)
+    known = sorted(form.model_fields) if form else []
+    if unknown := sorted(params.keys() - set(known)):
+        guess = did_you_mean(unknown[0], known)
+        fix = f"{guess}Known: {', '.join(known)}." if known else f"{pipeline} has no parameters."
+        raise InvalidParams(f"{use_case.name}.{pipeline} has no parameter {', '.join(unknown)}.", fix)
+    if form is not None:
+        try:
+            form(**params)
+        except ValidationError as error:
+            raise InvalidParams(
+                f"Parameters of {use_case.name}.{pipeline}: {problems(error)}.",
+                f"The form of {use_case.name}.{pipeline} in Airflow lists each parameter and its range.",
+            ) from error
 
 
 def start(
@@ -25,21 +54,9 @@ def start(
     """Start a run of `pipeline`, under a new run id.
 
     Raises:
-        InvalidParams: no such pipeline or parameter, or the DAG refuses a value.
-        InvalidPartition: the use case has no such partition.
+        InvalidParams, InvalidPartition: see `check`; or the DAG refuses a value.
     """
-    if pipeline not in (*PIPELINES, *_BY_HAND):
-        known_ones = ", ".join(dict.fromkeys((*PIPELINES, *_BY_HAND)))
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"Choose one of {known_ones}.")
-    if partition is None and pipeline not in _BY_HAND:
-        raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
-    if partition is not None:
-        use_case.partition(partition)
-    forms: dict[str, type[BaseModel]] = {"training": use_case.params, "champion": UndoParams}
-    known = set(forms[pipeline].model_fields) if pipeline in forms else set()
-    if unknown := sorted(params.keys() - known):
-        fix = f"Known: {', '.join(sorted(known))}." if known else f"{pipeline} has no parameters."
-        raise InvalidParams(f"{use_case.name}.{pipeline} has no parameter {', '.join(unknown)}.", fix)
+    check(use_case, pipeline, partition, params)
     dag = f"{use_case.name}.{pipeline}"
     if client.dags(dag).get(dag):
         client.unpause(dag)
@@ -47,13 +64,17 @@ def start(
     return client.trigger(dag, run_id, partition=partition, conf=params)
 
 
-def follow(client: AirflowClient, run: Run) -> Run:
+def follow(client: AirflowClient, run: Run, seen: Callable[[Run], None] = lambda run: None) -> Run:
     """Wait until the run is over.
+
+    Args:
+        seen: Told what the run is like, each time it is looked at.
 
     Raises:
         PerennialError: it failed; the error shows the failed task's last words.
     """
     while not run.is_over:
+        seen(run)
         time.sleep(_POLL)
         run = client.run(run.dag, run.id)
     if run.state == "failed":

@@ -37,7 +37,8 @@ Approval = Literal["never", "always", "borderline"]
 
 def problems(error: ValidationError) -> str:
     """What is wrong with which value, in one line."""
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    found = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    return "; ".join(f"{where}: {said}" if where else said for where, said in found)
 
 
 class Declaration(BaseModel):
@@ -113,6 +114,10 @@ class Gate(Declaration):
     slice_min_rows: int = Field(default=500, ge=2, description="Smaller slices are reported, not judged.")
     calibration_tolerance: float = Field(
         default=0.05, ge=0, description="How much larger its calibration error may be: see `perennial.metrics`."
+    )
+    baseline: str | None = Field(
+        default=None,
+        description="A feature that is a guess itself, such as the last value known: the first model must beat it too.",
     )
     max_latency: float | None = Field(default=None, gt=0, description="Seconds to predict one row, at most.")
     max_size: int | None = Field(default=None, gt=0, description="Bytes of the stored model, at most.")
@@ -272,7 +277,7 @@ class UseCase(Declaration):
             raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
         names = [table.name for table in self.raw] + [table.name for table in self.features]
         reserved = {"examples", "predictions", "quarantine", "batches", "parity"}
-        reserved |= {"refused_batches", "quarantine_decisions", "validations"}
+        reserved |= {"refused_batches", "quarantine_decisions", "validations", "computations"}
         reserved |= {"metrics", "drift", "verdicts", "requests", "ledger"}
         for name in names:
             if not _NAME.match(name) or name in reserved or names.count(name) > 1:

@@ -51,6 +51,11 @@ def test_every_task_is_documented_and_retried(dag) -> None:
         assert task.retry_policy is not None, task.task_id
 
 
+def test_what_a_task_returns_is_kept_once(dag) -> None:
+    # A `-> dict` alone would also store each key apart, by a request each.
+    assert not [task.task_id for task in dag.tasks if getattr(task, "multiple_outputs", False)]
+
+
 def test_a_dag_never_catches_up_by_itself(dag) -> None:
     assert dag.catchup is False
 
@@ -100,6 +105,21 @@ print(",".join(sorted(set(sys.modules) - before)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = {name.partition(".")[0] for name in done.stdout.strip().splitlines()[-1].split(",")}
     assert not imported & set(HEAVY)
+
+
+def test_a_dag_file_looks_for_use_cases_once_not_once_for_each() -> None:
+    files = sorted(str(path) for path in DAGS.glob("*.py"))
+    code = f"""
+import runpy, sys, use_cases
+searches = []
+sys.addaudithook(lambda event, args: searches.append(args[1]) if event == "pathlib.Path.glob" else None)
+for file in {files}:
+    runpy.run_path(file)
+print(len(use_cases.__path__), searches.count("*/use_case.py"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    roots, searches = map(int, done.stdout.split()[-2:])
+    assert searches == roots * len(files)
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in DAGS.glob("*.py")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -144,6 +145,70 @@ def test_a_partition_passes_through_by_one_call(http: httpx.Client) -> None:
     pass_through(http, "2013-01")
 
 
+def test_the_doctor_finds_nothing_wrong_and_tells_no_secret(machine: Machine) -> None:
+    done = machine.perennial("doctor", "--json")
+    found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert [one for one in found.values() if one["state"] == "failed"] == []
+    assert done.returncode == 0
+    answering = ("PostgreSQL", "Databases", "Clock", "Catalog", "MLflow", "MLflow login", "Airflow", "Airflow login")
+    for name in (
+        *answering,
+        "Airflow health",
+        "Artifact store",
+        "Online store",
+        "Secrets",
+        "Feast definitions",
+        "DAGs",
+    ):
+        assert found[name]["state"] == "passed", found[name]
+    assert "our own api-server" in found["Airflow port"]["said"]
+    secrets = [machine.login[1], *json.loads((machine.home / "keys.json").read_text()).values()]
+    assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
+
+
+def test_a_replay_can_be_foreseen(machine: Machine) -> None:
+    done = machine.perennial("replay", "flights", "--from", "2013-01", "--to", "2013-02", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [(one["partition"], one["todo"]) for one in json.loads(done.stdout)] == [
+        ("2013-01", "skip"),
+        ("2013-02", "run"),
+    ]
+
+
+def test_waiting_can_be_interrupted_and_the_run_goes_on(http: httpx.Client, machine: Machine) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "perennial.cli",
+        "trigger",
+        "flights",
+        "scoring",
+        "--partition",
+        "2013-01",
+        "--wait",
+    ]
+    waiting = subprocess.Popen(
+        command, env=machine.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.stdout is not None
+    started = waiting.stdout.readline().split()[1]
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130
+    assert f"The run goes on: {machine.airflow}/dags/flights.scoring/runs/" in said
+    assert "Traceback" not in said
+    assert wait_for(http, "flights.scoring", started) == "success"
+
+
+def test_a_run_that_was_waited_for_is_told_as_json(machine: Machine) -> None:
+    done = machine.perennial("trigger", "flights", "scoring", "--partition", "2013-01", "--wait", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "success"
+    assert "usually takes" in done.stderr, "there are runs before it"
+    planned = machine.perennial("trigger", "flights", "scoring", "--partition", "2013-01", "--dry-run", "--json")
+    assert json.loads(planned.stdout)["airflow"] == "ready"
+
+
 def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, machine: Machine) -> None:
     asked = trigger(http, "flights.training", "asked", require_approval="always", max_iter=20, window_end="2013-01")
     assert asked.status_code == 200
@@ -270,6 +335,9 @@ def test_nothing_listens_beyond_loopback(machine: Machine) -> None:
 def test_a_killed_part_is_started_again_and_the_others_kept(machine: Machine) -> None:
     before = machine.pids()
     psutil.Process(before["triggerer"]).kill()
+    examined = machine.perennial("doctor")
+    assert examined.returncode == 1
+    assert "Airflow: triggerer ended, the others run" in examined.stdout
     again = machine.perennial("up")
     assert again.returncode == 0, again.stdout + again.stderr
     after = machine.pids()
@@ -278,6 +346,9 @@ def test_a_killed_part_is_started_again_and_the_others_kept(machine: Machine) ->
 
 def test_down_leaves_nothing(machine: Machine) -> None:
     leaders = set(machine.pids().values())
+    foreseen = machine.perennial("down", "--dry-run", "--json")
+    assert set(json.loads(foreseen.stdout)["would_stop"]) == {*PARTS, "postgresql"}
+    assert set(machine.pids().values()) == leaders
     assert machine.perennial("down").returncode == 0
     left = [process for process in psutil.process_iter() if _session(process) in leaders]
     assert not left

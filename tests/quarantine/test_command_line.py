@@ -61,6 +61,24 @@ def test_what_still_breaks_something_is_named_and_fails_the_command(refused: str
     assert f"row {refused} of readings: expect_column_values_to_be_between(kwh)" in result.output
 
 
+def test_a_dry_run_judges_and_records_nothing(refused: str) -> None:
+    before = run("list", "energy", "--all", "--json").output
+    accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--dry-run")
+    released = run("release", "energy", "--partition", DAY, *accept)
+    assert released.exit_code == 0
+    assert f"energy {DAY}: would be released 1 rows, would still be refused 0." in released.output
+    assert run("release", "energy", "--partition", DAY, "--dry-run").exit_code == 1, "as without --dry-run"
+    assert "would be discarded 1 rows" in run("discard", "energy", "--partition", DAY, "--dry-run").output
+    assert run("list", "energy", "--all", "--json").output == before
+
+
+def test_a_decision_can_be_read_as_json(refused: str) -> None:
+    result = run("discard", "energy", "--partition", DAY, "--dry-run", "--json")
+    told = json.loads(result.stdout)
+    assert [item["item"] for item in told["decided"]] == [refused]
+    assert (told["refused"], told["run"]) == ([], None)
+
+
 def test_a_release_is_recorded_and_shows_once_the_partition_has_run(refused: str) -> None:
     accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--reason", "seen", "--by", "ada")
     result = run("release", "energy", "--partition", DAY, *accept, "--no-run")

@@ -1,11 +1,16 @@
 """The command line, `perennial`: a module for each group of commands, in the order in which `--help` lists them."""
 
 # ruff: noqa: I001
-from perennial.cli import services
-from perennial.cli import pipelines
-from perennial.cli import quarantine
-from perennial.cli import decisions
-from perennial.cli import reproduce
-from perennial.cli.frame import app, main
+try:
+    from perennial.cli import services
+    from perennial.cli import doctor
+    from perennial.cli import pipelines
+    from perennial.cli import quarantine
+    from perennial.cli import decisions
+    from perennial.cli import reproduce
+    from perennial.cli import features
+    from perennial.cli.frame import app, main
+except KeyboardInterrupt:  # Nothing was begun yet.
+    raise SystemExit(130) from None
 
-__all__ = ["app", "decisions", "main", "pipelines", "quarantine", "reproduce", "services"]
+__all__ = ["app", "decisions", "doctor", "features", "main", "pipelines", "quarantine", "reproduce", "services"]

@@ -2,74 +2,121 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli import runs
-from perennial.cli.frame import UseCaseName, app, console, example, say
+from perennial.cli import completion, runs
+from perennial.cli.frame import (
+    AsJson,
+    DryRun,
+    UseCaseName,
+    Wait,
+    app,
+    ask,
+    console,
+    example,
+    note,
+    say,
+    show_json,
+)
 from perennial.errors import InvalidParams
 
-Reason = Annotated[str | None, typer.Option(help="Why; it is kept in the ledger. Asked for if it is not given.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end; fail if the run fails.")]
+if TYPE_CHECKING:
+    from perennial.undo import UndoParams
+    from perennial.use_case import UseCase
+
+Reason = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Why; it is kept in the ledger. Asked for if it is not given.")
+]
 
 
 @app.command(epilog=example('perennial rollback flights --reason "wrong at night" --pause 7d --wait'))
 def rollback(
     use_case: UseCaseName,
-    to: Annotated[int | None, typer.Option(min=1, help="Version to return to; by default the one before.")] = None,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="VERSION",
+            help="Version to return to; by default the one before.",
+            autocompletion=completion.served,
+        ),
+    ] = None,
     reason: Reason = None,
-    pause: Annotated[str | None, typer.Option(help="Pause automatic promotion for so long: 12h, 7d, 2w.")] = None,
+    pause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Pause automatic promotion for so long: 12h, 7d, 2w.", autocompletion=completion.pauses
+        ),
+    ] = None,
     until_resumed: Annotated[
         bool, typer.Option("--until-resumed", help="Pause it until `perennial resume`; this is the default.")
     ] = False,
     wait: Wait = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Let an earlier version serve again, in one step, and pause automatic promotion."""
+    """Let an earlier version serve again, in one step.
+
+    Automatic promotion pauses, so that the gate does not undo it.
+    """
     from perennial import discovery, undo
 
     if pause and until_resumed:
         raise InvalidParams("--pause and --until-resumed exclude each other.", "Give one of them.")
+    tell = note if as_json else say
     found = discovery.load(use_case)
     why = "dry run" if dry_run and not reason else _reason(reason, "roll back")
     wish = undo.params_of(use_case, {"to": to, "reason": why, "pause": pause})
     planned = undo.plan(found, wish.to)
     first = found.cadence.at(planned.effective_from).key
     paused = f"for {wish.pause}" if wish.pause else f"until `perennial resume {use_case}`"
-    say(f"{use_case}: v{planned.previous} -> v{planned.version}, which predicts from partition {first} on.")
-    say(f"Automatic promotion is paused {paused}; a person decides meanwhile.")
+    tell(f"{use_case}: v{planned.previous} -> v{planned.version}, which predicts from partition {first} on.")
+    tell(f"Automatic promotion is paused {paused}; a person decides meanwhile.")
+    told: dict[str, Any] = {"from": planned.previous, "to": planned.version, "first_partition": first}
+    told["pause"] = wish.pause
     if not dry_run:
         # By its number: if somebody else has rolled back meanwhile, this must not go one version further.
         wish = wish.model_copy(update={"to": planned.version})
-        runs.run(found, "champion", partition=None, params=wish.model_dump(mode="json", exclude_none=True), wait=wait)
+        told["run"] = _run(found, wish, wait, tell)
+    if as_json:
+        show_json(told)
 
 
 @app.command(epilog=example('perennial resume flights --reason "v4 was trained without the broken sensor"'))
-def resume(use_case: UseCaseName, reason: Reason = None, wait: Wait = False) -> None:
+def resume(
+    use_case: UseCaseName, reason: Reason = None, wait: Wait = False, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
     """Let the gate promote by itself again after a rollback."""
-    from perennial import discovery, glance, ledger, undo
+    from perennial import discovery, glance, history, ledger, undo
 
+    tell = note if as_json else say
     found = discovery.load(use_case)
     table = f"{found.name}.ledger"
-    undo.insist_on_a_pause(found, ledger.parsed(glance.records([table])[table]))
-    wish = undo.params_of(use_case, {"action": "resume", "reason": _reason(reason, "resume automatic promotion")})
-    runs.run(found, "champion", partition=None, params=wish.model_dump(mode="json", exclude_none=True), wait=wait)
+    pause = undo.insist_on_a_pause(found, ledger.parsed(glance.records([table])[table]))
+    why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
+    wish = undo.params_of(use_case, {"action": "resume", "reason": why})
+    ends = "would end" if dry_run else "ends"
+    tell(f"{use_case}: this pause of automatic promotion {ends}: {history.paused(pause)}")
+    told: dict[str, Any] = {"pause": history.paused(pause)}
+    if not dry_run:
+        told["run"] = _run(found, wish, wait, tell)
+    if as_json:
+        show_json(told)
 
 
 @app.command(name="history", epilog=example("perennial history flights"))
-def show_history(
-    use_case: UseCaseName, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
-    """Show which version served when, how it came to serve, who decided that, and why."""
+def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
+    """Show which version served when, who decided that, and why."""
     from perennial import discovery, history
 
     found = discovery.load(use_case)
     told = history.history(found)
     if as_json:
-        print(json.dumps(told.as_json(), indent=2, ensure_ascii=False))
+        show_json(told.as_json())
         return
     if not told.served:
         say(f"{use_case}: no version has served yet.")
@@ -80,10 +127,15 @@ def show_history(
         out.print(f"Paused: {history.paused(told.pause)}", highlight=False, markup=False)
 
 
+def _run(use_case: UseCase, wish: UndoParams, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:
+    params = wish.model_dump(mode="json", exclude_none=True)
+    return runs.run(use_case, "champion", partition=None, params=params, wait=wait, tell=tell)
+
+
 def _reason(given: str | None, what: str) -> str:
     """The reason, asked for on a terminal."""
     if given is None and sys.stdin.isatty():
-        given = typer.prompt(f"Why {what}?")
+        given = ask(f"Why {what}?")
     if given is None or not given.strip():
         raise InvalidParams(f"A reason to {what} is missing.", 'Add --reason "...": it is kept in the ledger.')
     return given

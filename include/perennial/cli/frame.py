@@ -5,21 +5,46 @@ Heavy modules are imported by the command that needs them: `--help` answers at o
 
 from __future__ import annotations
 
+import gc
+import json
+import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from perennial.errors import InvalidParams, InvalidPartition, PerennialError, UnknownUseCase
+from perennial.cli import completion
+from perennial.errors import (
+    InvalidParams,
+    InvalidPartition,
+    InvalidSetting,
+    PerennialError,
+    UnknownUseCase,
+    UnknownVersion,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+DONE, FAILED, ASKED_WRONGLY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+#: What each exit code says; `perennial --help` ends with it, and docs/cli.md.
+EXIT_CODES = {
+    DONE: "done, and nothing to complain about",
+    FAILED: "it failed, or what was checked or compared is not as it should be",
+    ASKED_WRONGLY: "it was asked for what does not exist, or in a wrong way",
+    REFUSED: "the change to features would destroy what it does not acknowledge; nothing was done",
+    INTERRUPTED: "interrupted with Ctrl-C; a line says what goes on",
+}
+_ASKED_WRONGLY = (UnknownUseCase, UnknownVersion, InvalidPartition, InvalidParams, InvalidSetting)
+#: Off a terminal, rich would fold a table at 80 columns.
+_WIDTH_OFF_A_TERMINAL = 140
+
 app = typer.Typer(
     name="perennial",
     help="Keep machine-learning models alive: ingest, score, watch, retrain, promote.",
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:<5}{said}" for code, said in EXIT_CODES.items()),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,27 +56,87 @@ def example(command: str) -> str:
     return f"Example: {command}"
 
 
-UseCaseName = Annotated[str, typer.Argument(help="Name of a use case: a folder of include/use_cases/.")]
+UseCaseName = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a use case: a folder of include/use_cases/.",
+        autocompletion=completion.use_cases,
+        metavar="USE_CASE",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; fail if it fails.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"perennial {version('perennial')}")
+        raise typer.Exit
 
 
 @app.callback()
-def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Read by `main`, which shows errors."""
 
 
-def main() -> None:
-    """Run the command line: 0 done, 1 it failed, 2 it was asked for something that does not exist."""
+_goes_on = "Nothing goes on; the same command may be run again."
+
+
+def if_interrupted(line: str) -> None:
+    """From here on, Ctrl-C ends with `line`: what goes on all the same, and how to pick it up."""
+    global _goes_on
+    _goes_on = line
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with one of `EXIT_CODES`."""
     debug = "--debug" in sys.argv
+    if "_PERENNIAL_COMPLETE" in os.environ:
+        # The shell waits for names, and the process ends right after: a tenth of the time would go into garbage.
+        gc.disable()
     try:
         app()
+    except SystemExit as end:
+        # Typer makes this of Ctrl-C inside a command.
+        sys.exit(_interrupted() if end.code == INTERRUPTED else end.code)
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
     except PerennialError as error:
         if debug:
             raise
         _show(error)
-        asked_wrongly = isinstance(error, UnknownUseCase | InvalidPartition | InvalidParams)
-        sys.exit(2 if asked_wrongly else 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(ASKED_WRONGLY if isinstance(error, _ASKED_WRONGLY) else FAILED)
+    except Exception as error:
+        if debug:
+            raise
+        said = f"{type(error).__name__}: {error}".strip()
+        _show(PerennialError(said, "This was not foreseen: `perennial --debug ...` shows where it happened."))
+        sys.exit(FAILED)
+    sys.exit(DONE)
+
+
+def ask(question: str) -> str:
+    """What somebody on the terminal answers. Ctrl-C and the end of the input interrupt the command."""
+    try:
+        return str(typer.prompt(question, err=True))
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+
+
+def agreed(question: str) -> bool:
+    """Whether somebody on the terminal says yes. Ctrl-C and the end of the input interrupt the command."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
 
 
 def say(line: str) -> None:
@@ -59,12 +144,29 @@ def say(line: str) -> None:
     typer.echo(line)
 
 
-def console() -> Console:
-    """Where tables and progress are drawn."""
+def note(line: str) -> None:
+    """Print one line beside the result: on standard error, where it disturbs no JSON."""
+    typer.echo(line, err=True)
+
+
+def show_json(found: Any) -> None:
+    """Print a result as JSON; what is no JSON type becomes text."""
+    say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+
+
+def console(stderr: bool = False) -> Console:
+    """Where tables and progress are drawn: with colours on a terminal (unless NO_COLOR is set), plain elsewhere."""
     from rich.console import Console
 
-    # Off a terminal, rich would fold the table at 80 columns.
-    return Console() if sys.stdout.isatty() else Console(width=140)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr) if stream.isatty() else Console(stderr=stderr, width=_WIDTH_OFF_A_TERMINAL)
+
+
+def _interrupted() -> int:
+    # A second Ctrl-C, while the interpreter tidies up, ends it at once and without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    note(f"\nInterrupted. {_goes_on}")
+    return INTERRUPTED
 
 
 def _show(error: PerennialError) -> None:

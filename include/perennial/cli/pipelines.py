@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli import runs
-from perennial.cli.frame import UseCaseName, app, console, example, say
+from perennial.cli import completion, runs
+from perennial.cli.frame import (
+    AsJson,
+    DryRun,
+    UseCaseName,
+    Wait,
+    app,
+    console,
+    example,
+    if_interrupted,
+    note,
+    say,
+    show_json,
+)
 from perennial.errors import InvalidParams
+
+if TYPE_CHECKING:
+    from perennial.partitions import Partition
+    from perennial.use_case import UseCase
 
 
 @app.command(epilog=example("perennial replay flights --from 2013-01 --to 2013-12"))
 def replay(
     use_case: UseCaseName,
-    first: Annotated[str, typer.Option("--from", help="First partition, for instance 2013-01.")],
-    last: Annotated[str, typer.Option("--to", help="Last partition, included.")],
+    first: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="PARTITION",
+            help="First partition, for instance 2013-01.",
+            autocompletion=completion.partitions,
+        ),
+    ],
+    last: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="PARTITION", help="Last partition, included.", autocompletion=completion.partitions
+        ),
+    ],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Bring a use case through its past, partition by partition, on the running Airflow."""
+    """Bring a use case through its past, partition by partition.
+
+    On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
+    """
     from perennial import discovery, progress, status
     from perennial.airflow_api import AirflowClient
     from perennial.replay import partitions
@@ -26,54 +60,122 @@ def replay(
 
     found = discovery.load(use_case)
     wanted = partitions(found, first, last)
-    out = console()
-    try:
-        with AirflowClient() as client:
-            progress.show(out, wanted, steps(client, found, wanted))
-    except KeyboardInterrupt:
-        say("Stopped. What Airflow runs now goes on; the same command picks up where it was.")
-        raise typer.Exit(130) from None
-    out.print(status.table(status.status(found)))
+    if dry_run:
+        _foresee(found, wanted, as_json)
+        return
+    if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")
+    with AirflowClient() as client:
+        progress.show(console(stderr=as_json), wanted, steps(client, found, wanted))
+    if as_json:
+        show_json(status.status(found).as_json())
+    else:
+        console().print(status.table(status.status(found)))
 
 
 @app.command(epilog=example("perennial trigger flights features --partition 2013-03 --wait"))
 def trigger(
     use_case: UseCaseName,
-    pipeline: Annotated[str, typer.Argument(help="features, scoring, monitoring, training or champion.")],
-    partition: Annotated[str | None, typer.Option(help="Partition to run, for instance 2013-03.")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="A parameter of the DAG, k=v; repeat for more.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; fail if the run fails.")] = False,
+    pipeline: Annotated[
+        str,
+        typer.Argument(
+            help="features, scoring, monitoring, training or champion.",
+            autocompletion=completion.pipelines,
+            metavar="PIPELINE",
+        ),
+    ],
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARTITION", help="Partition to run, for instance 2013-03.", autocompletion=completion.partitions
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="A parameter of the run; repeat for more.", autocompletion=completion.params
+        ),
+    ] = None,
+    wait: Wait = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start one pipeline by hand."""
     from perennial import discovery
 
     found = discovery.load(use_case)
-    runs.run(found, pipeline, partition=partition, params=_params(param or []), wait=wait)
+    start = runs.would_run if dry_run else runs.run
+    waiting = {} if dry_run else {"wait": wait}
+    tell = note if as_json else say
+    run = start(found, pipeline, partition=partition, params=_params(param or []), tell=tell, **waiting)
+    if as_json:
+        show_json(run)
 
 
 @app.command(name="parity", epilog=example("perennial parity flights --keys 500"))
 def show_parity(
     use_case: UseCaseName,
-    keys: Annotated[int, typer.Option(min=1, help="Entities of each view, or predictions, to compare.")] = 100,
+    keys: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="Entities of each view, or predictions, to compare.")
+    ] = 100,
     logged: Annotated[
         str | None,
-        typer.Option(metavar="PARTITION", help="Compare the features kept with this partition's predictions instead."),
+        typer.Option(
+            metavar="PARTITION",
+            help="Compare the features kept with this partition's predictions instead.",
+            autocompletion=completion.partitions,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Hold what is online, value for value, against what the lake gives for the same moment; fail if they differ."""
+    """Hold what is online against what the lake gives.
+
+    Value for value, for the same moment; fail if they differ, or if a view is older than it promises.
+    """
     from perennial import discovery, parity_report
+    from perennial.cli.waiting import watched
 
     found = discovery.load(use_case)
     partition = found.partition(logged) if logged else None
-    from perennial import parity  # Heavy: after what was asked for is known to exist.
+    with watched(f"parity of {use_case}") as step:
+        step("loading the feature store")
+        from perennial import parity  # Heavy: after what was asked for is known to exist.
 
-    result = parity.check_logged(found, partition, keys) if partition else parity.check(found, keys=keys)
+        check = parity.check_logged(found, partition, keys, step) if partition else None
+        result = check or parity.check(found, keys=keys, step=step)
     if as_json:
-        print(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
+        show_json(result.as_json())
     else:
         console().print(parity_report.table(result))
     parity_report.insist(found, result)
+
+
+def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
+    """Say what a replay would do with each partition."""
+    from dataclasses import asdict
+
+    from perennial.errors import ServiceUnavailable
+    from perennial.outlook import Outlook, outlook
+
+    tell = note if as_json else say
+    try:
+        with runs.asking() as client:
+            found = outlook(client, use_case, wanted)
+    except ServiceUnavailable as error:
+        found = [Outlook(partition.key, "unknown") for partition in wanted]
+        tell(f"Now it would fail: {error.problem}")
+    if as_json:
+        show_json([asdict(each) for each in found])
+        return
+    words = {
+        "skip": "is through already, and would be passed over",
+        "run": "would be brought through features, scoring and monitoring, and training if monitoring asks for it",
+        "run again": "what failed would be run again, once",
+        "follow": "would be followed to its end",
+        "unknown": "would be brought through what of it Airflow has not done yet",
+    }
+    for each in found:
+        states = ", ".join(f"{pipeline} {state}" for pipeline, state in each.states.items())
+        say(f"{use_case.name} {each.partition}: {words[each.todo]}{f' ({states})' if states else ''}")
 
 
 def _params(given: list[str]) -> dict[str, Any]:

@@ -9,43 +9,82 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli import runs
-from perennial.cli.frame import UseCaseName, app, console, example, say
+from perennial.cli import completion, runs
+from perennial.cli.frame import (
+    AsJson,
+    DryRun,
+    UseCaseName,
+    Wait,
+    app,
+    ask,
+    console,
+    example,
+    if_interrupted,
+    note,
+    say,
+    show_json,
+)
 from perennial.errors import InvalidParams, ServiceUnavailable
+from perennial.quarantine import shown
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from perennial.partitions import Partition
-    from perennial.quarantine import Item
+    from perennial.quarantine.releasing import Outcome
     from perennial.use_case import UseCase
 
 group = typer.Typer(
-    help="Look at rows and batches that were refused, and decide about them.",
+    help="Look at what was refused, rows and batches, and decide.",
     epilog=example("perennial quarantine list flights"),
     no_args_is_help=True,
 )
 app.add_typer(group, name="quarantine")
 
-PartitionName = Annotated[str, typer.Option("--partition", help="Partition, for instance 2013-03.")]
-TableName = Annotated[str | None, typer.Option("--table", help="Only this raw table.")]
-Items = Annotated[list[str] | None, typer.Option("--item", help="Only this row or batch; repeat for more.")]
-Reason = Annotated[str | None, typer.Option(help="Why; it is kept with the decision. Asked for if it is not given.")]
-Actor = Annotated[str | None, typer.Option("--by", help="Who decides; by default who is logged in here.")]
+PartitionName = Annotated[
+    str,
+    typer.Option(
+        "--partition",
+        metavar="PARTITION",
+        help="Partition, for instance 2013-03.",
+        autocompletion=completion.partitions,
+    ),
+]
+TableName = Annotated[
+    str | None,
+    typer.Option("--table", metavar="TABLE", help="Only this raw table.", autocompletion=completion.raw_tables),
+]
+Items = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--item", metavar="ITEM", help="Only this row or batch; repeat for more.", autocompletion=completion.items
+    ),
+]
+Reason = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Why; it is kept with the decision. Asked for if it is not given.")
+]
+Actor = Annotated[
+    str | None, typer.Option("--by", metavar="NAME", help="Who decides; by default who is logged in here.")
+]
+#: What Ctrl-C says while a decision is taken.
+_DECIDING = (
+    "The decision is recorded whole or not at all: `perennial quarantine list` shows which; repeating it is safe."
+)
 Run = Annotated[bool, typer.Option("--run/--no-run", help="Run the partition again, on the running Airflow.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of that run; fail if it fails.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @group.command(name="list", epilog=example("perennial quarantine list flights --partition 2013-03"))
 def show_list(
     use_case: UseCaseName,
-    partition: Annotated[str | None, typer.Option(help="Only this partition, for instance 2013-03.")] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARTITION", help="Only this partition, for instance 2013-03.", autocompletion=completion.partitions
+        ),
+    ] = None,
     table: TableName = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what no longer waits.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits in quarantine, by partition, table and what it breaks."""
+    """List what waits, by partition, table and what it breaks."""
     from perennial import discovery
 
     found = discovery.load(use_case)
@@ -55,27 +94,34 @@ def show_list(
     items = quarantine.items(found, where, None if everything else ("waiting", "releasing"))
     items = [item for item in items if table in (None, item.table)]
     if as_json:
-        print(json.dumps([_as_json(item) for item in items], indent=2, ensure_ascii=False, default=str))
+        show_json([shown.as_json(item) for item in items])
     elif not items:
         say(f"{use_case}: nothing waits in quarantine." if not everything else f"{use_case}: nothing was ever refused.")
     else:
-        console().print(_table(items))
+        console().print(shown.table(items))
 
 
 @group.command(name="show", epilog=example("perennial quarantine show flights 5f0c --partition 2013-03"))
 def show_item(
     use_case: UseCaseName,
-    item: Annotated[str, typer.Argument(help="What the row or batch is known by, or the beginning of it.")],
+    item: Annotated[
+        str,
+        typer.Argument(
+            help="What the row or batch is known by, or the beginning of it.",
+            autocompletion=completion.items,
+            metavar="ITEM",
+        ),
+    ],
     partition: PartitionName,
     as_json: AsJson = False,
 ) -> None:
-    """Show one row or batch: what it holds, what it breaks, what was decided."""
+    """Show one row or batch, what it breaks, what was decided."""
     found, where = _which(use_case, partition)
     from perennial import quarantine
 
     (meant,) = quarantine.find(found, where, named=[item], states=None)
     if as_json:
-        print(json.dumps(_as_json(meant), indent=2, ensure_ascii=False, default=str))
+        show_json(shown.as_json(meant))
         return
     say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state}")
     for reason in meant.reasons:
@@ -105,18 +151,29 @@ def release(
     item: Items = None,
     accept: Annotated[
         list[str] | None,
-        typer.Option(help="Release it although it breaks this expectation, named as `list` names it; repeat for more."),
+        typer.Option(
+            metavar="EXPECTATION",
+            help="Release it although it breaks this expectation, named as `list` names it; repeat for more.",
+            autocompletion=completion.expectations,
+        ),
     ] = None,
     reason: Reason = None,
     by: Actor = None,
     run: Run = True,
     wait: Wait = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Judge what waits again, by the present suite; let in what passes, and run the partition."""
+    """Judge what waits again, and let in what passes.
+
+    By the present suite; then the partition runs again. What still breaks something stays, is named, and makes the
+    command fail.
+    """
     found, where = _which(use_case, partition)
-    why = _reason(reason, "release it")
+    why = "dry run" if dry_run and not reason else _reason(reason, "release it")
     from perennial.quarantine import releasing
 
+    if_interrupted(_DECIDING)
     outcome = releasing.release(
         found,
         where,
@@ -125,14 +182,16 @@ def release(
         accept=accept or (),
         actor=by or getpass.getuser(),
         reason=why,
+        dry_run=dry_run,
     )
-    say(f"{use_case} {partition}: released {_count(outcome.decided)}, still refused {len(outcome.refused)}.")
+    tell = note if as_json else say
+    would = ("would be released", "would still be refused") if dry_run else ("released", "still refused")
+    tell(f"{use_case} {partition}: {would[0]} {shown.count(outcome.decided)}, {would[1]} {len(outcome.refused)}.")
     for refused, still in outcome.refused[:20]:
-        say(f"  {refused.kind} {refused.item} of {refused.table}: {still}")
+        tell(f"  {refused.kind} {refused.item} of {refused.table}: {still}")
     if len(outcome.refused) > 20:
-        say(f"  and {len(outcome.refused) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
-    if outcome.decided:
-        _run_again(found, where, run, wait)
+        tell(f"  and {len(outcome.refused) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
+    _end(found, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
     if outcome.refused:
         raise typer.Exit(1)
 
@@ -149,16 +208,31 @@ def discard(
     by: Actor = None,
     run: Run = True,
     wait: Wait = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say that what waits is rightly refused. It is kept, and waits no longer; what was released is taken back."""
+    """Say that what waits is rightly refused.
+
+    It is kept, and waits no longer; what was released, and is named with --item, is taken back.
+    """
     found, where = _which(use_case, partition)
-    why = _reason(reason, "discard it")
+    why = "dry run" if dry_run and not reason else _reason(reason, "discard it")
     from perennial.quarantine import releasing
 
-    outcome = releasing.discard(found, where, table=table, named=item or (), actor=by or getpass.getuser(), reason=why)
-    say(f"{use_case} {partition}: discarded {_count(outcome.decided)}.")
-    if any(each.state == "released" for each in outcome.decided):
-        _run_again(found, where, run, wait)
+    if_interrupted(_DECIDING)
+    outcome = releasing.discard(
+        found,
+        where,
+        table=table,
+        named=item or (),
+        actor=by or getpass.getuser(),
+        reason=why,
+        dry_run=dry_run,
+    )
+    would = "would be discarded" if dry_run else "discarded"
+    (note if as_json else say)(f"{use_case} {partition}: {would} {shown.count(outcome.decided)}.")
+    taken_back = any(each.state == "released" for each in outcome.decided)
+    _end(found, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
 
 
 def _which(use_case: str, partition: str) -> tuple[UseCase, Partition]:
@@ -171,60 +245,30 @@ def _which(use_case: str, partition: str) -> tuple[UseCase, Partition]:
 def _reason(given: str | None, what: str) -> str:
     """The reason, asked for on a terminal."""
     if given is None and sys.stdin.isatty():
-        given = typer.prompt(f"Why {what}?")
+        given = ask(f"Why {what}?")
     if not (given or "").strip():
         raise InvalidParams("A decision needs a reason.", "Add --reason and say why, in a sentence.")
     return str(given)
 
 
-def _run_again(use_case: UseCase, partition: Partition, run: bool, wait: bool) -> None:
-    """Run `features` for the partition: it ingests with the decision, computes, and brings online."""
+def _end(
+    use_case: UseCase, partition: Partition, outcome: Outcome, *, needed: bool, run: bool, wait: bool, as_json: bool
+) -> None:
+    """Run `features` for the partition, if it is needed and wanted: it ingests with the decision, and computes."""
+    tell = note if as_json else say
     command = f"perennial trigger {use_case.name} features --partition {partition.key}"
-    if not run:
-        say(f"It shows once the partition has run: {command}")
-        return
-    try:
-        runs.run(use_case, "features", partition=partition.key, params={}, wait=wait)
-    except ServiceUnavailable as error:
-        raise ServiceUnavailable(
-            f"The decision is recorded, but the partition was not run: {error.problem}",
-            f"Start Airflow (`perennial up`), then `{command}`.",
-        ) from error
-
-
-def _count(items: list[Item]) -> str:
-    rows = sum(item.kind == "row" for item in items)
-    batches = len(items) - rows
-    return f"{rows} rows" + (f" and {batches} batch{'es' if batches > 1 else ''}" if batches else "")
-
-
-def _as_json(item: Item) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    told = asdict(item)
-    if item.kind == "row":
-        told["told"] = json.loads(item.told)
-    if item.decision:
-        told["decision"]["accepted"] = sorted(item.decision.accepted)
-    return told
-
-
-def _table(items: list[Item]) -> Table:
-    """Items that are alike in one line."""
-    from rich import box
-    from rich.table import Table
-
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in ("partition", "table", "kind", "state"):
-        drawn.add_column(heading, no_wrap=True)
-    drawn.add_column("rows", justify="right", no_wrap=True)
-    drawn.add_column("breaks", overflow="fold")
-    drawn.add_column("for instance", no_wrap=True)
-    alike: dict[tuple[str, ...], list[Item]] = {}
-    for item in items:
-        own = item.item if item.kind == "batch" else ""
-        key = (item.partition, item.table, item.kind, item.state, "\n".join(item.reasons), own)
-        alike.setdefault(key, []).append(item)
-    for (partition, table, kind, state, reasons, _), some in alike.items():
-        drawn.add_row(partition, table, kind, state, f"{sum(each.rows for each in some):,}", reasons, some[0].item)
-    return drawn
+    started: dict[str, Any] | None = None
+    if needed and run:
+        try:
+            started = runs.run(use_case, "features", partition=partition.key, params={}, wait=wait, tell=tell)
+        except ServiceUnavailable as error:
+            raise ServiceUnavailable(
+                f"The decision is recorded, but the partition was not run: {error.problem}",
+                f"Start Airflow (`perennial up`), then `{command}`.",
+            ) from error
+    elif needed:
+        tell(f"It shows once the partition has run: {command}")
+    if as_json:
+        decided = [shown.as_json(each) for each in outcome.decided]
+        refused = [shown.as_json(each) | {"still": still} for each, still in outcome.refused]
+        show_json({"decided": decided, "refused": refused, "run": started})

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli.frame import UseCaseName, app, console, example, say
+from perennial.cli import completion
+from perennial.cli.frame import AsJson, DryRun, UseCaseName, app, console, example, if_interrupted, say, show_json
 
-Version = Annotated[int, typer.Argument(min=1, help="A registered version, for instance 3.")]
+if TYPE_CHECKING:
+    from perennial.reproduce.report import Reproduction
+    from perennial.use_case import UseCase
+
+Version = Annotated[
+    int,
+    typer.Argument(
+        min=1, help="A registered version, for instance 3.", autocompletion=completion.versions, metavar="VERSION"
+    ),
+]
 
 
 @app.command(epilog=example("perennial reproduce flights 1"))
@@ -24,32 +34,37 @@ def reproduce(
         bool,
         typer.Option("--with-changes", help="With --checkout: apply the changes that were in no commit, and run them."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a version again from what was recorded: its rows, its fit, its predictions; fail if they are not equal."""
+    """Make a version again from what was recorded, and compare.
+
+    Its rows, its fit, its predictions, to the bit; fail if they are not equal. Nothing is changed.
+    """
     from perennial import discovery
+    from perennial.cli.waiting import watched
     from perennial.errors import InvalidParams
     from perennial.reproduce.report import table
 
     if with_changes and not checkout:
         raise InvalidParams("--with-changes applies to a checkout.", "Add --checkout.")
     found = discovery.load(use_case)
+    if_interrupted("Nothing was changed, and nothing goes on; the same command starts again.")
     # A thread that waits for a busy core must sleep; read when the libraries below are loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    what = f"{use_case} v{version}"
     if checkout:
         from perennial.reproduce import checkout as by_commit
 
-        result = by_commit.reproduce(
-            found, version, with_changes=with_changes, say=lambda line: typer.echo(line, err=True)
-        )
+        with watched(what) as step:
+            result = by_commit.reproduce(found, version, with_changes=with_changes, say=step)
     else:
-        from perennial.imports import quickly
-
-        with quickly():
-            from perennial.reproduce import replay
-        result = replay.reproduce(found, version)
+        with watched(what) as step:
+            step("loading the libraries")
+            expected = _training_seconds(found, version)
+        with watched(what, expected) as step:
+            result = _replay(found, version, step)
     if as_json:
-        print(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
+        show_json(result.as_json())
     else:
         out = console()
         out.print(table(result))
@@ -64,12 +79,41 @@ def card(
     use_case: UseCaseName,
     version: Version,
     as_html: Annotated[bool, typer.Option("--html", help="The HTML page instead of Markdown.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the model card of a version, made anew from what is recorded, and attach it in MLflow."""
+    """Print the model card of a version, made anew.
+
+    From what is recorded now; it is also attached to the version in MLflow, in place of an older one.
+    """
     from perennial import discovery
 
     found = discovery.load(use_case)
     from perennial import model_card
 
-    written = model_card.attach(found, version)
-    say(model_card.read(found, version, model_card.HTML) if as_html else written)
+    if dry_run:
+        shown = model_card.written(found, version)[model_card.HTML if as_html else model_card.MARKDOWN]
+    else:
+        markdown = model_card.attach(found, version)
+        shown = model_card.read(found, version, model_card.HTML) if as_html else markdown
+    if as_json:
+        show_json({"use_case": use_case, "version": version, "attached": not dry_run, "card": shown})
+    else:
+        say(shown)
+
+
+def _training_seconds(use_case: UseCase, version: int) -> float | None:
+    """How long the training of a version took, which to do again takes about as long."""
+    from perennial.imports import quickly
+
+    with quickly():
+        from perennial import tracking
+        from perennial.reproduce import replay  # noqa: F401 - what `_replay` needs
+    about = tracking.training_run(use_case, version).info
+    return (about.end_time - about.start_time) / 1000 if about.end_time else None
+
+
+def _replay(use_case: UseCase, version: int, step: Callable[[str], None]) -> Reproduction:
+    from perennial.reproduce import replay
+
+    return replay.reproduce(use_case, version, step)

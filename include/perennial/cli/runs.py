@@ -2,26 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from perennial.cli.frame import say
+from perennial.cli.frame import if_interrupted, say
 
 if TYPE_CHECKING:
+    from perennial.airflow_api import AirflowClient
     from perennial.use_case import UseCase
 
+#: For how long a dry run waits for an Airflow that does not answer, in seconds.
+_GLANCE = 2.0
 
-def run(use_case: UseCase, pipeline: str, *, partition: str | None, params: dict[str, Any], wait: bool) -> None:
+
+def run(
+    use_case: UseCase,
+    pipeline: str,
+    *,
+    partition: str | None,
+    params: dict[str, Any],
+    wait: bool,
+    tell: Callable[[str], None] = say,
+) -> dict[str, Any]:
     """Start one run, say where it is, and wait for its end if that is wanted.
+
+    Args:
+        tell: Says a line.
+
+    Returns:
+        The run for JSON: `dag`, `run`, `partition`, `url`, `state`.
 
     Raises:
         InvalidParams, InvalidPartition: see `perennial.trigger.start`.
         PerennialError: it was waited for, and failed.
     """
     from perennial.airflow_api import AirflowClient
+    from perennial.cli.waiting import tasks_of, usual_seconds, watched
     from perennial.trigger import follow, start
 
+    name = f"{use_case.name}.{pipeline}"
     with AirflowClient() as client:
-        started = start(client, use_case, pipeline, partition=partition, params=params)
-        say(f"{started.dag}: {started.id} {client.run_url(started)}")
+        if_interrupted(f"Whether {name} was started is not known: its page says so, {client.uri}/dags/{name}.")
+        run = start(client, use_case, pipeline, partition=partition, params=params)
+        url = client.run_url(run)
+        if_interrupted(f"The run goes on: {url}")
+        tell(f"{run.dag}: {run.id} {url}")
         if wait:
-            say(f"{started.dag}: {follow(client, started).state}")
+            with watched(run.dag, usual_seconds(client, run.dag)) as step:
+                run = follow(client, run, tasks_of(client, step))
+            tell(f"{run.dag}: {run.state}")
+        return {"dag": run.dag, "run": run.id, "partition": run.partition, "url": url, "state": run.state}
+
+
+def would_run(
+    use_case: UseCase,
+    pipeline: str,
+    *,
+    partition: str | None,
+    params: dict[str, Any],
+    tell: Callable[[str], None] = say,
+) -> dict[str, Any]:
+    """What `run` would start, for JSON; said in words on the way. Nothing is changed.
+
+    Raises:
+        InvalidParams, InvalidPartition: see `perennial.trigger.check`.
+    """
+    from perennial.errors import PerennialError
+    from perennial.trigger import check
+
+    check(use_case, pipeline, partition, params)
+    name = f"{use_case.name}.{pipeline}"
+    given = f" with {', '.join(f'{key}={value}' for key, value in params.items())}" if params else ""
+    tell(f"Would start {name}{f' for partition {partition}' if partition else ''}{given}.")
+    found: dict[str, Any] = {"would_start": name, "partition": partition, "params": params, "airflow": "no answer"}
+    try:
+        with asking() as client:
+            known = client.dags(name)
+    except PerennialError as error:
+        tell(f"Now it would fail: {error.problem}")
+        return found
+    found["airflow"] = "paused" if known.get(name) else "ready" if name in known else "DAG unknown"
+    if known.get(name):
+        tell(f"{name} is paused in Airflow, and would be unpaused.")
+    elif name not in known:
+        tell(f"Now it would fail: Airflow at {client.uri} does not know {name}. `perennial doctor` says why.")
+    return found
+
+
+@contextmanager
+def asking() -> Iterator[AirflowClient]:
+    """A client for a dry run: it waits for no Airflow that is down, and generates no login.
+
+    Raises:
+        ServiceUnavailable: Airflow was never started from here, or does not answer.
+    """
+    from perennial import login
+    from perennial.airflow_api import AirflowClient
+    from perennial.errors import ServiceUnavailable
+    from perennial.settings import settings
+
+    access = login.known()
+    if access is None:
+        raise ServiceUnavailable(
+            f"There is no login for Airflow at {settings().airflow_uri}: nothing was started yet.",
+            "Run `perennial up`.",
+        )
+    with AirflowClient(access=access, patience=_GLANCE) as client:
+        yield client

@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from perennial.cli.frame import app, console, example, say
+from perennial.cli import completion
+from perennial.cli.frame import AsJson, DryRun, app, console, example, if_interrupted, note, say, show_json
 
 
 @app.command(epilog=example("perennial up"))
-def up() -> None:
-    """Start PostgreSQL, MLflow and Airflow on this machine; what runs already is left alone."""
+def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Start PostgreSQL, MLflow and Airflow on this machine.
+
+    What runs already is left alone.
+    """
     from perennial import embedded
 
-    embedded.up(say)
-    _print_addresses()
+    tell = note if as_json else say
+    if dry_run:
+        embedded.check_ports()
+        for service in embedded.services():
+            would = {"stopped": "would be started", "running": "runs, and is left alone"}
+            tell(f"{service.name:<10} {would.get(service.state, 'is external, and none of ours')}  {service.address}")
+        if as_json:
+            show_json({"would_start": [each.name for each in embedded.services() if each.state == "stopped"]})
+        return
+    if_interrupted("What has started goes on: `perennial up` starts the rest, `perennial down` stops it.")
+    embedded.up(tell)
+    if as_json:
+        show_json({"services": [vars(service) for service in embedded.services()], **_addresses()})
+    else:
+        _print_addresses()
 
 
 @app.command(epilog=example("perennial down"))
-def down() -> None:
-    """Stop everything that `up` started."""
+def down(dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Stop everything that `up` started.
+
+    Tasks that run are ended, and run again after the next `up`; no data is deleted.
+    """
     from perennial import embedded
 
-    if not embedded.down(say):
-        say("Nothing was running.")
+    tell = note if as_json else say
+    if dry_run:
+        found = embedded.running()
+        for name in found:
+            tell(f"{name}: would be stopped")
+    else:
+        if_interrupted("What was not stopped yet goes on: `perennial down` stops the rest.")
+        found = embedded.down(tell)
+    if not found:
+        tell("Nothing runs." if dry_run else "Nothing was running.")
+    if as_json:
+        show_json({"would_stop" if dry_run else "stopped": found})
 
 
 @app.command(name="status", epilog=example("perennial status flights"))
 def show_status(
-    use_case: Annotated[str | None, typer.Argument(help="A use case; without it, a line for each.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    use_case: Annotated[
+        str | None,
+        typer.Argument(
+            help="A use case; without it, a line for each.", autocompletion=completion.use_cases, metavar="USE_CASE"
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show what became of each partition: rows, champion, its metric, drift, verdict, what was done."""
+    """Show what became of each partition, or of each use case.
+
+    Of a partition: rows, champion, its metric, drift, verdict, what was done.
+    """
     from perennial import discovery, embedded, history, status
 
     names = [use_case] if use_case else discovery.names()
@@ -41,7 +78,7 @@ def show_status(
     services = embedded.services()
     if as_json:
         shown: Any = [state.as_json() for state in states]
-        print(json.dumps(shown[0] if use_case else shown, indent=2, ensure_ascii=False))
+        show_json(shown[0] if use_case else shown)
         return
     out = console()
     for service in services:
@@ -63,15 +100,26 @@ def show_status(
 
 
 @app.command(epilog=example("perennial login"))
-def login() -> None:
-    """Show the addresses of Airflow and MLflow and the generated login."""
-    _print_addresses()
+def login(as_json: AsJson = False) -> None:
+    """Show the addresses of Airflow and MLflow, and the login.
+
+    The password is generated once and kept in the home, for its owner only.
+    """
+    if as_json:
+        show_json(_addresses())
+    else:
+        _print_addresses()
 
 
-def _print_addresses() -> None:
+def _addresses() -> dict[str, str]:
     from perennial.login import login as access
     from perennial.settings import settings
 
     where, who = settings(), access()
-    typer.echo(f"\nAirflow   {where.airflow_uri}\nMLflow    {where.mlflow_uri}")
-    typer.echo(f"Login     user {who.user}, password {who.password}")
+    return {"airflow": where.airflow_uri, "mlflow": where.mlflow_uri, "user": who.user, "password": who.password}
+
+
+def _print_addresses() -> None:
+    shown = _addresses()
+    say(f"\nAirflow   {shown['airflow']}\nMLflow    {shown['mlflow']}")
+    say(f"Login     user {shown['user']}, password {shown['password']}")

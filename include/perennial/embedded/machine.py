@@ -41,7 +41,8 @@ def up(report: Report = lambda line: None) -> None:
     """
     where = settings()
     with _one_at_a_time():
-        _check_ports(where)
+        processes.stop([name for name in ("mlflow", "api-server") if not is_running(name)], 0)
+        check_ports()
         if where.database is None and not postgres.is_ready():
             report("PostgreSQL: starting")
             postgres.start()
@@ -206,12 +207,16 @@ def _wait_healthy(name: str, healthy: Callable[[], bool]) -> None:
         raise ServiceUnavailable(f"{name} ended while starting:\n{processes.log_tail(name)}", fix)
 
 
-def _check_ports(where: Settings) -> None:
+def check_ports() -> None:
+    """Insist that what `up` would start can listen.
+
+    Raises:
+        PerennialError: a port belongs to another program.
+    """
+    where = settings()
     if embeds_mlflow(where) and not is_running("mlflow"):
-        processes.stop(["mlflow"], 0)
         _check_port("MLflow", where.mlflow_host, where.mlflow_port, "PERENNIAL_MLFLOW_PORT")
     if embeds_airflow(where) and not is_running("api-server"):
-        processes.stop(["api-server"], 0)
         _check_port("Airflow", where.airflow_host, where.airflow_port, "PERENNIAL_AIRFLOW_PORT")
 
 

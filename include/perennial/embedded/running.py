@@ -37,6 +37,13 @@ def services() -> list[Service]:
     ]
 
 
+def running() -> list[str]:
+    """The names of what `down` would stop."""
+    names = [*AIRFLOW, "mlflow"]
+    found = [name for name in names if (record := processes.Record.read(name)) and record.family()]
+    return [*found, *(["postgresql"] if server.process() else [])]
+
+
 def embeds_mlflow(where: Settings) -> bool:
     return where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from feast.feature_view import FeatureView
     from feast.field import Field
     from feast.repo_contents import RepoContents
+
+    from perennial.feature_store.source import LakeSource
 
 _reading = threading.Lock()
 
@@ -39,8 +42,13 @@ def digest(folder: Path) -> str:
     return content.hexdigest()
 
 
-def read(folder: Path) -> RepoContents:
+def read(folder: Path, columns: Callable[[LakeSource], dict[str, str]] | None = None) -> RepoContents:
     """The objects that the modules of a feature repository define, as `feast apply` would find them.
+
+    Args:
+        folder: The repository.
+        columns: The columns, with their Iceberg types, that a view's lake table is taken to have; by default those
+            it has.
 
     Raises:
         BadFeatures: a module cannot be imported, a feature service names a view that no module defines, or a view
@@ -63,16 +71,21 @@ def read(folder: Path) -> RepoContents:
                     f"Defined: {', '.join(sorted(defined)) or 'none'}.",
                 )
     for view in contents.feature_views:
-        _check_columns(view, contents, _where(view, modules))
+        _check_columns(view, contents, _where(view, modules), columns)
     return contents
 
 
-def _check_columns(view: FeatureView, contents: RepoContents, file: str) -> None:
+def _check_columns(
+    view: FeatureView,
+    contents: RepoContents,
+    file: str,
+    columns: Callable[[LakeSource], dict[str, str]] | None,
+) -> None:
     """Every column a view names must be in its lake table, and of the declared kind."""
     from perennial.feature_store.source import LakeSource
 
     source = view.batch_source
-    found = source.columns() if isinstance(source, LakeSource) else {}
+    found = (columns(source) if columns else source.columns()) if isinstance(source, LakeSource) else {}
     if not isinstance(source, LakeSource) or not found:
         return
     keys = [entity.join_key for entity in contents.entities if entity.name in view.entities]
@@ -190,6 +203,8 @@ def _import(folder: Path, file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     shadowed = sys.modules.get(name)
     sys.modules[name] = module
+    # Feast keeps the text of an on-demand view's function, and reads it by this cache, which does not look for itself.
+    linecache.checkcache(str(file))
     try:
         spec.loader.exec_module(module)
     except BadFeatures:

@@ -65,9 +65,9 @@ def _record_in_file(registry: Registry, project: str, view: FeatureView) -> None
 
 
 def merged(intervals: Sequence[Interval]) -> list[Interval]:
-    """The same time in as few intervals as possible, sorted."""
+    """The same time in as few intervals as possible, sorted; empty ones are left out."""
     result: list[Interval] = []
-    for start, end in sorted(intervals):
+    for start, end in sorted(each for each in intervals if each[0] < each[1]):
         if result and start <= result[-1][1] + _INSTANT:
             result[-1] = (result[-1][0], max(result[-1][1], end))
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.feature_service import FeatureService
     from feast.repo_config import RepoConfig
+    from feast.repo_contents import RepoContents
 
 #: The tag of the Feast project that holds the digest of the definitions applied last.
 _APPLIED = "perennial.definitions"
@@ -66,10 +67,14 @@ def answering_by(store: FeatureStore) -> Iterator[None]:
 
 
 @answering(REGISTRY)
-def apply_if_changed() -> bool:
+def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None = None) -> bool:
     """Register the definitions in `feature_repo/` if they are not the ones registered; whether they were not.
 
     What a view has materialized stays recorded. Killed anywhere, the next call applies again.
+
+    Args:
+        before: Called with the store and the definitions when nobody else can change the registry any more, and before
+            it is changed; what it raises leaves the registry as it is.
 
     Raises:
         BadFeatures: a definition is wrong.
@@ -87,6 +92,8 @@ def apply_if_changed() -> bool:
         if _applied(store) == wanted:
             return False
         contents = definitions.read(folder)
+        if before is not None:
+            before(store, contents)
         project = next(iter(contents.projects), None) or Project(name=store.project)
         contents.projects[:] = [project]
         with _teaching("The definitions in feature_repo/ cannot be applied"):

@@ -33,10 +33,10 @@ def attach(use_case: UseCase, version: int) -> str:
         PerennialError: there is no such version, or its run is gone.
     """
     card = facts.gather(use_case, version)
-    written = pages.markdown(card)
+    files = _files(card)
     with tracking.reachable(), tempfile.TemporaryDirectory() as folder:
-        Path(folder, MARKDOWN).write_text(written, encoding="utf-8")
-        Path(folder, HTML).write_text(pages.html(card, written), encoding="utf-8")
+        for name, content in files.items():
+            Path(folder, name).write_text(content, encoding="utf-8")
         server = tracking.client()
         server.log_artifacts(card.run_id, folder, FOLDER)
         link = f"{card.run_url}/artifacts/{FOLDER}/{HTML}"
@@ -45,7 +45,7 @@ def attach(use_case: UseCase, version: int) -> str:
         # What a person wrote there stays.
         if not said or pages.LINK in said:
             server.update_model_version(use_case.name, str(version), pages.description(card, link))
-    return written
+    return files[MARKDOWN]
 
 
 def read(use_case: UseCase, version: int, form: str = MARKDOWN) -> str:
@@ -57,3 +57,17 @@ def read(use_case: UseCase, version: int, form: str = MARKDOWN) -> str:
     run_id = tracking.run_of(use_case, version)
     with tracking.reachable():
         return mlflow.artifacts.load_text(f"runs:/{run_id}/{FOLDER}/{form}")
+
+
+def written(use_case: UseCase, version: int) -> dict[str, str]:
+    """The card as `attach` would make it now, as `MARKDOWN` and as `HTML`; nothing is attached.
+
+    Raises:
+        PerennialError: there is no such version, or its run is gone.
+    """
+    return _files(facts.gather(use_case, version))
+
+
+def _files(card: facts.Card) -> dict[str, str]:
+    markdown = pages.markdown(card)
+    return {MARKDOWN: markdown, HTML: pages.html(card, markdown)}

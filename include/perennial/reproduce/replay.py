@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,23 +18,30 @@ from perennial.reproduce.report import Part, Reproduction
 from perennial.use_case import TrainingParams, UseCase
 
 
-def reproduce(use_case: UseCase, version: int) -> Reproduction:
+def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lambda line: None) -> Reproduction:
     """Make a registered version again with the code as it is here, and say what differs.
 
     Reads only: nothing is registered, logged, or written to the lake.
+
+    Args:
+        say: Told what is being done.
 
     Raises:
         PerennialError: the version, its run, a snapshot or a file of the lake is gone.
         BadFeatures, NotEnoughData: the training set cannot be built by the code as it is here.
     """
+    say("reading what was recorded")
     recorded = recipe.read(use_case, version)
     recipe.insist_on_snapshots(use_case, recorded)
+    say("building the training set again")
     with checkout.own_definitions():
         rebuilt = _rebuilt(use_case, recorded)
         sources = _sources(use_case)
+    say("comparing it with the stored one")
     stored, file = _stored(recorded)
     data = _data(use_case, recorded, rebuilt, stored, sources)
     rows = pq.read_table(pa.BufferReader(rebuilt.content))
+    say("fitting again and comparing predictions")
     with _as_many_threads(recorded) as threads:
         # On the rows that the version was fitted on, where they are still there: what differs then is the code's doing.
         predictions = _predictions(use_case, recorded, rows if data.equal or stored is None else stored)

@@ -1,0 +1,187 @@
+"""What the shell may offer for a value: names that exist. Asked at each press of the Tab key, so quick, and silent.
+
+What is not quickly known is not offered: where the lake is down there are simply no versions and no quarantined rows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from perennial.use_case import UseCase
+
+#: After so long, in seconds, nobody looks at what is offered any more.
+_PATIENCE = 2.0
+#: More names than this are no help: their common beginnings are offered instead.
+_MANY = 60
+
+Offer = str | tuple[str, str]  #: A value, or a value and what it is.
+Completer = Callable[[typer.Context, str], list[Offer]]
+
+
+def _quietly(complete: Callable[[typer.Context, str], Iterable[Offer]]) -> Completer:
+    """`complete` without ever an error, and without waiting for a server that does not answer."""
+
+    @wraps(complete)
+    def completing(ctx: typer.Context, incomplete: str) -> list[Offer]:
+        offers: list[Offer] = []
+
+        def work() -> None:
+            try:
+                offers.extend(complete(ctx, incomplete))
+            except Exception:
+                offers.clear()
+
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        worker.join(_PATIENCE)
+        return [] if worker.is_alive() else offers
+
+    return completing
+
+
+@_quietly
+def use_cases(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Names of use cases."""
+    from perennial import discovery
+
+    return discovery.names()
+
+
+@_quietly
+def pipelines(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Names of pipelines."""
+    from perennial import pipelines as known
+
+    return known.ALL
+
+
+@_quietly
+def partitions(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Partitions of the use case until its end, or today; of many that fit, the beginnings of their names."""
+    use_case = _use_case(ctx)
+    last = use_case.cadence.partition(use_case.end).previous if use_case.end else None
+    last = last or use_case.cadence.at(datetime.now(UTC))
+    keys = [each.key for each in use_case.first.through(last) if each.key.startswith(incomplete)]
+    return narrowed(keys)
+
+
+@_quietly
+def versions(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Versions that were decided on, newest first, with the last decision on each."""
+    entries = _ledger(ctx)
+    said = {int(row["model_version"]): str(row["action"]) for row in entries}
+    return [(str(version), action) for version, action in sorted(said.items(), reverse=True)]
+
+
+@_quietly
+def served(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Versions that have served, newest first: what one can return to."""
+    from perennial.ledger import SUCCESSIONS
+
+    found = {int(row["model_version"]) for row in _ledger(ctx) if row["action"] in SUCCESSIONS}
+    return [str(version) for version in sorted(found, reverse=True)]
+
+
+@_quietly
+def params(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Parameters of the pipeline, up to the equals sign; after it the values, where they are few."""
+    from typing import Literal, get_args, get_origin
+
+    from perennial.pipelines import form
+
+    model = form(_use_case(ctx), str(_given(ctx, "pipeline")))
+    fields = model.model_fields if model else {}
+    name, equals, _ = incomplete.partition("=")
+    if not equals:
+        return [(f"{field}=", about.description or "") for field, about in fields.items()]
+    choices: list[Any] = []
+    for kind in (fields[name].annotation, *get_args(fields[name].annotation)):
+        if get_origin(kind) is Literal:
+            choices += get_args(kind)
+        elif kind is bool:
+            choices += ["true", "false"]
+    return [f"{name}={choice}" for choice in choices]
+
+
+@_quietly
+def raw_tables(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Raw tables of the use case."""
+    return [table.name for table in _use_case(ctx).raw]
+
+
+@_quietly
+def items(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """What rows and batches of the partition in quarantine are known by, with what they break."""
+    return [(name, reasons) for name, reasons in _refused(ctx) if name.startswith(incomplete)][:_MANY]
+
+
+@_quietly
+def expectations(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """What rows and batches of the partition in quarantine break."""
+    return sorted({reason for _, reasons in _refused(ctx) for reason in reasons.split("; ")})
+
+
+@_quietly
+def pauses(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Lengths of time; any other number before the letter will do."""
+    return [("12h", "twelve hours"), ("1d", "a day"), ("7d", "a week"), ("4w", "four weeks")]
+
+
+def narrowed(keys: Sequence[str]) -> list[str]:
+    """`keys` of partitions, or, if there are too many to be of help, their years, months or days."""
+    for length in (4, 7, 10):
+        if len(keys) <= _MANY:
+            break
+        if len(stems := list(dict.fromkeys(key[:length] for key in keys))) > 1:
+            return stems
+    return list(keys)
+
+
+def _given(ctx: typer.Context, name: str) -> Any:
+    """What the line gives for a parameter so far.
+
+    An option that still lacks its value, which is the one that is completed, keeps the arguments from being told apart;
+    they stand among the rest then, in their order.
+    """
+    arguments = [param.name for param in ctx.command.params if param.param_type_name == "argument"]
+    unparsed = dict(zip(arguments, ctx.args, strict=False))
+    value = ctx.params.get(name)
+    return unparsed.get(name) if value is None else value
+
+
+def _use_case(ctx: typer.Context) -> UseCase:
+    from perennial import discovery
+
+    return discovery.load(str(_given(ctx, "use_case")))
+
+
+def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
+    from perennial import glance
+
+    table = f"{_given(ctx, 'use_case')}.ledger"
+    rows = glance.records([table], {table: ("model_version", "action", "recorded_at")})[table]
+    return sorted((row for row in rows if row["model_version"] is not None), key=lambda row: row["recorded_at"])
+
+
+def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
+    """(name, reasons) of every row and batch that was refused of the partition, newest first."""
+    import json
+
+    from perennial import glance
+
+    name, partition = _given(ctx, "use_case"), _given(ctx, "partition")
+    rows, batches = f"{name}.quarantine", f"{name}.refused_batches"
+    common = ("partition", "reasons", "recorded_at")
+    held = glance.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
+    found = [(row, str(row["row_id"]), str(row["reasons"])) for row in held[rows] if row.get("refusal")]
+    found += [(row, str(row["batch"]), "; ".join(json.loads(row["reasons"]))) for row in held[batches]]
+    found = [each for each in found if partition in (None, each[0]["partition"])]
+    found.sort(key=lambda each: each[0]["recorded_at"], reverse=True)
+    return list(dict.fromkeys((name, reasons) for _, name, reasons in found))

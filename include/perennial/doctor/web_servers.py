@@ -1,0 +1,149 @@
+"""Do MLflow and Airflow answer: reachable, of the version that is installed here, with a login that works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from perennial import login
+from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
+from perennial.embedded.running import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.settings import settings
+
+if TYPE_CHECKING:
+    import httpx
+
+_PATIENCE = 4.0
+_UP = "Start it with `perennial up`."
+#: A component whose last heartbeat is older, in seconds, is not well.
+_PULSE = 120.0
+
+
+def mlflow() -> Iterator[Finding]:
+    """The tracking server, and the store of its artifacts."""
+    import httpx
+
+    where = settings()
+    embedded = embeds_mlflow(where)
+    if embedded and not is_running("mlflow"):
+        yield _not_running("MLflow", [name for name in AIRFLOW if is_running(name)])
+        return
+    fix = (
+        f"Read {where.home / 'logs' / 'mlflow.log'}, then `perennial up`."
+        if embedded
+        else "Check PERENNIAL_MLFLOW_URI."
+    )
+    try:
+        with httpx.Client(base_url=where.mlflow_uri, timeout=_PATIENCE, auth=_mlflow_login(embedded)) as client:
+            health = client.get("/health")
+            if health.status_code != 200:
+                said = f"{where.mlflow_uri} answers {health.status_code} to /health: hardly an MLflow server"
+                yield failed("MLflow", said, fix)
+                return
+            yield _version("MLflow", client.get("/version").text.strip(), version("mlflow"), where.mlflow_uri)
+            answer = client.get("/api/2.0/mlflow/experiments/search", params={"max_results": 1})
+            yield _accepted("MLflow login", answer, "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.")
+            if answer.status_code == 200:
+                yield _artifacts(client, embedded)
+    except httpx.HTTPError as error:
+        yield failed("MLflow", f"{where.mlflow_uri} does not answer: {type(error).__name__}: {error}", fix)
+
+
+def airflow() -> Iterator[Finding]:
+    """The API server, and the heartbeats of the other components."""
+    import httpx
+
+    where = settings()
+    embedded = embeds_airflow(where)
+    silent = [name for name in AIRFLOW if not is_running(name)] if embedded else []
+    if len(silent) == len(AIRFLOW):
+        yield _not_running("Airflow", ["mlflow"] if is_running("mlflow") else [])
+        return
+    if silent:
+        yield failed("Airflow", f"{', '.join(silent)} ended, the others run", "`perennial up` starts what is missing.")
+        if "api-server" in silent:
+            return
+    log = where.home / "logs" / "api-server.log"
+    fix = f"Read {log}, then `perennial up`." if embedded else "Check PERENNIAL_AIRFLOW_URI."
+    try:
+        with httpx.Client(base_url=where.airflow_uri, timeout=_PATIENCE) as client:
+            answer = client.get("/api/v2/version")
+            if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
+                said = f"{where.airflow_uri} answers {answer.status_code} to /api/v2/version: hardly an Airflow"
+                yield failed("Airflow", said, fix)
+                return
+            yield _version("Airflow", answer.json()["version"], version("apache-airflow"), where.airflow_uri)
+            yield from _pulse(client.get("/api/v2/monitor/health").json())
+            if (access := login.known()) is None:
+                yield failed("Airflow login", "there is none", "Set PERENNIAL_USER and PERENNIAL_PASSWORD.")
+                return
+            token = client.post("/auth/token", json={"username": access.user, "password": access.password})
+            yield _accepted(
+                "Airflow login", token, "It may belong to another PERENNIAL_HOME; or set PERENNIAL_USER and _PASSWORD."
+            )
+    except httpx.HTTPError as error:
+        yield failed("Airflow", f"{where.airflow_uri} does not answer: {type(error).__name__}: {error}", fix)
+
+
+def _not_running(name: str, others: list[str]) -> Finding:
+    if others:
+        return failed(name, f"does not run, but {', '.join(others)} {'does' if len(others) == 1 else 'do'}", _UP)
+    return not_applicable(name, "is not running", _UP)
+
+
+def _version(name: str, theirs: str, ours: str, address: str) -> Finding:
+    if theirs == ours:
+        return passed(name, f"{theirs} answers at {address}")
+    mend = "Bring both to one version; between minor versions the client may ask what the server does not know."
+    return warning(name, f"{theirs} answers at {address}, but here {ours} is installed", mend)
+
+
+def _accepted(name: str, answer: httpx.Response, mend: str) -> Finding:
+    if answer.status_code < 300:
+        return passed(name, "works")
+    return failed(name, f"is refused: {answer.status_code}", mend)
+
+
+def _mlflow_login(embedded: bool) -> tuple[str, str] | None:
+    """The login that the pipelines use: the environment's, or the generated one for our own server."""
+    if "MLFLOW_TRACKING_USERNAME" in os.environ:
+        return os.environ["MLFLOW_TRACKING_USERNAME"], os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    access = login.known() if embedded else None
+    return (access.user, access.password) if access else None
+
+
+def _artifacts(client: httpx.Client, embedded: bool) -> Finding:
+    name = "Artifact store"
+    if embedded:
+        folder = settings().home / "mlflow" / "artifacts"
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            return failed(name, f"{there} cannot be written by this user", "Change its owner.")
+        return passed(name, f"{folder}, through MLflow")
+    answer = client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": ""})
+    if answer.status_code == 200:
+        return passed(name, "answers through MLflow")
+    if answer.status_code in (404, 503):  # The server hands out no artifacts: clients go to the store themselves.
+        return not_applicable(name, "this MLflow server leaves it to its clients")
+    return failed(name, f"MLflow answers {answer.status_code}", "Read the MLflow server's log.")
+
+
+def _pulse(health: dict) -> Iterator[Finding]:
+    """A finding about each component that does not beat, or one that says that all do."""
+    late = []
+    for part, state in health.items():
+        beat = state.get(f"latest_{part}_heartbeat")
+        age = (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds() if beat else None
+        if state.get("status") != "healthy" or (age is not None and age > _PULSE):
+            late.append(
+                f"{part.replace('_', '-')} {state.get('status')}{f', last beat {age:.0f} s ago' if age else ''}"
+            )
+    if late:
+        log = Path(settings().home) / "logs"
+        yield failed("Airflow health", "; ".join(late), f"Read the logs in {log}, then `perennial up`.")
+    else:
+        yield passed("Airflow health", f"{', '.join(part.replace('_', '-') for part in health)} are healthy")

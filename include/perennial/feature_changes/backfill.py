@@ -1,0 +1,178 @@
+"""Computing partitions again through Airflow, one after the other.
+
+Newest first: what is online is then right as soon as can be, and what it is held against (`features.parity`) agrees.
+Oldest first where a raw table must be fetched: features look back into what was ingested before.
+
+A partition is one run of `<use case>.features` that computes from the raw rows the lake holds. What is left to do is
+read off the lake and the registry, and a run's name from what it is to compute: stopped anywhere, and started again,
+it goes on where it was, and two at once follow the same runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from perennial import glance
+from perennial.airflow_api import AirflowClient, Run, failure
+from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.feature_changes import transforms
+from perennial.partitions import Cadence, Partition
+from perennial.replay import Step
+
+if TYPE_CHECKING:
+    from perennial.use_case import UseCase
+
+_POLL = 0.3
+_HEALTH_EVERY = 10.0
+_ILL_CHECKS = 3
+_FORMATS = {"%Y-%m-%dT%H": Cadence.HOURLY, "%Y-%m-%d": Cadence.DAILY, "%Y-%m": Cadence.MONTHLY}
+
+
+class BackfillFailed(PerennialError):
+    """A run of the backfill failed, or computed something else than this checkout would."""
+
+
+def period(text: str) -> tuple[datetime, datetime]:
+    """The time that a year and month, a day or an hour names, half-open, UTC.
+
+    Raises:
+        InvalidPartition: it is none of these.
+    """
+    for form, cadence in _FORMATS.items():
+        try:
+            start = datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        return start, cadence.after(start)
+    raise InvalidPartition(f"{text!r} is not a month, a day or an hour.", "Write 2013-03, 2013-03-01 or 2013-03-01T06.")
+
+
+def between(partitions: Sequence[Partition], first: str | None, last: str | None) -> list[Partition]:
+    """The partitions that touch the time from `first` to `last`, both included; None: no limit.
+
+    Raises:
+        InvalidPartition: a limit is malformed, or they are the wrong way round.
+    """
+    begin = period(first)[0] if first else datetime.min.replace(tzinfo=UTC)
+    end = period(last)[1] if last else datetime.max.replace(tzinfo=UTC)
+    if begin >= end:
+        raise InvalidPartition(f"--from {first} is after --to {last}.", "Swap them.")
+    return [partition for partition in partitions if partition.start < end and begin < partition.end]
+
+
+def in_order(use_case: UseCase, wanted: Sequence[Partition]) -> list[Partition]:
+    """The partitions in the order in which they are to be computed: see the top of this module."""
+    table = f"{use_case.name}.batches"
+    there: dict[str, set[str]] = {}
+    for row in glance.records([table])[table]:
+        there.setdefault(row["partition"], set()).add(row["table"])
+    raw = {each.name for each in use_case.raw}
+    must_fetch = any(raw - there.get(partition.key, set()) for partition in wanted)
+    return sorted(wanted, reverse=not must_fetch)
+
+
+def backfill(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition], wish: str) -> Iterator[Step]:
+    """Compute each partition again, in order, and yield what happens.
+
+    Args:
+        wish: What all of this is for, in the runs' names: a plan that is made anew has another. See `wish_of`.
+
+    Raises:
+        BackfillFailed: a run failed, or Airflow's workers run other transforms than this checkout has.
+        ServiceUnavailable: Airflow, or a part of it, went away.
+    """
+    dag = f"{use_case.name}.features"
+    known = client.dags(dag)
+    if dag not in known:
+        raise PerennialError(
+            f"Airflow does not know {dag}.", "Is its DAG processor running, and `dags/` what it reads?"
+        )
+    if known[dag]:
+        client.unpause(dag)
+    for partition in wanted:
+        yield from _Partition(client, use_case, partition, wish).steps()
+
+
+def wish_of(use_case: UseCase) -> str:
+    """What a backfill of the use case brings about now, in a few letters: its transforms and the definitions."""
+    from perennial.feature_store import definitions
+    from perennial.settings import settings
+
+    content = "".join(f"{name}{print_}" for name, print_ in sorted(transforms.fingerprints(use_case).items()))
+    content += definitions.digest(settings().feature_repo)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+class _Partition:
+    """One partition's run."""
+
+    def __init__(self, client: AirflowClient, use_case: UseCase, partition: Partition, wish: str) -> None:
+        self._client = client
+        self._use_case = use_case
+        self._partition = partition
+        self._dag = f"{use_case.name}.features"
+        self._name = f"apply__{wish}__{partition.key}"
+        self._began = datetime.now(UTC)
+
+    def steps(self) -> Iterator[Step]:
+        started = time.monotonic()
+        run = self._run()
+        yield Step(self._partition.key, "features", "started", url=self._client.run_url(run))
+        self._follow(run)
+        self._insist_on_our_transforms(run)
+        yield Step(self._partition.key, "features", "done", time.monotonic() - started)
+
+    def _run(self) -> Run:
+        """The run that is under way or has failed, else a new one. One that has succeeded was another's wish: the
+        partition would not be asked for, had it done what is needed."""
+        earlier = [
+            run
+            for run in self._client.runs(self._partition.key, prefix=self._dag)
+            if run.dag == self._dag and re.fullmatch(rf"{re.escape(self._name)}(\.\d+)?", run.id)
+        ]
+        unfinished = [run for run in earlier if run.state != "success"]
+        if unfinished:
+            run = unfinished[-1]
+            # What failed before this command began is tried again; what fails meanwhile is told.
+            return self._client.clear(run) if run.state == "failed" else run
+        name = f"{self._name}.{len(earlier) + 1}" if earlier else self._name
+        return self._client.trigger(self._dag, name, partition=self._partition.key, conf={"refetch": False})
+
+    def _follow(self, run: Run) -> None:
+        checked, ill = time.monotonic(), 0
+        while not run.is_over:
+            time.sleep(_POLL)
+            run = self._client.run(run.dag, run.id)
+            if time.monotonic() - checked > _HEALTH_EVERY:
+                checked = time.monotonic()
+                health = self._client.health()
+                sick = [part for part in ("metadatabase", "scheduler") if health[part]["status"] != "healthy"]
+                ill = ill + 1 if sick else 0
+                if ill == _ILL_CHECKS:  # Once may be a heartbeat that came late on a busy machine.
+                    raise ServiceUnavailable(
+                        f"Airflow's {' and '.join(sick)} does not run: nothing is being started.",
+                        "Run `perennial up`, then the same command again: it picks up where it was.",
+                    )
+        if run.state == "failed":
+            raise failure(self._client, run, BackfillFailed)
+
+    def _insist_on_our_transforms(self, run: Run) -> None:
+        """What the run computed must be what this checkout would have: workers may run another commit."""
+        from perennial.feature_changes import computations
+
+        recorded = computations.held(self._use_case).get(self._partition.key, {})
+        other = [
+            name for name, wanted in transforms.fingerprints(self._use_case).items() if recorded.get(name) != wanted
+        ]
+        if other:
+            raise BackfillFailed(
+                f"{self._dag} succeeded for partition {self._partition}, but {', '.join(other)} was computed by another"
+                " transform than this checkout has.",
+                f"Airflow's workers run other code: deploy this commit to them, then run the same command again."
+                f" The run: {self._client.run_url(run)}",
+            )

@@ -1,0 +1,46 @@
+"""What each partition of a feature table was computed by: the lake's table `computations`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from perennial import glance
+from perennial.feature_changes import transforms
+
+if TYPE_CHECKING:
+    from perennial.partitions import Partition
+    from perennial.use_case import UseCase
+
+
+def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> None:
+    """Record that the partition's tables were computed just now, by the transforms as the files are.
+
+    Args:
+        rows: Table -> its number of rows in the partition; all tables of the use case.
+    """
+    import pyarrow as pa
+
+    from perennial import lake
+    from perennial.records import COMPUTATIONS
+
+    now = transforms.fingerprints(use_case)
+    made = [
+        {"partition": partition.key, "table": name, "rows": count, "transform": now[name]}
+        for name, count in rows.items()
+    ]
+    content = pa.Table.from_pylist(made, schema=COMPUTATIONS)
+    lake.replace(f"{use_case.name}.computations", partition.key, content, sort_by=("table",))
+
+
+def held(use_case: UseCase) -> dict[str, dict[str, str]]:
+    """Partition -> table -> the fingerprint of the transform that it was computed by; only what was recorded.
+
+    Raises:
+        ServiceUnavailable: the lake's catalog cannot be reached.
+    """
+    table = f"{use_case.name}.computations"
+    found: dict[str, dict[str, str]] = {}
+    for row in glance.records([table])[table]:
+        found.setdefault(row["partition"], {})[row["table"]] = row["transform"]
+    return dict(sorted(found.items()))

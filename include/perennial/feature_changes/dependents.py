@@ -1,0 +1,212 @@
+"""Which use cases, and which of their models, use what changes.
+
+Where a feature goes is Feast's own lineage; which columns a model version was fitted on is what it recorded in MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from perennial import glance, ledger
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.feature_changes.differences import Change, lost_features
+from perennial.settings import settings
+
+if TYPE_CHECKING:
+    from perennial.feature_changes.sides import Definitions
+    from perennial.use_case import UseCase
+
+CHAMPION, CHALLENGER, EARLIER = "champion", "challenger", "earlier champion"
+#: Seconds that MLflow may take to say that it is there.
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version, and the features of its use case's service that it was fitted on.
+
+    Attributes:
+        role: `champion`, `challenger` or `earlier champion`: one that a rollback may return to.
+        features: As recorded; where MLflow does not answer, all that the service serves now.
+        recorded: Whether they are as recorded.
+    """
+
+    number: int
+    role: str
+    features: tuple[str, ...]
+    recorded: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.role} v{self.number}"
+
+
+@dataclass(frozen=True)
+class Dependent:
+    """A use case whose feature service is, or is made of, something that changes.
+
+    Attributes:
+        objects: The changed objects that it depends on, as `Change.object`.
+        touched: Version -> the features of it that are in those objects.
+        trouble: Why less is known than there should be; empty: all is known.
+    """
+
+    use_case: str
+    service: str
+    objects: tuple[str, ...]
+    versions: tuple[Version, ...]
+    touched: tuple[tuple[Version, tuple[str, ...]], ...]
+    trouble: str = ""
+
+
+def dependents(
+    changes: Sequence[Change], before: Definitions, after: Definitions, use_cases: Iterable[UseCase], has_lake: bool
+) -> list[Dependent]:
+    """The use cases that depend on something that changes.
+
+    Args:
+        has_lake: Whether there is a lake to ask who is champion.
+    """
+    return list(_dependents(changes, before, after, use_cases, has_lake))
+
+
+def _dependents(
+    changes: Sequence[Change], before: Definitions, after: Definitions, use_cases: Iterable[UseCase], has_lake: bool
+) -> Iterator[Dependent]:
+    reached = {
+        change.object: {
+            name
+            for side in (before, after)
+            for kind, name in side.made_of(change.kind, change.name)
+            if kind == "service"
+        }
+        for change in changes
+    }
+    for use_case in use_cases:
+        service = use_case.feature_service
+        objects = tuple(name for name, services in reached.items() if service in services)
+        if not objects:
+            continue
+        served = before.services[service].names if service in before.services else []
+        versions, trouble = _versions(use_case, served) if has_lake else ((), "")
+        features = _features_of(objects, before, service)
+        touched = tuple(
+            (version, used)
+            for version in versions
+            if (used := tuple(name for name in version.features if name in features))
+        )
+        yield Dependent(use_case.name, service, objects, versions, touched, trouble)
+
+
+def _features_of(objects: Sequence[str], before: Definitions, service: str) -> set[str]:
+    """The features that a service has, as registered, from any of the objects."""
+    if service not in before.services:
+        return set()
+    if f"service {service}" in objects:
+        return set(before.services[service].names)
+    views: set[str] = set()
+    for name in objects:
+        kind, _, called = name.partition(" ")
+        views |= {view for found, view in before.made_of(kind, called) if found == "view"}
+    return {name for view, names in before.services[service].features.items() if view in views for name in names}
+
+
+def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, ...], str]:
+    """The versions that serve, served, or are about to, and why their features are not known."""
+    table = f"{use_case.name}.ledger"
+    reigns = ledger.reigns(ledger.parsed(glance.records([table])[table]))
+    roles = {reign.entry.model_version: EARLIER for reign in reigns}
+    if reigns:
+        roles[reigns[-1].entry.model_version] = CHAMPION
+    try:
+        _insist_on_an_answer()
+        challenger = _challenger(use_case)
+        if challenger is not None:
+            roles.setdefault(challenger, CHALLENGER)
+        found = [Version(number, role, _fitted_on(use_case, number, served)) for number, role in roles.items()]
+        trouble = ""
+    except PerennialError as error:
+        found = [Version(number, role, tuple(served), recorded=False) for number, role in roles.items()]
+        known = "so every feature of the service counts as used" if roles else "so challengers are not known"
+        trouble = f"{error.problem.splitlines()[0].rstrip('.')}, {known}."
+    order = (CHAMPION, CHALLENGER, EARLIER)
+    return tuple(sorted(found, key=lambda version: (order.index(version.role), -version.number))), trouble
+
+
+def _insist_on_an_answer() -> None:
+    """MLflow's client would try for a quarter of a minute.
+
+    Raises:
+        ServiceUnavailable: nobody listens where MLflow is said to be.
+    """
+    import httpx
+
+    uri = settings().mlflow_uri
+    try:
+        if uri.startswith("http"):
+            httpx.get(f"{uri}/health", timeout=_PATIENCE)
+    except httpx.TransportError as error:
+        raise ServiceUnavailable(f"MLflow at {uri} does not answer ({type(error).__name__})") from error
+
+
+def _challenger(use_case: UseCase) -> int | None:
+    """The version whose alias is `challenger`."""
+    from mlflow.exceptions import MlflowException
+
+    from perennial import tracking
+
+    with tracking.reachable():
+        try:
+            return int(tracking.client().get_model_version_by_alias(use_case.name, tracking.CHALLENGER).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+
+def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[str, ...]:
+    """The features that a version was fitted on, without what comes with each request: as `provenance.json` says, else
+    the signature of the model."""
+    from perennial import tracking
+
+    run_id = tracking.run_of(use_case, number)
+    recorded = tracking.recorded(run_id, ["provenance.json"]).get("provenance.json", {}).get("columns")
+    columns = recorded if recorded is not None else tracking.inputs(use_case, number)
+    with_request = set(use_case.examples.request_features) - set(served)
+    return tuple(name for name in columns if name not in with_request)
+
+
+def with_losses(
+    changes: Sequence[Change], found: Sequence[Dependent], before: Definitions, after: Definitions
+) -> list[Change]:
+    """The changes, those of services that take a champion's feature away marked as dangerous."""
+    return [replace(change, danger=_loss(change, found, before, after) or change.danger) for change in changes]
+
+
+def _loss(change: Change, found: Sequence[Dependent], before: Definitions, after: Definitions) -> str:
+    if change.kind != "service" or change.action != "removed":
+        return ""
+    lost = lost_features(before, after, change.name)
+    said = []
+    for dependent in found:
+        for version in dependent.versions if dependent.service == change.name else ():
+            used = [name for name in version.features if name in lost]
+            if version.role == CHAMPION and used:
+                said.append(f"{version} of {dependent.use_case} needs {', '.join(used)}: without, scoring stops")
+    return "; ".join(said)
+
+
+def unreachable(found: Sequence[Dependent], before: Definitions, after: Definitions) -> list[str]:
+    """Earlier champions that a rollback could not return to any more, in words."""
+    said = []
+    for dependent in found:
+        lost = lost_features(before, after, dependent.service)
+        gone = [
+            f"v{version.number}"
+            for version in dependent.versions
+            if version.role == EARLIER and lost & set(version.features)
+        ]
+        if gone:
+            said.append(f"{dependent.use_case} could not be rolled back to {', '.join(gone)} any more")
+    return said

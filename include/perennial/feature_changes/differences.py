@@ -1,0 +1,160 @@
+"""What has changed between two sets of definitions, and which of it destroys something that somebody may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from perennial.feature_changes.sides import Definitions, Entity, Service, View
+
+Action = Literal["added", "changed", "removed"]
+ANY_AGE, NONE = "any age", "none"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one object.
+
+    Attributes:
+        kind: `entity`, `view` or `service`.
+        field: What of it: `column <name>`, `ttl`, `source` ...; empty: the whole object.
+        before, after: Its value on either side; empty where there is none.
+        danger: What it destroys; empty: nothing.
+    """
+
+    kind: str
+    name: str
+    action: Action
+    field: str = ""
+    before: str = ""
+    after: str = ""
+    danger: str = ""
+
+    @property
+    def object(self) -> str:
+        """How people, and acknowledgements, name the object."""
+        return f"{self.kind} {self.name}"
+
+    @property
+    def what(self) -> str:
+        """How people, and acknowledgements, name the change."""
+        if self.action == "changed":
+            return f"{self.field} {self.before or NONE} -> {self.after or NONE}"
+        value = self.after if self.field and self.action == "added" else ""
+        return f"{self.field} {self.action}".strip() + (f" ({value})" if value else "")
+
+
+def compare(before: Definitions, after: Definitions) -> list[Change]:
+    """All changes from one side to the other, object by object.
+
+    What only people read (descriptions, owners, tags) is a change too, and never a dangerous one. That a service loses
+    a feature is dangerous only to who uses it, which is not known here: see `perennial.feature_changes.dependents`.
+    """
+    return [
+        *_objects("entity", before.entities, after.entities, _entity, "what its rows are joined by"),
+        *_objects("view", before.views, after.views, _view, "its features, also those that are online"),
+        *_objects("service", before.services, after.services, _service, "what models and applications ask for"),
+    ]
+
+
+def _objects(
+    kind: str, before: Mapping[str, Any], after: Mapping[str, Any], inside: Any, lost: str
+) -> Iterator[Change]:
+    for name in sorted({*before, *after}):
+        if name not in after:
+            yield Change(kind, name, "removed", danger=lost)
+        elif name not in before:
+            yield Change(kind, name, "added", after=_summary(after[name]))
+        else:
+            for change in inside(before[name], after[name]):
+                yield replace(change, kind=kind, name=name)
+            yield from _rest(kind, name, before[name].rest, after[name].rest)
+
+
+def _summary(thing: Any) -> str:
+    columns = getattr(thing, "columns", None)
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items()) if columns else ""
+
+
+def _entity(before: Entity, after: Entity) -> Iterator[Change]:
+    joined = "rows, online and in training sets, are found by another key"
+    yield from _value("join key", before.join_key, after.join_key, joined)
+    yield from _value("value type", before.value_type, after.value_type, "keys of the old type are not found any more")
+
+
+def _view(before: View, after: View) -> Iterator[Change]:
+    yield from _value("kind", before.kind, after.kind, "Feast makes another view under the old name")
+    keys = "rows are found by other keys; those online stay under the old ones"
+    yield from _value("entities", _list(before.entities), _list(after.entities), keys)
+    for name in dict.fromkeys([*before.columns, *after.columns]):
+        old, new = before.columns.get(name, ""), after.columns.get(name, "")
+        if not old:
+            yield Change("", "", "added", f"column {name}", after=new)
+        elif not new:
+            yield Change("", "", "removed", f"column {name}", before=old, danger="its values are not served any more")
+        else:
+            yield from _value(f"column {name}", old, new, "values online and models know it by the old type")
+    shorter = (after.ttl or timedelta.max) < (before.ttl or timedelta.max)
+    danger = "values that were served count as missing from now on" if shorter else ""
+    yield from _value("ttl", age(before.ttl), age(after.ttl), danger)
+    yield from _value("source", before.source, after.source)
+    yield from _value("timestamp field", before.timestamp, after.timestamp)
+    gone = "it is not served online any more" if before.online else ""
+    yield from _value("online", str(before.online).lower(), str(after.online).lower(), gone)
+    if before.code != after.code:
+        yield Change("", "", "changed", "code", "another", "this one")
+
+
+def _service(before: Service, after: Service) -> Iterator[Change]:
+    """A change for each feature that it gains, one for all that it loses."""
+    lost = [name for name in before.names if name not in after.names]
+    if lost:
+        yield Change("", "", "removed", f"feature{'s' if len(lost) > 1 else ''} {', '.join(sorted(lost))}")
+    for name in after.names:
+        if name not in before.names:
+            yield Change("", "", "added", f"feature {name}", after=f"of view {_home(after, name)}")
+    moved = [name for name in after.names if name in before.names and _home(before, name) != _home(after, name)]
+    for name in moved:
+        yield Change("", "", "changed", f"view of {name}", _home(before, name), _home(after, name))
+
+
+def _home(service: Service, feature: str) -> str:
+    return next(view for view, names in service.features.items() if feature in names)
+
+
+def _rest(kind: str, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    for field in after:
+        yield from (
+            replace(change, kind=kind, name=name) for change in _value(field, before.get(field, ""), after[field])
+        )
+
+
+def _value(field: str, before: str, after: str, danger: str = "") -> Iterator[Change]:
+    if before != after:
+        yield Change("", "", "changed", field, before, after, danger)
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def age(ttl: timedelta | None) -> str:
+    """A view's `ttl` in the largest unit that it is a whole number of."""
+    if ttl is None:
+        return ANY_AGE
+    seconds = ttl.total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{seconds:g} seconds"
+
+
+def lost_features(before: Definitions, after: Definitions, service: str) -> set[str]:
+    """The features that a service serves now and will not serve any more."""
+    if service not in before.services:
+        return set()
+    left = after.services[service].names if service in after.services else []
+    return set(before.services[service].names) - set(left)

@@ -1,0 +1,243 @@
+"""What a change to features would do, worked out without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from perennial import discovery, login
+from perennial.errors import BadFeatures
+from perennial.feature_changes import acknowledgements, dependents, differences, reading, recomputing, transforms
+from perennial.feature_changes.acknowledgements import Matched
+from perennial.feature_changes.dependents import Dependent
+from perennial.feature_changes.differences import Change
+from perennial.feature_changes.recomputing import Need, Recomputation
+from perennial.feature_changes.sides import Definitions
+from perennial.settings import settings
+
+if TYPE_CHECKING:
+    from perennial.feature_store.source import LakeSource
+    from perennial.use_case import UseCase
+
+#: Seconds that Airflow is waited for, to ask how long things took; a plan does not need it.
+_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What applying `feature_repo/` would do now.
+
+    Attributes:
+        registry: Whether there is a registry yet; without one everything is new.
+        changes: Of entities, views and services.
+        matched: The destructive ones among them, and what the change says about them.
+        dependents: Use cases and model versions that use what changes.
+        recomputations: Partitions to compute again, by use case that has any.
+        widened: Lake table -> columns that it lacks and its transform returns.
+        notes: What else a person should know.
+    """
+
+    registry: bool
+    changes: tuple[Change, ...]
+    matched: Matched
+    dependents: tuple[Dependent, ...]
+    recomputations: tuple[Recomputation, ...]
+    widened: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes and not any(one.why for one in self.recomputations)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it destroys something that the change does not say it destroys."""
+        return bool(self.matched.missing)
+
+    def insist_on_acknowledgements_that_fit(self) -> None:
+        """Fail if an acknowledgement fits nothing.
+
+        Raises:
+            BadFeatures: one does.
+        """
+        if self.matched.stale:
+            said = "\n".join(f"  {entry.object}: {entry.change} ({why})" for entry, why in self.matched.stale)
+            raise BadFeatures(
+                f"feature_repo/{acknowledgements.FILE} acknowledges what is not to be destroyed:\n{said}",
+                "Delete or correct the entry: one that lies around could excuse a mistake later.",
+            )
+
+
+def plan(everything: bool = False, timed: bool = True) -> Plan:
+    """What applying `feature_repo/` would do now. Changes nothing, and does not need Airflow or MLflow to answer.
+
+    Args:
+        everything: Compute every partition again that the lake holds.
+        timed: Ask Airflow how long it took last time.
+
+    Raises:
+        BadFeatures: a definition, a transform or the file of acknowledgements is wrong.
+        ServiceUnavailable: the registry's or the lake's database does not answer.
+    """
+    use_cases = [discovery.load(name) for name in discovery.names()]
+    coming = _Coming(use_cases, has_lake())
+    before, after = reading.registered(), _written(coming)
+    changes = differences.compare(before, after)
+    found = dependents.dependents(changes, before, after, use_cases, coming.has_lake)
+    changes = dependents.with_losses(changes, found, before, after)
+    entries = acknowledgements.read(settings().feature_repo)
+    recomputations = _recomputations(use_cases, before, after, coming, everything) if coming.has_lake else []
+    if timed:
+        recomputations = _timed(recomputations)
+    return Plan(
+        registry=before.exists,
+        changes=tuple(changes),
+        matched=acknowledgements.match(changes, entries, before, after),
+        dependents=tuple(found),
+        recomputations=tuple(recomputations),
+        widened={table: tuple(columns) for table, columns in coming.widened.items()},
+        notes=tuple(_notes(before, after, found, recomputations, coming)),
+    )
+
+
+def _written(coming: _Coming) -> Definitions:
+    """What `feature_repo/` says; if that is wrong, also what is wrong with the transforms behind it."""
+    try:
+        return reading.written(coming.columns)
+    except BadFeatures as error:
+        if not coming.notes:
+            raise
+        raise BadFeatures("\n".join([error.problem, *coming.notes]), error.fix) from error
+
+
+def has_lake() -> bool:
+    """Whether anything was ever written to the lake, looked up without making its catalog.
+
+    Raises:
+        ServiceUnavailable: its database does not answer.
+    """
+    if reading.nothing_was_ever_started():
+        return False
+    if "type" in settings().catalog:
+        return True
+    from sqlalchemy import inspect
+    from sqlalchemy.exc import OperationalError
+
+    from perennial import database
+    from perennial.storage import answering
+
+    with answering("The lake's catalog"):
+        try:
+            return inspect(database.engine("lake")).has_table("iceberg_tables")
+        except OperationalError as error:
+            if reading.lacks_database(error):
+                return False
+            raise
+
+
+class _Coming:
+    """The columns that feature tables have in the lake, or will have once their transforms have run."""
+
+    def __init__(self, use_cases: Iterable[UseCase], has_lake: bool) -> None:
+        self.has_lake = has_lake
+        self.notes: list[str] = []
+        self.widened: dict[str, list[str]] = {}
+        self.gone: dict[str, set[str]] = {}
+        self._tables = {
+            f"{each.name}.{table.name}": (each, table.name) for each in use_cases for table in each.features
+        }
+        self._known: dict[str, dict[str, str]] = {}
+
+    def columns(self, source: LakeSource) -> dict[str, str]:
+        """The columns of a source's table; none while it does not exist and nobody can tell."""
+        if source.table not in self._known:
+            self._known[source.table] = self._look(source) if self.has_lake else {}
+        return self._known[source.table]
+
+    def _look(self, source: LakeSource) -> dict[str, str]:
+        there = source.columns()
+        if source.table not in self._tables:
+            return there
+        use_case, table = self._tables[source.table]
+        try:
+            coming = transforms.coming_columns(use_case, table) or {}
+        except BadFeatures as error:
+            self.notes.append(f"What {source.table} will hold is not known: {error.problem}")
+            return there
+        more = [name for name in coming if name not in there]
+        if there and more:
+            self.widened[source.table] = more
+        for name in sorted(there.keys() & coming.keys()):
+            if there[name] != coming[name]:
+                self.notes.append(
+                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: a column of"
+                    " the lake keeps its type, so the values must fit; else call the new one otherwise."
+                )
+        self.gone[source.table] = there.keys() - coming.keys() if coming else set()
+        return coming | there
+
+
+def _recomputations(
+    use_cases: Iterable[UseCase], before: Definitions, after: Definitions, coming: _Coming, everything: bool
+) -> list[Recomputation]:
+    again = recomputing.online_again(before, after)
+    found = []
+    for use_case in use_cases:
+        views = {
+            name: replace(view, intervals=before.views[name].intervals if name in before.views else ())
+            for name, view in after.views.items()
+            # Only these are brought online by the use case's pipeline.
+            if ("service", use_case.feature_service) in after.made_of("view", name)
+        }
+        widened = frozenset(
+            table.partition(".")[2] for table in coming.widened if table.startswith(f"{use_case.name}.")
+        )
+        one = recomputing.stale(use_case, views, Need(widened, again), everything)
+        if one.why or one.unrecorded:
+            found.append(one)
+    return found
+
+
+def _timed(recomputations: list[Recomputation]) -> list[Recomputation]:
+    """With how long it took last time."""
+    if not any(one.why for one in recomputations):
+        return recomputations
+    is_ours = settings().airflow_uri == f"http://{settings().airflow_host}:{settings().airflow_port}"
+    if is_ours and not login.path().exists():
+        return [replace(one, measured="not known: Airflow was never started here") for one in recomputations]
+    from perennial.airflow_api import AirflowClient
+
+    timed = []
+    with AirflowClient(patience=_PATIENCE) as client:
+        for one in recomputations:
+            seconds, measured = recomputing.last_time(client, discovery.load(one.use_case), one.partitions)
+            timed.append(replace(one, seconds=seconds, measured=measured))
+    return timed
+
+
+def _notes(
+    before: Definitions,
+    after: Definitions,
+    found: Iterable[Dependent],
+    recomputations: Iterable[Recomputation],
+    coming: _Coming,
+) -> Iterable[str]:
+    if not before.exists:
+        yield "There is no registry yet: everything is new, and nothing can be destroyed."
+    if not coming.has_lake:
+        yield "There is no lake yet: what must be computed again is not known, because nothing was ever computed."
+    yield from coming.notes
+    for name, view in after.views.items():
+        if gone := sorted(view.columns.keys() & coming.gone.get(view.source, set())):
+            yield f"view {name} serves {', '.join(gone)}, which its transform returns no more: null in new rows."
+    found = list(found)
+    yield from (f"{one.use_case}: {one.trouble}" for one in found if one.trouble)
+    yield from dependents.unreachable(found, before, after)
+    for one in recomputations:
+        if one.unrecorded:
+            yield (
+                f"{one.use_case}: by which transforms {len(one.unrecorded)} of {one.held} partitions were computed was"
+                " not recorded yet; they count as up to date. `perennial apply --recompute` computes them again."
+            )

@@ -1,0 +1,170 @@
+"""Which partitions were computed, or brought online, in another way than they would be now, and how long that took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from perennial.errors import PerennialError
+from perennial.feature_changes import computations, transforms
+
+if TYPE_CHECKING:
+    from perennial.airflow_api import AirflowClient
+    from perennial.feature_changes.sides import Definitions, View
+    from perennial.partitions import Partition
+    from perennial.use_case import UseCase
+
+#: Of a view, what has changed makes its rows be brought online again.
+_ONLINE_AGAIN = ("source", "timestamp field", "entities", "kind", "online")
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """What of a use case is to be computed again.
+
+    Attributes:
+        why: Partition -> reasons, oldest first.
+        held: How many partitions the lake holds of it.
+        unrecorded: Partitions that were computed before computations were recorded: by which transforms nobody knows.
+        seconds: How long the same partitions took last time; None: not known.
+        measured: Where that is from, or why it is not known.
+    """
+
+    use_case: str
+    why: Mapping[str, tuple[str, ...]]
+    held: int
+    unrecorded: tuple[str, ...] = ()
+    seconds: float | None = None
+    measured: str = ""
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        return tuple(self.why)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason -> of how many partitions."""
+        counts: dict[str, int] = {}
+        for reasons in self.why.values():
+            for reason in reasons:
+                counts[reason] = counts.get(reason, 0) + 1
+        return counts
+
+
+@dataclass(frozen=True)
+class Need:
+    """What is known of the tables and views of a use case, before partitions are looked at.
+
+    Attributes:
+        widened: Feature tables whose transform returns columns that their lake table does not have yet.
+        online_again: Views whose rows must be brought online again in every partition -> why.
+    """
+
+    widened: frozenset[str] = frozenset()
+    online_again: Mapping[str, str] = field(default_factory=dict)
+
+
+def stale(use_case: UseCase, views: Mapping[str, View], need: Need, everything: bool = False) -> Recomputation:
+    """What of a use case was computed by other transforms than the files hold now, or is not online.
+
+    Args:
+        views: The views as written, with the intervals of the registered ones of the same names.
+        everything: Compute all partitions that are held again.
+    """
+    from perennial import lake
+
+    recorded = computations.held(use_case)
+    now = transforms.fingerprints(use_case)
+    stored = {table: set(lake.partitions(f"{use_case.name}.{table}")) for table in now}
+    held = sorted({*recorded, *stored[transforms.EXAMPLES]})
+    ours = {name: view for name, view in views.items() if view.source in {f"{use_case.name}.{table}" for table in now}}
+    why: dict[str, tuple[str, ...]] = {}
+    for key in held:
+        partition = use_case.cadence.partition(key)
+        reasons = [
+            reason
+            for table, wanted in now.items()
+            if (reason := _table(table, wanted, recorded.get(key), stored, need))
+        ]
+        reasons += [
+            reason
+            for name, view in ours.items()
+            if key in stored[view.source.partition(".")[2]] and (reason := _view(name, view, partition, need))
+        ]
+        if everything:
+            reasons = reasons or ["asked for"]
+        if reasons:
+            why[key] = tuple(reasons)
+    unrecorded = tuple(key for key in held if key not in recorded)
+    return Recomputation(use_case.name, why, len(held), unrecorded)
+
+
+def _table(
+    table: str, wanted: str, recorded: Mapping[str, str] | None, stored: Mapping[str, set[str]], need: Need
+) -> str:
+    """Why a table of a partition is to be computed again; empty: it is as it should be."""
+    if recorded is None:
+        if not stored[table]:
+            return f"{table} is new"
+        return f"{table} gets new columns" if table in need.widened else ""
+    if table not in recorded:
+        return f"{table} is new"
+    return "" if recorded[table] == wanted else f"the transform of {table} has changed"
+
+
+def _view(name: str, view: View, partition: Partition, need: Need) -> str:
+    """Why a view's rows of a partition are to be brought online again."""
+    if not view.online:
+        return ""
+    if name in need.online_again:
+        return f"view {name} {need.online_again[name]}"
+    return "" if _covers(view.intervals, partition) else f"view {name} is not online there"
+
+
+def _covers(intervals: Sequence[tuple[datetime, datetime]], partition: Partition) -> bool:
+    return any(start <= partition.start and partition.end <= end for start, end in intervals)
+
+
+def online_again(before: Definitions, after: Definitions) -> dict[str, str]:
+    """The views whose rows must be brought online again in every partition, and why."""
+    from perennial.feature_changes.differences import compare
+
+    found: dict[str, str] = {}
+    for change in compare(before, after):
+        if change.kind != "view":
+            continue
+        if change.action == "added" and not change.field:
+            found[change.name] = "is new"
+        elif change.field in _ONLINE_AGAIN:
+            found.setdefault(change.name, f"has another {change.field}")
+        elif change.field.startswith("column ") and change.action != "removed":
+            found.setdefault(
+                change.name, "has a new column" if change.action == "added" else "has a column of another type"
+            )
+    return found
+
+
+def last_time(client: AirflowClient, use_case: UseCase, partitions: Sequence[str]) -> tuple[float | None, str]:
+    """How long the partitions' last successful runs of `features` took together (seconds), and from where that is.
+
+    A partition without one counts as the mean of the others.
+    """
+    dag = f"{use_case.name}.features"
+    try:
+        runs = client.runs_of(dag, state="success")
+    except PerennialError as error:
+        return None, f"not known: {error.problem.splitlines()[0]}"
+    took = {
+        run.partition: (run.ended - run.started).total_seconds()
+        for run in reversed(runs)  # newest first: the newest of each partition stays
+        if run.partition and run.ended and run.started
+    }
+    measured = [took[key] for key in partitions if key in took]
+    if not took:
+        return None, f"not known: Airflow has no successful run of {dag}"
+    typical = mean(measured or took.values())
+    seconds = sum(took.get(key, typical) for key in partitions)
+    return seconds, f"{len(measured) or len(took)} runs of {dag} in Airflow"

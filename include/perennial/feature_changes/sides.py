@@ -1,0 +1,86 @@
+"""The two sides of a change in one plain form: entities, views and services by name, and what is made of what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+Interval = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """An entity: what its rows are joined by."""
+
+    join_key: str
+    value_type: str
+    rest: Mapping[str, str] = field(default_factory=dict)  #: description, owner, tags: for people
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view of any kind.
+
+    Attributes:
+        columns: Feature -> its Feast type.
+        ttl: How old a value may be; None: any age.
+        source: The lake table behind it, or what else its source is called; empty: none of its own.
+        code: What it computes by itself: an on-demand view's function.
+        intervals: What of it is online, half-open, UTC; always empty for what is not registered yet.
+    """
+
+    kind: str
+    entities: tuple[str, ...]
+    columns: Mapping[str, str]
+    ttl: timedelta | None
+    source: str
+    timestamp: str
+    online: bool
+    code: str = ""
+    rest: Mapping[str, str] = field(default_factory=dict)
+    intervals: tuple[Interval, ...] = ()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A feature service: view -> the features of it that it serves, in the service's order."""
+
+    features: Mapping[str, tuple[str, ...]]
+    rest: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """All features, as retrievals name them."""
+        return list(dict.fromkeys(name for names in self.features.values() for name in names))
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """One side, by name.
+
+    Attributes:
+        exists: Whether there is such a registry at all.
+        edges: (kind, name) -> the (kind, name)s that are made of it, by Feast's own lineage; kind is `entity`, `view`
+            or `service`.
+    """
+
+    entities: Mapping[str, Entity]
+    views: Mapping[str, View]
+    services: Mapping[str, Service]
+    exists: bool = True
+    edges: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict)
+
+    def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
+        """All that depends on an object, directly or not, and the object itself."""
+        found: set[tuple[str, str]] = set()
+        waiting = [(kind, name)]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found.add(current)
+                waiting.extend(self.edges.get(current, ()))
+        return found
+
+
+NOTHING = Definitions({}, {}, {}, exists=False)

@@ -1,0 +1,260 @@
+"""A transform's fingerprint: the same as long as its code, and what it calls in the use case's folder, is the same."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perennial.errors import BadFeatures
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from perennial.use_case import Declaration, UseCase
+
+EXAMPLES = "examples"
+_DIGITS = 16
+
+
+def fingerprints(use_case: UseCase) -> dict[str, str]:
+    """The fingerprint of each feature table of a use case, and of its `examples`, as the files are now.
+
+    It changes with the transform's code, with any function, constant or import that the code reaches in the use case's
+    folder, and with the table's declaration. Comments, docstrings and layout do not matter; neither does the library's
+    own code, nor what the raw tables hold.
+
+    Raises:
+        BadFeatures: a file is not Python, or lacks a transform.
+    """
+    folder = Path(str(use_case.module("use_case").__file__)).parent
+    code = _Code(folder)
+    declared: dict[str, Declaration] = {table.name: table for table in use_case.features}
+    declared[EXAMPLES] = use_case.examples
+    return {name: _digest(_declaration(table), *code.reached_from(name)) for name, table in declared.items()}
+
+
+def coming_columns(use_case: UseCase, table: str) -> dict[str, str] | None:
+    """The columns of a feature table, and their Iceberg types, that its transform would write now.
+
+    The transform is put together on raw tables without rows and not run. None: a raw table is not in the lake yet.
+
+    Raises:
+        BadFeatures: the transform does not exist or raises.
+    """
+    schema = coming_schema(use_case, table)
+    return kinds(schema) if schema is not None else None
+
+
+def coming_schema(use_case: UseCase, table: str) -> pa.Schema | None:
+    """As `coming_columns`: the schema, in the lake's types and without its own columns."""
+    import ibis
+
+    from perennial import lake
+
+    declared = next(each for each in use_case.features if each.name == table)
+    held = {name: lake.table(f"{use_case.name}.{name}") for name in declared.inputs}
+    where = f"include/use_cases/{use_case.name}/transforms.py, {table}()"
+    function = getattr(use_case.module("transforms"), table, None)
+    if function is None:
+        raise BadFeatures(f"{where} does not exist.", f"Write it; it takes {', '.join(declared.inputs)}.")
+    empty = {}
+    for name, found in held.items():
+        if found is None:
+            return None
+        empty[name] = lake.canonical(found.schema().as_arrow().empty_table()).drop_columns([lake.PARTITION])
+    try:
+        made = function(**{name: ibis.memtable(rows) for name, rows in empty.items()}).schema().to_pyarrow()
+        return lake.canonical(made.empty_table()).schema
+    except Exception as error:
+        raise BadFeatures(
+            f"{where} raised {type(error).__name__} on raw tables without rows: {error}", "Mend the transform."
+        ) from error
+
+
+def kinds(schema: pa.Schema) -> dict[str, str]:
+    """The Iceberg type of each column of an Arrow schema."""
+    from pyiceberg.io.pyarrow import pyarrow_to_schema
+    from pyiceberg.table.name_mapping import MappedField, NameMapping
+
+    mapping = NameMapping([MappedField(field_id=place, names=[name]) for place, name in enumerate(schema.names, 1)])
+    return {each.name: str(each.field_type) for each in pyarrow_to_schema(schema, name_mapping=mapping).fields}
+
+
+def _declaration(table: Declaration) -> str:
+    return table.model_dump_json(exclude_defaults=True)
+
+
+def _digest(*parts: str) -> str:
+    content = hashlib.sha256()
+    for part in parts:
+        content.update(f"{part}\0".encode())
+    return content.hexdigest()[:_DIGITS]
+
+
+@dataclass
+class _Module:
+    """One file: what its top level defines by name, what it imports, and what it does besides."""
+
+    file: Path
+
+    @cached_property
+    def body(self) -> list[ast.stmt]:
+        try:
+            return ast.parse(self.file.read_text()).body
+        except SyntaxError as error:
+            raise BadFeatures(
+                f"{self.file.name}, line {error.lineno}, is not Python: {error.msg}", "Mend it."
+            ) from error
+
+    @cached_property
+    def defined(self) -> dict[str, list[ast.stmt]]:
+        found: dict[str, list[ast.stmt]] = {}
+        for statement in self.body:
+            for name in _names_of(statement):
+                found.setdefault(name, []).append(statement)
+        return found
+
+    @cached_property
+    def imported(self) -> dict[str, tuple[ast.Import | ast.ImportFrom, ast.alias]]:
+        return {
+            (alias.asname or alias.name.partition(".")[0]): (statement, alias)
+            for statement in self.body
+            if isinstance(statement, ast.Import | ast.ImportFrom)
+            for alias in statement.names
+            if alias.name != "*"
+        }
+
+    @cached_property
+    def stars(self) -> list[ast.ImportFrom]:
+        """`from ... import *`."""
+        return [
+            statement
+            for statement in self.body
+            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
+        ]
+
+    @cached_property
+    def always(self) -> list[ast.stmt]:
+        """Statements that run at import and define nothing by a plain name: they may change what the others mean."""
+        return [
+            statement
+            for statement in self.body
+            if not isinstance(statement, ast.Import | ast.ImportFrom)
+            and not _names_of(statement)
+            and not _is_docstring(statement)
+        ]
+
+
+@dataclass
+class _Code:
+    """The code in a use case's folder."""
+
+    folder: Path
+    _modules: dict[Path, _Module] = field(default_factory=dict)
+
+    def reached_from(self, transform: str) -> Iterator[str]:
+        """The code that `transforms.py` runs for one transform, piece by piece, in an order of its own."""
+        start = self._module(self.folder / "transforms.py")
+        if start is None or transform not in start.defined | start.imported:
+            raise BadFeatures(
+                f"include/use_cases/{self.folder.name}/transforms.py has no function {transform!r}.", "Write it."
+            )
+        yield from sorted(self._pieces(start, transform))
+
+    def _pieces(self, start: _Module, name: str) -> set[str]:
+        pieces: set[str] = set()
+        seen: set[tuple[Path, str]] = set()
+        waiting = [(start, name)]
+        while waiting:
+            module, wanted = waiting.pop()
+            if (module.file, wanted) in seen:
+                continue
+            entered = not any(file == module.file for file, _ in seen)
+            seen.add((module.file, wanted))
+            for piece in [*module.defined.get(wanted, ()), *(module.always if entered else ())]:
+                pieces.add(f"{module.file.stem}: {_text(piece)}")
+                waiting += [(module, used) for used in _uses(piece)]
+            if wanted in module.imported:
+                text, further = self._import(*module.imported[wanted])
+                pieces.add(text)
+                waiting += further
+            elif wanted not in module.defined:
+                # A built-in name, or from whatever is imported without being named.
+                for statement in module.stars:
+                    origin = self._ours(_origin(statement))
+                    pieces.add(f"from {_origin(statement)} import *")
+                    waiting += [(origin, wanted)] if origin else []
+        return pieces
+
+    def _import(
+        self, statement: ast.Import | ast.ImportFrom, alias: ast.alias
+    ) -> tuple[str, list[tuple[_Module, str]]]:
+        """An import as text, and where it leads to inside the use case's folder."""
+        bound = f" as {alias.asname}" if alias.asname else ""
+        if isinstance(statement, ast.Import):
+            module = self._ours(alias.name)
+            return f"import {alias.name}{bound}", [(module, name) for name in module.defined] if module else []
+        text = f"from {_origin(statement)} import {alias.name}{bound}"
+        module = self._ours(_origin(statement))
+        if module is not None:
+            return text, [(module, alias.name)]
+        module = self._ours(f"{_origin(statement)}.{alias.name}".replace("..", "."))  # A module, not a name in one.
+        return text, [(module, name) for name in (*module.defined, *module.imported)] if module else []
+
+    def _ours(self, dotted: str) -> _Module | None:
+        """The module of that name, if it lies in the use case's folder."""
+        package = f"use_cases.{self.folder.name}"
+        relative = dotted.removeprefix(".") if dotted.startswith(".") else dotted.removeprefix(f"{package}.")
+        if relative == dotted or not relative:
+            return None
+        return self._module(self.folder / f"{relative.replace('.', '/')}.py")
+
+    def _module(self, file: Path) -> _Module | None:
+        if file not in self._modules and file.is_file():
+            self._modules[file] = _Module(file)
+        return self._modules.get(file)
+
+
+def _names_of(statement: ast.stmt) -> list[str]:
+    """The names that a statement defines, if that is all it does."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            named = [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+            plain = all(isinstance(target, ast.Name | ast.Tuple | ast.List) for target in targets)
+            return named if plain else []
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.AugAssign(target=ast.Name(id=name)):
+            return [name]
+        case _:
+            return []
+
+
+def _origin(statement: ast.ImportFrom) -> str:
+    return "." * statement.level + (statement.module or "")
+
+
+def _uses(statement: ast.stmt) -> set[str]:
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+
+
+def _text(statement: ast.stmt) -> str:
+    """The statement without layout, comments and docstrings."""
+    for node in ast.walk(statement):
+        body: Any = getattr(node, "body", None)
+        if isinstance(body, list) and len(body) > 1 and _is_docstring(body[0]):
+            del body[0]
+    return ast.unparse(statement)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+        case _:
+            return False

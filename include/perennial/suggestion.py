@@ -1,0 +1,13 @@
+"""What somebody who mistyped may have meant. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(given: str, known: Iterable[object]) -> str:
+    """A question that proposes the closest of `known`, with a blank after it; empty if nothing is close."""
+    names = {str(name).lower(): str(name) for name in known}
+    close = get_close_matches(given.lower(), names, n=1)
+    return f"Did you mean {names[close[0]]!r}? " if close else ""

@@ -1,0 +1,169 @@
+"""Tab: names that exist, quickly, and silence where nothing answers."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from typed import complete, run
+
+from perennial import Cadence, discovery, ingestion, ledger
+from perennial.cli.completion import narrowed
+
+
+def offered(line: str, home: Path, **environment: str) -> list[str]:
+    done = complete("bash", line, PERENNIAL_HOME=str(home), **environment)
+    assert done.returncode == 0
+    assert not done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("perennial sta", {"status"}),
+        ("perennial quarantine ", {"list", "show", "release", "discard"}),
+        ("perennial rollback flights --dry", {"--dry-run"}),
+        ("perennial status fl", {"flights"}),
+        ("perennial rollback en", {"energy"}),
+        ("perennial trigger flights ", {"features", "scoring", "monitoring", "training", "champion"}),
+        ("perennial replay flights --from 2013-0", {f"2013-0{month}" for month in range(1, 10)}),
+        ("perennial replay flights --from 2013-01 --to 2013-1", {"2013-10", "2013-11", "2013-12"}),
+        ("perennial trigger flights training --param max_", {"max_iter=", "max_leaf_nodes="}),
+        (
+            "perennial trigger flights training --param require_approval=",
+            {f"require_approval={one}" for one in ("never", "always", "borderline")},
+        ),
+        ("perennial trigger flights champion --param act", {"action="}),
+        ("perennial rollback flights --pause ", {"12h", "1d", "7d", "4w"}),
+        ("perennial quarantine list flights --table pl", {"planes"}),
+    ],
+)
+def test_names_that_git_knows_need_nothing_running(tmp_path: Path, line: str, expected: set[str]) -> None:
+    assert set(offered(line, tmp_path)) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_very_many_partitions_the_beginnings_are_offered() -> None:
+    first = Cadence.HOURLY.partition("2023-01-01T00")
+    hours = [each.key for each in first.through(Cadence.HOURLY.partition("2024-12-31T23"))]
+    assert narrowed(hours) == ["2023", "2024"]
+    assert narrowed([hour for hour in hours if hour.startswith("2024")])[:2] == ["2024-01", "2024-02"]
+    assert narrowed([hour for hour in hours if hour.startswith("2024-02")])[-1] == "2024-02-29"
+    assert len(narrowed([hour for hour in hours if hour.startswith("2024-02-29")])) == 24
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "perennial rollback flights --to ",
+        "perennial reproduce flights ",
+        "perennial quarantine show flights ",
+        "perennial quarantine release flights --partition 2013-01 --accept ",
+        "perennial replay nosuch --from ",
+        "perennial trigger flights nosuch --param ",
+    ],
+)
+def test_what_cannot_be_known_is_not_offered_and_nothing_is_said(tmp_path: Path, line: str) -> None:
+    assert offered(line, tmp_path) == []
+
+
+def test_a_database_that_is_out_of_reach_costs_no_patience(tmp_path: Path) -> None:
+    # An address of those that are kept for documentation: packets to it are lost, not refused.
+    away = {"PERENNIAL_DATABASE": "postgresql://user:password@192.0.2.1:5432/x"}
+    assert offered("perennial rollback flights --to ", tmp_path, **away) == []
+
+
+@pytest.fixture(scope="module")
+def decided(project: Path, home: Path) -> str:
+    """Two versions of energy were promoted, a third rejected; a row of it was refused. What the row is known by."""
+    energy = discovery.load("energy")
+    shared = {"partition": "2024-01-05", "effective_from": datetime(2024, 1, 6, tzinfo=UTC), "model_run": "r"}
+    for version, action in ((1, "promoted"), (2, "promoted"), (3, "rejected")):
+        ledger.record(
+            energy,
+            action=action,
+            model_version=version,
+            previous_version=version - 1 or None,
+            actor="gate",
+            reason="better",
+            evidence={},
+            **shared,
+        )
+    module = energy.module("source")
+    partition = energy.partition("2024-01-05")
+    rows = module.readings(partition)
+    kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
+        ingestion.ingest(energy, partition)
+    from perennial import quarantine
+
+    (item,) = quarantine.items(energy, partition)
+    return item.item
+
+
+def test_versions_are_those_that_were_decided_on_newest_first(home: Path, decided: str) -> None:
+    assert offered("perennial reproduce energy ", home) == ["3", "2", "1"]
+
+
+def test_one_can_return_to_what_has_served(home: Path, decided: str) -> None:
+    assert offered("perennial rollback energy --to ", home) == ["2", "1"]
+
+
+def test_quarantined_rows_are_offered_by_name(home: Path, decided: str) -> None:
+    assert offered("perennial quarantine show energy --partition 2024-01-05 ", home) == [decided]
+    assert offered("perennial quarantine release energy --partition 2024-01-05 --item ", home) == [decided]
+    assert offered("perennial quarantine release energy --partition 2024-01-06 --item ", home) == []
+
+
+def test_what_is_broken_can_be_accepted(home: Path, decided: str) -> None:
+    assert offered("perennial quarantine release energy --partition 2024-01-05 --accept ", home) == [
+        "expect_column_values_to_be_between(kwh)"
+    ]
+
+
+def test_zsh_and_fish_are_told_what_a_name_is(home: Path, decided: str) -> None:
+    assert '"3":"rejected"' in complete("zsh", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout
+    assert "3\trejected" in complete("fish", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout
+
+
+@pytest.mark.parametrize("line", ["perennial replay energy --from ", "perennial rollback energy --to "])
+def test_completing_is_fast(home: Path, decided: str, line: str) -> None:
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert offered(line, home)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # CPU, as for `--help`: unlike the clock, that is hardly more while others use the machine.
+    assert min(spent) < 0.6
+
+
+def test_bash_completes_by_the_script_that_is_installed(tmp_path: Path) -> None:
+    script = complete("bash", "", _PERENNIAL_COMPLETE="source_bash").stdout
+    (tmp_path / "completion.sh").write_text(script)
+    ask = (
+        f"source {tmp_path}/completion.sh; COMP_WORDS=(perennial status fl); COMP_CWORD=2;"
+        " _perennial_completion perennial; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", ask],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": path, "PERENNIAL_HOME": str(tmp_path)},
+        timeout=60,
+    )
+    assert done.stdout.split() == ["flights"]
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_is_offered_in_the_help(option: str) -> None:
+    assert option in run("--help").stdout

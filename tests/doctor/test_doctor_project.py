@@ -1,0 +1,78 @@
+"""What the doctor says of the project: DAGs, Feast definitions, packages, use cases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from examined import Examine
+
+from perennial.doctor import examine
+from perennial.doctor.examination import CHECKS
+from perennial.embedded import postgres
+from perennial.settings import settings
+
+
+def test_dags_that_cannot_be_read_are_named(project: Path, looked_at: Examine) -> None:
+    found = looked_at("DAGs", PERENNIAL_PROJECT=str(project))["DAGs"]
+    assert found.state == "passed", found
+    (project / "dags" / "extra.py").write_text('"""An airflow dag."""\nfrom airflow.sdk import nothing_like_it\n')
+    found = looked_at("DAGs", PERENNIAL_PROJECT=str(project))["DAGs"]
+    assert found.state == "failed"
+    assert "extra.py" in found.said
+    assert "nothing_like_it" in found.said
+
+
+def test_definitions_that_cannot_be_imported_are_named(project: Path, looked_at: Examine) -> None:
+    (project / "feature_repo" / "extra.py").write_text("raise ValueError('no such thing')\n")
+    found = looked_at("Feast definitions", PERENNIAL_PROJECT=str(project))["Feast definitions"]
+    assert found.state == "failed"
+    assert "extra.py" in found.said
+    assert "no such thing" in found.said
+
+
+def test_definitions_are_held_against_the_registry(home: Path, project: Path, looked_at: Examine) -> None:
+    postgres.start()
+    postgres.create_databases()
+    asked = {"PERENNIAL_PROJECT": str(project)}
+    assert "not registered yet" in looked_at("Feast definitions", **asked)["Feast definitions"].said
+    apply = "from perennial.feature_store import repository; repository.apply_if_changed()"
+    subprocess.run([sys.executable, "-c", apply], check=True, timeout=120)
+    assert looked_at("Feast definitions", **asked)["Feast definitions"].state == "passed"
+    with (project / "feature_repo" / "flights.py").open("a") as file:
+        file.write("\n# changed\n")
+    found = looked_at("Feast definitions", **asked)["Feast definitions"]
+    assert found.state == "warning"
+    assert "the registry holds others" in found.said
+
+
+def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Examine) -> None:
+    assert looked_at("Lock file", PERENNIAL_PROJECT=str(project))["Lock file"].state == "passed"
+    lock = project / "requirements.lock"
+    lines = ["typer==0.0.1 \\" if line.startswith("typer==") else line for line in lock.read_text().splitlines()]
+    lock.write_text("\n".join([*lines, "not-a-package==1.0 \\", "not-here==2.0 ; sys_platform == 'win32' \\"]))
+    findings = examine(tuple(check for check in CHECKS if check.name == "Lock file")).findings["Installation"]
+    assert [finding.state for finding in findings] == ["warning", "warning"]
+    assert "instead of 0.0.1" in findings[0].said
+    assert findings[1].said.endswith("packages are missing: not-a-package")
+
+
+def test_a_use_case_that_does_not_load_or_lacks_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: Examine
+) -> None:
+    import use_cases
+
+    for name, content in (("broken", "use_case = 1 / 0\n"), ("fine_but_empty", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        declared = settings().project / "include/use_cases/flights/use_case.py"
+        (folder / "use_case.py").write_text(
+            content or declared.read_text().replace('name="flights"', f'name="{name}"', 1)
+        )
+    monkeypatch.setattr(use_cases, "__path__", [*use_cases.__path__, str(tmp_path)])
+    found = looked_at("Use cases")
+    assert found["flights"].state == "passed"
+    assert "broken/use_case.py, line 1: ZeroDivisionError" in found["broken"].said
+    assert "has no source.py, no transforms.py" in found["fine_but_empty"].said

@@ -1,0 +1,256 @@
+"""Changing features on real servers, as a person does: edit, plan, apply, be interrupted, go on.
+
+One machine room serves all tests of this file, in order: what an earlier one has done is there for the later ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial import database, lake
+from perennial.airflow_api import AirflowClient
+from perennial.feature_changes import planning, rendering
+from perennial.settings import settings
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+PATIENCE = 400.0
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout with the second use case, and the machine room that runs it."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "perennial.cli", *arguments]
+
+    def perennial(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), env=self.environment | more, capture_output=True, text=True, timeout=PATIENCE
+        )
+
+    def done(self, *arguments: str) -> str:
+        """What a command prints, once it has succeeded."""
+        ended = self.perennial(*arguments)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def plan(self) -> dict[str, Any]:
+        """What `perennial plan --json` would print, without starting a process for it."""
+        for module in [name for name in sys.modules if name.startswith("use_cases.energy")]:
+            del sys.modules[module]
+        importlib.invalidate_caches()
+        return rendering.as_json(planning.plan())
+
+    def left(self) -> list[str]:
+        """The partitions that are to be computed again."""
+        return [key for one in self.plan()["recompute"] for key in one["partitions"]]
+
+    def edit(self, file: str, *changes: tuple[str, str]) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        for old, new in changes:
+            assert old in text, f"{file} has no {old!r}"
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def runs(self) -> list[str]:
+        """The ids of the runs of `features` that `apply` made."""
+        with AirflowClient() as client:
+            return [run.id for run in client.runs_of("energy.features", state="success", prefix="apply__")]
+
+
+TRANSFORMS, DEFINITIONS = "code/use_cases/energy/transforms.py", "feature_repo/energy.py"
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    """`perennial up` for a checkout of its own, with three days computed and online; `perennial down` at the end."""
+    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
+    folder = Path(tempfile.mkdtemp(prefix="perennial-changes-"))
+    for name in ("dags", "plugins", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/second_use_case/use_cases", folder / "code/use_cases")
+    (folder / "feature_repo").mkdir()
+    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
+    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
+    environment = inherited | {
+        "PERENNIAL_PROJECT": str(folder),
+        "PERENNIAL_HOME": str(folder / "home"),
+        "PERENNIAL_AIRFLOW_PORT": str(free_port()),
+        "PERENNIAL_MLFLOW_PORT": str(free_port()),
+        "PERENNIAL_PARALLELISM": "2",
+        "PYTHONPATH": str(folder / "code"),
+    }
+    running = Project(folder, environment)
+    try:
+        running.done("up")
+        for day in DAYS:
+            running.done("trigger", "energy", "features", "--partition", day, "--wait")
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("PERENNIAL_PROJECT", "PERENNIAL_HOME", "PERENNIAL_AIRFLOW_PORT", "PERENNIAL_MLFLOW_PORT"):
+                patch.setenv(name, environment[name])
+            patch.syspath_prepend(folder / "code")
+            patch.setattr(sys, "dont_write_bytecode", True)
+            forget()
+            yield running
+        forget()
+    finally:
+        running.perennial("down")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget() -> None:
+    """What this process remembers of where things are."""
+    for cached in (settings, database.engine, lake.catalog):
+        cached.cache_clear()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_what_the_pipelines_applied_leaves_nothing_to_do(project: Project) -> None:
+    assert json.loads(project.done("plan", "--json"))["changes"] == []
+    assert "Nothing to do" in project.done("apply", "--yes")
+    assert project.runs() == []
+
+
+def test_the_plan_says_how_long_it_took_last_time_and_from_where_that_is(project: Project) -> None:
+    project.edit(TRANSFORMS, ("meter_last=known.kwh,", "meter_last=known.kwh, meter_last_wh=known.kwh * 1000,"))
+    last = 'Field(name="meter_last", dtype=Float64)'
+    project.edit(DEFINITIONS, (last, f'{last}, Field(name="meter_last_wh", dtype=Float64)'))
+    made = project.plan()
+    [one] = made["recompute"]
+    assert one["partitions"] == DAYS
+    assert one["seconds_last_time"] > 0
+    assert one["measured"] == "3 runs of energy.features in Airflow"
+    assert made["widened"] == {"energy.meter_history": ["meter_last_wh"]}
+    assert not made["refused"]
+
+
+def test_without_airflow_nothing_is_applied(project: Project) -> None:
+    ended = project.perennial("apply", "--yes", PERENNIAL_AIRFLOW_URI="http://127.0.0.1:9")
+    assert ended.returncode == 1
+    assert "Nothing was applied" in ended.stderr
+    assert project.plan()["changes"]
+
+
+def test_a_part_of_the_time_is_computed_and_the_rest_stays_to_be_done(project: Project) -> None:
+    said = project.done("apply", "--yes", "--from", "2024-01-02", "--to", "2024-01-03")
+    assert "Registered." in said
+    assert "2024-01-03  features   done" in said
+    assert project.left() == ["2024-01-01"]
+    assert not project.plan()["changes"]
+    assert "2024-01-02" not in project.done("apply", "--yes")
+    assert project.left() == []
+
+
+def test_an_interrupted_backfill_says_so_and_goes_on_where_it_was(project: Project) -> None:
+    project.edit(TRANSFORMS, ("hours=23", "hours=11"))
+    before = set(project.runs())
+    going = subprocess.Popen(
+        project.command("apply", "--yes"),
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Below a shell's background job Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert going.stdout is not None
+    for line in going.stdout:
+        if "done in" in line:
+            break
+    going.send_signal(signal.SIGINT)
+    _, trouble = going.communicate(timeout=60)
+    assert going.returncode == 130
+    assert "picks up where it was" in trouble
+    assert len(project.left()) in (1, 2)
+    project.done("apply", "--yes")
+    assert project.left() == []
+    made = set(project.runs()) - before
+    assert sorted(run.rpartition("__")[2] for run in made) == DAYS, "each partition once"
+
+
+def test_a_transform_that_returns_to_what_it_was_is_computed_again(project: Project) -> None:
+    project.edit(TRANSFORMS, ("hours=11", "hours=23"))
+    project.done("apply", "--yes", "--to", "2024-01-01")
+    assert project.left() == DAYS[1:]
+    project.edit(TRANSFORMS, ("hours=23", "hours=11"))
+    assert project.left() == ["2024-01-01"]
+    project.done("apply", "--yes")
+    assert project.left() == []
+
+
+def test_a_run_that_failed_is_told_and_tried_again(project: Project) -> None:
+    project.edit(TRANSFORMS, ("meter_last=known.kwh,", "meter_last=known.kwh + known.no_such_column,"))
+    ended = project.perennial("apply", "--yes", "--to", "2024-01-01")
+    assert ended.returncode == 1
+    assert "no_such_column" in ended.stderr
+    project.edit(TRANSFORMS, (" + known.no_such_column", ""))
+    assert project.left() == []
+
+
+def test_what_destroys_something_is_refused_with_3_until_the_change_says_so(project: Project) -> None:
+    project.edit(DEFINITIONS, ("days=2", "days=1"))
+    for command in (("plan",), ("plan", "--markdown"), ("apply", "--yes")):
+        ended = project.perennial(*command)
+        assert ended.returncode == 3
+        assert "ttl 2 days -> 1 day" in ended.stdout
+    (project.folder / "feature_repo/acknowledged.toml").write_text(
+        '[[destroys]]\nobject = "view energy_meter_history"\nchange = "ttl 2 days -> 1 day"\n'
+        'reason = "Meters report."\n'
+    )
+    assert "Meters report." in project.done("plan")
+    assert "Registered." in project.done("apply", "--yes")
+    assert not project.plan()["changes"]
+    (project.folder / "feature_repo/acknowledged.toml").write_text(
+        '[[destroys]]\nobject = "view energy_meter_history"\nchange = "removed"\nreason = "A slip."\n'
+    )
+    ended = project.perennial("plan")
+    assert ended.returncode == 1
+    assert "acknowledges what is not to be destroyed" in ended.stderr
+
+
+def test_nobody_to_ask_is_an_error(project: Project) -> None:
+    (project.folder / "feature_repo/acknowledged.toml").unlink()
+    project.edit(DEFINITIONS, ("days=1", "days=3"))
+    ended = project.perennial("apply")
+    assert ended.returncode == 2
+    assert "--yes" in ended.stderr
+    assert project.plan()["changes"]
+    assert project.perennial("apply", "--dry-run").returncode == 0
+    assert project.plan()["changes"]
+
+
+def test_the_log_of_a_recomputation_says_that_nothing_was_fetched(project: Project) -> None:
+    logs = (project.folder / "home/airflow/logs").rglob("*")
+    said = [file for file in logs if file.is_file() and "apply__" in str(file) and "ingest" in str(file)]
+    deadline = time.monotonic() + 30
+    while not any("nothing was fetched" in file.read_text() for file in said):
+        assert time.monotonic() < deadline
+        time.sleep(1)

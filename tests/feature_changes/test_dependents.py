@@ -1,0 +1,122 @@
+"""Who depends on a change: use cases by Feast's lineage, model versions by what they recorded in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from changes_cases import Checkout, checkout_in
+
+from perennial import database, ledger, tracking, training
+from perennial.feature_changes import planning, rendering
+from perennial.feature_changes.dependents import CHALLENGER, CHAMPION, EARLIER, Dependent
+from perennial.feature_changes.planning import Plan
+from perennial.settings import settings
+
+MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
+
+
+def trained(checkout: Checkout, made_by: str) -> int:
+    """A version, fitted on the first three days."""
+    use_case = checkout.use_case
+    plan = training.plan(use_case, None, {"window_end": "2024-01-03"})
+    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=made_by)
+
+
+def promote(checkout: Checkout, number: int) -> None:
+    use_case = checkout.use_case
+    serving = ledger.champion(use_case)
+    with database.exclusive("promotion", use_case.name):
+        ledger.record(
+            use_case,
+            partition="2024-01-03",
+            action="promoted",
+            model_version=number,
+            previous_version=serving.model_version if serving else None,
+            model_run=tracking.run_of(use_case, number),
+            effective_from=checkout.partition(3).end + number * timedelta(days=1),
+            actor="gate",
+            reason="better",
+            evidence={},
+        )
+
+
+@pytest.fixture(scope="module")
+def lived(home: Path, mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Version 1 served with both features; version 2 serves, and knows `meter_last` only; version 3 is judged."""
+    with checkout_in(tmp_path_factory.mktemp("lived")) as made:
+        made.run(1, 2, 3)
+        promote(made, trained(made, "first"))
+        retired = ("triage=", 'retired_features=("meter_mean_24h",),\n    triage=')
+        made.edit(made.declaration, retired)
+        promote(made, trained(made, "second"))
+        made.edit(made.declaration, retired[::-1])
+        trained(made, "third")
+        yield made
+
+
+@pytest.fixture
+def changed(lived: Checkout) -> Iterator[Checkout]:
+    """The same, its definitions being what they were when the test is over."""
+    before = lived.definitions.read_text()
+    yield lived
+    lived.definitions.write_text(before)
+
+
+def dependent(made: Plan) -> Dependent:
+    [only] = made.dependents
+    return only
+
+
+def test_versions_are_named_with_what_they_use_of_the_change(changed: Checkout) -> None:
+    changed.edit(changed.definitions, ("days=2", "days=5"))
+    touched = [(version.role, version.number, used) for version, used in dependent(planning.plan()).touched]
+    both = ("meter_last", "meter_mean_24h")
+    assert touched == [(CHAMPION, 2, ("meter_last",)), (CHALLENGER, 3, both), (EARLIER, 1, both)]
+
+
+def test_a_feature_that_the_champion_needs_may_not_leave_the_service(changed: Checkout) -> None:
+    changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_mean_24h"]]]'))
+    made = planning.plan()
+    [missing] = made.matched.missing
+    assert (missing.object, missing.what) == (f"service {changed.name}", "feature meter_last removed")
+    assert f"champion v2 of {changed.name} needs meter_last" in missing.danger
+    changed.acknowledge((missing.object, missing.what, "The meters are gone."))
+    assert not planning.plan().is_refused
+    (changed.feature_repo / "acknowledged.toml").unlink()
+
+
+def test_one_that_only_others_know_may_and_what_that_costs_is_said(changed: Checkout) -> None:
+    changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_last"]]]'))
+    made = planning.plan()
+    assert not made.is_refused
+    assert f"{changed.name} could not be rolled back to v1 any more" in made.notes
+    assert "v2 uses" in rendering.markdown(made)
+
+
+def test_a_column_that_leaves_view_and_service_is_two_changes(changed: Checkout) -> None:
+    changed.edit(changed.definitions, (f", {MEAN}", ""))
+    dangerous = {change.object for change in planning.plan().matched.missing}
+    assert dangerous == {f"view {changed.name}_meter_history"}, "no champion misses it, but the view's column is gone"
+
+
+def test_an_entity_reaches_the_models_through_its_views(changed: Checkout) -> None:
+    changed.edit(changed.definitions, ('join_keys=["site"]', 'join_keys=["site"], description="A building"'))
+    found = dependent(planning.plan())
+    assert found.objects == ("entity site",)
+    assert found.versions[0].role == CHAMPION
+
+
+def test_without_mlflow_every_feature_counts_as_used(changed: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_last"]]]'))
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://127.0.0.1:9")
+    settings.cache_clear()
+    try:
+        made = planning.plan()
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert made.is_refused
+    assert any("does not answer" in note and "counts as used" in note for note in made.notes)

@@ -1,0 +1,126 @@
+"""A transform's fingerprint: what changes it and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from changes_cases import Checkout
+
+from perennial import lake
+from perennial.errors import BadFeatures
+from perennial.feature_changes import transforms
+
+HELPED = '''
+from datetime import timedelta
+from use_cases.{name}.common import scaled as made
+
+FACTOR = 3
+OTHER = 4
+
+
+def _shifted(column):
+    """Moves a column."""
+    return column + FACTOR
+
+
+def meter_history(readings):
+    return readings.select("site", "meter", event_timestamp=readings.read_at, meter_last=made(_shifted(readings.kwh)))
+
+
+def examples(readings):
+    return readings.mutate(unused=OTHER)
+'''
+COMMON = """
+SCALE = 2
+UNUSED = 5
+
+
+def scaled(column):
+    return column * SCALE
+"""
+
+
+@pytest.fixture
+def helped(checkout: Checkout) -> Checkout:
+    """Transforms that use functions, constants and another file of the use case."""
+    checkout.transforms.write_text(HELPED.replace("{name}", checkout.name))
+    checkout.transforms.with_name("common.py").write_text(COMMON)
+    return checkout
+
+
+def history(checkout: Checkout) -> str:
+    return transforms.fingerprints(checkout.use_case)["meter_history"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("transforms.py", "FACTOR = 3", "FACTOR = 5"),
+        ("transforms.py", "column + FACTOR", "column - FACTOR"),
+        ("transforms.py", "event_timestamp=readings.read_at", "event_timestamp=readings.read_at.date()"),
+        ("transforms.py", "scaled as made", "doubled as made"),
+        ("common.py", "SCALE = 2", "SCALE = 7"),
+        ("common.py", "column * SCALE", "column / SCALE"),
+        ("use_case.py", "lookback=timedelta(hours=25)", "lookback=timedelta(hours=26)"),
+    ],
+)
+def test_what_a_transform_reaches_is_in_its_fingerprint(helped: Checkout, file: str, old: str, new: str) -> None:
+    before = history(helped)
+    helped.edit(helped.transforms.with_name(file), (old, new))
+    assert history(helped) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("transforms.py", "Moves a column.", "Moves a column a little."),
+        ("transforms.py", "    return column + FACTOR", "    # By three.\n\n    return (column +\n        FACTOR)"),
+        ("transforms.py", "OTHER = 4", "OTHER = 5"),
+        ("transforms.py", "from datetime import timedelta\n", "import os\n"),
+        ("common.py", "UNUSED = 5", "UNUSED = 6"),
+        ("use_case.py", 'owner="grid-team"', 'owner="somebody"'),
+        ("use_case.py", 'request_features=("hour_sin", "hour_cos")', 'request_features=("hour_sin",)'),
+    ],
+)
+def test_what_it_does_not_reach_is_not(helped: Checkout, file: str, old: str, new: str) -> None:
+    before = history(helped)
+    helped.edit(helped.transforms.with_name(file), (old, new))
+    assert history(helped) == before
+
+
+def test_what_runs_at_import_is_in_every_fingerprint(helped: Checkout) -> None:
+    before = transforms.fingerprints(helped.use_case)
+    helped.transforms.write_text(helped.transforms.read_text() + "\nimport ibis\nibis.options.verbose = True\n")
+    after = transforms.fingerprints(helped.use_case)
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_a_star_import_is_followed(helped: Checkout) -> None:
+    helped.edit(helped.transforms, ("common import scaled as made", "common import *"), ("made(", "scaled("))
+    before = history(helped)
+    helped.edit(helped.transforms.with_name("common.py"), ("SCALE = 2", "SCALE = 3"))
+    assert history(helped) != before
+
+
+def test_a_transform_that_is_missing_is_an_error_that_names_it(helped: Checkout) -> None:
+    helped.edit(helped.transforms, ("def meter_history", "def other"))
+    with pytest.raises(BadFeatures, match="no function 'meter_history'"):
+        transforms.fingerprints(helped.use_case)
+
+
+def test_a_file_that_is_not_python_is_an_error_that_names_the_line(helped: Checkout) -> None:
+    helped.transforms.write_text("def meter_history(readings)\n    pass\n")
+    with pytest.raises(BadFeatures, match="line 1"):
+        transforms.fingerprints(helped.use_case)
+
+
+def test_the_columns_that_will_come_are_those_that_do_come(checkout: Checkout) -> None:
+    assert transforms.coming_columns(checkout.use_case, "meter_history") is None, "there are no raw rows yet"
+    checkout.run(1)
+    checkout.edit(checkout.transforms, ("meter_last=known.kwh,", "meter_last=known.kwh, meter_is_high=known.kwh > 3,"))
+    coming = transforms.coming_columns(checkout.use_case, "meter_history")
+    checkout.run(1)
+    table = lake.table(f"{checkout.name}.meter_history")
+    assert table is not None
+    held = {field.name: str(field.field_type) for field in table.schema().fields if field.name != lake.PARTITION}
+    assert coming == held
+    assert coming["meter_is_high"] == "boolean"
