@@ -118,9 +118,11 @@ def _complete(use_case: UseCase, version: ModelVersion) -> None:
     run_id = str(version.run_id)
     experiment = server.get_run(run_id).info.experiment_id
     logged = server.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
-    for model in logged:
-        if version.model_id and model.model_id != version.model_id:
-            server.delete_logged_model(model.model_id)
+    # By address: the registry does not give back the id of the model that a version was made of.
+    if any(model.model_uri == version.source for model in logged):
+        for model in logged:
+            if model.model_uri != version.source:
+                server.delete_logged_model(model.model_id)
 
 
 def version_made_by(use_case: UseCase, made_by: str) -> int | None:

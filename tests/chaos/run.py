@@ -30,7 +30,7 @@ from workers import Worker, stage  # noqa: E402
 
 _BEGAN = time.monotonic()
 #: Of the kills that are planned some find no victim: a retry that is done sooner than the first attempt was.
-_MARGIN = 1.15
+_MARGIN = 1.3
 
 
 @dataclass

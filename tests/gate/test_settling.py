@@ -150,3 +150,16 @@ def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCa
     requests.make(energy, scored, "schedule", {}, "test")
     open_requests = requests.unanswered(energy)
     assert [row["partition"] for row in open_requests] == [scored.key], "its data are new to the version all the same"
+
+
+def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_one(energy: UseCase) -> None:
+    version = another(energy, "cut off")
+    run = tracking.client().get_run(tracking.run_of(energy, version))
+    with mlflow.start_run(run_id=run.info.run_id):  # As an attempt leaves it that was killed before it registered.
+        mlflow.create_external_model("model", source_run_id=run.info.run_id)
+    assert another(energy, "cut off") == version
+    logged = tracking.client().search_logged_models(
+        [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
+    )
+    registered = tracking.client().get_model_version(energy.name, str(version))
+    assert [model.model_uri for model in logged] == [registered.source]
