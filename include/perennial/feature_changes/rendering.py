@@ -15,6 +15,8 @@ from perennial.feature_changes.recomputing import Recomputation
 _MARKS = {"added": "+", "changed": "~", "removed": "-"}
 _STYLES = {"added": "green", "changed": "yellow", "removed": "red"}
 _LONGEST = 100
+#: Of a list of features so many are named.
+_FEW = 6
 
 
 class Line(NamedTuple):
@@ -54,6 +56,9 @@ def lines(made: Plan) -> Iterator[Line]:
     if made.is_refused:
         yield Line(f"REFUSED: {_refusal(made)}", "red")
         yield from (Line(f"  {text}") for text in entries(made.matched.missing).splitlines())
+        if made.matched.stale:
+            yield Line(f"What feature_repo/{FILE} says fits nothing:", "red")
+            yield from (Line(f"  {entry.object}: {entry.change} ({why})") for entry, why in made.matched.stale)
 
 
 def markdown(made: Plan) -> str:
@@ -67,14 +72,17 @@ def _markdown(made: Plan) -> Iterator[str]:
     if made.is_refused:
         yield f"**Refused:** {_refusal(made)}"
         yield from ("", "```toml", entries(made.matched.missing), "```")
-    elif made.matched.stale:
+        yield ""
+    if made.matched.stale:
         yield f"**Refused:** `feature_repo/{FILE}` acknowledges what is not to be destroyed:"
         yield ""
         yield from (f"- {entry.object}: {entry.change} ({_escaped(why)})" for entry, why in made.matched.stale)
-    elif made.is_empty:
-        yield "Nothing: the registry holds what `feature_repo/` says, and every partition is computed by it."
-    else:
-        yield "Nothing is destroyed that the change does not acknowledge."
+    if not (made.is_refused or made.matched.stale):
+        yield (
+            "Nothing: the registry holds what `feature_repo/` says, and every partition is computed by it."
+            if made.is_empty
+            else "Nothing is destroyed that the change does not acknowledge."
+        )
     if made.changes:
         reasons = {(change.object, change.what): reason for change, reason in made.matched.given}
         rows = [
@@ -203,10 +211,16 @@ def _said(change: Change) -> str:
 def _versions(dependent: Dependent) -> str:
     touched = dict(dependent.touched)
     said = [
-        f"{version} uses {_short(', '.join(touched[version]))}" if version in touched else f"{version} uses none of it"
+        f"{version} uses {_some(touched[version])}" if version in touched else f"{version} uses none of it"
         for version in dependent.versions
     ]
     return "; ".join(said) or "no model yet"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = len(names) - _FEW
+    return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def amount(one: Recomputation) -> str:
