@@ -3,6 +3,7 @@
 # ruff: noqa: I001
 try:
     from perennial.cli import services
+    from perennial.cli import new
     from perennial.cli import doctor
     from perennial.cli import pipelines
     from perennial.cli import quarantine
@@ -13,4 +14,4 @@ try:
 except KeyboardInterrupt:  # Nothing was begun yet.
     raise SystemExit(130) from None
 
-__all__ = ["app", "decisions", "doctor", "features", "main", "pipelines", "quarantine", "reproduce", "services"]
+__all__ = ["app", "decisions", "doctor", "features", "main", "new", "pipelines", "quarantine", "reproduce", "services"]

@@ -12,8 +12,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from perennial import ledger, metrics, model_card, tracking
-from perennial.gate import rules, settling, smoke
+from perennial import ledger, model_card, tracking
+from perennial.gate import baseline, rules, settling, smoke
 from perennial.gate.bootstrap import Interval
 from perennial.gate.decision import Decision, Outcome, Rule
 from perennial.ledger import Entry
@@ -113,11 +113,11 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
 
 
 def _rival(use_case: UseCase, holding: Entry | None, data: TrainingSet) -> Predict:
-    """What the challenger must beat: the champion, or before there is one the trivial baseline."""
+    """What the challenger must beat: the champion, or before there is one what needs no model."""
     if holding is not None:
         return tracking.load(use_case, holding.model_version)
     label = data.fit["label"].to_numpy()
-    return lambda frame: metrics.trivial(use_case, label, len(frame))
+    return lambda frame: baseline.predictions(use_case, label, frame)
 
 
 def _fitted_until(use_case: UseCase, number: int) -> datetime:
@@ -143,7 +143,9 @@ def findings(pair: rules.Pair, holdout: pd.DataFrame) -> Findings:
 def _reason(use_case: UseCase, challenger: int, holding: Entry | None, found: Findings, outcome: Outcome) -> str:
     """The decision in one sentence, with its numbers."""
     gate, rows = use_case.gate, int(found.evidence[0].value)
-    rival = f"champion v{holding.model_version}" if holding else "the trivial baseline"
+    rival = "the trivial baseline" + (f" and {gate.baseline}" if gate.baseline else "")
+    if holding:
+        rival = f"champion v{holding.model_version}"
     numbers = f"on {rows} rows"
     if found.metrics:
         mine, its = (found.metrics[who][gate.metric] for who in ("challenger", "rival"))

@@ -1,0 +1,241 @@
+"""From what was found and what was said to a whole design. What neither tells is asked; what is taken is told."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case import figures, keys, kinds, labels, suspects, times
+from perennial.new_use_case.asking import Ask
+from perennial.new_use_case.design import Assumption, Design, Wishes
+from perennial.new_use_case.looking import Column, Look
+from perennial.new_use_case.suspects import Suspect
+from perennial.new_use_case.times import Times
+
+#: Text with more different values, or with values that hardly repeat, teaches a model names.
+_MANY_WORDS = 1000
+
+
+def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
+    """Decide everything.
+
+    Raises:
+        InvalidParams: the data does not do, a wish does not fit it, or something is unclear and nobody is asked.
+    """
+    assume: list[Assumption] = []
+    time = _time(look, wishes, ask, assume)
+    measured = times.measure(look, time, _moment(wishes.since, "--since"), _moment(wishes.until, "--until"))
+    if measured is None:
+        raise InvalidParams(
+            "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
+        )
+    _tell_of_time(measured, look, assume)
+    label_column = labels.choose(look, wishes, time, ask, assume)
+    label = labels.understand(look, label_column, wishes, ask, assume)
+    entity = _keys(look, measured, wishes, label_column, ask, assume)
+    values = max((key.distinct for key in entity), default=0)
+    if values > measured.rows / 2:
+        why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
+        assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
+    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), {label_column.name})
+    cuts = figures.cuts(measured, wishes, assume)
+    known_after = figures.known_after(measured, wishes, assume)
+    later = tuple(look.column(name, "--later") for name in wishes.later)
+    special = {time.name, label_column.name, *(key.name for key in entity)}
+    found = suspects.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
+    features, left_out = _features(look, measured, wishes, special, row_key, later, found)
+    _tell_of_columns(look, assume)
+    features = (*(key for key in entity if key.kind == "text" and key.distinct <= 100), *features)
+    spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
+    if not row_key:
+        assume.append(
+            Assumption("identity", "row_id", "no columns identify a row: a digest of the row's own values does")
+        )
+    owner = wishes.owner or getpass.getuser()
+    if not wishes.owner:
+        assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
+    return Design(
+        name=wishes.name,
+        owner=owner,
+        place=look.place,
+        rows=measured.rows,
+        time=time,
+        resolution=measured.resolution,
+        columns=look.columns,
+        keys=entity,
+        row_key=row_key,
+        label=label,
+        features=features,
+        later=tuple(column for column in later if column.is_number or column.kind == "boolean"),
+        left_out=left_out,
+        known_after=known_after,
+        spans=spans,
+        calendar=figures.calendar(measured),
+        cuts=cuts,
+        sample=figures.sample(look, cuts, labels.truth(label_column, label.positive)),
+        policy=figures.policy(cuts, measured, label, known_after),
+        assumptions=tuple(assume),
+    )
+
+
+def _time(look: Look, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Column:
+    """The column of the rows' time."""
+    if wishes.time:
+        column = look.column(wishes.time, "--time")
+    else:
+        found = times.candidates(look)
+        if not found:
+            raise InvalidParams(
+                f"No column of {look.place.address} holds the time of a row: no dates, times, or seconds since 1970"
+                " that differ and are nearly always there.",
+                "Name the column with --time, and its notation with --time-format; a model lives in time, and without"
+                " it nothing can be replayed, watched or proven.",
+            )
+        if len(found) == 1 and (found[0].kind == "time" or kinds.sounds_like_time(found[0].name)):
+            column = found[0]
+            assume.append(Assumption("time", column.source, _why_time(column), "--time"))
+        else:
+            question = "Which column is the time of a row, the moment of prediction?"
+            chosen = ask(question, [column.source for column in found], "--time COLUMN")
+            column = look.column(chosen, "--time")
+    if column.moment is None or column.low == column.high:
+        held = "one moment only" if column.moment else f"{column.reading.told}, no times"
+        raise InvalidParams(
+            f"--time {column.source}: the column holds {held}.",
+            "Name another one, or say how its days are written: --time-format '%d.%m.%Y'.",
+        )
+    if column.missing > look.rows / 2:
+        raise InvalidParams(
+            f"--time {column.source}: {column.missing} of {look.rows} rows have no time that can be read.",
+            "Name another one, or say how its days are written: --time-format '%d.%m.%Y'.",
+        )
+    for other in column.either:
+        if kinds.AMBIGUOUS.get(column.reading.notation) == other.notation:
+            raise InvalidParams(
+                f"--time {column.source}: every value is a day both as {column.reading.notation} and as"
+                f" {other.notation}.",
+                f"Give --time {column.source} --time-format '{column.reading.notation}' or '{other.notation}'.",
+            )
+    if column.kind != "time" or column.reading.notation:
+        reading = column.as_time()
+        assert reading is not None  # noqa: S101
+        assume.append(Assumption("notation", reading.told, f"all of {column.source!r} fit it", "--time-format"))
+    return column
+
+
+def _why_time(column: Column) -> str:
+    return f"the only column of {column.reading.told}" if column.kind == "time" else "its name and its range say so"
+
+
+def _moment(given: str, option: str) -> datetime | None:
+    if not given:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise InvalidParams(f"{option} {given}: that is no time.", "Write it like 2024-01-31.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
+    assume.append(Assumption("time zone", "UTC", "times that name no zone are taken as UTC"))
+    if measured.missing:
+        why = "they have no time, or lie outside --since and --until, and belong to no partition"
+        assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))
+    if not measured.is_sorted:
+        assume.append(Assumption("order", "by time", "the rows lie in another order, which means nothing here"))
+
+
+def _keys(
+    look: Look, measured: Times, wishes: Wishes, label: Column, ask: Ask, assume: list[Assumption]
+) -> tuple[Column, ...]:
+    """What rows are about; empty: all are one series."""
+    if wishes.keys and wishes.no_key:
+        raise InvalidParams("--key and --no-key exclude each other.", "Give one of them.")
+    if wishes.keys:
+        found = tuple(look.column(key, "--key") for key in wishes.keys)
+        for column in found:
+            if column.name in (label.name, measured.column.name):
+                raise InvalidParams(f"--key {column.source}: that column is the label or the time.", "Leave it out.")
+            if column.kind not in ("integer", "text"):
+                raise InvalidParams(
+                    f"--key {column.source}: the column holds {column.reading.told}; keys are whole numbers or text.",
+                    "Give another one, or --no-key.",
+                )
+        return found
+    if wishes.no_key:
+        return ()
+    candidates = keys.candidates(look, measured, {label.name, measured.column.name})
+    series = [each for each in candidates if each.is_series]
+    if not candidates:
+        assume.append(Assumption("key", "none", "no column repeats like one; all rows are one series", "--key"))
+        return ()
+    if len(series) == 1 and keys.repeated(look, ()):
+        column = series[0].column
+        why = f"the only column with at most one row a moment, {series[0].each:.0f} rows each"
+        assume.append(Assumption("key", column.source, why, "--key or --no-key"))
+        return (column,)
+    none = "none of them"
+    shown = [each.column.source for each in candidates]
+    told = ", ".join(f"{each.column.source} ({each.each:.0f} rows each)" for each in candidates[:12])
+    question = f"What is a row about, whose past may tell its future? Columns that repeat: {told}."
+    answer = ask(question, [*shown, none], "--key COLUMN (once for each), or --no-key if all rows are one series")
+    return () if answer == none else (look.column(answer, "--key"),)
+
+
+def _features(
+    look: Look,
+    measured: Times,
+    wishes: Wishes,
+    special: set[str],
+    row_key: Sequence[str],
+    later: Sequence[Column],
+    found: Sequence[Suspect],
+) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """The columns that a model sees, and why the others are left out."""
+    keep = {look.column(name, "--keep").name for name in wishes.keep}
+    drop = {look.column(name, "--drop").name for name in wishes.drop}
+    suspicion = {each.column.name: each.why for each in found}
+    features, left_out = [], dict(look.left_out)
+    for column in look.columns:
+        name = column.name
+        if name in special:
+            continue
+        if name in drop:
+            left_out[column.source] = "was dropped (--drop)"
+        elif any(column.name == each.name for each in later):
+            left_out[column.source] = "is known only later (--later): only its past is a feature"
+        elif column.kind == "time":
+            why = suspicion.get(name, "a length of time would be a feature, a moment is none")
+            left_out[column.source] = f"holds moments; {why}"
+        elif name in keep:
+            features.append(column)
+        elif name in suspicion:
+            left_out[column.source] = f"may leak the label: {suspicion[name]} (--keep if it is known in time)"
+        elif name in row_key and len(row_key) == 1:
+            left_out[column.source] = "tells rows apart"
+        elif column.distinct <= 1:
+            left_out[column.source] = "has one value only"
+        elif column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
+            left_out[column.source] = f"has about {column.distinct} different texts (--keep to use them as categories)"
+        else:
+            features.append(column)
+    return tuple(features), left_out
+
+
+def _tell_of_columns(look: Look, assume: list[Assumption]) -> None:
+    for column in look.columns:
+        if column.unreadable:
+            what = f"{column.unreadable} values of {column.source!r} are read as missing"
+            why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
+            assume.append(Assumption("values", what, why))
+        elif column.reading is kinds.COMMA:
+            what = f"{column.source!r} has a decimal comma"
+            assume.append(Assumption("values", what, "semicolons or tabs part the values, so commas do not"))
+        elif column.mixed:
+            what = f"{column.source!r} is text"
+            assume.append(
+                Assumption("values", what, f"{column.mixed:.0%} of its values are numbers, the others are not")
+            )

@@ -1,0 +1,146 @@
+"""What was decided about a new use case: all that its files say, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from perennial.new_use_case.looking import Column
+from perennial.new_use_case.places import Place
+from perennial.new_use_case.times import Buckets, Resolution
+
+Task = Literal["binary", "regression"]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What somebody said about a new use case; what is empty was not said. Columns by their names in the data."""
+
+    name: str
+    data: str
+    time: str = ""
+    time_format: str = ""
+    keys: tuple[str, ...] = ()
+    no_key: bool = False
+    label: str = ""
+    task: str = ""
+    positive: str = ""
+    cadence: str = ""
+    label_after: str = ""
+    later: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Something that nobody said, why it was taken so, and what to give to have it otherwise."""
+
+    about: str
+    what: str
+    why: str
+    option: str = ""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A length of time that features look back over: `7d`."""
+
+    name: str
+    length: timedelta
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is predicted.
+
+    Attributes:
+        positive: Of a binary task, the value that is 1.
+        rate: Share of 1, or mean.
+        spread: Standard deviation.
+        missing: Share of rows without a label.
+    """
+
+    column: Column
+    task: Task
+    positive: str | int | float | bool | None
+    rows: int
+    rate: float
+    spread: float
+    missing: float
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The numbers of gate, drift and retraining, chosen for how much data there is."""
+
+    initial_partitions: int
+    holdout: timedelta
+    block: timedelta
+    gate_rows: int
+    drift_rows: int
+    batch_rows: int
+    performance_drop: float
+    max_age: int
+
+
+@dataclass(frozen=True)
+class Design:
+    """A whole use case.
+
+    Attributes:
+        time: Its reading in the data gives the moment.
+        columns: Of the raw table, in their order in the data; the time, keys and label among them.
+        keys: What a row is about; empty: nothing, and all rows are one series.
+        row_key: What identifies a row; empty: a digest of the row does.
+        features: What the model sees of a row itself.
+        later: Known only with the label: only their past is a feature.
+        left_out: Name in the data -> why it is no feature.
+        known_after: How long after its moment the label, and what else is known later, is known.
+        spans: What features look back over, the shorter first.
+        sample: Names of a few partitions in a row with enough rows, and both classes, to try things on; the first alone
+            has many of them.
+        calendar: Which of hour_of_day, day_of_week, month_of_year are features.
+    """
+
+    name: str
+    owner: str
+    place: Place
+    rows: int
+    time: Column
+    resolution: Resolution
+    columns: tuple[Column, ...]
+    keys: tuple[Column, ...]
+    row_key: tuple[str, ...]
+    label: Label
+    features: tuple[Column, ...]
+    later: tuple[Column, ...]
+    left_out: dict[str, str]
+    known_after: timedelta
+    spans: tuple[Span, ...]
+    calendar: tuple[str, ...]
+    cuts: Buckets
+    sample: tuple[str, ...]
+    policy: Policy
+    assumptions: tuple[Assumption, ...] = field(default=())
+
+    @property
+    def task(self) -> Task:
+        return self.label.task
+
+    @property
+    def boosts(self) -> bool:
+        """Whether there are rows enough for boosted trees; a linear model learns from fewer."""
+        return self.label.rows >= 2000
+
+    @property
+    def first(self) -> str:
+        return self.cuts.partitions[0].key
+
+    @property
+    def last(self) -> str:
+        return self.cuts.partitions[-1].key

@@ -1,0 +1,169 @@
+"""The numbers of a use case: how time is cut, when labels are known, what features look back over, gate and drift."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case import times
+from perennial.new_use_case.design import Assumption, Label, Policy, Span, Wishes
+from perennial.new_use_case.looking import Look
+from perennial.new_use_case.texts import spoken
+from perennial.new_use_case.times import Buckets, Times
+from perennial.partitions import Cadence
+
+#: Rows that a partition should have, as far as the data allows.
+_ROWS_A_PARTITION = 100
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_SPANS = tuple(
+    Span(name, length)
+    for name, length in {
+        "10m": timedelta(minutes=10),
+        "1h": _HOUR,
+        "6h": 6 * _HOUR,
+        "1d": _DAY,
+        "7d": 7 * _DAY,
+        "28d": 28 * _DAY,
+        "91d": 91 * _DAY,
+        "365d": 365 * _DAY,
+    }.items()
+)
+_BLOCKS = {
+    Cadence.HOURLY: timedelta(minutes=10),
+    Cadence.DAILY: 2 * _HOUR,
+    Cadence.WEEKLY: _DAY,
+    Cadence.MONTHLY: _DAY,
+}
+_MAX_AGE = {Cadence.HOURLY: 24, Cadence.DAILY: 7, Cadence.WEEKLY: 4, Cadence.MONTHLY: 3}
+
+
+def cuts(measured: Times, wishes: Wishes, assume: list[Assumption]) -> Buckets:
+    """The cadence and its partitions; none of them is empty."""
+    if wishes.cadence:
+        if wishes.cadence not in set(Cadence):
+            raise InvalidParams(f"--cadence {wishes.cadence}: unknown.", f"Known: {', '.join(Cadence)}.")
+        chosen = [each for each in measured.buckets if each.cadence == wishes.cadence]
+        if not chosen or chosen[0].empty or len(chosen[0].partitions) < 4:
+            raise _unfit(measured, chosen[0] if chosen else None, wishes.cadence)
+        return chosen[0]
+    found = times.fitting(measured, _ROWS_A_PARTITION)
+    if found is None:
+        coarsest = [each for each in measured.buckets if len(each.partitions) >= 4]
+        raise _unfit(measured, coarsest[-1] if coarsest else None, "any")
+    span = f"{measured.first:%Y-%m-%d %H:%M} to {measured.last:%Y-%m-%d %H:%M}"
+    why = f"{span} are {len(found.partitions)} partitions of {min(found.rows)} to {max(found.rows)} rows"
+    assume.append(Assumption("cadence", str(found.cadence), why, "--cadence"))
+    return found
+
+
+def _unfit(measured: Times, cuts: Buckets | None, cadence: str) -> InvalidParams:
+    span = f"from {measured.first:%Y-%m-%d %H:%M} to {measured.last:%Y-%m-%d %H:%M}"
+    if cuts is None or len(cuts.partitions) < 4:
+        return InvalidParams(
+            f"The time of the rows (column {measured.column.source!r}) reaches {span}: too short for partitions of"
+            f" {cadence} cadence, at least four of which are needed.",
+            "Give more data, or a time column that tells the rows apart.",
+        )
+    gaps = cuts.empty
+    shown = ", ".join(gaps[:5]) + (f" and {len(gaps) - 5} more" if len(gaps) > 5 else "")
+    return InvalidParams(
+        f"The rows have gaps: of the {cuts.cadence} partitions {span}, {len(gaps)} have no rows ({shown}), and a"
+        " partition without rows cannot be scored.",
+        "Give a stretch without gaps by --since and --until, or a coarser --cadence.",
+    )
+
+
+def known_after(measured: Times, wishes: Wishes, assume: list[Assumption]) -> timedelta:
+    """How long after its moment a label is known."""
+    if wishes.label_after:
+        parted = re.fullmatch(r"(\d+)\s*(s|m|h|d|w)", wishes.label_after.strip())
+        if parted is None or not int(parted[1]):
+            raise InvalidParams(
+                f"--label-after {wishes.label_after}: that is no length of time.", "Write it like 30m, 6h, 1d or 4w."
+            )
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[parted[2]]
+        found = timedelta(**{unit: int(parted[1])})
+    else:
+        found = measured.resolution.length
+        unit = measured.resolution.name
+        why = f"times are written to the {unit}, and what is of a {unit} is known once it is over"
+        assume.append(Assumption("label known after", spoken(found), why, "--label-after"))
+    # Within a second nobody knows which came first.
+    return found + timedelta(seconds=1) if measured.resolution.is_below_seconds and wishes.label_after else found
+
+
+def sample(look: Look, cuts: Buckets, truth: str) -> tuple[str, ...]:
+    """A partition of some hundred rows, or the fullest, and those after it until there is something to learn."""
+    last = len(cuts.partitions) - 1
+    enough = [number for number in range(last) if cuts.rows[number] >= 500]
+    first = min(enough, key=lambda n: cuts.rows[n]) if enough else max(range(last), key=lambda n: cuts.rows[n])
+    least = look.ask(f"SELECT count(DISTINCT {truth}) FROM timed")[0][0]  # noqa: S608
+    for end in range(first + 1, last + 2):
+        begin, until = cuts.partitions[first].start, cuts.partitions[end - 1].end
+        rows, labels_seen = look.ask(
+            f"SELECT count({truth}), count(DISTINCT {truth}) FROM timed"  # noqa: S608
+            f" WHERE moment >= '{begin.isoformat()}' AND moment < '{until.isoformat()}'"
+        )[0]
+        if rows >= 200 and labels_seen >= min(2, least):
+            break
+    return tuple(each.key for each in cuts.partitions[first:end])
+
+
+def spans(spacing: timedelta, measured: Times) -> tuple[Span, ...]:
+    """What features look back over: some four rows of a key, and the next longer span; no more than half the data."""
+    half = (measured.last - measured.first) / 2
+    usable = [span for span in _SPANS if span.length <= half] or [_SPANS[0]]
+    wanted = [span for span in usable if span.length >= 4 * spacing] or usable[-1:]
+    return tuple(wanted[:2])
+
+
+def calendar(measured: Times) -> tuple[str, ...]:
+    span, resolution = measured.last - measured.first, measured.resolution.length
+    wanted = {
+        "hour_of_day": resolution < _DAY and span > 2 * _DAY,
+        "day_of_week": resolution <= _DAY and span > 14 * _DAY,
+        "month_of_year": span > 400 * _DAY,
+    }
+    return tuple(name for name, fits in wanted.items() if fits)
+
+
+def policy(cuts: Buckets, measured: Times, label: Label, known_after: timedelta) -> Policy:
+    """The numbers of gate, drift and retraining.
+
+    Raises:
+        InvalidParams: the data is too short for a first model and a proof of it.
+    """
+    length, count = times.LENGTH[cuts.cadence], len(cuts.partitions)
+    block = max(_BLOCKS[cuts.cadence], known_after if measured.resolution.length > _DAY else measured.resolution.length)
+    # Half of the first window is the gate's, and it needs five blocks with something to say in them.
+    least = max(2, math.ceil(12 * block / length))
+    if least > count - 2:
+        raise InvalidParams(
+            f"{count} {cuts.cadence} partitions are too few: the first model needs {least}, half of them for its gate,"
+            " and some to be watched on.",
+            "Give data of a longer time, or a finer --cadence.",
+        )
+    telling = min(label.rate, 1 - label.rate) if label.task == "binary" else 0.5
+    share = label.rows / measured.rows
+    initial = least
+    while initial < max(least, count // 3) and sum(cuts.rows[:initial]) * share * telling < 4 * _ROWS_A_PARTITION:
+        initial += 1
+    holdout = max(6 * block, initial * length / 2)
+    rows = sum(cuts.rows[:initial]) * share
+    typical = sorted(cuts.rows)[count // 2]
+    return Policy(
+        initial_partitions=initial,
+        holdout=_round(holdout, block),
+        block=block,
+        gate_rows=int(min(200, max(10, rows / 5))),
+        drift_rows=int(min(200, max(2, typical / 2))),
+        batch_rows=max(1, min(cuts.rows) // 2),
+        performance_drop=0.05 if label.task == "binary" else float(f"{label.spread / 4:.2g}"),
+        max_age=_MAX_AGE[cuts.cadence],
+    )
+
+
+def _round(length: timedelta, block: timedelta) -> timedelta:
+    return block * math.ceil(length / block)

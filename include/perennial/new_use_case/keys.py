@@ -1,0 +1,73 @@
+"""Keys: what rows are about, and what tells one row from all others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from perennial.new_use_case.looking import Column, Look
+from perennial.new_use_case.places import quoted
+from perennial.new_use_case.times import Times
+
+_SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")
+#: How often a value must occur, on average, to be a key with a past.
+_REPETITION = 3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A column that may say what a row is about.
+
+    Attributes:
+        each: Rows for each of its values, on average.
+        is_series: Whether it has one row at each moment, at most.
+    """
+
+    column: Column
+    each: float
+    is_series: bool
+
+
+def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
+    """Columns that may be an entity's key: whole numbers and text that repeat, nearly always there.
+
+    Args:
+        but: Names of columns that something else was decided on.
+    """
+    found = []
+    for column in look.columns:
+        if column.name in but or column.kind not in ("integer", "text") or column.missing > times.rows / 100:
+            continue
+        if column.distinct < 2 or times.rows / column.distinct < _REPETITION:
+            continue
+        if column.kind == "integer" and not _SOUNDS_LIKE_KEY.search(column.name):
+            continue
+        found.append(Candidate(column, times.rows / column.distinct, repeated(look, (column.name,)) == 0))
+    return found
+
+
+def repeated(look: Look, keys: tuple[str, ...]) -> int:
+    """How many (key, moment) occur more than once."""
+    return _more_than_once(look, (*keys, "moment"))
+
+
+def identifying(look: Look, times: Times, keys: tuple[str, ...], but: set[str]) -> tuple[str, ...]:
+    """Columns that identify a row and are never missing; empty: there are none.
+
+    The keys and the time, if they do; else the first column of whole numbers or text that does alone.
+    """
+    by_name = {column.name: column for column in look.columns}
+    if all(not by_name[key].missing for key in keys) and not repeated(look, keys):
+        return (*keys, times.column.name)
+    for column in look.columns:
+        if column.name in but or column.kind not in ("integer", "text") or column.missing:
+            continue
+        if column.distinct > times.rows * 0.9 and not _more_than_once(look, (column.name,)):
+            return (column.name,)
+    return ()
+
+
+def _more_than_once(look: Look, columns: tuple[str, ...]) -> int:
+    by = ", ".join(map(quoted, columns))
+    sql = f"SELECT count(*) FROM (SELECT {by} FROM timed GROUP BY {by} HAVING count(*) > 1)"  # noqa: S608
+    return int(look.ask(sql)[0][0])

@@ -1,0 +1,134 @@
+"""What a column holds, whatever it is stored as: numbers as text, dates in some notation, seconds since 1970."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from perennial.new_use_case.places import literal, quoted
+
+Kind = Literal["integer", "number", "boolean", "text", "time"]
+
+#: What share of a column's values a reading must fit.
+ENOUGH = 0.95
+_TRUE, _FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
+_DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+#: Two notations of days that are told apart by days after the twelfth only.
+AMBIGUOUS = {"%d/%m/%Y": "%m/%d/%Y", "%d-%m-%Y": "%m-%d-%Y"}
+_EPOCH = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_SOUNDS_LIKE_TIME = re.compile(r"(^|_)(time|date|day|when|ts|timestamp|epoch|datetime|at|on|month|unix\w*)(_|$)")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a column.
+
+    Attributes:
+        kind: What it gives.
+        sql: Expression over the column `{c}`; null where a value cannot be read so.
+        told: What people call it.
+        macro: What the expression is called in a generated `source.py`; empty: short enough to stand there itself.
+        notation: Of days, as `strptime` takes it.
+    """
+
+    kind: Kind
+    sql: str
+    told: str
+    macro: str = ""
+    notation: str = ""
+
+    def of(self, column: str) -> str:
+        """The expression over a column of the data."""
+        return self.sql.replace("{c}", quoted(column))
+
+
+def _words(words: tuple[str, ...]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+BOOLEAN = Reading(
+    "boolean",
+    f"CASE WHEN lower(trim({{c}})) IN ({_words(_TRUE)}) THEN true"
+    f" WHEN lower(trim({{c}})) IN ({_words(_FALSE)}) THEN false END",
+    "yes or no",
+    "yes_or_no",
+)
+#: Not what has leading zeros: those are codes.
+INTEGER = Reading(
+    "integer",
+    "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?(0|[1-9][0-9]{0,17})') THEN {c} END AS BIGINT)",
+    "whole numbers",
+    "whole_number",
+)
+NUMBER = Reading(
+    "number",
+    "try_cast(CASE WHEN NOT regexp_full_match({c}, '0[0-9]+') THEN {c} END AS DOUBLE)",
+    "numbers",
+    "any_number",
+)
+COMMA = Reading(
+    "number",
+    "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+)(,[0-9]+)?')"
+    " THEN replace(replace({c}, '.', ''), ',', '.') END AS DOUBLE)",
+    "numbers with a decimal comma",
+    "number_with_comma",
+)
+ISO = Reading("time", "try_cast({c} AS TIMESTAMPTZ)", "times", "moment")
+#: How text may be read, the narrowest first; what is none of them stays text.
+OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, ISO)
+TEXT = Reading("text", "{c}", "text")
+
+
+def in_notation(notation: str) -> Reading:
+    """Days written as `notation`, with or without a time of day."""
+    if any(clock.strip() in notation for clock in _CLOCKS if clock):
+        forms = literal(notation)
+    else:
+        forms = "[" + ", ".join(literal(notation + clock) for clock in _CLOCKS) + "]"
+    return Reading("time", f"CAST(try_strptime({{c}}, {forms}) AS TIMESTAMPTZ)", f"times like {notation}", "", notation)
+
+
+NOTATIONS = tuple(in_notation(day) for day in _DAYS)
+
+
+def of_native(kind: str) -> Reading | None:
+    """How a column of one of DuckDB's types is read; None: not at all. Text is looked at more closely."""
+    base = kind.split("(")[0].upper()
+    if kind.endswith("]") or base in ("STRUCT", "MAP", "LIST", "UNION"):
+        return None
+    if base in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
+        return Reading("integer", "CAST({c} AS BIGINT)" if base != "BIGINT" else "{c}", "whole numbers")
+    if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT", "UHUGEINT"):
+        finite = "CASE WHEN isfinite({c}) THEN CAST({c} AS DOUBLE) END"
+        return Reading("number", finite if base in ("FLOAT", "DOUBLE") else "CAST({c} AS DOUBLE)", "numbers")
+    if base == "BOOLEAN":
+        return Reading("boolean", "{c}", "yes or no")
+    if base == "DATE" or base.startswith("TIMESTAMP"):
+        return Reading("time", "CAST({c} AS TIMESTAMPTZ)", "times")
+    if base in ("VARCHAR", "ENUM", "UUID"):
+        return Reading("text", "CAST({c} AS VARCHAR)" if base != "VARCHAR" else "{c}", "text")
+    return None
+
+
+def sounds_like_time(name: str) -> bool:
+    """Whether a plain name promises a moment."""
+    return _SOUNDS_LIKE_TIME.search(name) is not None
+
+
+def as_time(reading: Reading, low: float | None, high: float | None) -> Reading | None:
+    """How numbers between `low` and `high` may be moments: since 1970, of the years 1980 to 2100; or like 20240131."""
+    if reading.kind == "time":
+        return reading
+    if reading.kind not in ("integer", "number") or low is None or high is None:
+        return None
+    if reading.kind == "integer" and 19000101 <= low <= high <= 21001231:
+        day = f"CAST(try_strptime(CAST({reading.sql} AS VARCHAR), '%Y%m%d') AS TIMESTAMPTZ)"
+        return Reading("time", day, "days like 20240131")
+    for unit, factor in _EPOCH.items():
+        if 315_532_800_000_000 <= low * factor <= high * factor <= 4_102_444_800_000_000:
+            whole = reading.sql if reading.kind == "integer" else f"round({reading.sql} * {factor})"
+            moment = f"CAST({whole} AS BIGINT)" + (f" * {factor}" if reading.kind == "integer" and factor > 1 else "")
+            return Reading("time", f"CAST(make_timestamp({moment}) AS TIMESTAMPTZ)", f"{unit} since 1970")
+    return None

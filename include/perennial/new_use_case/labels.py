@@ -1,0 +1,162 @@
+"""The label: which column, and what is asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case.asking import Ask
+from perennial.new_use_case.design import Assumption, Label, Task, Wishes
+from perennial.new_use_case.looking import Column, Look
+from perennial.new_use_case.places import literal, quoted
+
+#: Fewer rows with a label teach nothing that could be proven.
+FEWEST_ROWS = 100
+_OBVIOUS = ("label", "label_value", "target", "y", "outcome")
+#: Which of two words is the one that is asked about.
+_POSITIVE = ("yes", "true", "y", "t", "positive", "pos", "late", "churned", "failed", "fraud", "1", "1.0")
+_NEGATIVE = ("no", "false", "n", "f", "negative", "neg", "on time", "stayed", "ok", "normal", "0", "-1", "0.0", "-1.0")
+#: Up to so many whole numbers may be names of classes as well.
+_CLASSES = 20
+
+
+def choose(look: Look, wishes: Wishes, time: Column, ask: Ask, assume: list[Assumption]) -> Column:
+    """The label's column: as given, as its name says, or as answered."""
+    if wishes.label:
+        column = look.column(wishes.label, "--label")
+    else:
+        others = [column for column in look.columns if column.name != time.name]
+        obvious = [column for column in others if column.name in _OBVIOUS]
+        if len(obvious) == 1:
+            column = obvious[0]
+            assume.append(Assumption("label", column.source, "the column is named so", "--label"))
+        else:
+            question = "Which column is to be predicted?"
+            column = look.column(ask(question, [column.source for column in others], "--label COLUMN"), "--label")
+    if column.name == time.name:
+        raise InvalidParams(f"--label {column.source}: that column is the time.", "Name what is to be predicted.")
+    if column.kind == "time":
+        raise InvalidParams(
+            f"--label {column.source}: the column holds times, which no task predicts.",
+            "Add a column with a length of time, or with whether it came to that, and give that one.",
+        )
+    return column
+
+
+def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Label:
+    """What is asked of the label: its task and, of two classes, which one is meant.
+
+    Raises:
+        InvalidParams: too few rows, one class only, more classes than a task has, or nobody to ask.
+    """
+    rows, filled = look.ask(f"SELECT count(*), count({quoted(column.name)}) FROM timed")[0]  # noqa: S608
+    if filled < FEWEST_ROWS:
+        raise InvalidParams(
+            f"{filled} rows have a label (column {column.source!r}), and at least {FEWEST_ROWS} are needed: fewer"
+            " prove nothing about any model.",
+            "Give more data.",
+        )
+    task, wanted = _task(column, wishes, ask, assume)
+    positive = _positive(column, wanted, ask, assume) if task == "binary" else None
+    rate, spread = look.ask(f"SELECT avg(t), stddev_pop(t) FROM (SELECT {truth(column, positive)} AS t FROM timed)")[0]  # noqa: S608
+    if not spread:
+        only = f"{column.values[0]!r}" if column.values else "the same"
+        raise InvalidParams(
+            f"Every label (column {column.source!r}) is {only}: there is nothing to learn.",
+            "Give data with both outcomes, or another --label.",
+        )
+    return Label(column, task, positive, filled, float(rate), float(spread), 1 - filled / rows)
+
+
+def truth(column: Column, positive: Any) -> str:
+    """The label as a number, in SQL over the column; null where it is unknown."""
+    name = quoted(column.name)
+    if positive is None:
+        return f"CAST({name} AS DOUBLE)"
+    if isinstance(positive, bool):
+        return f"CAST({name} = {str(positive).lower()} AS DOUBLE)"
+    value = literal(positive) if isinstance(positive, str) else repr(positive)
+    return f"CAST({name} = {value} AS DOUBLE)"
+
+
+def _task(column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
+    """The task and, where that is said already, the class that it asks about."""
+    values = column.values
+    if len(values) == 1:
+        raise InvalidParams(
+            f"Every label (column {column.source!r}) is {values[0]!r}: there is nothing to learn.",
+            "Give data with both outcomes, or another --label.",
+        )
+    if wishes.task == "multiclass" or (wishes.task and wishes.task not in ("binary", "regression")):
+        raise InvalidParams(
+            f"--task {wishes.task}: the tasks are binary and regression.",
+            "Of several classes ask about one: --positive VALUE.",
+        )
+    if wishes.task == "regression":
+        if not column.is_number:
+            raise InvalidParams(
+                f"--task regression: column {column.source!r} holds {column.reading.told}, no numbers.",
+                "Use --task binary, or another --label.",
+            )
+        return "regression", ""
+    if wishes.task == "binary" or wishes.positive:
+        return "binary", wishes.positive
+    if column.kind == "boolean" or (len(values) == 2 and (column.kind == "text" or set(values) <= {0, 1, -1})):
+        assume.append(Assumption("task", "binary", f"column {column.source!r} has two values", "--task"))
+        return "binary", ""
+    if column.kind == "text":
+        numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
+        shown = ", ".join(map(str, values[:6])) or f"about {column.distinct} different values"
+        raise InvalidParams(
+            f"The label (column {column.source!r}) is text with more than two classes ({shown}{numeric}), and there is"
+            " no task of more than two.",
+            "Ask about one of them: --positive VALUE.",
+        )
+    if column.kind == "integer" and values and len(values) <= _CLASSES:
+        shown = ", ".join(map(str, sorted(values)))
+        question = (
+            f"Column {column.source!r} holds {len(values)} whole numbers ({shown}): amounts, or names of classes?"
+        )
+        choices = ["amounts", *(f"class {value}" for value in sorted(values))]
+        answer = ask(question, choices, "--task regression, or --positive VALUE for one class against the others")
+        one = answer.removeprefix("class ") if answer.startswith("class ") else ""
+        return ("binary", one) if one else ("regression", "")
+    assume.append(Assumption("task", "regression", f"column {column.source!r} holds numbers", "--task"))
+    return "regression", ""
+
+
+def _positive(column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
+    """The value that is 1."""
+    values = column.values
+    spoken = {_spoken(value): value for value in values}
+    if wanted:
+        if not values:
+            raise InvalidParams(
+                f"--positive: column {column.source!r} has about {column.distinct} different values.",
+                "A binary task needs a label of few values; a number is predicted with --task regression.",
+            )
+        if _spoken(wanted) not in spoken:
+            raise InvalidParams(
+                f"--positive {wanted}: column {column.source!r} has no such value.",
+                f"It has {', '.join(map(str, values[:12]))}.",
+            )
+        return spoken[_spoken(wanted)]
+    if len(values) != 2:
+        raise InvalidParams(
+            f"--task binary: column {column.source!r} has {len(values) or column.distinct} different values, not two.",
+            "Ask about one of them: --positive VALUE.",
+        )
+    told = [value for word, value in spoken.items() if word in _POSITIVE]
+    other = [value for word, value in spoken.items() if word in _NEGATIVE]
+    if len(told) == 1 and (other or column.kind == "boolean"):
+        assume.append(
+            Assumption("positive", str(told[0]), f"the other value is {other[0] if other else 'no'}", "--positive")
+        )
+        return told[0]
+    question = f"Which value of column {column.source!r} is asked about?"
+    answer = ask(question, [str(value) for value in values], "--positive VALUE")
+    return spoken[_spoken(answer)]
+
+
+def _spoken(value: Any) -> str:
+    return str(value).strip().lower()

@@ -1,0 +1,280 @@
+"""Looking at data: what each column holds, in two passes over the files and bounded memory.
+
+The first pass finds how each column is read, the second copies it so read into a temporary database, which everything
+else is asked of.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case import kinds, names, places
+from perennial.new_use_case.kinds import ENOUGH, Reading
+from perennial.new_use_case.places import Place, quoted
+
+#: How much a look may hold in memory; beyond it spills.
+MEMORY = "1GB"
+#: Ways to read a column are tried on some of its first values before the whole is counted.
+_HEAD, _TRIED = 100_000, 1_000
+#: Up to so many different values are a set that can be written down.
+FEW = 50
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the data.
+
+    Attributes:
+        source: Its name there.
+        name: Its name in the use case, and in table `looked`.
+        reading: How it is read there.
+        missing: Rows without a value, those that cannot be read included.
+        distinct: Different values, about; exact up to `FEW`.
+        low, high: Of numbers and times.
+        mean, spread: Of numbers: mean and standard deviation.
+        values: All of them, the most frequent first, if they are `FEW` at most and no numbers of a measure.
+        unreadable: Values that the reading makes nothing of, and one of them.
+        mixed: Share of values that are numbers, of a text that is not all numbers.
+        either: Readings that fit as well.
+    """
+
+    source: str
+    name: str
+    reading: Reading
+    missing: int = 0
+    distinct: int = 0
+    low: Any = None
+    high: Any = None
+    mean: float | None = None
+    spread: float | None = None
+    values: tuple[Any, ...] = ()
+    unreadable: int = 0
+    unreadable_example: str = ""
+    mixed: float = 0.0
+    either: tuple[Reading, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.reading.kind
+
+    @property
+    def is_number(self) -> bool:
+        return self.kind in ("integer", "number")
+
+    def as_time(self, reading: Reading | None = None) -> Reading | None:
+        """How it may be a moment; None: not at all."""
+        return kinds.as_time(reading or self.reading, self.low, self.high)
+
+    @property
+    def moment(self) -> str | None:
+        """The moment, as an expression over table `looked`."""
+        found = kinds.as_time(Reading(self.reading.kind, "{c}", ""), self.low, self.high)
+        return found.of(self.name) if found else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Data that was looked at. Table `looked` of `connection` holds `columns`, as they are read.
+
+    Attributes:
+        left_out: Name in the data -> why it is not there: empty, or of a type that is not read.
+    """
+
+    place: Place
+    connection: duckdb.DuckDBPyConnection
+    rows: int
+    columns: tuple[Column, ...]
+    left_out: dict[str, str]
+
+    def column(self, given: str, option: str) -> Column:
+        """The column that somebody names, by its name in the data or in the use case.
+
+        Raises:
+            InvalidParams: there is none, or it was left out.
+        """
+        for column in self.columns:
+            if given in (column.source, column.name):
+                return column
+        from perennial.suggestion import did_you_mean
+
+        if given in self.left_out:
+            raise InvalidParams(f"{option} {given}: the column {self.left_out[given]}.", "Name another one.")
+        known = [column.source for column in self.columns]
+        raise InvalidParams(
+            f"{option} {given}: the data has no such column.",
+            f"{did_you_mean(given, known)}It has {', '.join(known)}.",
+        )
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a query over table `looked`, or what was made of it."""
+        return self.connection.execute(sql).fetchall()
+
+
+@contextmanager
+def at(given: str, notations: dict[str, str], step: Callable[[str], None] = lambda _: None) -> Iterator[Look]:
+    """Look at the data that `given` names; the temporary database goes with the block.
+
+    Args:
+        given: File, folder or S3 prefix.
+        notations: Column of the data -> how its days are written, where somebody said so.
+        step: Called with the name of each step as it begins.
+
+    Raises:
+        InvalidParams: it cannot be read, or holds nothing.
+    """
+    place = places.find(given)
+    with tempfile.TemporaryDirectory(prefix="perennial-new-") as folder:
+        connection = places.connect(place.address, MEMORY, Path(folder))
+        try:
+            step("finding out how it is written")
+            place = places.with_dialect(connection, place)
+            found = places.columns(connection, place)
+            plain = names.columns(name for name, _ in found)
+            given_notations = {
+                name: kinds.in_notation(notations[key])
+                for name in plain
+                for key in (name, plain[name])
+                if key in notations
+            }
+            step("finding out what each column holds")
+            readings, doubts, left_out = _readings(connection, place, found, given_notations)
+            if not readings:
+                raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
+            step("reading it")
+            selected = ", ".join(f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items())
+            _insist(connection, place, f"CREATE TABLE looked AS SELECT {selected} FROM {place.reader}")  # noqa: S608
+            step("measuring it")
+            rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
+            columns = [Column(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
+            yield Look(place, connection, rows, _measured(connection, columns, rows), left_out)
+        finally:
+            connection.close()
+
+
+def _insist(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(sql, {"data": place.address}).fetchall()
+    except duckdb.Error as error:
+        raise InvalidParams(
+            f"--data {place.address} cannot be read to its end: {str(error).splitlines()[0]}",
+            "Mend the line or the file that it names.",
+        ) from error
+
+
+def _readings(
+    connection: duckdb.DuckDBPyConnection,
+    place: Place,
+    found: list[tuple[str, str]],
+    notations: dict[str, Reading],
+) -> tuple[dict[str, Reading], dict[str, dict[str, Any]], dict[str, str]]:
+    """How each column is read, what remains doubtful about it, and which columns are left out and why."""
+    readings: dict[str, Reading] = {}
+    left_out: dict[str, str] = {}
+    texts: list[str] = []
+    for name, kind in found:
+        native = kinds.of_native(kind)
+        if native is None:
+            left_out[name] = f"is of type {kind}, which is not read"
+        else:
+            readings[name] = native
+            if native.kind == "text":
+                texts.append(name)
+    tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
+    counted = _counted(connection, place, tried, list(readings))
+    doubts: dict[str, dict[str, Any]] = {}
+    for name in list(readings):
+        filled = counted[name, None]
+        if not filled:
+            left_out[name] = "is empty in every row"
+            del readings[name]
+            continue
+        fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
+        good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
+        if not good:
+            numeric = max((share for reading, share in fits.items() if reading.kind == "number"), default=0.0)
+            doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
+            continue
+        # The narrowest that loses no more than any other: 1.5 is no whole number.
+        most = max(counted[name, reading] for reading in good)
+        best = [reading for reading in good if counted[name, reading] == most]
+        readings[name] = best[0]
+        lost = filled - most
+        doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
+        if lost:
+            sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
+            doubts[name]["unreadable_example"] = str(_insist(connection, place, sql)[0][0])
+    return readings, doubts, left_out
+
+
+def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
+    """Column of text -> the readings that more than half of some of its first values fit; all of them, if these are
+    missing."""
+    # Where a comma parts the values, 1,234 is a thousand and more.
+    has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
+    simple = [each for each in kinds.OF_TEXT if each is not kinds.COMMA or has_decimal_comma]
+    if not texts:
+        return {}
+    head = f"(SELECT {', '.join(map(quoted, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
+    some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
+    _insist(connection, place, f"CREATE TEMP TABLE tried AS {some}")
+    found = {}
+    for name in texts:
+        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, kinds.NOTATIONS)
+    return found
+
+
+def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
+    filled, *fits = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
+    if not filled:
+        return (*readings, *kinds.NOTATIONS)
+    return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, place: Place, tried: dict[str, tuple[Reading, ...]], every: list[str]
+) -> dict[tuple[str, Reading | None], int]:
+    """(column, reading) -> values that fit it; (column, None) -> values at all."""
+    wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
+    wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
+    if not wanted:
+        return {}
+    counts = ", ".join(f"count({reading.of(name) if reading else quoted(name)})" for name, reading in wanted)
+    found = _insist(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
+    return dict(zip(wanted, found, strict=True))
+
+
+def _measured(connection: duckdb.DuckDBPyConnection, columns: list[Column], rows: int) -> tuple[Column, ...]:
+    """The columns with their statistics."""
+    measured = []
+    for column in columns:
+        name = quoted(column.name)
+        wanted = [f"count({name})", f"approx_count_distinct({name})"]
+        wanted += [f"min({name})", f"max({name})"] if column.kind != "text" else ["NULL", "NULL"]
+        numeric = [f"avg({name})", f"stddev_pop({name})"] if column.is_number else ["NULL", "NULL"]
+        sql = f"SELECT {', '.join(wanted + numeric)} FROM looked"  # noqa: S608
+        filled, distinct, low, high, mean, spread = connection.execute(sql).fetchall()[0]
+        values: tuple[Any, ...] = ()
+        if distinct <= 2 * FEW:
+            sql = (
+                f"SELECT {name} FROM looked WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
+                f" LIMIT {FEW + 1}"
+            )
+            listed = [row[0] for row in connection.execute(sql).fetchall()]
+            if len(listed) <= FEW:
+                values, distinct = tuple(listed), len(listed)
+        facts = {"distinct": distinct, "low": low, "high": high, "mean": mean, "spread": spread, "values": values}
+        measured.append(_with(column, missing=rows - filled, **facts))
+    return tuple(measured)
+
+
+def _with(column: Column, **facts: Any) -> Column:
+    return Column(**{**vars(column), **facts})

@@ -1,0 +1,46 @@
+"""Names that a use case, a column, a Feast field and a Python argument may have."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+
+#: Names of columns that the library gives to examples, predictions and lake tables.
+RESERVED = frozenset(
+    {
+        *("label", "label_timestamp", "event_timestamp", "created", "partition", "row_id", "series"),
+        *("prediction", "predicted_at", "model_version", "model_run", "lake_snapshots", "code_version"),
+        *("hour_of_day", "day_of_week", "month_of_year"),
+    }
+)
+_LONGEST = 30
+
+
+def plain(name: str) -> str:
+    """`name` in lower case letters, digits and single underscores, beginning with a letter."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_only).lower()
+    found = re.sub(r"[^a-z0-9]+", "_", parted).strip("_")[:_LONGEST].strip("_")
+    if not found or not found[0].isalpha():
+        found = f"c_{found}".strip("_")
+    return f"{found}_value" if keyword.iskeyword(found) or keyword.issoftkeyword(found) else found
+
+
+def unique(wanted: str, taken: Collection[str]) -> str:
+    """`wanted`, or with the first number behind it that makes it none of `taken`."""
+    found, number = wanted, 2
+    while found in taken:
+        found, number = f"{wanted}_{number}", number + 1
+    return found
+
+
+def columns(names: Iterable[str]) -> dict[str, str]:
+    """Name in the data -> name in the use case: plain, not reserved, none twice, whatever the data calls them."""
+    given: dict[str, str] = {}
+    for name in names:
+        wanted = plain(name)
+        wanted = f"{wanted}_value" if wanted in RESERVED else wanted
+        given[name] = unique(wanted, given.values())
+    return given

@@ -1,0 +1,218 @@
+"""Where data lies, and how DuckDB reads it there: one file, a folder of files, or an S3 prefix; CSV or Parquet."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from perennial.errors import InvalidParams
+
+#: What stands for "no value" in a text file.
+NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "inf", "-inf")
+_CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_PARQUET = (".parquet", ".pq")
+#: A file's first bytes, read from, that tell nothing of a header.
+_NUMBER = re.compile(r"^[-+]?[0-9.,]+$")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Data that can be read again and again.
+
+    Attributes:
+        address: A file, or a pattern of files (`/data/sales/**/*.parquet`), absolute; or an `s3://` address of either.
+        format: Of all its files.
+        delimiter, quote: Of CSV files.
+    """
+
+    address: str
+    format: Literal["csv", "parquet"]
+    delimiter: str = ","
+    quote: str = '"'
+
+    @property
+    def is_remote(self) -> bool:
+        return "://" in self.address
+
+    @property
+    def reader(self) -> str:
+        """The SQL table function that reads it, with `$data` for the address. Every value of a CSV file is text."""
+        if self.format == "parquet":
+            return "read_parquet($data, union_by_name = true)"
+        nulls = ", ".join(f"'{null}'" for null in NULLS)
+        return (
+            f"read_csv($data, delim = {literal(self.delimiter)}, quote = {literal(self.quote)}, header = true,"
+            f" all_varchar = true, union_by_name = true, nullstr = [{nulls}])"
+        )
+
+
+def literal(value: str) -> str:
+    """A string in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
+    """A connection that spills into `folder`, holds a database there, and reads what `address` names.
+
+    Raises:
+        InvalidParams: the address is of a kind that cannot be read.
+    """
+    connection = duckdb.connect(str(folder / "looked.duckdb"))
+    connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{memory}'; SET temp_directory = '{folder}'")
+    connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+    if address.startswith("s3://"):
+        from fsspec.implementations.arrow import ArrowFSWrapper
+
+        connection.register_filesystem(ArrowFSWrapper(_store(address)))
+    return connection
+
+
+def find(given: str) -> Place:
+    """The place that somebody means by `given`; a folder or prefix means all its files.
+
+    Raises:
+        InvalidParams: there is nothing, or nothing that can be read.
+    """
+    scheme = given.partition("://")[0] if "://" in given else ""
+    if scheme in ("http", "https"):
+        raise InvalidParams(
+            f"--data {given} is an address on the web, and DuckDB's extension `httpfs`, which reads those, is not part"
+            " of the installation.",
+            f"Download it, `curl -LO {given}`, and give the file: every partition is read from it again.",
+        )
+    if scheme not in ("", "s3", "file"):
+        raise InvalidParams(
+            f"--data {given}: files, folders and s3:// addresses are read, {scheme}:// is not.",
+            "Export the table to Parquet files and give their folder; afterwards source.py may read it from where it"
+            " is, by an Airflow connection.",
+        )
+    if scheme == "s3":
+        return _in_s3(given)
+    path = Path(given.removeprefix("file://")).expanduser().resolve()
+    if path.is_dir():
+        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and not file.name.startswith((".", "_")))
+        return _of_files(given, str(path), files)
+    if not path.is_file():
+        near = sorted(file.name for file in path.parent.glob("*")) if path.parent.is_dir() else []
+        from perennial.suggestion import did_you_mean
+
+        raise InvalidParams(
+            f"--data {given}: there is no such file or folder.", f"{did_you_mean(path.name, near)}Give one that exists."
+        )
+    if not path.stat().st_size:
+        raise InvalidParams(f"--data {given}: the file is empty.", "Give one with a header and rows.")
+    kind = _format(path.name)
+    if kind is None:
+        raise InvalidParams(
+            f"--data {given}: {path.suffix or 'a file without an ending'} is not read.",
+            f"Give a CSV or Parquet file; their names end with {', '.join((*_CSV, *_PARQUET))}.",
+        )
+    return Place(_escaped(str(path)), kind)
+
+
+def _in_s3(given: str) -> Place:
+    from pyarrow import fs
+
+    bucket_and_prefix = given.removeprefix("s3://").rstrip("/")
+    try:
+        store = _store(given)
+        if store.get_file_info(bucket_and_prefix).type == fs.FileType.File:
+            kind = _format(given)
+            return Place(given, kind) if kind else _of_files(given, given, [given])
+        found = store.get_file_info(fs.FileSelector(bucket_and_prefix, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise InvalidParams(
+            f"--data {given} cannot be listed: {str(error).splitlines()[0]}",
+            "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION (and AWS_ENDPOINT_URL_S3 for other"
+            " stores), and check the bucket's name.",
+        ) from error
+    files = sorted(f"s3://{info.path}" for info in found if info.type == fs.FileType.File and info.size)
+    return _of_files(given, f"s3://{bucket_and_prefix}", files)
+
+
+def _store(address: str) -> Any:
+    """The S3 of an address' bucket, as the environment's `AWS_*` variables describe it."""
+    from pyarrow import fs
+
+    return fs.FileSystem.from_uri("/".join(address.split("/")[:3]))[0]
+
+
+def _of_files(given: str, root: str, files: list[str]) -> Place:
+    """All files of a folder or prefix that are of one format."""
+    formats = {kind for file in files if (kind := _format(file))}
+    if len(formats) != 1:
+        what = "CSV and Parquet files" if formats else "no CSV or Parquet files"
+        raise InvalidParams(f"--data {given} holds {what}.", "Give a folder with files of one of the two formats.")
+    endings = {ending for file in files for ending in (*_CSV, *_PARQUET) if file.lower().endswith(ending)}
+    endings -= {short for short in endings for long in endings if short != long and long.endswith(short)}
+    if len(endings) > 1:
+        raise InvalidParams(
+            f"--data {given} holds files that end with {' and '.join(sorted(endings))}.", "Give files of one kind."
+        )
+    ending = next(iter(endings))
+    return Place(f"{_escaped(root)}/**/*{ending}", formats.pop())
+
+
+def _format(name: str) -> Literal["csv", "parquet"] | None:
+    lower = name.lower()
+    return "csv" if lower.endswith(_CSV) else "parquet" if lower.endswith(_PARQUET) else None
+
+
+def _escaped(path: str) -> str:
+    """A path that DuckDB does not take for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
+    """The place, with how its CSV files are parted; as DuckDB finds it in their beginning.
+
+    Raises:
+        InvalidParams: they cannot be read, or have no header.
+    """
+    if place.format == "parquet":
+        return place
+    try:
+        first = connection.execute("SELECT min(file) FROM glob($data)", {"data": place.address}).fetchall()[0][0]
+        (row,) = connection.execute("SELECT Delimiter, Quote FROM sniff_csv($data)", {"data": first}).fetchall()
+        quote = row[1] if row[1] not in ("", "(empty)") else '"'
+        found = Place(place.address, "csv", delimiter=row[0].replace("\\t", "\t"), quote=quote)
+        header = [column[0] for column in _describe(connection, found)]
+    except duckdb.Error as error:
+        raise InvalidParams(
+            f"--data {place.address} cannot be read as CSV: {str(error).splitlines()[0]}",
+            "Look at its first lines: one header, the same number of values in each line, UTF-8.",
+        ) from error
+    if header and all(_NUMBER.match(name) for name in header):
+        raise InvalidParams(
+            f"--data {place.address} has no header: its first line is {', '.join(header[:5])}.",
+            "Write the columns' names into a first line.",
+        )
+    return found
+
+
+def _describe(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[str, str]]:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {place.reader}", {"data": place.address}).fetchall()  # noqa: S608
+    return [(name, kind) for name, kind, *_ in rows]
+
+
+def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[str, str]]:
+    """(name, DuckDB's type) of every column as it lies there.
+
+    Raises:
+        InvalidParams: it cannot be read.
+    """
+    try:
+        return _describe(connection, place)
+    except duckdb.Error as error:
+        raise InvalidParams(
+            f"--data {place.address} cannot be read: {str(error).splitlines()[0]}", "Check that the files are whole."
+        ) from error

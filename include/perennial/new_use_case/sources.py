@@ -1,0 +1,73 @@
+"""What `source.py` of a new use case says: its SQL, and how each value is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial.new_use_case import texts
+from perennial.new_use_case.design import Design
+from perennial.new_use_case.kinds import Reading
+from perennial.new_use_case.looking import Column
+from perennial.new_use_case.places import quoted
+from perennial.new_use_case.texts import noqa
+
+#: Where ruff does not like files to be; somebody's data may be there all the same.
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+
+
+def context(design: Design) -> dict[str, Any]:
+    """What `source.py` needs."""
+    macros: dict[str, Reading] = {}
+    lines = []
+    for column in design.columns:
+        reading = column.as_time() if column.name == design.time.name else column.reading
+        assert reading is not None  # noqa: S101
+        called = _macro(reading, column, macros)
+        sql = f"{called}({quoted(column.source)})" if called else reading.of(column.source)
+        is_same = sql == quoted(column.source) and column.source == column.name
+        # Quoted, whatever it is: some names are words of SQL.
+        lines.append(sql if is_same else f"{sql} AS {quoted(column.name)}")
+    moment, separator = quoted(design.time.name), ",\n        "
+    inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {texts.sql_lines(design.place.reader, '        ')}"
+    where = f"WHERE {moment} >= $start AND {moment} < $end"
+    row_id = ""
+    if not design.row_key:
+        # Equal rows are told apart by their number: which is which means nothing.
+        text = "CAST(each_row AS VARCHAR)"
+        row_id = f", md5({text}) || '-' || row_number() OVER (PARTITION BY {text}) AS row_id"
+    query = texts.in_quotes(f"SELECT *{row_id}\nFROM (\n{inner}\n) AS each_row\n{where}")
+    defined = "\n".join(
+        f"CREATE TEMP MACRO {called}(x) AS\n    {texts.sql_lines(reading.sql.replace('{c}', 'x'), '    ')};"
+        for called, reading in macros.items()
+    )
+    address = texts.python(design.place.address)
+    files = "files" if "*" in design.place.address else "in one file"
+    return {
+        "macros": texts.in_quotes(defined),
+        "query": query,
+        "query_noqa": noqa(E501=any(len(line) > texts.WIDTH for line in query.splitlines())),
+        "data_noqa": noqa(E501=len(address) + 7 > texts.WIDTH, S108=address[1:].startswith(_TEMPORARY)),
+        "is_s3": design.place.address.startswith("s3://"),
+        "renamed": any(column.source != column.name for column in design.columns),
+        "column_lines": [_column_line(column, design) for column in design.columns],
+        "source_told": f"{'CSV' if design.place.format == 'csv' else 'Parquet'} {files}",
+    }
+
+
+def _macro(reading: Reading, column: Column, macros: dict[str, Reading]) -> str:
+    """The name under which a reading stands in `macros`; empty for one that is short enough to stand in the query."""
+    if len(reading.sql) < 30 and not reading.macro:
+        return ""
+    for called, known in macros.items():
+        if known.sql == reading.sql:
+            return called
+    wanted = reading.macro or (f"moment_of_{column.name}" if reading.kind == "time" else "finite")
+    macros[wanted] = reading
+    return wanted
+
+
+def _column_line(column: Column, design: Design) -> str:
+    named = f" (`{texts.harmless(column.source)[:60]}`)" if column.source != column.name else ""
+    reading = column.as_time() if column.name == design.time.name else column.reading
+    told = "time, us UTC" if reading is not None and reading.kind == "time" else column.reading.told
+    return texts.paragraph(f"- {column.name}{named}: {told}", "    ", "      ")

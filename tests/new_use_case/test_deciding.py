@@ -1,0 +1,289 @@
+"""What was found becomes a design that holds for all of the data, or an answer that says what is wrong or missing."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import new_cases
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from new_cases import about, answering, bundled, design, feature_names
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case import rendering
+from perennial.new_use_case.design import Design
+
+RANDOM = np.random.default_rng(5)
+
+
+def series(rows: int = 400, every: str = "6h", **columns: Any) -> pd.DataFrame:
+    """One series with a regression label `y`; columns may be arrays of `rows` values."""
+    random = np.random.default_rng(rows)
+    at = pd.date_range("2024-01-01", periods=rows, freq=every)
+    return pd.DataFrame({"at": at, "x": random.normal(size=rows), "y": random.normal(size=rows)} | columns)
+
+
+def refused(frame: pd.DataFrame, folder: Path, **wishes: Any) -> str:
+    """The answer to data that does not do, with its fix."""
+    with pytest.raises(InvalidParams) as caught:
+        design(new_cases.csv(frame, folder), **wishes)
+    assert caught.value.fix
+    return f"{caught.value.problem} {caught.value.fix}"
+
+
+def design_or_answer(data: str, **wishes: Any) -> Design | InvalidParams:
+    try:
+        return design(data, **wishes)
+    except InvalidParams as answer:
+        return answer
+
+
+shapes = st.fixed_dictionaries(
+    {
+        "rows": st.integers(20, 600),
+        "span": st.sampled_from(["5h", "40h", "9d", "70d", "300d", "2000d"]),
+        "keys": st.integers(0, 8),
+        "resolution": st.sampled_from(["us", "s", "min", "h", "D"]),
+        "label": st.sampled_from(["number", "two words", "zero and one", "one value", "five words", "half empty"]),
+        "ties": st.booleans(),
+        "seed": st.integers(0, 10**6),
+    }
+)
+
+
+def shaped(rows: int, span: str, keys: int, resolution: str, label: str, ties: bool, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    seconds = random.uniform(0, pd.Timedelta(span).total_seconds(), rows)
+    at = (pd.Timestamp("2023-03-05") + pd.to_timedelta(seconds, unit="s")).floor(resolution)
+    labels: dict[str, Any] = {
+        "number": random.normal(size=rows),
+        "two words": random.choice(["good", "bad"], rows),
+        "zero and one": random.integers(0, 2, rows),
+        "one value": np.ones(rows),
+        "five words": random.choice(list("abcde"), rows),
+        "half empty": np.where(random.random(rows) < 0.5, np.nan, random.normal(size=rows)),
+    }
+    frame = pd.DataFrame({"at": at, "a b": random.normal(size=rows), "word": random.choice(["u", "v", None], rows)})
+    frame["label"] = labels[label]
+    if keys:
+        frame["shop"] = random.integers(0, keys, rows).astype(str)
+    return pd.concat([frame, frame.head(5)]) if ties else frame
+
+
+@settings(max_examples=30, deadline=None)
+@given(shapes)
+def test_any_shape_of_data_gives_a_design_that_holds_all_of_it_or_a_clear_answer(shape: dict[str, Any]) -> None:
+    frame = shaped(**shape)
+    with tempfile.TemporaryDirectory() as folder:
+        data = new_cases.csv(frame, Path(folder))
+        made = design_or_answer(data, keys=["shop"] if shape["keys"] else [], no_key=not shape["keys"], label="label")
+    if isinstance(made, InvalidParams):
+        assert made.fix
+        assert "\n" not in made.problem
+        return
+    assert sum(made.cuts.rows) == made.rows == len(frame)
+    assert min(made.cuts.rows) > 0
+    assert made.policy.initial_partitions < len(made.cuts.partitions)
+    assert made.known_after > timedelta(0)
+    assert made.policy.holdout >= 5 * made.policy.block
+    assert (
+        bool(made.row_key)
+        != frame.assign(at=frame["at"].astype(str)).duplicated(["at", "shop"] if shape["keys"] else ["at"]).any()
+    )
+    for path, content in rendering.files(made).items():
+        if path.endswith(".py"):
+            compile(content, path, "exec")
+            assert max(map(len, content.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("span_days", "cadence"), [(1, "hourly"), (20, "daily"), (39, "daily"), (200, "weekly"), (700, "monthly")]
+)
+def test_the_cadence_gives_a_replay_some_partitions(tmp_path: Path, span_days: int, cadence: str) -> None:
+    rows = span_days * 144
+    made = design(new_cases.csv(series(rows, "10min"), tmp_path), label="y")
+    assert made.cuts.cadence == cadence
+    assert 6 <= len(made.cuts.partitions) <= 40
+    assert "partitions of" in next(each.why for each in made.assumptions if each.about == "cadence")
+
+
+def test_ten_rows_are_too_few(tmp_path: Path) -> None:
+    assert "10 rows have a label" in refused(series(10, "1D"), tmp_path, label="y")
+
+
+def test_a_single_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    assert "nothing to learn" in refused(series(y="no"), tmp_path, label="y")
+
+
+def test_no_time_is_no_use_case(tmp_path: Path) -> None:
+    assert "holds the time of a row" in refused(series().drop(columns="at"), tmp_path, label="y")
+
+
+def test_a_gap_of_a_partition_is_named_with_what_to_do(tmp_path: Path) -> None:
+    frame = series(600, "1D")
+    answer = refused(frame[(frame["at"] < "2024-05-01") | (frame["at"] >= "2024-09-01")], tmp_path, label="y")
+    assert "4 have no rows (2024-05, 2024-06, 2024-07, 2024-08)" in answer
+    assert "--since" in answer
+
+
+def test_a_stretch_without_gaps_can_be_taken(tmp_path: Path) -> None:
+    frame = series(900, "1D")
+    data = new_cases.csv(frame[(frame["at"] < "2024-05-01") | (frame["at"] >= "2024-09-01")], tmp_path)
+    made = design(data, label="y", since="2024-09-01")
+    assert (made.first, made.cuts.empty) == ("2024-09", [])
+    assert about(made, "rows") == f"121 of {900 - 123} are left out"
+
+
+def test_days_that_may_be_read_two_ways_are_not_guessed(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=400, freq="D")
+    days = days[days.day <= 12]
+    frame = series(len(days)).assign(at=days.strftime("%d/%m/%Y"))
+    answer = refused(frame, tmp_path, label="y")
+    assert "%d/%m/%Y" in answer
+    assert "%m/%d/%Y" in answer
+
+
+def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
+    frame = series().assign(paid_at=pd.Timestamp("2024-02-01"))
+    frame["paid_at"] += pd.to_timedelta(np.arange(len(frame)), unit="h")
+    assert "--time" in refused(frame, tmp_path, label="y")
+    assert "--label" in refused(series().rename(columns={"y": "height"}), tmp_path)
+    made = design(new_cases.csv(frame.rename(columns={"y": "height"}), tmp_path), ask=answering("at", "height"))
+    assert (made.time.source, made.label.column.source) == ("at", "height")
+
+
+def test_more_classes_than_two_are_refused_and_one_of_them_can_be_asked_about(tmp_path: Path) -> None:
+    frame = series(y=RANDOM.choice(["red", "green", "blue"], 400))
+    assert "--positive" in refused(frame, tmp_path, label="y")
+    made = design(new_cases.csv(frame, tmp_path), label="y", positive="Red")
+    assert (made.task, made.label.positive) == ("binary", "red")
+    assert made.label.rate == pytest.approx((frame["y"] == "red").mean())
+
+
+def test_whole_numbers_that_may_be_classes_are_asked_about(tmp_path: Path) -> None:
+    data = new_cases.csv(bundled("wine"), tmp_path)
+    with pytest.raises(InvalidParams, match="amounts, or names of classes"):
+        design(data)
+    assert design(data, task="regression").task == "regression"
+    assert design(data, positive="2").label.rate == pytest.approx(48 / 178)
+    assert design(data, ask=answering("class 1")).label.positive == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "positive"), [(["yes", "no"], True), (["0", "1"], 1), (["positive", "negative"], "positive")]
+)
+def test_which_of_two_is_meant_is_told_where_words_say_so(tmp_path: Path, values: list[str], positive: object) -> None:
+    made = design(new_cases.csv(series(y=RANDOM.choice(values, 400)), tmp_path), label="y")
+    assert made.label.positive == positive
+    assert about(made, "positive") == str(positive)
+
+
+def test_which_of_two_is_meant_is_asked_where_words_do_not(tmp_path: Path) -> None:
+    assert "--positive" in refused(series(y=RANDOM.choice(["cat", "dog"], 400)), tmp_path, label="y")
+
+
+def test_copies_of_the_label_and_columns_that_know_it_are_left_out_unless_kept(tmp_path: Path) -> None:
+    frame = series(1000, "3h")
+    frame = frame.assign(
+        double=frame["y"] * 2 + 1,
+        nearly=frame["y"] + RANDOM.normal(0, 0.05, 1000),
+        related=frame["y"] + RANDOM.normal(0, 1, 1000),
+        settled=frame["at"] + pd.Timedelta("30D"),
+    )
+    frame.loc[::4, "y"] = np.nan
+    frame["refund"] = np.where(frame["y"].notna(), RANDOM.normal(size=1000), np.nan)
+    data = new_cases.csv(frame, tmp_path)
+    made = design(data, time="at", label="y")
+    assert feature_names(made) == ["x", "related"]
+    assert "copy of the label" in made.left_out["double"]
+    assert "predicts the label nearly perfectly" in made.left_out["nearly"]
+    assert "filled only where the label is" in made.left_out["refund"]
+    assert "after the row's own" in made.left_out["settled"]
+    assert feature_names(design(data, time="at", label="y", keep=["nearly"])) == ["x", "nearly", "related"]
+
+
+def test_a_class_that_a_column_gives_away_is_a_leak(tmp_path: Path) -> None:
+    frame = series(y=RANDOM.choice(["yes", "no"], 400))
+    frame["code"] = np.where(frame["y"] == "yes", RANDOM.choice(["A", "B"], 400), RANDOM.choice(["C", "D"], 400))
+    frame["ended"] = np.where(frame["y"] == "yes", RANDOM.normal(size=400), np.nan)
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+    assert set(made.left_out) == {"code", "ended"}
+
+
+def test_noise_is_no_leak(tmp_path: Path) -> None:
+    noise = {f"n{number}": RANDOM.normal(size=400) for number in range(10)}
+    assert not design(new_cases.csv(series(**noise), tmp_path), label="y").left_out
+
+
+def test_constants_names_and_free_text_are_no_features(tmp_path: Path) -> None:
+    words = [f"said {number}" for number in range(400)]
+    made = design(new_cases.csv(series(same=1, remark=words, empty=None), tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+    assert set(made.left_out) == {"same", "remark", "empty"}
+
+
+def test_a_key_with_one_row_a_moment_is_taken_and_told(tmp_path: Path) -> None:
+    made = design(new_cases.csv(new_cases.sales(), tmp_path), label="Revenue")
+    assert [key.source for key in made.keys] == ["Store Name"]
+    assert about(made, "key") == "Store Name"
+    assert made.row_key == ("store_name", "day")
+    assert [span.name for span in made.spans] == ["7d", "28d"]
+
+
+def test_columns_that_may_be_keys_are_asked_about(tmp_path: Path) -> None:
+    frame = series(region=RANDOM.choice(["n", "s"], 400), customer_id=RANDOM.integers(0, 20, 400))
+    answer = refused(frame, tmp_path, label="y")
+    assert "region" in answer
+    assert "customer_id" in answer
+    assert not design(new_cases.csv(frame, tmp_path), label="y", no_key=True).keys
+
+
+def test_a_key_of_one_row_each_and_no_key_at_all_do_and_are_told(tmp_path: Path) -> None:
+    frame = series(order_id=np.arange(400))
+    by_order = design(new_cases.csv(frame, tmp_path), label="y", keys=["order_id"])
+    assert [key.name for key in by_order.keys] == ["order_id"]
+    assert about(by_order, "past") == "features of the past are mostly missing"
+    made = design(new_cases.csv(frame, tmp_path), label="y")
+    assert made.keys == ()
+    assert about(made, "key") == "none"
+
+
+@pytest.mark.parametrize(
+    ("every", "known_after"),
+    [("1D", timedelta(days=1)), ("1h", timedelta(hours=1)), ("MS", timedelta(days=28)), ("W", timedelta(days=7))],
+)
+def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, known_after: timedelta) -> None:
+    stores = pd.concat([series(60, every).assign(store=f"s{number}") for number in range(9)])
+    made = design(new_cases.csv(stores, tmp_path), label="y", keys=["store"])
+    assert made.known_after == known_after
+    assert design(new_cases.csv(stores, tmp_path), label="y", keys=["store"], label_after="36h").known_after == (
+        timedelta(hours=36)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"label": "z"}, "no such column"),
+        ({"label": "y", "time": "x"}, "holds numbers, no times"),
+        ({"label": "at"}, "is the time"),
+        ({"label": "y", "task": "multiclass"}, "binary and regression"),
+        ({"label": "y", "task": "binary"}, "not two"),
+        ({"label": "y", "keys": ["x"]}, "keys are whole numbers or text"),
+        ({"label": "y", "cadence": "yearly"}, "hourly, daily, weekly, monthly"),
+        ({"label": "y", "label_after": "soon"}, "30m, 6h, 1d or 4w"),
+        ({"label": "y", "since": "spring"}, "2024-01-31"),
+        ({"label": "y", "since": "2030-01-01"}, "No row is between"),
+        ({"label": "y", "keep": ["w"]}, "no such column"),
+    ],
+    ids=str,
+)
+def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[str, Any], said: str) -> None:
+    assert said in refused(series(), tmp_path, **wishes)

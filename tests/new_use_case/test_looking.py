@@ -1,0 +1,207 @@
+"""Whatever way values are written, they are read as what they are; what cannot be read is counted and shown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import new_cases
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial.errors import InvalidParams
+from perennial.new_use_case import looking, names, places
+from perennial.new_use_case.places import quoted
+
+few = settings(max_examples=12, deadline=None)
+whole = st.integers(-(10**15), 10**15)
+moments = st.datetimes(datetime(1981, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0))
+
+
+def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[looking.Column, list[object]]:
+    """What is found of a column of a CSV file, and its values as they are read."""
+    with tempfile.TemporaryDirectory() as folder, looking.at(new_cases.csv(frame, Path(folder), **how), {}) as look:
+        column = look.column(what, "--label")
+        expression = column.moment if column.kind == "time" else quoted(column.name)
+        return column, read(look, expression)
+
+
+def read(look: looking.Look, expression: str | None) -> list[object]:
+    """The values of a column, in the order of the file."""
+    return [row[0] for row in look.ask(f"SELECT {expression} FROM looked ORDER BY rowid")]  # noqa: S608
+
+
+def texts(values: list[object]) -> pd.DataFrame:
+    return pd.DataFrame({"number": range(len(values)), "value": values})
+
+
+@few
+@given(st.lists(whole, min_size=2, max_size=40))
+def test_whole_numbers_stay_whole(values: list[int]) -> None:
+    column, found = looked_at(texts(values))
+    assert (column.kind, found) == ("integer", values)
+    assert (column.low, column.high) == (min(values), max(values))
+
+
+@few
+@given(st.lists(st.floats(-1e12, 1e12).filter(lambda value: value != int(value)), min_size=2, max_size=40))
+def test_numbers_are_numbers(values: list[float]) -> None:
+    column, found = looked_at(texts(values))
+    assert column.kind == "number"
+    assert found == pytest.approx(values)
+
+
+@few
+@given(st.lists(st.decimals(-9999, 9999, places=2), min_size=2, max_size=40))
+def test_a_decimal_comma_is_understood_where_commas_part_nothing(values: list[object]) -> None:
+    column, found = looked_at(texts([f"{value:.2f}".replace(".", ",") for value in values]), sep=";")
+    assert column.kind == "number"
+    assert found == pytest.approx([float(str(value)) for value in values])
+
+
+@few
+@given(st.lists(st.integers(0, 999), min_size=5, max_size=40))
+def test_codes_with_leading_zeros_are_text(values: list[int]) -> None:
+    codes = [f"0{value:04}" for value in values]
+    column, found = looked_at(texts(list(codes)))
+    assert (column.kind, found) == ("text", codes)
+
+
+WAYS: dict[str, Callable[[datetime], str]] = {
+    "ISO": lambda at: at.isoformat(),
+    "with a zone": lambda at: f"{at.isoformat()}+00:00",
+    "with a blank": lambda at: str(at),
+    "German": lambda at: at.strftime("%d.%m.%Y %H:%M:%S"),
+    "slashes": lambda at: at.strftime("%Y/%m/%d %H:%M:%S"),
+    "month by name": lambda at: at.strftime("%d-%b-%Y %H:%M:%S"),
+    "seconds": lambda at: str(int(at.replace(tzinfo=UTC).timestamp())),
+    "milliseconds": lambda at: str(int(at.replace(tzinfo=UTC).timestamp()) * 1000),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=6, deadline=None)
+@given(values=st.lists(moments, min_size=3, max_size=20, unique=True))
+def test_moments_are_read_however_they_are_written(way: str, values: list[datetime]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = new_cases.csv(texts([WAYS[way](value) for value in values]), Path(folder))
+        with looking.at(data, {}) as look:
+            column = look.column("value", "--time")
+            found = read(look, column.moment)
+    assert found == [value.replace(tzinfo=UTC) for value in values]
+
+
+@few
+@given(st.lists(st.sampled_from(["Yes", "no", "YES", "No"]), min_size=2, max_size=30))
+def test_words_for_yes_and_no_are_booleans(values: list[str]) -> None:
+    column, found = looked_at(texts(list(values)))
+    assert (column.kind, found) == ("boolean", [value.lower() == "yes" for value in values])
+
+
+@few
+@given(st.integers(40, 100), st.integers(1, 2))
+def test_a_few_values_that_are_no_numbers_are_missing_and_shown(good: int, bad: int) -> None:
+    values = [*(f"{value}.5" for value in range(good)), *["call me"] * bad]
+    column, found = looked_at(texts(values))
+    assert (column.kind, column.unreadable, column.unreadable_example) == ("number", bad, "call me")
+    assert (column.missing, found[-1]) == (bad, None)
+
+
+def test_a_column_that_is_numbers_only_in_part_is_text_and_its_share_is_told() -> None:
+    column, _ = looked_at(texts([*["12.5"] * 7, *["none yet"] * 3]))
+    assert (column.kind, column.mixed) == ("text", 0.7)
+
+
+def test_columns_that_hold_nothing_are_left_out(tmp_path: Path) -> None:
+    frame = texts(["a", "b"]).assign(empty=None, absent="NA")
+    with looking.at(new_cases.csv(frame, tmp_path), {}) as look:
+        assert set(look.left_out) == {"empty", "absent"}
+        assert [column.name for column in look.columns] == ["number", "value"]
+
+
+def test_parquet_types_are_kept_and_nested_ones_left_out(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "at": pa.array([datetime(2024, 1, 1), datetime(2024, 1, 2)], pa.timestamp("ns")),
+            "small": pa.array([1, 2], pa.uint8()),
+            "amount": pa.array([1, None], pa.decimal128(9, 2)),
+            "bad": pa.array([float("nan"), float("inf")]),
+            "word": pa.array(["1", "2"]).dictionary_encode(),
+            "list": pa.array([[1], [2]]),
+        }
+    )
+    pq.write_table(table, tmp_path / "data.parquet")
+    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+        kinds = {column.name: column.kind for column in look.columns}
+        assert kinds == {"at": "time", "small": "integer", "amount": "number", "bad": "number", "word": "integer"}
+        assert look.column("bad", "--label").missing == 2
+        assert "which is not read" in look.left_out["list"]
+
+
+def test_a_folder_is_read_as_one_and_columns_are_matched_by_name(tmp_path: Path) -> None:
+    (tmp_path / "2023").mkdir()
+    new_cases.csv(pd.DataFrame({"a": [1], "b": [2]}), tmp_path / "2023", "one.csv")
+    new_cases.csv(pd.DataFrame({"b": [4], "a": [3]}), tmp_path, "two.csv")
+    (tmp_path / "_SUCCESS").touch()
+    with looking.at(str(tmp_path), {}) as look:
+        assert sorted(look.ask("SELECT a, b FROM looked")) == [(1, 2), (3, 4)]
+
+
+def test_a_path_is_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "a[1] *"
+    folder.mkdir()
+    data = new_cases.csv(texts([1, 2]), folder)
+    with looking.at(data, {}) as look:
+        assert look.rows == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "the file is empty"), ("1,2\n3,4\n5,6\n", "has no header"), ("a,b\n", "no column holds anything")],
+)
+def test_a_file_that_cannot_do_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "data.csv").write_text(content)
+    with pytest.raises(InvalidParams, match=said), looking.at(str(tmp_path / "data.csv"), {}):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("nowhere.csv", "no such file"),
+        ("https://example.org/data.csv", "curl -LO"),
+        ("postgresql://host/table", "Export the table"),
+    ],
+)
+def test_a_place_that_cannot_be_read_is_answered_with_what_to_do(data: str, said: str) -> None:
+    with pytest.raises(InvalidParams, match=said):
+        places.find(data)
+
+
+def test_a_parquet_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.parquet"
+    texts([1, 2]).to_parquet(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InvalidParams, match=r"data\.parquet cannot be read"), looking.at(str(path), {}):
+        pass
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=60), unique=True, max_size=12))
+def test_any_names_become_usable_ones_and_none_twice(given_names: list[str]) -> None:
+    found = names.columns(given_names)
+    assert list(found) == given_names
+    assert len(set(found.values())) == len(given_names)
+    for name in found.values():
+        assert name.isidentifier()
+        assert name.isascii()
+        assert name == name.lower()
+        assert "__" not in name
+        assert name not in names.RESERVED
+        assert len(name) <= 40

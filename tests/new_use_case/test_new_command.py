@@ -1,0 +1,157 @@
+"""`perennial new` as somebody types it: what it asks, says and writes, and that it writes nothing it should not."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import httpx
+import new_cases
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
+from typed import Terminal, run
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty project."""
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+@pytest.fixture(scope="module")
+def sales(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return new_cases.csv(new_cases.sales(), tmp_path_factory.mktemp("data"))
+
+
+def files(project: Path) -> set[str]:
+    return {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()}
+
+
+def test_it_tells_what_it_assumed_wrote_and_what_comes_next(project: Path, sales: str) -> None:
+    done = run("new", "shop", "--data", sales, "--label", "Revenue", PERENNIAL_PROJECT=str(project))
+    assert done.returncode == 0, done.stderr
+    assert "key: Store Name - the only column with at most one row a moment" in done.stdout
+    assert "values: 5 values of 'Unit Price ($)' are read as missing" in done.stdout
+    assert "Remarks: is empty in every row" in done.stdout
+    assert "perennial replay shop --from 2023-01 --to 2023-07" in done.stdout
+    assert {f"include/use_cases/shop/{name}.py" for name in ("use_case", "source", "model")} <= files(project)
+    assert {path for path in files(project) if f"  {path}\n" in done.stdout} == files(project)
+    again = run("new", "shop", "--data", sales, "--label", "Revenue", PERENNIAL_PROJECT=str(project))
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+
+
+def test_what_is_unclear_must_be_said_off_a_terminal(project: Path, sales: str) -> None:
+    done = run("new", "shop", "--data", sales, PERENNIAL_PROJECT=str(project))
+    assert done.returncode == 2
+    assert "Which column is to be predicted?" in done.stderr
+    assert "--label" in done.stderr
+    assert not files(project)
+
+
+def test_json_tells_the_same_and_a_dry_run_writes_nothing(project: Path, sales: str) -> None:
+    arguments = ("new", "shop", "--data", sales, "--label", "Customers", "--dry-run", "--json")
+    done = run(*arguments, PERENNIAL_PROJECT=str(project))
+    told = json.loads(done.stdout)
+    assert (told["written"], told["label"], told["keys"], told["task"]) == (
+        False,
+        "Customers",
+        ["Store Name"],
+        "regression",
+    )
+    assert "copy of the label" in told["left_out"]["Revenue"]
+    assert not files(project)
+
+
+def test_on_a_terminal_it_asks_and_takes_a_number_or_a_name(project: Path, sales: str) -> None:
+    shell = Terminal.start("new", "shop", "--data", sales, "--no-key", PERENNIAL_PROJECT=str(project))
+    shell.wait_for("Which one?")
+    shell.type("Revenu\n")
+    shell.wait_for("Did you mean 'Revenue'?")
+    shell.type("3\n")
+    assert shell.end() == 0
+    assert "Predicted: Revenue" in shell.shown
+    assert "include/use_cases/shop/use_case.py" in files(project)
+
+
+def test_ctrl_c_at_a_question_writes_nothing(project: Path, sales: str) -> None:
+    shell = Terminal.start("new", "shop", "--data", sales, PERENNIAL_PROJECT=str(project))
+    shell.wait_for("COLUMN): ")
+    time.sleep(0.5)  # Until it reads: a signal just before that is lost to Python's own `input`.
+    shell.type("\x03")
+    assert shell.end() == 130
+    assert "Nothing was written" in shell.shown
+    assert not files(project)
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of an S3 server that holds parts of the sales below a prefix."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(address, timeout=2)
+            break
+        except httpx.HTTPError:
+            assert server.poll() is None
+            assert time.monotonic() < deadline, "moto did not start in a minute"
+            time.sleep(0.2)
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_S3": address,
+    }
+    client = boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    client.create_bucket(Bucket="bucket")
+    frame, folder = new_cases.sales(), tmp_path_factory.mktemp("parts")
+    for number in range(2):
+        part = frame[number::2]
+        client.upload_file(new_cases.csv(part, folder), "bucket", f"csv/part-{number}.csv")
+        part.astype({"Remarks": "string"}).to_parquet(folder / "part.parquet")
+        client.upload_file(str(folder / "part.parquet"), "bucket", f"parquet/year=2023/part-{number}.parquet")
+    yield environment
+    server.terminate()
+    server.wait(timeout=30)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_prefix_in_s3_is_read_where_it_is(project: Path, bucket: dict[str, str], kind: str) -> None:
+    environment = bucket | {"PERENNIAL_PROJECT": str(project)}
+    done = run("new", f"s3_{kind}", "--data", f"s3://bucket/{kind}", "--label", "Revenue", **environment)
+    assert done.returncode == 0, done.stderr
+    code = (
+        f"from use_cases.s3_{kind} import source; from perennial import discovery;"
+        f" print(source.observations(discovery.load('s3_{kind}').first).num_rows)"
+    )
+    read = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment | {"PYTHONPATH": str(project / "include")},
+        timeout=120,
+    )
+    assert read.stdout.split() == [str(6 * 31)], read.stderr
+
+
+def test_a_bucket_that_is_not_there_is_named(project: Path, bucket: dict[str, str]) -> None:
+    done = run("new", "shop", "--data", "s3://nowhere/csv", **bucket, PERENNIAL_PROJECT=str(project))
+    assert done.returncode == 2
+    assert "s3://nowhere/csv" in done.stderr
