@@ -1,7 +1,7 @@
 """The machine room: PostgreSQL, MLflow and Airflow on one laptop, started and stopped as one.
 
-`up()` starts what settings do not place elsewhere; `down()` stops it; `services()` and `running()` say what runs, and are
-light to ask.
+`up()` starts what settings do not place elsewhere; `down()` stops it; `services()` and `running()` say what runs, and
+are light to ask.
 What the processes see is in `perennial.embedded.environment`.
 """
 
