@@ -78,9 +78,8 @@ lint: install ## Check style, imports and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: install ## Write docs/cli.md anew from the commands
-	$(BIN)/python -m perennial.cli.reference > docs/cli.md.new
-	mv docs/cli.md.new docs/cli.md
+docs: install ## Write anew what docs/ tells of commands, settings, fields and parameters
+	$(BIN)/python -m perennial.reference docs
 
 format: install ## Mend what can be mended
 	$(BIN)/ruff check --fix .

@@ -27,7 +27,10 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of a PostgreSQL server that may hold the databases `airflow`, `mlflow`, `lake`"
         " and `feast`. Unset: the embedded one under `home`.",
     )
-    warehouse: str = Field(default="", description="Root of the Iceberg lake: a folder or `s3://bucket/prefix`.")
+    warehouse: str = Field(
+        default="",
+        description="Root of the Iceberg lake: a folder or `s3://bucket/prefix`. Unset: `lake` under `home`.",
+    )
     catalog: dict[str, str] = Field(
         default_factory=dict,
         description="pyiceberg catalog properties (JSON), for instance `type`, `uri`, `s3.endpoint`. Without a `type`:"
@@ -38,12 +41,14 @@ class Settings(BaseSettings):
         description="URL of Feast's online store: `redis://`, `postgresql://`, `dynamodb://` or `sqlite://`."
         " Unset: an SQLite file under `home`.",
     )
-    training_sets: str = Field(default="", description="Root of the content-addressed training sets: folder or S3.")
-    mlflow_host: str = "127.0.0.1"
-    mlflow_port: int = Field(default=5500, ge=1, le=65535)
+    training_sets: str = Field(
+        default="", description="Root of the training sets: a folder or S3. Unset: `training_sets` under `home`."
+    )
+    mlflow_host: str = Field(default="127.0.0.1", description="Where the embedded MLflow listens.")
+    mlflow_port: int = Field(default=5500, ge=1, le=65535, description="On which port.")
     mlflow_uri: str = Field(default="", description="MLflow tracking server. Unset: the embedded one.")
-    airflow_host: str = "127.0.0.1"
-    airflow_port: int = Field(default=8080, ge=1, le=65535)
+    airflow_host: str = Field(default="127.0.0.1", description="Where the embedded Airflow listens.")
+    airflow_port: int = Field(default=8080, ge=1, le=65535, description="On which port.")
     airflow_uri: str = Field(default="", description="Airflow API server. Unset: the embedded one.")
     parallelism: int = Field(default=4, ge=1, description="Tasks that may run at once on the embedded Airflow.")
     trusted_model_types: Literal["declared", "any"] = Field(

@@ -50,7 +50,9 @@ class Declaration(BaseModel):
 class RawTable(Declaration):
     """A kind of rows that arrive in batches, one batch a partition."""
 
-    name: Name
+    name: Name = Field(
+        description="Of the table in the lake, and of its functions in `source.py` and `expectations.py`."
+    )
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a row; unique and never null.")
     time: str | None = Field(
         default=None,
@@ -69,8 +71,8 @@ class FeatureTable(Declaration):
     keeps the rows whose `event_timestamp` is inside the partition.
     """
 
-    name: Name
-    key: tuple[str, ...] = Field(min_length=1)
+    name: Name = Field(description="Of the table in the lake, and of its function in `transforms.py`.")
+    key: tuple[str, ...] = Field(min_length=1, description="Columns that a value belongs to: an entity's join keys.")
     inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
     lookback: timedelta = Field(
         default=timedelta(0), ge=timedelta(0), description="How far before the partition the inputs must reach."
@@ -83,7 +85,7 @@ class Examples(Declaration):
     `label_timestamp` (UTC: when the label matured)."""
 
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify an example.")
-    inputs: tuple[Name, ...] = Field(min_length=1)
+    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
     request_features: tuple[str, ...] = Field(
         default=(), description="Columns of the examples that the model sees beside the feature service's."
     )
@@ -95,7 +97,7 @@ class Gate(Declaration):
     Rows of one block of event time are alike, so it is blocks, not rows, that the certainty is counted in.
     """
 
-    metric: str
+    metric: str = Field(description="What is compared: one of `perennial.metrics`, such as `roc_auc` or `rmse`.")
     margin: float = Field(default=0.0, ge=0, description="How much better the challenger must be; ties lose.")
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="How sure the gate must be that it is: one-sided."
@@ -158,7 +160,9 @@ class DriftPolicy(Declaration):
     are from one another. The drifted columns' share of the champion's feature importance is the drift score.
     """
 
-    ratio: float = Field(default=1.5, gt=0)
+    ratio: float = Field(
+        default=1.5, gt=0, description="How many times the most that was usual a column may move before it drifts."
+    )
     false_alarms: float = Field(
         default=0.01, gt=0, lt=0.5, description="How many partitions like those of training may go beyond the usual."
     )
@@ -229,26 +233,28 @@ class TrainingParams(Declaration):
 class UseCase(Declaration):
     """One prediction problem: its raw tables, feature tables, examples, estimator, gate, drift policy and owner."""
 
-    name: Name
-    title: str
-    description: str
+    name: Name = Field(description="The folder's name, and the beginning of its DAGs' and tables' names.")
+    title: str = Field(description="A few words for people.")
+    description: str = Field(description="What is predicted, of what, and when it is asked.")
     owner: str = Field(min_length=1, description="Who answers for it; shown on every DAG.")
-    tags: tuple[str, ...] = ()
-    task: Literal["binary", "regression"]
-    cadence: Cadence
+    tags: tuple[str, ...] = Field(default=(), description="Further tags of its DAGs.")
+    task: Literal["binary", "regression"] = Field(description="What kind of label it has: 0 or 1, or a number.")
+    cadence: Cadence = Field(description="The length of a partition of event time, in UTC; weeks start on Monday.")
     start: str = Field(description="First partition.")
     end: str | None = Field(default=None, description="First partition that no longer exists; None: goes on.")
-    raw: tuple[RawTable, ...] = Field(min_length=1)
-    features: tuple[FeatureTable, ...] = Field(min_length=1)
-    examples: Examples
-    feature_service: Name
+    raw: tuple[RawTable, ...] = Field(min_length=1, description="What arrives.")
+    features: tuple[FeatureTable, ...] = Field(min_length=1, description="What is computed from it.")
+    examples: Examples = Field(description="What is predicted.")
+    feature_service: Name = Field(description="The Feast feature service that training and scoring ask.")
     retired_features: tuple[str, ...] = Field(
         default=(), description="Features still served to the models that know them, no longer given to new ones."
     )
-    params: type[TrainingParams] = TrainingParams
-    gate: Gate
-    drift: DriftPolicy = DriftPolicy()
-    retraining: Retraining = Retraining()
+    params: type[TrainingParams] = Field(
+        default=TrainingParams, description="The parameters of a training run, handed to `build()` in `model.py`."
+    )
+    gate: Gate = Field(description="When a challenger replaces the champion.")
+    drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor calls a partition an alarm.")
+    retraining: Retraining = Field(default=Retraining(), description="When and on what it retrains.")
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types outside skops' own list that this use case's models may hold."
     )

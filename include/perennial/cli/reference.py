@@ -1,7 +1,4 @@
-"""The page docs/cli.md, from the commands themselves.
-
-python -m perennial.cli.reference > docs/cli.md
-"""
+"""The page docs/cli.md, from the commands themselves; `perennial.reference` writes it."""
 
 from __future__ import annotations
 
@@ -92,7 +89,3 @@ def _sentences(text: str | None) -> list[str]:
     first, _, rest = (text or "").partition("\n")
     more = "\n\n".join(" ".join(paragraph.split()) for paragraph in rest.strip().split("\n\n"))
     return [first, f"\n{more}"] if more else [first]
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -1,16 +1,8 @@
-"""docs/cli.md is what the commands say."""
+"""The page of the commands; that it is up to date is tested beside `perennial.reference`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from perennial.cli import reference
-
-PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
-
-
-def test_the_page_is_up_to_date() -> None:
-    assert PAGE.read_text() == reference.markdown(), "run `make docs`"
 
 
 def test_every_option_of_a_command_is_told() -> None:
