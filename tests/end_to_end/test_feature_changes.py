@@ -57,9 +57,7 @@ class Project:
 
     def plan(self) -> dict[str, Any]:
         """What `perennial plan --json` would print, without starting a process for it."""
-        for module in [name for name in sys.modules if name.startswith("use_cases.energy")]:
-            del sys.modules[module]
-        importlib.invalidate_caches()
+        forget_code()
         return rendering.as_json(planning.plan())
 
     def left(self) -> list[str]:
@@ -125,6 +123,14 @@ def forget() -> None:
     """What this process remembers of where things are."""
     for cached in (settings, database.engine, lake.catalog):
         cached.cache_clear()
+    forget_code()
+
+
+def forget_code() -> None:
+    """The use case, as it was imported: its files have changed, or are those of another folder."""
+    for module in [name for name in sys.modules if name.startswith("use_cases.energy")]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
 
 
 def free_port() -> int:
