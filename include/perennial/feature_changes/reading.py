@@ -121,7 +121,7 @@ def _content(config: RepoConfig) -> Registry | None:
 
 
 def _sql_content(config: RepoConfig) -> Registry | None:
-    from feast.infra.registry.sql import FeastRegistrySchemaError, SqlRegistry
+    from feast.infra.registry.sql import FeastRegistrySchemaError, SqlRegistry, SqlRegistryConfig
     from sqlalchemy.exc import DBAPIError
 
     given: dict[str, Any] = dict(config.registry_config or {})
@@ -131,10 +131,9 @@ def _sql_content(config: RepoConfig) -> Registry | None:
             **given.get("sqlalchemy_config_kwargs", {}),
             "connect_args": {"options": "-c default_transaction_read_only=on"},
         }
-    config.registry_config = given | {"schema_mode": "verify"}
-    config._registry = None
+    verified = SqlRegistryConfig(**given | {"schema_mode": "verify"})
     try:
-        registry = SqlRegistry(config.registry, config.project, settings().feature_repo)
+        opened = SqlRegistry(verified, config.project, settings().feature_repo)
     except FeastRegistrySchemaError:
         return None
     except DBAPIError as error:
@@ -142,9 +141,9 @@ def _sql_content(config: RepoConfig) -> Registry | None:
             return None
         raise
     try:
-        return registry.cached_registry_proto
+        return opened.cached_registry_proto
     finally:
-        registry.write_engine.dispose()
+        opened.write_engine.dispose()
 
 
 def lacks_database(error: Exception) -> bool:
