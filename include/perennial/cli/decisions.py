@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +14,10 @@ from perennial.cli.frame import (
     UseCaseName,
     Wait,
     app,
-    ask,
     console,
     example,
     note,
+    reason_for,
     say,
     show_json,
 )
@@ -133,9 +132,5 @@ def _run(use_case: UseCase, wish: UndoParams, wait: bool, tell: Callable[[str], 
 
 
 def _reason(given: str | None, what: str) -> str:
-    """The reason, asked for on a terminal."""
-    if given is None and sys.stdin.isatty():
-        given = ask(f"Why {what}?")
-    if given is None or not given.strip():
-        raise InvalidParams(f"A reason to {what} is missing.", 'Add --reason "...": it is kept in the ledger.')
-    return given
+    missing = InvalidParams(f"A reason to {what} is missing.", 'Add --reason "...": it is kept in the ledger.')
+    return reason_for(given, what, missing)

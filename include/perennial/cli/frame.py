@@ -131,6 +131,19 @@ def ask(question: str) -> str:
         raise KeyboardInterrupt from None
 
 
+def reason_for(given: str | None, what: str, missing: InvalidParams) -> str:
+    """Why somebody wants `what`: as given, else asked for on a terminal.
+
+    Raises:
+        InvalidParams: `missing`, if nobody says why.
+    """
+    if given is None and sys.stdin.isatty():
+        given = ask(f"Why {what}?")
+    if given is None or not given.strip():
+        raise missing
+    return given
+
+
 def agreed(question: str) -> bool:
     """Whether somebody on the terminal says yes. Ctrl-C and the end of the input interrupt the command."""
     try:

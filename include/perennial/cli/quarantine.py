@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,11 +15,11 @@ from perennial.cli.frame import (
     UseCaseName,
     Wait,
     app,
-    ask,
     console,
     example,
     if_interrupted,
     note,
+    reason_for,
     say,
     show_json,
 )
@@ -243,12 +242,8 @@ def _which(use_case: str, partition: str) -> tuple[UseCase, Partition]:
 
 
 def _reason(given: str | None, what: str) -> str:
-    """The reason, asked for on a terminal."""
-    if given is None and sys.stdin.isatty():
-        given = ask(f"Why {what}?")
-    if not (given or "").strip():
-        raise InvalidParams("A decision needs a reason.", "Add --reason and say why, in a sentence.")
-    return str(given)
+    missing = InvalidParams("A decision needs a reason.", "Add --reason and say why, in a sentence.")
+    return reason_for(given, what, missing)
 
 
 def _end(
