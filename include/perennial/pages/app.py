@@ -1,61 +1,38 @@
-"""The web application that serves Perennial's pages inside Airflow's API server, behind Airflow's own access control.
-
-Who may read a use case's DAG `features` may read its pages.
-"""
+"""The web application that serves Perennial's pages inside Airflow's API server, behind Airflow's access control."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from perennial import discovery, judgements
-from perennial.errors import InvalidPartition, ServiceUnavailable
-from perennial.pages import validation as page
-from perennial.partitions import Partition
-from perennial.use_case import UseCase
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.pages import validation
+from perennial.pages.frame import STATIC, page
 
-#: Nothing is loaded from anywhere, and no script runs, whatever a page may hold.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
-    "Cache-Control": "private, no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+#: No route is left out: whoever has no login gets no page, no file, and no error that tells anything.
+app = FastAPI(title="Perennial", openapi_url=None, dependencies=[Depends(get_user)])
+app.include_router(validation.router)
 
 
-def _may_read(use_case: str, request: Request, user: GetUserDep) -> None:
-    """Refuse who may not see the use case's runs: 401 without a login, 403 without the right."""
-    requires_access_dag("GET", DagAccessEntity.TASK_LOGS, f"{use_case}.features")(request, user)
+@app.get("/static/{name:path}")
+def static(name: str) -> Response:
+    """Style, scripts and the charts' library, kept by the browser: their addresses carry their digests."""
+    file = STATIC / name
+    if name not in {str(each.relative_to(STATIC)) for each in STATIC.rglob("*") if each.is_file()}:
+        raise HTTPException(404, f"There is no file {name!r}.")
+    return FileResponse(file, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
-def _partition(use_case: str, partition: str, _: Annotated[None, Depends(_may_read)]) -> tuple[UseCase, Partition]:
-    if use_case not in discovery.names():  # Never imported because somebody asks for it.
-        raise HTTPException(404, f"There is no use case {use_case!r}.")
-    try:
-        found = discovery.load(use_case)
-        return found, found.partition(partition)
-    except InvalidPartition as error:
-        raise HTTPException(404, str(error)) from error
+@app.exception_handler(StarletteHTTPException)
+def refused(request: Request, error: StarletteHTTPException) -> HTMLResponse:
+    """A refusal as a page."""
+    return page(request, "error", error.status_code, status=error.status_code, said=error.detail, fix="")
 
 
-app = FastAPI(title="Perennial", openapi_url=None, dependencies=[Depends(_may_read)])
-
-
-@app.get("/validations/{use_case}/{partition}", response_class=HTMLResponse)
-@app.get("/validations/{use_case}/{partition}/{validation}", response_class=HTMLResponse)
-def validation(
-    which: Annotated[tuple[UseCase, Partition], Depends(_partition)], validation: str | None = None
-) -> HTMLResponse:
-    """What Great Expectations found in a partition: in one run, or in the newest."""
-    use_case, partition = which
-    try:
-        rows = judgements.of_partition(use_case, partition)
-        return HTMLResponse(page.render(use_case, partition.key, rows, validation), headers=_HEADERS)
-    except LookupError as error:
-        raise HTTPException(404, str(error)) from error
-    except ServiceUnavailable as error:
-        raise HTTPException(503, str(error)) from error
+@app.exception_handler(PerennialError)
+def failed(request: Request, error: PerennialError) -> HTMLResponse:
+    """What the library says is wrong, and how to mend it: a service is away, or what was asked for is not there."""
+    status = 503 if isinstance(error, ServiceUnavailable) else 404
+    return page(request, "error", status, status=status, said=error.problem, fix=error.fix)

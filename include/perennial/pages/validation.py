@@ -1,19 +1,20 @@
-"""The page of a validation: every expectation, what it asked for and what was found, of all tables of one run.
-
-Self-contained: no script, and nothing is loaded from anywhere. Whatever came from data is escaped.
-"""
+"""The page of a validation: every expectation, what it asked for and what was found, of all tables of one run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, Template
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
 
+from perennial import judgements
+from perennial.pages.access import PartitionDep, UseCaseDep
+from perennial.pages.frame import page
 from perennial.use_case import UseCase
+
+router = APIRouter()
 
 _SEVERITIES = ("critical", "warning", "info")
 #: What names the subject of an expectation, and is not part of what it asks for.
@@ -28,8 +29,21 @@ _FOUND = (
 )
 
 
-def render(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], validation: str | None) -> str:
-    """The page of one run as HTML.
+@router.get("/validations/{use_case}/{partition}")
+@router.get("/validations/{use_case}/{partition}/{validation}")
+def show(
+    request: Request, use_case: UseCaseDep, partition: PartitionDep, validation: str | None = None
+) -> HTMLResponse:
+    """What Great Expectations found in a partition: in one run, or in the newest."""
+    rows = judgements.of_partition(use_case, partition)
+    try:
+        return page(request, "validation", **view(use_case, partition.key, rows, validation))
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def view(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], validation: str | None) -> dict[str, Any]:
+    """What the page of one run shows.
 
     Args:
         use_case: Whose partition it is.
@@ -44,13 +58,13 @@ def render(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], va
     shown = validation or (runs[0] if runs else None)
     if shown not in runs:
         raise LookupError(f"No validation {validation or ''} of {use_case.name} {partition} is kept.")
-    return _template().render(
-        use_case=use_case,
-        partition=partition,
-        validation=shown,
-        tables=[_table(row) for row in rows if row["validation"] == shown],
-        others=[_run(rows, name) for name in runs],
-    )
+    return {
+        "use_case": use_case,
+        "partition": partition,
+        "validation": shown,
+        "tables": [_table(row) for row in rows if row["validation"] == shown],
+        "others": [_run(rows, name) for name in runs],
+    }
 
 
 def _run(rows: Sequence[dict[str, Any]], validation: str) -> dict[str, Any]:
@@ -99,9 +113,3 @@ def _short(value: Any) -> str:
     """A value in a table's cell."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    return environment.get_template("validation.html.jinja")

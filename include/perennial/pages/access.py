@@ -1,0 +1,90 @@
+"""Who may see a use case and who may change something in it: Airflow's own answer, asked of its auth manager.
+
+Reading a use case's pages is reading the logs of its DAG `features`; doing something is what Airflow asks for the same
+act on the DAG that does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.models.dag import DagModel
+from fastapi import Depends, HTTPException, Request
+
+from perennial import discovery
+from perennial.errors import InvalidPartition
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+#: What a person can do on a page; the DAG that does it, and what of the DAG Airflow protects.
+Act = Literal["retrain", "answer", "roll-back", "resume"]
+_NEEDS: dict[Act, tuple[str, Literal["POST", "PUT"], DagAccessEntity]] = {
+    "retrain": ("training", "POST", DagAccessEntity.RUN),
+    "answer": ("training", "PUT", DagAccessEntity.HITL_DETAIL),
+    "roll-back": ("champion", "POST", DagAccessEntity.RUN),
+    "resume": ("champion", "POST", DagAccessEntity.RUN),
+}
+
+
+def readable(names: Iterable[str], user: BaseUser) -> list[str]:
+    """Those of the use cases whose pages the user may read."""
+    dags = {name: f"{name}.features" for name in names}
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags.values()))
+    return [name for name, dag in dags.items() if _may("GET", DagAccessEntity.TASK_LOGS, dag, teams.get(dag), user)]
+
+
+def allowed(use_case: str, user: BaseUser) -> frozenset[Act]:
+    """What the user may do in the use case."""
+    dags = {f"{use_case}.{pipeline}" for pipeline, _, _ in _NEEDS.values()}
+    teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
+    return frozenset(
+        act
+        for act, (pipeline, method, entity) in _NEEDS.items()
+        if _may(method, entity, f"{use_case}.{pipeline}", teams.get(f"{use_case}.{pipeline}"), user)
+    )
+
+
+def _may(
+    method: Literal["GET", "POST", "PUT"], entity: DagAccessEntity, dag: str, team: str | None, user: BaseUser
+) -> bool:
+    details = DagDetails(id=dag, team_name=team)
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+
+
+def _may_read(use_case: str, request: Request, user: GetUserDep) -> None:
+    """Refuse who may not see the use case's runs: 401 without a login, 403 without the right."""
+    requires_access_dag("GET", DagAccessEntity.TASK_LOGS, f"{use_case}.features")(request, user)
+
+
+def _use_case(use_case: str, _: Annotated[None, Depends(_may_read)]) -> UseCase:
+    if use_case not in discovery.names():  # Never imported because somebody asks for it.
+        raise HTTPException(404, f"There is no use case {use_case!r}.")
+    return discovery.load(use_case)
+
+
+#: The use case that the path names, for who may read it.
+UseCaseDep = Annotated[UseCase, Depends(_use_case)]
+
+
+def _partition(use_case: UseCaseDep, partition: str) -> Partition:
+    try:
+        return use_case.partition(partition)
+    except InvalidPartition as error:
+        raise HTTPException(404, str(error)) from error
+
+
+#: The partition of that use case that the path names.
+PartitionDep = Annotated[Partition, Depends(_partition)]
+
+
+def _acts(use_case: UseCaseDep, user: GetUserDep) -> frozenset[Act]:
+    return allowed(use_case.name, user)
+
+
+#: What the user may do in that use case.
+ActsDep = Annotated[frozenset[Act], Depends(_acts)]

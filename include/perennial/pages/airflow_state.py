@@ -1,0 +1,187 @@
+"""What Airflow is doing for the use cases now, read from its metadata database: only Airflow's API server may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from sqlalchemy import func, select
+
+from perennial.pipelines import ALL
+
+
+@dataclass(frozen=True)
+class Run:
+    """One DAG run; times are UTC. `path` is its page, below Airflow's own address."""
+
+    dag: str
+    id: str
+    state: str
+    partition: str | None
+    queued: datetime | None
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def pipeline(self) -> str:
+        return self.dag.rpartition(".")[2]
+
+    @property
+    def path(self) -> str:
+        return f"/dags/{quote(self.dag)}/runs/{quote(self.id, safe='')}"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One pipeline of a use case.
+
+    Attributes:
+        known: Airflow has read its DAG.
+        paused: It starts no runs, and those asked for wait.
+        latest: The newest run.
+        active: Runs that are queued or running.
+        next: When the clock starts the next one; None: an event or a person does.
+    """
+
+    name: str
+    dag: str
+    known: bool = False
+    paused: bool = False
+    latest: Run | None = None
+    active: int = 0
+    next: datetime | None = None
+
+    @property
+    def state(self) -> str:
+        """`running`, `failed`, `success`, `paused`, `never`: has not run yet, or `missing`: unknown to Airflow."""
+        if not self.known:
+            return "missing"
+        if self.active:
+            return "running"
+        if self.paused:
+            return "paused"
+        return self.latest.state if self.latest else "never"
+
+    @property
+    def path(self) -> str:
+        return f"/dags/{quote(self.dag)}"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A question that waits for a person: may a new champion be promoted?
+
+    Attributes:
+        run: The training run that asks.
+        body: The gate's evidence, as Markdown.
+        asked: When; processing time, UTC.
+    """
+
+    run: Run
+    task: str
+    map_index: int
+    subject: str
+    body: str
+    asked: datetime
+
+    @property
+    def path(self) -> str:
+        return f"{self.run.path}/tasks/{self.task}/required_actions"
+
+
+def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
+    """All pipelines of each use case, by name, in the loop's order. Four queries, however many use cases."""
+    dags = [f"{name}.{pipeline}" for name in names for pipeline in ALL]
+    with create_session() as session:
+        known = {
+            dag: (paused, following)
+            for dag, paused, following in session.execute(
+                select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
+                    DagModel.dag_id.in_(dags), ~DagModel.is_stale
+                )
+            )
+        }
+        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
+        latest = {run.dag: run for run in _runs(session, DagRun.id.in_(newest))}
+        active = dict(
+            session.execute(
+                select(DagRun.dag_id, func.count())
+                .where(DagRun.dag_id.in_(dags), DagRun.state.in_(("queued", "running")))
+                .group_by(DagRun.dag_id)
+            )
+            .tuples()
+            .all()
+        )
+    return {
+        name: {
+            pipeline: Pipeline(
+                pipeline,
+                dag := f"{name}.{pipeline}",
+                dag in known,
+                bool(known.get(dag, (False, None))[0]),
+                latest.get(dag),
+                active.get(dag, 0),
+                known.get(dag, (False, None))[1],
+            )
+            for pipeline in ALL
+        }
+        for name in names
+    }
+
+
+def runs(name: str, partition: str) -> list[Run]:
+    """All runs of a use case's pipelines on one partition, newest first."""
+    dags = [f"{name}.{pipeline}" for pipeline in ALL]
+    with create_session() as session:
+        return _runs(session, DagRun.dag_id.in_(dags), DagRun.partition_key == partition)[::-1]
+
+
+def run(dag: str, run_id: str) -> Run | None:
+    """One run; None if there is none."""
+    with create_session() as session:
+        return next(iter(_runs(session, DagRun.dag_id == dag, DagRun.run_id == run_id)), None)
+
+
+def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
+    """The questions that wait for a person, by use case, oldest first; use cases without one are left out."""
+    dags = [f"{name}.training" for name in names]
+    found: dict[str, list[Approval]] = {}
+    with create_session() as session:
+        waiting = session.execute(
+            select(HITLDetail, TaskInstance)
+            .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
+            .where(
+                TaskInstance.dag_id.in_(dags),
+                HITLDetail.responded_at.is_(None),
+                TaskInstance.state == "awaiting_input",
+            )
+            .order_by(HITLDetail.created_at)
+        ).all()
+        for detail, task in waiting:
+            (asking,) = _runs(session, DagRun.dag_id == task.dag_id, DagRun.run_id == task.run_id)
+            approval = Approval(
+                asking, task.task_id, task.map_index, detail.subject, detail.body or "", detail.created_at
+            )
+            found.setdefault(task.dag_id.rpartition(".")[0], []).append(approval)
+    return found
+
+
+def _runs(session, *conditions) -> list[Run]:  # type: ignore[no-untyped-def]
+    """The runs that meet the conditions, oldest first."""
+    columns = (
+        DagRun.dag_id,
+        DagRun.run_id,
+        DagRun.state,
+        DagRun.partition_key,
+        DagRun.queued_at,
+        DagRun.start_date,
+        DagRun.end_date,
+    )
+    return [Run(*row) for row in session.execute(select(*columns).where(*conditions).order_by(DagRun.id))]

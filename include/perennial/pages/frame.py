@@ -1,0 +1,131 @@
+"""What every page shares: its frame, how numbers and times are written, and what a browser may do with it.
+
+Pages are made on the server and can be read without a script. Whatever came from data is escaped. Nothing is loaded
+from anywhere else: style, scripts and the charts' library (uPlot) are files of this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from perennial.history import NOTHING
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+#: Only files of ours are loaded, no script stands in a page, and no other site may frame one.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def page(request: Request, template: str, status_code: int = 200, /, **content: Any) -> HTMLResponse:
+    """A page as an answer.
+
+    Args:
+        request: The request that it answers; tells where Airflow is mounted, and whether its UI shows the page.
+        template: Name of a file in `templates/`, without `.html.jinja`.
+        content: What the template shows.
+    """
+    return HTMLResponse(render(template, **_place(request), **content), status_code, headers=HEADERS)
+
+
+def render(template: str, /, **content: Any) -> str:
+    """A page as HTML, from `templates/<template>.html.jinja`."""
+    return _environment().get_template(f"{template}.html.jinja").render(_DETACHED | content)
+
+
+#: Where a page stands that answers no request.
+_DETACHED: dict[str, Any] = {"here": "/perennial", "airflow": "", "framed": False}
+
+
+def _place(request: Request) -> dict[str, Any]:
+    """The addresses that Perennial's and Airflow's pages begin with, and whether Airflow's UI is around this one."""
+    here = request.scope.get("root_path", "").rstrip("/")
+    framed = request.headers.get("sec-fetch-dest") == "iframe"
+    return {"here": here, "airflow": here.removesuffix("/perennial"), "framed": framed}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "moment": moment,
+        "ago": ago,
+        "count": count,
+        "value": value,
+        "share": share,
+        "signed": signed,
+    }
+    environment.globals |= {"static": _versioned, "NOTHING": NOTHING}
+    return environment
+
+
+@cache
+def _versioned(name: str) -> str:
+    """A file of `static/` with the digest of its content: a browser may keep it for good."""
+    return f"static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def moment(when: datetime | None) -> str:
+    """A moment in UTC, to the minute."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when else NOTHING
+
+
+def ago(when: datetime | None, now: datetime | None = None) -> str:
+    """How long ago, or how far ahead, a moment is, in its largest unit: `3 days ago`, `in 2 hours`."""
+    if when is None:
+        return NOTHING
+    distance = (now or datetime.now(UTC)) - when
+    units: Mapping[str, timedelta] = {
+        "day": timedelta(days=1),
+        "hour": timedelta(hours=1),
+        "minute": timedelta(minutes=1),
+    }
+    for name, length in units.items():
+        if (many := abs(distance) // length) >= 1:
+            said = f"{many} {name}{'s' if many > 1 else ''}"
+            return f"{said} ago" if distance > timedelta(0) else f"in {said}"
+    return "just now"
+
+
+def count(number: float | None) -> str:
+    """A whole number with thousands apart."""
+    return f"{number:,.0f}" if number is not None else NOTHING
+
+
+def value(number: float | None) -> str:
+    """A metric, to what can be told apart: four digits behind the point, or four in all of large numbers."""
+    if number is None or number != number:
+        return NOTHING
+    return f"{number:.4f}" if abs(number) < 10 else f"{number:,.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
+
+
+def signed(number: float | None) -> str:
+    """A difference of metrics, with its sign."""
+    return f"{number:+.4f}" if number is not None else NOTHING
+
+
+def share(number: float | None) -> str:
+    """A share of one, in percent."""
+    return f"{number * 100:.3g}%" if number is not None and number == number else NOTHING
