@@ -18,6 +18,9 @@ COMMAND = [sys.executable, "-m", "perennial.cli"]
 PATHS = {"PYTHONPATH": str(Path(__file__).parents[1] / "second_use_case")}
 #: Nothing answers there.
 NOWHERE = {"PERENNIAL_AIRFLOW_URI": "http://127.0.0.1:9", "PERENNIAL_MLFLOW_URI": "http://127.0.0.1:9"}
+#: What a command that answers at once does not import: each takes from a quarter of a second to several.
+SLOW = {"airflow", "evidently", "feast", "great_expectations", "ibis", "mlflow", "numpy", "pandas", "pyarrow"}
+SLOW |= {"pyiceberg", "rich", "sklearn", "sqlalchemy"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 
 
@@ -26,6 +29,11 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, env=os.environ | PATHS | environment, timeout=120
     )
+
+
+def imported(profile: str) -> set[str]:
+    """The modules that a command imported, of what `PYTHONPROFILEIMPORTTIME` made it write."""
+    return {line.rpartition("|")[2].strip() for line in profile.splitlines() if line.startswith("import time:")}
 
 
 def complete(shell: str, line: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import socket
 import stat
 import subprocess
@@ -20,13 +19,7 @@ from perennial.doctor import Check, Finding, examine
 from perennial.doctor.finding import STATES, passed
 
 
-def cpu_of_children() -> float:
-    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
-
-
 def test_a_newcomer_is_told_what_is_fine_and_what_to_start(home: Path) -> None:
-    before = cpu_of_children()
     environment = os.environ | {"PERENNIAL_MLFLOW_PORT": str(free_port()), "PERENNIAL_AIRFLOW_PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, "-m", "perennial.cli", "doctor"], capture_output=True, text=True, env=environment, timeout=120
@@ -40,8 +33,6 @@ def test_a_newcomer_is_told_what_is_fine_and_what_to_start(home: Path) -> None:
     assert "DAGs in" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert not home.exists(), "it writes nothing, and generates no login"
-    # On two cores that are free this is less than ten seconds of the clock.
-    assert cpu_of_children() - before < 15
 
 
 def test_as_json_each_finding_has_all_of_it(home: Path) -> None:
