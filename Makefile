@@ -30,7 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: install ## Run the tests that need nothing but the lock file
-	$(BIN)/pytest -n 2 --dist loadfile -m "not services and not chaos"
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not services and not chaos"
 
 chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
 	$(BIN)/pytest -m chaos tests/chaos

@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 _HOME = Path(tempfile.mkdtemp(prefix="perennial-airflow-"))
 _ROOT = Path(__file__).parents[2]
@@ -21,7 +27,36 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 os.environ.update(
     AIRFLOW__API_AUTH__JWT_SECRET="s" * 64,
-    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="ada:admin,vera:viewer",
+    AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="ada:admin,otto:op,uma:user,vera:viewer",
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(_HOME / "passwords.json"),
 )
-(_HOME / "passwords.json").write_text('{"ada": "lovelace", "vera": "rubin"}')
+(_HOME / "passwords.json").write_text('{"ada": "lovelace", "otto": "hahn", "uma": "rani", "vera": "rubin"}')
+
+
+@pytest.fixture(scope="module")
+def http(project: Path) -> TestClient:
+    """Airflow's API server with the plugin, without a port."""
+    from airflow.api_fastapi.app import create_app
+    from airflow.utils.db import initdb
+    from fastapi.testclient import TestClient
+
+    initdb()
+    return TestClient(create_app(apps="core"), base_url="http://testserver")
+
+
+@pytest.fixture(scope="module")
+def access(http: TestClient) -> dict[str, str]:
+    """The headers of an admin."""
+    return login(http, "ada", "lovelace")
+
+
+@pytest.fixture(scope="module")
+def viewing(http: TestClient) -> dict[str, str]:
+    """The headers of a viewer."""
+    return login(http, "vera", "rubin")
+
+
+def login(http: TestClient, user: str, password: str) -> dict[str, str]:
+    """The headers of a user."""
+    answer = http.post("/auth/token", json={"username": user, "password": password})
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}

@@ -26,22 +26,6 @@ def energy(project) -> UseCase:
     return discovery.load("energy")
 
 
-@pytest.fixture(scope="module")
-def http(project):
-    """Airflow's API server with the plugin, without a port."""
-    from airflow.api_fastapi.app import create_app
-    from airflow.utils.db import initdb
-    from fastapi.testclient import TestClient
-
-    initdb()
-    return TestClient(create_app(apps="core"), base_url="http://testserver")
-
-
-def login(http, user: str, password: str) -> dict[str, str]:
-    answer = http.post("/auth/token", json={"username": user, "password": password})
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
-
-
 def render(energy: UseCase, rows: list[dict[str, Any]], report: str) -> str:
     return frame.render("validation", **page.view(energy, DAY, rows, report.rpartition("/")[2]))
 
@@ -92,14 +76,14 @@ def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, http) -> None:
+def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, http, access) -> None:
     source = energy.module("source")
     original = source.readings
     monkeypatch.setattr(source, "readings", lambda partition: original(partition).drop_columns(["kwh"]))
     with pytest.raises(BadBatch) as caught:
         ingestion.ingest(energy, energy.partition(DAY))
     address = next(word for word in str(caught.value).split() if "/perennial/" in word)
-    answer = http.get(path(address), headers=login(http, "ada", "lovelace"))
+    answer = http.get(path(address), headers=access)
     assert answer.status_code == 200
     assert "✗ failed" in answer.text
 
@@ -123,9 +107,9 @@ def test_nobody_reads_it_without_a_login(http) -> None:
     )
 
 
-def test_who_may_see_the_runs_sees_the_page(http, energy) -> None:
+def test_who_may_see_the_runs_sees_the_page(http, energy, viewing) -> None:
     ingestion.ingest(energy, energy.partition(DAY))
-    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=login(http, "vera", "rubin"))
+    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
@@ -133,11 +117,11 @@ def test_who_may_see_the_runs_sees_the_page(http, energy) -> None:
 @pytest.mark.parametrize(
     "place", ["energy/2099-01-01", "energy/nonsense", f"energy/{DAY}/0123", "use_cases/x", "..%2f/x"]
 )
-def test_what_is_not_there_is_not_found(http, place: str) -> None:
-    assert http.get(f"/perennial/validations/{place}", headers=login(http, "ada", "lovelace")).status_code == 404
+def test_what_is_not_there_is_not_found(http, place: str, access) -> None:
+    assert http.get(f"/perennial/validations/{place}", headers=access).status_code == 404
 
 
-def test_who_may_not_see_the_runs_is_refused(http, monkeypatch) -> None:
+def test_who_may_not_see_the_runs_is_refused(http, monkeypatch, viewing) -> None:
     from airflow.api_fastapi.app import get_auth_manager
 
     asked = []
@@ -147,6 +131,6 @@ def test_who_may_not_see_the_runs_is_refused(http, monkeypatch) -> None:
         return False
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", refuse)
-    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=login(http, "vera", "rubin"))
+    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
     assert answer.status_code == 403
     assert asked == ["energy.features"]
