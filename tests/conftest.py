@@ -109,6 +109,33 @@ def mlflow_server(home: Path) -> Iterator[str]:
     server.wait(timeout=30)
 
 
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """The address of moto, which speaks S3, with the bucket `bucket`; the environment holds a login for it."""
+    import boto3
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not _answers(f"{address}/moto-api/"):
+        assert server.poll() is None
+        assert time.monotonic() < deadline, "moto did not start in a minute and a half"
+        time.sleep(0.2)
+    with pytest.MonkeyPatch.context() as changed:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            changed.setenv(name, "test")
+        changed.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        changed.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
+        yield address
+    server.terminate()
+    server.wait(timeout=30)
+
+
 def _answers(address: str) -> bool:
     try:
         return httpx.get(address, timeout=2).is_success

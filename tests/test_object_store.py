@@ -5,14 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
 import boto3
-import httpx
 import pyarrow as pa
 import pytest
 
@@ -22,46 +17,21 @@ from perennial.settings import settings
 
 
 @pytest.fixture(scope="module")
-def object_store(home) -> Iterator[str]:
+def object_store(home, s3_server: str) -> Iterator[str]:
     """An S3 server with an empty bucket; settings and environment name it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not _answers(address):
-        assert server.poll() is None
-        assert time.monotonic() < deadline, "moto did not start in a minute"
-        time.sleep(0.2)
     with pytest.MonkeyPatch.context() as changed:
         for name, value in {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_S3": address,
-            "PERENNIAL_CATALOG": json.dumps({"s3.endpoint": address, "s3.region": "us-east-1"}),
+            "AWS_ENDPOINT_URL_S3": s3_server,
+            "PERENNIAL_CATALOG": json.dumps({"s3.endpoint": s3_server, "s3.region": "us-east-1"}),
             "PERENNIAL_WAREHOUSE": "s3://bucket/lake",
             "PERENNIAL_TRAINING_SETS": "s3://bucket/training_sets",
         }.items():
             changed.setenv(name, value)
         settings.cache_clear()
         lake.catalog.cache_clear()
-        boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
-        yield address
+        yield s3_server
     settings.cache_clear()
     lake.catalog.cache_clear()
-    server.terminate()
-    server.wait(timeout=30)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2).status_code < 500
-    except httpx.HTTPError:
-        return False
 
 
 def keys(address: str) -> list[str]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import boto3
-import httpx
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -160,39 +153,14 @@ def test_a_missing_file_and_a_missing_column_are_named(tmp_path: Path) -> None:
         trips(store_of(tmp_path, lacking), at(0))
 
 
-@pytest.fixture
-def bucket(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an S3 server with the bucket `bucket`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            httpx.get(address, timeout=5)
-            break
-        except httpx.HTTPError:
-            assert time.monotonic() < deadline, "moto did not start"
-            time.sleep(0.2)
-    boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
-    yield address
-    server.terminate()
-    server.wait(timeout=30)
-
-
-def test_a_folder_in_s3_is_read_and_written_as_one_on_a_disk(tmp_path: Path, bucket: str) -> None:
-    system = fs.S3FileSystem(endpoint_override=bucket, scheme="http")
+@pytest.mark.usefixtures("home")
+def test_a_folder_in_s3_is_read_and_written_as_one_on_a_disk(tmp_path: Path, s3_server: str) -> None:
+    system = fs.S3FileSystem(endpoint_override=s3_server, scheme="http")
     for number, value in enumerate((7, 8)):
         stored = rows(driver_id=[1], event_timestamp=at(10 * number), trips=[value])
         pq.write_table(stored, f"bucket/rows/{number}.parquet", filesystem=system)
     remote = FileSource(
-        name="remote", path="s3://bucket/rows", timestamp_field="event_timestamp", s3_endpoint_override=bucket
+        name="remote", path="s3://bucket/rows", timestamp_field="event_timestamp", s3_endpoint_override=s3_server
     )
     store = store_of(tmp_path, remote)
     assert trips(store, at(-1, 5, 10)).to_pylist() == [None, 7, 8]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import httpx
 import new_cases
 import pytest
 
@@ -93,43 +91,17 @@ def test_ctrl_c_at_a_question_writes_nothing(project: Path, sales: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def bucket(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment of an S3 server that holds parts of the sales below a prefix."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            httpx.get(address, timeout=2)
-            break
-        except httpx.HTTPError:
-            assert server.poll() is None
-            assert time.monotonic() < deadline, "moto did not start in a minute"
-            time.sleep(0.2)
-    environment = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL_S3": address,
-    }
-    client = boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    client.create_bucket(Bucket="bucket")
+    client = boto3.client("s3", endpoint_url=s3_server)
     frame, folder = new_cases.sales(), tmp_path_factory.mktemp("parts")
     for number in range(2):
         part = frame[number::2]
         client.upload_file(new_cases.csv(part, folder), "bucket", f"csv/part-{number}.csv")
         part.astype({"Remarks": "string"}).to_parquet(folder / "part.parquet")
         client.upload_file(str(folder / "part.parquet"), "bucket", f"parquet/year=2023/part-{number}.parquet")
-    yield environment
-    server.terminate()
-    server.wait(timeout=30)
+    access = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return access | {"AWS_ENDPOINT_URL_S3": s3_server}
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
