@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from perennial import drift, lake, ledger, performance, quarantine, requests, tracking, verdicts
 from perennial.drift import ColumnDrift, Counted, Profile
+from perennial.feature_changes import computations
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.records import DRIFT, METRICS, VERDICTS
@@ -41,6 +42,9 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     labels = performance.labelled_examples(use_case, [partition.key])[partition.key]
     version = _version(use_case, partition)
     if version is None:
+        serving = ledger.champion_at(use_case, partition.start)
+        if serving is not None and _is_without_examples(use_case, partition):
+            return _without_examples(use_case, partition, serving.model_version)
         return _without_champion(use_case, partition, labels)
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(champion.model_run)
@@ -147,6 +151,25 @@ def _without_champion(use_case: UseCase, partition: Partition, labels: int) -> V
         explanation=f"no version held yet; {arrived} partitions are in, {needed} are needed for the first model",
     )
     return _record(use_case, partition, None, None, labels, verdict)
+
+
+def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
+    """Whether the partition was computed, and nothing was to be predicted in it."""
+    if not computations.with_examples(use_case, partition, partition):
+        return False
+    examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key], columns=(lake.PARTITION,))
+    return examples is None or not examples.num_rows
+
+
+def _without_examples(use_case: UseCase, partition: Partition, version: int) -> Verdict:
+    """A day on which nothing happened says nothing about the champion; that it was one is worth knowing."""
+    verdict = Verdict(
+        verdict=WARNING,
+        reason="",
+        evidence={"rows": 0, "model_version": version},
+        explanation="no examples: there was nothing to predict, and nothing to judge",
+    )
+    return _record(use_case, partition, version, None, 0, verdict)
 
 
 def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:

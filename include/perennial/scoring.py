@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from perennial import database, lake, ledger, provenance, tracking
 from perennial.errors import BadFeatures
+from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
@@ -21,13 +22,14 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     """Predict the partition's examples that have no prediction yet and append them to the lake.
 
     Each row carries the features it was made from, the model's version and run, the lake snapshots and the code's
-    commit. Nothing is ever overwritten; a second run adds nothing.
+    commit. Nothing is ever overwritten; a second run adds nothing. A partition of which no examples were computed gets
+    no predictions.
 
     Returns:
         The champion's version (None: none held yet) and the number of predictions made.
 
     Raises:
-        BadFeatures: the partition's examples are not in the lake.
+        BadFeatures: the partition's examples were never computed.
     """
     champion = ledger.champion_at(use_case, partition.start)
     if champion is None:
@@ -70,7 +72,8 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
     """The partition's examples without a prediction, without their label: a model must not even see it pass by."""
     examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key])
-    if examples is None or not examples.num_rows:
+    computed = computations.with_examples(use_case, partition, partition)
+    if examples is None or not (examples.num_rows or computed):
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
             f"Run {use_case.name}.features for it first.",

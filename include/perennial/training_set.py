@@ -19,6 +19,7 @@ from pyarrow import fs
 
 from perennial import lake, validation
 from perennial.errors import BadFeatures, NotEnoughData
+from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
 from perennial.settings import settings
@@ -187,7 +188,8 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
     identifier = f"{use_case.name}.examples"
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
-    held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
+    held = computations.with_examples(use_case, first, last)
+    held |= set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
     absent = [partition.key for partition in first.through(last) if partition.key not in held]
     if examples is None or absent:
         raise NotEnoughData(

@@ -33,6 +33,16 @@ def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> 
     lake.replace(f"{use_case.name}.computations", partition.key, content, sort_by=("table",))
 
 
+def with_examples(use_case: UseCase, first: Partition, last: Partition) -> set[str]:
+    """The partitions from `first` to `last` of which examples were computed, be it that there were none."""
+    from perennial import lake
+
+    rows = lake.records(
+        f"{use_case.name}.computations", between=(first.key, last.key), columns=(lake.PARTITION, "table")
+    )
+    return {row[lake.PARTITION] for row in rows if row["table"] == "examples"}
+
+
 def held(use_case: UseCase) -> dict[str, dict[str, str]]:
     """Partition -> table -> the fingerprint of the transform that it was computed by; only what was recorded.
 
