@@ -36,8 +36,8 @@ chaos: install ## Break everything around the pipelines; then kill workers 200 t
 	$(BIN)/pytest -m chaos tests/chaos
 	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
 
-test-services: install ## Run the tests that need Debian's redis-server, postgresql and docker-compose
-	@missing=""; for program in redis-server docker-compose; do \
+test-services: install ## Run the tests that need Debian's redis-server, postgresql, docker-compose and chromium
+	@missing=""; for program in redis-server docker-compose chromium; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -z "$$missing" || { echo "These tests need$$missing. Fix: apt-get install -y$$missing"; exit 1; }
@@ -64,6 +64,7 @@ down: ## Stop what `make demo` started
 bench: install ## Measure the performance claims, each beside a bare script that does the same computing
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/materialization.py
+	$(BIN)/python benchmarks/pages.py
 
 bench-decisions: install ## Measure how often gate and drift alarms err, and how fast rows are validated and counted
 	$(BIN)/python benchmarks/gate.py

@@ -91,6 +91,7 @@ def training(use_case: UseCase) -> None:
             subject=f"Promote a new champion of {use_case.name}?",
             body="{{ question(ti.xcom_pull(task_ids='judge')) }}",
             options=["Approve", "Reject"],
+            params=po.reason(),
             defaults="Reject",
             response_timeout=use_case.gate.approval_timeout,
             doc_md="A person decides. The gate's evidence stands in the request; no answer in time is a no.",

@@ -34,10 +34,14 @@ class Evidence(BaseOperatorLink):
 
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
-    """Perennial's pages, as an ASGI application; imported by the API server at the first request."""
-    from perennial.pages.app import app
+    """Perennial's pages, as an ASGI application; imported by the API server at the first request.
 
-    await app(scope, receive, send)
+    They get Airflow's application with it, to call its REST API in the person's name.
+    """
+    from perennial.pages.app import app
+    from perennial.pages.as_person import AIRFLOW
+
+    await app({**scope, AIRFLOW: scope.get("app")}, receive, send)
 
 
 class PerennialPlugin(AirflowPlugin):
@@ -45,14 +49,29 @@ class PerennialPlugin(AirflowPlugin):
 
     name = "perennial"
     fastapi_apps = [{"app": pages, "url_prefix": "/perennial", "name": "Perennial"}]  # noqa: RUF012 - likewise
+    # Addresses without a leading slash begin where Airflow's UI does, also below a path of a proxy.
     external_views = [  # noqa: RUF012 - likewise
         {
             "name": "Perennial",
-            "href": "/perennial/",
+            "href": "perennial/",
             "destination": "nav",
             "url_route": "perennial",
-            "icon": "/perennial/static/perennial.svg",
+            "icon": "perennial/static/perennial.svg",
             "nav_top_level": True,
         },
+        *(
+            {
+                "name": "Perennial",
+                "href": f"perennial/of?{query}",
+                "destination": destination,
+                "url_route": f"perennial_{destination}",
+                "icon": "perennial/static/perennial.svg",
+            }
+            for destination, query in {
+                "dag": "dag={DAG_ID}",
+                "dag_run": "dag={DAG_ID}&run={RUN_ID}",
+                "task_instance": "dag={DAG_ID}&run={RUN_ID}&task={TASK_ID}",
+            }.items()
+        ),
     ]
     global_operator_extra_links = [Evidence()]  # noqa: RUF012 - Airflow's own attribute

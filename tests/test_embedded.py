@@ -21,8 +21,8 @@ import pytest
 
 from perennial import database, embedded
 from perennial.embedded import environment, machine, postgres, processes
-from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.login import login, path, write_once
+from perennial.errors import InvalidSetting, PerennialError, ServiceUnavailable
+from perennial.login import login, others, path, write_once
 from perennial.settings import settings
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -64,6 +64,27 @@ def test_login_from_the_environment_wins(empty_home: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PERENNIAL_PASSWORD", "from-outside")
     assert login().password == "from-outside"
     assert not path().exists()
+
+
+def test_further_users_get_a_password_each_that_stays(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_USERS", '{"vera": "viewer", "otto": "op"}')
+    settings.cache_clear()
+    first = others()
+    assert [one.user for one in first] == ["vera", "otto"]
+    assert len({one.password for one in (*first, login())}) == 3
+    monkeypatch.setenv("PERENNIAL_USERS", '{"otto": "op", "admin": "viewer"}')
+    settings.cache_clear()
+    assert others() == first[1:], "and nobody takes the admin's place"
+
+
+@pytest.mark.parametrize("users", ['{"vera": "boss"}', '{"a:admin,b": "viewer"}', '{"../x": "viewer"}'])
+def test_a_user_who_cannot_be_is_named(empty_home: Path, monkeypatch: pytest.MonkeyPatch, users: str) -> None:
+    with monkeypatch.context() as wrong:
+        wrong.setenv("PERENNIAL_USERS", users)
+        settings.cache_clear()
+        with pytest.raises(InvalidSetting, match="PERENNIAL_USERS"):
+            settings()
+    settings.cache_clear()
 
 
 def test_a_broken_login_file_is_named(empty_home: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from perennial import glance, lake
 from perennial.errors import ServiceUnavailable
+from perennial.glance import iceberg
 from perennial.settings import settings as perennial_settings
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -102,7 +103,7 @@ def test_only_the_columns_asked_for_are_read_and_one_that_is_not_there_is_null()
 def test_so_they_are_of_a_lake_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
-    monkeypatch.setattr(glance, "_local", lambda location: (_ for _ in ()).throw(glance._OffThePath))
+    monkeypatch.setattr(iceberg, "_local", lambda location: (_ for _ in ()).throw(iceberg.OffThePathError))
     assert glance.records([table, "a.b"], {table: FEW, "a.b": FEW}) == {
         table: [{"number": 1, "known": None}],
         "a.b": [],
@@ -112,7 +113,7 @@ def test_so_they_are_of_a_lake_elsewhere(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_lake_elsewhere_is_read_through_its_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"id": [1, 2]}))
-    monkeypatch.setattr(glance, "_local", lambda location: (_ for _ in ()).throw(glance._OffThePath))
+    monkeypatch.setattr(iceberg, "_local", lambda location: (_ for _ in ()).throw(iceberg.OffThePathError))
     at_a_glance, by_the_lake = both(table)
     assert at_a_glance == by_the_lake
     assert len(at_a_glance) == 2

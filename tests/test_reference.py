@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from perennial import pipelines, reference
+from perennial import discovery, pipelines, records, reference
+from perennial.reference import fields, rest
 from perennial.settings import Settings
 from perennial.use_case import TrainingParams
 
@@ -25,7 +27,7 @@ def test_every_field_says_what_it_means() -> None:
     forms = [form for name in pipelines.ALL if (form := pipelines.form(Anything(), name)) is not None]
     silent = [
         f"{model.__name__}.{name}"
-        for model in (*reference.PARTS, Settings, *forms)
+        for model in (*fields.PARTS, Settings, *forms)
         for name, field in model.model_fields.items()
         if not field.description
     ]
@@ -33,7 +35,39 @@ def test_every_field_says_what_it_means() -> None:
 
 
 def test_bounds_and_defaults_are_told() -> None:
-    page = reference.fields()
+    page = fields.use_case()
     assert "| `confidence` | `float` | `0.95` | How sure the gate must be that it is: one-sided. (more" in page
     assert "| `metric` | `str` | must be given |" in page
     assert "| `lookback` | `timedelta` | `0` |" in page
+
+
+def test_every_table_of_the_lake_and_every_column_says_what_it_means() -> None:
+    schemas = {name.lower(): value for name, value in vars(records).items() if isinstance(value, pa.Schema)}
+    assert schemas == {**records.TABLES, "prediction": records.PREDICTION}, "a table is missing in TABLES"
+    silent = [name for name, schema in records.TABLES.items() if not records.meaning(schema)]
+    silent += [
+        f"{name}.{field.name}"
+        for name, schema in schemas.items()
+        for field in schema
+        if field.name != "partition" and not records.meaning(field)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("pipeline", pipelines.ALL)
+def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
+    flights = discovery.load("flights")
+    form = pipelines.form(flights, pipeline)
+    for example in rest.EXAMPLES[pipeline]:
+        assert (example.partition is None) == (pipeline in pipelines.BY_HAND)
+        if example.partition:
+            assert flights.partition(example.partition)
+        assert form is not None or not example.conf
+        if form is not None:
+            form.model_validate(example.conf)
+
+
+def test_every_task_of_every_dag_file_is_told() -> None:
+    page = rest.markdown()
+    for task in ("ingest", "compute", "publish", "parity", "score", "monitor", "revisit", "approve", "settle"):
+        assert f"- `{task}`: " in page

@@ -47,6 +47,17 @@ def login() -> Login:
         ) from error
 
 
+def others() -> list[Login]:
+    """The logins of `PERENNIAL_USERS` on the embedded Airflow, each generated when it is first asked for and kept."""
+    folder = settings().home / "logins"
+    found = []
+    for user in settings().users:
+        if user != login().user:
+            written = write_once(folder / f"{user}.json", {"password": secrets.token_urlsafe(18)})
+            found.append(Login(user, written["password"]))
+    return found
+
+
 def known() -> Login | None:
     """The login if there is one already; nothing is generated."""
     return login() if os.environ.get("PERENNIAL_PASSWORD") or path().exists() else None

@@ -42,9 +42,8 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     labels = performance.labelled_examples(use_case, [partition.key])[partition.key]
     version = _version(use_case, partition)
     if version is None:
-        serving = ledger.champion_at(use_case, partition.start)
-        if serving is not None and _is_without_examples(use_case, partition):
-            return _without_examples(use_case, partition, serving.model_version)
+        if _is_without_examples(use_case, partition):
+            return _without_examples(use_case, partition)
         return _without_champion(use_case, partition, labels)
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(champion.model_run)
@@ -161,15 +160,16 @@ def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
     return examples is None or not examples.num_rows
 
 
-def _without_examples(use_case: UseCase, partition: Partition, version: int) -> Verdict:
-    """A day on which nothing happened says nothing about the champion; that it was one is worth knowing."""
+def _without_examples(use_case: UseCase, partition: Partition) -> Verdict:
+    """A partition in which nothing happened says nothing about the champion; nor would a gate find any rows in it."""
+    serving = ledger.champion_at(use_case, partition.start)
     verdict = Verdict(
-        verdict=WARNING,
+        verdict=WARNING if serving else NO_CHAMPION,
         reason="",
-        evidence={"rows": 0, "model_version": version},
+        evidence={"rows": 0},
         explanation="no examples: there was nothing to predict, and nothing to judge",
     )
-    return _record(use_case, partition, version, None, 0, verdict)
+    return _record(use_case, partition, serving.model_version if serving else None, None, 0, verdict)
 
 
 def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from perennial.errors import InvalidSetting
@@ -50,6 +51,11 @@ class Settings(BaseSettings):
     airflow_host: str = Field(default="127.0.0.1", description="Where the embedded Airflow listens.")
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="On which port.")
     airflow_uri: str = Field(default="", description="Airflow API server. Unset: the embedded one.")
+    users: dict[str, Literal["viewer", "user", "op", "admin"]] = Field(
+        default_factory=dict,
+        description="Further people on the embedded Airflow (JSON), with their roles: `viewer` sees, `user`, `op` and"
+        ' `admin` may also act; `{"vera": "viewer"}`. `perennial login` tells their passwords.',
+    )
     parallelism: int = Field(default=4, ge=1, description="Tasks that may run at once on the embedded Airflow.")
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
@@ -75,6 +81,13 @@ class Settings(BaseSettings):
                 "home": home,
             }
         )
+
+    @field_validator("users")
+    @classmethod
+    def _are_names(cls, value: dict[str, str]) -> dict[str, str]:
+        if wrong := [name for name in value if not re.fullmatch(r"[\w.@+-]{1,64}", name)]:
+            raise ValueError(f"{wrong[0]!r} is no name: letters, digits and . _ @ + - only")
+        return value
 
     @property
     def feature_repo(self) -> Path:

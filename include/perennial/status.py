@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from perennial import glance, history, ledger
-from perennial.errors import ServiceUnavailable
+from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.history import NOTHING
 from perennial.quarantine import states
 from perennial.use_case import UseCase
@@ -74,34 +73,70 @@ class UseCaseStatus:
         return history.in_json(asdict(self))
 
 
+#: Rows by the name of their table, without its use case.
+Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
+_FEW = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
 
 def status(use_case: UseCase) -> UseCaseStatus:
-    """The state of a use case. Says so, in `hint`, when nothing ran yet or the lake cannot be reached."""
-    hint = ""
-    partitions: tuple[PartitionStatus, ...] = ()
-    entries: list[ledger.Entry] = []
+    """The state of a use case. Says so, in `hint`, when nothing ran yet or the lake cannot be read."""
+    return fleet([use_case])[0]
+
+
+def fleet(use_cases: Sequence[UseCase]) -> list[UseCaseStatus]:
+    """The state of each use case, as `status` gives it; all are read at once."""
+    return [
+        of_records(use_case, rows) if isinstance(rows, dict) else unknown(use_case, rows)
+        for use_case, rows in zip(use_cases, records(use_cases), strict=True)
+    ]
+
+
+def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Records | PerennialError]:
+    """All rows of each use case's records by table, as far as `of_records` needs them, and of the tables `more`; or why
+    they cannot be read. A damaged table of one use case does not hide the others.
+    """
+    names = [use_case.name for use_case in use_cases]
+    tables = {*_RECORDS, *states.COLUMNS, *more}
+    # Refused rows may be many, and long: of them only what tells which ones wait.
+    few = {f"{name}.{table}": columns for name in names for table, columns in _FEW.items()}
     try:
-        records, waiting = _records(use_case)
-        keys = sorted({row["partition"] for rows in records.values() for row in rows} | set(waiting))
-        partitions = tuple(_partition(use_case, key, records, waiting[key]) for key in keys)
-        entries = ledger.parsed(records["ledger"])
-        if not partitions:
-            hint = f"Nothing has run yet: `perennial replay {use_case.name} --from {use_case.start} --to ...`."
+        found = glance.records([f"{name}.{table}" for name in names for table in tables], few)
     except ServiceUnavailable as error:
-        hint = f"The lake cannot be read: {str(error).splitlines()[0]} Start it with `perennial up`."
+        return [error] * len(names)
+    except PerennialError as error:
+        return [error] if len(names) == 1 else [records([use_case], more)[0] for use_case in use_cases]
+    return [{table: found[f"{name}.{table}"] for table in tables} for name in names]
+
+
+def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
+    """The state of a use case whose records are these."""
+    partitions = of_partitions(use_case, rows)
+    entries = ledger.parsed(rows["ledger"])
     champion = ledger.champion_among(entries)
-    return UseCaseStatus(
-        name=use_case.name,
-        title=use_case.title,
-        owner=use_case.owner,
-        metric=use_case.gate.metric,
+    return replace(
+        unknown(use_case),
         champion=champion.model_version if champion else None,
         partitions=partitions,
-        hint=hint,
+        hint="" if partitions else f"Nothing has run yet: {first_step(use_case)}.",
         pause=ledger.pause_among(entries, datetime.now(UTC)),
         rollback=_last_rollback(entries),
+    )
+
+
+def first_step(use_case: UseCase) -> str:
+    """The command that brings a use case to life."""
+    end = use_case.cadence.partition(use_case.end) if use_case.end else None
+    last = end.previous.key if end and end.start <= datetime.now(UTC) else "..."
+    return f"`perennial replay {use_case.name} --from {use_case.start} --to {last}`"
+
+
+def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseStatus:
+    """What is known of a use case whose records cannot be read."""
+    fix = " Start it with `perennial up`." if isinstance(error, ServiceUnavailable) else ""
+    hint = f"The lake cannot be read: {error.problem.splitlines()[0]}{fix}" if error else ""
+    return UseCaseStatus(
+        use_case.name, use_case.title, use_case.owner, use_case.gate.metric, champion=None, partitions=(), hint=hint
     )
 
 
@@ -113,24 +148,27 @@ def _last_rollback(entries: list[ledger.Entry]) -> Undone | None:
     return None
 
 
-def _records(use_case: UseCase) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
-    """All rows of the use case's records by table, oldest first; and how many refused items of each partition wait."""
-    names = {name: f"{use_case.name}.{name}" for name in {*_RECORDS, *states.COLUMNS}}
-    # Refused rows may be many, and long: of them only what tells which ones wait.
-    few = {names[name]: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
-    found = glance.records(list(names.values()), few)
-    rows = {name: found[table] for name, table in names.items()}
-    oldest_first = itemgetter("recorded_at")
-    told = {name: rows[name] if name == "batches" else sorted(rows[name], key=oldest_first) for name in _RECORDS}
-    return told, states.waiting(rows)
+def of_partitions(use_case: UseCase, rows: Mapping[str, list[dict[str, Any]]]) -> tuple[PartitionStatus, ...]:
+    """Every partition that a record tells of, oldest first.
+
+    Args:
+        rows: By table, of `batches`, `metrics`, `verdicts`, `requests`, `ledger` and those of the quarantine.
+    """
+    waiting = states.waiting(rows)
+    told: dict[str, dict[str, list[dict[str, Any]]]] = {key: {} for key in waiting}
+    for name in _RECORDS:
+        # Batches have no time: there is one of each table.
+        for row in rows[name] if name == "batches" else sorted(rows[name], key=itemgetter("recorded_at")):
+            told.setdefault(row["partition"], {}).setdefault(name, []).append(row)
+    return tuple(_partition(use_case, key, told[key], waiting[key]) for key in sorted(told))
 
 
-def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, Any]]], waiting: int) -> PartitionStatus:
-    of = {name: [row for row in rows if row["partition"] == key] for name, rows in records.items()}
+def _partition(use_case: UseCase, key: str, told: Mapping[str, list[dict[str, Any]]], waiting: int) -> PartitionStatus:
+    """What is told of one partition, by table, oldest first."""
     raw_tables = {raw.name for raw in use_case.raw}
-    batches = {row["table"]: row for row in of["batches"] if row["table"] in raw_tables}
-    verdict = of["verdicts"][-1] if of["verdicts"] else {}
-    metrics = [row for row in of["metrics"] if row["metric"] == use_case.gate.metric]
+    batches = {row["table"]: row for row in told.get("batches", ()) if row["table"] in raw_tables}
+    verdict = _last(told.get("verdicts", ()))
+    metrics = [row for row in told.get("metrics", ()) if row["metric"] == use_case.gate.metric]
     champion, first = (_last(row for row in metrics if row["role"] == role) for role in ("champion", "first"))
     return PartitionStatus(
         partition=key,
@@ -142,7 +180,7 @@ def _partition(use_case: UseCase, key: str, records: dict[str, list[dict[str, An
         first_model_metric=first.get("value"),
         drifted_columns=verdict.get("drifted_columns"),
         verdict=verdict.get("verdict"),
-        done=_done(of["ledger"], of["requests"]),
+        done=_done(told.get("ledger", []), told.get("requests", [])),
     )
 
 

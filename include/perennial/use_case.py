@@ -58,7 +58,9 @@ class RawTable(Declaration):
         default=None,
         description="Event-time column (UTC). Rows outside the partition are quarantined. None: a snapshot of facts.",
     )
-    min_rows: int = Field(default=1, ge=0, description="Fewer rows than this stop the partition; 0: it may be without any.")
+    min_rows: int = Field(
+        default=1, ge=0, description="Fewer rows than this stop the partition; 0: it may be without any."
+    )
     max_quarantined: float = Field(
         default=0.1, ge=0, le=1, description="A larger share of quarantined rows stops the partition."
     )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typed import SLOW, complete, imported, run
 
@@ -42,11 +43,27 @@ def offered(line: str, home: Path, **environment: str) -> list[str]:
         ("perennial trigger flights champion --param act", {"action="}),
         ("perennial rollback flights --pause ", {"12h", "1d", "7d", "4w"}),
         ("perennial quarantine list flights --table pl", {"planes"}),
+        ("perennial new sales --task ", {"binary", "regression"}),
+        ("perennial new sales --cadence ", {"hourly", "daily", "weekly", "monthly"}),
+        ("perennial new sales --label-after ", {"6h", "1d", "4w", "30d"}),
+        ("perennial apply --from 2013-1", {"2013-10", "2013-11", "2013-12"}),
+        ("perennial apply --from 2013-01 --to 2013-0", {f"2013-0{month}" for month in range(1, 10)}),
     ],
 )
 def test_names_that_git_knows_need_nothing_running(tmp_path: Path, line: str, expected: set[str]) -> None:
     assert set(offered(line, tmp_path)) == expected
     assert not list(tmp_path.iterdir())
+
+
+def test_columns_are_those_of_the_data(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("day;store;revenue;returns\n2024-01-01;a;1,5;0\n2024-01-02;b;2,5;1\n")
+    pq.write_table(pa.table({"at": [1], "amount": [2.0]}), tmp_path / "sales.parquet")
+    home, data = tmp_path / "home", f"perennial new sales --data {tmp_path}/sales"
+    assert offered(f"{data}.csv --time ", home) == ["day", "store", "revenue", "returns"]
+    assert offered(f"{data}.csv --label re", home) == ["revenue", "returns"]
+    assert offered(f"{data}.csv --label revenue --key s", home) == ["store"]
+    assert offered(f"{data}.parquet --keep ", home) == ["at", "amount"]
+    assert not home.exists()
 
 
 def test_of_very_many_partitions_the_beginnings_are_offered() -> None:
@@ -67,6 +84,10 @@ def test_of_very_many_partitions_the_beginnings_are_offered() -> None:
         "perennial quarantine release flights --partition 2013-01 --accept ",
         "perennial replay nosuch --from ",
         "perennial trigger flights nosuch --param ",
+        "perennial new sales --label ",
+        "perennial new sales --data nosuch.csv --label ",
+        "perennial new sales --data https://127.0.0.1:9/sales.csv --label ",
+        "perennial new sales --data connection://shop/sales --label ",
     ],
 )
 def test_what_cannot_be_known_is_not_offered_and_nothing_is_said(tmp_path: Path, line: str) -> None:

@@ -46,7 +46,7 @@ def test_every_command_shows_an_example_of_itself(path: tuple[str, ...]) -> None
     assert str(COMMANDS[path].epilog).startswith(f"Example: perennial {' '.join(path)}")
 
 
-@pytest.mark.parametrize("path", [path for path in COMMANDS if path != ("apply",)], ids=" ".join)
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_that_reports_does_so_as_json_too(path: tuple[str, ...]) -> None:
     assert "--json" in {option for param in COMMANDS[path].params for option in param.opts}
 

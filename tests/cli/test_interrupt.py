@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from typed import COMMAND, NOWHERE, Terminal
+from typed import COMMAND, NOWHERE, Terminal, run
+
+from perennial.embedded import processes
+from perennial.settings import settings
 
 
 def test_a_replay_that_waits_for_airflow_ends_at_once(tmp_path: Path) -> None:
@@ -43,6 +50,63 @@ def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
     assert "Traceback" not in shell.shown
 
 
+def test_an_up_that_is_interrupted_says_what_goes_on_and_the_next_one_works(tmp_path: Path) -> None:
+    where = {"PERENNIAL_HOME": str(tmp_path)} | NOWHERE
+    shell = Terminal.start("up", **where)
+    shell.wait_for("PostgreSQL: starting")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("postgres*/PG_VERSION")):  # Written early on: in the middle of setting it up.
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    shell.type("\x03")
+    assert shell.end() == 130
+    assert (
+        "Interrupted. What has started goes on: `perennial up` starts the rest, `perennial down` stops" in shell.shown
+    )
+    assert "Traceback" not in shell.shown
+    done = run("up", **where)
+    assert done.returncode == 0, done.stderr
+    assert run("down", **where).stdout.split() == ["postgresql:", "stopped"]
+    assert not [
+        each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(each.info["cmdline"] or [])
+    ]
+
+
+def test_a_down_that_is_interrupted_says_so_and_the_next_one_stops_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    settings.cache_clear()
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
+    record = processes.start("mlflow", [sys.executable, "-c", deaf], os.environ)
+    assert processes.wait_until(lambda: "deaf" in processes.log_tail("mlflow"), 30)
+    shell = Terminal.start("down", PERENNIAL_HOME=str(tmp_path), **NOWHERE)
+    assert processes.wait_until(lambda: (tmp_path / "run/lock").exists(), 30)
+    time.sleep(1)
+    shell.type("\x03")
+    assert shell.end() == 130
+    assert "Interrupted. What was not stopped yet goes on: `perennial down` stops the rest." in shell.shown
+    assert record.process() is not None
+    assert json.loads(run("down", "--json", PERENNIAL_HOME=str(tmp_path), **NOWHERE).stdout) == {"stopped": ["mlflow"]}
+    assert record.process() is None
+    settings.cache_clear()
+
+
+def test_what_was_started_is_written_down_before_ctrl_c_is_heard() -> None:
+    done = []
+
+    def start() -> None:
+        with processes._unbroken():
+            signal.raise_signal(signal.SIGINT)
+            done.append("written down")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert done
+
+
 @pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.5, 0.8])
 def test_at_no_moment_of_its_start_a_traceback_is_shown(tmp_path: Path, delay: float) -> None:
     process = subprocess.Popen(
@@ -62,6 +126,4 @@ def test_at_no_moment_of_its_start_a_traceback_is_shown(tmp_path: Path, delay: f
 
 
 def _nowhere(home: Path) -> dict[str, str]:
-    import os
-
     return os.environ | NOWHERE | {"PERENNIAL_HOME": str(home)}

@@ -126,6 +126,14 @@ def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCas
     assert ledger.champion(energy).model_version == version
 
 
+def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, judged: Decision) -> None:
+    refused = judged.model_copy(update={"challenger": another(energy, "reasoned")})
+    gate.settle(energy, refused, approved=False, actor="bob", why="wrong at night")
+    entry = ledger.decisions(energy)[-1]
+    assert (entry.action, entry.actor) == ("rejected", "bob")
+    assert entry.reason == f"{judged.reason}; refused by bob: wrong at night"
+
+
 def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
     holding = ledger.champion(energy)
     decision = judged.model_copy(update={"challenger": holding.model_version})

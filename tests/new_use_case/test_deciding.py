@@ -125,11 +125,21 @@ def test_no_time_is_no_use_case(tmp_path: Path) -> None:
     assert "holds the time of a row" in refused(series().drop(columns="at"), tmp_path, label="y")
 
 
-def test_a_gap_of_a_partition_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_more_gaps_than_partitions_are_named_with_what_to_do(tmp_path: Path) -> None:
     frame = series(600, "1D")
-    answer = refused(frame[(frame["at"] < "2024-05-01") | (frame["at"] >= "2024-09-01")], tmp_path, label="y")
-    assert "4 have no rows (2024-05, 2024-06, 2024-07, 2024-08)" in answer
+    answer = refused(frame[(frame["at"] < "2024-03-01") | (frame["at"] >= "2024-12-01")], tmp_path, label="y")
+    assert "9 have no rows (2024-03, 2024-04, 2024-05, 2024-06, 2024-07 and 4 more)" in answer
     assert "--since" in answer
+
+
+def test_a_cadence_without_gaps_is_taken_and_one_with_some_if_it_is_asked_for(tmp_path: Path) -> None:
+    frame = series(180, "1D")
+    data = new_cases.csv(frame[frame["at"].dt.dayofweek < 6], tmp_path)
+    assert design(data, label="y", no_key=True).cuts.empty == []
+    made = design(data, label="y", no_key=True, cadence="daily")
+    assert len(made.cuts.empty) == 25
+    assert "2024-01-07, 2024-01-14" in next(each.why for each in made.assumptions if "without rows" in each.about)
+    assert made.policy.batch_rows == 0
 
 
 def test_a_stretch_without_gaps_can_be_taken(tmp_path: Path) -> None:

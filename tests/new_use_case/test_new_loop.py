@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import new_cases
+import pandas as pd
 import pytest
 
 from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
+from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("mlflow_server")
@@ -23,22 +25,51 @@ def written(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield discovery.load("new_sales")
 
 
+@pytest.fixture(scope="module")
+def closed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UseCase]:
+    """Daily sales of stores that are closed on Sundays, by day."""
+    frame = new_cases.sales(stores=60, days=40)
+    frame = frame[pd.to_datetime(frame["Day"], dayfirst=True).dt.dayofweek < 6]
+    data = new_cases.csv(frame, tmp_path_factory.mktemp("data"))
+    wishes = {"time": "Day", "label": "Revenue", "keys": ["Store Name"], "later": ["Customers"], "cadence": "daily"}
+    new_cases.create(project, "closed_sales", data, **wishes)
+    with new_cases.on_the_path(project):
+        yield discovery.load("closed_sales")
+
+
+def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], list[str], list[gate.Decision]]:
+    """Rows ingested and what was asked for in each partition; what the gate decided."""
+    rows, reasons, decisions = [], [], []
+    for partition in partitions:
+        counts = ingestion.ingest(use_case, partition)
+        assert counts["quarantined"] == 0
+        rows.append(counts["rows"])
+        ingestion.compute_features(use_case, partition)
+        ingestion.publish(use_case, partition)
+        scoring.score(use_case, partition)
+        verdict = monitoring.monitor(use_case, partition)
+        reasons.append(verdict.reason)
+        if monitoring.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
+            plan = training.plan(use_case, partition.key, {})
+            version = training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by="run")
+            decisions.append(gate.settle(use_case, gate.judge(use_case, version)))
+    return rows, reasons, decisions
+
+
 def test_it_is_ingested_watched_trained_and_scored_and_its_model_beats_the_trivial_one(written: UseCase) -> None:
     partitions = list(written.first.through(written.partition("2023-07")))[: written.retraining.initial_partitions + 1]
-    reasons, decisions = [], []
-    for partition in partitions:
-        counts = ingestion.ingest(written, partition)
-        assert (counts["rows"], counts["quarantined"]) == (12 * (partition.end - partition.start).days, 0)
-        ingestion.compute_features(written, partition)
-        ingestion.publish(written, partition)
-        scoring.score(written, partition)
-        verdict = monitoring.monitor(written, partition)
-        reasons.append(verdict.reason)
-        if monitoring.request_retraining(written, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = training.plan(written, partition.key, {})
-            version = training.fit(written, plan, training.build_training_set(written, plan), made_by="run")
-            decisions.append(gate.settle(written, gate.judge(written, version)))
-    assert reasons == [*[""] * (len(partitions) - 2), "first-model", ""], verdict
+    rows, reasons, decisions = live(written, partitions)
+    assert rows == [12 * (partition.end - partition.start).days for partition in partitions]
+    assert reasons == [*[""] * (len(partitions) - 2), "first-model", ""]
     assert [decision.promote for decision in decisions] == [True], decisions[0].reason
     assert "the trivial baseline and revenue_last" in decisions[0].reason
     assert lake.read("new_sales.predictions", partitions=[partitions[-1].key]).num_rows == 12 * 31
+
+
+def test_days_without_rows_are_passed_over_up_to_the_gates_decision(closed: UseCase) -> None:
+    partitions = list(closed.first.through(closed.partition("2023-02-05")))[: closed.retraining.initial_partitions + 1]
+    rows, reasons, decisions = live(closed, partitions)
+    assert rows == [60 * (partition.start.weekday() < 6) for partition in partitions]
+    assert not [reason for reason, count in zip(reasons, rows, strict=True) if reason and not count]
+    assert {decision.rows for decision in decisions} <= {60 * days for days in range(5, 8)}
+    assert decisions

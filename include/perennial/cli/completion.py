@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from perennial.partitions import Partition
     from perennial.use_case import UseCase
 
 #: After so long, in seconds, nobody looks at what is offered any more.
@@ -65,11 +66,64 @@ def pipelines(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 @_quietly
 def partitions(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Partitions of the use case until its end, or today; of many that fit, the beginnings of their names."""
-    use_case = _use_case(ctx)
-    last = use_case.cadence.partition(use_case.end).previous if use_case.end else None
-    last = last or use_case.cadence.at(datetime.now(UTC))
-    keys = [each.key for each in use_case.first.through(last) if each.key.startswith(incomplete)]
-    return narrowed(keys)
+    return narrowed([each.key for each in _until_now(_use_case(ctx)) if each.key.startswith(incomplete)])
+
+
+@_quietly
+def periods(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Months, days or hours that are partitions of some use case, until their ends, or today."""
+    from perennial import discovery
+
+    keys = {
+        each.key
+        for name in discovery.names()
+        for each in _until_now(discovery.load(name))
+        if each.key.startswith(incomplete)
+    }
+    return narrowed(sorted(keys))
+
+
+@_quietly
+def columns(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Columns of the local file or folder that `--data` names, those that begin so."""
+    data = str(_given(ctx, "data") or "")
+    if not data or "://" in data:
+        return []  # Fetching it takes longer than somebody waits.
+    import tempfile
+    from pathlib import Path
+
+    from perennial.new_use_case import places
+
+    with tempfile.TemporaryDirectory() as folder:
+        connection = places.connect(data, "200MB", Path(folder))
+        place = places.with_dialect(connection, places.find(data))
+        return [(name, kind.lower()) for name, kind in places.columns(connection, place) if name.startswith(incomplete)]
+
+
+@_quietly
+def tasks(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """What a use case may ask."""
+    return [("binary", "whether something happens"), ("regression", "how much of something")]
+
+
+@_quietly
+def cadences(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """How time may be cut."""
+    from perennial.partitions import Cadence
+
+    return [str(each) for each in Cadence]
+
+
+@_quietly
+def notations(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Notations of days."""
+    return [("%d/%m/%Y", "31/01/2024"), ("%m/%d/%Y", "01/31/2024"), ("%d.%m.%Y", "31.01.2024"), ("%Y%m%d", "20240131")]
+
+
+@_quietly
+def lengths(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Lengths of time; any other number before the letter will do."""
+    return [("6h", "six hours"), ("1d", "a day"), ("4w", "four weeks"), ("30d", "thirty days")]
 
 
 @_quietly
@@ -154,6 +208,12 @@ def _given(ctx: typer.Context, name: str) -> Any:
     unparsed = dict(zip(arguments, ctx.args, strict=False))
     value = ctx.params.get(name)
     return unparsed.get(name) if value is None else value
+
+
+def _until_now(use_case: UseCase) -> Iterable[Partition]:
+    """The partitions of a use case until its end, or today."""
+    last = use_case.cadence.partition(use_case.end).previous if use_case.end else None
+    return use_case.first.through(last or use_case.cadence.at(datetime.now(UTC)))
 
 
 def _use_case(ctx: typer.Context) -> UseCase:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli.frame import REFUSED, AsJson, DryRun, agreed, app, console, example, if_interrupted, say, show_json
-from perennial.errors import InvalidParams
+from perennial.cli import completion
+from perennial.cli.frame import (
+    REFUSED,
+    AsJson,
+    DryRun,
+    agreed,
+    app,
+    console,
+    example,
+    if_interrupted,
+    note,
+    say,
+    show_json,
+)
+from perennial.errors import InvalidParams, PerennialError
 
 if TYPE_CHECKING:
     from perennial.feature_changes.planning import Plan
     from perennial.partitions import Partition
+    from perennial.replay import Step
     from perennial.use_case import UseCase
 
 
@@ -48,8 +63,24 @@ def plan(
 @app.command(epilog=example("perennial apply --from 2013-03 --to 2013-12"))
 def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    first: Annotated[str | None, typer.Option("--from", help="Compute again from this month, day or hour on.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Compute again up to this one, included.")] = None,
+    first: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PERIOD",
+            help="Compute again from this month, day or hour on.",
+            autocompletion=completion.periods,
+        ),
+    ] = None,
+    last: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="PERIOD",
+            help="Compute again up to this one, included.",
+            autocompletion=completion.periods,
+        ),
+    ] = None,
     no_backfill: Annotated[
         bool, typer.Option("--no-backfill", help="Register the definitions only; compute nothing again.")
     ] = False,
@@ -57,6 +88,7 @@ def apply(
         bool, typer.Option("--recompute", help="Compute every partition again that the lake holds.")
     ] = False,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Register changed features, and compute them.
 
@@ -71,22 +103,90 @@ def apply(
     if no_backfill and (first or last or recompute):
         raise InvalidParams("--no-backfill excludes --from, --to and --recompute.", "Give one or the other.")
     made = planning.plan(everything=recompute)
-    _show(made)
+    if as_json:
+        done = _Done(made)
+        try:
+            _apply(made, no_backfill, first, last, yes, dry_run, done, note)
+        finally:
+            # Whatever the end is: what was done until then is done.
+            show_json(done.as_json())
+    else:
+        _show(made)
+        _apply(made, no_backfill, first, last, yes, dry_run, _Done(made), say)
+
+
+@dataclass
+class _Done:
+    """What has become of a plan so far.
+
+    Attributes:
+        registered: Whether the registry was changed by this command.
+        partitions: (use case, partition) -> `would-be-computed`, `not-begun`, `started`, `done` or `failed`, how many
+            seconds it took, and the page of its run.
+    """
+
+    made: Plan
+    registered: bool = False
+    partitions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def expect(self, work: Sequence[tuple[UseCase, list[Partition]]], state: str) -> None:
+        for use_case, wanted in work:
+            for partition in wanted:
+                self.partitions[use_case.name, partition.key] = {"state": state, "seconds": None, "run": None}
+
+    def watched(self, use_case: UseCase, steps: Iterable[Step]) -> Iterator[Step]:
+        """The steps of a use case's partitions, seen as they go by; the one that is under way at an error failed."""
+        last = None
+        try:
+            for step in steps:
+                last = self.partitions[use_case.name, step.partition]
+                last["state"] = step.state
+                if step.url:
+                    last["run"] = step.url
+                if step.state == "done":
+                    last["seconds"] = round(step.seconds, 1)
+                yield step
+        except PerennialError:
+            if last is not None and last["state"] == "started":
+                last["state"] = "failed"
+            raise
+
+    def as_json(self) -> dict[str, Any]:
+        from perennial.feature_changes import rendering
+
+        computed = [
+            {"use_case": name, "partition": partition, **fate} for (name, partition), fate in self.partitions.items()
+        ]
+        return {"plan": rendering.as_json(self.made), "registered": self.registered, "computed": computed}
+
+
+def _apply(
+    made: Plan,
+    no_backfill: bool,
+    first: str | None,
+    last: str | None,
+    yes: bool,
+    dry_run: bool,
+    done: _Done,
+    tell: Callable[[str], None],
+) -> None:
     if made.is_refused:
         raise typer.Exit(REFUSED)
     made.insist_on_acknowledgements_that_fit()
     work = [] if no_backfill else _work(made, first, last)
+    done.expect(work, "would-be-computed" if dry_run else "not-begun")
     if dry_run or (made.is_empty and not work):
         return
     if work:
         _insist_on_airflow()
     if not yes and not _agreed():
-        say("Nothing was applied.")
+        tell("Nothing was applied.")
         raise typer.Exit(1)
     from perennial.feature_changes import applying
 
-    say("Registered." if applying.apply(made) else "The registry holds these definitions already.")
-    _compute_again(work)
+    done.registered = applying.apply(made)
+    tell("Registered." if done.registered else "The registry holds these definitions already.")
+    _compute_again(work, done, tell)
 
 
 def _agreed() -> bool:
@@ -131,7 +231,7 @@ def _insist_on_airflow() -> None:
             ) from error
 
 
-def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]]) -> None:
+def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done, tell: Callable[[str], None]) -> None:
     from perennial import progress
     from perennial.airflow_api import AirflowClient
     from perennial.feature_changes import backfill
@@ -139,6 +239,6 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]]) -> None:
     if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")
     with AirflowClient() as client:
         for use_case, wanted in work:
-            say(f"{use_case.name}: computing {len(wanted)} partition{'s' if len(wanted) > 1 else ''} again.")
+            tell(f"{use_case.name}: computing {len(wanted)} partition{'s' if len(wanted) > 1 else ''} again.")
             steps = backfill.backfill(client, use_case, wanted, backfill.wish_of(use_case))
-            progress.show(console(), wanted, steps)
+            progress.show(console(stderr=tell is note), wanted, done.watched(use_case, steps))

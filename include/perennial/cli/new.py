@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perennial.cli import completion
 from perennial.cli.frame import AsJson, DryRun, app, example, if_interrupted, say, show_json
 from perennial.errors import InvalidParams
 from perennial.suggestion import did_you_mean
@@ -20,45 +21,93 @@ if TYPE_CHECKING:
 def new(
     name: Annotated[str, typer.Argument(help="Its name: lower case letters, digits, underscores.", metavar="NAME")],
     data: Annotated[
-        str, typer.Option("--data", help="CSV or Parquet: a file, a folder, or an s3:// address.", metavar="PLACE")
+        str,
+        typer.Option(
+            "--data",
+            help="CSV or Parquet: a file, a folder, an s3:// or https:// address. A table of a database:"
+            " connection://CONNECTION_ID/SCHEMA.TABLE, by that Airflow connection.",
+            metavar="PLACE",
+        ),
     ],
     time: Annotated[
-        str, typer.Option("--time", metavar="COLUMN", help="The time of a row: the moment of prediction.")
+        str,
+        typer.Option(
+            "--time",
+            metavar="COLUMN",
+            help="The time of a row: the moment of prediction.",
+            autocompletion=completion.columns,
+        ),
     ] = "",
     time_format: Annotated[
-        str, typer.Option("--time-format", metavar="FORMAT", help="How its days are written, for instance %d/%m/%Y.")
+        str,
+        typer.Option(
+            "--time-format",
+            metavar="FORMAT",
+            help="How its days are written, for instance %d/%m/%Y.",
+            autocompletion=completion.notations,
+        ),
     ] = "",
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", metavar="COLUMN", help="What a row is about, for instance a store. Once for each."),
+        typer.Option(
+            "--key",
+            metavar="COLUMN",
+            help="What a row is about, for instance a store. Once for each.",
+            autocompletion=completion.columns,
+        ),
     ] = None,
     no_key: Annotated[bool, typer.Option("--no-key", help="Nothing in particular: all rows are one series.")] = False,
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="What is to be predicted.")] = "",
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="binary or regression.")] = "",
+    label: Annotated[
+        str,
+        typer.Option("--label", metavar="COLUMN", help="What is to be predicted.", autocompletion=completion.columns),
+    ] = "",
+    task: Annotated[
+        str, typer.Option("--task", metavar="TASK", help="binary or regression.", autocompletion=completion.tasks)
+    ] = "",
     positive: Annotated[
         str, typer.Option("--positive", metavar="VALUE", help="The value of the label that is asked about.")
     ] = "",
     cadence: Annotated[
-        str, typer.Option("--cadence", metavar="CADENCE", help="hourly, daily, weekly or monthly partitions.")
+        str,
+        typer.Option(
+            "--cadence",
+            metavar="CADENCE",
+            help="hourly, daily, weekly or monthly partitions.",
+            autocompletion=completion.cadences,
+        ),
     ] = "",
     label_after: Annotated[
         str,
         typer.Option(
-            "--label-after", metavar="LENGTH", help="How long after its time the label of a row is known: 6h, 1d, 4w."
+            "--label-after",
+            metavar="LENGTH",
+            help="How long after its time the label of a row is known: 6h, 1d, 4w.",
+            autocompletion=completion.lengths,
         ),
     ] = "",
     later: Annotated[
         list[str] | None,
         typer.Option(
-            "--later", metavar="COLUMN", help="A column that is known only with the label: its past is a feature."
+            "--later",
+            metavar="COLUMN",
+            help="A column that is known only with the label: its past is a feature.",
+            autocompletion=completion.columns,
         ),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", metavar="COLUMN", help="A column that is a feature though it looks like a leak."),
+        typer.Option(
+            "--keep",
+            metavar="COLUMN",
+            help="A column that is a feature though it looks like a leak.",
+            autocompletion=completion.columns,
+        ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option("--drop", metavar="COLUMN", help="A column that is no feature.")
+        list[str] | None,
+        typer.Option(
+            "--drop", metavar="COLUMN", help="A column that is no feature.", autocompletion=completion.columns
+        ),
     ] = None,
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="Leave out rows before this time.")] = "",
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="Leave out rows from this time on.")] = "",
@@ -66,7 +115,7 @@ def new(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a new use case from a file of data.
+    """Write a new use case from data.
 
     Looks at the data, asks about what is unclear (off a terminal: says which option tells it), and writes source,
     transforms, expectations, model, Feast definitions, README and tests. What it assumed is listed, and stands in the

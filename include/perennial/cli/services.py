@@ -74,7 +74,7 @@ def show_status(
     from perennial import discovery, embedded, history, status
 
     names = [use_case] if use_case else discovery.names()
-    states = [status.status(discovery.load(name)) for name in names]
+    states = status.fleet([discovery.load(name) for name in names])
     services = embedded.services()
     if as_json:
         shown: Any = [state.as_json() for state in states]
@@ -111,15 +111,19 @@ def login(as_json: AsJson = False) -> None:
         _print_addresses()
 
 
-def _addresses() -> dict[str, str]:
+def _addresses() -> dict[str, Any]:
     from perennial.login import login as access
+    from perennial.login import others
     from perennial.settings import settings
 
     where, who = settings(), access()
-    return {"airflow": where.airflow_uri, "mlflow": where.mlflow_uri, "user": who.user, "password": who.password}
+    told = {"airflow": where.airflow_uri, "mlflow": where.mlflow_uri, "user": who.user, "password": who.password}
+    return told | ({"others": {one.user: one.password for one in more}} if (more := others()) else {})
 
 
 def _print_addresses() -> None:
     shown = _addresses()
     say(f"\nAirflow   {shown['airflow']}\nMLflow    {shown['mlflow']}")
     say(f"Login     user {shown['user']}, password {shown['password']}")
+    for user, password in shown.get("others", {}).items():
+        say(f"          user {user}, password {password}, for Airflow only")

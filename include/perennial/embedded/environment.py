@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from perennial import database
-from perennial.login import login, write_once, write_private
+from perennial.login import login, others, write_once, write_private
 from perennial.settings import settings
 
 
@@ -60,7 +60,9 @@ def _airflow() -> dict[str, str]:
         "CORE__MAX_ACTIVE_TASKS_PER_DAG": where.parallelism,
         "CORE__FERNET_KEY": keys["fernet"],
         "CORE__EXECUTION_API_SERVER_URL": f"{where.airflow_uri}/execution/",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{login().user}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+            f"{user}:{role}" for user, role in (where.users | {login().user: "admin"}).items()
+        ),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
         "DATABASE__SQL_ALCHEMY_CONN": database.url("airflow").render_as_string(hide_password=False),
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": False,
@@ -122,10 +124,10 @@ def mlflow_auth_config(uri: str) -> str:
 
 
 def write_airflow_login() -> None:
-    """Hand the generated login to Airflow's simple auth manager."""
+    """Hand the generated logins to Airflow's simple auth manager."""
     file = settings().home / "airflow" / "passwords.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(file, json.dumps({login().user: login().password}))
+    write_private(file, json.dumps({one.user: one.password for one in (*others(), login())}))
 
 
 def _keys() -> dict[str, str]:

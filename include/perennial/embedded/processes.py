@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output:
+    with log.open("ab") as output, _unbroken():
         child = subprocess.Popen(
             command,
             env=dict(environment),
@@ -91,9 +93,27 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record = Record(name, child.pid, psutil.Process(child.pid).create_time())
-    record.write()
+        record = Record(name, child.pid, psutil.Process(child.pid).create_time())
+        record.write()
     return record
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Ctrl-C is heard after the block only: what was started in it is written down as well, and `down` finds it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    # A handler, and nothing that a child would inherit.
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
 
 
 def stop(names: Sequence[str], patience: float) -> list[str]:

@@ -79,10 +79,10 @@ class Decision(Declaration):
             return given | {"outcome": "promote" if given["promote"] else "reject"}
         return given
 
-    def answered(self, approved: bool, person: str) -> Decision:
-        """The same evidence, decided by the person who was asked."""
-        verb = "approved" if approved else "refused"
-        return self.model_copy(update={"promote": approved, "reason": f"{self.reason}; {verb} by {person}"})
+    def answered(self, approved: bool, person: str, why: str = "") -> Decision:
+        """The same evidence, decided by the person who was asked, with what they gave as their reason."""
+        said = f"{'approved' if approved else 'refused'} by {person}" + (f": {why}" if why else "")
+        return self.model_copy(update={"promote": approved, "reason": f"{self.reason}; {said}"})
 
     def markdown(self) -> str:
         """The evidence as a person reads it on a page: the reason, then a table of the rules."""

@@ -35,7 +35,7 @@ def question(use_case: UseCase, decision: Decision) -> str:
     return "\n\n".join([decision.markdown(), *why])
 
 
-def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: str = GATE) -> Decision:
+def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: str = GATE, why: str = "") -> Decision:
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
     A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
@@ -45,6 +45,7 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     Args:
         approved: False where a person was asked and said no.
         actor: Who decided: the gate, or that person. A person's yes promotes a borderline challenger too.
+        why: What that person gave as the reason; it is kept with the gate's in the ledger.
 
     Returns:
         The decision as it was carried out.
@@ -55,7 +56,7 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     """
     if actor != GATE or not approved:
         _insist_on_a_choice(use_case, decision, approved)
-        decision = decision.answered(approved, actor)
+        decision = decision.answered(approved, actor, why)
     with database.exclusive("promotion", use_case.name):
         earlier = settled(use_case, decision.challenger)
         if earlier is not None:

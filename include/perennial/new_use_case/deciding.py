@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import figures, keys, kinds, labels, suspects, times
+from perennial.new_use_case import figures, keys, kinds, labels, sources, suspects, times
 from perennial.new_use_case.asking import Ask
 from perennial.new_use_case.design import Assumption, Design, Wishes
 from perennial.new_use_case.looking import Column, Look
@@ -88,7 +88,7 @@ def _time(look: Look, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Col
         found = times.candidates(look)
         if not found:
             raise InvalidParams(
-                f"No column of {look.place.address} holds the time of a row: no dates, times, or seconds since 1970"
+                f"No column of {look.place.named} holds the time of a row: no dates, times, or seconds since 1970"
                 " that differ and are nearly always there.",
                 "Name the column with --time, and its notation with --time-format; a model lives in time, and without"
                 " it nothing can be replayed, watched or proven.",
@@ -122,6 +122,9 @@ def _time(look: Look, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Col
         reading = column.as_time()
         assert reading is not None  # noqa: S101
         assume.append(Assumption("notation", reading.told, f"all of {column.source!r} fit it", "--time-format"))
+    if look.place.dialect and not sources.written(column, look.place):
+        why = f"what {column.source!r} holds is not ordered like time, so the database cannot tell what is of one"
+        assume.append(Assumption("reading", "the whole table, for each partition", why, "--time"))
     return column
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.errors import InvalidParams
@@ -40,14 +41,14 @@ _MAX_AGE = {Cadence.HOURLY: 24, Cadence.DAILY: 7, Cadence.WEEKLY: 4, Cadence.MON
 
 
 def cuts(measured: Times, wishes: Wishes, assume: list[Assumption]) -> Buckets:
-    """The cadence and its partitions; none of them is empty."""
+    """The cadence and its partitions, most of which have rows: all of them, unless another cadence was asked for."""
     if wishes.cadence:
         if wishes.cadence not in set(Cadence):
             raise InvalidParams(f"--cadence {wishes.cadence}: unknown.", f"Known: {', '.join(Cadence)}.")
         chosen = [each for each in measured.buckets if each.cadence == wishes.cadence]
-        if not chosen or chosen[0].empty or len(chosen[0].partitions) < 4:
+        if not chosen or not chosen[0].is_mostly_filled:
             raise _unfit(measured, chosen[0] if chosen else None, wishes.cadence)
-        return chosen[0]
+        return _with_gaps_told(chosen[0], assume)
     found = times.fitting(measured, _ROWS_A_PARTITION)
     if found is None:
         coarsest = [each for each in measured.buckets if len(each.partitions) >= 4]
@@ -55,7 +56,18 @@ def cuts(measured: Times, wishes: Wishes, assume: list[Assumption]) -> Buckets:
     span = f"{measured.first:%Y-%m-%d %H:%M} to {measured.last:%Y-%m-%d %H:%M}"
     why = f"{span} are {len(found.partitions)} partitions of {min(found.rows)} to {max(found.rows)} rows"
     assume.append(Assumption("cadence", str(found.cadence), why, "--cadence"))
-    return found
+    return _with_gaps_told(found, assume)
+
+
+def _with_gaps_told(cuts: Buckets, assume: list[Assumption]) -> Buckets:
+    if cuts.empty:
+        why = f"{len(cuts.empty)} of the {len(cuts.partitions)} partitions have none ({_some(cuts.empty)})"
+        assume.append(Assumption("partitions without rows", "nothing happened in them", why, "--cadence"))
+    return cuts
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
 
 
 def _unfit(measured: Times, cuts: Buckets | None, cadence: str) -> InvalidParams:
@@ -66,11 +78,9 @@ def _unfit(measured: Times, cuts: Buckets | None, cadence: str) -> InvalidParams
             f" {cadence} cadence, at least four of which are needed.",
             "Give more data, or a time column that tells the rows apart.",
         )
-    gaps = cuts.empty
-    shown = ", ".join(gaps[:5]) + (f" and {len(gaps) - 5} more" if len(gaps) > 5 else "")
     return InvalidParams(
-        f"The rows have gaps: of the {cuts.cadence} partitions {span}, {len(gaps)} have no rows ({shown}), and a"
-        " partition without rows cannot be scored.",
+        f"The rows have gaps: of the {len(cuts.partitions)} {cuts.cadence} partitions {span}, {len(cuts.empty)} have no"
+        f" rows ({_some(cuts.empty)}); at least four, and three quarters of them, must have some.",
         "Give a stretch without gaps by --since and --until, or a coarser --cadence.",
     )
 
@@ -159,7 +169,7 @@ def policy(cuts: Buckets, measured: Times, label: Label, known_after: timedelta)
         block=block,
         gate_rows=int(min(200, max(10, rows / 5))),
         drift_rows=int(min(200, max(2, typical / 2))),
-        batch_rows=max(1, min(cuts.rows) // 2),
+        batch_rows=0 if cuts.empty else max(1, min(cuts.rows) // 2),
         performance_drop=0.05 if label.task == "binary" else float(f"{label.spread / 4:.2g}"),
         max_age=_MAX_AGE[cuts.cadence],
     )

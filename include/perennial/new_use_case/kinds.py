@@ -31,6 +31,7 @@ class Reading:
         told: What people call it.
         macro: What the expression is called in a generated `source.py`; empty: short enough to stand there itself.
         notation: Of days, as `strptime` takes it.
+        written: Of moments, what a database is asked by for those of a partition: `perennial.sources.spans.Written`.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Reading:
     told: str
     macro: str = ""
     notation: str = ""
+    written: str = ""
 
     def of(self, column: str) -> str:
         """The expression over a column of the data."""
@@ -75,7 +77,7 @@ COMMA = Reading(
     "numbers with a decimal comma",
     "number_with_comma",
 )
-ISO = Reading("time", "try_cast({c} AS TIMESTAMPTZ)", "times", "moment")
+ISO = Reading("time", "try_cast({c} AS TIMESTAMPTZ)", "times", "moment", written="text")
 #: How text may be read, the narrowest first; what is none of them stays text.
 OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, ISO)
 TEXT = Reading("text", "{c}", "text")
@@ -106,7 +108,7 @@ def of_native(kind: str) -> Reading | None:
     if base == "BOOLEAN":
         return Reading("boolean", "{c}", "yes or no")
     if base == "DATE" or base.startswith("TIMESTAMP"):
-        return Reading("time", "CAST({c} AS TIMESTAMPTZ)", "times")
+        return Reading("time", "CAST({c} AS TIMESTAMPTZ)", "times", written="type")
     if base in ("VARCHAR", "ENUM", "UUID"):
         return Reading("text", "CAST({c} AS VARCHAR)" if base != "VARCHAR" else "{c}", "text")
     return None
@@ -125,10 +127,10 @@ def as_time(reading: Reading, low: float | None, high: float | None) -> Reading 
         return None
     if reading.kind == "integer" and 19000101 <= low <= high <= 21001231:
         day = f"CAST(try_strptime(CAST({reading.sql} AS VARCHAR), '%Y%m%d') AS TIMESTAMPTZ)"
-        return Reading("time", day, "days like 20240131")
+        return Reading("time", day, "days like 20240131", written="days")
     for unit, factor in _EPOCH.items():
         if 315_532_800_000_000 <= low * factor <= high * factor <= 4_102_444_800_000_000:
             whole = reading.sql if reading.kind == "integer" else f"round({reading.sql} * {factor})"
             moment = f"CAST({whole} AS BIGINT)" + (f" * {factor}" if reading.kind == "integer" and factor > 1 else "")
-            return Reading("time", f"CAST(make_timestamp({moment}) AS TIMESTAMPTZ)", f"{unit} since 1970")
+            return Reading("time", f"CAST(make_timestamp({moment}) AS TIMESTAMPTZ)", f"{unit} since 1970", "", "", unit)
     return None

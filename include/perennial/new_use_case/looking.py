@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from perennial.new_use_case.places import Place, quoted
 MEMORY = "1GB"
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
+_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 #: Up to so many different values are a set that can be written down.
 FEW = 50
 
@@ -44,6 +45,7 @@ class Column:
         unreadable: Values that the reading makes nothing of, and one of them.
         mixed: Share of values that are numbers, of a text that is not all numbers.
         either: Readings that fit as well.
+        begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
     """
 
     source: str
@@ -60,6 +62,7 @@ class Column:
     unreadable_example: str = ""
     mixed: float = 0.0
     either: tuple[Reading, ...] = ()
+    begins_with_day: bool = False
 
     @property
     def kind(self) -> str:
@@ -119,19 +122,18 @@ class Look:
 
 
 @contextmanager
-def at(given: str, notations: dict[str, str], step: Callable[[str], None] = lambda _: None) -> Iterator[Look]:
+def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda *_: None) -> Iterator[Look]:
     """Look at the data that `given` names; the temporary database goes with the block.
 
     Args:
-        given: File, folder or S3 prefix.
+        given: File, folder, S3 prefix, address on the web, or table by an Airflow connection.
         notations: Column of the data -> how its days are written, where somebody said so.
-        step: Called with the name of each step as it begins.
+        step: Called with the name of each step as it begins, and how far it is where that is known.
 
     Raises:
         InvalidParams: it cannot be read, or holds nothing.
     """
-    place = places.find(given)
-    with tempfile.TemporaryDirectory(prefix="perennial-new-") as folder:
+    with tempfile.TemporaryDirectory(prefix="perennial-new-") as folder, _placed(given, Path(folder), step) as place:
         connection = places.connect(place.address, MEMORY, Path(folder))
         try:
             step("finding out how it is written")
@@ -159,12 +161,21 @@ def at(given: str, notations: dict[str, str], step: Callable[[str], None] = lamb
             connection.close()
 
 
+def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
+    if "://" in given:
+        from perennial.new_use_case import far
+
+        if far.is_far(given):
+            return far.brought(given, folder, step)
+    return nullcontext(places.find(given))
+
+
 def _insist(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
     try:
         return connection.execute(sql, {"data": place.address}).fetchall()
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.address} cannot be read to its end: {str(error).splitlines()[0]}",
+            f"--data {place.named} cannot be read to its end: {str(error).splitlines()[0]}",
             "Mend the line or the file that it names.",
         ) from error
 
@@ -177,7 +188,7 @@ def _readings(
 ) -> tuple[dict[str, Reading], dict[str, dict[str, Any]], dict[str, str]]:
     """How each column is read, what remains doubtful about it, and which columns are left out and why."""
     readings: dict[str, Reading] = {}
-    left_out: dict[str, str] = {}
+    left_out = dict(place.unread)
     texts: list[str] = []
     for name, kind in found:
         native = kinds.of_native(kind)
@@ -208,6 +219,9 @@ def _readings(
         readings[name] = best[0]
         lost = filled - most
         doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
+        if best[0] is kinds.ISO:
+            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quoted(name)}, '{_DAY}')"  # noqa: S608
+            doubts[name]["begins_with_day"] = not _insist(connection, place, sql)[0][0]
         if lost:
             sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
             doubts[name]["unreadable_example"] = str(_insist(connection, place, sql)[0][0])

@@ -1,9 +1,13 @@
-"""Where data lies, and how DuckDB reads it there: one file, a folder of files, or an S3 prefix; CSV or Parquet."""
+"""Where data lies, and how DuckDB reads it there: one file, a folder of files, or an S3 prefix; CSV or Parquet.
+
+What lies on the web or in a database is brought into a file first (`far`), and its place remembers where it is from.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,16 +31,23 @@ class Place:
         address: A file, or a pattern of files (`/data/sales/**/*.parquet`), absolute; or an `s3://` address of either.
         format: Of all its files.
         delimiter, quote: Of CSV files.
+        origin: Where it was brought from; empty: it is read where it lies.
+        dialect: Of a database, SQLAlchemy's name of its kind; empty: it is no table of one.
+        unread: Column -> why it was not brought.
     """
 
     address: str
     format: Literal["csv", "parquet"]
     delimiter: str = ","
     quote: str = '"'
+    origin: str = ""
+    dialect: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def is_remote(self) -> bool:
-        return "://" in self.address
+    def named(self) -> str:
+        """What people call it."""
+        return self.origin or self.address
 
     @property
     def reader(self) -> str:
@@ -83,17 +94,11 @@ def find(given: str) -> Place:
         InvalidParams: there is nothing, or nothing that can be read.
     """
     scheme = given.partition("://")[0] if "://" in given else ""
-    if scheme in ("http", "https"):
-        raise InvalidParams(
-            f"--data {given} is an address on the web, and DuckDB's extension `httpfs`, which reads those, is not part"
-            " of the installation.",
-            f"Download it, `curl -LO {given}`, and give the file: every partition is read from it again.",
-        )
     if scheme not in ("", "s3", "file"):
         raise InvalidParams(
-            f"--data {given}: files, folders and s3:// addresses are read, {scheme}:// is not.",
-            "Export the table to Parquet files and give their folder; afterwards source.py may read it from where it"
-            " is, by an Airflow connection.",
+            f"--data {given}: {scheme}:// is not read.",
+            "Files, folders, s3://, http:// and https:// addresses are, and tables by an Airflow connection:"
+            " connection://CONNECTION_ID/SCHEMA.TABLE.",
         )
     if scheme == "s3":
         return _in_s3(given)
@@ -116,7 +121,7 @@ def find(given: str) -> Place:
             f"--data {given}: {path.suffix or 'a file without an ending'} is not read.",
             f"Give a CSV or Parquet file; their names end with {', '.join((*_CSV, *_PARQUET))}.",
         )
-    return Place(_escaped(str(path)), kind)
+    return Place(escaped(str(path)), kind)
 
 
 def _in_s3(given: str) -> Place:
@@ -159,7 +164,7 @@ def _of_files(given: str, root: str, files: list[str]) -> Place:
             f"--data {given} holds files that end with {' and '.join(sorted(endings))}.", "Give files of one kind."
         )
     ending = next(iter(endings))
-    return Place(f"{_escaped(root)}/**/*{ending}", formats.pop())
+    return Place(f"{escaped(root)}/**/*{ending}", formats.pop())
 
 
 def _format(name: str) -> Literal["csv", "parquet"] | None:
@@ -167,7 +172,7 @@ def _format(name: str) -> Literal["csv", "parquet"] | None:
     return "csv" if lower.endswith(_CSV) else "parquet" if lower.endswith(_PARQUET) else None
 
 
-def _escaped(path: str) -> str:
+def escaped(path: str) -> str:
     """A path that DuckDB does not take for a pattern."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
@@ -184,16 +189,16 @@ def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
         first = connection.execute("SELECT min(file) FROM glob($data)", {"data": place.address}).fetchall()[0][0]
         (row,) = connection.execute("SELECT Delimiter, Quote FROM sniff_csv($data)", {"data": first}).fetchall()
         quote = row[1] if row[1] not in ("", "(empty)") else '"'
-        found = Place(place.address, "csv", delimiter=row[0].replace("\\t", "\t"), quote=quote)
+        found = replace(place, delimiter=row[0].replace("\\t", "\t"), quote=quote)
         header = [column[0] for column in _describe(connection, found)]
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.address} cannot be read as CSV: {str(error).splitlines()[0]}",
+            f"--data {place.named} cannot be read as CSV: {str(error).splitlines()[0]}",
             "Look at its first lines: one header, the same number of values in each line, UTF-8.",
         ) from error
     if header and all(_NUMBER.match(name) for name in header):
         raise InvalidParams(
-            f"--data {place.address} has no header: its first line is {', '.join(header[:5])}.",
+            f"--data {place.named} has no header: its first line is {', '.join(header[:5])}.",
             "Write the columns' names into a first line.",
         )
     return found
@@ -214,5 +219,5 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
         return _describe(connection, place)
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.address} cannot be read: {str(error).splitlines()[0]}", "Check that the files are whole."
+            f"--data {place.named} cannot be read: {str(error).splitlines()[0]}", "Check that the files are whole."
         ) from error

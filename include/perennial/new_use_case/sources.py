@@ -8,7 +8,7 @@ from perennial.new_use_case import texts
 from perennial.new_use_case.design import Design
 from perennial.new_use_case.kinds import Reading
 from perennial.new_use_case.looking import Column
-from perennial.new_use_case.places import quoted
+from perennial.new_use_case.places import Place, quoted
 from perennial.new_use_case.texts import noqa
 
 #: Where ruff does not like files to be; somebody's data may be there all the same.
@@ -28,7 +28,9 @@ def context(design: Design) -> dict[str, Any]:
         # Quoted, whatever it is: some names are words of SQL.
         lines.append(sql if is_same else f"{sql} AS {quoted(column.name)}")
     moment, separator = quoted(design.time.name), ",\n        "
-    inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {texts.sql_lines(design.place.reader, '        ')}"
+    place = design.place
+    reader = "arrived" if place.dialect else texts.sql_lines(place.reader, "        ")
+    inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {reader}"
     where = f"WHERE {moment} >= $start AND {moment} < $end"
     row_id = ""
     if not design.row_key:
@@ -40,18 +42,39 @@ def context(design: Design) -> dict[str, Any]:
         f"CREATE TEMP MACRO {called}(x) AS\n    {texts.sql_lines(reading.sql.replace('{c}', 'x'), '    ')};"
         for called, reading in macros.items()
     )
-    address = texts.python(design.place.address)
-    files = "files" if "*" in design.place.address else "in one file"
+    address = texts.python(place.named)
     return {
         "macros": texts.in_quotes(defined),
         "query": query,
         "query_noqa": noqa(E501=any(len(line) > texts.WIDTH for line in query.splitlines())),
         "data_noqa": noqa(E501=len(address) + 7 > texts.WIDTH, S108=address[1:].startswith(_TEMPORARY)),
-        "is_s3": design.place.address.startswith("s3://"),
+        "is_s3": place.named.startswith("s3://"),
+        "is_web": bool(place.origin) and not place.dialect,
+        "written": written(design.time, place),
         "renamed": any(column.source != column.name for column in design.columns),
         "column_lines": [_column_line(column, design) for column in design.columns],
-        "source_told": f"{'CSV' if design.place.format == 'csv' else 'Parquet'} {files}",
+        "source_told": _told(place),
     }
+
+
+def written(time: Column, place: Place) -> str:
+    """How a database is asked for the moments of a partition; empty: it cannot tell, and everything is read."""
+    reading = time.as_time()
+    if reading is None or (reading.written == "text" and not time.begins_with_day):
+        return ""
+    # Numbers in a column of text are compared as numbers by SQLite only.
+    is_text = time.reading.macro != "" and time.is_number
+    return "" if is_text and place.dialect != "sqlite" else reading.written
+
+
+def _told(place: Place) -> str:
+    if place.dialect:
+        connection_id, _, table = place.origin.removeprefix("connection://").partition("/")
+        return f"table `{texts.harmless(table)}` of Airflow's connection `{connection_id}`"
+    kind = "CSV" if place.format == "csv" else "Parquet"
+    if place.origin:
+        return f"a {kind} file on the web"
+    return f"{kind} {'files' if '*' in place.address else 'in one file'}"
 
 
 def _macro(reading: Reading, column: Column, macros: dict[str, Reading]) -> str:

@@ -47,6 +47,12 @@ class Buckets:
     def empty(self) -> list[str]:
         return [each.key for each, rows in zip(self.partitions, self.rows, strict=True) if not rows]
 
+    @property
+    def is_mostly_filled(self) -> bool:
+        """Whether there are enough partitions with rows, and few without."""
+        filled = len(self.partitions) - len(self.empty)
+        return filled >= 4 and filled >= 0.75 * len(self.partitions)
+
 
 @dataclass(frozen=True)
 class Times:
@@ -144,12 +150,13 @@ def _buckets(look: Look, first: datetime, last: datetime) -> list[Buckets]:
 
 
 def fitting(times: Times, needed: int) -> Buckets | None:
-    """The cadence without an empty partition whose number of partitions is nearest to what a replay wants.
+    """The cadence whose number of partitions is nearest to what a replay wants: one without empty partitions, if any.
 
     Args:
         needed: Rows that a partition should have, as far as the data allows; fewer weigh like too many partitions.
     """
-    usable = [each for each in times.buckets if not each.empty and len(each.partitions) >= 4]
+    filled = [each for each in times.buckets if each.is_mostly_filled]
+    usable = [each for each in filled if not each.empty] or filled
 
     def distance(each: Buckets) -> float:
         count = len(each.partitions)

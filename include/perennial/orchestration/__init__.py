@@ -25,6 +25,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from perennial import discovery, undo
 from perennial.errors import InvalidParams, InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.orchestration.forms import form as form
+from perennial.orchestration.forms import reason as reason
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -125,6 +126,7 @@ def _docs(use_case: UseCase, doc: str) -> str:
 - **Owner:** {use_case.owner}
 - **Partitions:** {use_case.cadence}, named like `{use_case.first.key}`, from {use_case.start}{until}
 - **Defined in:** `include/use_cases/{use_case.name}/`
+- **Page:** [{use_case.name} in Perennial](plugin/perennial/perennial/use_cases/{use_case.name})
 
 **When a run fails.** {use_case.triage}
 """
@@ -210,10 +212,11 @@ def skip(why: str) -> NoReturn:
     raise AirflowSkipException(why)
 
 
-def answer() -> tuple[bool, str]:
-    """What a person said to the request for approval, and who: nobody was asked is a yes by the gate itself."""
+def answer() -> tuple[bool, str, str]:
+    """What a person said to the request for approval, who, and why: nobody was asked is a yes by the gate itself."""
     response = get_current_context()["ti"].xcom_pull(task_ids="approve")
     if response is None:
-        return True, "gate"
+        return True, "gate", ""
     person = (response.get("responded_by_user") or {}).get("name", "nobody in time")
-    return response["chosen_options"] == ["Approve"], person
+    why = (response.get("params_input") or {}).get("reason") or ""
+    return response["chosen_options"] == ["Approve"], person, why.strip()

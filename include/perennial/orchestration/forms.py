@@ -19,6 +19,12 @@ def form(params: type[BaseModel]) -> dict[str, Param]:
     return {name: Param(**field) for name, field in _fields(params).items()}
 
 
+def reason() -> dict[str, Param]:
+    """What is asked beside a yes or a no. Not required: whoever answers over REST need not know of it."""
+    said = "Why; it is kept in the ledger."
+    return {"reason": Param(None, title="reason", description=said, type=["null", "string"])}
+
+
 @cache
 def _fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """What `Param` takes, for each field in the model's order.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request
 
@@ -88,3 +90,39 @@ def _acts(use_case: UseCaseDep, user: GetUserDep) -> frozenset[Act]:
 
 #: What the user may do in that use case.
 ActsDep = Annotated[frozenset[Act], Depends(_acts)]
+
+
+def _act(act: str, use_case: UseCaseDep, acts: ActsDep) -> Act:
+    if act not in _NEEDS:
+        raise HTTPException(404, f"There is no act {act!r}.")
+    if act not in acts:
+        pipeline, method, entity = _NEEDS[act]
+        raise HTTPException(
+            403,
+            f"Your role in Airflow does not let you do this: it needs {method} on {entity.name} of the DAG"
+            f" {use_case.name}.{pipeline}.",
+        )
+    return act
+
+
+#: The act that the path names, for who may do it.
+ActDep = Annotated[Act, Depends(_act)]
+
+
+def from_our_own_page(request: Request) -> None:
+    """Refuse, with 403, what another site made the person's browser send: it brings the cookie along by itself.
+
+    A token in the header is nothing that another site could have sent. Browsers say where a request comes from in
+    `Sec-Fetch-Site`, older ones in `Origin`; one that says neither is not believed.
+    """
+    if request.headers.get("authorization", "").lower().startswith("bearer "):
+        return
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        ours = site in ("same-origin", "none")
+    else:
+        # Behind a proxy the host that it was sent to is not the one that the browser knows.
+        hosts = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc} - {None, ""}
+        ours = urlsplit(request.headers.get("origin", "")).netloc in hosts
+    if not ours:
+        raise HTTPException(403, "This was sent from another site, not from a page of Perennial. Nothing was done.")

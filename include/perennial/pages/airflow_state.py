@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from airflow.models.dag import DagModel
-from airflow.models.dagrun import DagRun
+from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
@@ -19,7 +21,12 @@ from perennial.pipelines import ALL
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG run; times are UTC. `path` is its page, below Airflow's own address."""
+    """One DAG run; times are UTC. `path` is its page, below Airflow's own address.
+
+    Attributes:
+        by: Who triggered it; None: an event or the clock did.
+        note: What is noted on it: of a run that was started on a page here, the reason.
+    """
 
     dag: str
     id: str
@@ -28,6 +35,8 @@ class Run:
     queued: datetime | None
     started: datetime | None
     ended: datetime | None
+    by: str | None = None
+    note: str | None = None
 
     @property
     def pipeline(self) -> str:
@@ -94,6 +103,21 @@ class Approval:
     @property
     def path(self) -> str:
         return f"{self.run.path}/tasks/{self.task}/required_actions"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said to an `Approval`.
+
+    Attributes:
+        chosen: `Approve` or `Reject`.
+        by: Who; None: nobody answered in time.
+        at: When; processing time, UTC.
+    """
+
+    chosen: str
+    by: str | None
+    at: datetime
 
 
 def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
@@ -173,6 +197,40 @@ def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
     return found
 
 
+def answer(dag: str, run_id: str) -> Answer | None:
+    """What was said to the newest question of a run; None: nothing yet, or it asks nothing."""
+    with create_session() as session:
+        detail = session.scalar(
+            select(HITLDetail)
+            .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
+            .where(TaskInstance.dag_id == dag, TaskInstance.run_id == run_id, HITLDetail.responded_at.is_not(None))
+            .order_by(HITLDetail.responded_at.desc())
+            .limit(1)
+        )
+        if detail is None:
+            return None
+        chosen = ", ".join(detail.chosen_options or ())
+        return Answer(chosen, (detail.responded_by or {}).get("name"), detail.responded_at)
+
+
+def version(dag: str, run_id: str) -> int | None:
+    """The model version that a training run registered; None: none, or not yet."""
+    with create_session() as session:
+        left = XComModel.get_many(key="return_value", task_ids="fit", dag_ids=dag, run_id=run_id, limit=1)
+        row = session.scalars(left).first()
+        value = XComModel.deserialize_value(row) if row is not None else None
+    return value if isinstance(value, int) else None
+
+
+def decision(dag: str, run_id: str) -> dict[str, Any] | None:
+    """The gate's decision in a training run, as its task `judge` returned it; None: none, or not yet."""
+    with create_session() as session:
+        left = XComModel.get_many(key="return_value", task_ids="judge", dag_ids=dag, run_id=run_id, limit=1)
+        row = session.scalars(left).first()
+        value = XComModel.deserialize_value(row) if row is not None else None
+    return value if isinstance(value, dict) else None
+
+
 def _runs(session, *conditions) -> list[Run]:  # type: ignore[no-untyped-def]
     """The runs that meet the conditions, oldest first."""
     columns = (
@@ -183,5 +241,8 @@ def _runs(session, *conditions) -> list[Run]:  # type: ignore[no-untyped-def]
         DagRun.queued_at,
         DagRun.start_date,
         DagRun.end_date,
+        DagRun.triggering_user_name,
+        DagRunNote.content,
     )
-    return [Run(*row) for row in session.execute(select(*columns).where(*conditions).order_by(DagRun.id))]
+    found = select(*columns).outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id).where(*conditions)
+    return [Run(*row) for row in session.execute(found.order_by(DagRun.id))]

@@ -103,6 +103,8 @@ def _expectation(result: dict[str, Any]) -> dict[str, Any]:
 
 def _found(result: dict[str, Any]) -> dict[str, str]:
     found = {label: result[name] for name, label in _FOUND if result.get(name) not in (None, [], {})}
+    if isinstance(examples := found.get("for instance"), list) and all(each is None for each in examples):
+        del found["for instance"]  # A list of nothing shows nothing.
     share = result.get("unexpected_percent")
     if found.get("unexpected") and share is not None:
         found["unexpected"] = f"{found['unexpected']:,} ({share:.3g}%)"

@@ -1,0 +1,48 @@
+"""Asking Airflow for a connection: its environment, its secrets backends and its metadata database, in its own order.
+
+Run as a program, it prints one connection as a line of JSON, for a process that is no task of Airflow's.
+
+python -m perennial.orchestration.connections CONNECTION_ID
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+#: Read without a hook of a provider's.
+_PLAIN = ("postgres", "postgresql", "sqlite", "http", "https")
+
+
+def find(connection_id: str) -> dict[str, Any] | None:
+    """The connection as whatever part of Airflow this process is gets it; None: there is none of that name."""
+    from airflow.sdk import Connection
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return _plain(Connection.get(connection_id))
+    except AirflowNotFoundException:
+        return None
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """What a connection holds, and `url` for SQLAlchemy where the hook of an installed provider tells it."""
+    told = {name: getattr(found, name) for name in ("conn_type", "host", "schema", "login", "password", "port")}
+    told |= {"extra": found.extra_dejson, "url": ""}
+    if found.conn_type not in _PLAIN:
+        # No provider, or one whose hook knows no such address: the caller says so.
+        with suppress(Exception):
+            address = found.get_hook().sqlalchemy_url
+            told["url"] = address if isinstance(address, str) else address.render_as_string(hide_password=False)
+    return told
+
+
+if __name__ == "__main__":
+    # What Airflow's servers say of themselves: they ask its database too.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    # Airflow logs to standard output, which here holds the answer alone.
+    answer, sys.stdout = sys.stdout, sys.stderr
+    answer.write("\n" + json.dumps(find(sys.argv[1])))

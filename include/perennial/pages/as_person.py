@@ -1,0 +1,43 @@
+"""Airflow's REST API, called inside the API server in the name of the person who asked for a page.
+
+The call passes through all of Airflow's own application: its login, its permissions, its checks, its audit log. So a
+page can do nothing that the person could not do without it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from fastapi import Request
+
+#: Where the plugin leaves Airflow's application for the pages inside it.
+AIRFLOW = "perennial.airflow"
+#: Who the person is, as `get_user` takes it; and that they did it on a page, which Airflow notes on a run.
+_HANDED_ON = ("authorization", "cookie", "referer", "user-agent")
+
+
+async def call(request: Request, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    """Airflow's answer to the person's call; also if it is a refusal.
+
+    Args:
+        request: The request that this call serves: the person is taken from it.
+        path: Below `/api/v2`, quoted.
+    """
+    headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+    client = (request.client.host, request.client.port) if request.client else ("127.0.0.1", 0)
+    transport = httpx.ASGITransport(request.scope[AIRFLOW], raise_app_exceptions=False, client=client)
+    address = f"{request.url.scheme}://{request.url.netloc}"
+    async with httpx.AsyncClient(transport=transport, base_url=address, headers=headers) as airflow:
+        return await airflow.request(method, f"/api/v2{path}", json=body)
+
+
+def detail(answer: httpx.Response) -> str:
+    """What Airflow says is wrong, in a line."""
+    try:
+        said = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return f"Airflow answered {answer.status_code}."
+    if isinstance(said, list):  # A problem of each field.
+        return "; ".join(f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg')}" for each in said)
+    return str(said).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

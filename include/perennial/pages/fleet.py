@@ -1,0 +1,255 @@
+"""The first page: a row for each use case that the person may see, those that need one first; or what to do next."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from threading import Thread
+from typing import Any, Literal
+from urllib.parse import quote
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from perennial import discovery, overview, status
+from perennial.errors import PerennialError
+from perennial.overview import Overview
+from perennial.pages import access, airflow_state
+from perennial.pages.airflow_state import Approval, Pipeline
+from perennial.pages.frame import page
+from perennial.pipelines import LOOP
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+#: Rows in the order in which a person should look at them.
+Kind = Literal["waits", "alarm", "warning", "healthy", "new"]
+_ORDER: tuple[Kind, ...] = ("waits", "alarm", "warning", "healthy", "new")
+_AT_ONCE = 8
+#: Drifted columns that are named.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Everything about one use case that the page is made from; `seen` is None if its declaration cannot be read."""
+
+    name: str
+    seen: Overview | None
+    broken: str = ""
+    pipelines: dict[str, Pipeline] = field(default_factory=dict)
+    approvals: Sequence[Approval] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What waits for a person.
+
+    Attributes:
+        said: In a few words.
+        page: Where it is done, below Perennial's address.
+        airflow: Where it is done, below Airflow's address; one of the two is empty.
+        grave: Nothing goes on before it is done.
+    """
+
+    said: str
+    page: str = ""
+    airflow: str = ""
+    grave: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One use case on the page.
+
+    Attributes:
+        kind: `waits` for a person, else its last verdict; `new`: it was never judged.
+        tasks: What waits.
+        chart: For `static/charts.js`; None: there is nothing to draw.
+        next: When the clock starts the next run; None: it does not.
+        next_said: What starts it otherwise.
+        first_step: What to do with a use case of which nothing has run; empty otherwise.
+    """
+
+    name: str
+    kind: Kind
+    tasks: tuple[Task, ...]
+    seen: Overview | None = None
+    broken: str = ""
+    chart: dict[str, Any] | None = None
+    next: datetime | None = None
+    next_said: str = ""
+    running: tuple[Pipeline, ...] = ()
+    first_step: str = ""
+
+
+@cache
+def warm_up() -> Thread:
+    """Read the records of all use cases beside whatever else is done, once a process: its first fleet page finds them
+    read. The UI asks for the icon of its navigation long before somebody opens a page."""
+    begun = Thread(target=_read_all, name="perennial-warm-up", daemon=True)
+    begun.start()
+    return begun
+
+
+def _read_all() -> None:
+    try:
+        names = discovery.names()
+        # A few at a time: a page that is asked for meanwhile waits for these, not for all.
+        for first in range(0, len(names), _AT_ONCE):
+            overview.overviews([declared for name in names[first : first + _AT_ONCE] if (declared := _declared(name))])
+    except Exception:  # Whoever asks for a page is told what is wrong.
+        log.debug("The records of use cases were not read ahead.", exc_info=True)
+
+
+def _declared(name: str) -> UseCase | None:
+    try:
+        return discovery.load(name)
+    except PerennialError:
+        return None
+
+
+@router.get("/")
+def show(request: Request, user: GetUserDep) -> HTMLResponse:
+    """All use cases that the person may see."""
+    known = discovery.names()
+    return page(request, "fleet", **view(facts(access.readable(known, user)), len(known)))
+
+
+def facts(names: Sequence[str]) -> list[Fact]:
+    """What is known of each of these use cases, from their declarations, the lake and Airflow."""
+    declared, broken = {}, {}
+    for name in names:
+        try:
+            declared[name] = discovery.load(name)
+        except PerennialError as error:
+            broken[name] = f"{error.problem} {error.fix}".strip()
+    seen = {one.use_case.name: one for one in overview.overviews(list(declared.values()))}
+    pipelines, approvals = airflow_state.pipelines(names), airflow_state.approvals(names)
+    return [
+        Fact(name, seen.get(name), broken.get(name, ""), pipelines[name], approvals.get(name, ())) for name in names
+    ]
+
+
+def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
+    """What the page shows.
+
+    Args:
+        facts: Of each use case that the person may see.
+        known: How many use cases there are.
+    """
+    rows = sorted(map(_row, facts), key=lambda row: (_ORDER.index(row.kind), row.name))
+    begins = _begins(facts)
+    problems = dict.fromkeys(
+        (fact.seen.problem, fact.seen.fix) for fact in facts if fact.seen is not None and fact.seen.problem
+    )
+    return {
+        "rows": rows,
+        "kinds": {kind: sum(row.kind == kind for row in rows) for kind in _ORDER},
+        "waiting": sum(len(row.tasks) for row in rows),
+        "alarms": sum(_verdict(row.seen) == "alarm" for row in rows),
+        "known": known,
+        "problems": list(problems),
+        "begins": begins,
+        "begins_with": status.first_step(begins.seen.use_case) if begins and begins.seen else "",
+        "named": _NAMED,
+        "many": overview.MANY,
+    }
+
+
+def _begins(facts: Sequence[Fact]) -> Fact | None:
+    """The use case to begin with, where nothing has run of any; None: something has, or nobody knows."""
+    fresh = [fact for fact in facts if fact.seen is not None and not fact.seen.problem]
+    return fresh[0] if fresh and not any(fact.seen and fact.seen.status.partitions for fact in fresh) else None
+
+
+def _row(fact: Fact) -> Row:
+    tasks = tuple(_tasks(fact))
+    seen = fact.seen
+    verdict = _verdict(seen)
+    kind: Kind = "waits" if tasks else verdict if verdict in ("alarm", "warning", "healthy") else "new"  # type: ignore[assignment]
+    nexts = [one.next for one in fact.pipelines.values() if one.next and one.known and not one.paused]
+    fresh = seen is not None and not seen.problem and not seen.status.partitions
+    return Row(
+        fact.name,
+        kind,
+        tasks,
+        seen,
+        fact.broken,
+        chart=_chart(seen) if seen else None,
+        next=min(nexts, default=None),
+        next_said="" if nexts else _without_clock(fact),
+        running=tuple(one for one in fact.pipelines.values() if one.active),
+        first_step=status.first_step(seen.use_case) if seen is not None and fresh else "",
+    )
+
+
+def _verdict(seen: Overview | None) -> str:
+    return seen.judged.verdict if seen is not None and seen.judged else ""
+
+
+def _without_clock(fact: Fact) -> str:
+    """Why the clock starts nothing."""
+    features = fact.pipelines.get("features")
+    if features is None or not features.known:
+        return ""
+    if features.paused:
+        return "paused"
+    over = fact.seen is not None and fact.seen.arrived is not None and fact.seen.arrived.behind is None
+    return "none: all partitions are in" if over else "by hand"
+
+
+def _tasks(fact: Fact) -> list[Task]:
+    """What waits for a person, the gravest first."""
+    here = f"use_cases/{fact.name}"
+    tasks = [
+        Task("a promotion asks for approval", page=f"{here}/acts/answer?run={quote(one.run.id, safe='')}")
+        for one in fact.approvals
+    ]
+    if fact.broken:
+        tasks.append(Task("its declaration cannot be read", grave=True))
+    failed = [one for one in fact.pipelines.values() if one.latest and one.latest.state == "failed" and one.known]
+    tasks += [Task(f"{one.name} failed", airflow=one.latest.path, grave=True) for one in failed if one.latest]
+    if fact.seen is not None:
+        refused = [(one.partition, one.waiting) for one in fact.seen.status.partitions if one.waiting]
+        if refused:
+            many = sum(waiting for _, waiting in refused)
+            said = f"decide on {many:,} refused {'row or batch' if many == 1 else 'rows and batches'}"
+            tasks.append(Task(said, page=f"{here}/partitions/{refused[-1][0]}/quarantine"))
+        if fact.seen.status.pause:
+            tasks.append(Task("promotion is paused", page=f"{here}/acts/resume"))
+    missing = [name for name in LOOP if name in fact.pipelines and not fact.pipelines[name].known]
+    paused = [one for one in fact.pipelines.values() if one.known and one.paused]
+    if missing and not fact.broken:
+        tasks.append(Task(f"Airflow does not know {_listed(missing, fact.name)}", airflow="/", grave=True))
+    if paused:
+        where = paused[0].path if len(paused) == 1 else f"/dags?dag_id_pattern={fact.name}."
+        tasks.append(Task(f"unpause {_listed([one.name for one in paused], fact.name)}", airflow=where, grave=True))
+    return tasks
+
+
+def _listed(pipelines: Sequence[str], name: str) -> str:
+    return f"all DAGs of {name}" if len(pipelines) >= len(LOOP) else ", ".join(pipelines)
+
+
+def _chart(seen: Overview) -> dict[str, Any] | None:
+    """The gate's metric over partitions: of the version that scored each, and of the first model."""
+    partitions = seen.status.partitions
+    first = next((place for place, one in enumerate(partitions) if one.metric is not None), len(partitions))
+    shown = partitions[first:]
+    if len(shown) < 2:
+        return None
+    return {
+        "x": [one.partition for one in shown],
+        "series": [
+            {"label": "first model", "colour": "--soft", "dashed": True}
+            | {"values": [one.first_model_metric for one in shown]},
+            {"label": "champion", "colour": "--text", "values": [one.metric for one in shown]}
+            | {"colours": [f"--v{(one.champion - 1) % 8}" if one.champion else "--soft" for one in shown]},
+        ],
+    }

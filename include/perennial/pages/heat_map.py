@@ -1,0 +1,125 @@
+"""Drift of every feature in every partition at a glance, and in words for who asks one of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from perennial.use_case import DriftPolicy
+
+#: The newest so many partitions are columns.
+PARTITIONS = 48
+#: So many features are rows at once, and so many more when they are unfolded: what weighs most.
+FEATURES, FOLDED = 30, 90
+#: From which part of the limit on a cell is one step darker; from 1 on it has drifted.
+STEPS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+#: The model's own predictions, which weigh nothing and tell most.
+PREDICTION = "prediction"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How far a column of a partition was from the training profile of the version that scored it.
+
+    Attributes:
+        ratio: In what is usual in training; `limit` says from which ratio on the column drifts.
+        step: 0 to 9, how dark it is.
+        told: What of it moved most, and how far, in words.
+    """
+
+    ratio: float
+    limit: float
+    drifted: bool
+    step: int
+    told: str
+    version: int
+
+    @property
+    def written(self) -> str:
+        """In parts of the limit, as short as a cell is."""
+        part = self.ratio / self.limit
+        return f"{part:.1f}" if part < 9.95 else f"{part:.0f}" if part < 999.5 else ">999"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One column of the model's input, or its predictions; a cell a partition, None where it was not watched."""
+
+    column: str
+    importance: float
+    cells: tuple[Cell | None, ...]
+
+    @property
+    def drifted(self) -> int:
+        """In how many of the partitions."""
+        return sum(cell.drifted for cell in self.cells if cell)
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Rows by weight, the heaviest first, after the predictions.
+
+    Attributes:
+        partitions: Names of the columns, oldest first.
+        versions: Which one scored each of them.
+        left_out: How many earlier ones were watched too.
+        rows: Those to show; `folded` are further ones, and `omitted` counts those that are lighter still.
+    """
+
+    partitions: tuple[str, ...]
+    versions: tuple[int, ...]
+    left_out: int
+    rows: tuple[Row, ...]
+    folded: tuple[Row, ...]
+    omitted: int
+
+
+def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions: Sequence[str]) -> HeatMap:
+    """The drift of the newest partitions that were watched.
+
+    Args:
+        drift: Rows of that table; of a column that was judged again, the one recorded last holds.
+        partitions: The names of those that may be shown, oldest first.
+    """
+    wanted = set(partitions)
+    found = sorted((row for row in drift if row["partition"] in wanted), key=itemgetter("recorded_at"))
+    last = {(row["column"], row["partition"]): row for row in found}
+    watched = {partition for _, partition in last}
+    shown = tuple(name for name in partitions if name in watched)[-PARTITIONS:]
+    versions = {row["partition"]: row["model_version"] for row in last.values()}
+    rows = [_row(policy, column, last, shown) for column in {column for column, _ in last}]
+    rows = [row for row in rows if any(row.cells)]
+    rows.sort(key=lambda row: (row.column != PREDICTION, -row.importance, row.column))
+    return HeatMap(
+        partitions=shown,
+        versions=tuple(versions[partition] for partition in shown),
+        left_out=len(watched) - len(shown),
+        rows=tuple(rows[:FEATURES]),
+        folded=tuple(rows[FEATURES : FEATURES + FOLDED]),
+        omitted=max(len(rows) - FEATURES - FOLDED, 0),
+    )
+
+
+def _row(
+    policy: DriftPolicy, column: str, last: Mapping[tuple[str, str], Mapping[str, Any]], shown: Sequence[str]
+) -> Row:
+    held = [last.get((column, partition)) for partition in shown]
+    weights = [row["importance"] for row in held if row]
+    # A feature weighs what it weighs to the newest version that knows it.
+    return Row(column, weights[-1] if weights else 0.0, tuple(_cell(policy, row) if row else None for row in held))
+
+
+def _cell(policy: DriftPolicy, row: Mapping[str, Any]) -> Cell:
+    special = policy.columns.get(row["column"])
+    limit = special.ratio if special and special.ratio else policy.ratio
+    return Cell(
+        ratio=row["ratio"],
+        limit=limit,
+        drifted=row["drifted"],
+        step=bisect_right(STEPS, row["ratio"] / limit),
+        told=row["told"] or "",
+        version=row["model_version"],
+    )

@@ -1,0 +1,48 @@
+"""From a DAG, a run or a task in Airflow to its page here."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+
+from perennial import discovery, pipelines
+from perennial.errors import InvalidPartition
+from perennial.pages import access, airflow_state
+from perennial.pages.frame import page
+
+router = APIRouter()
+
+
+@router.get("/of")
+def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, task: str | None = None) -> Response:
+    """Lead to the page of a DAG, of a run or of a task: the version that the run registered, the partition it worked
+    on, or the use case. Whose DAG is not Perennial's is told so.
+
+    Args:
+        task: Which task; all tasks of a run share a page.
+    """
+    name, _, pipeline = dag.rpartition(".")
+    if name not in discovery.names() or pipeline not in pipelines.ALL:
+        return page(request, "not_ours", dag=dag, names=access.readable(discovery.names(), user))
+    if not access.readable([name], user):
+        raise HTTPException(403, f"Your role in Airflow does not let you read the use case {name!r}.")
+    here = request.scope.get("root_path", "").rstrip("/")
+    return RedirectResponse(f"{here}/use_cases/{name}{_below(name, dag, run)}", 303)
+
+
+def _below(name: str, dag: str, run_id: str | None) -> str:
+    """The page of a run, below its use case's."""
+    run = airflow_state.run(dag, run_id) if run_id else None
+    if run is None:
+        return ""
+    if run.pipeline == "training" and (version := airflow_state.version(dag, run.id)):
+        return f"/versions/{version}"
+    if run.partition is None:
+        return ""
+    try:
+        return f"/partitions/{quote(discovery.load(name).partition(run.partition).key)}"
+    except InvalidPartition:  # A run of before the use case began later, or of a mistyped key.
+        return ""

@@ -1,0 +1,127 @@
+"""The page of a partition: what came in, what was made of it, who scored it, how well, and what followed.
+
+All of it is in the lake's records; what Airflow runs on the partition is Airflow's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from perennial import glance, lake, ledger
+from perennial.history import NOTHING
+from perennial.pages import airflow_state, partition_data, partition_judged
+from perennial.pages.access import PartitionDep, UseCaseDep
+from perennial.pages.airflow_state import Run
+from perennial.pages.frame import page
+from perennial.partitions import Partition
+from perennial.quarantine import states
+from perennial.use_case import UseCase
+
+router = APIRouter()
+
+Rows = list[dict[str, Any]]
+Records = Mapping[str, Rows]
+
+_WHOLE = ("batches", "computations", "parity", "metrics", "drift", "verdicts", "requests", "ledger")
+#: Of tables whose rows are long only what is told here.
+_PARTS: dict[str, tuple[str, ...]] = {
+    "validations": ("partition", "table", "validation", "success", "rows", "suite", "code_version", "recorded_at"),
+    **{name: columns for name, columns in states.COLUMNS.items() if name not in _WHOLE},
+}
+#: What the predictions of one version, made by one state of code and lake, have in common.
+_MAKING = ("model_version", "model_run", "code_version", "lake_snapshots")
+
+
+@router.get("/use_cases/{use_case}/partitions/{partition}")
+def show(request: Request, use_case: UseCaseDep, partition: PartitionDep) -> HTMLResponse:
+    """Everything that is recorded of a partition."""
+    held = records(use_case)
+    made = predictions(use_case, partition)
+    runs = airflow_state.runs(use_case.name, partition.key)
+    return page(request, "partition", **view(use_case, partition, held, made, runs))
+
+
+def records(use_case: UseCase) -> dict[str, Rows]:
+    """The use case's records by table: of all partitions, because what followed one is told by others.
+
+    Raises:
+        ServiceUnavailable: the lake's catalog cannot be reached.
+    """
+    names = {name: f"{use_case.name}.{name}" for name in (*_WHOLE, *_PARTS)}
+    found = glance.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
+    return {name: found[table] for name, table in names.items()}
+
+
+def predictions(use_case: UseCase, partition: Partition) -> Rows:
+    """What scored the partition: `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and
+    `first` and `last` time of prediction (processing time); most rows first. Reads those columns of its rows only."""
+    found = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=(*_MAKING, "predicted_at"))
+    if found is None or not found.num_rows:
+        return []
+    grouped = found.group_by(list(_MAKING)).aggregate(
+        [([], "count_all"), ("predicted_at", "min"), ("predicted_at", "max")]
+    )
+    names = {"count_all": "rows", "predicted_at_min": "first", "predicted_at_max": "last"}
+    rows = [{names.get(name, name): value for name, value in row.items()} for row in grouped.to_pylist()]
+    return sorted(rows, key=lambda row: -row["rows"])
+
+
+def view(
+    use_case: UseCase, partition: Partition, held: Records, made: Rows, runs: Sequence[Run] = ()
+) -> dict[str, Any]:
+    """What the page shows.
+
+    Args:
+        held: All records of the use case by table, as `records` gives them.
+        made: What scored the partition, as `predictions` gives it.
+        runs: Airflow's runs on it, newest first.
+    """
+    own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in held.items()}
+    entries = ledger.parsed(held["ledger"])
+    verdicts = partition_judged.verdicts(own["verdicts"])
+    revisions = partition_judged.revisions(use_case, own["metrics"], entries)
+    return {
+        "use_case": use_case,
+        "partition": partition,
+        **_neighbours(use_case, partition, held),
+        "is_known": any(rows for name, rows in own.items() if name != "ledger") or bool(made),
+        "verdicts": verdicts,
+        "batches": partition_data.batches(own),
+        "waiting": states.waiting(held)[partition.key],
+        "refused": len(own["quarantine"]) + len(own["refused_batches"]),
+        "features": partition_data.features(use_case, own),
+        "parity": partition_data.parity(own["parity"]),
+        "predictions": partition_data.scored(made),
+        "reign": partition_judged.reign(entries, partition.start),
+        "revisions": revisions,
+        "drift": partition_judged.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
+        "reports": [each for each in verdicts if each["run"]],
+        "requests": partition_judged.requests(use_case, partition.key, held["requests"], entries),
+        "held_back_by": partition_judged.held_back_by(use_case, partition, held["requests"]),
+        "decisions": [entry for entry in entries if entry.partition == partition.key],
+        "runs": runs,
+        "took": [_took(run) for run in runs],
+    }
+
+
+def _neighbours(use_case: UseCase, partition: Partition, held: Records) -> dict[str, Partition | None]:
+    """The partition before, and the one after if anything is known from there on."""
+    before = partition.previous if partition > use_case.first else None
+    newest = max((row["partition"] for name in ("batches", "verdicts") for row in held[name]), default="")
+    # Names of partitions sort like their starts.
+    return {"previous": before, "next": partition.next if partition.key < newest else None}
+
+
+def _took(run: Run) -> str:
+    """How long a run took, of which two units are told."""
+    if run.started is None or run.ended is None:
+        return NOTHING
+    seconds = round((run.ended - run.started).total_seconds())
+    minutes, hours = seconds // 60, seconds // 3600
+    return (
+        f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+    )

@@ -1,0 +1,98 @@
+"""What a partition's page tells of data: what came in, what was computed, what is served, what scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from perennial.pages import mlflow_state
+from perennial.use_case import UseCase
+
+Row = Mapping[str, Any]
+Own = Mapping[str, Sequence[Row]]
+
+
+def batches(own: Own) -> list[dict[str, Any]]:
+    """What came in, a row a raw table, each with the newest validation of that table; also of a table whose batch was
+    refused whole, which has no other row.
+
+    Args:
+        own: The partition's records by table.
+    """
+    judged = _newest(own["validations"], "table")
+    refused = {row["table"] for row in own["refused_batches"]}
+    arrived = {row["table"]: row for row in own["batches"]}
+    return [
+        {
+            "table": table,
+            "rows": arrived.get(table, {}).get("rows"),
+            "quarantined": arrived.get(table, {}).get("quarantined"),
+            "released": arrived.get(table, {}).get("released"),
+            "suite": arrived.get(table, judged.get(table, {})).get("suite"),
+            "code_version": arrived.get(table, judged.get(table, {})).get("code_version"),
+            "refused_whole": table in refused,
+            "validation": judged.get(table),
+        }
+        for table in sorted(arrived.keys() | refused)
+    ]
+
+
+def features(use_case: UseCase, own: Own) -> list[dict[str, Any]]:
+    """What was computed, a row a feature table and one for `examples`; those of which nothing is recorded are left out.
+
+    Lakes from before there were `computations` have validations only.
+    """
+    judged = _newest(own["validations"], "table")
+    computed = {row["table"]: row for row in own["computations"]}
+    tables = [*(table.name for table in use_case.features), "examples"]
+    return [
+        {
+            "table": table,
+            "rows": computed.get(table, judged.get(table, {})).get("rows"),
+            "transform": computed.get(table, {}).get("transform"),
+            "validation": judged.get(table),
+        }
+        for table in [*tables, *sorted(computed.keys() - {*tables})]
+        if table in computed or table in judged
+    ]
+
+
+def parity(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What is served held against the lake: of each view the newest result, with how many there were before it."""
+    newest = _newest(rows, "view")
+    return [
+        {
+            **row,
+            "evidence": [_difference(each) for each in json.loads(row["evidence"] or "[]")],
+            "earlier": sum(each["view"] == view for each in rows) - 1,
+        }
+        for view, row in sorted(newest.items())
+    ]
+
+
+def _difference(found: Row) -> dict[str, str]:
+    """A value that is served otherwise than the lake has it, in words."""
+    key = ", ".join(f"{name}={value}" for name, value in (found.get("key") or {}).items())
+    rest = {name: value for name, value in found.items() if name != "key"}
+    return {
+        "key": key,
+        **{name: value if isinstance(value, str) else json.dumps(value) for name, value in rest.items()},
+    }
+
+
+def scored(made: Iterable[Row]) -> list[dict[str, Any]]:
+    """What scored the partition, with the lake's snapshots by table and the run's page in MLflow."""
+    return [
+        {
+            **row,
+            "snapshots": json.loads(row["lake_snapshots"] or "{}"),
+            "run_page": mlflow_state.run_page(row["model_run"]),
+        }
+        for row in made
+    ]
+
+
+def _newest(rows: Iterable[Row], by: str) -> dict[str, Row]:
+    """The newest row of each value of a column."""
+    return {row[by]: row for row in sorted(rows, key=lambda row: row["recorded_at"])}

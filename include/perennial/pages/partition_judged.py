@@ -1,0 +1,163 @@
+"""What a partition's page tells of judgements: metrics, verdicts, drift, and what followed from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from perennial import ledger
+from perennial.ledger import Entry, Reign
+from perennial.pages import evidence, mlflow_state
+from perennial.partitions import Partition
+from perennial.use_case import LOWER_IS_BETTER, UseCase
+
+Row = Mapping[str, Any]
+
+
+def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The verdicts of a partition, the one that holds first.
+
+    Each with its `facts`, its `raw` evidence as JSON, and the `run` in MLflow that keeps Evidently's page of it.
+    """
+    found = []
+    for row in sorted(rows, key=lambda row: row["recorded_at"], reverse=True):
+        told = json.loads(row["evidence"] or "{}")
+        run = mlflow_state.run_named_in(row["report"])
+        found.append(
+            {
+                **row,
+                "evidence": told,
+                "facts": evidence.facts(told),
+                "raw": json.dumps(told, indent=2, ensure_ascii=False),
+                "run": run,
+                "run_page": mlflow_state.run_page(run) if run else None,
+            }
+        )
+    return found
+
+
+def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The metrics as they were measured each time that more labels were in, newest first.
+
+    Args:
+        rows: The partition's rows of `metrics`.
+        entries: The whole ledger, for what the gate had promised.
+
+    Returns:
+        Each with `recorded_at`, `rows`, `labelled`, `coverage`, `champion` and `first` (the versions), and `metrics`:
+        name, value of either, what the gate had promised of the champion, whether lower is better, and whether it is
+        the gate's metric, which comes first.
+    """
+    measured: dict[tuple[datetime, int], list[Row]] = {}
+    for row in rows:
+        measured.setdefault((row["recorded_at"], row["labelled"]), []).append(row)
+    found = []
+    for (recorded_at, labelled), some in sorted(measured.items(), reverse=True):
+        by = {(row["role"], row["metric"]): row for row in some}
+        versions = {role: next((row["model_version"] for row in some if row["role"] == role), None) for role in _ROLES}
+        promised = _promised(entries, versions["champion"])
+        names = sorted({row["metric"] for row in some}, key=lambda name: (name != use_case.gate.metric, name))
+        scored = max(row["rows"] for row in some)
+        found.append(
+            {
+                "recorded_at": recorded_at,
+                "rows": scored,
+                "labelled": labelled,
+                "coverage": labelled / scored if scored else None,
+                **versions,
+                "metrics": [
+                    {
+                        "name": name,
+                        **{role: by.get((role, name), {}).get("value") for role in _ROLES},
+                        "promised": promised.get(name),
+                        "gained": _gained(name, *(by.get((role, name), {}).get("value") for role in _ROLES)),
+                        "lower_is_better": name in LOWER_IS_BETTER,
+                        "is_the_gates": name == use_case.gate.metric,
+                    }
+                    for name in names
+                ],
+            }
+        )
+    return found
+
+
+_ROLES = ("champion", "first")
+
+
+def _gained(metric: str, champion: float | None, first: float | None) -> float | None:
+    """By how much the champion is better than the first model, positive if it is, whichever way the metric runs."""
+    if champion is None or first is None:
+        return None
+    return first - champion if metric in LOWER_IS_BETTER else champion - first
+
+
+def _promised(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
+    """The metrics that the gate measured of a version on its holdout."""
+    decided = next((entry for entry in entries if entry.event_id == f"gate:{version}"), None)
+    return dict(decided.evidence.get("metrics", {}).get("challenger", {})) if decided else {}
+
+
+def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[str, Any]:
+    """The columns as they stood at the newest comparison with the profile of the version that the verdict is about.
+
+    Returns:
+        `columns`, the weightiest first: by importance, then by ratio, but the predictions on top; `limit`, the ratio
+        from which on a column has drifted; `most`, the end of the scale of their bars; `earlier`, rows that newer ones
+        took the place of; `recorded_at` and `rows` of the comparison.
+    """
+    rows = sorted(rows, key=lambda row: row["recorded_at"])
+    version = verdict["model_version"] if verdict else None
+    own = [row for row in rows if version is None or row["model_version"] == version]
+    newest = {row["column"]: row for row in own}
+    columns = sorted(newest.values(), key=lambda row: (row["column"] != _PREDICTION, -row["importance"], -row["ratio"]))
+    limit = use_case.drift.ratio
+    return {
+        "columns": columns,
+        "version": columns[0]["model_version"] if columns else None,
+        "limit": limit,
+        "most": max(2 * limit, *(min(row["ratio"], 4 * limit) for row in columns), 0.0) if columns else 2 * limit,
+        "earlier": len(rows) - len(newest),
+        "recorded_at": max((row["recorded_at"] for row in columns), default=None),
+        "rows": max((row["rows"] for row in columns), default=None),
+    }
+
+
+#: As `perennial.drift.PREDICTION`, which is heavy to import.
+_PREDICTION = "prediction"
+
+
+def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The requests for retraining that a partition is the reason of, each with the decision that answered it.
+
+    A request is kept with the partition whose monitoring made it; a verdict revised by later labels is asked for by a
+    later partition's.
+    """
+    found = []
+    for row in sorted(made, key=lambda row: row["recorded_at"]):
+        told = json.loads(row["evidence"] or "{}")
+        if partition in (row["partition"], told.get("partition")):
+            start = use_case.cadence.partition(row["partition"])
+            answers = (
+                entry
+                for entry in entries
+                if entry.action in ledger.DECISIONS and use_case.cadence.partition(entry.partition) >= start
+            )
+            found.append({**row, "answer": next(answers, None), "facts": evidence.facts(told)})
+    return found
+
+
+def held_back_by(use_case: UseCase, partition: Partition, made: Iterable[Row]) -> str | None:
+    """The earlier partition whose request keeps this one from making another, by the cool-down; None if none does."""
+    earliest = partition
+    for _ in range(use_case.retraining.cooldown):
+        earliest = earliest.previous
+    # Names of partitions sort like their starts.
+    within = [row["partition"] for row in made if earliest.key <= row["partition"] < partition.key]
+    return max(within, default=None)
+
+
+def reign(entries: Iterable[Entry], start: datetime) -> Reign | None:
+    """Who held when a partition began (event time); None: no version did."""
+    return next((each for each in reversed(ledger.reigns(entries)) if each.start <= start), None)

@@ -1,0 +1,140 @@
+"""The partitions of a use case: a table that is read from the newest down, and a chart of the same, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from perennial.ledger import SUCCESSIONS, Entry
+from perennial.status import PartitionStatus
+from perennial.use_case import UseCase
+
+#: So many partitions are shown at once: of a use case with hourly ones a week.
+SHOWN = 168
+#: Colours of perennial.css that versions have in turn, as the macro `version_class` gives them.
+_COLOURS = 8
+
+
+@dataclass(frozen=True)
+class Line:
+    """One partition.
+
+    Attributes:
+        coverage: Share of its predictions that have a label.
+        explanation: Its verdict in a sentence.
+        promised: The gate's metric of the version that scored it, on that gate's holdout.
+    """
+
+    status: PartitionStatus
+    coverage: float | None
+    explanation: str
+    promised: float | None
+
+    @property
+    def key(self) -> str:
+        return self.status.partition
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some consecutive partitions of all there are.
+
+    Attributes:
+        lines: Oldest first.
+        total: How many partitions there are.
+        earlier, later: The last partition of the window before, and of the one after; None: there is none.
+    """
+
+    lines: tuple[Line, ...]
+    total: int
+    earlier: str | None
+    later: str | None
+
+
+def lines(
+    statuses: Iterable[PartitionStatus], verdicts: Iterable[Mapping[str, Any]], promised: Mapping[int, float]
+) -> list[Line]:
+    """The partitions with what their newest verdicts add; `verdicts` are rows of that table, oldest first."""
+    last = {row["partition"]: row for row in verdicts}
+    return [
+        Line(
+            status,
+            last.get(status.partition, {}).get("label_coverage") if status.champion else None,
+            last.get(status.partition, {}).get("explanation") or "",
+            promised.get(status.champion) if status.champion else None,
+        )
+        for status in statuses
+    ]
+
+
+def window(every: Sequence[Line], until: str | None = None) -> Window:
+    """The newest partitions, or the newest up to and including `until`; names of partitions sort as their times do."""
+    reached = sum(line.key <= until for line in every) if until else len(every)
+    first = max(reached - SHOWN, 0)
+    return Window(
+        lines=tuple(every[first:reached]),
+        total=len(every),
+        earlier=every[first - 1].key if first else None,
+        later=every[min(reached + SHOWN, len(every)) - 1].key if reached < len(every) else None,
+    )
+
+
+def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], partitions: str) -> dict[str, Any]:
+    """What `static/charts.js` draws: the champion's metric against the first model's, on the version that scored.
+
+    Args:
+        partitions: What the addresses of the partitions' pages begin with.
+    """
+    reigns = list(_reigns(shown))
+    return {
+        "x": [line.key for line in shown],
+        "series": [
+            {"label": f"first model's {use_case.gate.metric}", "colour": "--soft", "dashed": True}
+            | {"values": [line.status.first_model_metric for line in shown]},
+            {"label": f"champion's {use_case.gate.metric}", "colour": "--text"}
+            | {"values": [line.status.metric for line in shown]},
+        ],
+        "bands": [
+            {"from": first, "to": last, "colour": colour(version), "label": f"v{version}"}
+            for version, first, last in reigns
+        ],
+        "from": [
+            {"from": first, "to": last, "value": shown[first].promised, "colour": colour(version)}
+            for version, first, last in reigns
+            if shown[first].promised is not None
+        ],
+        "marks": list(_marks(shown, entries)),
+        "links": [f"{partitions}/{line.key}" for line in shown],
+    }
+
+
+def colour(version: int) -> str:
+    """The colour that a version has on every page: a variable of perennial.css."""
+    return f"--v{(version - 1) % _COLOURS}"
+
+
+def _reigns(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:
+    """(version, first place, last place) of neighbouring partitions that one version scored."""
+    for version, group in groupby(enumerate(shown), key=lambda item: item[1].status.champion):
+        places = [place for place, _ in group]
+        if version is not None:
+            yield version, places[0], places[-1]
+
+
+#: How an act, or an alarm, is marked in the chart.
+MARKS = {
+    "alarm": ("▲", "--bad"),
+    "promoted": ("★", "--good"),
+    "rolled-back": ("↩", "--so-so"),
+}
+
+
+def _marks(shown: Sequence[Line], entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    """Alarms, and where the ledger says that another version came: below the partition after which it did."""
+    for place, line in enumerate(shown):
+        acts = [e.action for e in entries if e.partition == line.key and e.action in SUCCESSIONS]
+        for kind in [*(["alarm"] if line.status.verdict == "alarm" else []), *acts]:
+            sign, shade = MARKS[kind]
+            yield {"at": place, "sign": sign, "colour": shade}

@@ -1,0 +1,128 @@
+"""The page of a use case: how its model is, why, what waits for a person, and what they may do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from perennial import history, ledger, overview, status
+from perennial.errors import PerennialError
+from perennial.ledger import Entry
+from perennial.pages import airflow_state, comparison, heat_map, marked, mlflow_state, timeline
+from perennial.pages.access import Act, ActsDep, UseCaseDep
+from perennial.pages.acts import done
+from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.pages.frame import page
+from perennial.status import Records
+from perennial.use_case import UseCase
+
+router = APIRouter()
+
+#: Rows of the ledger that are shown, and of the table of partitions before the rest is folded.
+LEDGER, OPEN = 200, 24
+#: What Airflow asks of who wants to do something: the DAG, and the right.
+NEEDS: dict[Act, tuple[str, str]] = {
+    "retrain": ("training", "start runs"),
+    "answer": ("training", "answer required actions"),
+    "roll-back": ("champion", "start runs"),
+    "resume": ("champion", "start runs"),
+}
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What Airflow is doing for the use case.
+
+    Attributes:
+        pipelines: By name, in the loop's order.
+        approvals: Oldest first.
+        judged: What the gate said of the challenger that the first of them is about, as its task returned it.
+    """
+
+    pipelines: Mapping[str, Pipeline]
+    approvals: Sequence[Approval] = ()
+    judged: Mapping[str, Any] | None = None
+
+
+@router.get("/use_cases/{use_case}")
+def show(request: Request, use_case: UseCaseDep, may: ActsDep, until: str | None = None) -> HTMLResponse:
+    """The use case. `until` names the last partition to show; a form that was sent adds what it did to the address."""
+    last = use_case.partition(until).key if until else None
+    content = view(use_case, records(use_case), _doing(use_case), last)
+    return page(request, "use_case", **content, may=may, done=done(use_case, request.query_params))
+
+
+def records(use_case: UseCase) -> Records:
+    """The rows of the tables that the page needs.
+
+    Raises:
+        PerennialError: the lake's catalog cannot be reached, or a table is damaged.
+    """
+    (found,) = status.records([use_case], ["parity", "drift"])
+    if isinstance(found, PerennialError):
+        raise found
+    return found
+
+
+def _doing(use_case: UseCase) -> Doing:
+    asked = airflow_state.approvals([use_case.name]).get(use_case.name, [])
+    return Doing(
+        airflow_state.pipelines([use_case.name])[use_case.name],
+        asked,
+        airflow_state.decision(asked[0].run.dag, asked[0].run.id) if asked else None,
+    )
+
+
+def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = None) -> dict[str, Any]:
+    """What the page shows.
+
+    Args:
+        use_case: Whose page it is.
+        held: Rows by table, as `records` gives them.
+        doing: What Airflow is doing.
+        until: The last partition to show; None: the newest.
+    """
+    seen = overview.of_records(use_case, held)
+    entries = ledger.parsed(held["ledger"])
+    verdicts = sorted(held["verdicts"], key=itemgetter("recorded_at"))
+    every = timeline.lines(seen.status.partitions, verdicts, overview.promises(use_case, entries))
+    window = timeline.window(every, until)
+    served = history.served(entries)
+    return {
+        "use_case": use_case,
+        "seen": seen,
+        "by_key": {line.key: line for line in every},
+        "first_step": status.first_step(use_case),
+        "approvals": [(approval, marked.html(approval.body)) for approval in doing.approvals],
+        "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
+        "pipelines": doing.pipelines,
+        "window": window,
+        "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
+        "heat": heat_map.heat_map(use_case.drift, held["drift"], [line.key for line in window.lines]),
+        "compared": comparison.comparison(use_case, entries, doing.judged),
+        "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
+        "acted": len(entries),
+        "served": [(reign, history.reach(use_case, reign)) for reign in reversed(served)],
+        "has_another": len({reign.version for reign in served}) > 1,
+        "needs": NEEDS,
+        "open": OPEN,
+    }
+
+
+def _evidence(use_case: UseCase, entry: Entry) -> dict[str, Any] | None:
+    """Where the evidence of an entry is: of the gate's decision the challenger's run in MLflow, else a run in Airflow.
+
+    `address` is whole, or begins below Airflow's own.
+    """
+    if entry.event_id.startswith("gate:"):
+        return {"said": "MLflow run", "address": mlflow_state.run_page(entry.model_run), "in_airflow": False}
+    _, _, made_by = entry.event_id.partition(":")
+    dag, _, run_id = made_by.partition("/")
+    if dag != f"{use_case.name}.champion" or not run_id:
+        return None
+    return {"said": "Airflow run", "address": Run(dag, run_id, "", None, None, None, None).path, "in_airflow": True}

@@ -1,0 +1,107 @@
+"""What MLflow knows of how a version was made: window, training set, parameters, code, packages, first measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from perennial.errors import ServiceUnavailable
+from perennial.history import NOTHING
+from perennial.pages import mlflow_state
+from perennial.pages.mlflow_state import Run
+
+_DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json")
+#: The Airflow run that made an MLflow run, as `perennial.tracking` tags it; that module is heavy to import.
+MADE_BY = "perennial.made_by"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The run that made a version, and those of its documents that are there, by their names."""
+
+    run: Run
+    documents: dict[str, Any]
+
+
+def of(run_id: str | None) -> tuple[Made | None, str]:
+    """What MLflow holds of a run, and why nothing, if that is so."""
+    try:
+        run = mlflow_state.run(run_id) if run_id else None
+        if run is None:
+            return None, "MLflow no longer holds the run that made it: it was deleted."
+        return Made(run, mlflow_state.documents(run.id, _DOCUMENTS)), ""
+    except ServiceUnavailable as error:
+        return None, error.problem
+
+
+def airflow_run(made: Made | None) -> tuple[str, str] | None:
+    """The DAG and the run in Airflow that made it; None: not recorded, or not made by Airflow."""
+    dag, _, run = (made.run.tags.get(MADE_BY, "") if made else "").partition("/")
+    return (dag, run) if run else None
+
+
+def view(made: Made) -> dict[str, Any]:
+    """What the page shows of it; what is not recorded is None or empty."""
+    tags, metrics, held = made.run.tags, made.run.metrics, made.documents
+    training_set: Mapping[str, Any] = held.get("training_set.json", {})
+    provenance: Mapping[str, Any] = held.get("provenance.json", {})
+    environment = provenance.get("environment", {})
+    params = {**held.get("plan.json", {}).get("params", {}), **made.run.params}
+    return {
+        "window": tags.get("perennial.window"),
+        "training_set": training_set,
+        **{name: _moment(training_set.get(name)) for name in ("start", "holdout_start", "end")},
+        "snapshots": training_set.get("snapshots", {}),
+        "rows_fit": metrics.get("rows_fit"),
+        "rows_holdout": metrics.get("rows_holdout"),
+        "fit_seconds": metrics.get("fit_seconds"),
+        "algorithm": tags.get("perennial.algorithm"),
+        "params": {name: _text(value) for name, value in params.items() if name != "seed"},
+        "seed": params.get("seed"),
+        "requests": json.loads(tags.get("perennial.requests") or "[]"),
+        "commit": provenance.get("commit") or tags.get("mlflow.source.git.commit"),
+        "changes": tags.get("perennial.code_changes"),
+        "environment": {
+            name: environment[name] for name in ("python", "platform", "processor", "lock") if environment.get(name)
+        },
+        "packages": environment.get("packages", {}),
+        "packages_page": made.run.artifact_page("provenance.json") if provenance else None,
+        "quality": _quality(held.get("quality.json")),
+    }
+
+
+def _quality(quality: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What its predictions of the whole holdout were worth, beside the trivial baseline; and of its slices."""
+    if not quality:
+        return None
+    return {
+        "rows": quality["rows"],
+        "blocks": quality["blocks"],
+        "confidence": quality["confidence"],
+        "metrics": [
+            {"name": name, **measured, "trivial": quality["trivial"].get(name)}
+            for name, measured in quality["metrics"].items()
+        ],
+        "slices": [
+            {
+                "column": each["column"],
+                "value": each["value"],
+                "rows": each["rows"],
+                "measured": next(iter(each["metrics"].values()), None),
+            }
+            for each in quality["slices"]
+        ],
+    }
+
+
+def _moment(written: str | None) -> datetime | None:
+    return datetime.fromisoformat(written) if written else None
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

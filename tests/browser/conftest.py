@@ -1,0 +1,109 @@
+"""Perennial's pages in a real Chromium, on real servers, seen and used by people of four roles.
+
+One machine room and one browser serve all files of this folder, which run in the order of their names: what an earlier
+test has done is there for the later ones. Screenshots are kept in `build/screenshots`, or where `SCREENSHOTS` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from people import PATIENCE, Machine, Person
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+# Pages load much beside what is looked for, on a machine that tests share. In milliseconds.
+expect.set_options(timeout=60_000)
+ROLES = {"uma": "user", "otto": "op", "vera": "viewer"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    """`perennial up` for a checkout with `energy` alone, four users, and two days that have passed through."""
+    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
+    folder = Path(tempfile.mkdtemp(prefix="perennial-browser-"))
+    for name in ("dags", "plugins", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/second_use_case/use_cases", folder / "code/use_cases")
+    (folder / "feature_repo").mkdir()
+    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
+    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
+    airflow = free_port()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
+    environment = inherited | {
+        "PERENNIAL_PROJECT": str(folder),
+        "PERENNIAL_HOME": str(folder / "home"),
+        "PERENNIAL_AIRFLOW_PORT": str(airflow),
+        "PERENNIAL_MLFLOW_PORT": str(free_port()),
+        "PERENNIAL_PARALLELISM": "2",
+        "PERENNIAL_USERS": json.dumps(ROLES),
+        "PYTHONPATH": str(folder / "code"),
+    }
+    running = Machine(folder, environment, f"http://127.0.0.1:{airflow}", {})
+    try:
+        running.perennial("up")
+        told = json.loads(running.perennial("login", "--json"))
+        running.passwords.update(told["others"] | {told["user"]: told["password"]})
+        running.perennial("replay", "energy", "--from", "2024-01-01", "--to", "2024-01-02")
+        yield running
+    finally:
+        subprocess.run(
+            [sys.executable, "-m", "perennial.cli", "down"], env=environment, capture_output=True, timeout=PATIENCE
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    found = shutil.which("chromium")
+    assert found, "These tests need chromium. Fix: apt-get install chromium"
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs what a container, or root, does not have.
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def person(browser: Browser, machine: Machine) -> Iterator[Callable[..., Person]]:
+    """Somebody who has logged in, kept for all tests: `person("uma")`."""
+    known: dict[str, Person] = {}
+
+    def named(user: str, **window: Any) -> Person:
+        key = json.dumps([user, window], sort_keys=True)
+        if key not in known:
+            known[key] = Person(browser, machine, user, **window)
+        return known[key]
+
+    yield named
+    for one in known.values():
+        one.context.close()
+
+
+@pytest.fixture(scope="session")
+def keep() -> Callable[[Page, str], None]:
+    """Keeps a screenshot of a page under a name."""
+    folder = Path(os.environ.get("SCREENSHOTS") or ROOT / "build/screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def shoot(page: Page, name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return shoot

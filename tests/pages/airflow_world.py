@@ -1,0 +1,63 @@
+"""What the tests of acts and links need in Airflow's database: DAGs, runs, and a question that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_DAGS = Path(__file__).parents[2] / "dags"
+
+
+def register_dags() -> None:
+    """Let Airflow know all DAGs, as its DAG processor does."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(DagBag(str(_DAGS)), "dags-folder", None)
+
+
+@contextmanager
+def session() -> Iterator[Any]:
+    from airflow.utils.session import create_session
+
+    with create_session() as opened:
+        yield opened
+
+
+def task_instance(opened: Any, dag: str, run: str, task: str) -> Any:
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    wanted = (TaskInstance.dag_id == dag, TaskInstance.run_id == run, TaskInstance.task_id == task)
+    return opened.scalars(select(TaskInstance).where(*wanted)).one()
+
+
+def ask(dag: str, run: str) -> None:
+    """The run's task `approve` asks and waits, as after `HITLOperator.execute`."""
+    from airflow.models.hitl import HITLDetail
+
+    with session() as opened:
+        instance = task_instance(opened, dag, run, "approve")
+        instance.state = "awaiting_input"
+        opened.add(
+            HITLDetail(
+                ti_id=instance.id,
+                options=["Approve", "Reject"],
+                subject="Promote a new champion of energy?",
+                body="**promote.** better\n\n| rule | value |\n|---|---|\n| holdout rows | 96 |\n\n<script>no</script>",
+                defaults=["Reject"],
+                multiple=False,
+                params={"reason": {"value": None, "description": None, "schema": {}}},
+            )
+        )
+
+
+def leave(dag: str, run: str, task: str, value: Any) -> None:
+    """The return value of a task, as it stands after its run."""
+    from airflow.models.xcom import XComModel
+
+    with session() as opened:
+        XComModel.set(key="return_value", value=value, dag_id=dag, task_id=task, run_id=run, session=opened)

@@ -1,0 +1,276 @@
+"""The first page: what it tells of each use case, in which order, and what it says to a newcomer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import airflow_world
+import pyarrow as pa
+import pytest
+
+from perennial import discovery, lake, ledger, overview
+from perennial.pages import fleet, frame
+from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.pages.fleet import Fact
+from perennial.records import BATCHES, LEDGER, METRICS, VERDICTS
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FAILED = Run("energy.scoring", "r", "failed", "2024-01-01", NOON, NOON, NOON)
+
+
+@pytest.fixture
+def energy(project: Path) -> UseCase:
+    return discovery.load("energy")
+
+
+def records(use_case: UseCase, **tables: list[dict[str, Any]]) -> overview.Records:
+    """Rows by table, of the tables that an overview is made of."""
+    return {name: [] for name in overview.TABLES} | tables
+
+
+def ran(use_case: UseCase, verdict: str = "healthy", **more: Any) -> overview.Overview:
+    """A use case of which two days were scored, by v1 and by v2."""
+    metric = use_case.gate.metric
+    values = [("2024-01-03", 1, 0.5, 0.5), ("2024-01-04", 2, 0.4, 0.6)]
+    entry = {"partition": "2024-01-02", "action": "promoted", "model_run": "m", "actor": "gate", "reason": "better"}
+    rows = {
+        "batches": [
+            {"partition": key, "table": table.name, "rows": 90, "quarantined": 10, "refusal": None}
+            for key, *_ in values
+            for table in use_case.raw
+        ],
+        "metrics": [
+            {"partition": key, "model_version": of, "role": role, "metric": metric, "value": value, "recorded_at": NOON}
+            for key, version, champion, first in values
+            for role, of, value in (("champion", version, champion), ("first", 1, first))
+        ],
+        "verdicts": [
+            {
+                "partition": "2024-01-04",
+                "model_version": 2,
+                "verdict": verdict,
+                "reason": "",
+                "explanation": "so it is",
+                "evidence": '{"alarms": ["performance"],'
+                ' "drifted": {"few": {"importance": 0.1}, "much": {"importance": 0.9}}}',
+                "drifted_columns": 2,
+                "label_coverage": 0.9,
+                "recorded_at": NOON,
+            }
+        ],
+        "ledger": [
+            entry
+            | {
+                "event_id": f"gate:{version}",
+                "model_version": version,
+                "previous_version": version - 1 or None,
+                "effective_from": NOON + timedelta(days=version),
+                "evidence": f'{{"metrics": {{"challenger": {{"{metric}": 0.45}}}}}}',
+                "recorded_at": NOON + timedelta(days=version),
+            }
+            for version in (1, 2)
+        ],
+    }
+    return overview.of_records(use_case, records(use_case, **rows | more))
+
+
+def airflow(name: str, **states: Pipeline) -> dict[str, Pipeline]:
+    """All pipelines, known to Airflow and idle but for those given."""
+    kinds = ("features", "scoring", "monitoring", "training", "champion")
+    return {kind: states.get(kind, Pipeline(kind, f"{name}.{kind}", known=True)) for kind in kinds}
+
+
+def fact(seen: overview.Overview, **more: Any) -> Fact:
+    name = seen.use_case.name
+    return Fact(name, seen, **{"pipelines": airflow(name), **more})
+
+
+def page(*facts: Fact, known: int | None = None) -> str:
+    """The page's text, in one line."""
+    shown = fleet.view(facts, len(facts) if known is None else known)
+    return re.sub(r"\s+", " ", frame.render("fleet", **shown))
+
+
+def test_a_row_tells_champion_metric_promise_coverage_drift_and_quarantine(energy: UseCase) -> None:
+    seen = ran(energy)
+    assert seen.serving is not None
+    assert seen.serving.version == 2
+    assert seen.live == overview.Live("2024-01-04", 2, 0.4, 0.45, pytest.approx(0.05), too_bad=False)
+    text = page(fact(seen))
+    for told in ("0.4000", "promised 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
+        assert told in text
+    assert text.index("<code>much</code>") < text.index("<code>few</code>")
+    assert 'href="/perennial/use_cases/energy/versions/2"' in text
+
+
+def test_a_metric_far_below_its_promise_is_said_to_be_worse(energy: UseCase) -> None:
+    worse = ran(
+        energy,
+        "alarm",
+        metrics=[
+            {
+                "partition": "2024-01-04",
+                "model_version": 2,
+                "role": "champion",
+                "metric": energy.gate.metric,
+                "value": 0.75,
+            }
+            | {"recorded_at": NOON}
+        ],
+    )
+    assert worse.live is not None
+    assert worse.live.too_bad
+    assert "0.3000 worse" in page(fact(worse))
+
+
+def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
+    def named(name: str) -> UseCase:
+        return energy.model_copy(update={"name": name})
+
+    asks = Approval(FAILED, "approve", -1, "?", "", NOON)
+    facts = [
+        fact(ran(named("a_healthy"))),
+        fact(ran(named("b_warning"), "warning")),
+        fact(ran(named("c_alarm"), "alarm")),
+        fact(ran(named("d_asks")), approvals=[asks]),
+    ]
+    shown = fleet.view(facts, 4)
+    assert [row.name for row in shown["rows"]] == ["d_asks", "c_alarm", "b_warning", "a_healthy"]
+    assert (shown["alarms"], shown["kinds"]["waits"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"approvals": [Approval(FAILED, "approve", -1, "?", "", NOON)]}, "a promotion asks for approval"),
+        (
+            {"pipelines": airflow("energy", scoring=Pipeline("scoring", "energy.scoring", known=True, latest=FAILED))},
+            "scoring failed",
+        ),
+        (
+            {"pipelines": airflow("energy", training=Pipeline("training", "energy.training", known=True, paused=True))},
+            "unpause training",
+        ),
+        (
+            {"pipelines": airflow("energy", features=Pipeline("features", "energy.features"))},
+            "Airflow does not know features",
+        ),
+    ],
+)
+def test_what_waits_is_a_link_to_where_it_is_done(energy: UseCase, more: dict[str, Any], said: str) -> None:
+    assert re.search(f"<a[^>]*>{said}</a>", page(fact(ran(energy), **more)))
+
+
+def test_a_pause_waits_until_it_ends(energy: UseCase) -> None:
+    seen = ran(energy)
+    pause = ledger.Pause(NOON, NOON + timedelta(days=1), "ada", "r")
+    paused = replace(seen, status=replace(seen.status, pause=pause))
+    assert "promotion is paused" in page(fact(overview._at(NOON, paused)))
+    assert "promotion is paused" not in page(fact(overview._at(NOON + timedelta(days=1), paused)))
+
+
+def test_partitions_fall_due_with_the_clock_and_none_after_the_last(energy: UseCase) -> None:
+    endless = energy.model_copy(update={"end": None})
+    arrived = endless.cadence.partition("2024-01-04")
+
+    def behind(use_case: UseCase, now: datetime) -> int | None:
+        found = overview._at(now, ran(use_case)).arrived
+        return found.behind if found else -1
+
+    assert behind(endless, arrived.end) == 0
+    assert behind(endless, arrived.next.end) == 1
+    assert behind(endless, arrived.end + timedelta(days=1000)) == overview.MANY
+    assert behind(energy.model_copy(update={"end": arrived.next.key}), arrived.end + timedelta(days=9)) is None
+
+
+def test_a_declaration_that_cannot_be_read_is_a_row_and_hides_no_other(energy: UseCase) -> None:
+    text = page(fact(ran(energy)), Fact("broken", None, "use_case.py, line 3: no", airflow("broken")))
+    assert "use_case.py, line 3: no" in text
+    assert "0.4000" in text
+
+
+def test_the_chart_begins_with_the_first_metric_and_has_a_colour_a_version(energy: UseCase) -> None:
+    (row,) = fleet.view([fact(ran(energy))], 1)["rows"]
+    assert row.chart is not None
+    assert row.chart["x"] == ["2024-01-03", "2024-01-04"]
+    assert [one["values"] for one in row.chart["series"]] == [[0.5, 0.6], [0.5, 0.4]]
+    assert row.chart["series"][1]["colours"] == ["--v0", "--v1"]
+
+
+def test_no_use_case_at_all_says_how_to_make_one() -> None:
+    assert "perennial new NAME --data" in page(known=0)
+
+
+def test_who_may_read_none_is_told_so_and_no_name() -> None:
+    text = page(known=2)
+    assert "your role in Airflow lets you read none of them" in text
+    assert "energy" not in text
+
+
+def test_where_nothing_has_run_the_page_says_what_to_do_next(energy: UseCase) -> None:
+    text = page(fact(overview.of_records(energy, records(energy))))
+    assert "Nothing has run yet" in text
+    assert f"perennial replay energy --from {energy.start}" in text
+    assert 'href="/dags/energy.features"' in text
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        (Pipeline("features", "energy.features"), "Dag Import Errors"),
+        (Pipeline("features", "energy.features", known=True, paused=True), "Unpause its DAGs"),
+    ],
+)
+def test_a_newcomer_whose_dags_cannot_run_is_told_why(energy: UseCase, features: Pipeline, said: str) -> None:
+    seen = overview.of_records(energy, records(energy))
+    assert said in page(fact(seen, pipelines=airflow("energy", features=features)))
+
+
+def test_a_lake_out_of_reach_is_told_once_and_nothing_is_called_new(energy: UseCase, monkeypatch, tmp_path) -> None:
+    from perennial.settings import settings
+
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    settings.cache_clear()
+    try:
+        seen = overview.overviews([energy, discovery.load("flights")])
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    text = page(*map(fact, seen))
+    assert text.count("The lake cannot be read.") == 1
+    assert "Nothing has run yet" not in text
+
+
+def write(use_case: UseCase, **tables: tuple[pa.Schema, dict[str, Any]]) -> None:
+    for name, (schema, row) in tables.items():
+        content = pa.Table.from_pylist([row], schema=schema)
+        lake.append_missing(f"{use_case.name}.{name}", content, key=schema.names[1:])
+
+
+def test_the_page_is_served_to_who_may_read_and_tells_what_was_committed_since(http, access, energy: UseCase) -> None:
+    airflow_world.register_dags()
+    before = http.get("/perennial/", headers=access)
+    assert before.status_code == 200
+    assert "Nothing has run yet" in before.text
+    of = {"partition": "2024-01-01", "recorded_at": NOON, "model_version": 1}
+    write(
+        energy,
+        batches=(BATCHES, {"partition": "2024-01-01", "table": energy.raw[0].name, "rows": 3, "quarantined": 1}),
+        metrics=(METRICS, of | {"role": "champion", "metric": energy.gate.metric, "value": 0.125}),
+        verdicts=(VERDICTS, of | {"verdict": "alarm", "evidence": "{}", "label_coverage": 1.0}),
+        ledger=(LEDGER, of | {"event_id": "gate:1", "action": "promoted", "evidence": "{}", "effective_from": NOON}),
+    )
+    after = http.get("/perennial/", headers=access).text
+    assert "0.1250" in after
+    assert '<span class="badge alarm">alarm</span>' in after
+    assert "Nothing has run yet" not in after.split("<table")[0]
+
+
+def test_without_a_login_there_is_no_page(http) -> None:
+    assert http.get("/perennial/").status_code == 401

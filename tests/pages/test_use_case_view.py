@@ -1,0 +1,363 @@
+"""What the page of a use case shows, from records of every shape that a use case can be in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from use_case_world import EVIL, NOON, World, decision, doing
+
+from perennial import discovery
+from perennial.pages import access, comparison, frame, heat_map, marked, timeline
+from perennial.pages import use_case as page
+from perennial.pages.acts import Done
+from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.partitions import Cadence
+from perennial.status import PartitionStatus
+from perennial.use_case import DriftPolicy, UseCase
+
+ALL = frozenset({"retrain", "answer", "roll-back", "resume"})
+RUN = Run("energy.training", "manual__2026 x", "running", None, NOON, NOON, None)
+
+
+@pytest.fixture
+def energy() -> UseCase:
+    return discovery.load("energy")
+
+
+@pytest.fixture
+def lived(energy) -> World:
+    """Two partitions without a model, a first one that ages, a better one, an alarm, and a rollback."""
+    world = World(energy)
+    for key in ("2024-01-01", "2024-01-02"):
+        world.partition(key, version=None, verdict="no-champion", label_coverage=0.0)
+    world.decided(1, None, "2024-01-02")
+    world.partition("2024-01-03", 1, 0.6)
+    world.decided(2, 1, "2024-01-03")
+    world.partition("2024-01-04", 2, 0.3, verdict="alarm", drifted_columns=1, explanation="rmse is 0.3")
+    world.rolled_back(1, 2, "2024-01-04")
+    world.drift("2024-01-03", "hour", importance=0.7).drift("2024-01-04", "hour", 3.0, importance=0.7)
+    world.drift("2024-01-03", "prediction", importance=0.0).drift("2024-01-04", "meter_last", importance=0.2)
+    return world
+
+
+class Read(HTMLParser):
+    """The text of a page by section, its links, and what of it a browser would run or refuse."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.leaving: list[str] = []
+        self.scripts: list[str | None] = []
+        self.styled = 0
+        self.ids: list[str] = []
+        self.words = ""
+        self._hidden = False
+        self.feed(text)
+        self.words = " ".join(self.words.split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        held = dict(attrs)
+        self.words += " "
+        self.styled += "style" in held or tag == "style"
+        self.ids += [held["id"] or ""] if "id" in held else []
+        if tag == "script":
+            self.scripts.append(held.get("src") or held.get("type"))
+            self._hidden = True
+        if tag == "a" and held.get("href"):
+            self.links.append(held["href"] or "")
+            if held.get("class") == "leaving":
+                self.leaving.append(held["href"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = self._hidden and tag != "script"
+        self.words += " "
+
+    def handle_data(self, data: str) -> None:
+        self.words += " " if self._hidden else data
+
+
+def text(world: World, may: frozenset = ALL, until: str | None = None, done: Any = None, **more: Any) -> str:
+    shown = page.view(world.use_case, world.rows, doing(world.use_case, **more), until)
+    return frame.render("use_case", **shown, may=may, done=done)
+
+
+def read(world: World, **how: Any) -> Read:
+    return Read(text(world, **how))
+
+
+def test_champion_live_metric_and_verdict_are_told_first(lived) -> None:
+    words = read(lived).words
+    assert "Champion v1 rolled back to" in words
+    assert "Live rmse 0.3000 2024-01-04 , scored by v2 , 90% of its labels are in" in words
+    assert "0.1000 worse than the 0.2000 that its gate promised" in words
+    assert "v1 has not scored a partition with labels since it serves" in words
+    assert "Last verdict alarm 2024-01-04" in words
+
+
+def test_a_pause_and_refused_rows_stand_on_top(lived) -> None:
+    lived.add("refused_batches", partition="2024-01-02", table="readings", batch="b")
+    words = read(lived).words
+    assert words.index("Automatic promotion is paused") < words.index("Champion v1")
+    assert "by ada: wrong at night" in words
+    assert "waiting for a decision: 1 in 2024-01-02" in words
+
+
+def test_each_act_that_makes_sense_is_offered_to_who_may_and_else_it_says_who_may(lived) -> None:
+    forms = {f"/perennial/use_cases/energy/acts/{act}" for act in ("retrain", "roll-back", "resume")}
+    assert forms <= set(read(lived).links)
+    viewed = read(lived, may=frozenset())
+    assert not [link for link in viewed.links if "/acts/" in link]
+    assert (
+        "Airflow lets only some people do this: retrain ( start runs of energy.training ); roll back ( start runs of"
+        in viewed.words
+    )
+
+
+def test_there_is_nothing_to_roll_back_to_or_to_resume_with_one_champion(energy) -> None:
+    links = read(World(energy).partition("2024-01-02").decided(1, None, "2024-01-02")).links
+    assert "/perennial/use_cases/energy/acts/retrain" in links
+    assert not [link for link in links if link.endswith(("roll-back", "resume"))]
+
+
+def test_where_nothing_ran_the_page_says_what_to_do(energy) -> None:
+    words = read(World(energy), paused=["features"]).words
+    assert "Nothing has run yet" in words
+    assert "perennial replay energy --from 2024-01-01 --to 2024-01-31" in words
+    assert "energy.features is paused" in words
+    assert "Ledger" not in words
+    assert "Retrain" not in words
+
+
+def test_dags_that_airflow_does_not_know_are_told(energy) -> None:
+    shown = page.view(energy, World(energy).rows, page.Doing({name: Pipeline(name, name) for name in page_names()}))
+    words = Read(frame.render("use_case", **shown, may=ALL, done=None)).words
+    assert "Airflow does not know the DAGs" in words
+    assert words.count("not in Airflow") == len(page_names())
+
+
+def page_names() -> tuple[str, ...]:
+    return ("features", "scoring", "monitoring", "training", "champion")
+
+
+def test_before_the_first_model_partitions_are_there_and_nothing_is_made_up(energy) -> None:
+    world = World(energy).partition("2024-01-01", None, verdict="no-champion", label_coverage=0.0)
+    words = read(world).words
+    assert "Champion – 1 partitions are in; the first model is asked for once 3 are" in words
+    assert "Live rmse –" in words
+    assert "No partition was held against a training profile yet" not in words
+    assert "2024-01-01 100 2 – – – – – – no champion –" in words
+
+
+def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
+    pipelines = dict(doing(lived.use_case).pipelines)
+    failed = Run("energy.scoring", "r/1", "failed", "2024-01-04", NOON, NOON, NOON)
+    pipelines["scoring"] = Pipeline("scoring", "energy.scoring", known=True, latest=failed)
+    pipelines["training"] = Pipeline("training", "energy.training", known=True, active=2, latest=RUN)
+    pipelines["features"] = Pipeline("features", "energy.features", True, next=NOON + timedelta(days=9999))
+    shown = page.view(lived.use_case, lived.rows, page.Doing(pipelines))
+    found = Read(frame.render("use_case", **shown, may=ALL, done=None))
+    assert "Scoring failed Last run: 2024-01-04, failed" in found.words
+    assert "Training and gate running 2 runs" in found.words
+    assert "Features not run yet Next run in" in found.words
+    assert {"/dags/energy.scoring/runs/r%2F1", "/dags/energy.features"} <= set(found.leaving)
+
+
+def test_the_table_has_a_row_a_partition_newest_first(lived) -> None:
+    words = read(lived).words
+    assert "2024-01-04 100 2 v2 0.3000 0.2000 0.5000 90% 1 alarm rolled back to v1" in words
+    assert "2024-01-03 100 2 v1 0.6000 0.2000 0.5000 90% 0 healthy promoted v2" in words
+    assert words.index("2024-01-04 100 2") < words.index("2024-01-03 100 2")
+
+
+def test_the_chart_has_a_band_a_promise_and_a_mark_for_who_served(lived) -> None:
+    chart = page.view(lived.use_case, lived.rows, doing(lived.use_case))["chart"]
+    assert [band["label"] for band in chart["bands"]] == ["v1", "v2"]
+    assert [(band["from"], band["to"]) for band in chart["bands"]] == [(2, 2), (3, 3)]
+    assert [level["value"] for level in chart["from"]] == [0.2, 0.2]
+    first, champion = (series["values"] for series in chart["series"])
+    assert champion == [None, None, 0.6, 0.3]
+    assert first == [None, None, 0.5, 0.5]
+    assert [(mark["at"], mark["sign"]) for mark in chart["marks"]] == [(1, "★"), (2, "★"), (3, "▲"), (3, "↩")]
+    assert chart["links"][3] == "energy/partitions/2024-01-04"
+
+
+def test_drift_is_told_in_words_too_heaviest_first_and_marked_not_by_colour_alone(lived) -> None:
+    found = text(lived)
+    words = Read(found).words
+    assert "prediction – 0.3 – hour 70% 0.3 ▲ drifted, 2.0 meter_last 20% – 0.3" in words
+    assert 'title="hour, 2024-01-04: hour moved"' in found
+    assert "/perennial/use_cases/energy/partitions/2024-01-04#drift" in Read(found).links
+
+
+def test_the_gates_rules_and_both_models_metrics_stand_side_by_side(lived) -> None:
+    words = read(lived).words
+    assert "promoted v2 was judged against v1 on 96 rows" in words
+    assert "rmse the gate's 0.2000 0.5000 +0.3000" in words
+    assert "calibration_error 0.0200 0.0100 -0.0100" in words
+    assert "✗ failed rmse gained at least 0.1000 0.2500 near" in words
+    assert "between +0.1000 and +0.5000, each end 95% sure" in words
+    assert "12.3 ms" in words
+    assert "Too few rows to be judged: site=site-9 (3)" in words
+
+
+def test_the_ledger_and_who_served_are_told_newest_first_with_their_evidence(lived) -> None:
+    found = read(lived)
+    assert "rolled back v1 v2 2024-01-04 ada wrong at night Airflow run" in found.words
+    assert "promoted v1 – 2024-01-02 gate better MLflow run" in found.words
+    assert "/dags/energy.champion/runs/manual__2024-01-04" in found.leaving
+    assert any(link.endswith("/#/runs/run1") for link in found.leaving)
+    assert "2024-01-05 on rolled back ada" in found.words
+
+
+def test_an_approval_shows_its_evidence_and_its_form_to_who_may_answer(lived) -> None:
+    asked = Approval(RUN, "approve", -1, "Promote?", "**promote.** better\n\n| a |\n|---|\n| 1 |", NOON)
+    judged = decision(3, 1, "2024-01-04")
+    found = read(lived, approvals=[asked], judged=judged)
+    assert "Promote? Asked" in found.words
+    assert "waits for a person v3 was judged against v1" in found.words
+    assert "/perennial/use_cases/energy/acts/answer?run=manual__2026%20x" in found.links
+    assert "/dags/energy.training/runs/manual__2026%20x/tasks/approve/required_actions" in found.leaving
+    viewed = read(lived, may=frozenset(), approvals=[asked], judged=judged)
+    assert "needs the right to answer required actions of the DAG energy.training" in viewed.words
+    assert not [link for link in viewed.links if "/acts/answer" in link]
+
+
+def test_what_was_just_done_is_said_with_its_run(lived) -> None:
+    found = read(lived, done=Done("Retraining is under way.", RUN))
+    assert "Retraining is under way." in found.words
+    assert f"{RUN.path}" in found.leaving
+
+
+def test_nothing_that_data_or_people_wrote_gets_into_the_page_as_html(energy) -> None:
+    world = World(energy).partition("2024-01-03", explanation=EVIL).decided(1, None, "2024-01-02", reason=EVIL)
+    told = decision(2, 1, "2024-01-03", promote=False) | {"reason": EVIL, "not_judged": [EVIL]}
+    told["rules"] = [{"name": EVIL, "value": 1, "threshold": 1, "passed": True, "note": EVIL}]
+    world.decided(2, 1, "2024-01-03", "rejected", actor=EVIL, reason=EVIL, evidence=told)
+    world.drift("2024-01-03", EVIL, told=f'" onclick="x {EVIL}')
+    asked = Approval(RUN, "approve", -1, EVIL, f"{EVIL}\n\n[x](javascript:alert(1)) ![y](http://elsewhere/y.png)", NOON)
+    found = text(world, approvals=[asked])
+    assert EVIL not in found
+    assert "onclick=" not in found.replace("&#34; onclick=", "")
+    assert "<img" not in found
+    assert not [link for link in Read(found).links if link.startswith("javascript")]
+
+
+def test_no_script_and_no_style_stands_in_the_page(lived) -> None:
+    asked = Approval(RUN, "approve", -1, "Promote?", "| a | b |\n|--:|:-:|\n| 1 | 2 |", NOON)
+    found = read(lived, approvals=[asked, asked])
+    assert not found.styled
+    assert [each for each in found.scripts if "/static/" not in str(each)] == ["application/json"]
+    assert len(found.ids) == len(set(found.ids))
+
+
+def test_thousands_of_partitions_are_shown_a_window_at_a_time_and_the_page_says_so(energy) -> None:
+    hourly = energy.model_copy(update={"cadence": Cadence.HOURLY, "start": "2024-01-01T00", "end": None})
+    world = World(hourly).decided(1, None, "2024-01-01T00")
+    keys = [hourly.cadence.at(hourly.first.start + timedelta(hours=hour)).key for hour in range(1_500)]
+    for key in keys:
+        world.partition(key).drift(key, "hour")
+    found = text(world)
+    seen = Read(found)
+    assert f"{timeline.SHOWN} of 1,500 partitions are shown, earlier ones" in seen.words
+    assert f"{timeline.SHOWN - page.OPEN} earlier partitions" in seen.words
+    assert f"The newest {heat_map.PARTITIONS} partitions" in seen.words
+    assert f"/perennial/use_cases/energy?until={keys[-timeline.SHOWN - 1]}#timeline" in seen.links
+    assert len(found) < 600_000
+    older = read(world, until=keys[200])
+    assert keys[200] in older.words
+    assert keys[201] not in older.words
+    assert "later ones , the newest" in older.words
+
+
+@given(st.integers(1, 1_000), st.integers(0, 999))
+def test_windows_follow_each_other_without_gap_or_overlap(many: int, at: int) -> None:
+    every = [
+        timeline.Line(PartitionStatus(f"{n:04}", 1, 0, 0, None, None, None, None, None, ""), None, "", None)
+        for n in range(many)
+    ]
+    window = timeline.window(every, f"{min(at, many - 1):04}")
+    assert window.lines[-1].key == f"{min(at, many - 1):04}"
+    if window.earlier:
+        assert int(window.earlier) == int(window.lines[0].key) - 1
+    if window.later:
+        following = timeline.window(every, window.later)
+        assert int(following.lines[0].key) <= int(window.lines[-1].key) + 1
+        assert int(following.lines[-1].key) > int(window.lines[-1].key)
+    else:
+        assert window.lines[-1] == every[-1]
+
+
+def test_of_many_features_the_heaviest_are_shown_and_the_rest_is_folded_and_counted(energy) -> None:
+    world = World(energy).decided(1, None, "2024-01-02").partition("2024-01-03")
+    for number in range(150):
+        world.drift("2024-01-03", f"feature_{number:03}", importance=number / 1_000)
+    heat = page.view(energy, world.rows, doing(energy))["heat"]
+    assert heat.rows[0].column == "feature_149"
+    assert (len(heat.rows), len(heat.folded), heat.omitted) == (30, 90, 30)
+    assert min(row.importance for row in heat.rows) > max(row.importance for row in heat.folded)
+    words = read(world).words
+    assert "90 lighter features" in words
+    assert "30 that are lighter still are on the pages of the partitions" in words
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
+def test_a_cell_is_the_darker_the_farther_it_is_from_usual_and_dark_from_its_limit_on(ratios, limit) -> None:
+    policy = DriftPolicy(ratio=limit)
+    rows = [
+        {"partition": f"{place:03}", "model_version": 1, "column": "x", "ratio": ratio, "importance": 1.0}
+        | {"drifted": ratio > limit, "told": "", "recorded_at": NOON}
+        for place, ratio in enumerate(sorted(ratios))
+    ]
+    cells = heat_map.heat_map(policy, rows, [row["partition"] for row in rows]).rows[0].cells
+    steps = [cell.step for cell in cells]
+    assert steps == sorted(steps)
+    assert all(0 <= step <= 9 for step in steps)
+    assert all(cell.step >= 5 for cell in cells if cell.ratio / cell.limit >= 1)
+    assert all(cell.step < 5 for cell in cells if cell.ratio / cell.limit < 1)
+    assert all(len(cell.written) <= 4 for cell in cells)
+
+
+def test_a_column_that_was_judged_again_is_shown_as_it_was_judged_last(energy) -> None:
+    world = World(energy).drift("2024-01-03", "hour", 9.0).drift("2024-01-03", "hour", 0.5)
+    (row,) = heat_map.heat_map(energy.drift, world.rows["drift"], ["2024-01-03"]).rows
+    assert [cell.ratio for cell in row.cells if cell] == [0.5]
+
+
+def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on_last(lived) -> None:
+    from perennial import ledger
+
+    entries = ledger.parsed(lived.rows["ledger"])
+    waiting = comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))
+    decided = comparison.comparison(lived.use_case, entries)
+    assert (waiting.decision.challenger, waiting.entry) == (7, None)
+    assert (decided.decision.challenger, decided.entry.model_version) == (2, 2)
+    assert comparison.comparison(lived.use_case, []) is None
+
+
+def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energy) -> None:
+    world = World(energy).decided(1, None, "2024-01-02", evidence={"something": "else"})
+    words = read(world).words
+    assert "Champion and challenger" not in words
+    assert "promoted v1 – 2024-01-02 gate better" in words
+
+
+def test_a_metric_is_gained_when_it_gets_better_whichever_way_that_is() -> None:
+    assert comparison.Compared("rmse", 0.2, 0.5).gained == pytest.approx(0.3)
+    assert comparison.Compared("r2", 0.2, 0.5).gained == pytest.approx(-0.3)
+    assert comparison.Compared("calibration_error", 0.2, None).gained is None
+
+
+def test_markdown_becomes_html_whose_links_leave_the_frame() -> None:
+    html = marked.html("**sure** [run](http://mlflow/#/runs/1)\n\n| a |\n|--:|\n| 1 |")
+    assert '<strong>sure</strong> <a href="http://mlflow/#/runs/1" class="leaving">run</a>' in html
+    assert "<td>1</td>" in html
+    assert "style" not in html
+
+
+def test_the_page_names_the_dags_whose_rights_airflow_is_asked_for() -> None:
+    assert {act: dag for act, (dag, _) in page.NEEDS.items()} == {act: dag for act, (dag, *_) in access._NEEDS.items()}

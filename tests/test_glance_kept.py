@@ -1,0 +1,268 @@
+"""What is kept of small tables is never old, never wrong to lose, and never too much."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perennial import glance, lake
+from perennial.errors import DamagedFile
+from perennial.glance import disk, iceberg, kept
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(home: Path) -> Iterator[None]:
+    """Each test begins as a new process on a new installation."""
+    kept.forget()
+    (home / "glance.db").unlink(missing_ok=True)
+    yield
+    kept.forget()
+
+
+@pytest.fixture
+def table() -> str:
+    """A table of two partitions, each of two rows."""
+    name = f"kept{next(_numbers)}.metrics"
+    for partition in "ab":
+        lake.replace(
+            name, partition, pa.table({"number": [1, 2], "at": pa.array([NOON, None], pa.timestamp("us", "UTC"))})
+        )
+    return name
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The data files that are read from now on."""
+    files: list[str] = []
+    rows = iceberg.rows
+
+    def counting(some: list[str], columns: list[str]) -> dict[str, list[iceberg.Row]]:
+        files.extend(some)
+        return rows(some, columns)
+
+    monkeypatch.setattr(iceberg, "rows", counting)
+    return files
+
+
+def numbers(table: str) -> list[tuple[str, int]]:
+    return sorted((row["partition"], row["number"]) for row in glance.records([table])[table])
+
+
+def test_what_has_not_changed_is_not_read_again(table: str, read: list[str]) -> None:
+    assert glance.records([table]) == glance.records([table])
+    assert len(read) == 2
+
+
+def test_after_a_commit_only_its_files_are_read(table: str, read: list[str]) -> None:
+    glance.records([table])
+    read.clear()
+    lake.replace(table, "b", pa.table({"number": [7]}))
+    assert numbers(table) == [("a", 1), ("a", 2), ("b", 7)]
+    assert len(read) == 1
+
+
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["replace", "append", "read", "restart", "lose"]), st.sampled_from("ab"), st.integers(0, 3)
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(operations)
+def test_whatever_happens_the_answer_is_that_of_the_lake(done: list[tuple[str, str, int]]) -> None:
+    table = f"kept{next(_numbers)}.metrics"
+    for what, partition, number in done:
+        rows = pa.table({"partition": [partition] * number, "number": pa.array(range(number), pa.int64())})
+        match what:
+            case "replace":
+                lake.replace(table, partition, rows)
+            case "append":
+                lake.append_missing(table, rows, key=["number"])
+            case "restart":
+                kept.forget()
+            case "lose":
+                kept.forget()
+                (Path(os.environ["PERENNIAL_HOME"]) / "glance.db").unlink(missing_ok=True)
+        ours = sorted(glance.records([table])[table], key=repr)
+        assert ours == sorted(lake.records(table), key=repr)
+
+
+def test_a_new_process_reads_what_another_has_kept(table: str, read: list[str]) -> None:
+    before = glance.records([table])
+    kept.forget()
+    read.clear()
+    assert glance.records([table]) == before
+    assert read == []
+
+
+def test_a_new_process_reads_only_what_came_since(table: str, read: list[str]) -> None:
+    glance.records([table])
+    kept.forget()
+    lake.replace(table, "c", pa.table({"number": [9]}))
+    read.clear()
+    assert numbers(table)[-1] == ("c", 9)
+    assert len(read) == 1
+
+
+def test_a_table_with_another_column_is_read_anew(table: str) -> None:
+    glance.records([table])
+    lake.append_missing(table, pa.table({"partition": ["a"], "number": [3], "share": [0.5]}), key=["number"])
+    assert {row["number"]: row["share"] for row in glance.records([table])[table]} == {1: None, 2: None, 3: 0.5}
+
+
+def test_columns_asked_for_are_kept_by_themselves(table: str) -> None:
+    assert set(glance.records([table], {table: ["number"]})[table][0]) == {"number"}
+    assert set(glance.records([table])[table][0]) == {"partition", "number", "at"}
+
+
+def test_who_changes_a_row_changes_nothing_that_is_kept(table: str) -> None:
+    for row in glance.records([table])[table]:
+        row["number"] = -1
+    assert {number for _, number in numbers(table)} == {1, 2}
+
+
+def test_a_stamp_changes_with_every_commit_and_with_nothing_else(table: str) -> None:
+    before = glance.stamps([table, "kept.nothing"])
+    assert glance.stamps([table]) == before
+    lake.replace(table, "b", pa.table({"number": [7]}))
+    assert glance.stamps([table]) != before
+
+
+def test_tables_of_one_name_with_columns_of_other_types_are_read_apart() -> None:
+    numbers, words = f"kept{next(_numbers)}.readings", f"kept{next(_numbers)}.readings"
+    lake.replace(numbers, "a", pa.table({"value": [1]}))
+    lake.replace(words, "a", pa.table({"value": ["one"]}))
+    found = glance.records([numbers, words])
+    assert [found[name][0]["value"] for name in (numbers, words)] == [1, "one"]
+
+
+def test_a_file_that_is_no_database_is_made_anew(table: str, home: Path) -> None:
+    (home / "glance.db").write_text("not a database, and longer than its header would be" * 20)
+    assert len(numbers(table)) == 4
+    kept.forget()
+    assert len(numbers(table)) == 4
+    with sqlite3.connect(home / "glance.db") as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+
+
+def test_what_another_version_kept_is_forgotten(table: str, home: Path, read: list[str]) -> None:
+    glance.records([table])
+    with sqlite3.connect(home / "glance.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    kept.forget()
+    read.clear()
+    assert len(numbers(table)) == 4
+    assert len(read) == 2
+
+
+def test_where_nothing_can_be_written_nothing_is_missing(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    assert len(numbers(table)) == 4
+
+
+def test_only_the_owner_may_read_what_is_kept(table: str, home: Path) -> None:
+    glance.records([table])
+    assert (home / "glance.db").stat().st_mode & 0o077 == 0
+
+
+def test_values_survive_the_file() -> None:
+    table = f"kept{next(_numbers)}.metrics"
+    rows = {
+        "share": [0.1, float("inf"), None],
+        "text": ['"\u2028é', "", None],
+        "flag": [True, False, None],
+        "number": [2**62, 1, None],
+    }
+    lake.replace(table, "a", pa.table(rows))
+    before = glance.records([table])
+    kept.forget()
+    assert glance.records([table]) == before
+
+
+def test_tables_asked_for_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"kept{next(_numbers)}.metrics" for _ in range(3)]
+    for name in names:
+        lake.replace(name, "a", pa.table({"text": ["x" * 1000]}))
+    monkeypatch.setattr(kept, "LIMIT", 3000)
+    monkeypatch.setattr(kept, "_LARGEST", 3000)
+    for name in names:
+        assert glance.records([name])[name]
+    assert [name for name, _ in kept._held] == names[1:2] + names[2:]
+    assert sum(held.size for held in kept._held.values()) <= 3000
+
+
+def test_a_large_table_is_read_each_time(table: str, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "_LARGEST", 10)
+    assert glance.records([table]) == glance.records([table])
+    assert len(read) == 4
+    assert not disk.load([(table, ())])
+
+
+def test_threads_that_ask_at_once_read_once(table: str, read: list[str]) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: numbers(table), range(16)))
+    assert {tuple(answer) for answer in answers} == {(("a", 1), ("a", 2), ("b", 1), ("b", 2))}
+    assert len(read) == 2
+
+
+def test_a_damaged_file_is_named(table: str, home: Path) -> None:
+    (file, *_) = sorted((home / "lake" / table.replace(".", "/") / "data").rglob("*.parquet"))
+    file.write_bytes(b"no parquet")
+    with pytest.raises(DamagedFile, match=file.name):
+        glance.records([table])
+
+
+def test_what_cannot_be_read_is_not_kept(table: str, home: Path) -> None:
+    (file, *_) = sorted((home / "lake" / table.replace(".", "/") / "data").rglob("*.parquet"))
+    content = file.read_bytes()
+    file.write_bytes(b"no parquet")
+    with pytest.raises(DamagedFile):
+        glance.records([table])
+    file.write_bytes(content)
+    assert len(numbers(table)) == 4
+
+
+def test_a_table_off_the_path_is_read_once_a_snapshot(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def off(location: str) -> Path:
+        raise iceberg.OffThePathError
+
+    asked: list[str] = []
+    records = lake.records
+    monkeypatch.setattr(iceberg, "_local", off)
+    monkeypatch.setattr(lake, "records", lambda name, **more: asked.append(name) or records(name, **more))
+    assert len(numbers(table)) == len(numbers(table)) == 4
+    kept.forget()
+    assert len(numbers(table)) == 4
+    assert asked == [table]
+    lake.replace(table, "b", pa.table({"number": [7]}))
+    assert len(numbers(table)) == 3
+
+
+def test_processes_that_keep_at_once_do_not_disturb_one_another(table: str) -> None:
+    code = f"from perennial import glance; print(len(glance.records(['{table}'])['{table}']))"
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ)
+        for _ in range(4)
+    ]
+    assert [one.communicate()[0].strip() for one in running] == ["4"] * 4
