@@ -170,6 +170,10 @@ def test_down_is_fine_when_nothing_runs(empty_home: Path) -> None:
     assert embedded.down() == []
 
 
+def test_what_runs_can_be_asked_twice(empty_home: Path) -> None:
+    assert embedded.running() == embedded.running() == []
+
+
 def test_a_taken_port_is_named_with_its_setting(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -27,7 +27,11 @@ _WORD, _END = "\x1f", "\x1e"
 _BY_PATH = re.compile(r"(?<![\w/])\.venv/bin/([\w-]+)")
 _RECORDING = f"""\
 export BLOCK
-record() {{ printf '%s{_WORD}' "$BLOCK" "$@" >> "$RECORD"; printf '{_END}' >> "$RECORD"; }}
+record() {{
+  local line
+  printf -v line '%s{_WORD}' "$BLOCK" "${{BASH_LINENO[-1]}}" "$@"
+  printf '%s{_END}' "$line" >> "$RECORD"
+}}
 command_not_found_handle() {{ record "$@"; }}
 source() {{ record source "$@"; }}
 cd() {{ record cd "$@"; }}
@@ -114,4 +118,6 @@ def _recorded(page: list[Block]) -> list[Command]:
         said = record.read_text() if record.exists() else ""
     assert (done.returncode, done.stderr) == (0, ""), f"{os.fspath(page[0].page)}: {done.stderr}"
     started = [line.split(_WORD)[:-1] for line in said.split(_END)[:-1]]
-    return [Command(page[int(number)], tuple(words)) for number, *words in started]
+    # The programs of a pipe start at once, whichever is first.
+    in_order = sorted((int(number), int(line), words) for number, line, *words in started)
+    return [Command(page[number], tuple(words)) for number, _, words in in_order]

@@ -175,8 +175,7 @@ def test_a_file_that_cannot_do_is_refused_with_a_reason(tmp_path: Path, content:
     ("data", "said"),
     [
         ("nowhere.csv", "no such file"),
-        ("https://example.org/data.csv", "curl -LO"),
-        ("postgresql://host/table", "Export the table"),
+        ("postgresql://host/table", "connection://CONNECTION_ID/SCHEMA.TABLE"),
     ],
 )
 def test_a_place_that_cannot_be_read_is_answered_with_what_to_do(data: str, said: str) -> None:

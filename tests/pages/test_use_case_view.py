@@ -112,10 +112,8 @@ def test_each_act_that_makes_sense_is_offered_to_who_may_and_else_it_says_who_ma
     assert forms <= set(read(lived).links)
     viewed = read(lived, may=frozenset())
     assert not [link for link in viewed.links if "/acts/" in link]
-    assert (
-        "Airflow lets only some people do this: retrain ( start runs of energy.training ); roll back ( start runs of"
-        in viewed.words
-    )
+    assert "a right in Airflow: retrain (start runs of energy.training )" in viewed.words
+    assert "roll back (start runs of energy.champion )" in viewed.words
 
 
 def test_there_is_nothing_to_roll_back_to_or_to_resume_with_one_champion(energy) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from perennial import server
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
-from perennial.embedded.running import running
+from perennial.embedded.parts import running
 from perennial.settings import settings
 
 #: How long an answer is waited for, in seconds.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from perennial import login
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
-from perennial.embedded.running import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
 from perennial.settings import settings
 
 if TYPE_CHECKING:

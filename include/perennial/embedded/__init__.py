@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perennial.embedded.machine import check_ports, down, up
-    from perennial.embedded.running import running, services
+    from perennial.embedded.parts import running, services
 
 __all__ = ["check_ports", "down", "running", "services", "up"]
 
@@ -21,4 +21,4 @@ def __getattr__(name: str) -> Any:
     """Imported when it is first used: who only asks what runs needs no client of HTTP and no SQLAlchemy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'running' if name in ('running', 'services') else 'machine'}"), name)
+    return getattr(import_module(f"{__name__}.{'parts' if name in ('running', 'services') else 'machine'}"), name)

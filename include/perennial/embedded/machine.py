@@ -17,7 +17,7 @@ import psutil
 
 from perennial.embedded import postgres, processes
 from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
-from perennial.embedded.running import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import Settings, settings
 

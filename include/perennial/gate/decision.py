@@ -86,7 +86,7 @@ class Decision(Declaration):
 
     def markdown(self) -> str:
         """The evidence as a person reads it on a page: the reason, then a table of the rules."""
-        lines = [f"**{self.outcome}.** {self.reason}", "", "| rule | value | threshold | |", "|---|---|---|---|"]
+        lines = [f"**{self.outcome}.** {self.reason}", "", "| rule | value | threshold | result |", "|---|---|---|---|"]
         for rule in self.rules:
             said = "passed" if rule.passed else "**failed**"
             remark = f"{said}: {rule.note}" if rule.note else said

@@ -228,7 +228,7 @@ def _tasks(fact: Fact) -> list[Task]:
     if missing and not fact.broken:
         tasks.append(Task(f"Airflow does not know {_listed(missing, fact.name)}", airflow="/", grave=True))
     if paused:
-        where = paused[0].path if len(paused) == 1 else f"/dags?dag_id_pattern={fact.name}."
+        where = paused[0].path if len(paused) == 1 else f"/dags?name_pattern={fact.name}."
         tasks.append(Task(f"unpause {_listed([one.name for one in paused], fact.name)}", airflow=where, grave=True))
     return tasks
 

@@ -20,3 +20,12 @@ document.addEventListener("submit", (event) => {
     setTimeout(() => { button.disabled = true; });
   }
 });
+
+// What scrolls sideways can be reached, and scrolled, with the keyboard; what fits is no stop on the way.
+const fitting = new ResizeObserver((seen) => {
+  for (const { target } of seen) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const box of document.querySelectorAll(".scrolled")) fitting.observe(box);

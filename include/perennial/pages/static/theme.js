@@ -1,8 +1,14 @@
-// Takes over the colours that were chosen in Airflow's UI, before anything is drawn; else the system's hold.
+// Takes over the colours that were chosen in Airflow's UI: before anything is drawn, and when another is chosen there.
 "use strict";
-try {
-  const chosen = localStorage.getItem("theme");
-  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-} catch {
-  // Storage may be forbidden; the system's colours are fine.
+function takeOver() {
+  try {
+    const chosen = localStorage.getItem("theme");
+    if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+    else delete document.documentElement.dataset.theme;
+  } catch {
+    // Storage may be forbidden; the system's colours are fine.
+  }
 }
+
+takeOver();
+addEventListener("storage", takeOver);
