@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from use_case_world import EVIL, NOON, World, decision, doing
 
 from perennial import discovery
-from perennial.pages import access, comparison, frame, heat_map, marked, timeline
+from perennial.pages import comparison, frame, heat_map, marked, timeline
 from perennial.pages import use_case as page
 from perennial.pages.acts import Done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
@@ -355,7 +355,3 @@ def test_markdown_becomes_html_whose_links_leave_the_frame() -> None:
     assert '<strong>sure</strong> <a href="http://mlflow/#/runs/1" class="leaving">run</a>' in html
     assert "<td>1</td>" in html
     assert "style" not in html
-
-
-def test_the_page_names_the_dags_whose_rights_airflow_is_asked_for() -> None:
-    assert {act: dag for act, (dag, _) in page.NEEDS.items()} == {act: dag for act, (dag, *_) in access._NEEDS.items()}

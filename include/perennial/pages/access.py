@@ -7,7 +7,7 @@ act on the DAG that does it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -23,13 +23,23 @@ from perennial.errors import InvalidPartition
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
-#: What a person can do on a page; the DAG that does it, and what of the DAG Airflow protects.
+
+class Need(NamedTuple):
+    """What Airflow asks of who wants to do something: a right on a pipeline's DAG, and how people call it."""
+
+    pipeline: str
+    method: Literal["POST", "PUT"]
+    entity: DagAccessEntity
+    right: str
+
+
+#: What a person can do on a page.
 Act = Literal["retrain", "answer", "roll-back", "resume"]
-_NEEDS: dict[Act, tuple[str, Literal["POST", "PUT"], DagAccessEntity]] = {
-    "retrain": ("training", "POST", DagAccessEntity.RUN),
-    "answer": ("training", "PUT", DagAccessEntity.HITL_DETAIL),
-    "roll-back": ("champion", "POST", DagAccessEntity.RUN),
-    "resume": ("champion", "POST", DagAccessEntity.RUN),
+NEEDS: dict[Act, Need] = {
+    "retrain": Need("training", "POST", DagAccessEntity.RUN, "start runs"),
+    "answer": Need("training", "PUT", DagAccessEntity.HITL_DETAIL, "answer required actions"),
+    "roll-back": Need("champion", "POST", DagAccessEntity.RUN, "start runs"),
+    "resume": Need("champion", "POST", DagAccessEntity.RUN, "start runs"),
 }
 
 
@@ -42,12 +52,12 @@ def readable(names: Iterable[str], user: BaseUser) -> list[str]:
 
 def allowed(use_case: str, user: BaseUser) -> frozenset[Act]:
     """What the user may do in the use case."""
-    dags = {f"{use_case}.{pipeline}" for pipeline, _, _ in _NEEDS.values()}
+    dags = {f"{use_case}.{need.pipeline}" for need in NEEDS.values()}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
     return frozenset(
         act
-        for act, (pipeline, method, entity) in _NEEDS.items()
-        if _may(method, entity, f"{use_case}.{pipeline}", teams.get(f"{use_case}.{pipeline}"), user)
+        for act, need in NEEDS.items()
+        if _may(need.method, need.entity, dag := f"{use_case}.{need.pipeline}", teams.get(dag), user)
     )
 
 
@@ -93,14 +103,14 @@ ActsDep = Annotated[frozenset[Act], Depends(_acts)]
 
 
 def _act(act: str, use_case: UseCaseDep, acts: ActsDep) -> Act:
-    if act not in _NEEDS:
+    if act not in NEEDS:
         raise HTTPException(404, f"There is no act {act!r}.")
     if act not in acts:
-        pipeline, method, entity = _NEEDS[act]
+        need = NEEDS[act]
         raise HTTPException(
             403,
-            f"Your role in Airflow does not let you do this: it needs {method} on {entity.name} of the DAG"
-            f" {use_case.name}.{pipeline}.",
+            f"Your role in Airflow does not let you do this: it takes the right to {need.right} of the DAG"
+            f" {use_case.name}.{need.pipeline}.",
         )
     return act
 

@@ -14,7 +14,7 @@ from perennial import history, ledger, overview, status
 from perennial.errors import PerennialError
 from perennial.ledger import Entry
 from perennial.pages import airflow_state, comparison, heat_map, marked, mlflow_state, timeline
-from perennial.pages.access import Act, ActsDep, UseCaseDep
+from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
 from perennial.pages.acts import done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.frame import page
@@ -25,13 +25,6 @@ router = APIRouter()
 
 #: Rows of the ledger that are shown, and of the table of partitions before the rest is folded.
 LEDGER, OPEN = 200, 24
-#: What Airflow asks of who wants to do something: the DAG, and the right.
-NEEDS: dict[Act, tuple[str, str]] = {
-    "retrain": ("training", "start runs"),
-    "answer": ("training", "answer required actions"),
-    "roll-back": ("champion", "start runs"),
-    "resume": ("champion", "start runs"),
-}
 
 
 @dataclass(frozen=True)
