@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -94,6 +95,15 @@ def test_a_down_that_is_interrupted_says_so_and_the_next_one_stops_the_rest(
     settings.cache_clear()
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C as a shell's user has it: pytest may have been started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_what_was_started_is_written_down_before_ctrl_c_is_heard() -> None:
     done = []
 

@@ -216,6 +216,16 @@ def test_a_tasks_log_reaches_the_page(http: httpx.Client) -> None:
     assert "288 rows ingested" in log.text
 
 
+def test_the_pages_read_the_object_store(http: httpx.Client, team: Composition) -> None:
+    here = f"http://{team.address('airflow-api-server')}/perennial"
+    fleet = httpx.get(f"{here}/", headers=http.headers, timeout=120)
+    assert fleet.status_code == 200
+    assert 'href="/perennial/use_cases/energy/versions/1"' in fleet.text
+    partition = httpx.get(f"{here}/use_cases/energy/partitions/{DAYS[-1]}", headers=http.headers, timeout=120)
+    assert partition.status_code == 200
+    assert "288" in partition.text
+
+
 def test_nothing_is_kept_in_a_container(team: Composition) -> None:
     """What is not in a volume would be gone with the container, and is not seen by the other containers."""
     assert not list((team.folder / "containers").glob("*/.perennial/**/*"))

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import airflow_world
 import pytest
 
 if TYPE_CHECKING:
@@ -35,12 +36,13 @@ os.environ.update(
 
 @pytest.fixture(scope="module")
 def http(project: Path) -> TestClient:
-    """Airflow's API server with the plugin, without a port."""
+    """Airflow's API server with the plugin, without a port; no run is left of another file's."""
     from airflow.api_fastapi.app import create_app
     from airflow.utils.db import initdb
     from fastapi.testclient import TestClient
 
     initdb()
+    airflow_world.forget_runs()
     return TestClient(create_app(apps="core"), base_url="http://testserver")
 
 

@@ -134,15 +134,14 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
         }
         newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
         latest = {run.dag: run for run in _runs(session, DagRun.id.in_(newest))}
-        active = dict(
-            session.execute(
-                select(DagRun.dag_id, func.count())
+        active = {
+            row.dag_id: row.many
+            for row in session.execute(
+                select(DagRun.dag_id, func.count().label("many"))
                 .where(DagRun.dag_id.in_(dags), DagRun.state.in_(("queued", "running")))
                 .group_by(DagRun.dag_id)
             )
-            .tuples()
-            .all()
-        )
+        }
     return {
         name: {
             pipeline: Pipeline(
