@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 _DAGS = Path(__file__).parents[2] / "dags"
+
+
+def login(http: TestClient, user: str, password: str) -> dict[str, str]:
+    """The headers of a user."""
+    answer = http.post("/auth/token", json={"username": user, "password": password})
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 def register_dags() -> None:

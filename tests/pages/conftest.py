@@ -49,16 +49,10 @@ def http(project: Path) -> TestClient:
 @pytest.fixture(scope="module")
 def access(http: TestClient) -> dict[str, str]:
     """The headers of an admin."""
-    return login(http, "ada", "lovelace")
+    return airflow_world.login(http, "ada", "lovelace")
 
 
 @pytest.fixture(scope="module")
 def viewing(http: TestClient) -> dict[str, str]:
     """The headers of a viewer."""
-    return login(http, "vera", "rubin")
-
-
-def login(http: TestClient, user: str, password: str) -> dict[str, str]:
-    """The headers of a user."""
-    answer = http.post("/auth/token", json={"username": user, "password": password})
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return airflow_world.login(http, "vera", "rubin")

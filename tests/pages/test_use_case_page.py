@@ -6,7 +6,6 @@ import airflow_world
 import pytest
 from fastapi.testclient import TestClient
 
-from conftest import login
 from perennial import discovery, gate, ingestion, lake, ledger, monitoring, scoring, training
 from perennial.feature_store import repository
 from perennial.use_case import UseCase
@@ -70,7 +69,7 @@ def test_every_column_that_was_watched_is_in_the_map_of_drift(energy, shown) -> 
     ("user", "password", "may"), [("ada", "lovelace", True), ("uma", "rani", True), ("vera", "rubin", False)]
 )
 def test_who_may_act_is_offered_it(energy, http, user: str, password: str, may: bool) -> None:
-    text = http.get(PAGE, headers=login(http, user, password)).text
+    text = http.get(PAGE, headers=airflow_world.login(http, user, password)).text
     assert (f'href="{PAGE}/acts/retrain"' in text) is may
     assert ("takes a right in Airflow" in text) is not may
 
@@ -103,9 +102,11 @@ def test_a_partition_that_cannot_be_is_not_found(energy, http, viewing) -> None:
     assert http.get(PAGE, headers=viewing, params={"until": "2024-01-02"}).status_code == 200
 
 
-def test_nobody_reads_it_without_a_login(energy, http) -> None:
+def test_nobody_reads_it_without_a_login(energy, http, viewing) -> None:
     assert http.get(PAGE).status_code == 401
-    assert http.get("/perennial/use_cases/nothing", headers=login(http, "vera", "rubin")).status_code == 404
+    assert (
+        http.get("/perennial/use_cases/nothing", headers=viewing).status_code == 404
+    )
 
 
 def test_the_page_reads_the_lake_once(energy, http, viewing, monkeypatch) -> None:
