@@ -104,9 +104,7 @@ def test_a_partition_that_cannot_be_is_not_found(energy, http, viewing) -> None:
 
 def test_nobody_reads_it_without_a_login(energy, http, viewing) -> None:
     assert http.get(PAGE).status_code == 401
-    assert (
-        http.get("/perennial/use_cases/nothing", headers=viewing).status_code == 404
-    )
+    assert http.get("/perennial/use_cases/nothing", headers=viewing).status_code == 404
 
 
 def test_the_page_reads_the_lake_once(energy, http, viewing, monkeypatch) -> None:
