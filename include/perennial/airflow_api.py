@@ -91,7 +91,7 @@ class AirflowClient:
             return self.run(dag, run_id)
         if answer.status_code in (400, 422):
             fix = f"See the form of {dag} at {self.uri}/dags/{dag}: it lists each parameter and its range."
-            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {_detail(answer)}", fix)
+            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {detail(answer)}", fix)
         return _run(answer.json())
 
     def run(self, dag: str, run_id: str) -> Run:
@@ -216,17 +216,17 @@ class AirflowClient:
         except httpx.TransportError as error:
             raise _Unanswered(f"{type(error).__name__}: {error}") from error
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {_detail(answer)}")
+            raise _Unanswered(f"{answer.status_code} {detail(answer)}")
         return answer
 
     def _log_in(self) -> None:
         access = self._access or login()
         answer = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {_detail(answer)}")
+            raise _Unanswered(f"{answer.status_code} {detail(answer)}")
         if answer.status_code >= 400:
             raise PerennialError(
-                f"Airflow at {self.uri} refused the login of user {access.user!r}: {_detail(answer)}",
+                f"Airflow at {self.uri} refused the login of user {access.user!r}: {detail(answer)}",
                 "It may belong to another PERENNIAL_HOME, or set PERENNIAL_USER and PERENNIAL_PASSWORD.",
             )
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -234,7 +234,7 @@ class AirflowClient:
     def _refusal(self, answer: httpx.Response) -> PerennialError:
         what = f"{answer.request.method} {answer.request.url.path}"
         fix = "Check the name, and whether its DAG file was read: `perennial status` and Airflow's page show both."
-        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {_detail(answer)}", fix)
+        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {detail(answer)}", fix)
 
 
 def failure(client: AirflowClient, run: Run, error: type[PerennialError] = PerennialError) -> PerennialError:
@@ -266,11 +266,12 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _detail(answer: httpx.Response) -> str:
+def detail(answer: httpx.Response, otherwise: str | None = None) -> str:
+    """What Airflow says is wrong, in a line; where it says nothing, `otherwise` or how the answer begins."""
     try:
-        detail = answer.json()["detail"]
+        said = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return answer.text[:300]
-    if isinstance(detail, list):  # A validation error of each field.
-        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
-    return str(detail).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.
+        return answer.text[:300] if otherwise is None else otherwise
+    if isinstance(said, list):  # A validation error of each field.
+        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in said)
+    return str(said).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

@@ -107,7 +107,7 @@ def record(
     from perennial import lake
     from perennial.records import LEDGER
 
-    event_id = event_id or f"gate:{model_version}"
+    event_id = event_id or _decided_on(model_version)
     held = entries(use_case)
     for entry in held:
         if entry.event_id == event_id:
@@ -167,6 +167,16 @@ def promotions(use_case: UseCase) -> list[Entry]:
 def decisions(use_case: UseCase) -> list[Entry]:
     """All decisions of the gate, promotions and rejections, oldest first."""
     return [entry for entry in entries(use_case) if entry.action in DECISIONS]
+
+
+def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
+    """What the gate, or whom it asked, decided on a version; None before that."""
+    return next((entry for entry in entries if entry.event_id == _decided_on(version)), None)
+
+
+def _decided_on(version: int | None) -> str:
+    """How a decision on a version is named: each is decided on once."""
+    return f"gate:{version}"
 
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn import metrics as sk
 
-from perennial.use_case import LOWER_IS_BETTER, UseCase
+from perennial.use_case import UseCase
 
 Array = np.ndarray
 #: Bins of a calibration error, and of the plot beside it.
@@ -46,11 +46,6 @@ def one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float 
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
-
-
-def gain(metric: str, better: float, than: float) -> float:
-    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs."""
-    return than - better if metric in LOWER_IS_BETTER else better - than
 
 
 def trivial(use_case: UseCase, train_label: Array, rows: int) -> Array:

@@ -16,14 +16,14 @@ from perennial import glance, history, ledger, status
 from perennial.errors import PerennialError
 from perennial.history import Served
 from perennial.ledger import Entry
-from perennial.quarantine import states
 from perennial.status import PartitionStatus, Records, UseCaseStatus
-from perennial.use_case import UseCase
+from perennial.use_case import UseCase, gain
 
 #: Partitions behind the clock are counted so far.
 MANY = 99
-#: Of each use case, what is read.
-TABLES = tuple(dict.fromkeys(("batches", "metrics", "verdicts", "requests", "ledger", "parity", *states.COLUMNS)))
+#: What is read of each use case beside what its status needs.
+_MORE = ("parity",)
+TABLES = (*status.TABLES, *_MORE)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def overviews(use_cases: Sequence[UseCase]) -> list[Overview]:
         if (held := known[use_case.name]) and held[0] == stamps.get(use_case.name) and held[1].use_case is use_case
     }
     changed = [use_case for use_case in use_cases if use_case.name not in found]
-    for use_case, rows in zip(changed, status.records(changed, ["parity"]) if changed else [], strict=True):
+    for use_case, rows in zip(changed, status.records(changed, _MORE) if changed else [], strict=True):
         if isinstance(rows, PerennialError):
             found[use_case.name] = Overview(
                 use_case, status.unknown(use_case, rows), problem=rows.problem, fix=rows.fix
@@ -189,9 +189,7 @@ def _live(
     if newest is None or newest.metric is None or newest.champion is None:
         return None
     promise = promised.get(newest.champion)
-    gained = (
-        None if promise is None else newest.metric - promise if use_case.higher_is_better else promise - newest.metric
-    )
+    gained = None if promise is None else gain(use_case.gate.metric, newest.metric, promise)
     verdict: Mapping[str, Any] = next((row for row in reversed(verdicts) if row["partition"] == newest.partition), {})
     too_bad = verdict.get("verdict") == "alarm" and "performance" in json.loads(verdict["evidence"]).get("alarms", ())
     return Live(newest.partition, newest.champion, newest.metric, promise, gained, too_bad)

@@ -72,8 +72,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
     """The partition's examples without a prediction, without their label: a model must not even see it pass by."""
     examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key])
-    computed = computations.with_examples(use_case, partition, partition)
-    if examples is None or not (examples.num_rows or computed):
+    if examples is None or not (examples.num_rows or computations.with_examples(use_case, partition, partition)):
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
             f"Run {use_case.name}.features for it first.",

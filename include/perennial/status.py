@@ -76,6 +76,8 @@ class UseCaseStatus:
 #: Rows by the name of their table, without its use case.
 Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
+#: The tables that `of_records` needs, in a fixed order.
+TABLES = tuple(dict.fromkeys((*_RECORDS, *states.COLUMNS)))
 _FEW = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
 
@@ -97,7 +99,7 @@ def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Reco
     they cannot be read. A damaged table of one use case does not hide the others.
     """
     names = [use_case.name for use_case in use_cases]
-    tables = {*_RECORDS, *states.COLUMNS, *more}
+    tables = dict.fromkeys((*TABLES, *more))
     # Refused rows may be many, and long: of them only what tells which ones wait.
     few = {f"{name}.{table}": columns for name in names for table, columns in _FEW.items()}
     try:

@@ -188,9 +188,11 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
     identifier = f"{use_case.name}.examples"
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
-    held = computations.with_examples(use_case, first, last)
-    held |= set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
+    held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
     absent = [partition.key for partition in first.through(last) if partition.key not in held]
+    if absent:
+        computed = computations.with_examples(use_case, first, last)
+        absent = [key for key in absent if key not in computed]
     if examples is None or absent:
         raise NotEnoughData(
             f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",

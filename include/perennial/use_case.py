@@ -27,7 +27,14 @@ Name = str
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 
 #: Higher is better for every metric but these.
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "calibration_error"})
+
+
+def gain(metric: str, better: float, than: float) -> float:
+    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs."""
+    return than - better if metric in LOWER_IS_BETTER else better - than
+
+
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
 
@@ -206,6 +213,11 @@ class DriftPolicy(Declaration):
         if self.warning > self.alarm:
             raise ValueError(f"warning {self.warning} is above alarm {self.alarm}")
         return self
+
+    def ratio_of(self, column: str) -> float:
+        """How many times the usual this column may move: its own number, if it has one."""
+        declared = self.columns.get(column)
+        return (declared.ratio if declared is not None else None) or self.ratio
 
 
 class Retraining(Declaration):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from perennial import drift, metrics
+from perennial import drift
 from perennial.drift import ColumnDrift
 from perennial.ledger import Entry
 from perennial.partitions import Cadence, Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
-from perennial.use_case import Declaration, DriftPolicy, UseCase
+from perennial.use_case import Declaration, DriftPolicy, UseCase, gain
 
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
 PERFORMANCE, DRIFT, PREDICTION_DRIFT, QUARANTINE = "performance", "drift", "prediction-drift", "quarantine"
@@ -170,7 +170,7 @@ def _evidence(use_case: UseCase, found: Findings) -> dict[str, Any]:
     policy, champion, metric = use_case.drift, found.champion, use_case.gate.metric
     promised = champion.evidence.get("metrics", {}).get("challenger", {}).get(metric)
     lived = found.performance.champion.get(metric)
-    lost = metrics.gain(metric, promised, lived) if lived is not None and promised is not None else None
+    lost = gain(metric, promised, lived) if lived is not None and promised is not None else None
     drifted = sorted((c for c in found.columns if c.drifted), key=lambda c: -c.importance)
     prediction = next((c for c in found.columns if c.column == drift.PREDICTION), None)
     return {

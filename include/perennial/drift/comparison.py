@@ -122,8 +122,7 @@ def _column(
 ) -> ColumnDrift:
     policy = use_case.drift
     method = method_of(policy, name, column.bins)
-    declared = policy.columns.get(name)
-    allowed = (declared.ratio if declared is not None else None) or policy.ratio
+    allowed = policy.ratio_of(name)
     most = normal.most[name]
     moves = {
         aspect: (distance, most[aspect])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from perennial import metrics
-from perennial.use_case import UseCase
+from perennial.use_case import UseCase, gain
 
 #: Rows that a model predicts in one call when its importances are found.
 PREDICTED_AT_ONCE = 100_000
@@ -38,6 +38,6 @@ def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, lab
         predictions = np.split(predict(pd.concat(shuffled, ignore_index=True)), len(names))
         for name, prediction in zip(names, predictions, strict=True):
             left = metrics.one(use_case, metric, truth, prediction)
-            lost[name] = max(0.0, metrics.gain(metric, whole, left)) if left is not None else 0.0
+            lost[name] = max(0.0, gain(metric, whole, left)) if left is not None else 0.0
     total = sum(lost.values())
     return {name: value / total if total else 1 / len(lost) for name, value in lost.items()}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from perennial import metrics
 from perennial.errors import BadFeatures
-from perennial.use_case import UseCase
+from perennial.use_case import UseCase, gain
 
 Array = np.ndarray
 
@@ -40,5 +40,5 @@ def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Arra
     guess = np.where(np.isnan(known), constant, known)
     label = rows["label"].to_numpy()
     guessed, flat = (metrics.one(use_case, metric, label, each) for each in (guess, constant))
-    is_better = guessed is not None and flat is not None and metrics.gain(metric, guessed, flat) > 0
+    is_better = guessed is not None and flat is not None and gain(metric, guessed, flat) > 0
     return guess if is_better else constant

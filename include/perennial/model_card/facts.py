@@ -65,7 +65,7 @@ class Card:
     @property
     def decision(self) -> ledger.Entry | None:
         """The ledger's row of the decision on this version; None: not decided yet."""
-        return next((e for e in self.history if e.event_id == f"gate:{self.version}"), None)
+        return ledger.decision_on(self.history, self.version)
 
     @property
     def has_intervals(self) -> bool:

@@ -16,11 +16,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from perennial import glance, ledger
+from perennial.airflow_api import detail
 from perennial.pages import act_fields, act_forms, airflow_state, as_person, marked
 from perennial.pages.access import Act, ActDep, UseCaseDep, from_our_own_page
 from perennial.pages.act_forms import Facts, Form
 from perennial.pages.airflow_state import Run
-from perennial.pages.frame import page
+from perennial.pages.frame import page, root
 from perennial.use_case import UseCase
 
 router = APIRouter(prefix="/use_cases/{use_case}/acts")
@@ -68,8 +69,7 @@ async def carry_out(request: Request, use_case: UseCaseDep, act: ActDep) -> Resp
     elif not answer.is_success:
         return await run_in_threadpool(_refused, request, use_case, form, answer, given)
     query = urlencode({"done": done, "of": form.call.pipeline, "run": form.call.run})
-    here = request.scope.get("root_path", "").rstrip("/")
-    return RedirectResponse(f"{here}/use_cases/{use_case.name}?{query}", 303)
+    return RedirectResponse(f"{root(request)}/use_cases/{use_case.name}?{query}", 303)
 
 
 def done(use_case: UseCase, query: Mapping[str, str]) -> Done | None:
@@ -114,7 +114,7 @@ def _refused(
     request: Request, use_case: UseCase, form: Form, answer: httpx.Response, given: Mapping[str, str]
 ) -> HTMLResponse:
     """Airflow's refusal: what can be mended brings the form back, the rest is a page that says why."""
-    said = as_person.detail(answer)
+    said = detail(answer, f"Airflow answered {answer.status_code}.")
     if answer.status_code == 409:  # Somebody answered in between: the form now says who.
         return _page(request, use_case, _sent(use_case, form.act, given), 409)
     if answer.status_code in (400, 422):

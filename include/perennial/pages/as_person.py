@@ -30,14 +30,3 @@ async def call(request: Request, method: str, path: str, body: dict[str, Any] | 
     address = f"{request.url.scheme}://{request.url.netloc}"
     async with httpx.AsyncClient(transport=transport, base_url=address, headers=headers) as airflow:
         return await airflow.request(method, f"/api/v2{path}", json=body)
-
-
-def detail(answer: httpx.Response) -> str:
-    """What Airflow says is wrong, in a line."""
-    try:
-        said = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return f"Airflow answered {answer.status_code}."
-    if isinstance(said, list):  # A problem of each field.
-        return "; ".join(f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg')}" for each in said)
-    return str(said).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from perennial.gate.decision import Decision
 from perennial.ledger import DECISIONS, Entry
-from perennial.use_case import LOWER_IS_BETTER, UseCase
+from perennial.use_case import UseCase, gain
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class Compared:
     def gained(self) -> float | None:
         if self.challenger is None or self.rival is None:
             return None
-        more = self.challenger - self.rival
-        return -more if self.metric in LOWER_IS_BETTER | {"calibration_error"} else more
+        return gain(self.metric, self.challenger, self.rival)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 from perennial import discovery, overview, status
 from perennial.errors import PerennialError
 from perennial.overview import Overview
-from perennial.pages import access, airflow_state
+from perennial.pages import access, airflow_state, timeline
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.frame import page
 from perennial.pipelines import LOOP
@@ -250,6 +250,6 @@ def _chart(seen: Overview) -> dict[str, Any] | None:
             {"label": "first model", "colour": "--soft", "dashed": True}
             | {"values": [one.first_model_metric for one in shown]},
             {"label": "champion", "colour": "--text", "values": [one.metric for one in shown]}
-            | {"colours": [f"--v{(one.champion - 1) % 8}" if one.champion else "--soft" for one in shown]},
+            | {"colours": [timeline.colour(one.champion) if one.champion else "--soft" for one in shown]},
         ],
     }

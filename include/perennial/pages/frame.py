@@ -53,9 +53,19 @@ def render(template: str, /, **content: Any) -> str:
 _DETACHED: dict[str, Any] = {"here": "/perennial", "airflow": "", "framed": False}
 
 
+def root(request: Request) -> str:
+    """What the addresses of Perennial's pages begin with, wherever Airflow is mounted."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def version_colour(version: int | None) -> str:
+    """The colour that a version has on every page, of those in perennial.css: eight of them, in turn."""
+    return f"v{(version - 1) % 8}" if version else "v-none"
+
+
 def _place(request: Request) -> dict[str, Any]:
     """The addresses that Perennial's and Airflow's pages begin with, and whether Airflow's UI is around this one."""
-    here = request.scope.get("root_path", "").rstrip("/")
+    here = root(request)
     framed = request.headers.get("sec-fetch-dest") == "iframe"
     return {"here": here, "airflow": here.removesuffix("/perennial"), "framed": framed}
 
@@ -70,6 +80,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {
+        "version_colour": version_colour,
         "moment": moment,
         "ago": ago,
         "count": count,

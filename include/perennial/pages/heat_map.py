@@ -113,8 +113,7 @@ def _row(
 
 
 def _cell(policy: DriftPolicy, row: Mapping[str, Any]) -> Cell:
-    special = policy.columns.get(row["column"])
-    limit = special.ratio if special and special.ratio else policy.ratio
+    limit = policy.ratio_of(row["column"])
     return Cell(
         ratio=row["ratio"],
         limit=limit,

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from perennial import discovery, pipelines
 from perennial.errors import InvalidPartition
 from perennial.pages import access, airflow_state
-from perennial.pages.frame import page
+from perennial.pages.frame import page, root
 
 router = APIRouter()
 
@@ -29,8 +29,7 @@ def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, tas
         return page(request, "not_ours", dag=dag, names=access.readable(discovery.names(), user))
     if not access.readable([name], user):
         raise HTTPException(403, f"Your role in Airflow does not let you read the use case {name!r}.")
-    here = request.scope.get("root_path", "").rstrip("/")
-    return RedirectResponse(f"{here}/use_cases/{name}{_below(name, dag, run)}", 303)
+    return RedirectResponse(f"{root(request)}/use_cases/{name}{_below(name, dag, run)}", 303)
 
 
 def _below(name: str, dag: str, run_id: str | None) -> str:

@@ -11,7 +11,7 @@ from perennial import ledger
 from perennial.ledger import Entry, Reign
 from perennial.pages import evidence, mlflow_state
 from perennial.partitions import Partition
-from perennial.use_case import LOWER_IS_BETTER, UseCase
+from perennial.use_case import LOWER_IS_BETTER, UseCase, gain
 
 Row = Mapping[str, Any]
 
@@ -87,15 +87,13 @@ _ROLES = ("champion", "first")
 
 
 def _gained(metric: str, champion: float | None, first: float | None) -> float | None:
-    """By how much the champion is better than the first model, positive if it is, whichever way the metric runs."""
-    if champion is None or first is None:
-        return None
-    return first - champion if metric in LOWER_IS_BETTER else champion - first
+    """By how much the champion is better than the first model; None where one of them was not measured."""
+    return None if champion is None or first is None else gain(metric, champion, first)
 
 
 def _promised(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
     """The metrics that the gate measured of a version on its holdout."""
-    decided = next((entry for entry in entries if entry.event_id == f"gate:{version}"), None)
+    decided = ledger.decision_on(entries, version)
     return dict(decided.evidence.get("metrics", {}).get("challenger", {})) if decided else {}
 
 

@@ -8,13 +8,12 @@ from itertools import groupby
 from typing import Any
 
 from perennial.ledger import SUCCESSIONS, Entry
+from perennial.pages.frame import version_colour
 from perennial.status import PartitionStatus
 from perennial.use_case import UseCase
 
 #: So many partitions are shown at once: of a use case with hourly ones a week.
 SHOWN = 168
-#: Colours of perennial.css that versions have in turn, as the macro `version_class` gives them.
-_COLOURS = 8
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,8 @@ def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], pa
 
 
 def colour(version: int) -> str:
-    """The colour that a version has on every page: a variable of perennial.css."""
-    return f"--v{(version - 1) % _COLOURS}"
+    """The colour of a version in a chart: a variable of perennial.css."""
+    return f"--{version_colour(version)}"
 
 
 def _reigns(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:

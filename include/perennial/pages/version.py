@@ -116,7 +116,7 @@ def view(
         away: Why MLflow was not heard; empty: it was.
     """
     use_case, number, entries = version.use_case, version.number, version.entries
-    decided = next((entry for entry in entries if entry.event_id == f"gate:{number}"), None)
+    decided = ledger.decision_on(entries, number)
     decision = decided.evidence if decided else made.documents.get("gate.json", {}) if made else {}
     if decision:
         decision = _UNTOLD | {"outcome": "promote" if decision.get("promote") else "reject"} | decision
@@ -155,7 +155,7 @@ def status(entries: Sequence[Entry], number: int) -> str:
         return "champion"
     if any(reign.entry.model_version == number for reign in ledger.reigns(entries)):
         return "served before"
-    decided = next((entry for entry in entries if entry.event_id == f"gate:{number}"), None)
+    decided = ledger.decision_on(entries, number)
     if decided is None:
         return "challenger"
     return "not enough evidence" if decided.evidence.get("outcome") == "not-enough-evidence" else "rejected"
@@ -169,7 +169,7 @@ def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]
             "name": name,
             "challenger": mine.get(name),
             "rival": its.get(name),
-            "lower_is_better": name in LOWER_IS_BETTER or name == "calibration_error",
+            "lower_is_better": name in LOWER_IS_BETTER,
         }
         for name in dict.fromkeys([*mine, *its])
     ]
