@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,41 +19,20 @@ import pytest
 from people import PATIENCE, Machine, Person
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from machines import energy_checkout
+
 ROOT = Path(__file__).parents[2]
 # Pages load much beside what is looked for, on a machine that tests share. In milliseconds.
 expect.set_options(timeout=60_000)
 ROLES = {"uma": "user", "otto": "op", "vera": "viewer"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """`perennial up` for a checkout with `energy` alone, four users, and two days that have passed through."""
-    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
-    folder = Path(tempfile.mkdtemp(prefix="perennial-browser-"))
-    for name in ("dags", "plugins", "config"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests/second_use_case/use_cases", folder / "code/use_cases")
-    (folder / "feature_repo").mkdir()
-    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
-    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
-    airflow = free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
-    environment = inherited | {
-        "PERENNIAL_PROJECT": str(folder),
-        "PERENNIAL_HOME": str(folder / "home"),
-        "PERENNIAL_AIRFLOW_PORT": str(airflow),
-        "PERENNIAL_MLFLOW_PORT": str(free_port()),
-        "PERENNIAL_PARALLELISM": "2",
-        "PERENNIAL_USERS": json.dumps(ROLES),
-        "PYTHONPATH": str(folder / "code"),
-    }
-    running = Machine(folder, environment, f"http://127.0.0.1:{airflow}", {})
+    folder, environment = energy_checkout("perennial-browser-")
+    environment["PERENNIAL_USERS"] = json.dumps(ROLES)
+    running = Machine(folder, environment, f"http://127.0.0.1:{environment['PERENNIAL_AIRFLOW_PORT']}", {})
     try:
         running.perennial("up")
         told = json.loads(running.perennial("login", "--json"))

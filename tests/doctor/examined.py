@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable
 
@@ -16,9 +15,3 @@ Examine = Callable[..., dict[str, Finding]]
 
 def by_name(examination: Examination) -> dict[str, Finding]:
     return {finding.name: finding for found in examination.findings.values() for finding in found}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

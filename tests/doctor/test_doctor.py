@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from examined import Examine, by_name, free_port
+from examined import Examine, by_name
 
+from machines import free_port
 from perennial.doctor import Check, Finding, examine
 from perennial.doctor.finding import STATES, passed
 

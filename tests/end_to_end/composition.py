@@ -24,6 +24,8 @@ from typing import Any
 import psutil
 from compose_file import Condition, Service
 
+from machines import free_port
+
 #: The image that is built from the checkout, and the project's place in it.
 BUILT, PROJECT = "perennial:local", "/opt/perennial"
 
@@ -222,12 +224,6 @@ class Composition:
             for address in (f"{name}:{port}", *published):
                 text = text.replace(address, self.address(name))
         return text.replace(PROJECT, str(self.folder / "containers" / service.name))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def session(process: psutil.Process) -> int:

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from machines import energy_checkout
 from perennial import database, lake
 from perennial.airflow_api import AirflowClient
 from perennial.feature_changes import planning, rendering
@@ -84,23 +82,7 @@ TRANSFORMS, DEFINITIONS = "code/use_cases/energy/transforms.py", "feature_repo/e
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
     """`perennial up` for a checkout of its own, with three days computed and online; `perennial down` at the end."""
-    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
-    folder = Path(tempfile.mkdtemp(prefix="perennial-changes-"))
-    for name in ("dags", "plugins", "config"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests/second_use_case/use_cases", folder / "code/use_cases")
-    (folder / "feature_repo").mkdir()
-    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
-    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
-    environment = inherited | {
-        "PERENNIAL_PROJECT": str(folder),
-        "PERENNIAL_HOME": str(folder / "home"),
-        "PERENNIAL_AIRFLOW_PORT": str(free_port()),
-        "PERENNIAL_MLFLOW_PORT": str(free_port()),
-        "PERENNIAL_PARALLELISM": "2",
-        "PYTHONPATH": str(folder / "code"),
-    }
+    folder, environment = energy_checkout("perennial-changes-")
     running = Project(folder, environment)
     try:
         running.done("up")
@@ -131,12 +113,6 @@ def forget_code() -> None:
     for module in [name for name in sys.modules if name.startswith("use_cases.energy")]:
         del sys.modules[module]
     importlib.invalidate_caches()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_what_the_pipelines_applied_leaves_nothing_to_do(project: Project) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
+from machines import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
@@ -47,12 +48,6 @@ class Machine:
 
     def pids(self) -> dict[str, int]:
         return {name: json.loads((self.home / "run" / f"{name}.json").read_text())["pid"] for name in PARTS}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feature_cases import Repository, repository_in
 
+from machines import free_port
 from perennial.feature_store import repository
 from perennial.settings import settings
 
@@ -168,10 +168,3 @@ def wait_for(answer: Callable[[], object], server: subprocess.Popen) -> None:
             assert server.poll() is None, f"{server.args} ended"
             assert time.monotonic() < deadline, f"{server.args} did not answer in a minute"
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]

@@ -1,0 +1,41 @@
+"""What tests of whole machine rooms share: ports that are free, and a checkout with the use case `energy` alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:
+    """A folder with the project and `energy` as its only use case, and the environment of whatever runs in it.
+
+    Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    for name in ("dags", "plugins", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests/second_use_case/use_cases", folder / "code/use_cases")
+    (folder / "feature_repo").mkdir()
+    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
+    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
+    return folder, inherited | {
+        "PERENNIAL_PROJECT": str(folder),
+        "PERENNIAL_HOME": str(folder / "home"),
+        "PERENNIAL_AIRFLOW_PORT": str(free_port()),
+        "PERENNIAL_MLFLOW_PORT": str(free_port()),
+        "PERENNIAL_PARALLELISM": "2",
+        "PYTHONPATH": str(folder / "code"),
+    }
