@@ -68,8 +68,10 @@ def test_a_dag_a_run_and_a_task_have_a_tab_with_their_page(person, machine, page
     run = uma.context.request.get(
         "/api/v2/dags/energy.features/dagRuns?partition_key_prefix_pattern=2024-01-02"
     ).json()["dag_runs"][0]["dag_run_id"]
-    uma.page.goto(page.format(run=run).partition("/plugin/")[0])
-    uma.page.get_by_role("link", name="Perennial").locator("visible=true").last.click()
+    beside, _, tab = page.format(run=run).partition("/plugin/")
+    uma.page.goto(beside)
+    # By its address: until the tabs are drawn, the only link of that name is the navigation's.
+    uma.page.locator(f"a[href$='/plugin/{tab}']").locator("visible=true").click()
     assert uma.frame().url.partition("/perennial")[2] == below
 
 

@@ -51,6 +51,32 @@ def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
     assert "Traceback" not in shell.shown
 
 
+def test_a_thread_left_behind_in_a_librarys_code_does_not_abort_the_end() -> None:
+    left = """
+import duckdb
+from perennial import unawaited
+from perennial.cli import frame
+
+def count():
+    connection = duckdb.connect()
+    while True:
+        connection.execute("SELECT 1").fetchall()
+
+@frame.app.command()
+def leave():
+    for _ in range(8):
+        unawaited.start(count)
+    raise KeyboardInterrupt
+
+frame.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", left, "leave"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr.strip()) == (
+        130,
+        "Interrupted. Nothing goes on; the same command may be run again.",
+    )
+
+
 def test_an_up_that_is_interrupted_says_what_goes_on_and_the_next_one_works(tmp_path: Path) -> None:
     where = {"PERENNIAL_HOME": str(tmp_path)} | NOWHERE
     shell = Terminal.start("up", **where)

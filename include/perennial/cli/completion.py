@@ -5,13 +5,14 @@ What is not quickly known is not offered: where the lake is down there are simpl
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from perennial import unawaited
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
@@ -39,8 +40,7 @@ def _quietly(complete: Callable[[typer.Context, str], Iterable[Offer]]) -> Compl
             except Exception:
                 offers.clear()
 
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
+        worker = unawaited.start(work)
         worker.join(_PATIENCE)
         return [] if worker.is_alive() else offers
 

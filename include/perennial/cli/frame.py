@@ -10,10 +10,12 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from perennial import unawaited
 from perennial.cli import completion
 from perennial.errors import (
     InvalidParams,
@@ -106,21 +108,31 @@ def main() -> NoReturn:
         app()
     except SystemExit as end:
         # Typer makes this of Ctrl-C inside a command.
-        sys.exit(_interrupted() if end.code == INTERRUPTED else end.code)
+        _end(_interrupted() if end.code == INTERRUPTED else end.code)
     except KeyboardInterrupt:
-        sys.exit(_interrupted())
+        _end(_interrupted())
     except PerennialError as error:
         if debug:
             raise
         _show(error)
-        sys.exit(ASKED_WRONGLY if isinstance(error, _ASKED_WRONGLY) else FAILED)
+        _end(ASKED_WRONGLY if isinstance(error, _ASKED_WRONGLY) else FAILED)
     except Exception as error:
         if debug:
             raise
         said = f"{type(error).__name__}: {error}".strip()
         _show(PerennialError(said, "This was not foreseen: `perennial --debug ...` shows where it happened."))
-        sys.exit(FAILED)
-    sys.exit(DONE)
+        _end(FAILED)
+    _end(DONE)
+
+
+def _end(code: Any) -> NoReturn:
+    """End the process as `sys.exit(code)` does, also with a thread left behind in a library's C++ code."""
+    if unawaited.at_work():
+        with suppress(OSError):  # Nobody reads any more.
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code or DONE)
+    sys.exit(code)
 
 
 def ask(question: str) -> str:

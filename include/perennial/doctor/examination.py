@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import replace
 
+from perennial import unawaited
 from perennial.doctor import (
     configuration,
     installation,
@@ -59,15 +59,8 @@ def examine(checks: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> E
     except InvalidSetting as error:  # Nothing else can be asked.
         return Examination({"Settings": [failed("Settings", error.problem, error.fix)]}, time.monotonic() - began)
     found: dict[int, list[Finding]] = {}
-    threads = [
-        # Daemons: none of them keeps the process from ending.
-        threading.Thread(target=_ask, args=(check, number, found), daemon=True)
-        for number, check in enumerate(checks)
-    ]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+        for thread in [unawaited.start(_ask, check, number, found) for number, check in enumerate(checks)]:
             thread.join(max(0.0, began + patience - time.monotonic()))
     finally:
         use_cases.end()

@@ -1,0 +1,26 @@
+"""Work in threads that the end of the process does not wait for."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+
+_started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+def start(work: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Begin `work` in a thread that may be joined, and may as well be left behind."""
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    _started.add(thread)
+    thread.start()
+    return thread
+
+
+def at_work() -> bool:
+    """Whether something was left behind.
+
+    Then `os._exit` must end the process: at Python's own end (before 3.14) a thread that comes back from a library's
+    C++ code is unwound through it, and most C++ code aborts at that.
+    """
+    return any(thread.is_alive() for thread in _started)
