@@ -59,6 +59,7 @@ class UseCaseStatus:
     metric: str
     champion: int | None
     partitions: tuple[PartitionStatus, ...]
+    is_known: bool = True  #: whether its records could be read; if not, no champion and no partitions say nothing
     hint: str = ""  #: why there is nothing to see, and what to do
     pause: ledger.Pause | None = None  #: of automatic promotion, now
     rollback: Undone | None = None  #: the last one
@@ -118,6 +119,7 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
     champion = ledger.champion_among(entries)
     return replace(
         unknown(use_case),
+        is_known=True,
         champion=champion.model_version if champion else None,
         partitions=partitions,
         hint="" if partitions else f"Nothing has run yet: {first_step(use_case)}.",
@@ -138,7 +140,14 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
     fix = " Start it with `perennial up`." if isinstance(error, ServiceUnavailable) else ""
     hint = f"The lake cannot be read: {error.problem.splitlines()[0]}{fix}" if error else ""
     return UseCaseStatus(
-        use_case.name, use_case.title, use_case.owner, use_case.gate.metric, champion=None, partitions=(), hint=hint
+        name=use_case.name,
+        title=use_case.title,
+        owner=use_case.owner,
+        metric=use_case.gate.metric,
+        champion=None,
+        partitions=(),
+        is_known=False,
+        hint=hint,
     )
 
 
@@ -260,6 +269,8 @@ def table(state: UseCaseStatus) -> Table:
 
 def one_line(state: UseCaseStatus) -> str:
     """A use case in one line: champion, newest partition, its verdict, owner."""
+    if not state.is_known:
+        return f"{state.name}: not known now, owner {state.owner}"
     champion = f"champion v{state.champion}" if state.champion else "no champion"
     last = state.partitions[-1] if state.partitions else None
     news = f"{last.partition} {last.verdict or 'not judged yet'}" if last else "nothing has run yet"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_status_works_when_nothing_runs(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "stopped" in done.stdout
     assert "perennial up" in done.stdout
+
+
+def test_a_champion_that_cannot_be_looked_up_is_not_called_missing(tmp_path: Path) -> None:
+    one = run("status", "flights", PERENNIAL_HOME=str(tmp_path)).stdout
+    assert re.search("Champion +not known now", one), one
+    assert "flights: not known now, owner" in run("status", PERENNIAL_HOME=str(tmp_path)).stdout
+    assert json.loads(run("status", "flights", "--json", PERENNIAL_HOME=str(tmp_path)).stdout)["is_known"] is False
 
 
 def test_status_as_json(home: Path) -> None:

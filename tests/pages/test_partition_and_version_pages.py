@@ -16,7 +16,7 @@ from perennial.pages import airflow_state, frame, mlflow_state, partition_judged
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
 from perennial.settings import settings
-from perennial.use_case import UseCase
+from perennial.use_case import ColumnPolicy, UseCase
 from reproducible import ingest, train
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -152,6 +152,19 @@ def test_a_cool_down_that_holds_a_request_back_is_named(energy) -> None:
     assert partition_judged.held_back_by(energy, energy.partition(SCORED), made) == BEFORE
     assert partition_judged.held_back_by(energy, energy.partition("2024-01-06"), made) is None
     assert f"partitions/{BEFORE}" in shown(energy, SCORED).split("Requests for retraining")[1].split("Ledger")[0]
+
+
+def test_a_column_with_a_limit_of_its_own_is_held_against_that(energy) -> None:
+    rows = [row for row in page.records(energy)["drift"] if row["partition"] == SCORED]
+    column = rows[0]["column"]
+    policy = energy.drift.model_copy(update={"columns": {column: ColumnPolicy(ratio=9.0)}})
+    own = energy.model_copy(update={"drift": policy})
+    judged = partition_judged.drift(own, rows, None)
+    assert {row["column"]: row["limit"] for row in judged["columns"]} == {
+        row["column"]: 9.0 if row["column"] == column else policy.ratio for row in rows
+    }
+    assert judged["most"] >= 2 * 9.0
+    assert "its limit is 9.0" in shown(own, SCORED)
 
 
 def test_neighbours_are_linked_as_far_as_there_are_any(energy) -> None:

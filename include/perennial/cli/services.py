@@ -87,7 +87,7 @@ def show_status(
         if use_case is None:
             out.print(status.one_line(state), highlight=False)
             continue
-        champion = f"v{state.champion}" if state.champion else "none yet"
+        champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "not known now"
         out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
         if state.rollback:
             out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)

@@ -101,21 +101,24 @@ def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[s
     """The columns as they stood at the newest comparison with the profile of the version that the verdict is about.
 
     Returns:
-        `columns`, the weightiest first: by importance, then by ratio, but the predictions on top; `limit`, the ratio
-        from which on a column has drifted; `most`, the end of the scale of their bars; `earlier`, rows that newer ones
-        took the place of; `recorded_at` and `rows` of the comparison.
+        `columns`, the weightiest first: by importance, then by ratio, but the predictions on top, each with the
+        `limit` of its ratio from which on it has drifted; `limit`, that of columns without one of their own; `most`,
+        the end of the scale of their bars; `earlier`, rows that newer ones took the place of; `recorded_at` and `rows`
+        of the comparison.
     """
     rows = sorted(rows, key=lambda row: row["recorded_at"])
     version = verdict["model_version"] if verdict else None
     own = [row for row in rows if version is None or row["model_version"] == version]
     newest = {row["column"]: row for row in own}
-    columns = sorted(newest.values(), key=lambda row: (row["column"] != _PREDICTION, -row["importance"], -row["ratio"]))
-    limit = use_case.drift.ratio
+    weightiest = sorted(
+        newest.values(), key=lambda row: (row["column"] != _PREDICTION, -row["importance"], -row["ratio"])
+    )
+    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in weightiest]
     return {
         "columns": columns,
         "version": columns[0]["model_version"] if columns else None,
-        "limit": limit,
-        "most": max(2 * limit, *(min(row["ratio"], 4 * limit) for row in columns), 0.0) if columns else 2 * limit,
+        "limit": use_case.drift.ratio,
+        "most": max((max(2 * row["limit"], min(row["ratio"], 4 * row["limit"])) for row in columns), default=0.0),
         "earlier": len(rows) - len(newest),
         "recorded_at": max((row["recorded_at"] for row in columns), default=None),
         "rows": max((row["rows"] for row in columns), default=None),

@@ -17,7 +17,7 @@ from perennial.errors import ServiceUnavailable
 from perennial.ledger import Entry
 from perennial.pages import airflow_state, mlflow_state, version_made
 from perennial.pages.access import ActsDep, UseCaseDep
-from perennial.pages.frame import page
+from perennial.pages.frame import page, version_colour
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
 router = APIRouter()
@@ -138,7 +138,7 @@ def view(
         ],
         "mentions": [entry for entry in entries if number in (entry.model_version, entry.previous_version)],
         "lived": lived,
-        "chart": _chart(lived, promised) if len(lived) > 1 else None,
+        "chart": _chart(number, lived, promised) if len(lived) > 1 else None,
         "run": version.run,
         "run_page": mlflow_state.run_page(version.run) if version.run else None,
         "model_page": mlflow_state.model_page(use_case.name, number),
@@ -207,14 +207,14 @@ def _lived(use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Seq
     return found
 
 
-def _chart(lived: Sequence[Row], promised: float | None) -> dict[str, Any]:
+def _chart(number: int, lived: Sequence[Row], promised: float | None) -> dict[str, Any]:
     """The same for `charts.js`; links are relative to the page."""
     roles = {"champion": ("as champion", False), "first model": ("as the stale first model", True)}
     series = [
         {
             "label": label,
             "values": [row["value"] if row["role"] == role else None for row in lived],
-            "colour": "--v0" if role == "champion" else "--soft",
+            "colour": f"--{version_colour(number)}" if role == "champion" else "--soft",
             "dashed": dashed,
         }
         for role, (label, dashed) in roles.items()
