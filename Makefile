@@ -30,7 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: install ## Run the tests that need nothing but the lock file
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not services and not chaos"
+	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not services and not chaos"
 
 chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
 	$(BIN)/pytest -m chaos tests/chaos
@@ -41,7 +41,7 @@ test-services: install ## Run the tests that need Debian's redis-server, postgre
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -z "$$missing" || { echo "These tests need$$missing. Fix: apt-get install -y$$missing"; exit 1; }
-	$(BIN)/pytest -m services
+	$(BIN)/pytest -n 2 --no-loadscope-reorder -m services
 
 test-feast-suite: install ## Run Feast's own tests of offline stores: FEAST_CHECKOUT=/path/to/feast
 	@test -n "$(FEAST_CHECKOUT)" || { echo "Fix: make $@ FEAST_CHECKOUT=/path/to/a/checkout/of/feast-dev/feast"; exit 1; }

@@ -12,9 +12,11 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
 os.environ.update(OMP_WAIT_POLICY="PASSIVE", OMP_NUM_THREADS="1", GX_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
@@ -30,6 +32,20 @@ def pytest_collection() -> Generator[None, object, object]:
 
     with quickly():
         return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """With `-n`, a file's tests stay in one process, because they share a home."""
+    return _ByHome(config, log)
+
+
+class _ByHome(LoadFileScheduling):
+    """The files of tests/browser share one machine room, and the order of what happens in it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
 
 
 @pytest.fixture(scope="module")
