@@ -106,7 +106,8 @@ def mlflow_server(home: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *(sys.executable, "-m", "perennial.embedded.mlflow_server"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", database.url("mlflow").render_as_string(hide_password=False)),
         *("--artifacts-destination", str(home / "mlflow")),
     ]
