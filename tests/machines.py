@@ -1,11 +1,13 @@
-"""What tests of whole machine rooms share: ports that are free, and a checkout with the use case `energy` alone."""
+"""What tests of machine rooms share: free ports, an Airflow on SQLite, a checkout with the use case `energy` alone."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import socket
 import tempfile
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +18,26 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@cache
+def airflow_on_sqlite() -> Path:
+    """The home of the Airflow of this process, which is gone when the process ends.
+
+    To be called by a conftest: Airflow reads its configuration when it is first imported, which is before any fixture.
+    """
+    home = Path(tempfile.mkdtemp(prefix="perennial-airflow-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ.update(
+        AIRFLOW_HOME=str(home),
+        AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(ROOT / "plugins"),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        AIRFLOW__CORE__UNIT_TEST_MODE="False",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{home}/airflow.db",
+        AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
+    )
+    return home
 
 
 def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:

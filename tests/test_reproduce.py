@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,6 +179,12 @@ def test_an_older_record_is_enough_to_reproduce(energy, version) -> None:
     assert compare.code(energy, older).equal
     assert compare.environment(older, {}).equal
     assert tracking.inputs(energy, version) == held.provenance.columns
+
+
+def test_looking_a_models_inputs_up_leaves_no_file_behind(energy, version, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert tracking.inputs(energy, version)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_version_is_named(energy, version) -> None:

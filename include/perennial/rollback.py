@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-import mlflow
-
 from perennial import database, ledger, tracking, undo
 from perennial.errors import PerennialError
 from perennial.feature_store import repository
@@ -95,10 +93,8 @@ def _insist_it_can_serve(use_case: UseCase, version: int) -> None:
     """Refuse a version whose model is gone or cannot be trusted, or which needs a feature that is no longer served."""
     tracking.run_of(use_case, version)
     tracking.load(use_case, version)
-    with tracking.reachable():
-        signature = mlflow.models.get_model_info(f"models:/{use_case.name}/{version}").signature
     served = {*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)}
-    absent = [name for name in signature.inputs.input_names() if name not in served]
+    absent = [name for name in tracking.inputs(use_case, version) if name not in served]
     if absent:
         raise PerennialError(
             f"Version {version} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow.entities import LifecycleStage, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from perennial import login
@@ -242,9 +243,11 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Callable[[pd.DataF
 
 def inputs(use_case: UseCase, number: int) -> list[str]:
     """The columns that a registered version was fitted on, in their order."""
-    with reachable():
+    with reachable(), tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
         client()
-        signature = mlflow.models.get_model_info(f"models:/{use_case.name}/{number}").signature
+        # Into a folder of ours: asked for a registered model's description, MLflow leaves one of its own behind.
+        described = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}/MLmodel", dst_path=folder)
+        signature = Model.load(described).signature
     return list(signature.inputs.input_names())
 
 
