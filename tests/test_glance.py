@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial import glance, lake
-from perennial.errors import ServiceUnavailable
+from perennial.errors import DamagedFile, PerennialError, ServiceUnavailable
 from perennial.glance import iceberg
 from perennial.settings import settings as perennial_settings
 
@@ -135,3 +135,14 @@ def test_a_glance_imports_nothing_heavy() -> None:
     check = f"import sys; from perennial import glance; glance.records(['a.b']); print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    def forbidden(file: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    with pytest.raises(PerennialError, match="may not be read") as failed:
+        iceberg._read(tmp_path / "1.metadata.json", forbidden)
+    assert not isinstance(failed.value, DamagedFile)
+    with pytest.raises(DamagedFile):
+        iceberg._read(tmp_path / "1.metadata.json", Path.read_text)

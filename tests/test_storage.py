@@ -80,9 +80,36 @@ def test_a_full_disk_is_worth_another_try(number: int) -> None:
     assert issubclass(StorageFull, ServiceUnavailable)
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE])
+def test_what_the_system_does_not_let_us_read_is_not_called_damaged(number: int) -> None:
+    file = "/lake/a/b/data/partition=2013-01/0.parquet"
+    with pytest.raises(OSError, match=r"0\.parquet") as failed, explained("Lake table 'a.b'"):
+        raise OSError(number, os.strerror(number), file)
+    assert not isinstance(failed.value, DamagedFile)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "NETWORK_CONNECTION during HeadObject operation: curlCode: 28, Timeout was reached",
+        "SLOW_DOWN during GetObject operation: Please reduce your request rate.",
+        "ACCESS_DENIED during GetObject operation: Access Denied",
+        "UNKNOWN (HTTP status 503) during PutObject operation",
+    ],
+)
+def test_an_object_store_that_refuses_is_asked_again(answer: str) -> None:
+    with pytest.raises(ServiceUnavailable, match="object store"), explained("Lake table 'a.b'"):
+        raise OSError(f"When reading information for key 'a/b/data/0.parquet' in bucket 'lake': AWS Error {answer}")
+
+
+def test_an_object_that_is_gone_is_a_loss() -> None:
+    with pytest.raises(DamagedFile), explained("Lake table 'a.b'"):
+        raise FileNotFoundError("Path does not exist 'bucket/a/b/data/0.parquet'")
+
+
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(PermissionError), explained("Lake table 'a.b'"):
-        raise PermissionError(errno.EACCES, "not yours")
+    with pytest.raises(OSError, match="unheard of"), explained("Lake table 'a.b'"):
+        raise OSError("unheard of, in /lake/a/b/data/0.parquet")
 
 
 def test_a_connection_that_ends_under_a_lock_is_told() -> None:

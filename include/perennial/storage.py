@@ -27,6 +27,11 @@ _DAMAGED = re.compile(
     re.IGNORECASE,
 )
 _PATH = re.compile(r"(?:file://)?(/[^\s'\":,]+\.(?:parquet|avro|metadata\.json))")
+#: Names of files, which say nothing about what is wrong with them.
+_NAMES = re.compile(r"\S+\.(?:parquet|avro|metadata\.json)")
+#: How Arrow passes on what an object store answers.
+_OBJECT_STORE = re.compile(r"AWS Error ([A-Z_]+)")
+_GONE = {"NO_SUCH_KEY", "RESOURCE_NOT_FOUND"}
 
 
 def told(function: Callable[P, R]) -> Callable[P, R]:
@@ -45,9 +50,9 @@ def explained(what: str) -> Iterator[None]:
     """Turn what storage says into an error that names `what`, the file, and what to do.
 
     Raises:
-        ServiceUnavailable: PostgreSQL went away.
+        ServiceUnavailable: PostgreSQL went away, or the object store refuses.
         StorageFull: no room is left on a disk.
-        DamagedFile: a file of the lake cannot be read.
+        DamagedFile: a file of the lake is gone, or is not what it was.
     """
     try:
         yield
@@ -95,6 +100,11 @@ def _explanation(what: str, error: Exception) -> PerennialError | None:
             f"{what}: no room is left to write: {said}",
             "Free some, then clear the task: what was there is as it was, and what was half written is read by nobody.",
         )
+    if _is_refused(error):
+        return ServiceUnavailable(
+            f"{what}: the object store does not do it: {said}",
+            "Look at its address, its credentials and its health; then clear the task, nothing needs undoing.",
+        )
     if _is_damage(error):
         path = _PATH.search(str(error))
         return DamagedFile(
@@ -114,15 +124,23 @@ def _is_of_database(error: Exception) -> bool:
     )
 
 
+def _is_refused(error: Exception) -> bool:
+    """Whether an object store did not answer, was too busy, or said no."""
+    answer = _OBJECT_STORE.search(str(error)) if isinstance(error, OSError) else None
+    return answer is not None and answer[1] not in _GONE
+
+
 def _is_damage(error: Exception) -> bool:
     if isinstance(error, FileNotFoundError):
         return _PATH.search(str(error)) is not None
+    if isinstance(error, OSError) and error.errno is not None:
+        return False  # The system did not let us read it: that says nothing about the file.
     from pyarrow import ArrowInvalid
     from pydantic import ValidationError
     from pyiceberg.exceptions import ValidationError as InvalidTable
 
     if isinstance(error, ArrowInvalid | OSError | EOFError | ValidationError | InvalidTable):
-        return _DAMAGED.search(f"{type(error).__name__} {error}") is not None or _in_avro(error)
+        return _DAMAGED.search(f"{type(error).__name__} {_NAMES.sub('', str(error))}") is not None or _in_avro(error)
     # Of a manifest that was cut short pyiceberg decodes whatever comes next, and stumbles over it in many ways.
     return isinstance(error, ValueError | KeyError | AssertionError | IndexError | OverflowError) and _in_avro(error)
 

@@ -177,6 +177,20 @@ def test_what_is_not_read_is_named_with_its_type(shop: sa.Connection) -> None:
         read("connection://pg/mixed", "b")
 
 
+def test_whole_numbers_of_many_digits_are_not_rounded(shop: sa.Connection) -> None:
+    shop.exec_driver_sql("CREATE TABLE parcels (few numeric(9), id numeric(20, 0))")
+    shop.exec_driver_sql("INSERT INTO parcels VALUES (1, 9007199254740992), (NULL, 9007199254740993), (3, NULL)")
+    shop.commit()
+    found = read("connection://pg/parcels", "few", "id")
+    assert found.schema.types == [pa.int64(), pa.int64()]
+    assert found["few"].to_pylist() == [1, None, 3]
+    assert found["id"].to_pylist() == [2**53, 2**53 + 1, None]
+    shop.exec_driver_sql("INSERT INTO parcels VALUES (4, 99999999999999999999)")
+    shop.commit()
+    with pytest.raises(BadBatch, match="'id' holds a value that is no int64"):
+        read("connection://pg/parcels", "id")
+
+
 def test_moments_that_python_cannot_name_are_missing(shop: sa.Connection) -> None:
     shop.exec_driver_sql("CREATE TABLE endless (at timestamptz, day date)")
     shop.exec_driver_sql("INSERT INTO endless VALUES ('infinity', '-infinity')")

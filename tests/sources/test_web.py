@@ -250,6 +250,11 @@ def test_what_does_not_fit_is_no_half_a_file(server: Server, monkeypatch: pytest
         ("https://x.s3.org/a.csv?X-Amz-Signature=hidden", "'X-Amz-Signature'"),
         ("https://x.org/a.csv?sv=1&sig=hidden", "'sig'"),
         ("https://x.org/a.csv?apikey=hidden", "'apikey'"),
+        ("https://x.org/a.csv?accessToken=hidden", "'accessToken'"),
+        ("https://x.org/a.csv?AccessKey=hidden", "'AccessKey'"),
+        ("https://x.org/a.csv?JWT=hidden", "'JWT'"),
+        ("https://x.org/a.csv?dbPass=hidden", "'dbPass'"),
+        ("https://x.org/a.csv?clientSecret=hidden", "'clientSecret'"),
     ],
 )
 def test_secrets_of_an_address_are_seen_and_hidden(address: str, secret: str) -> None:
@@ -257,7 +262,9 @@ def test_secrets_of_an_address_are_seen_and_hidden(address: str, secret: str) ->
     assert "hidden" not in web.shown(address)
 
 
-@pytest.mark.parametrize("address", ["https://x.org/a.csv", "https://x.org/e?format=csv&year=2024&keyboard=de"])
+@pytest.mark.parametrize(
+    "address", ["https://x.org/a.csv", "https://x.org/e?format=csv&year=2024&keyboard=de&countryCode=US"]
+)
 def test_what_is_no_secret_stands(address: str) -> None:
     assert not web.secrets_of(address)
     assert web.shown(address) == address

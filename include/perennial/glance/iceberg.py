@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from perennial.errors import DamagedFile
+from perennial.errors import DamagedFile, PerennialError
 
 Row = dict[str, Any]
 
@@ -123,8 +123,16 @@ def _local(location: str) -> Path:
 
 def _read(file: Path, how: Any) -> Any:
     # What is cut short makes a decoder stumble in many ways.
-    with _explained(str(file), OSError, ValueError, EOFError, KeyError, IndexError):
-        return how(file)
+    with _explained(str(file), FileNotFoundError, ValueError, EOFError, KeyError, IndexError):
+        try:
+            return how(file)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise PerennialError(
+                f"{file} of the lake may not be read: {type(error).__name__}: {error}",
+                "Mend what it says: the rights of that file, or its disk. Nothing says that the file is damaged.",
+            ) from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -24,6 +24,8 @@ from perennial.suggestion import did_you_mean
 
 #: Rows that are in memory at once.
 BATCH = 50_000
+#: Decimal digits that 64 bits hold, whatever they are.
+_DIGITS = 18
 Convert = Callable[[Any], Any]
 
 
@@ -174,7 +176,7 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
         return None if isinstance(kind, types.LargeBinary) else pa.string()
     if isinstance(kind, types.Boolean):
         return pa.bool_()
-    if isinstance(kind, types.Integer):
+    if isinstance(kind, types.Integer) or _is_whole(kind):
         return pa.int64()
     if isinstance(kind, types.Numeric | types.Float):
         return pa.float64()
@@ -187,10 +189,19 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
     return None
 
 
+def _is_whole(kind: types.TypeEngine[Any]) -> TypeGuard[types.Numeric[Any]]:
+    """Whether numbers of a type are declared without decimals, as identifiers often are: none of them is rounded."""
+    return isinstance(kind, types.Numeric) and kind.scale == 0
+
+
 def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.ColumnElement[Any]:
     column: sa.ColumnElement[Any] = sa.column(name)
     if dialect == "sqlite":
         return sa.type_coerce(column, types.NullType())
+    if _is_whole(kind):
+        # Of more digits than fit, the database might round: they come as they are, and what does not fit is refused.
+        fits = kind.precision is not None and kind.precision <= _DIGITS
+        return sa.cast(column, types.BigInteger()) if fits else column
     if isinstance(kind, types.Numeric):
         return sa.cast(column, types.Double())  # As the features are; and not a Python object a value.
     if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
@@ -202,6 +213,8 @@ def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.Column
 def _convert(kind: types.TypeEngine[Any], dialect: str) -> Convert | None:
     if dialect == "sqlite":
         return _text
+    if _is_whole(kind):
+        return int
     return str if isinstance(kind, types.Uuid) else None
 
 

@@ -41,7 +41,12 @@ _REDIRECTS = 5
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 2**20
 #: Names of parameters of an address that open what is behind it.
-_SECRET = re.compile(r"(?i)(^|[-_])(sig|signature|token|key|apikey|secret|password|passwd|pwd|credential|auth)($|[-_])")
+_SECRET = re.compile(
+    r"(^|[-_])(sig|signature|sas|token|jwt|bearer|key|accesskey|apikey|authkey|secret|pass|passwd|password|passphrase"
+    r"|pwd|credentials?|auth|accesstoken|authtoken)($|[-_])"
+)
+#: Where a new word of a name in camel case begins.
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: What Airflow's HTTP hook takes from a connection's extras for itself; the others are headers.
 _OF_THE_HOOK = {
     *("timeout", "verify", "verify_ssl", "proxies", "proxy", "stream", "cert", "max_redirects", "allow_redirects"),
@@ -112,9 +117,13 @@ def shown(address: str) -> str:
     if not is_address(address):
         return address
     url = httpx.URL(address)
-    hidden = [(name, "***" if _SECRET.search(name) else value) for name, value in url.params.multi_items()]
+    hidden = [(name, "***" if _is_secret(name) else value) for name, value in url.params.multi_items()]
     url = url.copy_with(username=None, password=None)
     return str(url.copy_with(params=hidden) if hidden else url).replace("%2A%2A%2A", "***")
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(_WORD.sub("-", name).lower()) is not None
 
 
 def secrets_of(address: str) -> str:
@@ -122,7 +131,7 @@ def secrets_of(address: str) -> str:
     url = httpx.URL(address)
     if url.userinfo:
         return "a login"
-    found = [name for name in url.params if _SECRET.search(name)]
+    found = [name for name in url.params if _is_secret(name)]
     return f"the parameter {found[0]!r}, which opens what is behind it" if found else ""
 
 
