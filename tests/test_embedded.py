@@ -195,6 +195,17 @@ def test_external_parts_are_not_started(empty_home: Path, monkeypatch: pytest.Mo
     assert states == {"Airflow": "external", "MLflow": "external", "PostgreSQL": "stopped"}
 
 
+def test_no_password_is_among_the_arguments_of_a_server(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_DATABASE", "postgresql://perennial:hidden@127.0.0.1:9")
+    settings.cache_clear()
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(processes, "start", lambda name, command, variables: started.append((command, variables)))
+    machine._start_mlflow(lambda line: None)
+    ((command, variables),) = started
+    assert "hidden" not in " ".join(command)
+    assert "hidden" in variables["MLFLOW_BACKEND_STORE_URI"]
+
+
 def test_postgres_survives_being_killed(empty_home: Path) -> None:
     postgres.start()
     try:

@@ -16,7 +16,7 @@ from perennial.errors import InvalidSetting
 class Settings(BaseSettings):
     """Locations and services. Every default is the laptop's: one folder, loopback, an embedded PostgreSQL."""
 
-    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     project: Path = Field(
         default=Path(__file__).resolve().parents[2],
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     )
     warehouse: str = Field(
         default="",
-        description="Root of the Iceberg lake: a folder or `s3://bucket/prefix`. Unset: `lake` under `home`.",
+        description="Root of the Iceberg lake: a folder, relative to `project`, or `s3://bucket/prefix`. Unset: `lake` under `home`.",
     )
     catalog: dict[str, str] = Field(
         default_factory=dict,
@@ -43,7 +43,8 @@ class Settings(BaseSettings):
         " Unset: an SQLite file under `home`.",
     )
     training_sets: str = Field(
-        default="", description="Root of the training sets: a folder or S3. Unset: `training_sets` under `home`."
+        default="",
+        description="Root of the training sets: a folder, relative to `project`, or S3. Unset: `training_sets` under `home`.",
     )
     mlflow_host: str = Field(default="127.0.0.1", description="Where the embedded MLflow listens.")
     mlflow_port: int = Field(default=5500, ge=1, le=65535, description="On which port.")
@@ -64,23 +65,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _derive(cls, values: dict) -> dict:
-        project = Path(values.get("project") or cls.model_fields["project"].default).resolve()
-        home = project / values.get("home", ".perennial")
+    def _derive(cls, given: dict) -> dict:
+        project = Path(given.get("project") or cls.model_fields["project"].default).resolve()
+        home = project / given.get("home", ".perennial")
+        # Servers run in another folder than whoever types a command: both mean the same place.
+        placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
         derived = {
             "warehouse": str(home / "lake"),
             "training_sets": str(home / "training_sets"),
-            "mlflow_uri": f"http://{values.get('mlflow_host', '127.0.0.1')}:{values.get('mlflow_port', 5500)}",
-            "airflow_uri": f"http://{values.get('airflow_host', '127.0.0.1')}:{values.get('airflow_port', 8080)}",
+            "mlflow_uri": f"http://{given.get('mlflow_host', '127.0.0.1')}:{given.get('mlflow_port', 5500)}",
+            "airflow_uri": f"http://{given.get('airflow_host', '127.0.0.1')}:{given.get('airflow_port', 8080)}",
         }
-        return (
-            derived
-            | {name: value for name, value in values.items() if value != ""}
-            | {
-                "project": project,
-                "home": home,
-            }
-        )
+        return derived | given | placed | {"project": project, "home": home}
 
     @field_validator("users")
     @classmethod
@@ -92,6 +88,10 @@ class Settings(BaseSettings):
     @property
     def feature_repo(self) -> Path:
         return self.project / "feature_repo"
+
+
+def _absolute(place: str, project: Path) -> str:
+    return place if "://" in place or place.startswith("file:") else str(project / place)
 
 
 def variable(name: str) -> str:

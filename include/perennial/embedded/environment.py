@@ -102,6 +102,8 @@ def mlflow_environment() -> dict[str, str]:
     config = folder / "auth.ini"
     write_private(config, mlflow_auth_config(uri))
     return environment() | {
+        # Here, and not among the arguments, which everybody on the machine can read: it may hold a password.
+        "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_AUTH_CONFIG_PATH": str(config),
         "MLFLOW_AUTH_ADMIN_PASSWORD": login().password,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": _keys()["web"],

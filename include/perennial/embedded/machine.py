@@ -81,12 +81,9 @@ def _start_mlflow(report: Report) -> Callable[[], None]:
     if not is_running("mlflow"):
         report("MLflow: starting")
         variables = mlflow_environment()
-        from perennial import database
-
         command = [
             *(sys.executable, "-m", "perennial.embedded.mlflow_server", "--app-name", "basic-auth"),
             *("--host", where.mlflow_host, "--port", str(where.mlflow_port), "--workers", "1"),
-            *("--backend-store-uri", database.url("mlflow").render_as_string(hide_password=False)),
             *("--serve-artifacts", "--artifacts-destination", str(where.home / "mlflow" / "artifacts")),
             *("--default-artifact-root", "mlflow-artifacts:/"),
         ]

@@ -1,0 +1,41 @@
+"""Settings as the environment gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perennial.settings import Settings, variable
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable(name), raising=False)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_empty_variable_sets_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = Settings()
+    monkeypatch.setenv(variable(name), "")
+    assert Settings() == default
+
+
+def test_a_relative_place_is_below_the_project_whoever_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_PROJECT", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_HOME", "kept")
+    monkeypatch.setenv("PERENNIAL_WAREHOUSE", "data/lake")
+    monkeypatch.setenv("PERENNIAL_TRAINING_SETS", "data/sets")
+    found = Settings()
+    assert (found.home, found.warehouse, found.training_sets) == (
+        tmp_path / "kept",
+        f"{tmp_path}/data/lake",
+        f"{tmp_path}/data/sets",
+    )
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/lake", "file:///srv/lake", "/srv/lake"])
+def test_an_absolute_place_stays_as_it_is(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_WAREHOUSE", place)
+    assert Settings().warehouse == place
