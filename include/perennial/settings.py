@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     )
     warehouse: str = Field(
         default="",
-        description="Root of the Iceberg lake: a folder, relative to `project`, or `s3://bucket/prefix`. Unset: `lake` under `home`.",
+        description="Root of the Iceberg lake: a folder, relative to `project`, or `s3://bucket/prefix`."
+        " Unset: `lake` under `home`.",
     )
     catalog: dict[str, str] = Field(
         default_factory=dict,
@@ -44,7 +45,8 @@ class Settings(BaseSettings):
     )
     training_sets: str = Field(
         default="",
-        description="Root of the training sets: a folder, relative to `project`, or S3. Unset: `training_sets` under `home`.",
+        description="Root of the training sets: a folder, relative to `project`, or S3."
+        " Unset: `training_sets` under `home`.",
     )
     mlflow_host: str = Field(default="127.0.0.1", description="Where the embedded MLflow listens.")
     mlflow_port: int = Field(default=5500, ge=1, le=65535, description="On which port.")
