@@ -137,3 +137,24 @@ def test_a_batch_that_breaks_the_schema_is_a_bad_batch(energy, source) -> None:
     source(lambda rows: rows.drop_columns(["read_at"]))
     with pytest.raises(BadBatch):
         ingestion.ingest(energy, energy.partition(DAY))
+
+
+def test_a_batch_whose_values_would_become_others_is_kept_and_changes_nothing(energy, source) -> None:
+    source(lambda rows: rows.append_column("note", pa.array([1] * rows.num_rows)))
+    ingestion.ingest(energy, energy.partition(DAY))
+    before = lake.snapshot("energy.readings"), lake.snapshot("energy.batches")
+    source(lambda rows: rows.append_column("note", pa.array([1.5] * rows.num_rows)))
+    with pytest.raises(BadBatch, match=r"'note' is int64 there and double here\..* It is kept as"):
+        ingestion.ingest(energy, energy.partition(NEXT))
+    assert (lake.snapshot("energy.readings"), lake.snapshot("energy.batches")) == before
+    assert "types" in lake.read("energy.refused_batches", partitions=[NEXT])["reasons"].to_pylist()[-1]
+
+
+def test_a_moment_finer_than_the_lake_holds_is_a_bad_batch(energy, source) -> None:
+    def finer(rows: pa.Table) -> pa.Table:
+        nanoseconds = rows["read_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
+        return rows.set_column(2, "read_at", pc.add(nanoseconds, 1).cast(pa.timestamp("ns", tz="UTC")))
+
+    source(finer)
+    with pytest.raises(BadBatch, match="cannot hold exactly"):
+        ingestion.ingest(energy, energy.partition(DAY))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from itertools import count
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial import lake
+from perennial.errors import Misfit
 
 pytestmark = pytest.mark.usefixtures("home")
 _names = count()
@@ -44,6 +46,70 @@ def test_replace_changes_only_its_own_partition(identifier: str) -> None:
 def test_replacing_by_the_same_content_makes_no_snapshot(identifier: str) -> None:
     first = lake.replace(identifier, "2013-01", rows(id=[2, 1]), sort_by=["id"])
     assert lake.replace(identifier, "2013-01", rows(id=[1, 2]), sort_by=["id"]) == first
+
+
+def test_what_is_not_a_number_is_the_same_again(identifier: str) -> None:
+    held = rows(id=[1, 2, 3], share=[float("nan"), None, 1.0])
+    first = lake.replace(identifier, "2013-01", held)
+    assert lake.replace(identifier, "2013-01", held) == first
+    assert lake.replace(identifier, "2013-01", rows(id=[1, 2, 3], share=[None, None, 1.0])) != first
+
+
+MISFITS = {
+    "truth value": (pa.array([True]), pa.array([2])),
+    "rounded": (pa.array([0.5], pa.float32()), pa.array([0.1])),
+    "fraction": (pa.array([1]), pa.array([1.5])),
+    "too large": (pa.array([1], pa.int32()), pa.array([2**40])),
+    "beyond doubles": (pa.array([0.5]), pa.array([2**53 + 1])),
+    "text": (pa.array(["a"]), pa.array([True])),
+    "number in text": (pa.array([1.5]), pa.array(["3.5"])),
+    "time of day": (pa.array([date(2013, 1, 1)]), pa.array([datetime(2013, 1, 1, 12, tzinfo=UTC)])),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_value_that_would_become_another_is_refused(identifier: str, case: str) -> None:
+    held, coming = MISFITS[case]
+    before = lake.replace(identifier, "2013-01", pa.table({"value": held}))
+    with pytest.raises(Misfit, match=re.escape(f"'value' is {held.type} there and")):
+        lake.check(identifier, pa.table({"value": coming}))
+    with pytest.raises(Misfit, match="'value'"):
+        lake.replace(identifier, "2013-02", pa.table({"value": coming}))
+    assert lake.snapshot(identifier) == before
+
+
+EXACT = {
+    "whole doubles": (pa.array([1]), pa.array([2.0, None]), [2, None]),
+    "whole numbers": (pa.array([0.5]), pa.array([2, None]), [2.0, None]),
+    "wider": (pa.array([0.5]), pa.array([0.25], pa.float32()), [0.25]),
+    "narrower": (pa.array([1], pa.int32()), pa.array([2**20]), [2**20]),
+    "nulls": (pa.array([0.5]), pa.nulls(2), [None, None]),
+    "days": (
+        pa.array([datetime(2013, 1, 1, tzinfo=UTC)]),
+        pa.array([date(2013, 2, 1)]),
+        [datetime(2013, 2, 1, tzinfo=UTC)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_a_value_that_stays_what_it_is_enters(identifier: str, case: str) -> None:
+    held, coming, expected = EXACT[case]
+    lake.replace(identifier, "2013-01", pa.table({"value": held}))
+    lake.check(identifier, pa.table({"value": coming}))
+    lake.replace(identifier, "2013-02", pa.table({"value": coming}))
+    assert lake.read(identifier, partitions=["2013-02"])["value"].to_pylist() == expected
+
+
+def test_a_column_that_was_always_empty_takes_the_type_of_its_first_values(identifier: str) -> None:
+    before = lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1)}))
+    lake.check(identifier, rows(id=[2], weight=[10.5]))
+    lake.replace(identifier, "2013-02", rows(id=[2], weight=[10.5]))
+    assert [row["weight"] for row in content(identifier)] == [None, 10.5]
+    assert lake.read(identifier)["weight"].type == pa.float64()
+    assert lake.read(identifier, snapshot=before)["weight"].to_pylist() == [None]
+    with pytest.raises(Misfit):
+        lake.replace(identifier, "2013-03", rows(id=[3], weight=["heavy"]))
 
 
 def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:

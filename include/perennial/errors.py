@@ -41,6 +41,10 @@ class BadBatch(PerennialError):
     """A whole raw batch is unfit to enter the lake; nothing of it was written."""
 
 
+class Misfit(PerennialError):
+    """Rows do not fit the lake's table that they are for: a value would become another one. Nothing was written."""
+
+
 class BadFeatures(PerennialError):
     """Computed features, or their definitions, are not what the feature repository promises."""
 

@@ -110,7 +110,8 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
     """The raw batch as the use case's `source.py` gives it.
 
     Raises:
-        BadBatch: the function is missing, raises, or returns something else than a `pyarrow.Table`.
+        BadBatch: the function is missing, raises, or returns something else than a `pyarrow.Table` of types that the
+            lake holds.
     """
     place = f"Use case {use_case.name!r}, raw table {table.name!r}, partition {partition.key!r}"
     where = f"include/use_cases/{use_case.name}/source.py"
@@ -128,7 +129,13 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
         ) from error
     if not isinstance(rows, pa.Table):
         raise BadBatch(f"{place}: {table.name}() in {where} returned {type(rows).__name__}.", "Return a pyarrow.Table.")
-    return lake.canonical(rows)
+    try:
+        return lake.canonical(rows)
+    except pa.ArrowInvalid as error:
+        raise BadBatch(
+            f"{place}: {table.name}() in {where} returned values that the lake cannot hold exactly: {error}",
+            "Moments are held to the microsecond: round them in source.py.",
+        ) from error
 
 
 def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:

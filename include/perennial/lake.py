@@ -30,8 +30,8 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from perennial import database
-from perennial.errors import DamagedFile
+from perennial import column_types, database
+from perennial.errors import DamagedFile, Misfit
 from perennial.settings import settings
 from perennial.storage import explained, told
 
@@ -153,17 +153,20 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     Rows are stored sorted by `sort_by`, so equal content gives equal bytes; content that is already there is not
     written again and makes no snapshot. A writer killed before its commit leaves the old content. What is damaged
     is replaced without being read.
+
+    Raises:
+        Misfit: a column's values would become others, because the table holds another type there.
     """
     rows = canonical(_with_partition(rows, partition))
     if sort_by:
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
     with database.exclusive("lake", identifier):
-        target = _table_for(identifier, rows.schema)
+        target = _table_for(identifier, rows)
         rows = _in_schema_of(target, rows)
         held = _held(target, partition)
         if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
-        if held is None or not held.equals(rows):
+        if held is None or not column_types.equal(held, rows):
             with target.transaction() as transaction:
                 if held is None or held.num_rows:
                     transaction.delete(EqualTo(PARTITION, partition))
@@ -177,10 +180,13 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
     """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
 
     What is there is never changed: running again appends nothing.
+
+    Raises:
+        Misfit: as `replace` does.
     """
     rows = canonical(rows)
     with database.exclusive("lake", identifier):
-        target = _table_for(identifier, rows.schema)
+        target = _table_for(identifier, rows)
         keys = [PARTITION, *key]
         wanted = set(rows[PARTITION].to_pylist())
         held = target.scan(row_filter=In(PARTITION, wanted), selected_fields=tuple(keys)).to_arrow()
@@ -201,7 +207,20 @@ def widen(identifier: str, schema: pa.Schema) -> None:
     exist is left to its first write."""
     with database.exclusive("lake", identifier):
         if table(identifier) is not None:
-            _table_for(identifier, canonical(schema.empty_table()).schema)
+            _table_for(identifier, canonical(schema.empty_table()))
+
+
+@told
+def check(identifier: str, rows: pa.Table) -> None:
+    """Write nothing, and tell whether `rows` could be written.
+
+    Raises:
+        Misfit: as `replace` would.
+    """
+    found = table(identifier)
+    if found is not None:
+        rows = canonical(rows)
+        _refuse(found, rows, [name for name in _misfits(found, rows) if _holds_values(found, name)])
 
 
 def canonical(rows: pa.Table) -> pa.Table:
@@ -227,18 +246,29 @@ def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
     return rows.add_column(0, PARTITION, pa.array([partition] * rows.num_rows, pa.string()))
 
 
-def _table_for(identifier: str, schema: pa.Schema) -> Table:
-    """The table, created on its first write and widened by columns it does not have yet."""
+def _table_for(identifier: str, rows: pa.Table) -> Table:
+    """The table, created on its first write and widened by columns it does not have yet.
+
+    A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
+    source cannot tell any.
+    """
+    schema = rows.schema
     found = table(identifier)
     if found is None:
         catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
         try:
             found = catalog().create_table(identifier, schema, properties=_PROPERTIES)
         except TableAlreadyExistsError:
-            return _table_for(identifier, schema)
+            return _table_for(identifier, rows)
     if found.spec().is_unpartitioned():
         with found.update_spec() as update:
             update.add_identity(PARTITION)
+        found = found.refresh()
+    empty = [name for name in _misfits(found, rows) if not _holds_values(found, name)]
+    if empty:
+        with found.update_schema(allow_incompatible_changes=True) as narrow:
+            for name in empty:
+                narrow.delete_column(name)
         found = found.refresh()
     if set(schema.names) - set(found.schema().column_names):
         with found.update_schema() as widen:
@@ -257,11 +287,47 @@ def _held(target: Table, partition: str) -> pa.Table | None:
         return None
 
 
+def _schema(target: Table) -> pa.Schema:
+    return canonical(target.schema().as_arrow().empty_table()).schema
+
+
+def _misfits(target: Table, rows: pa.Table) -> list[str]:
+    """The columns whose values would become others in the table."""
+    return [
+        field.name
+        for field in _schema(target)
+        if field.name in rows.column_names and column_types.fitted(rows[field.name], field.type) is None
+    ]
+
+
+def _holds_values(target: Table, column: str) -> bool:
+    scan = target.scan(row_filter=NotNull(column), selected_fields=(column,), limit=1)
+    return bool(scan.to_arrow().num_rows)
+
+
+def _refuse(target: Table, rows: pa.Table, misfits: Sequence[str]) -> None:
+    if misfits:
+        held = _schema(target)
+        told = ", ".join(f"{name!r} is {held.field(name).type} there and {rows[name].type} here" for name in misfits)
+        raise Misfit(
+            f"Lake table {'.'.join(target.name())!r}: values would become others: column {told}.",
+            "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
+            " column of its own.",
+        )
+
+
 def _in_schema_of(target: Table, rows: pa.Table) -> pa.Table:
-    """`rows` with the table's columns in the table's order; columns they lack are null."""
-    wanted = canonical(target.schema().as_arrow().empty_table()).schema
+    """`rows` with the table's columns in the table's order; columns they lack are null.
+
+    Raises:
+        Misfit: a value would become another one.
+    """
+    _refuse(target, rows, _misfits(target, rows))
+    wanted = _schema(target)
     columns = [
-        rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+        column_types.fitted(rows[field.name], field.type)
+        if field.name in rows.column_names
+        else pa.nulls(rows.num_rows, field.type)
         for field in wanted
     ]
     return pa.table(columns, schema=wanted)
