@@ -59,7 +59,7 @@ demo: install ## Start everything, replay the flights of 2013, show what became 
 	$(BIN)/perennial login
 
 down: ## Stop what `make demo` started
-	@test -x $(BIN)/perennial && $(BIN)/perennial down || echo "Nothing is installed, so nothing runs."
+	@if test -x $(BIN)/perennial; then $(BIN)/perennial down; else echo "Nothing is installed, so nothing runs."; fi
 
 bench: install ## Measure the performance claims, each beside a bare script that does the same computing
 	$(BIN)/python benchmarks/run.py

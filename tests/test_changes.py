@@ -116,6 +116,10 @@ def test_outside_a_checkout_there_is_nothing_to_say(project: Path, tmp_path_fact
     forget()
     assert changes.uncommitted() is None
     assert provenance.code_version() == "unknown"
+    monkeypatch.setenv("PERENNIAL_COMMIT", "31fbad9")
+    settings.cache_clear()
+    forget()
+    assert provenance.code_version() == "31fbad9"
 
 
 contents = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=60).map(str.encode)

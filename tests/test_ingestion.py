@@ -156,5 +156,52 @@ def test_a_moment_finer_than_the_lake_holds_is_a_bad_batch(energy, source) -> No
         return rows.set_column(2, "read_at", pc.add(nanoseconds, 1).cast(pa.timestamp("ns", tz="UTC")))
 
     source(finer)
-    with pytest.raises(BadBatch, match="cannot hold exactly"):
+    with pytest.raises(BadBatch, match="cannot hold exactly: column 'read_at'"):
         ingestion.ingest(energy, energy.partition(DAY))
+
+
+MISFITS = {
+    "fraction": ("note", pa.scalar(1.5)),
+    "duration": ("another", pa.scalar(timedelta(1))),
+    "time": ("another", pa.scalar(7, pa.time32("s"))),
+}
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_where_the_second_table_does_not_fit_the_first_is_not_written(energy, monkeypatch, misfit: str) -> None:
+    module = energy.module("source")
+    second = energy.raw[0].model_copy(update={"name": "others"})
+    both = energy.model_copy(update={"raw": (*energy.raw, second)})
+    monkeypatch.setattr(module, "others", with_column(module.readings, "note", pa.scalar(1)), raising=False)
+    tables = ("energy.readings", "energy.others", "energy.batches")
+    ingestion.ingest(both, both.partition(DAY))
+    before = lake.snapshots(tables)
+    monkeypatch.setattr(module, "others", with_column(module.readings, *MISFITS[misfit]))
+    with pytest.raises(BadBatch, match=r"energy\.others.*'(note|another)' is .* here(.|\n)*It is kept as"):
+        ingestion.ingest(both, both.partition(NEXT))
+    assert lake.snapshots(tables) == before
+
+
+def with_column(readings, name: str, value: pa.Scalar):
+    """What sends the same rows with a column more, of one value."""
+
+    def send(partition) -> pa.Table:
+        rows = readings(partition)
+        return rows.append_column(name, pa.repeat(value, len(rows)))
+
+    return send
+
+
+def test_features_that_do_not_fit_their_table_change_no_other(energy, monkeypatch) -> None:
+    for day in (DAY, NEXT):
+        ingestion.ingest(energy, energy.partition(day))
+    module = energy.module("transforms")
+    original = module.examples
+    monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(extra=1))
+    ingestion.compute_features(energy, energy.partition(DAY))
+    tables = ("energy.meter_history", "energy.examples")
+    before = lake.snapshots(tables)
+    monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(extra=readings.site))
+    with pytest.raises(BadFeatures, match=r"energy\.examples.*'extra' is int32 there"):
+        ingestion.compute_features(energy, energy.partition(NEXT))
+    assert lake.snapshots(tables) == before

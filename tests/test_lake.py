@@ -112,6 +112,38 @@ def test_a_column_that_was_always_empty_takes_the_type_of_its_first_values(ident
         lake.replace(identifier, "2013-03", rows(id=[3], weight=["heavy"]))
 
 
+def test_columns_of_other_types_enter_beside_a_new_one(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", rows(id=[1], share=[0.5]))
+    lake.replace(identifier, "2013-02", pa.table({"id": [2.0], "share": pa.nulls(1), "extra": ["new"]}))
+    assert content(identifier)[1] == {"partition": "2013-02", "id": 2, "share": None, "extra": "new"}
+
+
+def test_what_is_refused_changes_no_column(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1)}))
+    before = lake.read(identifier).schema
+    with pytest.raises(Misfit, match="'id' is int64 there and string here"):
+        lake.replace(identifier, "2013-02", rows(id=["x"], weight=[0.5], extra=[1]))
+    assert lake.read(identifier).schema == before
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new table", "new column"])
+@pytest.mark.parametrize("kind", [pa.duration("us"), pa.time32("s"), pa.date64(), pa.list_(pa.null())], ids=str)
+def test_a_type_that_the_lake_does_not_have_is_refused(identifier: str, kind: pa.DataType, is_new: bool) -> None:
+    before = None if is_new else lake.replace(identifier, "2013-01", rows(id=[1]))
+    coming = pa.table({"id": [2], "value": pa.nulls(1, kind)})
+    for attempt in (lambda: lake.check(identifier, coming), lambda: lake.replace(identifier, "2013-02", coming)):
+        with pytest.raises(Misfit, match=re.escape(f"'value' is {kind} here, a type that the lake does not have")):
+            attempt()
+    assert lake.snapshot(identifier) == before
+    assert (lake.table(identifier) is None) is is_new
+
+
+def test_a_number_too_large_for_the_type_it_would_get_is_refused(identifier: str) -> None:
+    with pytest.raises(Misfit, match="'value' would be int32 there and is uint32 here"):
+        lake.replace(identifier, "2013-01", pa.table({"value": pa.array([2**31], pa.uint32())}))
+    assert lake.table(identifier) is None
+
+
 def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:
     before = lake.replace(identifier, "2013-01", rows(id=[1]))
     lake.replace(identifier, "2013-01", rows(id=[2]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from perennial.settings import Settings, variable
 
@@ -33,6 +34,21 @@ def test_a_relative_place_is_below_the_project_whoever_asks(tmp_path: Path, monk
         f"{tmp_path}/data/lake",
         f"{tmp_path}/data/sets",
     )
+
+
+def test_people_are_sent_where_processes_go_unless_it_is_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://mlflow:5000")
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_URI", "http://airflow:8080")
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_PUBLIC_URI", "https://airflow.example.org")
+    found = Settings()
+    assert (found.mlflow_public_uri, found.airflow_public_uri) == ("http://mlflow:5000", "https://airflow.example.org")
+
+
+def test_the_teams_set_up_sends_people_where_it_publishes_its_servers() -> None:
+    composed = yaml.safe_load((Path(__file__).parents[1] / "docker-compose.yaml").read_text())
+    for name, service in (("MLFLOW", "mlflow"), ("AIRFLOW", "airflow-api-server")):
+        published, _, _ = composed["services"][service]["ports"][0].rpartition(":")
+        assert composed["x-environment"][f"PERENNIAL_{name}_PUBLIC_URI"] == f"http://{published}"
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/lake", "file:///srv/lake", "/srv/lake"])

@@ -51,6 +51,14 @@ def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
     assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
 
 
+def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> None:
+    case = energy.model_copy(update={"name": "by_hand"})
+    assert requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    monkeypatch.setattr(training, "newest_partition", lambda use_case: "2024-01-12")
+    assert training.plan(case, None, {}).last == "2024-01-12"
+    assert training.plan(case, "2024-01-06", {}).last == "2024-01-06"
+
+
 def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
     case = energy.model_copy(update={"name": "cooling"})
     assert requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")

@@ -183,8 +183,10 @@ class AirflowClient:
         return {error["filename"]: error["stack_trace"] for error in errors}
 
     def run_url(self, run: Run) -> str:
-        """The page of a run in Airflow."""
-        return f"{self.uri}/dags/{run.dag}/runs/{quote(run.id, safe='')}"
+        """The page of a run in Airflow, for people."""
+        where = settings()
+        place = where.airflow_public_uri if self.uri == where.airflow_uri.rstrip("/") else self.uri
+        return f"{place.rstrip('/')}/dags/{run.dag}/runs/{quote(run.id, safe='')}"
 
     def _call(self, method: str, path: str, *, expected: tuple[int, ...] = (200,), **request: Any) -> httpx.Response:
         """One request, with a token, repeated while the server is away. All our requests may be repeated: a second

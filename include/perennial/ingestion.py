@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from perennial import judgements, lake, provenance, quarantine, validation
 from perennial.admission import Admission, Admitted
-from perennial.errors import BadBatch, BadFeatures, PerennialError
+from perennial.errors import BadBatch, BadFeatures, Misfit, PerennialError
 from perennial.feature_changes import computations
 from perennial.partitions import Partition
 from perennial.records import BATCHES
@@ -145,7 +145,8 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         Rows by table, and `report`: the address of the page that shows what the suites said.
 
     Raises:
-        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations.
+        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations, or returns
+            values that the lake's table would turn into others. Nothing is written then.
     """
     raw = _raw_tables(use_case, partition)
     computed = {}
@@ -169,6 +170,7 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     report = judgements.keep(use_case, partition, judged)
     for name, (_, judgement) in judged.items():
         validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
+        _insist_on_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
             f"{use_case.name}.{table.name}",
@@ -292,6 +294,15 @@ def _examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Tab
             "`event_timestamp` is when the prediction is made, `label_timestamp` when its outcome became known.",
         )
     return rows
+
+
+def _insist_on_types(use_case: UseCase, name: str, rows: pa.Table, partition: Partition) -> None:
+    try:
+        lake.check(f"{use_case.name}.{name}", rows)
+    except Misfit as error:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}, partition {partition.key!r}: {error.problem} Nothing was written.", error.fix
+        ) from error
 
 
 def _insist_on_columns(rows: pa.Table, wanted: tuple[str, ...], place: str) -> None:

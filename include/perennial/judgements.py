@@ -57,7 +57,7 @@ def keep(use_case: UseCase, partition: Partition, judged: Mapping[str, tuple[int
 
 def address(use_case: str, partition: str, validation: str) -> str:
     """Where Airflow shows the results of one run."""
-    return f"{settings().airflow_uri}/perennial/validations/{use_case}/{quote(partition)}/{validation}"
+    return f"{settings().airflow_public_uri}/perennial/validations/{use_case}/{quote(partition)}/{validation}"
 
 
 def of_partition(use_case: UseCase, partition: Partition) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
     NotNull,
 )
+from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
 from pyiceberg.table import Table
 
 from perennial import column_types, database
@@ -155,7 +156,8 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     is replaced without being read.
 
     Raises:
-        Misfit: a column's values would become others, because the table holds another type there.
+        Misfit: a column's values would become others, because the table holds another type there, or the lake has no
+            such type; the table is as it was.
     """
     rows = canonical(_with_partition(rows, partition))
     if sort_by:
@@ -204,7 +206,11 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
 @told
 def widen(identifier: str, schema: pa.Schema) -> None:
     """Give an existing table the columns of `schema` that it lacks, null in the rows that it has; a table that does not
-    exist is left to its first write."""
+    exist is left to its first write.
+
+    Raises:
+        Misfit: the lake has no type for a new column.
+    """
     with database.exclusive("lake", identifier):
         if table(identifier) is not None:
             _table_for(identifier, canonical(schema.empty_table()))
@@ -217,14 +223,15 @@ def check(identifier: str, rows: pa.Table) -> None:
     Raises:
         Misfit: as `replace` would.
     """
-    found = table(identifier)
-    if found is not None:
-        rows = canonical(rows)
-        _refuse(found, rows, [name for name in _misfits(found, rows) if _holds_values(found, name)])
+    _always_empty(identifier, table(identifier), canonical(rows))
 
 
 def canonical(rows: pa.Table) -> pa.Table:
-    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk."""
+    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk.
+
+    Raises:
+        pa.ArrowInvalid: a value is not one of these types'; the error names the column.
+    """
     fields = []
     for field in rows.schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
@@ -237,7 +244,15 @@ def canonical(rows: pa.Table) -> pa.Table:
         elif pa.types.is_null(kind):
             kind = pa.string()
         fields.append(pa.field(field.name, kind))
-    return rows.cast(pa.schema(fields)).combine_chunks()
+    columns = [_cast(column, field) for column, field in zip(rows.columns, fields, strict=True)]
+    return pa.table(columns, schema=pa.schema(fields)).combine_chunks()
+
+
+def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    try:
+        return values.cast(field.type)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"column {field.name!r}: {error}") from error
 
 
 def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
@@ -251,28 +266,32 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
 
     A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
     source cannot tell any.
+
+    Raises:
+        Misfit: a value would become another one; the table is as it was.
     """
-    schema = rows.schema
     found = table(identifier)
+    empty = _always_empty(identifier, found, rows)
     if found is None:
         catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
         try:
-            found = catalog().create_table(identifier, schema, properties=_PROPERTIES)
+            found = catalog().create_table(identifier, rows.schema, properties=_PROPERTIES)
         except TableAlreadyExistsError:
             return _table_for(identifier, rows)
     if found.spec().is_unpartitioned():
         with found.update_spec() as update:
             update.add_identity(PARTITION)
         found = found.refresh()
-    empty = [name for name in _misfits(found, rows) if not _holds_values(found, name)]
     if empty:
         with found.update_schema(allow_incompatible_changes=True) as narrow:
             for name in empty:
                 narrow.delete_column(name)
         found = found.refresh()
-    if set(schema.names) - set(found.schema().column_names):
+    # Of the columns that are there, pyiceberg would refuse those of another type, also where every value fits.
+    new = [field for field in rows.schema if field.name not in _schema(found).names]
+    if new:
         with found.update_schema() as widen:
-            widen.union_by_name(schema)
+            widen.union_by_name(pa.schema(new))
         found = found.refresh()
     return found
 
@@ -291,13 +310,46 @@ def _schema(target: Table) -> pa.Schema:
     return canonical(target.schema().as_arrow().empty_table()).schema
 
 
-def _misfits(target: Table, rows: pa.Table) -> list[str]:
-    """The columns whose values would become others in the table."""
-    return [
-        field.name
-        for field in _schema(target)
-        if field.name in rows.column_names and column_types.fitted(rows[field.name], field.type) is None
-    ]
+def _always_empty(identifier: str, target: Table | None, rows: pa.Table) -> list[str]:
+    """The columns of `rows` that are to take their type, because no row of the table has a value there yet.
+
+    Raises:
+        Misfit: a value would become another one, or is of a type that the lake does not have.
+    """
+    held = _schema(target) if target is not None else pa.schema([])
+    empty, misfits = [], []
+    for field in rows.schema:
+        name, values = field.name, rows[field.name]
+        is_held = name in held.names
+        if is_held and column_types.fitted(values, held.field(name).type) is not None:
+            continue
+        if is_held and target is not None and _holds_values(target, name):
+            misfits.append(f"{name!r} is {held.field(name).type} there and {field.type} here")
+            continue
+        given = _type_given_to(field)
+        if given is None:
+            misfits.append(f"{name!r} is {field.type} here, a type that the lake does not have")
+        elif column_types.fitted(values, given) is None:
+            misfits.append(f"{name!r} would be {given} there and is {field.type} here")
+        elif is_held:
+            empty.append(name)
+    if misfits:
+        raise Misfit(
+            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(misfits)}.",
+            "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
+            " column of its own.",
+        )
+    return empty
+
+
+def _type_given_to(field: pa.Field) -> pa.DataType | None:
+    """The type of a new column for such values; None if the lake has none."""
+    try:
+        # What creating a table asks as well; pyiceberg has no public name for it.
+        schema = _pyarrow_to_schema_without_ids(pa.schema([field]))
+    except (UnsupportedPyArrowTypeException, ValueError):
+        return None
+    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
 
 
 def _holds_values(target: Table, column: str) -> bool:
@@ -305,24 +357,8 @@ def _holds_values(target: Table, column: str) -> bool:
     return bool(scan.to_arrow().num_rows)
 
 
-def _refuse(target: Table, rows: pa.Table, misfits: Sequence[str]) -> None:
-    if misfits:
-        held = _schema(target)
-        told = ", ".join(f"{name!r} is {held.field(name).type} there and {rows[name].type} here" for name in misfits)
-        raise Misfit(
-            f"Lake table {'.'.join(target.name())!r}: values would become others: column {told}.",
-            "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
-            " column of its own.",
-        )
-
-
 def _in_schema_of(target: Table, rows: pa.Table) -> pa.Table:
-    """`rows` with the table's columns in the table's order; columns they lack are null.
-
-    Raises:
-        Misfit: a value would become another one.
-    """
-    _refuse(target, rows, _misfits(target, rows))
+    """`rows`, which fit, with the table's columns in the table's order; columns they lack are null."""
     wanted = _schema(target)
     columns = [
         column_types.fitted(rows[field.name], field.type)

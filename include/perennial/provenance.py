@@ -76,7 +76,9 @@ def of_training(use_case: UseCase, columns: list[str]) -> Provenance:
 
 @cache
 def code_version() -> str:
-    """The git commit of the project, with `+dirty` when its code differs from it; `unknown` outside a checkout.
+    """The git commit of the project, with `+dirty` when its code differs from it.
+
+    Outside a checkout it is what `PERENNIAL_COMMIT` says, or else `unknown`.
 
     Any change to a tracked file counts, and a file in a folder of code (`CODE`) that git neither tracks nor ignores.
     """
@@ -87,7 +89,7 @@ def code_version() -> str:
             folders and git("ls-files", "--others", "--exclude-standard", "--", *folders)
         )
     except (subprocess.SubprocessError, FileNotFoundError):
-        return "unknown"
+        return settings().commit or "unknown"
     return f"{commit}+dirty" if is_dirty else commit
 
 

@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     airflow_host: str = Field(default="127.0.0.1", description="Where the embedded Airflow listens.")
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="On which port.")
     airflow_uri: str = Field(default="", description="Airflow API server. Unset: the embedded one.")
+    mlflow_public_uri: str = Field(
+        default="",
+        description="Where people reach MLflow, for the links they are given. Unset: where processes reach it.",
+    )
+    airflow_public_uri: str = Field(default="", description="Where people reach Airflow. Unset: likewise.")
+    commit: str = Field(
+        default="", description="The git commit that the code is of, where there is no checkout to ask, as in an image."
+    )
     users: dict[str, Literal["viewer", "user", "op", "admin"]] = Field(
         default_factory=dict,
         description="Further people on the embedded Airflow (JSON), with their roles: `viewer` sees, `user`, `op` and"
@@ -78,7 +86,8 @@ class Settings(BaseSettings):
             "mlflow_uri": f"http://{given.get('mlflow_host', '127.0.0.1')}:{given.get('mlflow_port', 5500)}",
             "airflow_uri": f"http://{given.get('airflow_host', '127.0.0.1')}:{given.get('airflow_port', 8080)}",
         }
-        return derived | given | placed | {"project": project, "home": home}
+        found = derived | given | placed | {"project": project, "home": home}
+        return {f"{name}_public_uri": found[f"{name}_uri"] for name in ("mlflow", "airflow")} | found
 
     @field_validator("users")
     @classmethod

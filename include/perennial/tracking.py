@@ -291,4 +291,4 @@ def promote(use_case: UseCase, number: int) -> None:
 def run_url(run_id: str) -> str:
     """Where a person sees a run."""
     experiment = client().get_run(run_id).info.experiment_id
-    return f"{settings().mlflow_uri}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{settings().mlflow_public_uri}/#/experiments/{experiment}/runs/{run_id}"

@@ -83,7 +83,9 @@ def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> P
     params = params_of(use_case, conf)
     open_requests = requests.unanswered(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
-    last = use_case.partition(params.window_end or max(candidates, default="") or newest_partition(use_case))
+    if partition is None and not params.window_end:
+        candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
+    last = use_case.partition(params.window_end or max(candidates))
     if params.window_start:
         first = use_case.partition(params.window_start)
     else:

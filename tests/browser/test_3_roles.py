@@ -37,6 +37,7 @@ def test_users_operators_and_admins_find_the_acts(person, user: str) -> None:
 @pytest.mark.parametrize("path", [*PAGES, "/use_cases/energy/acts/retrain", "/static/perennial.css", "/of?dag=x"])
 def test_without_a_login_there_is_nothing(browser, machine, path: str) -> None:
     context = browser.new_context()
+    context.set_default_timeout(60_000)
     page = context.new_page()
     answer = page.goto(f"{machine.airflow}/perennial{path}")
     assert answer is not None

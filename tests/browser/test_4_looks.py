@@ -57,6 +57,7 @@ def test_a_page_is_complete_without_scripts(browser, machine, name: str) -> None
     user, password = "vera" if not name.startswith("act") else "uma", ""
     password = machine.passwords[user]
     context = browser.new_context(base_url=machine.airflow, java_script_enabled=False)
+    context.set_default_timeout(60_000)
     token = context.request.post("/auth/token", data={"username": user, "password": password}).json()["access_token"]
     context.set_extra_http_headers({"Authorization": f"Bearer {token}"})
     page = context.new_page()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,32 @@ def test_every_secret_is_a_setting_or_a_login_that_the_how_to_names(ci: dict[str
         for variable in ci[name]["env"]:
             assert variable in known or variable.startswith(("MLFLOW_TRACKING_", "AWS_")), variable
             assert variable in told or variable.startswith("AWS_"), variable
+
+
+def test_settings_of_a_file_are_taken_as_they_stand(tmp_path: Path) -> None:
+    values = {"PERENNIAL_CATALOG": '{"type": "glue"}', "PERENNIAL_DATABASE": "postgresql://u:p$w&'x@h/db?a=b"}
+    file = tmp_path / "settings"
+    file.write_text("# a comment\n\n" + "\n".join(f"{name}={value}" for name, value in values.items()))
+    show = "import json, os; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run(
+        [ROOT / ".ci/with-settings", file, sys.executable, "-c", show], capture_output=True, text=True, check=True
+    )
+    assert values.items() <= json.loads(done.stdout).items()
+
+
+def test_down_does_not_hide_that_it_failed_and_clean_then_deletes_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".perennial").mkdir()
+    command = tmp_path / ".venv/bin/perennial"
+    command.write_text("#!/bin/sh\nexit 1\n")
+    command.chmod(0o755)
+    for target in ("down", "clean"):
+        done = subprocess.run(
+            ["make", "-f", ROOT / "Makefile", "-C", tmp_path, target], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert "Nothing is installed" not in done.stdout
+    assert (tmp_path / ".perennial").is_dir()
 
 
 def test_the_jenkinsfile_calls_what_exists_in_the_same_order() -> None:

@@ -161,8 +161,12 @@ class Composition:
         if time.monotonic() - process.asked < 2:  # Some checks cost a second of computing, which the service may want.
             return False
         check = self._stand(name).healthcheck or service.healthcheck
-        done = subprocess.run(self._local(check, service), **self._place(service), capture_output=True, timeout=60)
-        process.healthy, process.asked = done.returncode == 0, time.monotonic()
+        try:
+            done = subprocess.run(self._local(check, service), **self._place(service), capture_output=True, timeout=60)
+            process.healthy = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            process.healthy = False
+        process.asked = time.monotonic()
         return process.healthy
 
     def _start(self, service: Service) -> None:

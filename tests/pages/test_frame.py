@@ -46,10 +46,25 @@ def test_moments_are_written_in_utc(when: datetime) -> None:
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(0.74051, "0.7405"), (-0.5, "-0.5000"), (12.3456, "12.35"), (1234.5, "1,234"), (98765.4, "98,765"), (None, "–")],
+    [
+        (3e-5, "3e-05"),
+        (-0.00052, "-0.00052"),
+        (0.0, "0.0000"),
+        (0.74051, "0.7405"),
+        (-0.5, "-0.5000"),
+        (12.3456, "12.35"),
+        (1234.5, "1,234"),
+        (98765.4, "98,765"),
+        (None, "–"),
+    ],
 )
 def test_metrics_are_written_to_what_can_be_told_apart(number: float | None, said: str) -> None:
     assert frame.value(number) == said
+
+
+@pytest.mark.parametrize(("number", "said"), [(0.0123, "+0.0123"), (-1e-5, "-1e-05"), (0.0, "+0.0000")])
+def test_a_difference_is_never_rounded_to_nothing(number: float, said: str) -> None:
+    assert frame.signed(number) == said
 
 
 def test_what_is_not_known_is_a_dash() -> None:

@@ -114,6 +114,18 @@ def test_table_and_state_choose_and_what_they_are_not_is_refused(energy) -> None
             shown(energy, **wrong)
 
 
+def test_a_choice_leads_to_as_many_as_it_says(energy) -> None:
+    one = Item(DAY, "readings", "", "row", "waiting", (TOO_MUCH,), 1, "s", "c", "f", 0, "{}", datetime.now(UTC), None)
+    many = [replace(one, item=f"{n}", state=state) for n, state in enumerate(["waiting", "waiting", "released"])]
+    many += [replace(one, item=f"other {n}", table="other") for n in range(4)]
+    for state in ("", "waiting", "released"):
+        view = page.view(energy, energy.partition(DAY), many, state=state)
+        table = next(choice for choice in view["tables"] if choice["value"] == "readings")
+        assert page.view(energy, energy.partition(DAY), many, table="readings", state=state)["found"] == table["count"]
+    view = page.view(energy, energy.partition(DAY), many, table="readings")
+    assert {choice["value"]: choice["count"] for choice in view["states"]} == {"all": 3, "waiting": 2, "released": 1}
+
+
 @given(states=st.tuples(st.integers(0, 250), st.integers(0, 150)), state=st.sampled_from(["", "waiting", "released"]))
 @settings(max_examples=30, deadline=None)
 def test_a_hundred_at_a_time_show_each_item_once(energy, states: tuple[int, int], state: str) -> None:

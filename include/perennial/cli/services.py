@@ -117,7 +117,12 @@ def _addresses() -> dict[str, Any]:
     from perennial.settings import settings
 
     where, who = settings(), access()
-    told = {"airflow": where.airflow_uri, "mlflow": where.mlflow_uri, "user": who.user, "password": who.password}
+    told = {
+        "airflow": where.airflow_public_uri,
+        "mlflow": where.mlflow_public_uri,
+        "user": who.user,
+        "password": who.password,
+    }
     return told | ({"others": {one.user: one.password for one in more}} if (more := others()) else {})
 
 

@@ -126,15 +126,23 @@ def count(number: float | None) -> str:
 
 
 def value(number: float | None) -> str:
-    """A metric, to what can be told apart: four digits behind the point, or four in all of large numbers."""
+    """A metric, to what can be told apart: four digits behind the point, of large and tiny numbers fewer in all."""
     if number is None or number != number:
         return NOTHING
+    if _is_tiny(number):
+        return f"{number:.3g}"
     return f"{number:.4f}" if abs(number) < 10 else f"{number:,.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
 
 
 def signed(number: float | None) -> str:
     """A difference of metrics, with its sign."""
-    return f"{number:+.4f}" if number is not None else NOTHING
+    if number is None:
+        return NOTHING
+    return f"{number:+.3g}" if _is_tiny(number) else f"{number:+.4f}"
+
+
+def _is_tiny(number: float) -> bool:
+    return 0 < abs(number) < 1e-3
 
 
 def share(number: float | None) -> str:

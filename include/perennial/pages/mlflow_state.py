@@ -40,17 +40,17 @@ class Run:
 
     def artifact_page(self, path: str) -> str:
         """Where MLflow shows one of its artifacts."""
-        return f"{settings().mlflow_uri}/#/experiments/{self.experiment}/runs/{self.id}/artifacts/{quote(path)}"
+        return f"{settings().mlflow_public_uri}/#/experiments/{self.experiment}/runs/{self.id}/artifacts/{quote(path)}"
 
 
 def run_page(run_id: str) -> str:
     """Where MLflow shows a run, wherever it stood when its address was recorded."""
-    return f"{settings().mlflow_uri}/#/runs/{quote(run_id)}"
+    return f"{settings().mlflow_public_uri}/#/runs/{quote(run_id)}"
 
 
 def model_page(use_case: str, version: int) -> str:
     """Where MLflow shows a registered version."""
-    return f"{settings().mlflow_uri}/#/models/{quote(use_case)}/versions/{version}"
+    return f"{settings().mlflow_public_uri}/#/models/{quote(use_case)}/versions/{version}"
 
 
 def run_named_in(address: str | None) -> str | None:

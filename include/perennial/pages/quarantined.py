@@ -66,6 +66,9 @@ def view(
     if state and state not in get_args(State):
         raise LookupError(f"No item is ever in the state {state!r}; there are {', '.join(get_args(State))}.")
     chosen = [item for item in items if table in ("", item.table) and state in ("", item.state)]
+    # What each choice of one filter would show while the other stays.
+    of_state = [item.table for item in items if state in ("", item.state)]
+    of_table = [item.state for item in items if table in ("", item.table)]
     pages = max(1, -(-len(chosen) // PAGE))
     at = int(number) if number.isascii() and number.isdigit() and len(number) < 9 else 0
     if not 1 <= at <= pages:
@@ -76,8 +79,8 @@ def view(
         "total": len(items),
         "found": len(chosen),
         "items": [_item(use_case, item) for item in chosen[(at - 1) * PAGE : at * PAGE]],
-        "tables": _choices("table", tables, Counter(item.table for item in items), table=table, state=state),
-        "states": _choices("state", get_args(State), Counter(item.state for item in items), table=table, state=state),
+        "tables": _choices("table", tables, Counter(of_state), table=table, state=state),
+        "states": _choices("state", get_args(State), Counter(of_table), table=table, state=state),
         "first": (at - 1) * PAGE + 1,
         "page": at,
         "pages": pages,

@@ -40,7 +40,11 @@
   const finite = (value) => typeof value === "number" && Number.isFinite(value);
 
   // Never a value written longer than a person reads.
-  const written = (value) => (finite(value) ? (Math.abs(value) < 10 ? value.toFixed(4) : value.toPrecision(4)) : "–");
+  const written = (value) => {
+    if (!finite(value)) return "–";
+    if (value !== 0 && Math.abs(value) < 1e-3) return String(Number(value.toPrecision(3)));
+    return Math.abs(value) < 10 ? value.toFixed(4) : value.toPrecision(4);
+  };
 
   function read(element) {
     const source = element.querySelector('script[type="application/json"]');
