@@ -113,6 +113,17 @@ def test_the_cadence_gives_a_replay_some_partitions(tmp_path: Path, span_days: i
     assert "partitions of" in next(each.why for each in made.assumptions if each.about == "cadence")
 
 
+@pytest.mark.parametrize("name", ["moment", "Moment", "rowid", "each_row"])
+@pytest.mark.parametrize("is_time", [True, False])
+def test_a_column_named_as_what_we_ask_with_is_a_column(tmp_path: Path, name: str, is_time: bool) -> None:
+    rows = series(400, "1D")
+    plain = design(new_cases.csv(rows, tmp_path), label="y", time="at")
+    at = pd.to_datetime(rows["at"])
+    rows[name] = at + pd.Timedelta(days=200) if is_time else range(len(rows))
+    made = design(new_cases.csv(rows, tmp_path), label="y", time="at")
+    assert made.cuts.partitions == plain.cuts.partitions
+
+
 def test_ten_rows_are_too_few(tmp_path: Path) -> None:
     assert "10 rows have a label" in refused(series(10, "1D"), tmp_path, label="y")
 

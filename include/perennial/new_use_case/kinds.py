@@ -12,7 +12,7 @@ Kind = Literal["integer", "number", "boolean", "text", "time"]
 
 #: What share of a column's values a reading must fit.
 ENOUGH = 0.95
-_TRUE, _FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
+TRUE, FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
 _DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 #: Two notations of days that are told apart by days after the twelfth only.
@@ -52,21 +52,23 @@ def _words(words: tuple[str, ...]) -> str:
 
 BOOLEAN = Reading(
     "boolean",
-    f"CASE WHEN lower(trim({{c}})) IN ({_words(_TRUE)}) THEN true"
-    f" WHEN lower(trim({{c}})) IN ({_words(_FALSE)}) THEN false END",
+    f"CASE WHEN lower(trim({{c}})) IN ({_words(TRUE)}) THEN true"
+    f" WHEN lower(trim({{c}})) IN ({_words(FALSE)}) THEN false END",
     "yes or no",
     "yes_or_no",
 )
 #: Not what has leading zeros: those are codes.
 INTEGER = Reading(
     "integer",
-    "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?(0|[1-9][0-9]{0,17})') THEN {c} END AS BIGINT)",
+    "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?(0|[1-9][0-9]{0,18})') THEN {c} END AS BIGINT)",
     "whole numbers",
     "whole_number",
 )
+#: Nor what has more digits than a number keeps: those are names. Infinity and NaN are no numbers to learn from.
 NUMBER = Reading(
     "number",
-    "try_cast(CASE WHEN NOT regexp_full_match({c}, '0[0-9]+') THEN {c} END AS DOUBLE)",
+    "try_cast(CASE WHEN NOT regexp_full_match(trim({c}), '0[0-9]+|[-+]?[0-9]{16,}')"
+    " AND isfinite(try_cast({c} AS DOUBLE)) THEN {c} END AS DOUBLE)",
     "numbers",
     "any_number",
 )
@@ -77,7 +79,14 @@ COMMA = Reading(
     "numbers with a decimal comma",
     "number_with_comma",
 )
-ISO = Reading("time", "try_cast({c} AS TIMESTAMPTZ)", "times", "moment", written="text")
+#: Years have four digits: else 31/12/23 would be of the year 31.
+ISO = Reading(
+    "time",
+    "try_cast(CASE WHEN regexp_matches({c}, '^ *[0-9]{4}') THEN {c} END AS TIMESTAMPTZ)",
+    "times",
+    "moment",
+    written="text",
+)
 #: How text may be read, the narrowest first; what is none of them stays text.
 OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, ISO)
 TEXT = Reading("text", "{c}", "text")
@@ -89,7 +98,11 @@ def in_notation(notation: str) -> Reading:
         forms = literal(notation)
     else:
         forms = "[" + ", ".join(literal(notation + clock) for clock in _CLOCKS) + "]"
-    return Reading("time", f"CAST(try_strptime({{c}}, {forms}) AS TIMESTAMPTZ)", f"times like {notation}", "", notation)
+    # A year of two digits is none of four: 12/31/23 would be of the year 23.
+    text = "CASE WHEN regexp_matches({c}, '[0-9]{4}') THEN {c} END" if "%Y" in notation else "{c}"
+    return Reading(
+        "time", f"CAST(try_strptime({text}, {forms}) AS TIMESTAMPTZ)", f"times like {notation}", "", notation
+    )
 
 
 NOTATIONS = tuple(in_notation(day) for day in _DAYS)

@@ -7,12 +7,13 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
-#: Names of columns that the library gives to examples, predictions and lake tables.
+#: Names of columns that the library gives to examples, predictions and lake tables, and the look to what it asks.
 RESERVED = frozenset(
     {
         *("label", "label_timestamp", "event_timestamp", "created", "partition", "row_id", "series"),
         *("prediction", "predicted_at", "model_version", "model_run", "lake_snapshots", "code_version"),
         *("hour_of_day", "day_of_week", "month_of_year"),
+        *("moment", "rowid", "each_row"),
     }
 )
 _LONGEST = 30
