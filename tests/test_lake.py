@@ -78,6 +78,14 @@ def test_a_value_that_would_become_another_is_refused(identifier: str, case: str
     assert lake.snapshot(identifier) == before
 
 
+@pytest.mark.parametrize("coming", [pa.array([["a"]]), pa.array([1])], ids=["list", "number"])
+def test_what_does_not_fit_a_list_is_refused(identifier: str, coming: pa.Array) -> None:
+    before = lake.replace(identifier, "2013-01", pa.table({"value": [[1]]}))
+    with pytest.raises(Misfit, match="'value' is large_list<element: int64> there and"):
+        lake.replace(identifier, "2013-02", pa.table({"value": coming}))
+    assert lake.snapshot(identifier) == before
+
+
 EXACT = {
     "whole doubles": (pa.array([1]), pa.array([2.0, None]), [2, None]),
     "whole numbers": (pa.array([0.5]), pa.array([2, None]), [2.0, None]),

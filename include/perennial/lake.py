@@ -323,7 +323,7 @@ def _always_empty(identifier: str, target: Table | None, rows: pa.Table) -> list
         is_held = name in held.names
         if is_held and column_types.fitted(values, held.field(name).type) is not None:
             continue
-        if is_held and target is not None and _holds_values(target, name):
+        if is_held and target is not None and _holds_values(target, held.field(name)):
             misfits.append(f"{name!r} is {held.field(name).type} there and {field.type} here")
             continue
         given = _type_given_to(field)
@@ -352,8 +352,11 @@ def _type_given_to(field: pa.Field) -> pa.DataType | None:
     return canonical(schema.as_arrow().empty_table()).schema.field(0).type
 
 
-def _holds_values(target: Table, column: str) -> bool:
-    scan = target.scan(row_filter=NotNull(column), selected_fields=(column,), limit=1)
+def _holds_values(target: Table, column: pa.Field) -> bool:
+    """Whether a row has a value there; of lists and the like, which pyiceberg cannot filter, it is assumed."""
+    if pa.types.is_nested(column.type):
+        return True
+    scan = target.scan(row_filter=NotNull(column.name), selected_fields=(column.name,), limit=1)
     return bool(scan.to_arrow().num_rows)
 
 

@@ -132,6 +132,23 @@ def test_a_single_class_is_nothing_to_learn(tmp_path: Path) -> None:
     assert "nothing to learn" in refused(series(y="no"), tmp_path, label="y")
 
 
+def test_the_value_that_is_asked_about_is_the_one_that_was_written(tmp_path: Path) -> None:
+    words = series(y=["Late", "late", "On time", "Late"] * 100)
+    assert design(new_cases.csv(words, tmp_path), label="y", positive="Late").label.positive == "Late"
+    assert "may be 'Late' or 'late'" in refused(words, tmp_path, label="y", positive="LATE")
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "meant"),
+    [(["yes", "no"], "yes", True), (["yes", "no"], "NO", False), ([1.0, 0.0], "1", 1), (["1.5", "0.5"], "1.50", 1.5)],
+)
+def test_a_value_is_named_as_the_data_or_a_person_writes_it(
+    tmp_path: Path, values: list[Any], wanted: str, meant: Any
+) -> None:
+    made = design(new_cases.csv(series(y=values * 200), tmp_path), label="y", positive=wanted)
+    assert made.label.positive == meant
+
+
 def test_no_time_is_no_use_case(tmp_path: Path) -> None:
     assert "holds the time of a row" in refused(series().drop(columns="at"), tmp_path, label="y")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.errors import InvalidParams
+from perennial.new_use_case import kinds
 from perennial.new_use_case.asking import Ask
 from perennial.new_use_case.design import Assumption, Label, Task, Wishes
 from perennial.new_use_case.looking import Column, Look
@@ -128,26 +129,20 @@ def _task(column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) ->
 def _positive(column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
     """The value that is 1."""
     values = column.values
-    spoken = {_spoken(value): value for value in values}
     if wanted:
         if not values:
             raise InvalidParams(
                 f"--positive: column {column.source!r} has about {column.distinct} different values.",
                 "A binary task needs a label of few values; a number is predicted with --task regression.",
             )
-        if _spoken(wanted) not in spoken:
-            raise InvalidParams(
-                f"--positive {wanted}: column {column.source!r} has no such value.",
-                f"It has {', '.join(map(str, values[:12]))}.",
-            )
-        return spoken[_spoken(wanted)]
+        return _meant(column, wanted)
     if len(values) != 2:
         raise InvalidParams(
             f"--task binary: column {column.source!r} has {len(values) or column.distinct} different values, not two.",
             "Ask about one of them: --positive VALUE.",
         )
-    told = [value for word, value in spoken.items() if word in _POSITIVE]
-    other = [value for word, value in spoken.items() if word in _NEGATIVE]
+    told = [value for value in values if _spoken(value) in _POSITIVE]
+    other = [value for value in values if _spoken(value) in _NEGATIVE]
     if len(told) == 1 and (other or column.kind == "boolean"):
         assume.append(
             Assumption("positive", str(told[0]), f"the other value is {other[0] if other else 'no'}", "--positive")
@@ -155,7 +150,38 @@ def _positive(column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -
         return told[0]
     question = f"Which value of column {column.source!r} is asked about?"
     answer = ask(question, [str(value) for value in values], "--positive VALUE")
-    return spoken[_spoken(answer)]
+    return _meant(column, answer)
+
+
+def _meant(column: Column, wanted: str) -> Any:
+    """The value that somebody means who writes `wanted`: just that one, else the only one that is written alike.
+
+    Raises:
+        InvalidParams: there is none, or there are several.
+    """
+    exactly = [value for value in column.values if str(value) == wanted]
+    alike = [value for value in column.values if _is_alike(value, wanted)]
+    if not exactly and not alike:
+        raise InvalidParams(
+            f"--positive {wanted}: column {column.source!r} has no such value.",
+            f"It has {', '.join(map(str, column.values[:12]))}.",
+        )
+    if not exactly and len(alike) > 1:
+        raise InvalidParams(
+            f"--positive {wanted}: of column {column.source!r} that may be {' or '.join(map(repr, alike))}.",
+            "Write one of them as it stands there, or make them one in the data.",
+        )
+    return (exactly or alike)[0]
+
+
+def _is_alike(value: Any, wanted: str) -> bool:
+    word = _spoken(wanted)
+    if isinstance(value, bool):
+        return word in ((*kinds.TRUE, "1") if value else (*kinds.FALSE, "0"))
+    try:
+        return _spoken(value) == word or float(value) == float(word)
+    except ValueError:
+        return False
 
 
 def _spoken(value: Any) -> str:
