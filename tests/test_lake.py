@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import count
 
 import pyarrow as pa
@@ -49,10 +50,10 @@ def test_replacing_by_the_same_content_makes_no_snapshot(identifier: str) -> Non
 
 
 def test_what_is_not_a_number_is_the_same_again(identifier: str) -> None:
-    held = rows(id=[1, 2, 3], share=[float("nan"), None, 1.0])
+    held = rows(id=[1, 2, 3], share=[float("nan"), None, 1.0], parts=[[float("nan"), None], None, []])
     first = lake.replace(identifier, "2013-01", held)
     assert lake.replace(identifier, "2013-01", held) == first
-    assert lake.replace(identifier, "2013-01", rows(id=[1, 2, 3], share=[None, None, 1.0])) != first
+    assert lake.replace(identifier, "2013-01", held.drop_columns(["share"])) != first
 
 
 MISFITS = {
@@ -78,6 +79,12 @@ def test_a_value_that_would_become_another_is_refused(identifier: str, case: str
     assert lake.snapshot(identifier) == before
 
 
+def test_no_truth_becomes_text_inside_a_list(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", rows(value=[["a"]]))
+    with pytest.raises(Misfit, match="'value'"):
+        lake.replace(identifier, "2013-02", rows(value=[[True]]))
+
+
 @pytest.mark.parametrize("coming", [pa.array([["a"]]), pa.array([1])], ids=["list", "number"])
 def test_what_does_not_fit_a_list_is_refused(identifier: str, coming: pa.Array) -> None:
     before = lake.replace(identifier, "2013-01", pa.table({"value": [[1]]}))
@@ -90,6 +97,7 @@ EXACT = {
     "whole doubles": (pa.array([1]), pa.array([2.0, None]), [2, None]),
     "whole numbers": (pa.array([0.5]), pa.array([2, None]), [2.0, None]),
     "wider": (pa.array([0.5]), pa.array([0.25], pa.float32()), [0.25]),
+    "decimals": (pa.array([0.5]), pa.array([Decimal("1.5")]), [1.5]),
     "narrower": (pa.array([1], pa.int32()), pa.array([2**20]), [2**20]),
     "nulls": (pa.array([0.5]), pa.nulls(2), [None, None]),
     "days": (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.errors import BadFeatures
-from perennial.feature_changes import acknowledgements, differences
+from perennial.feature_changes import acknowledgements, differences, recomputing
 from perennial.feature_changes.acknowledgements import Acknowledgement
 from perennial.feature_changes.sides import Definitions, Entity, Service, View
 
@@ -26,13 +26,21 @@ VIEWS = st.builds(
     source=st.sampled_from(["u.a", "u.b"]),
     timestamp=st.just("event_timestamp"),
     online=st.booleans(),
+    mapping=st.dictionaries(st.sampled_from(["p", "q"]), NAMES, max_size=2),
+    created=st.sampled_from(["", "written_at"]),
 )
 SIDES = st.builds(
     Definitions,
     entities=st.dictionaries(NAMES, st.builds(Entity, join_key=NAMES, value_type=TYPES), max_size=3),
     views=st.dictionaries(NAMES, VIEWS, max_size=3),
     services=st.dictionaries(
-        NAMES, st.builds(Service, features=st.dictionaries(NAMES, st.lists(NAMES, max_size=3).map(tuple))), max_size=2
+        NAMES,
+        st.builds(
+            Service,
+            features=st.dictionaries(NAMES, st.lists(NAMES, max_size=3).map(tuple)),
+            joins=st.dictionaries(NAMES, st.sampled_from(["site by origin", "as b", "as b site by origin"])),
+        ),
+        max_size=2,
     ),
 )
 
@@ -70,11 +78,38 @@ def changes(before: View, after: View) -> dict[str, bool]:
         ({"online": False}, {"online true -> false": True}),
         ({"kind": "stream feature view"}, {"kind feature view -> stream feature view": True}),
         ({"rest": {"owner": "me"}}, {"owner none -> me": False}),
+        ({"created": "written_at"}, {"created timestamp column none -> written_at": False}),
+        ({"mapping": {"x_max": "x"}}, {"field mapping none -> x_max as x": True}),
+        ({"mapping": {"place": "site"}}, {"field mapping none -> place as site": True}),
+        (
+            {"mapping": {"b": "y"}, "columns": {"x": "Float64", "y": "Int64"}},
+            {"column y added (Int64)": False, "field mapping none -> b as y": False},
+        ),
         ({}, {}),
     ],
 )
 def test_a_view_that_changes(after: dict, said: dict[str, bool]) -> None:
     assert changes(view(), view(**after)) == said
+
+
+def test_a_name_that_means_another_column_is_brought_online_again_and_one_that_comes_along_is_not() -> None:
+    def again(after: View) -> dict[str, str]:
+        sides = [Definitions({}, {"v": each}, {}) for each in (view(mapping={"x_mean": "x"}), after)]
+        return recomputing.online_again(*sides)
+
+    assert again(view(mapping={"x_max": "x"})) == {"v": "has another field mapping"}
+    assert again(view(columns={}, mapping={})) == {}
+
+
+@pytest.mark.parametrize("join", ["site by origin", "as origins", "as origins site by origin"])
+def test_a_service_that_asks_by_other_keys_destroys_what_asks_by_the_old_ones(join: str) -> None:
+    sides = [
+        Definitions({}, {}, {"s": Service({"v": ("x",)}, joins=joins)})
+        for joins in ({"v": "site by spare"}, {"v": join})
+    ]
+    [change] = differences.compare(*sides)
+    assert change.what == f"joining of v site by spare -> {join}"
+    assert change.danger
 
 
 def test_a_view_that_gets_an_age_limit_loses_values() -> None:

@@ -92,6 +92,57 @@ def test_what_destroys_something_is_named_and_refused(applied: Checkout) -> None
     assert said(made)[f"service {applied.name}: feature meter_mean_24h removed"] == ""
 
 
+SOURCE = 'timestamp_field="event_timestamp"'
+DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change", "destroys", "days"),
+    [
+        (
+            SOURCE,
+            f'{SOURCE}, created_timestamp_column="meter_mean_24h"',
+            "view {view}: created timestamp column none -> meter_mean_24h",
+            "",
+            DAYS,
+        ),
+        (
+            "features=[meter_history]",
+            'features=[meter_history.with_join_key_map({"site": "place"})]',
+            "service {service}: joining of {view} none -> site by place",
+            "its features are asked for by other names or keys",
+            [],
+        ),
+        (
+            "features=[meter_history]",
+            'features=[meter_history.with_name("old")]',
+            "service {service}: joining of {view} none -> as old",
+            "its features are asked for by other names or keys",
+            [],
+        ),
+    ],
+)
+def test_what_gives_names_another_meaning_is_a_change(
+    applied: Checkout, old: str, new: str, change: str, destroys: str, days: list[str]
+) -> None:
+    applied.edit(applied.definitions, (old, new))
+    made = planning.plan()
+    change = change.format(service=applied.name, view=f"{applied.name}_meter_history")
+    assert said(made) == {change: destroys}
+    assert list(again(made, applied.name)) == days
+    assert made.is_refused == bool(destroys)
+
+
+def test_files_that_differ_in_what_is_not_compared_are_not_nothing_to_do(applied: Checkout) -> None:
+    applied.definitions.write_text(applied.definitions.read_text() + "\n# A comment.\n")
+    made = planning.plan()
+    assert not made.changes
+    assert not made.is_empty
+    assert not made.is_refused
+    assert "not what was registered last" in made.notes[0]
+    assert not any("Nothing to do" in line.text for line in rendering.lines(made))
+
+
 def test_what_is_removed_is_destroyed(applied: Checkout) -> None:
     applied.definitions.write_text("from feast import Entity\nsite = Entity(name='site', join_keys=['site'])\n")
     removed = {change for change, danger in said(planning.plan()).items() if danger}

@@ -16,6 +16,9 @@ WIDE = (
     (LAST, f'{LAST}, Field(name="meter_last_wh", dtype=Float64)'),
 )
 
+#: What a plan calls the second view's feature being read from another column.
+OTHER_COLUMN = "field mapping meter_last as second_last -> meter_mean_24h as second_last"
+
 
 def again(made: Plan) -> dict[str, tuple[str, ...]]:
     """Partition -> why it is to be computed again."""
@@ -91,7 +94,10 @@ def test_a_view_that_changes_must_come_online_again_also_if_the_applying_was_kil
     checkout.edit(checkout.definitions, ("'meter_last': 'second_last'", "'meter_mean_24h': 'second_last'"))
     checkout.edit(checkout.definitions, ("name='second_last', dtype=Float64", "name='second_last', dtype=Float32"))
     checkout.edit(checkout.definitions, ("import Float64", "import Float32, Float64"))
-    checkout.acknowledge(("view second", "column second_last Float64 -> Float32", "Half the bytes."))
+    checkout.acknowledge(
+        ("view second", "column second_last Float64 -> Float32", "Half the bytes."),
+        ("view second", OTHER_COLUMN, "Means are steadier."),
+    )
     made = planning.plan()
     assert list(again(made)) == ["2024-01-01"]
     with monkeypatch.context() as killed:
@@ -100,6 +106,27 @@ def test_a_view_that_changes_must_come_online_again_also_if_the_applying_was_kil
             applying.apply(made)
     assert applying.apply(planning.plan()), "run again, it applies"
     assert again(planning.plan()) == {"2024-01-01": ("view second is not online there",)}
+
+
+def test_a_feature_read_from_another_column_is_refused_until_acknowledged_and_comes_online_again(
+    checkout: Checkout,
+) -> None:
+    checkout.run(1)
+    add_a_view(checkout)
+    checkout.run(1)
+    checkout.edit(checkout.definitions, ("'meter_last': 'second_last'", "'meter_mean_24h': 'second_last'"))
+    made = planning.plan()
+    assert [(change.object, change.what) for change in made.matched.missing] == [("view second", OTHER_COLUMN)]
+    assert again(made) == {"2024-01-01": ("view second has another field mapping",)}
+    with pytest.raises(applying.Refused, match="meter_mean_24h as second_last"):
+        applying.apply_safely()
+    checkout.acknowledge(("view second", OTHER_COLUMN, "Means are steadier."))
+    assert applying.apply(planning.plan())
+    made = planning.plan()
+    assert [entry.change for entry in made.matched.spent] == [OTHER_COLUMN]
+    assert again(made) == {"2024-01-01": ("view second is not online there",)}
+    checkout.run(1)
+    assert planning.plan().is_empty
 
 
 def test_partitions_from_before_computations_were_recorded_count_as_up_to_date(checkout: Checkout) -> None:

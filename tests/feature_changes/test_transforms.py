@@ -101,6 +101,47 @@ def test_a_star_import_is_followed(helped: Checkout) -> None:
     assert history(helped) != before
 
 
+@pytest.mark.parametrize(
+    ("imported", "files"),
+    [
+        ("def made(column):\n    from use_cases.{name}.common import scaled\n    return scaled(column)", {}),
+        ("def made(column):\n    from . import common\n    return common.scaled(column)", {}),
+        (
+            "try:\n    from use_cases.{name}.common import scaled as made\nexcept ImportError:\n    raise",
+            {},
+        ),
+        ("if True:\n    from use_cases.{name}.common import *\nmade = scaled", {}),
+        ("from use_cases.{name}.pkg import made", {"pkg/__init__.py": "from ..common import scaled as made\n"}),
+        (
+            "from use_cases.{name}.pkg.deep import made",
+            {"pkg/deep.py": "from .more import made\n", "pkg/more.py": "from ..common import scaled as made\n"},
+        ),
+        (
+            "import use_cases.{name}.common\nimport use_cases.{name}.other\nmade = use_cases.{name}.common.scaled",
+            {"other.py": ""},
+        ),
+        (
+            "import use_cases.{name}.pkg.deep\nmade = use_cases.{name}.pkg.made",
+            {"pkg/__init__.py": "from ..common import scaled as made\n", "pkg/deep.py": ""},
+        ),
+        ("import use_cases.{name}.other as other\nmade = other.scaled", {"other.py": "from .common import *\n"}),
+    ],
+)
+def test_a_helper_is_reached_however_it_is_imported(helped: Checkout, imported: str, files: dict[str, str]) -> None:
+    folder = helped.transforms.parent
+    for file, content in files.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(content)
+    named = imported.replace("{name}", helped.name)
+    helped.edit(helped.transforms, (f"from use_cases.{helped.name}.common import scaled as made", named))
+    assert helped.use_case.module("transforms").made(3) == 6, "it can be imported like that"
+    before = transforms.fingerprints(helped.use_case)
+    helped.edit(folder / "common.py", ("SCALE = 2", "SCALE = 7"))
+    after = transforms.fingerprints(helped.use_case)
+    assert after["meter_history"] != before["meter_history"]
+    assert after["examples"] == before["examples"], "examples do not use it"
+
+
 def test_a_transform_that_is_missing_is_an_error_that_names_it(helped: Checkout) -> None:
     helped.edit(helped.transforms, ("def meter_history", "def other"))
     with pytest.raises(BadFeatures, match="no function 'meter_history'"):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from perennial.errors import BadFeatures
-from perennial.feature_changes.differences import NONE, Change, age
+from perennial.feature_changes.differences import FIELD_MAPPING, JOINING, NONE, Change, age
 from perennial.feature_changes.sides import Definitions
 
 FILE = "acknowledged.toml"
@@ -137,14 +137,14 @@ def _holds(entry: Acknowledgement, side: Definitions) -> bool:
     thing = things.get(name)
     if thing is None:
         return False
+    if kind == "service" and entry.change.startswith(JOINING):
+        values = {f"{JOINING}{view}": thing.joins.get(view, "") for view in thing.features}
+        return _is_one_of(entry.change, values)
     if kind == "service":
         lost = entry.change.removeprefix("features ").removeprefix("feature ").removesuffix(" removed").split(", ")
         return entry.change.endswith(" removed") and not set(lost) & set(thing.names)
     if kind == "view" and entry.change.startswith("column ") and entry.change.endswith(" removed"):
         return entry.change.removeprefix("column ").removesuffix(" removed") not in thing.columns
-    head, arrow, after = entry.change.rpartition(" -> ")
-    if not arrow:
-        return False
     if kind == "entity":
         values = {"join key": thing.join_key, "value type": thing.value_type}
     else:
@@ -154,5 +154,14 @@ def _holds(entry: Acknowledgement, side: Definitions) -> bool:
             "entities": ", ".join(thing.entities),
             "kind": thing.kind,
             "online": str(thing.online).lower(),
+            FIELD_MAPPING: thing.mapped,
         }
+    return _is_one_of(entry.change, values)
+
+
+def _is_one_of(change: str, values: Mapping[str, str]) -> bool:
+    """Whether a change leads to a value that is there."""
+    head, arrow, after = change.rpartition(" -> ")
+    if not arrow:
+        return False
     return any(head.startswith(f"{field} ") and (value or NONE) == after for field, value in values.items())

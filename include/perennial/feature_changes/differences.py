@@ -11,6 +11,7 @@ from perennial.feature_changes.sides import Definitions, Entity, Service, View
 
 Action = Literal["added", "changed", "removed"]
 ANY_AGE, NONE = "any age", "none"
+FIELD_MAPPING, JOINING = "field mapping", "joining of "
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,27 @@ def _view(before: View, after: View) -> Iterator[Change]:
     yield from _value("ttl", age(before.ttl), age(after.ttl), danger)
     yield from _value("source", before.source, after.source)
     yield from _value("timestamp field", before.timestamp, after.timestamp)
+    yield from _value("created timestamp column", before.created, after.created)
+    yield from _value(FIELD_MAPPING, before.mapped, after.mapped, _moved(before, after))
     gone = "it is not served online any more" if before.online else ""
     yield from _value("online", str(before.online).lower(), str(after.online).lower(), gone)
     if before.code != after.code:
         yield Change("", "", "changed", "code", "another", "this one")
 
 
+def _moved(before: View, after: View) -> str:
+    """What it destroys that names stay and mean another column of the source."""
+    names = [
+        name
+        for name in sorted({*before.mapping.values(), *after.mapping.values()})
+        # A feature that comes or goes is a change of its own; keys and times are no features of either side.
+        if before.column(name) != after.column(name) and (name in before.columns) == (name in after.columns)
+    ]
+    return f"under its old name, {_list(names)} means another column from now on" if names else ""
+
+
 def _service(before: Service, after: Service) -> Iterator[Change]:
-    """A change for each feature that it gains, one for all that it loses."""
+    """A change for each feature that it gains, one for all that it loses, one for each view it joins otherwise."""
     lost = [name for name in before.names if name not in after.names]
     if lost:
         yield Change("", "", "removed", f"feature{'s' if len(lost) > 1 else ''} {', '.join(sorted(lost))}")
@@ -118,6 +132,10 @@ def _service(before: Service, after: Service) -> Iterator[Change]:
     moved = [name for name in after.names if name in before.names and _home(before, name) != _home(after, name)]
     for name in moved:
         yield Change("", "", "changed", f"view of {name}", _home(before, name), _home(after, name))
+    for view in before.features:
+        if view in after.features:
+            was, will_be = before.joins.get(view, ""), after.joins.get(view, "")
+            yield from _value(f"{JOINING}{view}", was, will_be, "its features are asked for by other names or keys")
 
 
 def _home(service: Service, feature: str) -> str:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 #: Seconds that Airflow is waited for, to ask how long things took; a plan does not need it.
 _PATIENCE = 2.0
+_UNEXPLAINED = (
+    "feature_repo/ is not what was registered last, though nothing differs that a plan compares: a comment or layout, a"
+    " setting in feature_store.yaml, another version of Feast, or what plans do not know. Look at the difference in"
+    " git; applying registers it."
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Plan:
         recomputations: Partitions to compute again, by use case that has any.
         widened: Lake table -> columns that it lacks and its transform returns.
         notes: What else a person should know.
+        unexplained: Whether the registry was made from other files, though no change was found.
     """
 
     registry: bool
@@ -45,11 +51,12 @@ class Plan:
     recomputations: tuple[Recomputation, ...]
     widened: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
+    unexplained: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.changes and not any(one.why for one in self.recomputations)
+        return not self.changes and not self.unexplained and not any(one.why for one in self.recomputations)
 
     @property
     def is_refused(self) -> bool:
@@ -88,6 +95,8 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
     found = dependents.dependents(changes, before, after, use_cases, coming.has_lake)
     changes = dependents.with_losses(changes, found, before, after)
     entries = acknowledgements.read(settings().feature_repo)
+    # A net: what is not compared (a comment, or what nobody thought of) is said, and applied, rather than left out.
+    unexplained = before.exists and not changes and before.digest != after.digest
     recomputations = _recomputations(use_cases, before, after, coming, everything) if coming.has_lake else []
     if timed:
         recomputations = _timed(recomputations)
@@ -98,7 +107,8 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
         dependents=tuple(found),
         recomputations=tuple(recomputations),
         widened={table: tuple(columns) for table, columns in coming.widened.items()},
-        notes=tuple(_notes(before, after, found, recomputations, coming)),
+        notes=(*_notes(before, after, found, recomputations, coming), *([_UNEXPLAINED] if unexplained else [])),
+        unexplained=unexplained,
     )
 
 

@@ -7,6 +7,7 @@ that nobody has made yet is an empty one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,10 @@ def registered() -> Definitions:
         import feast  # noqa: F401
     config = repository.config_of(settings().feature_repo)
     content = _content(config)
-    return _plain(content, config.project) if content is not None else NOTHING
+    if content is None:
+        return NOTHING
+    digests = (each.spec.tags.get(repository._APPLIED) for each in content.projects if each.spec.name == config.project)
+    return replace(_plain(content, config.project), digest=next(digests, None) or "")
 
 
 def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> Definitions:
@@ -66,7 +70,7 @@ def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> De
     with quickly():
         import feast  # noqa: F401
     folder = settings().feature_repo
-    return of(definitions.read(folder, columns), columns)
+    return replace(of(definitions.read(folder, columns), columns), digest=definitions.digest(folder))
 
 
 def of(contents: RepoContents, columns: Callable[[LakeSource], dict[str, str]] | None = None) -> Definitions:
@@ -189,6 +193,8 @@ def _view(message: Any, kind: str) -> View:
         ttl=ttl or None,
         source=_source(source) if source is not None else "",
         timestamp=source.timestamp_field if source is not None else "",
+        mapping=dict(source.field_mapping) if source is not None else {},
+        created=source.created_timestamp_column if source is not None else "",
         online=bool(getattr(spec, "online", True)),
         code=_code(spec),
         rest=rest,
@@ -218,13 +224,26 @@ def _code(spec: Any) -> str:
 
 def _service(spec: Any, views: Mapping[str, View]) -> Service:
     features: dict[str, tuple[str, ...]] = {}
+    joins: dict[str, list[str]] = {}
     for projection in spec.features:
         name = projection.feature_view_name
         named = tuple(column.name for column in projection.feature_columns)
         # A projection of a view whose columns Feast has not worked out yet names none: it means all of them.
         everything = tuple(views[name].columns) if name in views else ()
         features[name] = features.get(name, ()) + (named or everything)
-    return Service(features, _rest(spec))
+        joins.setdefault(name, []).append(_join(projection))
+    by_others = {
+        name: "; ".join(sorted(each or "as itself" for each in said)) for name, said in joins.items() if any(said)
+    }
+    return Service(features, _rest(spec), by_others)
+
+
+def _join(projection: Any) -> str:
+    """By which other names a service asks for a view, and joins it; empty: by its own."""
+    own, alias = projection.feature_view_name, projection.feature_view_name_alias
+    called = [f"as {alias}"] if alias not in ("", own) else []
+    keys = ", ".join(f"{key} by {column}" for key, column in sorted(projection.join_key_map.items()))
+    return " ".join([*called, *([keys] if keys else [])])
 
 
 def _rest(spec: Any) -> dict[str, str]:

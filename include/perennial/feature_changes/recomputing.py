@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
 #: Of a view, what has changed makes its rows be brought online again.
-_ONLINE_AGAIN = ("source", "timestamp field", "entities", "kind", "online")
+_ONLINE_AGAIN = ("source", "timestamp field", "created timestamp column", "entities", "kind", "online")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _covers(intervals: Sequence[tuple[datetime, datetime]], partition: Partition
 
 def online_again(before: Definitions, after: Definitions) -> dict[str, str]:
     """The views whose rows must be brought online again in every partition, and why."""
-    from perennial.feature_changes.differences import compare
+    from perennial.feature_changes.differences import FIELD_MAPPING, compare
 
     found: dict[str, str] = {}
     for change in compare(before, after):
@@ -138,7 +138,7 @@ def online_again(before: Definitions, after: Definitions) -> dict[str, str]:
             continue
         if change.action == "added" and not change.field:
             found[change.name] = "is new"
-        elif change.field in _ONLINE_AGAIN:
+        elif change.field in _ONLINE_AGAIN or (change.field == FIELD_MAPPING and change.danger):
             found.setdefault(change.name, f"has another {change.field}")
         elif change.field.startswith("column ") and change.action != "removed":
             found.setdefault(

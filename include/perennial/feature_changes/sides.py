@@ -26,6 +26,8 @@ class View:
         columns: Feature -> its Feast type.
         ttl: How old a value may be; None: any age.
         source: The lake table behind it, or what else its source is called; empty: none of its own.
+        mapping: The source's names of columns -> the view's, where they differ.
+        created: The source's column that says when a row was written; empty: there is none.
         code: What it computes by itself: an on-demand view's function.
         intervals: What of it is online, half-open, UTC; always empty for what is not registered yet.
     """
@@ -40,14 +42,31 @@ class View:
     code: str = ""
     rest: Mapping[str, str] = field(default_factory=dict)
     intervals: tuple[Interval, ...] = ()
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    def column(self, name: str) -> str:
+        """The source's name of what the view calls `name`."""
+        return next((column for column, mapped in self.mapping.items() if mapped == name), name)
+
+    @property
+    def mapped(self) -> str:
+        """The mapping as people, and acknowledgements, name it."""
+        return ", ".join(f"{column} as {name}" for column, name in sorted(self.mapping.items()))
 
 
 @dataclass(frozen=True)
 class Service:
-    """A feature service: view -> the features of it that it serves, in the service's order."""
+    """A feature service.
+
+    Attributes:
+        features: View -> the features of it that it serves, in the service's order.
+        joins: View -> by which other names it is asked for, and joined; those asked for by their own are absent.
+    """
 
     features: Mapping[str, tuple[str, ...]]
     rest: Mapping[str, str] = field(default_factory=dict)
+    joins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +82,7 @@ class Definitions:
         exists: Whether there is such a registry at all.
         edges: (kind, name) -> the (kind, name)s that are made of it, by Feast's own lineage; kind is `entity`, `view`
             or `service`.
+        digest: Of the files that it was made from; empty: not known.
     """
 
     entities: Mapping[str, Entity]
@@ -70,6 +90,7 @@ class Definitions:
     services: Mapping[str, Service]
     exists: bool = True
     edges: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict)
+    digest: str = ""
 
     def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
         """All that depends on an object, directly or not, and the object itself."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = "examples"
 _DIGITS = 16
+#: Stands for all names of a module.
+_EVERYTHING = "*"
 
 
 def fingerprints(use_case: UseCase) -> dict[str, str]:
@@ -120,22 +122,28 @@ class _Module:
         return found
 
     @cached_property
-    def imported(self) -> dict[str, tuple[ast.Import | ast.ImportFrom, ast.alias]]:
-        return {
-            (alias.asname or alias.name.partition(".")[0]): (statement, alias)
-            for statement in self.body
-            if isinstance(statement, ast.Import | ast.ImportFrom)
-            for alias in statement.names
-            if alias.name != "*"
-        }
+    def imports(self) -> list[ast.Import | ast.ImportFrom]:
+        """Those of the top level, also under a condition or in a `try`."""
+        plain: list[ast.stmt] = [each for each in self.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        return [found for statement in [*plain, *self.always] for found in _imports_in(statement)]
+
+    @cached_property
+    def imported(self) -> dict[str, list[tuple[ast.Import | ast.ImportFrom, ast.alias]]]:
+        """Name -> all that may bind it: `try` and `except` bind it one by one, parts of one package together."""
+        found: dict[str, list[tuple[ast.Import | ast.ImportFrom, ast.alias]]] = {}
+        for statement in self.imports:
+            for alias in statement.names:
+                found.setdefault(alias.asname or alias.name.partition(".")[0], []).append((statement, alias))
+        found.pop(_EVERYTHING, None)
+        return found
 
     @cached_property
     def stars(self) -> list[ast.ImportFrom]:
         """`from ... import *`."""
         return [
             statement
-            for statement in self.body
-            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*"
+            for statement in self.imports
+            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == _EVERYTHING
         ]
 
     @cached_property
@@ -176,43 +184,61 @@ class _Code:
                 continue
             entered = not any(file == module.file for file, _ in seen)
             seen.add((module.file, wanted))
+            called = ".".join(module.file.relative_to(self.folder).with_suffix("").parts)
             for piece in [*module.defined.get(wanted, ()), *(module.always if entered else ())]:
-                pieces.add(f"{module.file.stem}: {_text(piece)}")
+                pieces.add(f"{called}: {_text(piece)}")
                 waiting += [(module, used) for used in _uses(piece)]
-            if wanted in module.imported:
-                text, further = self._import(*module.imported[wanted])
-                pieces.add(text)
-                waiting += further
-            elif wanted not in module.defined:
+            for piece in module.defined.get(wanted, ()):
+                for statement in _imports_in(piece):
+                    waiting += [found for alias in statement.names for found in self._leads(module, statement, alias)]
+            for statement, alias in module.imported.get(wanted, ()):
+                # One under a condition stands among what always runs.
+                pieces |= {_import_text(statement, alias)} if statement in module.body else set()
+                waiting += self._leads(module, statement, alias)
+            if wanted == _EVERYTHING:
+                waiting += [(module, each) for each in (*module.defined, *module.imported)]
+            if wanted not in module.defined and wanted not in module.imported:
                 # A built-in name, or from whatever is imported without being named.
                 for statement in module.stars:
-                    origin = self._ours(_origin(statement))
+                    origin = self._at(self._place(module, statement))
                     pieces.add(f"from {_origin(statement)} import *")
                     waiting += [(origin, wanted)] if origin else []
         return pieces
 
-    def _import(
-        self, statement: ast.Import | ast.ImportFrom, alias: ast.alias
-    ) -> tuple[str, list[tuple[_Module, str]]]:
-        """An import as text, and where it leads to inside the use case's folder."""
-        bound = f" as {alias.asname}" if alias.asname else ""
+    def _leads(
+        self, module: _Module, statement: ast.Import | ast.ImportFrom, alias: ast.alias
+    ) -> list[tuple[_Module, str]]:
+        """Where an import leads to inside the use case's folder."""
         if isinstance(statement, ast.Import):
-            module = self._ours(alias.name)
-            return f"import {alias.name}{bound}", [(module, name) for name in module.defined] if module else []
-        text = f"from {_origin(statement)} import {alias.name}{bound}"
-        module = self._ours(_origin(statement))
-        if module is not None:
-            return text, [(module, alias.name)]
-        module = self._ours(f"{_origin(statement)}.{alias.name}".replace("..", "."))  # A module, not a name in one.
-        return text, [(module, name) for name in (*module.defined, *module.imported)] if module else []
+            # `import a.b.c` is used as `a.b.c.name`, and also as `a.b.name`.
+            parts = alias.name.split(".")
+            lengths = [len(parts)] if alias.asname else range(2, len(parts) + 1)
+            found = [self._at(self._absolute(parts[:length])) for length in lengths]
+            return [(each, _EVERYTHING) for each in found if each]
+        place = self._place(module, statement)
+        origin = self._at(place)
+        part = self._at(place / alias.name) if place else None  # A module, not a name in one.
+        return [*([(origin, alias.name)] if origin else []), *([(part, _EVERYTHING)] if part else [])]
 
-    def _ours(self, dotted: str) -> _Module | None:
-        """The module of that name, if it lies in the use case's folder."""
-        package = f"use_cases.{self.folder.name}"
-        relative = dotted.removeprefix(".") if dotted.startswith(".") else dotted.removeprefix(f"{package}.")
-        if relative == dotted or not relative:
+    def _place(self, module: _Module, statement: ast.ImportFrom) -> Path | None:
+        """The folder, or the file without its suffix, that names are imported from; None: it is none of ours."""
+        parts = statement.module.split(".") if statement.module else []
+        if not statement.level:
+            return self._absolute(parts)
+        package = module.file
+        for _ in range(statement.level):
+            package = package.parent
+        return package.joinpath(*parts)
+
+    def _absolute(self, parts: list[str]) -> Path | None:
+        return self.folder.parent.joinpath(*parts[1:]) if parts[0] == "use_cases" else None
+
+    def _at(self, place: Path | None) -> _Module | None:
+        """The package or module there, if it lies in the use case's folder."""
+        if place is None or not place.is_relative_to(self.folder):
             return None
-        return self._module(self.folder / f"{relative.replace('.', '/')}.py")
+        package = self._module(place / "__init__.py")
+        return package or (self._module(place.with_name(f"{place.name}.py")) if place != self.folder else None)
 
     def _module(self, file: Path) -> _Module | None:
         if file not in self._modules and file.is_file():
@@ -237,6 +263,17 @@ def _names_of(statement: ast.stmt) -> list[str]:
 
 def _origin(statement: ast.ImportFrom) -> str:
     return "." * statement.level + (statement.module or "")
+
+
+def _imports_in(statement: ast.stmt) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(statement) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def _import_text(statement: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
+    bound = f" as {alias.asname}" if alias.asname else ""
+    if isinstance(statement, ast.Import):
+        return f"import {alias.name}{bound}"
+    return f"from {_origin(statement)} import {alias.name}{bound}"
 
 
 def _uses(statement: ast.stmt) -> set[str]:
