@@ -178,13 +178,35 @@ def test_a_stretch_without_gaps_can_be_taken(tmp_path: Path) -> None:
     assert about(made, "rows") == f"121 of {900 - 123} are left out"
 
 
-def test_days_that_may_be_read_two_ways_are_not_guessed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "last_day", "other"),
+    [
+        ("%d/%m/%Y", 12, "%m/%d/%Y"),
+        ("%d/%m/%y", 12, "%y/%m/%d"),
+        ("%m/%d/%y", 12, "%d/%m/%y"),
+        ("%d/%m/%y", 31, "%y/%m/%d"),  # a year like 24 may be a day
+        ("%y/%m/%d", 31, "%d/%m/%y"),
+    ],
+)
+def test_days_that_may_be_read_two_ways_are_not_guessed(
+    tmp_path: Path, written: str, last_day: int, other: str
+) -> None:
     days = pd.date_range("2024-01-01", periods=400, freq="D")
-    days = days[days.day <= 12]
-    frame = series(len(days)).assign(at=days.strftime("%d/%m/%Y"))
+    days = days[days.day <= last_day]
+    frame = series(len(days)).assign(at=days.strftime(written))
     answer = refused(frame, tmp_path, label="y")
-    assert "%d/%m/%Y" in answer
-    assert "%m/%d/%Y" in answer
+    assert "--time-format" in answer
+    assert other in answer
+    made = design(new_cases.csv(frame, tmp_path), label="y", time="at", time_format=written)
+    assert (made.time.low.date(), made.time.high.date()) == (days[0].date(), days[-1].date())
+
+
+def test_what_is_taken_as_thousands_or_as_missing_is_told(tmp_path: Path) -> None:
+    frame = series(400).assign(amount=["999", "1.234", "50.123", "7"] * 100, y=list(range(400)))
+    frame["x"] = ["EU", "NA", "APAC", "EU"] * 100
+    made = design(new_cases.csv(frame, tmp_path, sep=";"), label="y", task="regression")
+    told = [each.what for each in made.assumptions if each.about == "values"]
+    assert told == ["100 values of 'x' are read as missing", "'amount' has a decimal comma"]
 
 
 def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:

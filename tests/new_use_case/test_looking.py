@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import decimal
 import tempfile
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import new_cases
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +23,7 @@ from perennial.new_use_case import looking, names, places
 from perennial.new_use_case.places import quoted
 
 few = settings(max_examples=12, deadline=None)
-whole = st.integers(-(10**15), 10**15)
+whole = st.integers(-(2**63), 2**63 - 1)
 moments = st.datetimes(datetime(1981, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0))
 
 
@@ -65,11 +68,28 @@ def test_a_decimal_comma_is_understood_where_commas_part_nothing(values: list[ob
     assert found == pytest.approx([float(str(value)) for value in values])
 
 
+@pytest.mark.parametrize(
+    ("values", "other", "read_as"),
+    [
+        (["999", "1.234", "50.123"], ["1", "2", "3"], [999, 1234, 50123]),  # what follows 999 is a thousand
+        (["1.234", "50.123", "7.000"], ["0,5", "1", "2"], [1234, 50123, 7000]),  # another column has a decimal comma
+        (["999", "1.234", "50.123"], ["0.5", "1", "2"], [999, 1.234, 50.123]),  # another column has a decimal dot
+        (["1.234", "50.123", "7.000"], ["1", "2", "3"], [1.234, 50.123, 7.0]),  # nothing says so
+        (["1001", "1.234", "50.123"], ["1", "2", "3"], [1001, 1.234, 50.123]),  # this thousand has no dot
+        (["0.123", "1.234", "999"], ["1", "2", "3"], [0.123, 1.234, 999]),
+    ],
+)
+def test_a_dot_parts_thousands_where_the_data_says_so(values: list[object], other: list[str], read_as: object) -> None:
+    column, found = looked_at(texts(values).assign(other=other), sep=";")
+    assert (column.kind, found) == ("number", read_as)
+
+
+@pytest.mark.parametrize("sep", [",", ";"])
 @few
-@given(st.lists(st.integers(0, 999), min_size=5, max_size=40))
-def test_codes_with_leading_zeros_are_text(values: list[int]) -> None:
+@given(values=st.lists(st.integers(0, 999), min_size=5, max_size=40))
+def test_codes_with_leading_zeros_are_text(sep: str, values: list[int]) -> None:
     codes = [f"0{value:04}" for value in values]
-    column, found = looked_at(texts(list(codes)))
+    column, found = looked_at(texts(list(codes)), sep=sep)
     assert (column.kind, found) == ("text", codes)
 
 
@@ -97,6 +117,18 @@ def test_moments_are_read_however_they_are_written(way: str, values: list[dateti
     assert found == [value.replace(tzinfo=UTC) for value in values]
 
 
+def test_a_short_year_is_read_where_only_one_notation_fits() -> None:
+    column, _ = looked_at(texts(["1/31/23", "2/1/23 13:45", "12/31/22"]))
+    assert (column.low, column.high) == (datetime(2022, 12, 31, tzinfo=UTC), datetime(2023, 2, 1, 13, 45, tzinfo=UTC))
+    assert (column.reading.notation, column.either) == ("%m/%d/%y", ())
+
+
+@pytest.mark.parametrize("days", [["1.12.10", "2.12.3"], ["10-12-23", "10-11-22"], ["0001-01-01", "0001-01-02"]])
+def test_what_may_be_a_version_a_code_or_never_is_no_day(days: list[object]) -> None:
+    column, found = looked_at(texts(days))
+    assert (column.kind, found) == ("text", days)
+
+
 @few
 @given(st.lists(st.sampled_from(["Yes", "no", "YES", "No"]), min_size=2, max_size=30))
 def test_words_for_yes_and_no_are_booleans(values: list[str]) -> None:
@@ -116,6 +148,12 @@ def test_a_few_values_that_are_no_numbers_are_missing_and_shown(good: int, bad: 
 def test_a_column_that_is_numbers_only_in_part_is_text_and_its_share_is_told() -> None:
     column, _ = looked_at(texts([*["12.5"] * 7, *["none yet"] * 3]))
     assert (column.kind, column.mixed) == ("text", 0.7)
+
+
+def test_words_that_may_be_names_are_missing_and_counted() -> None:
+    column, found = looked_at(texts(["EU", "NA", "APAC", "NA", "", "None"]))
+    assert found == ["EU", None, "APAC", None, None, None]
+    assert (column.missing, column.unreadable, column.unreadable_example) == (4, 3, "NA")
 
 
 def test_columns_that_hold_nothing_are_left_out(tmp_path: Path) -> None:
@@ -142,6 +180,35 @@ def test_parquet_types_are_kept_and_nested_ones_left_out(tmp_path: Path) -> None
         assert kinds == {"at": "time", "small": "integer", "amount": "number", "bad": "number", "word": "integer"}
         assert look.column("bad", "--label").missing == 2
         assert "which is not read" in look.left_out["list"]
+
+
+LARGE = range(15 * 10**17, 15 * 10**17 + 400)
+
+
+@pytest.mark.parametrize("type_", [pa.uint64(), pa.decimal128(20, 0), pa.decimal256(38, 0)])
+@pytest.mark.parametrize(("values", "kind"), [(LARGE, "integer"), (range(2**63 - 200, 2**63 + 200), "text")])
+def test_whole_numbers_of_any_type_stay_apart(tmp_path: Path, type_: pa.DataType, values: range, kind: str) -> None:
+    numbers = [decimal.Decimal(value) for value in values] if pa.types.is_decimal(type_) else list(values)
+    pq.write_table(pa.table({"id": pa.array(numbers, type_), "empty": pa.nulls(400, type_)}), tmp_path / "data.parquet")
+    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+        column = look.column("id", "--key")
+        assert column.kind == kind
+        assert [int(str(value)) for value in read(look, "id")] == list(values)
+        assert look.left_out == {"empty": "is empty in every row"}
+
+
+def test_uuids_are_text(tmp_path: Path) -> None:
+    duckdb.sql("SELECT uuid() AS id FROM range(3)").write_parquet(str(tmp_path / "data.parquet"))
+    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+        (column,) = look.columns
+        assert column.kind == "text"
+        assert len({str(uuid.UUID(str(value))) for value in read(look, "id")}) == 3
+
+
+def test_long_names_of_digits_stay_apart_where_a_comma_is_decimal() -> None:
+    names_of_digits = [str(2**63 + value) for value in range(10)]
+    column, found = looked_at(texts(list(names_of_digits)), sep=";")
+    assert (column.kind, found) == ("text", names_of_digits)
 
 
 def test_a_folder_is_read_as_one_and_columns_are_matched_by_name(tmp_path: Path) -> None:

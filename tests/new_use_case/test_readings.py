@@ -41,10 +41,15 @@ def test_a_number_is_one(text: str, number: float) -> None:
     assert read(kinds.NUMBER, text) == number
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "01.01.0001 00:00:00"])
+def test_a_year_before_1000_is_no_moment(text: str) -> None:
+    assert {read(each, text) for each in (kinds.ISO, *kinds.NOTATIONS)} == {None}
+
+
 @pytest.mark.parametrize("text", ["31/12/23", "31-12-23", "12/31/23", "31.12.23"])
-def test_a_year_of_two_digits_is_not_guessed(text: str) -> None:
+def test_a_year_of_two_digits_is_none_of_four(text: str) -> None:
     assert read(kinds.ISO, text) is None
-    assert {read(reading, text) for reading in kinds.NOTATIONS} == {None}
+    assert {read(each, text) for each in kinds.NOTATIONS if "%Y" in each.notation} == {None}
 
 
 def test_a_year_of_two_digits_is_read_in_the_notation_that_says_so() -> None:

@@ -14,9 +14,17 @@ Kind = Literal["integer", "number", "boolean", "text", "time"]
 ENOUGH = 0.95
 TRUE, FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
 _DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
+#: With dots or dashes, years of two digits look like versions and codes: people have to name such a notation.
+_SHORT_DAYS = ("%y/%m/%d", "%d/%m/%y", "%m/%d/%y")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
-#: Two notations of days that are told apart by days after the twelfth only.
-AMBIGUOUS = {"%d/%m/%Y": "%m/%d/%Y", "%d-%m-%Y": "%m-%d-%Y"}
+#: Two notations of days that are told apart by days after the twelfth only, or by years that are no days. What fits
+#: both the first and the last of the short ones fits the one between.
+AMBIGUOUS = {
+    "%d/%m/%Y": "%m/%d/%Y",
+    "%d-%m-%Y": "%m-%d-%Y",
+    "%y/%m/%d": "%d/%m/%y",
+    "%d/%m/%y": "%m/%d/%y",
+}
 _EPOCH = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _SOUNDS_LIKE_TIME = re.compile(r"(^|_)(time|date|day|when|ts|timestamp|epoch|datetime|at|on|month|unix\w*)(_|$)")
 
@@ -72,17 +80,19 @@ NUMBER = Reading(
     "numbers",
     "any_number",
 )
+#: The same, where a comma parts the decimals and dots may part the thousands.
 COMMA = Reading(
     "number",
-    "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?([0-9]+|[0-9]{1,3}([.][0-9]{3})+)(,[0-9]+)?')"
+    "try_cast(CASE WHEN regexp_full_match(trim({c}),"
+    " '[-+]?(0|[1-9][0-9]{0,14}|[1-9][0-9]{0,2}([.][0-9]{3})+)(,[0-9]+)?')"
     " THEN replace(replace({c}, '.', ''), ',', '.') END AS DOUBLE)",
     "numbers with a decimal comma",
     "number_with_comma",
 )
-#: Years have four digits: else 31/12/23 would be of the year 31.
+#: Years have four digits, else 31/12/23 would be of the year 31; and none is before 1000: those stand for "never".
 ISO = Reading(
     "time",
-    "try_cast(CASE WHEN regexp_matches({c}, '^ *[0-9]{4}') THEN {c} END AS TIMESTAMPTZ)",
+    "try_cast(CASE WHEN regexp_matches({c}, '^ *[1-9][0-9]{3}') THEN {c} END AS TIMESTAMPTZ)",
     "times",
     "moment",
     written="text",
@@ -90,6 +100,11 @@ ISO = Reading(
 #: How text may be read, the narrowest first; what is none of them stays text.
 OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, ISO)
 TEXT = Reading("text", "{c}", "text")
+#: Whole numbers of a type that holds larger ones than BIGINT: read as `WHOLE` if every one `FITS`, else as `NAMES`,
+#: since two of them may be the same to a double.
+FITS = Reading("integer", "try_cast({c} AS BIGINT)", "whole numbers")
+WHOLE = Reading("integer", "CAST({c} AS BIGINT)", "whole numbers")
+NAMES = Reading("text", "CAST({c} AS VARCHAR)", "text")
 
 
 def in_notation(notation: str) -> Reading:
@@ -99,23 +114,25 @@ def in_notation(notation: str) -> Reading:
     else:
         forms = "[" + ", ".join(literal(notation + clock) for clock in _CLOCKS) + "]"
     # A year of two digits is none of four: 12/31/23 would be of the year 23.
-    text = "CASE WHEN regexp_matches({c}, '[0-9]{4}') THEN {c} END" if "%Y" in notation else "{c}"
+    text = "CASE WHEN regexp_matches({c}, '[1-9][0-9]{3}') THEN {c} END" if "%Y" in notation else "{c}"
     return Reading(
         "time", f"CAST(try_strptime({text}, {forms}) AS TIMESTAMPTZ)", f"times like {notation}", "", notation
     )
 
 
-NOTATIONS = tuple(in_notation(day) for day in _DAYS)
+NOTATIONS = tuple(in_notation(day) for day in (*_DAYS, *_SHORT_DAYS))
 
 
 def of_native(kind: str) -> Reading | None:
-    """How a column of one of DuckDB's types is read; None: not at all. Text is looked at more closely."""
+    """How a column of one of DuckDB's types is read; None: not at all. Text and `FITS` are looked at more closely."""
     base = kind.split("(")[0].upper()
     if kind.endswith("]") or base in ("STRUCT", "MAP", "LIST", "UNION"):
         return None
     if base in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"):
-        return Reading("integer", "CAST({c} AS BIGINT)" if base != "BIGINT" else "{c}", "whole numbers")
-    if base in ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UBIGINT", "UHUGEINT"):
+        return WHOLE if base != "BIGINT" else Reading("integer", "{c}", "whole numbers")
+    if base in ("UBIGINT", "HUGEINT", "UHUGEINT") or (base == "DECIMAL" and kind.endswith(",0)")):
+        return FITS
+    if base in ("FLOAT", "DOUBLE", "DECIMAL"):
         finite = "CASE WHEN isfinite({c}) THEN CAST({c} AS DOUBLE) END"
         return Reading("number", finite if base in ("FLOAT", "DOUBLE") else "CAST({c} AS DOUBLE)", "numbers")
     if base == "BOOLEAN":
@@ -123,7 +140,7 @@ def of_native(kind: str) -> Reading | None:
     if base == "DATE" or base.startswith("TIMESTAMP"):
         return Reading("time", "CAST({c} AS TIMESTAMPTZ)", "times", written="type")
     if base in ("VARCHAR", "ENUM", "UUID"):
-        return Reading("text", "CAST({c} AS VARCHAR)" if base != "VARCHAR" else "{c}", "text")
+        return NAMES if base != "VARCHAR" else TEXT
     return None
 
 

@@ -1,7 +1,7 @@
 """Looking at data: what each column holds, in two passes over the files and bounded memory.
 
 The first pass finds how each column is read, the second copies it so read into a temporary database, which everything
-else is asked of.
+else is asked of. Text that lacks values takes a third: words like NA are counted there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Column:
         low, high: Of numbers and times.
         mean, spread: Of numbers: mean and standard deviation.
         values: All of them, the most frequent first, if they are `FEW` at most and no numbers of a measure.
-        unreadable: Values that the reading makes nothing of, and one of them.
+        unreadable: Values that the reading makes nothing of, and one of them; of text: words like NA.
         mixed: Share of values that are numbers, of a text that is not all numbers.
         either: Readings that fit as well.
         begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
@@ -156,7 +156,8 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [Column(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
-            yield Look(place, connection, rows, _measured(connection, columns, rows), left_out)
+            measured = _with_words_for_nothing(connection, place, _measured(connection, columns, rows))
+            yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
 
@@ -196,16 +197,22 @@ def _readings(
             left_out[name] = f"is of type {kind}, which is not read"
         else:
             readings[name] = native
-            if native.kind == "text":
+            # A UUID is a name, and none of the functions of text takes it.
+            if native.kind == "text" and kind != "UUID":
                 texts.append(name)
     tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
+    tried |= {name: (kinds.FITS,) for name, native in readings.items() if native is kinds.FITS}
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
+    dotted: list[str] = []
     for name in list(readings):
         filled = counted[name, None]
         if not filled:
             left_out[name] = "is empty in every row"
             del readings[name]
+            continue
+        if readings[name] is kinds.FITS:
+            readings[name] = kinds.WHOLE if counted[name, kinds.FITS] == filled else kinds.NAMES
             continue
         fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
         good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
@@ -217,6 +224,8 @@ def _readings(
         most = max(counted[name, reading] for reading in good)
         best = [reading for reading in good if counted[name, reading] == most]
         readings[name] = best[0]
+        if best[0] is kinds.NUMBER and kinds.COMMA in best:
+            dotted.append(name)
         lost = filled - most
         doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
         if best[0] is kinds.ISO:
@@ -225,7 +234,43 @@ def _readings(
         if lost:
             sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
             doubts[name]["unreadable_example"] = str(_insist(connection, place, sql)[0][0])
+    readings |= dict.fromkeys(_of_thousands(connection, place, dotted, list(readings.values())), kinds.COMMA)
     return readings, doubts, left_out
+
+
+def _of_thousands(
+    connection: duckdb.DuckDBPyConnection, place: Place, dotted: list[str], readings: Sequence[Reading]
+) -> Iterator[str]:
+    """Of columns like 1.234, those whose dots part thousands: where another column has a decimal comma, or the dots
+    begin where thousands do, after 999. Not where another column has a decimal dot."""
+    has_dot = readings.count(kinds.NUMBER) > len(dotted)
+    for name in dotted if not has_dot else ():
+        number, comma, text = kinds.NUMBER.of(name), kinds.COMMA.of(name), quoted(name)
+        sql = (
+            f"SELECT count(*) FILTER (({number} IS NULL) != ({comma} IS NULL)),"  # noqa: S608
+            f" max(abs({number})) FILTER (NOT contains({text}, '.')) FROM {place.reader}"
+        )
+        ((differing, most_without_dot),) = _insist(connection, place, sql)
+        begins = most_without_dot is not None and most_without_dot < 1_000
+        if not differing and (begins or kinds.COMMA in readings):
+            yield name
+
+
+def _with_words_for_nothing(
+    connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[Column, ...]
+) -> tuple[Column, ...]:
+    """The columns; those of text with how many of their missing values are words like NA, which may be a name there."""
+    texts = [each for each in columns if each.kind == "text" and each.missing and not each.mixed]
+    if place.format != "csv" or not texts:
+        return columns
+    words = [f"CASE WHEN {quoted(each.source)} IN {places.NULLS[1:]} THEN {quoted(each.source)} END" for each in texts]
+    asked = ", ".join(f"count({word}), min({word})" for word in words)
+    found = _insist(connection, place, f"SELECT {asked} FROM {place.reading_null(places.NULLS[:1])}")[0]  # noqa: S608
+    told = {
+        each.name: {"unreadable": count, "unreadable_example": word or ""}
+        for each, count, word in zip(texts, found[::2], found[1::2], strict=True)
+    }
+    return tuple(_with(each, **told.get(each.name, {})) for each in columns)
 
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:

@@ -6,7 +6,7 @@ What lies on the web or in a database is brought into a file first (`far`), and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,9 +52,13 @@ class Place:
     @property
     def reader(self) -> str:
         """The SQL table function that reads it, with `$data` for the address. Every value of a CSV file is text."""
+        return self.reading_null(NULLS)
+
+    def reading_null(self, texts: Sequence[str]) -> str:
+        """`reader`, if other texts of a CSV file stand for "no value"."""
         if self.format == "parquet":
             return "read_parquet($data, union_by_name = true)"
-        nulls = ", ".join(f"'{null}'" for null in NULLS)
+        nulls = ", ".join(map(literal, texts))
         return (
             f"read_csv($data, delim = {literal(self.delimiter)}, quote = {literal(self.quote)}, header = true,"
             f" all_varchar = true, union_by_name = true, nullstr = [{nulls}])"
