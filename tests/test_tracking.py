@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import socket
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from perennial import discovery, login, tracking
 from perennial.errors import PerennialError, ServiceUnavailable
@@ -72,3 +75,10 @@ def test_a_model_of_declared_types_is_trusted() -> None:
     use_case = discovery.load("flights")
     flavor = {"serialization_format": "skops", "skops_trusted_types": list(use_case.trusted_types)}
     tracking._insist_on_trust(use_case, 1, flavor)
+
+
+def test_probabilities_are_doubles_whatever_the_estimator_gives() -> None:
+    frame = pd.DataFrame({"x": np.arange(20, dtype=np.float32)})
+    model = LogisticRegression().fit(frame, frame["x"] > 9)
+    assert model.predict_proba(frame).dtype == np.float32
+    assert tracking.predictor(discovery.load("flights"), model)(frame).dtype == np.float64

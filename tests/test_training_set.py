@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from perennial import training_set
-from perennial.errors import BadFeatures
+from perennial import discovery, training_set
+from perennial.errors import BadFeatures, NotEnoughData
 from perennial.training_set import TrainingSet
 from perennial.use_case import Examples
 
@@ -81,3 +81,13 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     Path(data.path).write_bytes(training_set._encode(examples(2)))
     with pytest.raises(BadFeatures, match="does not have the digest it is named by"):
         _ = data.table
+
+
+def test_classes_are_needed_among_the_rows_to_fit_on() -> None:
+    flights = discovery.load("flights")
+    half = flights.gate.min_rows
+    first, last = flights.partition("2013-01"), flights.partition("2013-02")
+    moments = [first.start] * half + [last.start] * half
+    rows = pa.table({"event_timestamp": moments, "label": [0.0] * half + [0.0, 1.0] * (half // 2)})
+    with pytest.raises(NotEnoughData, match="every label to fit on is 0"):
+        training_set._insist_on_enough(flights, rows, first, last, last.start)

@@ -20,7 +20,12 @@ matplotlib.use("agg")
 def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> None:
     """ROC and calibration of a binary task, predicted against actual of a regression, on the holdout."""
     if use_case.task == "regression":
-        _log("predicted_vs_actual", lambda axes: PredictionErrorDisplay.from_predictions(label, prediction, ax=axes))
+        _log(
+            "predicted_vs_actual",
+            lambda axes: PredictionErrorDisplay.from_predictions(
+                label, prediction, kind="actual_vs_predicted", random_state=0, ax=axes
+            ),
+        )
         return
     if len(np.unique(label)) == 2:
         _log("roc", lambda axes: RocCurveDisplay.from_predictions(label, prediction, ax=axes, name="holdout"))

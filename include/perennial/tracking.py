@@ -278,7 +278,7 @@ def _insist_on_trust(use_case: UseCase, number: int, flavor: dict[str, Any]) -> 
 def predictor(use_case: UseCase, model: Any) -> Callable[[pd.DataFrame], np.ndarray]:
     """The fitted estimator as a function from a frame to (n,) floats."""
     if use_case.task == "binary":
-        return lambda frame: np.asarray(model.predict_proba(frame))[:, 1]
+        return lambda frame: np.asarray(model.predict_proba(frame), dtype=float)[:, 1]
     return lambda frame: np.asarray(model.predict(frame), dtype=float)
 
 

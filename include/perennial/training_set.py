@@ -244,10 +244,11 @@ def _insist_on_enough(
             f" {use_case.gate.min_rows} of each are needed.",
             "Widen the window, or lower gate.min_rows.",
         )
-    label = rows["label"].to_numpy()
+    label = rows_to_fit(rows, holdout_start)["label"].to_numpy()
     if use_case.task == "binary" and len(np.unique(label)) < 2:
         raise NotEnoughData(
-            f"Use case {use_case.name!r}, window {first}..{last}: every label is {label[0]}.", "Widen the window."
+            f"Use case {use_case.name!r}, window {first}..{last}: every label to fit on is {label[0]}.",
+            "Widen the window.",
         )
 
 

@@ -171,3 +171,11 @@ def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_on
     )
     registered = tracking.client().get_model_version(energy.name, str(version))
     assert [model.model_uri for model in logged] == [registered.source]
+
+
+def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(energy: UseCase, judged: Decision) -> None:
+    assert ledger.champion(energy) is not None
+    plan = training.plan(energy, None, {"window_end": "2024-01-02", "force": True})
+    version = training.fit(energy, plan, training.build_training_set(energy, plan), made_by="an earlier window")
+    decision = gate.judge(energy, version)
+    assert (decision.outcome, decision.promote, decision.rows) == ("not-enough-evidence", False, 0)

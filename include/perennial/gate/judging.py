@@ -80,7 +80,10 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
         holdout = data.holdout
         if holding is not None:
             holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, holding.model_version)]
-        pair = rules.Pair.of(use_case, holdout, predict(holdout), _rival(use_case, holding, data)(holdout))
+        rival = _rival(use_case, holding, data)
+        # Of no rows, which is not enough evidence, no estimator predicts anything.
+        mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, rival))
+        pair = rules.Pair.of(use_case, holdout, mine, its)
         found = findings(pair, holdout)
         smoked = smoke_test.result(predict)
     found.safe.append(rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, smoked.note))
