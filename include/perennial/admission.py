@@ -107,7 +107,7 @@ class Admission:
         try:
             lake.check(f"{self.use_case.name}.{table.name}", rows)
         except Misfit as error:
-            where = f"Use case {self.use_case.name!r}, raw table {table.name!r}, partition {self.partition.key!r}"
+            where = validation.batch_name(self.use_case, table, self.partition)
             raise UnfitBatch(f"{where}: {error.problem}", error.fix, {"types": error.problem}) from error
 
     def _released(self, table: RawTable, *, of_batches: bool) -> list[Decision]:

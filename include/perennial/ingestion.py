@@ -113,7 +113,7 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
         BadBatch: the function is missing, raises, or returns something else than a `pyarrow.Table` of types that the
             lake holds.
     """
-    place = f"Use case {use_case.name!r}, raw table {table.name!r}, partition {partition.key!r}"
+    place = validation.batch_name(use_case, table, partition)
     where = f"include/use_cases/{use_case.name}/source.py"
     function = getattr(use_case.module("source"), table.name, None)
     if function is None:

@@ -288,7 +288,8 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
                 narrow.delete_column(name)
         found = found.refresh()
     # Of the columns that are there, pyiceberg would refuse those of another type, also where every value fits.
-    new = [field for field in rows.schema if field.name not in _schema(found).names]
+    held = set(found.schema().column_names)
+    new = [field for field in rows.schema if field.name not in held]
     if new:
         with found.update_schema() as widen:
             widen.union_by_name(pa.schema(new))

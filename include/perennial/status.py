@@ -119,7 +119,6 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
     champion = ledger.champion_among(entries)
     return replace(
         unknown(use_case),
-        is_known=True,
         champion=champion.model_version if champion else None,
         partitions=partitions,
         hint="" if partitions else f"Nothing has run yet: {first_step(use_case)}.",
@@ -146,7 +145,7 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
         metric=use_case.gate.metric,
         champion=None,
         partitions=(),
-        is_known=False,
+        is_known=error is None,
         hint=hint,
     )
 

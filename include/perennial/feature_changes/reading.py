@@ -54,7 +54,7 @@ def registered() -> Definitions:
     content = _content(config)
     if content is None:
         return NOTHING
-    digests = (each.spec.tags.get(repository._APPLIED) for each in content.projects if each.spec.name == config.project)
+    digests = (each.spec.tags.get(repository.APPLIED) for each in content.projects if each.spec.name == config.project)
     return replace(_plain(content, config.project), digest=next(digests, None) or "")
 
 

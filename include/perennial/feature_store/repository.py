@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
 
 #: The tag of the Feast project that holds the digest of the definitions applied last.
-_APPLIED = "perennial.definitions"
+APPLIED = "perennial.definitions"
 #: What does not answer when PostgreSQL does not.
 REGISTRY = "The Feast registry"
 #: A store that stands in for the project's own; see `answering_by`.
@@ -100,7 +100,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
             # The project, among the changed, goes first and loses its digest, which is written once all else is.
             changed, deleted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
             store.apply(changed, objects_to_delete=deleted, partial=False)
-            project.tags = {**project.tags, _APPLIED: wanted}
+            project.tags = {**project.tags, APPLIED: wanted}
             store.registry.apply_project(project)
         store.refresh_registry()
         return True
@@ -279,7 +279,7 @@ def _applied(store: FeatureStore) -> str | None:
     from feast.errors import ProjectObjectNotFoundException
 
     try:
-        return store.registry.get_project(store.project, allow_cache=False).tags.get(_APPLIED)
+        return store.registry.get_project(store.project, allow_cache=False).tags.get(APPLIED)
     except ProjectObjectNotFoundException:
         return None
 

@@ -126,9 +126,9 @@ def _read(file: Path, how: Any) -> Any:
     with _explained(str(file), FileNotFoundError, ValueError, EOFError, KeyError, IndexError):
         try:
             return how(file)
+        except FileNotFoundError:
+            raise
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
-                raise
             raise PerennialError(
                 f"{file} of the lake may not be read: {type(error).__name__}: {error}",
                 "Mend what it says: the rights of that file, or its disk. Nothing says that the file is damaged.",

@@ -194,14 +194,17 @@ def _is_whole(kind: types.TypeEngine[Any]) -> TypeGuard[types.Numeric[Any]]:
     return isinstance(kind, types.Numeric) and kind.scale == 0
 
 
+def _always_fits(kind: types.Numeric[Any]) -> bool:
+    """Whether 64 bits hold every such number. Others come as they are, since a database might round them."""
+    return kind.precision is not None and kind.precision <= _DIGITS
+
+
 def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.ColumnElement[Any]:
     column: sa.ColumnElement[Any] = sa.column(name)
     if dialect == "sqlite":
         return sa.type_coerce(column, types.NullType())
     if _is_whole(kind):
-        # Of more digits than fit, the database might round: they come as they are, and what does not fit is refused.
-        fits = kind.precision is not None and kind.precision <= _DIGITS
-        return sa.cast(column, types.BigInteger()) if fits else column
+        return sa.cast(column, types.BigInteger()) if _always_fits(kind) else column
     if isinstance(kind, types.Numeric):
         return sa.cast(column, types.Double())  # As the features are; and not a Python object a value.
     if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
@@ -213,7 +216,7 @@ def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.Column
 def _convert(kind: types.TypeEngine[Any], dialect: str) -> Convert | None:
     if dialect == "sqlite":
         return _text
-    if _is_whole(kind):
+    if _is_whole(kind) and not _always_fits(kind):
         return int
     return str if isinstance(kind, types.Uuid) else None
 

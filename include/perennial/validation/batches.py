@@ -61,7 +61,7 @@ def part(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partitio
         # That so few arrived says more than that a column of nothing has no type.
         judgement = judge(rows, [], place(use_case, table.name))
     for warning in judgement.warnings:
-        log.warning("%s: %s", _name(use_case, table, partition), warning)
+        log.warning("%s: %s", batch_name(use_case, table, partition), warning)
     broken = judgement.broken_rows
     keep = np.ones(rows.num_rows, bool)
     keep[broken["row"].to_numpy()] = False
@@ -86,7 +86,7 @@ def insist_on_batch(
     Raises:
         UnfitBatch: too few rows, a missing column, a failed batch-level expectation, or too many quarantined rows.
     """
-    where = f"{_name(use_case, table, partition)}"
+    where = batch_name(use_case, table, partition)
     suite, declaration = place(use_case, table.name), f"include/use_cases/{use_case.name}/use_case.py"
     judgement, rows, refused = parted.judgement, parted.rows, parted.refused.num_rows
     if rows < table.min_rows and MIN_ROWS not in accepted:
@@ -168,5 +168,6 @@ def insist_on(
         )
 
 
-def _name(use_case: UseCase, table: RawTable, partition: Partition) -> str:
+def batch_name(use_case: UseCase, table: RawTable, partition: Partition) -> str:
+    """A batch as errors and logs name it."""
     return f"Use case {use_case.name!r}, raw table {table.name!r}, partition {partition.key!r}"
