@@ -1,7 +1,8 @@
 """Drift and performance of a partition -> verdict -> maybe a request for retraining.
 
 Runs when a partition is scored. `monitor` holds the partition against the champion's own training profile and, where
-labels have matured, against what the gate promised. `revisit` judges earlier partitions again whose labels came late.
+labels have matured, against what the gate promised. `revisit` judges earlier partitions again whose labels came late or
+were corrected.
 On an alarm `request_retraining` publishes the asset `retraining`, which starts training; a cool-down and a key per
 partition and reason keep alarms from becoming a storm.
 """
@@ -34,7 +35,7 @@ def request_retraining(verdict: dict) -> None:
 
 @task
 def revisit() -> None:
-    """Judge earlier partitions again that have more labels now; skipped if none of them asks for retraining by that."""
+    """Judge earlier partitions again whose labels are others now; skipped if none asks for retraining by that."""
     from perennial import monitoring
 
     use_case, partition = po.here()

@@ -122,6 +122,16 @@ def test_a_label_older_than_its_prediction_is_a_leak(energy, monkeypatch) -> Non
         ingestion.compute_features(energy, energy.partition(DAY))
 
 
+def test_a_label_that_is_not_a_number_is_one_that_is_not_known(energy, monkeypatch) -> None:
+    module = energy.module("transforms")
+    original = module.examples
+    monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(label=float("nan")))
+    ingestion.ingest(energy, energy.partition(DAY))
+    ingestion.compute_features(energy, energy.partition(DAY))
+    label = lake.read("energy.examples", partitions=[DAY])["label"]
+    assert label.null_count == len(label) > 0
+
+
 def test_two_feature_rows_with_one_key_and_time_are_refused(energy, monkeypatch) -> None:
     module = energy.module("transforms")
     original = module.meter_history

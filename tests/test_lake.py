@@ -166,6 +166,40 @@ def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:
     assert lake.read(identifier, snapshot=before)["id"].to_pylist() == [1]
 
 
+def finding(at: int, values: list[float], partition: str = "p", view: str = "v") -> pa.Table:
+    moment = pa.array([datetime(2024, 1, 1, at, tzinfo=UTC)] * len(values), pa.timestamp("us", tz="UTC"))
+    columns = {"partition": [partition] * len(values), "view": [view] * len(values), "value": values}
+    return pa.table({**columns, "recorded_at": moment})
+
+
+def test_what_is_found_again_is_no_news(identifier: str) -> None:
+    assert lake.append_news(identifier, finding(1, [1.0, float("nan")])).num_rows == 2
+    assert lake.append_news(identifier, finding(2, [float("nan"), 1.0])).num_rows == 0
+
+
+def test_a_finding_is_appended_as_a_whole(identifier: str) -> None:
+    lake.append_news(identifier, finding(1, [1.0, 2.0]))
+    assert lake.append_news(identifier, finding(2, [1.0, 3.0]))["value"].to_pylist() == [1.0, 3.0]
+    assert lake.append_news(identifier, finding(3, [1.0]))["value"].to_pylist() == [1.0], "one that lost a row is news"
+
+
+def test_findings_of_another_partition_or_view_are_apart(identifier: str) -> None:
+    lake.append_news(identifier, finding(1, [1.0]), per=["view"])
+    for partition, view in (("q", "v"), ("p", "w")):
+        assert lake.append_news(identifier, finding(1, [1.0], partition, view), per=["view"]).num_rows == 1
+    assert lake.append_news(identifier, finding(2, [1.0]), per=["view"]).num_rows == 0
+
+
+@given(said=st.lists(st.integers(0, 2), max_size=8))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_newest_record_says_what_was_found_last_and_none_says_it_twice(said: list[int]) -> None:
+    name = f"lake_test.t{next(_names)}"
+    for at, value in enumerate(said):
+        lake.append_news(name, finding(at, [value]))
+    found = lake.read(name).sort_by("recorded_at")["value"].to_pylist() if said else []
+    assert found == [value for at, value in enumerate(said) if at == 0 or value != said[at - 1]]
+
+
 def test_append_missing_never_touches_what_is_there(identifier: str) -> None:
     lake.append_missing(identifier, rows(partition=["p"], id=[1], value=["first"]), key=["id"])
     added = lake.append_missing(identifier, rows(partition=["p", "p"], id=[1, 2], value=["x", "y"]), key=["id"])

@@ -20,15 +20,19 @@ from perennial import (
     drift,
     gate,
     ingestion,
+    labels,
     lake,
     ledger,
     monitoring,
+    performance,
     requests,
     scoring,
     training,
     verdicts,
 )
 from perennial.drift import ColumnDrift
+from perennial.errors import ServiceUnavailable
+from perennial.labels import Known
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
@@ -288,6 +292,108 @@ def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     assert monitoring.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
     assert monitoring.revised_alarm(energy, sixth) is None
     assert [row["partition"] for row in requests.unanswered(energy)] == ["2024-01-05"]
+
+
+def test_a_later_request_answers_a_revised_alarm_of_before(energy, champion) -> None:
+    (revised,) = rows_of("verdicts", day(energy, 4))[-1:]
+    evidence = json.dumps({"partition": "2024-01-06"})
+    later = {"partition": "2024-01-06", "recorded_at": revised["recorded_at"], "evidence": evidence}
+    assert monitoring._answers(later, revised)
+    earlier = later | {"recorded_at": revised["recorded_at"] - timedelta(microseconds=1)}
+    assert not monitoring._answers(earlier, revised), "what was asked for before did not know of it"
+    assert not monitoring._answers(later | {"partition": "2024-01-03"}, revised)
+
+
+def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champion) -> None:
+    sixth = day(energy, 6)
+    alone = energy.model_copy(update={"retraining": energy.retraining.model_copy(update={"cooldown": 0})})
+    own, revised = ({"partition": f"2024-01-0{number}"} for number in (6, 5))
+    assert requests.make(alone, sixth, "performance", own, made_by="run")
+    assert requests.make(alone, sixth, "performance", own, made_by="run"), "it was killed before its event went out"
+    assert not requests.make(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
+
+
+def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champion) -> None:
+    fifth, sixth = day(energy, 5), day(energy, 6)
+    with_labels(energy, fifth, 1.0, worse_by=9.0)
+    assert monitoring.monitor(energy, fifth).verdict == "alarm"
+    ingestion.compute_features(energy, fifth)
+    (mended,) = monitoring.revisit(energy, sixth)
+    assert mended.verdict == "healthy"
+    assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy"]
+    assert len({row["report"] for row in rows_of("verdicts", fifth)}) == 2, "each keeps its own page"
+    scored = [row["value"] for row in rows_of("metrics", fifth) if (row["role"], row["metric"]) == ("champion", "mae")]
+    assert len(scored) == 2
+    assert scored[1] < scored[0]
+    assert monitoring.revisit(energy, sixth) == []
+
+
+def test_what_is_said_again_after_something_else_is_on_record_again(energy, champion) -> None:
+    fifth = day(energy, 5)
+    with_labels(energy, fifth, 1.0, worse_by=9.0)
+    monitoring.monitor(energy, fifth)
+    monitoring.monitor(energy, fifth)
+    assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy", "alarm"]
+    first, _, third = rows_of("verdicts", fifth)
+    assert first["report"] == third["report"]
+
+
+def test_a_record_of_before_digests_were_kept_is_judged_by_its_count() -> None:
+    held = {"labels": 5, "labels_digest": None}
+    assert not monitoring._has_others(held, Known(5, "a"))
+    assert monitoring._has_others(held, Known(6, "a"))
+
+
+def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkeypatch) -> None:
+    fifth, sixth = day(energy, 5), day(energy, 6)
+    monkeypatch.setattr(requests, "made", lambda use_case: [])
+    assert monitoring.revised_alarm(energy, sixth).evidence["partition"] == "2024-01-04", "the fifth began as an alarm"
+    assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
+
+
+def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:
+    fifth, version = day(energy, 5), champion.model_version
+    truth = labels.known(energy, fifth)
+    known, why = performance._of_first(energy, fifth, version, truth)
+    assert "mae" in known
+    assert why == ""
+
+    served = [name for name in training.feature_columns(energy) if name != "meter_last"]
+    monkeypatch.setattr(performance.repository, "feature_names", lambda service: served)
+    assert performance._of_first(energy, fifth, version, truth) == (known, ""), "it was served then"
+
+    monkeypatch.setattr(performance.tracking, "inputs", lambda *_: ["meter_last", "long_gone"])
+    none, why = performance._of_first(energy, fifth, version, truth)
+    assert none == {}
+    assert why == "v1: its inputs long_gone are no longer served"
+
+
+def test_a_first_model_that_no_longer_loads_stops_nothing(energy, champion, monkeypatch) -> None:
+    def load(*_: object) -> None:
+        raise TypeError("pickled by another age")
+
+    monkeypatch.setattr(performance.tracking, "load", load)
+    fifth = day(energy, 5)
+    assert performance._of_first(energy, fifth, 1, labels.known(energy, fifth)) == (
+        {},
+        "v1: TypeError: pickled by another age",
+    )
+
+
+def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion, monkeypatch) -> None:
+    def load(*_: object) -> None:
+        raise ServiceUnavailable("MLflow does not answer")
+
+    monkeypatch.setattr(performance.tracking, "load", load)
+    fifth = day(energy, 5)
+    with pytest.raises(ServiceUnavailable):
+        performance._of_first(energy, fifth, 1, labels.known(energy, fifth))
+
+
+def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
+    case, lived = use_case(), Performance(1000, 1000, {"roc_auc": 0.75}, first_left_out="v1: gone", uncertainty=0.01)
+    found = Findings(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
+    assert verdicts.decide(case, found).evidence["first_model_left_out"] == "v1: gone"
 
 
 def test_drift_is_counted_over_the_partitions_before_whatever_their_verdicts(energy, champion) -> None:

@@ -38,6 +38,20 @@ def write(use_case: UseCase, table: str, schema: pa.Schema, *rows: dict[str, Any
     )
 
 
+def test_the_first_model_is_compared_on_the_same_labels_or_not_at_all(use_case: UseCase) -> None:
+    metric = {"partition": "2013-03", "metric": "roc_auc", "rows": 100, "labelled": 90, "value": 0.7}
+    write(
+        use_case,
+        "metrics",
+        METRICS,
+        metric | {"role": "champion", "model_version": 2, "recorded_at": NOON},
+        metric | {"role": "first", "model_version": 1, "recorded_at": NOON},
+        metric | {"role": "champion", "model_version": 2, "recorded_at": NOON + timedelta(hours=1), "value": 0.8},
+    )
+    (row,) = status.status(use_case).partitions
+    assert (row.metric, row.first_model_metric) == (0.8, None)
+
+
 def test_nothing_has_run(use_case: UseCase) -> None:
     state = status.status(use_case)
     assert state.partitions == ()
@@ -62,7 +76,8 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         METRICS,
         metric | {"role": "champion", "value": 0.5, "recorded_at": NOON},
         metric | {"role": "champion", "value": 0.75, "recorded_at": NOON + timedelta(hours=1)},
-        metric | {"role": "first", "value": 0.70, "model_version": 1, "recorded_at": NOON},
+        metric | {"role": "first", "value": 0.60, "model_version": 1, "recorded_at": NOON},
+        metric | {"role": "first", "value": 0.70, "model_version": 1, "recorded_at": NOON + timedelta(hours=1)},
         metric | {"role": "champion", "metric": "brier", "value": 0.2, "recorded_at": NOON + timedelta(hours=2)},
     )
     write(

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import judgements, lake, provenance, quarantine, validation
+from perennial import judgements, labels, lake, provenance, quarantine, validation
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, Misfit, PerennialError
 from perennial.feature_changes import computations
@@ -287,6 +287,8 @@ def _examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Tab
     required = (*declared.key, *declared.request_features, "event_timestamp", "label", "label_timestamp")
     _insist_on_columns(rows, required, place)
     _insist_on_unique(rows, declared.key, place)
+    at = rows.column_names.index("label")
+    rows = rows.set_column(at, "label", labels.null_where_unknown(rows["label"]))
     early = pc.and_(pc.is_valid(rows["label"]), pc.less(rows["label_timestamp"], rows["event_timestamp"]))
     if pc.sum(early).as_py():
         raise BadFeatures(

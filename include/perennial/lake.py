@@ -1,7 +1,8 @@
-"""The lake: Iceberg tables that hold every row, and the three ways to change one.
+"""The lake: Iceberg tables that hold every row, and the few ways to change and to read one.
 
 - `replace` swaps one partition of a table atomically and does nothing when the content is already there;
 - `append_missing` adds rows whose key is not there yet, and never touches one that is;
+- `append_news` adds what was found out about a partition if the newest record does not say so already;
 - `read` sees one snapshot, the current one or a named one.
 
 A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by.
@@ -11,7 +12,9 @@ Writers of one table wait for one another (`perennial.database.exclusive`); read
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -38,6 +41,8 @@ from perennial.storage import explained, told
 
 log = logging.getLogger(__name__)
 PARTITION = "partition"
+#: Processing time of a record.
+RECORDED_AT = "recorded_at"
 # It tells at every read which file system it took; in a task's log that hides what matters.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 _PROPERTIES = {
@@ -201,6 +206,51 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         if fresh.num_rows:
             target.append(fresh)
         return fresh
+
+
+@told
+def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> pa.Table:
+    """Append what was found out about partitions, unless it is what the newest record says; return what was appended.
+
+    Rows of one partition and one value of `per` are a finding, which is appended as a whole, in one commit with the
+    others, if the newest one, by `RECORDED_AT`, says anything else. So running again appends nothing, and what is
+    found out again after something else was is on record again.
+
+    Args:
+        rows: With a column `RECORDED_AT`, equal in all rows of a finding.
+
+    Raises:
+        Misfit: as `replace` does.
+    """
+    rows = canonical(rows)
+    with database.exclusive("lake", identifier):
+        target = _table_for(identifier, rows)
+        held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
+        said, found = (_findings(each.select(rows.column_names), per) for each in (canonical(held), rows))
+        news = {finding for finding, content in found.items() if said.get(finding) != content}
+        is_new = pa.array([finding in news for finding in _names(rows, per)], pa.bool_())
+        fresh = _in_schema_of(target, rows.filter(is_new))
+        if fresh.num_rows:
+            target.append(fresh)
+        return fresh
+
+
+def _findings(rows: pa.Table, per: Sequence[str]) -> dict[tuple[Any, ...], Counter[str]]:
+    """The newest rows of each finding, without when they were recorded; as text, in which NaN is equal to itself."""
+    named = list(zip(_names(rows, per), rows.to_pylist(), strict=True))
+    newest: dict[tuple[Any, ...], datetime] = {}
+    for name, row in named:
+        newest[name] = max(row[RECORDED_AT], newest.get(name, row[RECORDED_AT]))
+    found: dict[tuple[Any, ...], Counter[str]] = {}
+    for name, row in named:
+        if row.pop(RECORDED_AT) == newest[name]:
+            found.setdefault(name, Counter())[repr(row)] += 1
+    return found
+
+
+def _names(rows: pa.Table, per: Sequence[str]) -> list[tuple[Any, ...]]:
+    """What each row's finding is known by."""
+    return list(zip(*(rows[name].to_pylist() for name in (PARTITION, *per)), strict=True))
 
 
 @told

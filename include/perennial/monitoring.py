@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import mlflow
 import pyarrow as pa
 
-from perennial import drift, lake, ledger, performance, quarantine, requests, tracking, verdicts
+from perennial import drift, labels, lake, ledger, performance, quarantine, requests, tracking, verdicts
 from perennial.drift import ColumnDrift, Counted, Profile
 from perennial.feature_changes import computations
+from perennial.labels import Known
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.records import DRIFT, METRICS, VERDICTS
@@ -37,14 +40,15 @@ log = logging.getLogger(__name__)
 def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     """Judge one partition and append metrics, drift and verdict to the lake.
 
-    Run again on the same labels it adds nothing; when more labels have matured it adds a newer verdict.
+    Run again on the same it adds nothing; when labels have matured or were corrected it adds a newer verdict.
     """
-    labels = performance.labelled_examples(use_case, [partition.key])[partition.key]
+    # Before anything is measured: what comes in meanwhile is other labels than these, and judged at the next visit.
+    known = labels.counted(use_case, [partition.key])[partition.key]
     version = _version(use_case, partition)
     if version is None:
         if _is_without_examples(use_case, partition):
             return _without_examples(use_case, partition)
-        return _without_champion(use_case, partition, labels)
+        return _without_champion(use_case, partition, known)
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(champion.model_run)
     counted = _counted(use_case, partition, version, profile)
@@ -60,51 +64,74 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         quarantined=quarantine.share(use_case, partition),
     )
     verdict = verdicts.decide(use_case, found)
-    page = drift.page(profile, counted, columns)
-    verdict = verdict.model_copy(update={"report": _keep_report(use_case, partition, labels, page, verdict)})
+    report = _keep_report(use_case, found, known, verdict, drift.page(profile, counted, columns))
+    verdict = verdict.model_copy(update={"report": report})
     _append_metrics(use_case, partition, version, lived)
     _append_drift(use_case, partition, found)
-    return _record(use_case, partition, version, found, labels, verdict)
+    return _record(use_case, partition, version, found, known, verdict)
 
 
 def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
-    """Judge again the partitions before this one that have more labels than at their last verdict, oldest first.
+    """Judge again the partitions before this one whose labels are others than at their last verdict, oldest first.
 
-    Looks at `drift.revisits` partitions; where nothing grew it reads no more than that labels are there.
+    Looks at `drift.revisits` partitions; where nothing changed it reads no more than their keys and labels.
     """
     earlier = _before(use_case, partition, use_case.drift.revisits)
-    if not earlier:
-        return []
-    rows = lake.records(f"{use_case.name}.verdicts", between=(earlier[0].key, earlier[-1].key))
-    seen: dict[str, int] = {}
-    for row in rows:
-        if row["model_version"] is not None:
-            seen[row["partition"]] = max(seen.get(row["partition"], -1), row["labels"] or 0)
-    now = performance.labelled_examples(use_case, sorted(seen)) if seen else {}
-    return [monitor(use_case, one) for one in earlier if now.get(one.key, 0) > seen.get(one.key, 0)]
+    judged = {key: rows[-1] for key, rows in _verdicts(use_case, earlier).items()}
+    now = labels.counted(use_case, judged)
+    return [
+        monitor(use_case, one) for one in earlier if one.key in judged and _has_others(judged[one.key], now[one.key])
+    ]
+
+
+def _has_others(verdict: dict[str, Any], now: Known) -> bool:
+    """Whether the labels are others than those that a recorded verdict rests on."""
+    if verdict["labels_digest"] is None:  # of a record from before it was kept
+        return now.count > (verdict["labels"] or 0)
+    return bool(now.digest != verdict["labels_digest"])
 
 
 def revised_alarm(use_case: UseCase, partition: Partition) -> Verdict | None:
     """The newest verdict on an earlier partition that later labels made an alarm, if it is still to be asked for.
 
-    It counts while the version that it is about serves, and until retraining was asked for it. That is read from the
-    records, so that a run that was killed in between asks all the same.
+    It counts while the version that it is about serves, and until retraining was asked for: for it, or since then for a
+    later partition, which is the same retraining. That is read from the records, so that a run that was killed in
+    between asks all the same.
     """
     serving = ledger.champion(use_case)
-    earlier = _before(use_case, partition, use_case.drift.revisits)
-    if serving is None or not earlier:
+    if serving is None:
         return None
-    heard = {name for row in requests.made(use_case) for name in (row["partition"], _judged(row))}
-    held = lake.records(f"{use_case.name}.verdicts", between=(earlier[0].key, earlier[-1].key))
-    of_serving = [row for row in held if row["model_version"] == serving.model_version]
-    revised: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(of_serving, key=lambda row: row["recorded_at"]):
-        revised.setdefault(row["partition"], []).append(row)
-    for key, rows in sorted(revised.items(), reverse=True):
-        last = rows[-1]
-        if len(rows) > 1 and key not in heard and last["verdict"] == ALARM and last["reason"]:
+    asked = requests.made(use_case)
+    held = _verdicts(use_case, _before(use_case, partition, use_case.drift.revisits), serving.model_version)
+    for rows in reversed(held.values()):
+        first, last = rows[0], rows[-1]
+        is_new = (first["verdict"], first["reason"]) != (last["verdict"], last["reason"])
+        is_alarm = last["verdict"] == ALARM and last["reason"]
+        if is_new and is_alarm and not any(_answers(request, last) for request in asked):
             return _verdict(last)
     return None
+
+
+def _verdicts(
+    use_case: UseCase, partitions: list[Partition], version: int | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """The recorded verdicts about a version, or about any, by partition: both oldest first."""
+    if not partitions:
+        return {}
+    rows = lake.records(f"{use_case.name}.verdicts", between=(partitions[0].key, partitions[-1].key))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["partition"], row["recorded_at"])):
+        about = row["model_version"]
+        if about is not None and version in (None, about):
+            found.setdefault(row["partition"], []).append(row)
+    return found
+
+
+def _answers(request: dict[str, Any], verdict: dict[str, Any]) -> bool:
+    """Whether a request for retraining is for a verdict, or will do for it."""
+    if verdict["partition"] in (request["partition"], _judged(request)):
+        return True
+    return bool(request["partition"] > verdict["partition"] and request["recorded_at"] >= verdict["recorded_at"])
 
 
 def _judged(request: dict[str, Any]) -> str | None:
@@ -138,7 +165,7 @@ def _version(use_case: UseCase, partition: Partition) -> int | None:
     return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"])
 
 
-def _without_champion(use_case: UseCase, partition: Partition, labels: int) -> Verdict:
+def _without_champion(use_case: UseCase, partition: Partition, known: Known) -> Verdict:
     """Before the first model: once enough partitions are in, ask for it."""
     arrived = len(list(use_case.first.through(partition)))
     needed = use_case.retraining.initial_partitions
@@ -149,7 +176,7 @@ def _without_champion(use_case: UseCase, partition: Partition, labels: int) -> V
         evidence={"partitions": arrived, "needed": needed},
         explanation=f"no version held yet; {arrived} partitions are in, {needed} are needed for the first model",
     )
-    return _record(use_case, partition, None, None, labels, verdict)
+    return _record(use_case, partition, None, None, known, verdict)
 
 
 def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
@@ -169,7 +196,7 @@ def _without_examples(use_case: UseCase, partition: Partition) -> Verdict:
         evidence={"rows": 0},
         explanation="no examples: there was nothing to predict, and nothing to judge",
     )
-    return _record(use_case, partition, serving.model_version if serving else None, None, 0, verdict)
+    return _record(use_case, partition, serving.model_version if serving else None, None, Known(), verdict)
 
 
 def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:
@@ -211,10 +238,13 @@ def _before(use_case: UseCase, partition: Partition, many: int) -> list[Partitio
     return found[::-1]
 
 
-def _keep_report(use_case: UseCase, partition: Partition, labels: int, page: str, verdict: Verdict) -> str:
+def _keep_report(use_case: UseCase, found: Findings, known: Known, verdict: Verdict, page: str) -> str:
     """Evidently's page as an artifact of a MLflow run of this verdict's own; return the run's address."""
-    name = f"{partition.key} v{verdict.evidence['model_version']}"
-    with tracking.run(use_case, "monitoring", made_by=f"{name}, {labels} labels", name=name) as active:
+    name = f"{found.partition.key} v{found.champion.model_version}"
+    rests_on = [known.digest, verdict.verdict, verdict.evidence, [vars(column) for column in found.columns]]
+    digest = hashlib.sha256(json.dumps(rests_on, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    # By what it says, not by when: another verdict never takes the place of its page, a run that is repeated finds it.
+    with tracking.run(use_case, "monitoring", made_by=f"{name}, {digest}", name=name) as active:
         mlflow.log_text(page, "drift.html")
         mlflow.log_dict(verdict.evidence, "verdict.json")
         mlflow.log_metrics({name: verdict.evidence[name] for name in ("drift_score", "label_coverage")})
@@ -239,14 +269,13 @@ def _append_metrics(use_case: UseCase, partition: Partition, version: int, lived
         )
         for metric, value in values.items()
     ]
-    if records:
-        _append(use_case, "metrics", METRICS, partition, records, key=("model_version", "role", "metric", "labelled"))
+    _append(use_case, "metrics", METRICS, partition, records)
 
 
 def _append_drift(use_case: UseCase, partition: Partition, found: Findings) -> None:
     stamp = {"model_version": found.champion.model_version, "rows": found.rows}
     records = [{name: value for name, value in vars(c).items() if name in DRIFT.names} | stamp for c in found.columns]
-    _append(use_case, "drift", DRIFT, partition, records, key=("model_version", "column", "rows"))
+    _append(use_case, "drift", DRIFT, partition, records)
 
 
 def _record(
@@ -254,7 +283,7 @@ def _record(
     partition: Partition,
     version: int | None,
     found: Findings | None,
-    labels: int,
+    known: Known,
     verdict: Verdict,
 ) -> Verdict:
     row = {
@@ -264,25 +293,22 @@ def _record(
         "drift_score": verdict.evidence.get("drift_score"),
         "drifted_columns": sum(column.drifted for column in found.columns) if found else 0,
         "label_coverage": found.performance.coverage if found else 0.0,
-        "labels": labels,
+        "labels": known.count,
+        "labels_digest": known.digest,
         "explanation": verdict.explanation,
         "evidence": json.dumps(verdict.evidence, sort_keys=True, default=str),
         "report": verdict.report,
     }
-    _append(use_case, "verdicts", VERDICTS, partition, [row], key=("model_version", "label_coverage", "labels"))
+    _append(use_case, "verdicts", VERDICTS, partition, [row])
     log.info("%s %s: %s %s: %s", use_case.name, partition, verdict.verdict, verdict.reason, verdict.explanation)
     return verdict
 
 
 def _append(
-    use_case: UseCase,
-    table: str,
-    schema: pa.Schema,
-    partition: Partition,
-    rows: list[dict[str, Any]],
-    key: tuple[str, ...],
+    use_case: UseCase, table: str, schema: pa.Schema, partition: Partition, rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Append what is not there yet, stamped with partition and processing time."""
+    """Append what is news, stamped with partition and processing time."""
     stamp = {"partition": partition.key, "recorded_at": datetime.now(UTC)}
-    records = pa.Table.from_pylist([row | stamp for row in rows], schema=schema)
-    lake.append_missing(f"{use_case.name}.{table}", records, key=key)
+    records = pa.Table.from_pylist([{**row, **stamp} for row in rows], schema=schema)
+    if records.num_rows:
+        lake.append_news(f"{use_case.name}.{table}", records)

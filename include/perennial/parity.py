@@ -221,7 +221,6 @@ def _existing(use_case: UseCase, partition: Partition, snapshots: dict[str, int]
 
 def _record(use_case: UseCase, partition: Partition, found: Parity) -> None:
     """Append what is news: a view whose newest record says the same already gets no other."""
-    held = {row["view"]: row for row in _oldest_first(lake.records(f"{use_case.name}.parity", **_of(partition)))}
     recorded_at = datetime.now(UTC)
     rows = [
         {
@@ -233,15 +232,12 @@ def _record(use_case: UseCase, partition: Partition, found: Parity) -> None:
             "newest": view.newest,
             "stale": view.stale,
             "evidence": json.dumps([plain(asdict(one)) for one in view.differences[:SHOWN]]),
+            "recorded_at": recorded_at,
         }
         for view in found.views
     ]
-    news = [
-        row | {"recorded_at": recorded_at} for row in rows if not (held.get(row["view"], {}).items() >= row.items())
-    ]
-    if news:
-        table = pa.Table.from_pylist(news, schema=PARITY)
-        lake.append_missing(f"{use_case.name}.parity", table, key=("view", "recorded_at"))
+    if rows:
+        lake.append_news(f"{use_case.name}.parity", pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
 
 
 def _of(partition: Partition) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,10 +10,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial import lake, ledger, metrics, tracking
+from perennial import labels, lake, ledger, metrics, tracking
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.feature_store import repository
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
+log = logging.getLogger(__name__)
 #: Stretches of time whose values tell how certain a metric is, and the rows that each needs.
 STRETCHES, STRETCH_ROWS = 20, 25
 #: A one-sided 95% bound.
@@ -27,6 +31,8 @@ class Performance:
         rows, labelled: Predictions of the version, and those whose label is known.
         champion, first: Metric by name, of the version that scored and of the first model that ever served, on the same
             rows; empty while too few labels are in.
+        first_version: The first model; None where `first` is empty.
+        first_left_out: Why the first model was not asked, though labels are in.
         uncertainty: How much less the champion's metric may have lost (95%): from stretches of time, so that rows of
             one day do not count as many.
     """
@@ -36,6 +42,7 @@ class Performance:
     champion: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     first_version: int | None = None
+    first_left_out: str = ""
     uncertainty: float = 0.0
 
     @property
@@ -51,7 +58,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     the rest.
     """
     key = list(use_case.examples.key)
-    labels = _labels(use_case, partition)
+    truth = labels.known(use_case, partition)
     made = pl.DataFrame(
         lake.read(
             f"{use_case.name}.predictions",
@@ -60,52 +67,66 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
             where=lake.equal("model_version", version),
         )
     )
-    known = made.join(labels, on=key, validate="1:1").sort("event_timestamp", *key)
+    known = made.join(truth, on=key, validate="1:1").sort("event_timestamp", *key)
     policy = use_case.drift
     enough = known.height >= policy.min_rows and known.height >= policy.min_coverage * made.height
     if not enough:
         return Performance(made.height, known.height)
     label, prediction = known["label"].to_numpy(), known["prediction"].to_numpy()
-    first = ledger.promotions(use_case)[0].model_version
-    if first == version:
-        first_label, first_prediction = label, prediction
-    else:
-        first_label, first_prediction = _predicted_by(use_case, partition, version, first, labels)
+    champion = metrics.evaluate(use_case, label, prediction)
+    first_version = ledger.promotions(use_case)[0].model_version
+    first, left_out = (champion, "") if first_version == version else _of_first(use_case, partition, version, truth)
     return Performance(
-        made.height,
-        known.height,
-        metrics.evaluate(use_case, label, prediction),
-        metrics.evaluate(use_case, first_label, first_prediction),
-        first,
-        _uncertainty(use_case, label, prediction),
+        rows=made.height,
+        labelled=known.height,
+        champion=champion,
+        first=first,
+        first_version=first_version if first else None,
+        first_left_out=left_out,
+        uncertainty=_uncertainty(use_case, label, prediction),
     )
 
 
-def labelled_examples(use_case: UseCase, partitions: list[str]) -> dict[str, int]:
-    """How many examples of each partition have a label by now; reads no more than that they have one."""
-    found = lake.read(
-        f"{use_case.name}.examples", partitions=partitions, columns=(lake.PARTITION,), where=lake.known("label")
-    )
-    counts = dict.fromkeys(partitions, 0)
-    if found is not None:
-        for item in found[lake.PARTITION].value_counts().to_pylist():
-            counts[item["values"]] = item["counts"]
-    return counts
+def _of_first(
+    use_case: UseCase, partition: Partition, version: int, truth: pl.DataFrame
+) -> tuple[dict[str, float], str]:
+    """What the first model's metrics are on a version's rows; or none, and why it cannot be asked.
+
+    It is there to compare with. So whatever is wrong with an old model, the champion's own numbers do not wait for it.
+    """
+    first = ledger.promotions(use_case)[0].model_version
+    try:
+        if gone := _no_longer_served(use_case, partition, version, tracking.inputs(use_case, first)):
+            problem = f"its inputs {', '.join(gone)} are no longer served"
+        else:
+            return metrics.evaluate(use_case, *_predicted_by(use_case, partition, version, first, truth)), ""
+    except ServiceUnavailable:
+        raise
+    except PerennialError as error:
+        problem = error.problem
+    except Exception as error:  # whatever a library makes of a model from years ago
+        problem = f"{type(error).__name__}: {error}"
+    log.warning("%s %s: the first model, v%d, is left out: %s", use_case.name, partition, first, problem)
+    return {}, f"v{first}: {problem}"
 
 
-def _labels(use_case: UseCase, partition: Partition) -> pl.DataFrame:
-    found = lake.read(
-        f"{use_case.name}.examples",
-        partitions=[partition.key],
-        columns=[*use_case.examples.key, "label"],
-        where=lake.known("label"),
-    )
-    assert found is not None, "predictions are made from examples"  # noqa: S101
-    return pl.DataFrame(found).drop_nulls("label").drop_nans("label")
+def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inputs: list[str]) -> list[str]:
+    """Those inputs of a model that the feature service does not serve, and did not when the partition was scored."""
+    served = {*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)}
+    gone = [name for name in inputs if name not in served]
+    if not gone:
+        return []
+    table = lake.table(f"{use_case.name}.predictions")
+    held = [name for name in gone if table is not None and name in table.schema().column_names]
+    where = lake.equal("model_version", version)
+    columns = [lake.PARTITION, *held]
+    rows = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=columns, where=where)
+    had = {name for name in held if rows is not None and rows[name].null_count < rows.num_rows}
+    return [name for name in gone if name not in had]
 
 
 def _predicted_by(
-    use_case: UseCase, partition: Partition, version: int, other: int, labels: pl.DataFrame
+    use_case: UseCase, partition: Partition, version: int, other: int, truth: pl.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
     """The labels of a version's rows, and what another version makes of the same rows; a batch at a time."""
     predict = tracking.load(use_case, other)
@@ -113,7 +134,7 @@ def _predicted_by(
     known: list[np.ndarray] = []
     predicted: list[np.ndarray] = []
     for batch in _scored(use_case, partition, version):
-        rows = pl.DataFrame(batch).join(labels, on=key, validate="1:1")
+        rows = pl.DataFrame(batch).join(truth, on=key, validate="1:1")
         if rows.height:
             known.append(rows["label"].to_numpy())
             predicted.append(predict(rows.to_pandas()))

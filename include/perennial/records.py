@@ -128,9 +128,13 @@ VALIDATIONS = _schema(
 )
 
 METRICS = _schema(
-    "One row a (partition, model version, role, metric). Appended; a new row when more labels have matured.",
+    "One row a (partition, model version, role, metric). Appended; all of them anew when labels have matured or were"
+    " corrected.",
     model_version=(_LONG, "The version."),
-    role=(_STRING, "`champion`, or `first`: the stale first model on the same rows."),
+    role=(
+        _STRING,
+        "`champion`, or `first`: the stale first model on the same rows, while it can be asked.",
+    ),
     metric=(_STRING, "By its scikit-learn name."),
     value=(_DOUBLE, "Its value on the labelled rows."),
     rows=(_LONG, "Predictions of the version."),
@@ -139,8 +143,8 @@ METRICS = _schema(
 )
 
 DRIFT = _schema(
-    "One row a (partition, model version, column): how far it is from the version's training profile. Appended; a new"
-    " row when more rows were scored.",
+    "One row a (partition, model version, column): how far it is from the version's training profile. Appended; all of"
+    " them anew when the rows are others.",
     model_version=(_LONG, "The version whose profile it is held against."),
     column=(_STRING, "A feature, or `prediction`."),
     method=(_STRING, "The distance of its values: `wasserstein`, `jensenshannon`, `hellinger` or `psi`."),
@@ -156,8 +160,8 @@ DRIFT = _schema(
 )
 
 VERDICTS = _schema(
-    "A monitor's decision on a partition. Appended; a new row when more labels have matured. The last row of a"
-    " partition holds.",
+    "A monitor's decision on a partition. Appended; a new row when labels have matured or were corrected, or anything"
+    " else that it rests on is another. The last row of a partition holds.",
     model_version=(_LONG, "The version that scored it; null without a champion."),
     verdict=(_STRING, "`healthy`, `warning`, `alarm` or `no-champion`."),
     reason=(
@@ -168,6 +172,7 @@ VERDICTS = _schema(
     drifted_columns=(_LONG, "How many columns drifted, `prediction` among them."),
     label_coverage=(_DOUBLE, "Share of the predictions that have a label, 0 to 1."),
     labels=(_LONG, "Examples of the partition that have a label."),
+    labels_digest=(_STRING, "Digest of which example has which label; null in rows from before it was kept."),
     explanation=(_STRING, "The verdict in a sentence."),
     evidence=(_STRING, "JSON: the numbers it rests on."),
     report=(_STRING, "Address of the MLflow run that holds Evidently's page."),

@@ -22,8 +22,9 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
     """Ask for retraining on everything up to the end of `partition`.
 
     Args:
-        made_by: The run that asks. Asked again by the same run (it was killed before its event went out), the answer
-            is yes again; asked by another run, no.
+        evidence: What the verdict rests on; its `partition` is the one judged, which may be an earlier one.
+        made_by: The run that asks. Asked again by the same run for the same verdict (it was killed before its event
+            went out), the answer is yes again; asked by another run or for another verdict, no.
 
     Returns:
         Whether the request stands and its event is to be published; False inside a cool-down or if already made.
@@ -32,7 +33,8 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
     earlier = [row for row in made(use_case) if row["partition"] <= partition.key]
     for row in earlier:
         if row["request_id"] == request_id:
-            return bool(row["made_by"] == made_by)
+            is_repeated = json.loads(row["evidence"]).get("partition") == evidence.get("partition")
+            return bool(row["made_by"] == made_by and is_repeated)
     if any(_within_cooldown(use_case, row["partition"], partition) for row in earlier):
         return False
     row = {

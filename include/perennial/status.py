@@ -179,7 +179,9 @@ def _partition(use_case: UseCase, key: str, told: Mapping[str, list[dict[str, An
     batches = {row["table"]: row for row in told.get("batches", ()) if row["table"] in raw_tables}
     verdict = _last(told.get("verdicts", ()))
     metrics = [row for row in told.get("metrics", ()) if row["metric"] == use_case.gate.metric]
-    champion, first = (_last(row for row in metrics if row["role"] == role) for role in ("champion", "first"))
+    champion = _last(row for row in metrics if row["role"] == "champion")
+    # On the same rows: of an earlier measurement, which had other labels, it would be no comparison.
+    first = _last(r for r in metrics if r["role"] == "first" and r["recorded_at"] == champion.get("recorded_at"))
     return PartitionStatus(
         partition=key,
         rows=sum(row["rows"] for row in batches.values()) if batches else None,

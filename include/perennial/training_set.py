@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from perennial import lake, validation
+from perennial import labels, lake, validation
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
@@ -198,7 +198,8 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
             f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",
             f"Run {use_case.name}.features for it, or narrow the window.",
         )
-    mature = pc.and_(pc.is_valid(examples["label"]), pc.less_equal(examples["label_timestamp"], pa.scalar(last.end)))
+    in_time = pc.less_equal(examples["label_timestamp"], pa.scalar(last.end))
+    mature = pc.and_(labels.are_known(examples["label"]), in_time)
     order = [("event_timestamp", "ascending"), *((name, "ascending") for name in use_case.examples.key)]
     labelled = examples.filter(pc.fill_null(mature, False)).sort_by(order)
     return labelled, examples.num_rows - labelled.num_rows

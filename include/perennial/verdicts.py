@@ -173,7 +173,7 @@ def _evidence(use_case: UseCase, found: Findings) -> dict[str, Any]:
     lost = gain(metric, promised, lived) if lived is not None and promised is not None else None
     drifted = sorted((c for c in found.columns if c.drifted), key=lambda c: -c.importance)
     prediction = next((c for c in found.columns if c.column == drift.PREDICTION), None)
-    return {
+    told = {
         "partition": found.partition.key,
         "model_version": champion.model_version,
         "rows": found.rows,
@@ -194,6 +194,8 @@ def _evidence(use_case: UseCase, found: Findings) -> dict[str, Any]:
         "age": len(list(use_case.cadence.at(champion.effective_from).through(found.partition))),
         "new_data": f"{champion.effective_from:%Y-%m-%d} to {found.partition.end:%Y-%m-%d}",
     }
+    left_out = found.performance.first_left_out
+    return told | ({"first_model_left_out": left_out} if left_out else {})
 
 
 def _facts(column: ColumnDrift) -> dict[str, Any]:

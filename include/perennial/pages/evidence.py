@@ -78,6 +78,7 @@ _KNOWN: dict[str, tuple[str, Put]] = {
     "labelled": ("of them with a label", _counted),
     "label_coverage": ("label coverage", _share),
     "coverage_needed": ("coverage that is needed", _share),
+    "first_model_left_out": ("first model, which cannot be compared with", _text),
     "drift_score": ("drift score: skill that rests on drifted columns", _share),
     "prediction_drift": ("drift of the predictions, times the usual", lambda found, _: f"{found:.2f}"),
     "sustained": ("drift that lasts", _sustained),

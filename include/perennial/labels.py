@@ -1,0 +1,73 @@
+"""The labels of examples, as far as they are in: one is known where it is neither null nor NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import lake
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+
+@dataclass(frozen=True)
+class Known:
+    """Which labels of a partition are known.
+
+    Attributes:
+        count: How many.
+        digest: Of which example has which label, whatever their order: it tells that a label was corrected.
+    """
+
+    count: int = 0
+    digest: str = f"{0:016x}"
+
+    @classmethod
+    def among(cls, rows: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Known:
+        """What is known in batches of examples, of which `columns` are the key and `label`."""
+        count, digest = 0, 0
+        for batch in rows:
+            labelled = pa.Table.from_batches([batch]).select(list(columns))
+            labelled = labelled.filter(are_known(labelled["label"])).to_pandas()
+            # As a float, so that a column of whole numbers that became one of fractions is no correction.
+            hashes = pd.util.hash_pandas_object(labelled.astype({"label": float}), index=False).to_numpy()
+            count, digest = count + len(labelled), (digest + int(hashes.sum())) % 2**64
+        return cls(count, f"{digest:016x}")
+
+
+def are_known(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """(n,) whether each label is known."""
+    if pa.types.is_floating(labels.type):
+        return pc.fill_null(pc.invert(pc.is_nan(labels)), False)
+    return pc.is_valid(labels)
+
+
+def null_where_unknown(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The labels, with null for NaN: the lake knows one way of not knowing."""
+    return pc.if_else(are_known(labels), labels, pa.scalar(None, labels.type))
+
+
+def known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
+    """The examples of a partition whose label is known: the columns of their key, and `label`."""
+    found = lake.read(
+        f"{use_case.name}.examples",
+        partitions=[partition.key],
+        columns=[*use_case.examples.key, "label"],
+        where=lake.known("label"),
+    )
+    assert found is not None, "who asks for labels has seen examples"  # noqa: S101
+    return pl.DataFrame(found.filter(are_known(found["label"])))
+
+
+def counted(use_case: UseCase, partitions: Iterable[str]) -> dict[str, Known]:
+    """What is known of each partition by now; from keys and labels alone, a batch at a time."""
+    name, columns, known = f"{use_case.name}.examples", [*use_case.examples.key, "label"], lake.known("label")
+    return {
+        each: Known.among(lake.batches(name, partition=each, columns=columns, where=known), columns)
+        for each in partitions
+    }

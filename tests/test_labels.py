@@ -1,0 +1,71 @@
+"""Which labels are known, and what tells that one was corrected."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial import labels, lake
+
+pytestmark = pytest.mark.usefixtures("home")
+USE_CASE = SimpleNamespace(name="labelled", examples=SimpleNamespace(key=("id",)))
+PARTITION = SimpleNamespace(key="2024-01")
+
+Held = dict[str, float | None]
+
+
+def batch(held: Held, kind: pa.DataType | None = None) -> pa.RecordBatch:
+    return pa.record_batch({"id": pa.array(held, pa.string()), "label": pa.array(held.values(), kind or pa.float64())})
+
+
+def known(held: Held, kind: pa.DataType | None = None) -> labels.Known:
+    return labels.Known.among([batch(held, kind)], ["id", "label"])
+
+
+def test_without_examples_nothing_is_known() -> None:
+    assert labels.counted(SimpleNamespace(name="nothing", examples=USE_CASE.examples), ["2024-01"]) == {
+        "2024-01": labels.Known()
+    }
+
+
+def test_what_the_lake_knows_is_counted_by_partition() -> None:
+    for partition, held in (("2024-01", {"a": 1.0, "b": None, "c": float("nan")}), ("2024-02", {"a": None})):
+        lake.replace("labelled.examples", partition, pa.Table.from_batches([batch(held)]))
+    assert labels.counted(USE_CASE, ["2024-01", "2024-02"]) == {"2024-01": known({"a": 1.0}), "2024-02": labels.Known()}
+    assert labels.known(USE_CASE, PARTITION).to_dicts() == [{"id": "a", "label": 1.0}]
+
+
+@pytest.mark.parametrize("unknown", [None, float("nan")])
+def test_null_and_not_a_number_are_not_known(unknown: float | None) -> None:
+    assert known({"a": 1.0, "b": unknown}) == known({"a": 1.0})
+
+
+def test_not_a_number_becomes_null() -> None:
+    column = pa.chunked_array([[1.0, float("nan"), None]])
+    assert labels.null_where_unknown(column).to_pylist() == [1.0, None, None]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.bool_(), pa.float32()])
+def test_the_type_of_a_label_is_no_part_of_it(kind: pa.DataType) -> None:
+    one, none = pa.array([1, 0]).cast(kind).to_pylist()
+    assert known({"a": one, "b": none}, kind) == known({"a": 1.0, "b": 0.0})
+
+
+@given(held=st.dictionaries(st.text("abc", min_size=1), st.integers(0, 3), min_size=2, max_size=6), data=st.data())
+def test_a_corrected_label_is_seen_and_another_order_is_not(held: Held, data: st.DataObject) -> None:
+    before = known(held)
+    parted = data.draw(st.permutations(list(held.items())))
+    batches = [batch(dict(parted[:1])), batch(dict(parted[1:]))]
+    assert labels.Known.among(batches, ["id", "label"]) == before
+    one = data.draw(st.sampled_from(sorted(held)))
+    after = known(held | {one: held[one] + 1})
+    assert after.count == before.count == len(held)
+    assert after.digest != before.digest
+
+
+def test_labels_that_change_places_are_corrected_ones() -> None:
+    assert known({"a": 1.0, "b": 0.0}) != known({"a": 0.0, "b": 1.0})
