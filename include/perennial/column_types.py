@@ -2,8 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
+
+
+def canonical(rows: pa.Table) -> pa.Table:
+    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk.
+
+    Raises:
+        pa.ArrowInvalid: a value is not one of these types'; the error names the column.
+    """
+    columns = []
+    for column in rows.schema:
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_timestamp(kind):
+            kind = pa.timestamp("us", tz="UTC")
+        elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            kind = pa.string()
+        elif pa.types.is_int8(kind) or pa.types.is_int16(kind):
+            kind = pa.int32()
+        elif pa.types.is_null(kind):
+            kind = pa.string()
+        columns.append(pa.field(column.name, kind))
+    cast = [_cast(values, column) for values, column in zip(rows.columns, columns, strict=True)]
+    return pa.table(cast, schema=pa.schema(columns)).combine_chunks()
+
+
+def _cast(values: pa.ChunkedArray, column: pa.Field) -> pa.ChunkedArray:
+    try:
+        return values.cast(column.type)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"column {column.name!r}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the columns of a table can take rows in.
+
+    Attributes:
+        empty: Columns without a value yet, which are to take the rows' type.
+        misfits: Columns that cannot, in words: a value would become another one, or the lake has no such type.
+    """
+
+    empty: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+
+def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> Fit:
+    """How columns of the types `held` can take `rows` in; those that are not held are new ones.
+
+    Args:
+        rows: What is to enter.
+        held: The columns that there are.
+        holds_values: Whether a row has a value in one of those already.
+    """
+    found = Fit()
+    for column in rows.schema:
+        name, values = column.name, rows[column.name]
+        is_held = name in held.names
+        if is_held and fitted(values, held.field(name).type) is not None:
+            continue
+        if is_held and holds_values(held.field(name)):
+            found.misfits.append(f"{name!r} is {held.field(name).type} there and {column.type} here")
+            continue
+        given = _type_given_to(column)
+        if given is None:
+            found.misfits.append(f"{name!r} is {column.type} here, a type that the lake does not have")
+        elif fitted(values, given) is None:
+            found.misfits.append(f"{name!r} would be {given} there and is {column.type} here")
+        elif is_held:
+            found.empty.append(name)
+    return found
+
+
+def _type_given_to(column: pa.Field) -> pa.DataType | None:
+    """The type of a new column for such values; None if the lake has none."""
+    try:
+        # What creating a table asks as well; pyiceberg has no public name for it.
+        schema = _pyarrow_to_schema_without_ids(pa.schema([column]))
+    except (UnsupportedPyArrowTypeException, ValueError):
+        return None
+    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
 
 
 def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:

@@ -28,10 +28,10 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
     NotNull,
 )
-from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
 from pyiceberg.table import Table
 
 from perennial import column_types, database
+from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
 from perennial.errors import DamagedFile, Misfit
 from perennial.settings import settings
 from perennial.storage import explained, told
@@ -226,35 +226,6 @@ def check(identifier: str, rows: pa.Table) -> None:
     _always_empty(identifier, table(identifier), canonical(rows))
 
 
-def canonical(rows: pa.Table) -> pa.Table:
-    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk.
-
-    Raises:
-        pa.ArrowInvalid: a value is not one of these types'; the error names the column.
-    """
-    fields = []
-    for field in rows.schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_timestamp(kind):
-            kind = pa.timestamp("us", tz="UTC")
-        elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-            kind = pa.string()
-        elif pa.types.is_int8(kind) or pa.types.is_int16(kind):
-            kind = pa.int32()
-        elif pa.types.is_null(kind):
-            kind = pa.string()
-        fields.append(pa.field(field.name, kind))
-    columns = [_cast(column, field) for column, field in zip(rows.columns, fields, strict=True)]
-    return pa.table(columns, schema=pa.schema(fields)).combine_chunks()
-
-
-def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return values.cast(field.type)
-    except pa.ArrowInvalid as error:
-        raise pa.ArrowInvalid(f"column {field.name!r}: {error}") from error
-
-
 def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
     if PARTITION in rows.column_names:
         rows = rows.drop_columns([PARTITION])
@@ -318,39 +289,14 @@ def _always_empty(identifier: str, target: Table | None, rows: pa.Table) -> list
         Misfit: a value would become another one, or is of a type that the lake does not have.
     """
     held = _schema(target) if target is not None else pa.schema([])
-    empty, misfits = [], []
-    for field in rows.schema:
-        name, values = field.name, rows[field.name]
-        is_held = name in held.names
-        if is_held and column_types.fitted(values, held.field(name).type) is not None:
-            continue
-        if is_held and target is not None and _holds_values(target, held.field(name)):
-            misfits.append(f"{name!r} is {held.field(name).type} there and {field.type} here")
-            continue
-        given = _type_given_to(field)
-        if given is None:
-            misfits.append(f"{name!r} is {field.type} here, a type that the lake does not have")
-        elif column_types.fitted(values, given) is None:
-            misfits.append(f"{name!r} would be {given} there and is {field.type} here")
-        elif is_held:
-            empty.append(name)
-    if misfits:
+    fit = column_types.fit(rows, held, lambda column: target is not None and _holds_values(target, column))
+    if fit.misfits:
         raise Misfit(
-            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(misfits)}.",
+            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(fit.misfits)}.",
             "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
             " column of its own.",
         )
-    return empty
-
-
-def _type_given_to(field: pa.Field) -> pa.DataType | None:
-    """The type of a new column for such values; None if the lake has none."""
-    try:
-        # What creating a table asks as well; pyiceberg has no public name for it.
-        schema = _pyarrow_to_schema_without_ids(pa.schema([field]))
-    except (UnsupportedPyArrowTypeException, ValueError):
-        return None
-    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
+    return fit.empty
 
 
 def _holds_values(target: Table, column: pa.Field) -> bool:
