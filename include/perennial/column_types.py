@@ -1,4 +1,5 @@
-"""Values that enter a column of the lake stay what they are: which types become which, and when rows are equal."""
+"""Values that enter a column of the lake stay what they are: which become which type, what a column may be promoted to,
+and when rows are equal."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
+
+#: Of a decimal, in Iceberg.
+_MOST_DIGITS = 38
 
 
 def canonical(rows: pa.Table) -> pa.Table:
@@ -45,10 +49,12 @@ class Fit:
 
     Attributes:
         empty: Columns without a value yet, which are to take the rows' type.
+        promoted: Columns that the rows outgrow -> the wider type that holds both.
         misfits: Columns that cannot, in words: a value would become another one, or the lake has no such type.
     """
 
     empty: list[str] = field(default_factory=list)
+    promoted: dict[str, pa.DataType] = field(default_factory=dict)
     misfits: list[str] = field(default_factory=list)
 
 
@@ -67,6 +73,10 @@ def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool
         if is_held and fitted(values, held.field(name).type) is not None:
             continue
         if is_held and holds_values(held.field(name)):
+            wider = _promoted(held.field(name).type, values)
+            if wider is not None:
+                found.promoted[name] = wider
+                continue
             found.misfits.append(f"{name!r} is {held.field(name).type} there and {column.type} here")
             continue
         given = _type_given_to(column)
@@ -77,6 +87,31 @@ def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool
         elif is_held:
             found.empty.append(name)
     return found
+
+
+def _promoted(held: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
+    """The type that Iceberg promotes a column of type `held` to, if it takes `values` in as well; None if not.
+
+    In a wider type every value that the column has stays what it is, and its files are not written again.
+    """
+    if held == pa.int32():
+        wider: pa.DataType = pa.int64()
+    elif held == pa.float32():
+        wider = pa.float64()
+    elif pa.types.is_decimal128(held):
+        digits = max(held.precision, _whole_digits(values.type) + held.scale)
+        wider = pa.decimal128(min(digits, _MOST_DIGITS), held.scale)
+    else:
+        return None
+    return wider if fitted(values, wider) is not None else None
+
+
+def _whole_digits(kind: pa.DataType) -> int:
+    """How many digits before the point numbers of a type may have. By the type, not by the values: so that one source
+    makes a column wider once, not batch by batch."""
+    if pa.types.is_decimal(kind):
+        return int(kind.precision - kind.scale)
+    return len(str(2**kind.bit_width)) if pa.types.is_integer(kind) else _MOST_DIGITS
 
 
 def _type_given_to(column: pa.Field) -> pa.DataType | None:

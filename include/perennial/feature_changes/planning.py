@@ -182,8 +182,9 @@ class _Coming:
         for name in sorted(there.keys() & coming.keys()):
             if there[name] != coming[name]:
                 self.notes.append(
-                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: a column of"
-                    " the lake keeps its type, so the values must fit; else call the new one otherwise."
+                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: values that"
+                    " fit enter, larger numbers make the column wider (int to long, float to double, a decimal of more"
+                    " digits), all others are refused: call those otherwise."
                 )
         self.gone[source.table] = there.keys() - coming.keys() if coming else set()
         return coming | there
