@@ -144,6 +144,17 @@ def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None
     return converted if is_exact else None
 
 
+def in_schema(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
+    """`rows`, which fit, in these columns; those that they lack are null, those that are not wanted are left out."""
+    columns = [
+        fitted(rows[column.name], column.type)
+        if column.name in rows.column_names
+        else pa.nulls(rows.num_rows, column.type)
+        for column in wanted
+    ]
+    return pa.table(columns, schema=wanted)
+
+
 def _comparable(one: pa.DataType, other: pa.DataType) -> bool:
     """Whether a value of one type can be the same as one of the other; of what is nested, part by part."""
     if not pa.types.is_nested(one) or not pa.types.is_nested(other):

@@ -165,7 +165,7 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
     with database.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
-        rows = lake_columns.in_schema_of(target, rows)
+        rows = column_types.in_schema(lake_columns.schema(target), rows)
         held = _held(target, partition)
         if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
@@ -198,7 +198,7 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         is_new = pa.array(
             [row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
         )
-        fresh = lake_columns.in_schema_of(target, rows.filter(is_new))
+        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_new))
         if fresh.num_rows:
             target.append(fresh)
         return fresh

@@ -27,6 +27,7 @@ def fit(identifier: str, target: Table | None, rows: pa.Table) -> Fit:
             f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(found.misfits)}.",
             "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
             " column of its own.",
+            found.misfits,
         )
     return found
 
@@ -52,18 +53,6 @@ def evolved(target: Table, coming: pa.Schema, found: Fit) -> Table:
             widen.union_by_name(pa.schema([*new, *promoted]))
         target = target.refresh()
     return target
-
-
-def in_schema_of(target: Table, rows: pa.Table) -> pa.Table:
-    """`rows`, which fit, with the table's columns in the table's order; columns they lack are null."""
-    wanted = schema(target)
-    columns = [
-        column_types.fitted(rows[column.name], column.type)
-        if column.name in rows.column_names
-        else pa.nulls(rows.num_rows, column.type)
-        for column in wanted
-    ]
-    return pa.table(columns, schema=wanted)
 
 
 def schema(target: Table) -> pa.Schema:
