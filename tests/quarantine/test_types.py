@@ -10,7 +10,8 @@ from itertools import count
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, ingestion, lake, quarantine
+from perennial import column_types, discovery, ingestion, lake, quarantine
+from perennial.errors import BadBatch, InvalidParams
 from perennial.partitions import Partition
 from perennial.quarantine import releasing
 from perennial.quarantine.releasing import Outcome
@@ -114,3 +115,54 @@ def test_a_row_that_does_not_fit_the_lake_is_not_released_and_one_of_its_batch_t
         f"the types of the lake: {column!r} is int64 there and double here",
     ]
     assert len(outcome.decided) == 1
+
+
+@pytest.fixture
+def kept(energy, day, send) -> Callable[..., None]:
+    """Keep a batch of `day` as a whole, for its types, where another day has `there` in the column."""
+
+    def keep(there: pa.Array, here: pa.Array) -> None:
+        send(day.next, there)
+        with pytest.raises(BadBatch, match="It is kept as"):
+            send(day, here)
+
+    return keep
+
+
+def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day, column, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    outcome = releasing.release(energy, day, **WHO)
+    assert [(item.kind, why) for item, why in outcome.refused] == [
+        (
+            "batch",
+            f"Lake table 'energy.readings' cannot hold the values as they are: column {column!r} is int64 there and"
+            " string here. Give the column the table's type in source.py and fetch the partition again: the batch that"
+            " enters takes the place of this one.",
+        )
+    ]
+    assert not outcome.decided
+
+
+def test_a_batch_that_is_not_released_for_its_types_waits_as_before(energy, day, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    releasing.release(energy, day, **WHO)
+    assert [(item.kind, item.state, item.decision) for item in quarantine.items(energy, day)] == [
+        ("batch", "waiting", None)
+    ]
+
+
+def test_types_cannot_be_accepted(energy, day, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    with pytest.raises(InvalidParams, match=r"types cannot be accepted(.|\n)*in source\.py"):
+        releasing.release(energy, day, accept=["types"], **WHO)
+
+
+def test_a_batch_is_released_once_the_lake_has_room_for_it(energy, day, column, kept, held, monkeypatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(column_types, "_promoted", lambda *_: None)
+        kept(pa.array([1], pa.int32()), pa.array([2**40]))
+        assert not releasing.release(energy, day, **WHO).decided
+    assert len(releasing.release(energy, day, **WHO).decided) == 1
+    monkeypatch.setattr(energy.module("source"), "readings", lambda partition: 1 / 0)
+    ingestion.ingest(energy, day)
+    assert held(day) == [2**40]
