@@ -197,8 +197,13 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = not writes_bytecode
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(f"{folder}/"):
+            if any(place.startswith(f"{folder}/") for place in _places(sys.modules[name])):
                 del sys.modules[name]
+
+
+def _places(module: ModuleType) -> list[str]:
+    """Where a module is: its file, and the folders of a package, which need not have one."""
+    return [str(getattr(module, "__file__", None) or ""), *map(str, getattr(module, "__path__", []))]
 
 
 def _import(folder: Path, file: Path) -> ModuleType:
