@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
@@ -146,3 +147,15 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> No
     assert not isinstance(failed.value, DamagedFile)
     with pytest.raises(DamagedFile):
         iceberg._read(tmp_path / "1.metadata.json", Path.read_text)
+
+
+def test_rows_from_before_a_promotion_are_read_as_the_lake_reads_them() -> None:
+    table = new_table()
+    narrow = {"number": pa.array([1], pa.int32()), "share": pa.array([0.1], pa.float32()), "cost": [Decimal("1.50")]}
+    lake.replace(table, "a", pa.table(narrow))
+    before, _ = both(table)
+    lake.replace(table, "b", pa.table({"number": [2**40], "share": [0.1], "cost": [Decimal("123456.75")]}))
+    at_a_glance, by_the_lake = both(table)
+    assert at_a_glance == by_the_lake
+    assert len(at_a_glance) == 2
+    assert before[0] in at_a_glance

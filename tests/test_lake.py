@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import count
@@ -58,9 +59,11 @@ def test_what_is_not_a_number_is_the_same_again(identifier: str) -> None:
 
 MISFITS = {
     "truth value": (pa.array([True]), pa.array([2])),
-    "rounded": (pa.array([0.5], pa.float32()), pa.array([0.1])),
+    "rounded": (pa.array([Decimal("0.5")]), pa.array([Decimal("0.25")])),
     "fraction": (pa.array([1]), pa.array([1.5])),
-    "too large": (pa.array([1], pa.int32()), pa.array([2**40])),
+    "fraction in int": (pa.array([1], pa.int32()), pa.array([2**40 + 0.5])),
+    "too large": (pa.array([1]), pa.array([2**63], pa.uint64())),
+    "too many digits": (pa.array([Decimal("0.5")]), pa.array([Decimal(10**37)], pa.decimal128(38, 0))),
     "beyond doubles": (pa.array([0.5]), pa.array([2**53 + 1])),
     "text": (pa.array(["a"]), pa.array([True])),
     "number in text": (pa.array([1.5]), pa.array(["3.5"])),
@@ -128,6 +131,80 @@ def test_a_column_that_was_always_empty_takes_the_type_of_its_first_values(ident
         lake.replace(identifier, "2013-03", rows(id=[3], weight=["heavy"]))
 
 
+#: What a column holds, what comes, the type that it is promoted to.
+PROMOTED = {
+    "int": (pa.array([1, None], pa.int32()), pa.array([2**40, -(2**63)]), pa.int64()),
+    "int by whole doubles": (pa.array([1], pa.int32()), pa.array([2.0**40]), pa.int64()),
+    "float": (pa.array([0.1, float("inf")], pa.float32()), pa.array([0.1, None]), pa.float64()),
+    "float by whole numbers": (pa.array([0.5], pa.float32()), pa.array([2**24 + 1]), pa.float64()),
+    "decimal": (pa.array([Decimal("1.50")]), pa.array([Decimal("12345678.25")]), pa.decimal128(10, 2)),
+    "decimal by whole numbers": (pa.array([Decimal("1.50")]), pa.array([2**63 - 1]), pa.decimal128(22, 2)),
+    "decimal by doubles": (pa.array([Decimal("1.50")]), pa.array([2.0**40]), pa.decimal128(38, 2)),
+}
+
+
+@pytest.mark.parametrize("case", PROMOTED)
+def test_a_column_that_is_outgrown_is_promoted_and_every_value_stays_what_it_is(identifier: str, case: str) -> None:
+    held, coming, wider = PROMOTED[case]
+    lake.replace(identifier, "2013-01", pa.table({"value": held}))
+    lake.check(identifier, pa.table({"value": coming}))
+    lake.replace(identifier, "2013-02", pa.table({"value": coming}))
+    assert lake.read(identifier)["value"].type == wider
+    for partition, values in (("2013-01", held), ("2013-02", coming)):
+        assert lake.read(identifier, partitions=[partition])["value"].to_pylist() == values.to_pylist()
+
+
+def test_an_older_snapshot_has_the_type_from_before_the_promotion(identifier: str) -> None:
+    before = lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
+    lake.replace(identifier, "2013-02", rows(value=[2**40]))
+    assert lake.read(identifier, snapshot=before)["value"].equals(pa.chunked_array([pa.array([1], pa.int32())]))
+
+
+def test_rows_from_before_a_promotion_are_found_by_their_value(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1, 2], pa.int32())}))
+    lake.replace(identifier, "2013-02", rows(value=[2**40]))
+    found = lake.read(identifier, where=lake.equal("value", 2))
+    assert found["partition"].to_pylist() == ["2013-01"]
+
+
+def test_a_promoted_column_still_takes_narrow_values(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
+    lake.replace(identifier, "2013-02", rows(value=[2**40]))
+    lake.replace(identifier, "2013-03", pa.table({"value": pa.array([3], pa.int32())}))
+    assert lake.read(identifier, partitions=["2013-03"])["value"].equals(pa.chunked_array([[3]]))
+
+
+def test_a_promoted_partition_written_again_makes_no_snapshot(identifier: str) -> None:
+    narrow = pa.table({"value": pa.array([1], pa.int32())})
+    lake.replace(identifier, "2013-01", narrow)
+    before = lake.replace(identifier, "2013-02", rows(value=[2**40]))
+    assert lake.replace(identifier, "2013-01", narrow) == before
+
+
+def test_records_with_a_key_from_before_a_promotion_are_appended_once(identifier: str) -> None:
+    lake.append_missing(identifier, pa.table({"partition": ["p"], "id": pa.array([1], pa.int32())}), key=["id"])
+    added = lake.append_missing(identifier, rows(partition=["p", "p"], id=[1, 2**40]), key=["id"])
+    assert added["id"].to_pylist() == [2**40]
+
+
+def test_a_column_is_promoted_beside_a_new_one(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
+    lake.replace(identifier, "2013-02", rows(value=[2**40], extra=["new"]))
+    assert [(row["value"], row["extra"]) for row in content(identifier)] == [(1, None), (2**40, "new")]
+
+
+def test_writers_that_promote_a_column_at_once_lose_nothing(identifier: str) -> None:
+    lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32()), "share": pa.array([0.5], "f4")}))
+    coming = {
+        f"2013-{month:02}": rows(value=[2**40 + month]) if month % 2 else rows(share=[month / 10])
+        for month in range(2, 8)
+    }
+    with ThreadPoolExecutor(3) as writers:
+        list(writers.map(lambda partition: lake.replace(identifier, partition, coming[partition]), coming))
+    for partition, written in coming.items():
+        assert lake.read(identifier, partitions=[partition]).select(written.column_names).equals(written)
+
+
 def test_columns_of_other_types_enter_beside_a_new_one(identifier: str) -> None:
     lake.replace(identifier, "2013-01", rows(id=[1], share=[0.5]))
     lake.replace(identifier, "2013-02", pa.table({"id": [2.0], "share": pa.nulls(1), "extra": ["new"]}))
@@ -135,10 +212,11 @@ def test_columns_of_other_types_enter_beside_a_new_one(identifier: str) -> None:
 
 
 def test_what_is_refused_changes_no_column(identifier: str) -> None:
-    lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1)}))
+    narrow = pa.array([1], pa.int32())
+    lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1), "count": narrow}))
     before = lake.read(identifier).schema
     with pytest.raises(Misfit, match="'id' is int64 there and string here"):
-        lake.replace(identifier, "2013-02", rows(id=["x"], weight=[0.5], extra=[1]))
+        lake.replace(identifier, "2013-02", rows(id=["x"], weight=[0.5], count=[2**40], extra=[1]))
     assert lake.read(identifier).schema == before
 
 

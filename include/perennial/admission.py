@@ -9,8 +9,8 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from perennial import lake, quarantine, validation
-from perennial.errors import BadBatch, Misfit
+from perennial import quarantine, validation
+from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.quarantine import Decision, returning
 from perennial.quarantine.returning import Returned
@@ -91,7 +91,7 @@ class Admission:
                 released = self._released(table, of_batches=False)
                 fits = returning.bring_back(self.use_case, table, self.partition, parted, released)
             validation.insist_on_batch(self.use_case, table, fits.parted, self.partition, accepted)
-            self._insist_on_types(table, fits.parted.clean)
+            returning.insist_on_types(self.use_case, table, fits.parted.clean, self.partition)
         except UnfitBatch as error:
             if decision is None:
                 kept = quarantine.keep_batch(
@@ -101,14 +101,6 @@ class Admission:
             raise
         self.judged[table.name] = (rows.num_rows, parted.judgement)
         return Admitted(fits.parted, fits.released, lambda: self._settle(table, fits, decision))
-
-    def _insist_on_types(self, table: RawTable, rows: pa.Table) -> None:
-        """Refuse a batch whose values the lake's table would turn into others, before any table is written."""
-        try:
-            lake.check(f"{self.use_case.name}.{table.name}", rows)
-        except Misfit as error:
-            where = validation.batch_name(self.use_case, table, self.partition)
-            raise UnfitBatch(f"{where}: {error.problem}", error.fix, {"types": error.problem}) from error
 
     def _released(self, table: RawTable, *, of_batches: bool) -> list[Decision]:
         """Decisions to release rows, or batches, of a table; newest first."""

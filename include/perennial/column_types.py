@@ -1,9 +1,127 @@
-"""Values that enter a column of the lake stay what they are: which types become which, and when rows are equal."""
+"""Values that enter a column of the lake stay what they are: which become which type, what a column may be promoted to,
+and when rows are equal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
+
+#: Of a decimal, in Iceberg.
+_MOST_DIGITS = 38
+
+
+def canonical(rows: pa.Table) -> pa.Table:
+    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk.
+
+    Raises:
+        pa.ArrowInvalid: a value is not one of these types'; the error names the column.
+    """
+    columns = []
+    for column in rows.schema:
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_timestamp(kind):
+            kind = pa.timestamp("us", tz="UTC")
+        elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            kind = pa.string()
+        elif pa.types.is_int8(kind) or pa.types.is_int16(kind):
+            kind = pa.int32()
+        elif pa.types.is_null(kind):
+            kind = pa.string()
+        columns.append(pa.field(column.name, kind))
+    cast = [_cast(values, column) for values, column in zip(rows.columns, columns, strict=True)]
+    return pa.table(cast, schema=pa.schema(columns)).combine_chunks()
+
+
+def _cast(values: pa.ChunkedArray, column: pa.Field) -> pa.ChunkedArray:
+    try:
+        return values.cast(column.type)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"column {column.name!r}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the columns of a table can take rows in.
+
+    Attributes:
+        empty: Columns without a value yet, which are to take the rows' type.
+        promoted: Columns that the rows outgrow -> the wider type that holds both.
+        misfits: Columns that cannot, in words: a value would become another one, or the lake has no such type.
+    """
+
+    empty: list[str] = field(default_factory=list)
+    promoted: dict[str, pa.DataType] = field(default_factory=dict)
+    misfits: list[str] = field(default_factory=list)
+
+
+def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> Fit:
+    """How columns of the types `held` can take `rows` in; those that are not held are new ones.
+
+    Args:
+        rows: What is to enter.
+        held: The columns that there are.
+        holds_values: Whether a row has a value in one of those already.
+    """
+    found = Fit()
+    for column in rows.schema:
+        name, values = column.name, rows[column.name]
+        is_held = name in held.names
+        if is_held and fitted(values, held.field(name).type) is not None:
+            continue
+        if is_held and holds_values(held.field(name)):
+            wider = _promoted(held.field(name).type, values)
+            if wider is not None:
+                found.promoted[name] = wider
+                continue
+            found.misfits.append(f"{name!r} is {held.field(name).type} there and {column.type} here")
+            continue
+        given = _type_given_to(column)
+        if given is None:
+            found.misfits.append(f"{name!r} is {column.type} here, a type that the lake does not have")
+        elif fitted(values, given) is None:
+            found.misfits.append(f"{name!r} would be {given} there and is {column.type} here")
+        elif is_held:
+            found.empty.append(name)
+    return found
+
+
+def _promoted(held: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
+    """The type that Iceberg promotes a column of type `held` to, if it takes `values` in as well; None if not.
+
+    In a wider type every value that the column has stays what it is, and its files are not written again.
+    """
+    if held == pa.int32():
+        wider: pa.DataType = pa.int64()
+    elif held == pa.float32():
+        wider = pa.float64()
+    elif pa.types.is_decimal128(held):
+        digits = max(held.precision, _whole_digits(values.type) + held.scale)
+        wider = pa.decimal128(min(digits, _MOST_DIGITS), held.scale)
+    else:
+        return None
+    return wider if fitted(values, wider) is not None else None
+
+
+def _whole_digits(kind: pa.DataType) -> int:
+    """How many digits before the point numbers of a type may have. By the type, not by the values: so that one source
+    makes a column wider once, not batch by batch."""
+    if pa.types.is_decimal(kind):
+        return int(kind.precision - kind.scale)
+    return len(str(2**kind.bit_width)) if pa.types.is_integer(kind) else _MOST_DIGITS
+
+
+def _type_given_to(column: pa.Field) -> pa.DataType | None:
+    """The type of a new column for such values; None if the lake has none."""
+    try:
+        # What creating a table asks as well; pyiceberg has no public name for it.
+        schema = _pyarrow_to_schema_without_ids(pa.schema([column]))
+    except (UnsupportedPyArrowTypeException, ValueError):
+        return None
+    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
 
 
 def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
@@ -24,6 +142,17 @@ def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     return converted if is_exact else None
+
+
+def in_schema(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
+    """`rows`, which fit, in these columns; those that they lack are null, those that are not wanted are left out."""
+    columns = [
+        fitted(rows[column.name], column.type)
+        if column.name in rows.column_names
+        else pa.nulls(rows.num_rows, column.type)
+        for column in wanted
+    ]
+    return pa.table(columns, schema=wanted)
 
 
 def _comparable(one: pa.DataType, other: pa.DataType) -> bool:

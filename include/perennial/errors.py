@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PerennialError(Exception):
     """Something a user can mend.
@@ -42,7 +44,16 @@ class BadBatch(PerennialError):
 
 
 class Misfit(PerennialError):
-    """Rows do not fit the lake's table that they are for: a value would become another one. Nothing was written."""
+    """Rows do not fit the lake's table that they are for: a value would become another one. Nothing was written.
+
+    Args:
+        problem, fix: As of every error.
+        columns: What does not fit, column by column: the type there, and the one here.
+    """
+
+    def __init__(self, problem: str, fix: str = "", columns: Sequence[str] = ()) -> None:
+        super().__init__(problem, fix)
+        self.columns = tuple(columns)
 
 
 class BadFeatures(PerennialError):

@@ -5,7 +5,8 @@
 - `append_news` adds what was found out about a partition if the newest record does not say so already;
 - `read` sees one snapshot, the current one or a named one.
 
-A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by.
+A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by. Its
+columns follow what is written (`perennial.lake_columns`), and never turn a value into another one.
 Writers of one table wait for one another (`perennial.database.exclusive`); readers never wait.
 """
 
@@ -31,11 +32,11 @@ from pyiceberg.expressions import (
     LessThanOrEqual,
     NotNull,
 )
-from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
 from pyiceberg.table import Table
 
-from perennial import column_types, database
-from perennial.errors import DamagedFile, Misfit
+from perennial import column_types, database, lake_columns
+from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
+from perennial.errors import DamagedFile
 from perennial.settings import settings
 from perennial.storage import explained, told
 
@@ -169,7 +170,7 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
     with database.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
-        rows = _in_schema_of(target, rows)
+        rows = column_types.in_schema(lake_columns.schema(target), rows)
         held = _held(target, partition)
         if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
@@ -202,7 +203,7 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         is_new = pa.array(
             [row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
         )
-        fresh = _in_schema_of(target, rows.filter(is_new))
+        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_new))
         if fresh.num_rows:
             target.append(fresh)
         return fresh
@@ -273,36 +274,7 @@ def check(identifier: str, rows: pa.Table) -> None:
     Raises:
         Misfit: as `replace` would.
     """
-    _always_empty(identifier, table(identifier), canonical(rows))
-
-
-def canonical(rows: pa.Table) -> pa.Table:
-    """The lake's types: microsecond UTC timestamps, plain strings, no dictionaries, no pandas metadata, one chunk.
-
-    Raises:
-        pa.ArrowInvalid: a value is not one of these types'; the error names the column.
-    """
-    fields = []
-    for field in rows.schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_timestamp(kind):
-            kind = pa.timestamp("us", tz="UTC")
-        elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-            kind = pa.string()
-        elif pa.types.is_int8(kind) or pa.types.is_int16(kind):
-            kind = pa.int32()
-        elif pa.types.is_null(kind):
-            kind = pa.string()
-        fields.append(pa.field(field.name, kind))
-    columns = [_cast(column, field) for column, field in zip(rows.columns, fields, strict=True)]
-    return pa.table(columns, schema=pa.schema(fields)).combine_chunks()
-
-
-def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return values.cast(field.type)
-    except pa.ArrowInvalid as error:
-        raise pa.ArrowInvalid(f"column {field.name!r}: {error}") from error
+    lake_columns.fit(identifier, table(identifier), canonical(rows))
 
 
 def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
@@ -312,16 +284,13 @@ def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
 
 
 def _table_for(identifier: str, rows: pa.Table) -> Table:
-    """The table, created on its first write and widened by columns it does not have yet.
-
-    A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
-    source cannot tell any.
+    """The table, created on its first write, with columns that take `rows` in.
 
     Raises:
         Misfit: a value would become another one; the table is as it was.
     """
     found = table(identifier)
-    empty = _always_empty(identifier, found, rows)
+    fit = lake_columns.fit(identifier, found, rows)
     if found is None:
         catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
         try:
@@ -332,19 +301,7 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
         with found.update_spec() as update:
             update.add_identity(PARTITION)
         found = found.refresh()
-    if empty:
-        with found.update_schema(allow_incompatible_changes=True) as narrow:
-            for name in empty:
-                narrow.delete_column(name)
-        found = found.refresh()
-    # Of the columns that are there, pyiceberg would refuse those of another type, also where every value fits.
-    held = set(found.schema().column_names)
-    new = [field for field in rows.schema if field.name not in held]
-    if new:
-        with found.update_schema() as widen:
-            widen.union_by_name(pa.schema(new))
-        found = found.refresh()
-    return found
+    return lake_columns.evolved(found, rows.schema, fit)
 
 
 def _held(target: Table, partition: str) -> pa.Table | None:
@@ -355,69 +312,3 @@ def _held(target: Table, partition: str) -> pa.Table | None:
     except DamagedFile as error:
         log.warning("%s It is replaced.", error.problem)
         return None
-
-
-def _schema(target: Table) -> pa.Schema:
-    return canonical(target.schema().as_arrow().empty_table()).schema
-
-
-def _always_empty(identifier: str, target: Table | None, rows: pa.Table) -> list[str]:
-    """The columns of `rows` that are to take their type, because no row of the table has a value there yet.
-
-    Raises:
-        Misfit: a value would become another one, or is of a type that the lake does not have.
-    """
-    held = _schema(target) if target is not None else pa.schema([])
-    empty, misfits = [], []
-    for field in rows.schema:
-        name, values = field.name, rows[field.name]
-        is_held = name in held.names
-        if is_held and column_types.fitted(values, held.field(name).type) is not None:
-            continue
-        if is_held and target is not None and _holds_values(target, held.field(name)):
-            misfits.append(f"{name!r} is {held.field(name).type} there and {field.type} here")
-            continue
-        given = _type_given_to(field)
-        if given is None:
-            misfits.append(f"{name!r} is {field.type} here, a type that the lake does not have")
-        elif column_types.fitted(values, given) is None:
-            misfits.append(f"{name!r} would be {given} there and is {field.type} here")
-        elif is_held:
-            empty.append(name)
-    if misfits:
-        raise Misfit(
-            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(misfits)}.",
-            "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
-            " column of its own.",
-        )
-    return empty
-
-
-def _type_given_to(field: pa.Field) -> pa.DataType | None:
-    """The type of a new column for such values; None if the lake has none."""
-    try:
-        # What creating a table asks as well; pyiceberg has no public name for it.
-        schema = _pyarrow_to_schema_without_ids(pa.schema([field]))
-    except (UnsupportedPyArrowTypeException, ValueError):
-        return None
-    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
-
-
-def _holds_values(target: Table, column: pa.Field) -> bool:
-    """Whether a row has a value there; of lists and the like, which pyiceberg cannot filter, it is assumed."""
-    if pa.types.is_nested(column.type):
-        return True
-    scan = target.scan(row_filter=NotNull(column.name), selected_fields=(column.name,), limit=1)
-    return bool(scan.to_arrow().num_rows)
-
-
-def _in_schema_of(target: Table, rows: pa.Table) -> pa.Table:
-    """`rows`, which fit, with the table's columns in the table's order; columns they lack are null."""
-    wanted = _schema(target)
-    columns = [
-        column_types.fitted(rows[field.name], field.type)
-        if field.name in rows.column_names
-        else pa.nulls(rows.num_rows, field.type)
-        for field in wanted
-    ]
-    return pa.table(columns, schema=wanted)

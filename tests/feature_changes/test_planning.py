@@ -139,7 +139,7 @@ def test_files_that_differ_in_what_is_not_compared_are_not_nothing_to_do(applied
     assert not made.changes
     assert not made.is_empty
     assert not made.is_refused
-    assert "not what was registered last" in made.notes[0]
+    assert f"feature_repo/{applied.name}.py: not what was registered last" in made.notes[0]
     assert not any("Nothing to do" in line.text for line in rendering.lines(made))
 
 

@@ -79,6 +79,13 @@ class TestApply:
         assert "shared" not in sys.modules
         assert "views" not in sys.modules
 
+    def test_a_package_without_a_file_is_forgotten_too(self, repo: Repository) -> None:
+        (repo.folder / "feature_repo" / "common").mkdir()
+        repo.define("NAME = 'x'", "common/names.py")
+        repo.define(f"from common import names{DEFINITIONS}")
+        repository.apply_if_changed()
+        assert not [name for name in sys.modules if name.startswith("common")]
+
     def test_a_python_error_names_file_and_line(self, repo: Repository) -> None:
         repo.define("\nstats = 1 / 0\n")
         with pytest.raises(BadFeatures, match=rf"feature_repo/{repo.name}.py, line 2, .*ZeroDivisionError"):

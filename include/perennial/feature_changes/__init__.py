@@ -2,6 +2,7 @@
 
 - `reading`: the definitions that the Feast registry holds and those in `feature_repo/`, as `sides` of a change;
 - `differences`: what has changed between them, and which of it destroys something;
+- `unexplained`: which files differ beside that;
 - `acknowledgements`: what the change itself says that it destroys on purpose;
 - `dependents`: which use cases and model versions use what changes;
 - `transforms`, `computations`, `recomputing`: which partitions were computed in another way than they would be now;

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from perennial import discovery, login
 from perennial.errors import BadFeatures
-from perennial.feature_changes import acknowledgements, dependents, differences, reading, recomputing, transforms
+from perennial.feature_changes import (
+    acknowledgements,
+    dependents,
+    differences,
+    reading,
+    recomputing,
+    transforms,
+    unexplained,
+)
 from perennial.feature_changes.acknowledgements import Matched
 from perennial.feature_changes.dependents import Dependent
 from perennial.feature_changes.differences import Change
@@ -22,11 +30,6 @@ if TYPE_CHECKING:
 
 #: Seconds that Airflow is waited for, to ask how long things took; a plan does not need it.
 _PATIENCE = 2.0
-_UNEXPLAINED = (
-    "feature_repo/ is not what was registered last, though nothing differs that a plan compares: a comment or layout, a"
-    " setting in feature_store.yaml, another version of Feast, or what plans do not know. Look at the difference in"
-    " git; applying registers it."
-)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Plan:
         recomputations: Partitions to compute again, by use case that has any.
         widened: Lake table -> columns that it lacks and its transform returns.
         notes: What else a person should know.
-        unexplained: Whether the registry was made from other files, though no change was found.
+        unexplained: Files that are not those that the registry was made from, and that no change explains.
     """
 
     registry: bool
@@ -51,7 +54,7 @@ class Plan:
     recomputations: tuple[Recomputation, ...]
     widened: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
-    unexplained: bool = False
+    unexplained: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -96,7 +99,7 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
     changes = dependents.with_losses(changes, found, before, after)
     entries = acknowledgements.read(settings().feature_repo)
     # A net: what is not compared (a comment, or what nobody thought of) is said, and applied, rather than left out.
-    unexplained = before.exists and not changes and before.digest != after.digest
+    left = unexplained.unexplained(before, after, changes)
     recomputations = _recomputations(use_cases, before, after, coming, everything) if coming.has_lake else []
     if timed:
         recomputations = _timed(recomputations)
@@ -107,8 +110,8 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
         dependents=tuple(found),
         recomputations=tuple(recomputations),
         widened={table: tuple(columns) for table, columns in coming.widened.items()},
-        notes=(*_notes(before, after, found, recomputations, coming), *([_UNEXPLAINED] if unexplained else [])),
-        unexplained=unexplained,
+        notes=(*_notes(before, after, found, recomputations, coming), *([unexplained.told(left)] if left else [])),
+        unexplained=left,
     )
 
 
@@ -182,8 +185,9 @@ class _Coming:
         for name in sorted(there.keys() & coming.keys()):
             if there[name] != coming[name]:
                 self.notes.append(
-                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: a column of"
-                    " the lake keeps its type, so the values must fit; else call the new one otherwise."
+                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: values that"
+                    " fit enter, larger numbers make the column wider (int to long, float to double, a decimal of more"
+                    " digits), all others are refused: call those otherwise."
                 )
         self.gone[source.table] = there.keys() - coming.keys() if coming else set()
         return coming | there

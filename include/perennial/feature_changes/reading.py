@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial import server
 from perennial.feature_changes.sides import NOTHING, Definitions, Entity, Service, View
-from perennial.feature_store import definitions, repository
+from perennial.feature_store import definition_files, definitions, repository
 from perennial.imports import quickly
 from perennial.settings import settings
 from perennial.storage import answering
@@ -54,8 +54,12 @@ def registered() -> Definitions:
     content = _content(config)
     if content is None:
         return NOTHING
-    digests = (each.spec.tags.get(repository.APPLIED) for each in content.projects if each.spec.name == config.project)
-    return replace(_plain(content, config.project), digest=next(digests, None) or "")
+    tags: Mapping[str, str] = next((one.spec.tags for one in content.projects if one.spec.name == config.project), {})
+    return replace(
+        _plain(content, config.project),
+        digest=tags.get(repository.APPLIED, ""),
+        files=definition_files.from_tag(tags.get(repository.FILES, "")),
+    )
 
 
 def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> Definitions:
@@ -70,7 +74,11 @@ def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> De
     with quickly():
         import feast  # noqa: F401
     folder = settings().feature_repo
-    return replace(of(definitions.read(folder, columns), columns), digest=definitions.digest(folder))
+    return replace(
+        of(definitions.read(folder, columns), columns),
+        digest=definitions.digest(folder),
+        files=definition_files.described(folder),
+    )
 
 
 def of(contents: RepoContents, columns: Callable[[LakeSource], dict[str, str]] | None = None) -> Definitions:

@@ -167,6 +167,7 @@ def as_json(made: Plan) -> dict[str, Any]:
             for one in made.recomputations
         ],
         "widened": {table: list(columns) for table, columns in made.widened.items()},
+        "unexplained": list(made.unexplained),
         "notes": list(made.notes),
     }
 

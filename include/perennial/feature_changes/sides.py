@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perennial.feature_store.definition_files import File
 
 Interval = tuple[datetime, datetime]
 
@@ -83,6 +87,7 @@ class Definitions:
         edges: (kind, name) -> the (kind, name)s that are made of it, by Feast's own lineage; kind is `entity`, `view`
             or `service`.
         digest: Of the files that it was made from; empty: not known.
+        files: Those files; none: not known.
     """
 
     entities: Mapping[str, Entity]
@@ -91,6 +96,7 @@ class Definitions:
     exists: bool = True
     edges: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict)
     digest: str = ""
+    files: Mapping[str, File] = field(default_factory=dict)
 
     def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
         """All that depends on an object, directly or not, and the object itself."""

@@ -54,25 +54,34 @@ def read(folder: Path, columns: Callable[[LakeSource], dict[str, str]] | None = 
         BadFeatures: a module cannot be imported, a feature service names a view that no module defines, or a view
             names a column that its lake table does not have. A table that does not exist yet is not checked.
     """
-    from feast.repo_operations import get_repo_files
-
-    folder = folder.resolve()
-    files = get_repo_files(folder)
-    with _reading, _importing_from(folder):
-        modules = {file: _import(folder, file) for file in files}
-    contents = _objects(modules)
+    imported = modules(folder)
+    contents = _objects(imported)
     defined = {view.name for view in _views(contents)}
     for service in contents.feature_services:
         for projection in service.feature_view_projections:
             if projection.name not in defined:
                 raise BadFeatures(
-                    f"Feature service {service.name!r} in {_where(service, modules)} names feature view"
+                    f"Feature service {service.name!r} in {_where(service, imported)} names feature view"
                     f" {projection.name!r}, which no file in feature_repo/ defines at module level.",
                     f"Defined: {', '.join(sorted(defined)) or 'none'}.",
                 )
     for view in contents.feature_views:
-        _check_columns(view, contents, _where(view, modules), columns)
+        _check_columns(view, contents, _where(view, imported), columns)
     return contents
+
+
+def modules(folder: Path) -> dict[Path, ModuleType]:
+    """The modules of a feature repository, imported anew, by file.
+
+    Raises:
+        BadFeatures: one cannot be imported.
+    """
+    from feast.repo_operations import get_repo_files
+
+    folder = folder.resolve()
+    files = get_repo_files(folder)
+    with _reading, _importing_from(folder):
+        return {file: _import(folder, file) for file in files}
 
 
 def _check_columns(
@@ -188,8 +197,13 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = not writes_bytecode
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
-            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(f"{folder}/"):
+            if any(place.startswith(f"{folder}/") for place in _places(sys.modules[name])):
                 del sys.modules[name]
+
+
+def _places(module: ModuleType) -> list[str]:
+    """Where a module is: its file, and the folders of a package, which need not have one."""
+    return [str(getattr(module, "__file__", None) or ""), *map(str, getattr(module, "__path__", []))]
 
 
 def _import(folder: Path, file: Path) -> ModuleType:

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyiceberg.conversions import from_bytes
+from pyiceberg.exceptions import ResolveError
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, promote
 from pyiceberg.table import DataScan, Table
-from pyiceberg.types import TimestampType, TimestamptzType
+from pyiceberg.types import BinaryType, IcebergType, NestedField, StringType, TimestampType, TimestamptzType
 
 from perennial import lake
 from perennial.feature_store.entity_rows import plain_type
@@ -51,17 +52,27 @@ def dataset(identifier: str, time: str = "", snapshot: int | None = None) -> ds.
 
 
 def _was_reshaped(table: Table) -> bool:
-    """Whether a column ever had another name or type: its older files then say so, and only pyiceberg understands."""
-    seen: dict[int, tuple[str, str]] = {}
+    """Whether a column ever had another name, or a type that it was not promoted from, which Arrow reads as the wider
+    one: its older files then say so, and only pyiceberg understands."""
+    seen: dict[int, NestedField] = {}
     names: dict[str, int] = {}
     for schema in table.metadata.schemas:
         for field in schema.fields:
-            described = (field.name, str(field.field_type))
-            if seen.setdefault(field.field_id, described) != described:
+            before = seen.get(field.field_id, field)
+            if before.name != field.name or not _is_promotion(before.field_type, field.field_type):
                 return True
             if names.setdefault(field.name, field.field_id) != field.field_id:
                 return True
+            seen[field.field_id] = field
     return False
+
+
+def _is_promotion(before: IcebergType, after: IcebergType) -> bool:
+    """Whether numbers of one type are numbers of the other as they are; so it is of the same type."""
+    try:
+        return before == after or (promote(before, after) == after and not isinstance(after, StringType | BinaryType))
+    except ResolveError:
+        return False
 
 
 def _read_by_pyiceberg(scan: DataScan, schema: pa.Schema) -> ds.Dataset:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: The tag of the Feast project that holds the digest of the definitions applied last.
 APPLIED = "perennial.definitions"
+#: The tag that holds what each of their files was.
+FILES = "perennial.files"
 #: What does not answer when PostgreSQL does not.
 REGISTRY = "The Feast registry"
 #: A store that stands in for the project's own; see `answering_by`.
@@ -83,7 +85,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
         from feast import Project
     from feast.repo_operations import extract_objects_for_apply_delete
 
-    from perennial.feature_store import definitions
+    from perennial.feature_store import definition_files, definitions
 
     folder = settings().feature_repo
     store = open_store()
@@ -100,7 +102,8 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
             # The project, among the changed, goes first and loses its digest, which is written once all else is.
             changed, deleted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
             store.apply(changed, objects_to_delete=deleted, partial=False)
-            project.tags = {**project.tags, APPLIED: wanted}
+            files = definition_files.to_tag(definition_files.described(folder))
+            project.tags = {**project.tags, APPLIED: wanted, FILES: files}
             store.registry.apply_project(project)
         store.refresh_registry()
         return True

@@ -16,6 +16,7 @@ from feast.repo_config import RepoConfig
 
 from perennial.errors import BadFeatures
 from perennial.feature_store import EVENT_TIMESTAMP
+from perennial.feature_store.declared import as_declared
 from perennial.feature_store.entity_rows import EntityRows, in_one_piece, utc
 from perennial.feature_store.point_in_time import newest_known
 from perennial.feature_store.scan import open_scan, source_of, stored_name
@@ -100,8 +101,12 @@ class WantedView:
 
     def columns(self, stored: StoredView, rows: pa.Table) -> list[tuple[str, pa.ChunkedArray]]:
         """The features and their names; the event times, if wanted, come last."""
+        kinds = {feature.name: feature.dtype for feature in self.view.features}
         columns = [
-            (f"{self.prefix}__{name}" if self.full_names else name, rows[column])
+            (
+                f"{self.prefix}__{name}" if self.full_names else name,
+                as_declared(rows[column], kinds[name], name, self.view.name),
+            )
             for name, column in zip(self.features, stored.features, strict=True)
         ]
         if self.keep_times:

@@ -14,12 +14,17 @@ from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.keeping import Decision, decide
 from perennial.quarantine.locking import lock
-from perennial.quarantine.returning import bring_back, unacceptable
+from perennial.quarantine.returning import TYPES, bring_back, insist_on_types, unacceptable
 from perennial.quarantine.waiting import Item, State, find
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Judgement, Parted, UnfitBatch, insist_on_batch, part
 
 SAME_KEY = "a clean row with its key has arrived meanwhile"
+#: What is kept has the types that it came in.
+_ANOTHER_BATCH = (
+    "Give the column the table's type in source.py and fetch the partition again: the batch that enters takes the place"
+    " of this one."
+)
 
 
 @dataclass
@@ -58,7 +63,8 @@ def release(
         table: Only items of this raw table.
         named: Only these items; see `find`.
         accept: What they may break all the same: names of expectations, `min_rows`, `max_quarantined`. Nobody can
-            accept what the table's declaration asks of every row: its key, and a time inside the partition.
+            accept what the table's declaration asks of every row: its key, and a time inside the partition; nor types
+            that turn values into others.
         dry_run: Judge, and record nothing.
 
     Raises:
@@ -159,6 +165,10 @@ def _insist_on_acceptable(use_case: UseCase, partition: Partition, meant: list[I
     for name in accept:
         if name not in broken:
             raise InvalidParams(f"Nothing that is to be released breaks {name!r}.", f"It breaks {', '.join(broken)}.")
+        if name == TYPES:
+            raise InvalidParams(
+                f"{name} cannot be accepted: in the lake's table the values would become others.", _ANOTHER_BATCH
+            )
         for table in {item.table for item in meant}:
             if name in unacceptable(use_case.raw_table(table), partition):
                 raise InvalidParams(
@@ -226,7 +236,9 @@ def _try_batches(
         parted = part(use_case, table, files.get(use_case, item.content), partition)
         try:
             insist_on_batch(use_case, table, parted, partition, accept)
+            insist_on_types(use_case, table, parted.clean, partition)
         except UnfitBatch as error:
-            outcome.refused.append((item, "; ".join(error.broken.values())))
+            why = "; ".join(error.broken.values())
+            outcome.refused.append((item, f"{why} {_ANOTHER_BATCH}" if TYPES in error.broken else why))
         else:
             outcome.decided.append(item)

@@ -8,16 +8,19 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from perennial import column_types, lake, validation
+from perennial.column_types import Fit
 from perennial.duck import over, selected
+from perennial.errors import Misfit
 from perennial.partitions import Partition
 from perennial.quarantine import files, keeping
 from perennial.quarantine.keeping import Decision
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import Parted, declared, part
+from perennial.validation import Parted, UnfitBatch, declared, part
 from perennial.validation.sentences import name as name_of
 
-#: Why a row cannot return whose values do not fit the columns that the batch has.
-ANOTHER_TYPE = "another type than the batch"
+#: What a batch breaks whose values the lake's table would turn into others.
+TYPES = "types"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def bring_back(
     """
     if not released:
         return Returned(parted)
-    rows, decisions, misfits = _contents(use_case, released, parted.clean.schema)
+    parted, rows, decisions, misfits = _contents(use_case, table, parted, released)
     taken = _with_the_key_of(parted.clean, rows, table.key)
     superseded = [each for each, is_taken in zip(decisions, taken, strict=True) if is_taken]
     left = np.flatnonzero(~taken)
@@ -70,7 +73,7 @@ def bring_back(
     refused = {
         each.item: "; ".join(why) for each, why, fits in zip(decisions, reasons, allowed, strict=True) if not fits
     }
-    refused |= {each.item: ANOTHER_TYPE for each in misfits}
+    refused |= misfits
     entering = rows.filter(pa.array(allowed, pa.bool_()))
     returned = {each.item for each, fits in zip(decisions, allowed, strict=True) if fits}
     return Returned(
@@ -82,39 +85,51 @@ def bring_back(
 
 
 def _contents(
-    use_case: UseCase, released: Sequence[Decision], schema: pa.Schema
-) -> tuple[pa.Table, list[Decision], list[Decision]]:
-    """The released rows in the types of the batch, their decisions in the same order, and those that do not fit."""
-    fitting, decisions, misfits = [schema.empty_table()], [], []
+    use_case: UseCase, table: RawTable, parted: Parted, released: Sequence[Decision]
+) -> tuple[Parted, pa.Table, list[Decision], dict[str, str]]:
+    """The batch and the released rows in the same columns, and the decisions in the rows' order.
+
+    Columns of the batch that a row lacks are null, and those that the batch lacks are not entered. Rows whose values
+    would become others are left out: item -> what does not fit.
+    """
+    together, decisions, misfits = parted.clean, [], {}
     by_file: dict[str, list[Decision]] = {}
     for each in released:
         by_file.setdefault(each.content, []).append(each)
-    for name, some in by_file.items():
-        rows = files.get(use_case, name).take([each.position for each in some])
-        try:
-            fitting.append(_in_schema(rows, schema))
+    waiting = [
+        (files.get(use_case, name).take([each.position for each in some]), some) for name, some in by_file.items()
+    ]
+    while waiting:
+        rows, some = waiting.pop()
+        rows = rows.select([name for name in together.column_names if name in rows.column_names])
+        fit, misfit = _fit(f"{use_case.name}.{table.name}", together, rows)
+        if not misfit:
+            together = _joined(together, rows, fit)
             decisions += some
-        except pa.ArrowInvalid:
-            misfits += some
-    return pa.concat_tables(fitting), decisions, misfits
-
-
-def _in_schema(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """`rows` in the batch's columns; those that they lack are null, those that it lacks are not entered.
-
-    Raises:
-        pa.ArrowInvalid: a value is not one of its column's type.
-    """
-    columns = []
-    for column in schema:
-        if column.name not in rows.column_names:
-            columns.append(pa.nulls(rows.num_rows, column.type))
+        elif len(some) > 1:
+            # Some of those that were refused together may fit all the same.
+            waiting += [(rows.slice(place, 1), [each]) for place, each in enumerate(some)]
         else:
-            try:
-                columns.append(rows[column.name].cast(column.type))
-            except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-                raise pa.ArrowInvalid(str(error)) from error
-    return pa.table(columns, schema=schema)
+            misfits[some[0].item] = misfit
+    count = parted.clean.num_rows
+    return replace(parted, clean=together.slice(0, count)), together.slice(count), decisions, misfits
+
+
+def _fit(identifier: str, batch: pa.Table, rows: pa.Table) -> tuple[Fit, str]:
+    """How the batch's columns take `rows` in, and what of them neither they nor the lake's can hold; empty: nothing."""
+    try:
+        lake.check(identifier, rows)
+    except Misfit as error:
+        return Fit(), f"the types of the lake: {', '.join(error.columns)}"
+    fit = column_types.fit(rows, batch.schema, lambda column: batch[column.name].null_count < batch.num_rows)
+    return fit, f"the types of the batch: {', '.join(fit.misfits)}" if fit.misfits else ""
+
+
+def _joined(batch: pa.Table, rows: pa.Table, fit: Fit) -> pa.Table:
+    """The batch with `rows` behind it, in columns that hold both."""
+    kinds = {name: rows.schema.field(name).type for name in fit.empty} | fit.promoted
+    schema = pa.schema([pa.field(column.name, kinds.get(column.name, column.type)) for column in batch.schema])
+    return pa.concat_tables([column_types.in_schema(schema, each) for each in (batch, rows)])
 
 
 def _with_the_key_of(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
@@ -153,6 +168,19 @@ def _without(parted: Parted, returned: set[str], entering: pa.Table) -> Parted:
         refused=parted.refused.filter(stay),
         reasons=parted.reasons.filter(stay),
     )
+
+
+def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> None:
+    """Refuse a batch whose values the lake's table would turn into others, before any table is written.
+
+    Raises:
+        UnfitBatch: there are such.
+    """
+    try:
+        lake.check(f"{use_case.name}.{table.name}", rows)
+    except Misfit as error:
+        where = validation.batch_name(use_case, table, partition)
+        raise UnfitBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error
 
 
 def settle(use_case: UseCase, partition: Partition, returned: Returned) -> None:

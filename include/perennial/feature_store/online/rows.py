@@ -15,7 +15,9 @@ from feast.feature_view import FeatureView
 from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.types import FeastType
 
+from perennial.feature_store.declared import as_declared
 from perennial.feature_store.online import wire
 
 #: What `online_write_batch` is given: entity key, values, event time, time of creation.
@@ -116,20 +118,30 @@ class OnlineRows:
             rows: Join keys, features, event time and, if the source has one, time of creation.
             view: The view.
             version: Feast's `entity_key_serialization_version`.
+
+        Raises:
+            BadFeatures: a value does not fit the type that the view declares.
         """
         source = cast(DataSource, view.batch_source)
         names = source.field_mapping
         event = names.get(source.timestamp_field, source.timestamp_field)
         created = names.get(source.created_timestamp_column, source.created_timestamp_column)
-        keys = {column.name: column.dtype.to_value_type() for column in view.entity_columns}
+        keys = {column.name: column.dtype for column in view.entity_columns}
         complete = pc.is_valid(rows[event])
         for name in keys:
             complete = pc.and_(complete, pc.is_valid(rows[name]))
         rows = rows.filter(complete)
+
+        def declared(name: str, kind: FeastType) -> pa.Array:
+            return _one(as_declared(rows[name], kind, name, view.name))
+
         found = OnlineRows(
-            keys=wire.entity_keys({name: (_one(rows[name]), kind) for name, kind in keys.items()}, version),
+            keys=wire.entity_keys(
+                {name: (declared(name, kind), kind.to_value_type()) for name, kind in keys.items()}, version
+            ),
             features={
-                field.name: wire.values(_one(rows[field.name]), field.dtype.to_value_type()) for field in view.features
+                field.name: wire.values(declared(field.name, field.dtype), field.dtype.to_value_type())
+                for field in view.features
             },
             events=_microseconds(_one(rows[event])),
             created=_microseconds(_one(rows[created])) if created else [UNKNOWN] * rows.num_rows,

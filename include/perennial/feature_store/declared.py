@@ -1,0 +1,45 @@
+"""The type that a feature view declares rules what is given out, also once the table's column has been promoted."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.types import FeastType, Float32, Int32
+
+from perennial import column_types
+from perennial.errors import BadFeatures
+
+#: A column of a table, or of a batch.
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+
+
+def as_declared(values: Column, kind: FeastType, name: str, view: str) -> Column:
+    """A view's column, of a table that may hold a wider type.
+
+    An Int32 is exact. A Float32 is rounded where it is served and comes here as the table has it, but must not become
+    infinite there. Of all other types the table's are taken.
+
+    Raises:
+        BadFeatures: a value does not fit.
+    """
+    if kind == Int32 and pa.types.is_integer(values.type):
+        fitting = column_types.fitted(values, pa.int32())
+    else:
+        fitting = None if kind == Float32 and _would_become_infinite(values) else values
+    if fitting is None:
+        raise BadFeatures(
+            f"Feature view {view!r} declares {name!r} as {kind}, and its table holds {values.type}: a value does not"
+            " fit.",
+            "Declare the type that the table has in feature_repo/ and apply it, or mend the transform that writes it.",
+        )
+    return fitting
+
+
+def _would_become_infinite(values: Column) -> bool:
+    """Whether a number is beyond the largest of 32 bits."""
+    if values.type != pa.float64():
+        return False
+    rounded = pc.is_inf(values.cast(pa.float32()))
+    return bool(pc.any(pc.and_(rounded, pc.invert(pc.is_inf(values)))).as_py())

@@ -1,0 +1,69 @@
+"""The columns of a lake table follow what is written to it: they are added, typed at last, and promoted.
+
+All of it is Iceberg's own schema evolution: no file is written again, and an older snapshot keeps the columns it had.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from pyiceberg.expressions import NotNull
+from pyiceberg.table import Table
+
+from perennial import column_types
+from perennial.column_types import Fit, canonical
+from perennial.errors import Misfit
+
+
+def fit(identifier: str, target: Table | None, rows: pa.Table) -> Fit:
+    """How the table's columns take `rows` in; None is a table that does not exist yet.
+
+    Raises:
+        Misfit: a value would become another one, or is of a type that the lake does not have.
+    """
+    held = schema(target) if target is not None else pa.schema([])
+    found = column_types.fit(rows, held, lambda column: target is not None and _holds_values(target, column))
+    if found.misfits:
+        raise Misfit(
+            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(found.misfits)}.",
+            "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
+            " column of its own.",
+            found.misfits,
+        )
+    return found
+
+
+def evolved(target: Table, coming: pa.Schema, found: Fit) -> Table:
+    """The table with columns that take rows of schema `coming` in, as `fit` found.
+
+    A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
+    source cannot tell any. One that is outgrown is promoted before the rows are written; a writer that is killed in
+    between leaves a column with room to spare.
+    """
+    if found.empty:
+        with target.update_schema(allow_incompatible_changes=True) as narrow:
+            for name in found.empty:
+                narrow.delete_column(name)
+        target = target.refresh()
+    # Of the columns that are there, pyiceberg would refuse those of another type, also where every value fits.
+    held = set(target.schema().column_names)
+    new = [column for column in coming if column.name not in held]
+    promoted = [pa.field(name, kind) for name, kind in found.promoted.items()]
+    if new or promoted:
+        with target.update_schema() as widen:
+            widen.union_by_name(pa.schema([*new, *promoted]))
+        target = target.refresh()
+    return target
+
+
+def schema(target: Table) -> pa.Schema:
+    """The table's columns, in the lake's types."""
+    return canonical(target.schema().as_arrow().empty_table()).schema
+
+
+def _holds_values(target: Table, column: pa.Field) -> bool:
+    """Whether a row has a value there; of lists and the like, which pyiceberg cannot filter, it is assumed."""
+    if pa.types.is_nested(column.type):
+        return True
+    has_value = NotNull(column.name)  # type: ignore[call-arg, misc]  # Typed by what Pydantic generates.
+    scan = target.scan(row_filter=has_value, selected_fields=(column.name,), limit=1)
+    return bool(scan.to_arrow().num_rows)
