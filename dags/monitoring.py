@@ -2,9 +2,8 @@
 
 Runs when a partition is scored. `monitor` holds the partition against the champion's own training profile and, where
 labels have matured, against what the gate promised. `revisit` judges earlier partitions again whose labels came late or
-were corrected.
-On an alarm `request_retraining` publishes the asset `retraining`, which starts training; a cool-down and a key per
-partition and reason keep alarms from becoming a storm.
+were corrected. On an alarm `request_retraining` publishes the asset `retraining`, which starts training; a cool-down
+and a key per partition and reason keep alarms from becoming a storm.
 """
 
 from airflow.sdk import dag, task

@@ -230,7 +230,7 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
         said, found = (_findings(each.select(rows.column_names), per) for each in (canonical(held), rows))
         news = {finding for finding, content in found.items() if said.get(finding) != content}
         is_new = pa.array([finding in news for finding in _names(rows, per)], pa.bool_())
-        fresh = _in_schema_of(target, rows.filter(is_new))
+        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_new))
         if fresh.num_rows:
             target.append(fresh)
         return fresh

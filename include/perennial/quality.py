@@ -12,6 +12,7 @@ import pandas as pd
 
 from perennial import metrics
 from perennial.gate import blocks, bootstrap
+from perennial.gate import slices as slicing
 from perennial.use_case import Declaration, UseCase
 
 #: Rows of a slice below which it is counted, not measured.
@@ -27,7 +28,7 @@ class Measured(Declaration):
 
 
 class Slice(Declaration):
-    """Rows of the holdout with one value in one column, measured by the gate's metric if there are enough of them."""
+    """A slice of the holdout (`perennial.gate.slices`), measured by the gate's metric if it has enough rows."""
 
     column: str
     value: str
@@ -63,14 +64,12 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, tr
     """
     label, times = holdout["label"].to_numpy(), holdout["event_timestamp"]
     slices = []
-    for column in use_case.gate.slices:
-        for value, at in holdout.groupby(column, observed=True).indices.items():
-            enough = len(at) >= FEWEST_ROWS
-            only = (use_case.gate.metric,)
-            measured = (
-                _measured(use_case, label[at], prediction[at], times.iloc[np.asarray(at)], only) if enough else {}
-            )
-            slices.append(Slice(column=column, value=str(value), rows=len(at), metrics=measured))
+    for each in slicing.slices(use_case, holdout):
+        at = each.rows
+        enough = len(at) >= FEWEST_ROWS
+        only = (use_case.gate.metric,)
+        measured = _measured(use_case, label[at], prediction[at], times.iloc[at], only) if enough else {}
+        slices.append(Slice(column=each.column, value=each.value, rows=len(at), metrics=measured))
     return Quality(
         rows=len(holdout),
         blocks=blocks.count(blocks.blocks_of(times, use_case.gate.block)),

@@ -21,6 +21,7 @@ from perennial import labels, lake, validation
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
+from perennial.gate import slices
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.storage import explained
@@ -139,7 +140,8 @@ def build(
 
     Raises:
         NotEnoughData: a partition is missing, or too few labelled rows.
-        BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, or the GX suite.
+        BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, or the
+            gate names a column that is not there.
     """
     found = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
     path = f"{settings().training_sets}/{use_case.name}/{found.digest}.parquet"
@@ -175,6 +177,7 @@ def retrieve(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
     )
     kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
+    slices.insist_on_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(_encode, kept)

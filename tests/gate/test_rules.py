@@ -67,6 +67,14 @@ def test_a_little_better_is_not_enough_evidence() -> None:
     assert findings.is_safe
 
 
+def test_rows_without_a_value_are_judged_as_a_slice_of_their_own() -> None:
+    holdout, truth = world()
+    nowhere = holdout["origin"] == "LGA"
+    worse = np.where(nowhere, blurred(truth, 3), truth)
+    findings = found(FLIGHTS, holdout.assign(origin=holdout["origin"].mask(nowhere)), worse, truth)
+    assert "roc_auc gained on origin=(missing)" in failed(findings)
+
+
 @pytest.mark.parametrize(
     ("days", "a_day", "rule"), [(14, 10, "holdout rows"), (4, 400, "blocks of 1 day with both classes")]
 )

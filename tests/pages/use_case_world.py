@@ -44,10 +44,10 @@ class World:
         told = {"verdict": "healthy", "reason": "", "drifted_columns": 0, "explanation": "as usual"}
         told |= {"evidence": "{}", "label_coverage": 0.9, "labels": 90} | verdict
         self.add("verdicts", partition=key, model_version=version, **told)
+        measured = {"metric": self.use_case.gate.metric, "recorded_at": self._clock}
         for role, value in (("champion", metric), ("first", 0.5)):
             if version and value is not None:
-                name = self.use_case.gate.metric
-                self.add("metrics", partition=key, model_version=version, role=role, metric=name, value=value)
+                self.add("metrics", partition=key, model_version=version, role=role, value=value, **measured)
         return self
 
     def drift(self, key: str, column: str, ratio: float = 0.5, importance: float = 0.1, **more: Any) -> World:

@@ -2,7 +2,8 @@
 
 - `decision`: what it decides, rule by rule, as data and as tables for people (light to import);
 - `judging`: judge a challenger; `settling`: carry the decision out, after asking a person where that is wanted;
-- `rules`: what a challenger must fulfil; `bootstrap` and `blocks`: how sure one can be that it is better;
+- `rules`: what a challenger must fulfil, `slices`: also on parts of the holdout; `bootstrap` and `blocks`: how sure one
+  can be that it is better;
 - `smoke` and `fresh`: the stored model in a process of its own.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from perennial import metrics
 from perennial.gate import blocks, bootstrap
+from perennial.gate import slices as slicing
 from perennial.gate.blocks import Statistic
 from perennial.gate.bootstrap import Interval
 from perennial.gate.decision import Rule
@@ -123,8 +124,8 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
     gate = pair.use_case.gate
     judged: dict[str, Pair] = {}
     not_judged: list[str] = []
-    for name, rows in _slices(pair.use_case, holdout):
-        part = pair.part(rows)
+    for each in slicing.slices(pair.use_case, holdout):
+        name, part = each.name, pair.part(each.rows)
         if part.rows >= gate.slice_min_rows and part.varies and part.telling_blocks >= gate.min_blocks:
             judged[name] = part
         else:
@@ -136,12 +137,6 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
         passed = change >= -gate.slice_tolerance or change + noise >= 0
         rules.append(rule(f"{gate.metric} gained on {name}", change, -gate.slice_tolerance, passed, _give(noise)))
     return rules, tuple(not_judged)
-
-
-def _slices(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[tuple[str, Array]]:
-    for column in use_case.gate.slices:
-        for value, rows in holdout.groupby(column, observed=True).indices.items():
-            yield f"{column}={value}", np.asarray(rows)
 
 
 def calibration(pair: Pair) -> Rule:

@@ -1,0 +1,60 @@
+"""The parts of a holdout that are looked at by themselves: rows with one value in a column of `gate.slices`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from perennial.errors import BadFeatures
+from perennial.suggestion import did_you_mean
+from perennial.use_case import UseCase
+
+#: Stands for the value of the rows that have none.
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows with one value in one column.
+
+    Attributes:
+        value: In words; `MISSING` of the rows that have none.
+        rows: (n,) int64, their places in the holdout.
+    """
+
+    column: str
+    value: str
+    rows: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return f"{self.column}={self.value}"
+
+
+def slices(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
+    """Every slice of the gate's columns, in order of value, those without a value last: every row is in one."""
+    for column in use_case.gate.slices:
+        codes, values = pd.factorize(holdout[column], sort=True)
+        rows = pd.Series(codes).groupby(codes).indices
+        # Rows without a value have the code -1.
+        for code, value in [*enumerate(map(str, values)), (-1, MISSING)]:
+            if code in rows:
+                yield Slice(column, value, np.asarray(rows[code]))
+
+
+def insist_on_columns(use_case: UseCase, known: Collection[str]) -> None:
+    """Refuse columns of `gate.slices` that a training set does not have.
+
+    Raises:
+        BadFeatures: naming the column, and those that there are.
+    """
+    for column in use_case.gate.slices:
+        if column not in known:
+            raise BadFeatures(
+                f"Use case {use_case.name!r}: gate.slices names {column!r}, which is no column of its training sets:"
+                f" {', '.join(known)}.",
+                f"{did_you_mean(column, known)}Correct it in include/use_cases/{use_case.name}/use_case.py.",
+            )
