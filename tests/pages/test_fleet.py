@@ -150,8 +150,20 @@ def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
     [
         ({"approvals": [Approval(FAILED, "approve", -1, "?", "", NOON)]}, "a promotion asks for approval"),
         (
-            {"pipelines": airflow("energy", scoring=Pipeline("scoring", "energy.scoring", known=True, latest=FAILED))},
-            "scoring failed",
+            {
+                "pipelines": airflow(
+                    "energy", scoring=Pipeline("scoring", "energy.scoring", known=True, failed=(FAILED,))
+                )
+            },
+            "scoring failed for 2024-01-01",
+        ),
+        (
+            {
+                "pipelines": airflow(
+                    "energy", scoring=Pipeline("scoring", "energy.scoring", known=True, failed=(FAILED, FAILED))
+                )
+            },
+            "scoring failed for 2 partitions",
         ),
         (
             {"pipelines": airflow("energy", training=Pipeline("training", "energy.training", known=True, paused=True))},
@@ -165,6 +177,19 @@ def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
 )
 def test_what_waits_is_a_link_to_where_it_is_done(energy: UseCase, more: dict[str, Any], said: str) -> None:
     assert re.search(f"<a[^>]*>{said}</a>", page(fact(ran(energy), **more)))
+
+
+def test_refused_rows_of_one_partition_lead_to_it_and_of_several_to_the_use_case(energy: UseCase) -> None:
+    def link(*waiting: int) -> str:
+        seen = ran(energy)
+        last = seen.status.partitions[-len(waiting) :]
+        partitions = [replace(one, waiting=many) for one, many in zip(last, waiting, strict=True)]
+        seen = replace(seen, status=replace(seen.status, partitions=tuple(partitions)))
+        (found,) = re.findall(r'href="([^"]*)"[^>]*>(decide on[^<]*)<', page(fact(seen)))
+        return " ".join(found)
+
+    assert link(3, 0).endswith("use_cases/energy/partitions/2024-01-03/quarantine decide on 3 refused rows and batches")
+    assert link(3, 2).endswith("use_cases/energy decide on 5 refused rows and batches in 2 partitions")
 
 
 def test_a_pause_waits_until_it_ends(energy: UseCase) -> None:

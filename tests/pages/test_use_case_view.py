@@ -165,6 +165,20 @@ def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
     assert {"/dags/energy.scoring/runs/r%2F1", "/dags/energy.features"} <= set(found.leaving)
 
 
+def test_runs_that_failed_and_rows_that_wait_are_all_links_however_many(lived) -> None:
+    days = [f"2024-01-{day:02}" for day in range(1, 10)]
+    failed = tuple(Run("energy.scoring", f"r{day}", "failed", day, NOON, NOON, NOON) for day in days)
+    pipelines = doing(lived.use_case).pipelines | {
+        "scoring": Pipeline("scoring", "energy.scoring", known=True, failed=failed)
+    }
+    found = Read(
+        frame.render("use_case", **page.view(lived.use_case, lived.rows, page.Doing(pipelines)), may=ALL, done=None)
+    )
+    assert {run.path for run in failed} <= set(found.leaving)
+    assert "scoring of 2024-01-01" in found.words
+    assert "and 3 more" in found.words
+
+
 def test_the_table_has_a_row_a_partition_newest_first(lived) -> None:
     words = read(lived).words
     assert "2024-01-04 100 2 v2 0.3000 0.2000 0.5000 90% 1 alarm rolled back to v1" in words

@@ -16,7 +16,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
-from perennial.pipelines import ALL
+from perennial.pipelines import ALL, BY_HAND
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Pipeline:
         known: Airflow has read its DAG.
         paused: It starts no runs, and those asked for wait.
         latest: The newest run.
+        failed: The runs that failed and that no newer one took the place of, oldest first: of a pipeline that goes
+            partition by partition one a partition, of another the newest run at most.
         active: Runs that are queued or running.
         next: When the clock starts the next one; None: an event or a person does.
     """
@@ -66,6 +68,7 @@ class Pipeline:
     latest: Run | None = None
     active: int = 0
     next: datetime | None = None
+    failed: tuple[Run, ...] = ()
 
     @property
     def state(self) -> str:
@@ -121,7 +124,7 @@ class Answer:
 
 
 def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
-    """All pipelines of each use case, by name, in the loop's order. Four queries, however many use cases."""
+    """All pipelines of each use case, by name, in the loop's order. Five queries, however many use cases."""
     dags = [f"{name}.{pipeline}" for name in names for pipeline in ALL]
     with create_session() as session:
         known = {
@@ -134,6 +137,14 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
         }
         newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
         latest = {run.dag: run for run in _runs(session, DagRun.id.in_(newest))}
+        # Of all runs on one partition the newest counts: another partition's success mends nothing there.
+        newest_of_each = (
+            select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id, DagRun.partition_key)
+        )
+        failed: dict[str, list[Run]] = {}
+        for run in _runs(session, DagRun.state == "failed", DagRun.id.in_(newest_of_each)):
+            if run.pipeline not in BY_HAND or run == latest[run.dag]:
+                failed.setdefault(run.dag, []).append(run)
         active = {
             row.dag_id: row.many
             for row in session.execute(
@@ -152,6 +163,7 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
                 latest.get(dag),
                 active.get(dag, 0),
                 known.get(dag, (False, None))[1],
+                tuple(failed.get(dag, ())),
             )
             for pipeline in ALL
         }

@@ -213,14 +213,16 @@ def _tasks(fact: Fact) -> list[Task]:
     ]
     if fact.broken:
         tasks.append(Task("its declaration cannot be read", grave=True))
-    failed = [one for one in fact.pipelines.values() if one.latest and one.latest.state == "failed" and one.known]
-    tasks += [Task(f"{one.name} failed", airflow=one.latest.path, grave=True) for one in failed if one.latest]
+    tasks += [_failed(one, here) for one in fact.pipelines.values() if one.failed and one.known]
     if fact.seen is not None:
         refused = [(one.partition, one.waiting) for one in fact.seen.status.partitions if one.waiting]
         if refused:
             many = sum(waiting for _, waiting in refused)
             said = f"decide on {many:,} refused {'row or batch' if many == 1 else 'rows and batches'}"
-            tasks.append(Task(said, page=f"{here}/partitions/{refused[-1][0]}/quarantine"))
+            if len(refused) == 1:
+                tasks.append(Task(said, page=f"{here}/partitions/{refused[0][0]}/quarantine"))
+            else:
+                tasks.append(Task(f"{said} in {len(refused)} partitions", page=here))
         if fact.seen.status.pause:
             tasks.append(Task("promotion is paused", page=f"{here}/acts/resume"))
     missing = [name for name in LOOP if name in fact.pipelines and not fact.pipelines[name].known]
@@ -231,6 +233,15 @@ def _tasks(fact: Fact) -> list[Task]:
         where = paused[0].path if len(paused) == 1 else f"/dags?name_pattern={fact.name}."
         tasks.append(Task(f"unpause {_listed([one.name for one in paused], fact.name)}", airflow=where, grave=True))
     return tasks
+
+
+def _failed(pipeline: Pipeline, here: str) -> Task:
+    """A run that failed is looked at in Airflow; where there are several, the use case's page has all of them."""
+    first = pipeline.failed[0]
+    if len(pipeline.failed) > 1:
+        return Task(f"{pipeline.name} failed for {len(pipeline.failed)} partitions", page=here, grave=True)
+    of = f" for {first.partition}" if first.partition else ""
+    return Task(f"{pipeline.name} failed{of}", airflow=first.path, grave=True)
 
 
 def _listed(pipelines: Sequence[str], name: str) -> str:

@@ -94,6 +94,7 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "approvals": [(approval, marked.html(approval.body)) for approval in doing.approvals],
         "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
         "pipelines": doing.pipelines,
+        "failed": [run for pipeline in doing.pipelines.values() for run in pipeline.failed],
         "window": window,
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
         "heat": heat_map.heat_map(use_case.drift, held["drift"], [line.key for line in window.lines]),
