@@ -149,6 +149,16 @@ def test_what_is_broken_can_be_accepted(home: Path, decided: str) -> None:
     ]
 
 
+def test_types_cannot_be_accepted(home: Path, decided: str) -> None:
+    from perennial import quarantine
+
+    energy = discovery.load("energy")
+    broken = {"types": "kwh is text", "min_rows": "only one"}
+    rows, partition = pa.table({"kwh": ["much"]}), energy.partition("2024-01-08")
+    quarantine.keep_batch(energy, energy.raw[0], partition, rows, broken, "s")
+    assert offered(f"perennial quarantine release energy --partition {partition.key} --accept ", home) == ["min_rows"]
+
+
 def test_zsh_and_fish_are_told_what_a_name_is(home: Path, decided: str) -> None:
     assert '"3":"rejected"' in complete("zsh", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout
     assert "3\trejected" in complete("fish", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout

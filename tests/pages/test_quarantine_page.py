@@ -174,3 +174,11 @@ def test_it_is_served_to_who_may_see_the_runs(energy, http, viewing) -> None:
 )
 def test_what_is_not_there_is_not_found(energy, http, access, query: str) -> None:
     assert http.get(f"{PLACE}/{DAY}/quarantine?{query}", headers=access).status_code == 404
+
+
+def test_what_nobody_can_accept_is_not_proposed(energy) -> None:
+    (batch,) = items(energy, REFUSED_WHOLE)
+    (offered,) = [
+        name for name, _ in page._item(energy, replace(batch, reasons=("types",)))["commands"] if "in" in name
+    ]
+    assert offered == "Let it in, if it passes the present suite"

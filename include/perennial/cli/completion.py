@@ -178,8 +178,10 @@ def items(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 
 @_quietly
 def expectations(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
-    """What rows and batches of the partition in quarantine break."""
-    return sorted({reason for _, reasons in _refused(ctx) for reason in reasons.split("; ")})
+    """What rows and batches of the partition in quarantine break, less what cannot be accepted."""
+    from perennial.quarantine.states import TYPES
+
+    return sorted({reason for _, reasons in _refused(ctx) for reason in reasons.split("; ")} - {TYPES})
 
 
 @_quietly

@@ -16,7 +16,7 @@ from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.frame import page
 from perennial.partitions import Partition
 from perennial.quarantine import waiting
-from perennial.quarantine.states import State
+from perennial.quarantine.states import TYPES, State
 from perennial.quarantine.waiting import Item
 from perennial.use_case import UseCase
 
@@ -114,10 +114,9 @@ def _item(use_case: UseCase, item: Item) -> dict[str, Any]:
     commands = []
     if item.state in _RELEASABLE:
         release = f"perennial quarantine release {where}"
-        commands = [
-            ("Let it in, if it passes the present suite", f'{release} --reason "..."'),
-            ("Let it in although it breaks these", f'{release} {accepting} --reason "..."'),
-        ]
+        commands.append(("Let it in, if it passes the present suite", f'{release} --reason "..."'))
+        if TYPES not in item.reasons:
+            commands.append(("Let it in although it breaks these", f'{release} {accepting} --reason "..."'))
     if item.state in _DISCARDABLE:
         what = "Say that it is rightly refused" if item.state in _RELEASABLE else "Take it back"
         commands.append((what, f'perennial quarantine discard {where} --reason "..."'))

@@ -14,7 +14,8 @@ from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.keeping import Decision, decide
 from perennial.quarantine.locking import lock
-from perennial.quarantine.returning import TYPES, bring_back, insist_on_types, unacceptable
+from perennial.quarantine.returning import bring_back, insist_on_types, unacceptable
+from perennial.quarantine.states import TYPES
 from perennial.quarantine.waiting import Item, State, find
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Judgement, Parted, UnfitBatch, insist_on_batch, part

@@ -15,12 +15,10 @@ from perennial.errors import Misfit
 from perennial.partitions import Partition
 from perennial.quarantine import files, keeping
 from perennial.quarantine.keeping import Decision
+from perennial.quarantine.states import TYPES
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Parted, UnfitBatch, declared, part
 from perennial.validation.sentences import name as name_of
-
-#: What a batch breaks whose values the lake's table would turn into others.
-TYPES = "types"
 
 
 @dataclass(frozen=True)

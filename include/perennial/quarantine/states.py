@@ -11,6 +11,9 @@ Action = Literal["released", "discarded", "superseded", "refused"]
 #: source no longer sends it.
 State = Literal["waiting", "releasing", "released", "discarded", "superseded"]
 
+#: What a batch breaks whose values the lake's table would turn into others; nobody can accept that.
+TYPES = "types"
+
 Row = Mapping[str, Any]
 #: (partition, raw table, item): an item is a refused row, or a batch refused as a whole.
 Key = tuple[str, str, str]
