@@ -44,14 +44,18 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     known_after = figures.known_after(measured, wishes, assume)
     later = tuple(look.column(name, "--later") for name in wishes.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
+    keep = {look.column(name, "--keep").name for name in wishes.keep}
     found = suspects.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
-    features, left_out = _features(look, measured, wishes, special, row_key, later, found)
+    leaks = [each for each in found if each.column.name not in keep]
+    named = (label_column, *later, *(each.column for each in leaks))
+    learnt_later = tuple(dict.fromkeys(column.name for column in named))
+    features, left_out = _features(look, measured, wishes, special, row_key, later, leaks, keep)
     _tell_of_columns(look, assume)
     features = (*(key for key in entity if key.kind == "text" and key.distinct <= 100), *features)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
     if not row_key:
         assume.append(
-            Assumption("identity", "row_id", "no columns identify a row: a digest of the row's own values does")
+            Assumption("identity", "row_id", "no columns identify a row: a digest of what is known at its time does")
         )
     owner = wishes.owner or getpass.getuser()
     if not wishes.owner:
@@ -66,6 +70,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         columns=look.columns,
         keys=entity,
         row_key=row_key,
+        learnt_later=learnt_later,
         label=label,
         features=features,
         later=tuple(column for column in later if column.is_number or column.kind == "boolean"),
@@ -195,12 +200,12 @@ def _features(
     special: set[str],
     row_key: Sequence[str],
     later: Sequence[Column],
-    found: Sequence[Suspect],
+    leaks: Sequence[Suspect],
+    keep: set[str],
 ) -> tuple[tuple[Column, ...], dict[str, str]]:
     """The columns that a model sees, and why the others are left out."""
-    keep = {look.column(name, "--keep").name for name in wishes.keep}
     drop = {look.column(name, "--drop").name for name in wishes.drop}
-    suspicion = {each.column.name: each.why for each in found}
+    suspicion = {each.column.name: each.why for each in leaks}
     features, left_out = [], dict(look.left_out)
     for column in look.columns:
         name = column.name

@@ -32,11 +32,7 @@ def context(design: Design) -> dict[str, Any]:
     reader = "arrived" if place.dialect else texts.sql_lines(place.reader, "        ")
     inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {reader}"
     where = f"WHERE {moment} >= $start AND {moment} < $end"
-    row_id = ""
-    if not design.row_key:
-        # Equal rows are told apart by their number: which is which means nothing.
-        text = "CAST(each_row AS VARCHAR)"
-        row_id = f", md5({text}) || '-' || row_number() OVER (PARTITION BY {text}) AS row_id"
+    row_id = "" if design.row_key else f", {_row_id(design)}"
     query = texts.in_quotes(f"SELECT *{row_id}\nFROM (\n{inner}\n) AS each_row\n{where}")
     defined = "\n".join(
         f"CREATE TEMP MACRO {called}(x) AS\n    {texts.sql_lines(reading.sql.replace('{c}', 'x'), '    ')};"
@@ -55,6 +51,18 @@ def context(design: Design) -> dict[str, Any]:
         "column_lines": [_column_line(column, design) for column in design.columns],
         "source_told": _told(place),
     }
+
+
+def _row_id(design: Design) -> str:
+    """A digest of what is known of a row at its moment, and a number.
+
+    What is learnt later changes once more, and the row is still that one. Rows that were alike at their moment are told
+    apart by their number: they get the same prediction, so which is which means nothing then; later, what was learnt
+    orders them, not how they lie.
+    """
+    later = ", ".join(map(quoted, design.learnt_later))
+    known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
+    return f"md5({known}) || '-' || row_number() OVER (\n    PARTITION BY {known}\n    ORDER BY {later}\n) AS row_id"
 
 
 def written(time: Column, place: Place) -> str:

@@ -1,0 +1,67 @@
+"""The source of a new use case gives each row the same name whenever it is read, and only the rows that were meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import new_cases
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from perennial.new_use_case import rendering
+from perennial.new_use_case.design import Design
+
+
+def claims() -> pd.DataFrame:
+    """Claims without a key, most of them filed twice; what was `paid` is known with the label, `closed` looks so."""
+    random = np.random.default_rng(9)
+    frame = pd.DataFrame({"at": pd.date_range("2024-01-01", periods=300, freq="D").repeat(2)})
+    frame["amount"] = random.normal(size=300).round(3).repeat(2)
+    frame["outcome"] = [*random.normal(size=540).round(3), *[None] * 60]
+    frame["paid"] = random.normal(size=600).round(3)
+    frame["closed"] = np.where(frame["outcome"].notna(), random.normal(size=600).round(3), np.nan)
+    return frame
+
+
+def without_key(folder: Path) -> Design:
+    return new_cases.design(new_cases.csv(claims(), folder), label="outcome", no_key=True, later=["paid"])
+
+
+def read(made: Design, data: str) -> pa.Table:
+    """What the source, as it would be written, reads of all partitions from another place."""
+    source = ModuleType("source")
+    exec(rendering.files(made)["include/use_cases/tried/source.py"], vars(source))  # noqa: S102
+    return pa.concat_tables([source.observations(partition, data) for partition in made.cuts.partitions])
+
+
+def row_ids(made: Design, frame: pd.DataFrame, folder: Path) -> list[str]:
+    return sorted(read(made, new_cases.csv(frame, folder, "version.csv"))["row_id"].to_pylist())
+
+
+@pytest.mark.parametrize("column", ["outcome", "paid", "closed"])
+def test_a_row_stays_that_row_when_more_is_learnt_of_it(tmp_path: Path, column: str) -> None:
+    made = without_key(tmp_path)
+    early = claims().assign(**{column: lambda frame: frame[column].where(frame.index < 200)})
+    assert row_ids(made, early, tmp_path) == row_ids(made, claims(), tmp_path)
+
+
+def test_a_row_that_was_another_at_its_moment_is_another_row(tmp_path: Path) -> None:
+    made = without_key(tmp_path)
+    other = claims().assign(amount=lambda frame: frame["amount"] + 10)
+    assert not set(row_ids(made, other, tmp_path)) & set(row_ids(made, claims(), tmp_path))
+
+
+def test_rows_that_were_alike_are_told_apart_by_what_was_learnt_wherever_they_lie(tmp_path: Path) -> None:
+    made = without_key(tmp_path)
+    shuffled = claims().sample(frac=1, random_state=1)
+    once, again = (
+        read(made, new_cases.csv(frame, tmp_path)).select(["row_id", "outcome", "paid", "closed"]).to_pandas()
+        for frame in (claims(), shuffled)
+    )
+    assert once["row_id"].is_unique
+    pd.testing.assert_frame_equal(
+        *(each.sort_values("row_id", ignore_index=True) for each in (once, again)),
+    )
