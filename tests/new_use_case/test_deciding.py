@@ -294,6 +294,7 @@ def test_a_key_with_one_row_a_moment_is_taken_and_told(tmp_path: Path) -> None:
     assert [key.source for key in made.keys] == ["Store Name"]
     assert about(made, "key") == "Store Name"
     assert made.row_key == ("store_name", "day")
+    assert about(made, "identity") == "Store Name and Day"
     assert [span.name for span in made.spans] == ["7d", "28d"]
 
 
@@ -313,6 +314,50 @@ def test_a_key_of_one_row_each_and_no_key_at_all_do_and_are_told(tmp_path: Path)
     made = design(new_cases.csv(frame, tmp_path), label="y")
     assert made.keys == ()
     assert about(made, "key") == "none"
+
+
+def twice_a_moment(**columns: Any) -> pd.DataFrame:
+    """A series with two rows at each moment."""
+    return pd.concat([series(200, "12h")] * 2, ignore_index=True).assign(**columns)
+
+
+#: 400 values each, none of them twice.
+DIFFERENT: dict[str, list[Any]] = {
+    "whole": np.random.default_rng(1).permutation(10**6)[:400].tolist(),
+    "decimal": np.random.default_rng(2).normal(size=400).tolist(),
+    "partly words": [*np.random.default_rng(3).normal(size=300), *(f"none {number}" for number in range(100))],
+    "counted": np.random.default_rng(4).permutation(range(7, 407)).tolist(),
+    "words": [f"x{number}" for number in range(400)],
+}
+
+
+@pytest.mark.parametrize("kind", ["whole", "decimal", "partly words"])
+def test_a_measure_whose_values_happen_to_differ_is_no_key(tmp_path: Path, kind: str) -> None:
+    made = design(new_cases.csv(twice_a_moment(weight=DIFFERENT[kind]), tmp_path), label="y", no_key=True)
+    assert (made.row_key, about(made, "identity")) == ((), "row_id")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Ticket No", "whole"), ("line", "counted"), ("hash", "words")])
+def test_a_column_that_identifies_rows_alone_is_taken_and_told(tmp_path: Path, name: str, kind: str) -> None:
+    made = design(new_cases.csv(twice_a_moment(**{name: DIFFERENT[kind]}), tmp_path), label="y", no_key=True)
+    assert (len(made.row_key), about(made, "identity")) == (1, name)
+
+
+def test_a_column_named_like_a_key_is_taken_before_another(tmp_path: Path) -> None:
+    words = [f"said {number}" for number in range(400)]
+    made = design(new_cases.csv(twice_a_moment(remark=words, id=words), tmp_path), label="y", no_key=True)
+    assert made.row_key == ("id",)
+
+
+def test_what_is_known_later_identifies_no_row(tmp_path: Path) -> None:
+    frame = twice_a_moment(receipt=[f"r{number}" for number in range(400)])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, later=["receipt"])
+    assert made.row_key == ()
+
+
+def test_a_measure_with_some_words_is_no_key_with_a_past(tmp_path: Path) -> None:
+    frame = series(weight=[*["1.5", "2.5"] * 150, *["unknown"] * 100])
+    assert design(new_cases.csv(frame, tmp_path), label="y").keys == ()
 
 
 @pytest.mark.parametrize(

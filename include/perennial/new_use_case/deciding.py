@@ -39,7 +39,6 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     if values > measured.rows / 2:
         why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
         assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
-    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), {label_column.name})
     cuts = figures.cuts(measured, wishes, assume)
     known_after = figures.known_after(measured, wishes, assume)
     later = tuple(look.column(name, "--later") for name in wishes.later)
@@ -49,14 +48,11 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     leaks = [each for each in found if each.column.name not in keep]
     named = (label_column, *later, *(each.column for each in leaks))
     learnt_later = tuple(dict.fromkeys(column.name for column in named))
+    row_key = _row_key(look, measured, entity, set(learnt_later), assume)
     features, left_out = _features(look, measured, wishes, special, row_key, later, leaks, keep)
     _tell_of_columns(look, assume)
     features = (*(key for key in entity if key.kind == "text" and key.distinct <= 100), *features)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
-    if not row_key:
-        assume.append(
-            Assumption("identity", "row_id", "no columns identify a row: a digest of what is known at its time does")
-        )
     owner = wishes.owner or getpass.getuser()
     if not wishes.owner:
         assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
@@ -191,6 +187,20 @@ def _keys(
     question = f"What is a row about, whose past may tell its future? Columns that repeat: {told}."
     answer = ask(question, [*shown, none], "--key COLUMN (once for each), or --no-key if all rows are one series")
     return () if answer == none else (look.column(answer, "--key"),)
+
+
+def _row_key(
+    look: Look, measured: Times, entity: Sequence[Column], but: set[str], assume: list[Assumption]
+) -> tuple[str, ...]:
+    """What identifies a row; empty: a digest does."""
+    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but)
+    if not row_key:
+        why = "no columns identify a row: a digest of what is known at its time does"
+        assume.append(Assumption("identity", "row_id", why))
+        return ()
+    named = " and ".join(look.column(name, "--key").source for name in row_key)
+    assume.append(Assumption("identity", named, "no two rows have the same"))
+    return row_key
 
 
 def _features(
