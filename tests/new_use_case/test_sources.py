@@ -65,3 +65,47 @@ def test_rows_that_were_alike_are_told_apart_by_what_was_learnt_wherever_they_li
     pd.testing.assert_frame_equal(
         *(each.sort_values("row_id", ignore_index=True) for each in (once, again)),
     )
+
+
+def drifting() -> pd.DataFrame:
+    """Hourly values that grow by one each, with words that change after a month and a column that ends then."""
+    at = pd.date_range("2024-01-01", periods=2400, freq="h")
+    frame = pd.DataFrame({"at": at, "size": range(2400), "x": np.sin(range(2400)), "y": np.cos(range(2400))})
+    frame["word"] = np.where(frame.index < 744, frame.index % 3, frame.index % 2 + 5)
+    frame["word"] = frame["word"].map("word {}".format)
+    frame["old"] = np.where(frame.index < 700, frame["x"] + 1, np.nan)
+    return frame.sample(frac=1, random_state=3)
+
+
+BOUNDS = {"since": "2024-02-03T05:00", "until": "2024-03-20T07:30+01:00"}
+FIRST, LAST = pd.Timestamp("2024-02-03T05:00", tz="UTC"), pd.Timestamp("2024-03-20T06:00", tz="UTC")
+
+
+def test_rows_outside_since_and_until_are_not_read_though_their_partition_is(tmp_path: Path) -> None:
+    data = new_cases.csv(drifting(), tmp_path)
+    made = new_cases.design(data, label="y", no_key=True, cadence="weekly", **BOUNDS)
+    at = read(made, data)["at"].to_pandas()
+    assert (at.min(), at.max(), len(at)) == (FIRST, LAST, made.rows)
+
+
+def test_expectations_are_profiled_within_since_and_until(tmp_path: Path) -> None:
+    data = new_cases.csv(drifting(), tmp_path)
+    made = new_cases.design(data, label="y", no_key=True, cadence="weekly", **BOUNDS)
+    expectations = ModuleType("expectations")
+    exec(rendering.files(made)["include/use_cases/tried/expectations.py"], vars(expectations))  # noqa: S102
+    hours = [(each - pd.Timestamp("2024-01-01", tz="UTC")) // pd.Timedelta("1h") for each in (FIRST, LAST)]
+    assert expectations.RANGES["size"] == tuple(hours)
+    assert expectations.VALUES == {"word": ["word 5", "word 6"]}
+
+
+def test_what_is_empty_within_since_and_until_is_left_out(tmp_path: Path) -> None:
+    made = new_cases.design(new_cases.csv(drifting(), tmp_path), label="y", no_key=True, **BOUNDS)
+    assert made.left_out["old"] == "is empty in every row that is used"
+    assert "old" not in [column.name for column in made.columns]
+
+
+def test_what_was_left_out_by_since_and_until_stands_in_the_source(tmp_path: Path) -> None:
+    made = new_cases.design(new_cases.csv(drifting(), tmp_path), label="y", no_key=True, **BOUNDS)
+    source = " ".join(rendering.files(made)["include/use_cases/tried/source.py"].split())
+    assert "Those before 2024-02-03 05:00:00+00:00 are left out (--since)." in source
+    assert "Those from 2024-03-20 06:30:00+00:00 on are left out (--until)." in source

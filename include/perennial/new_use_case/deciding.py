@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import figures, keys, kinds, labels, sources, suspects, times
+from perennial.new_use_case import figures, keys, kinds, labels, looking, sources, suspects, times
 from perennial.new_use_case.asking import Ask
 from perennial.new_use_case.design import Assumption, Design, Wishes
 from perennial.new_use_case.looking import Column, Look
@@ -26,12 +26,15 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     """
     assume: list[Assumption] = []
     time = _time(look, wishes, ask, assume)
-    measured = times.measure(look, time, _moment(wishes.since, "--since"), _moment(wishes.until, "--until"))
+    since, until = _moment(wishes.since, "--since"), _moment(wishes.until, "--until")
+    measured = times.measure(look, time, since, until)
     if measured is None:
         raise InvalidParams(
             "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
         )
     _tell_of_time(measured, look, assume)
+    if measured.missing:
+        look = looking.within(look, "timed", measured.rows)
     label_column = labels.choose(look, wishes, time, ask, assume)
     label = labels.understand(look, label_column, wishes, ask, assume)
     entity = _keys(look, measured, wishes, label_column, ask, assume)
@@ -62,6 +65,8 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         place=look.place,
         rows=measured.rows,
         time=time,
+        since=since,
+        until=until,
         resolution=measured.resolution,
         columns=look.columns,
         keys=entity,
@@ -140,7 +145,7 @@ def _moment(given: str, option: str) -> datetime | None:
         moment = datetime.fromisoformat(given)
     except ValueError as error:
         raise InvalidParams(f"{option} {given}: that is no time.", "Write it like 2024-01-31.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None:

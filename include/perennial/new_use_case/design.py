@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from perennial.new_use_case.looking import Column
@@ -94,6 +94,7 @@ class Design:
 
     Attributes:
         time: Its reading in the data gives the moment.
+        since, until: Rows before the one, and from the other on, are left out; None: there is no such bound.
         columns: Of the raw table, in their order in the data; the time, keys and label among them.
         keys: What a row is about; empty: nothing, and all rows are one series.
         row_key: What identifies a row; empty: a digest of what is known at its moment does.
@@ -114,6 +115,8 @@ class Design:
     place: Place
     rows: int
     time: Column
+    since: datetime | None
+    until: datetime | None
     resolution: Resolution
     columns: tuple[Column, ...]
     keys: tuple[Column, ...]

@@ -7,9 +7,9 @@ else is asked of. Text that lacks values takes a third: words like NA are counte
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,14 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             connection.close()
 
 
+def within(look: Look, table: str, rows: int) -> Look:
+    """The look, as if the data were the `rows` rows of a table that has those of `looked` in part."""
+    columns = _measured(look.connection, look.columns, rows, table)
+    left_out = {each.source: "is empty in every row that is used" for each in columns if each.missing == rows}
+    kept = tuple(each for each in columns if each.missing < rows)
+    return replace(look, columns=kept, left_out=look.left_out | left_out)
+
+
 def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
     if "://" in given:
         from perennial.new_use_case import far
@@ -185,20 +193,22 @@ def _with_words_for_nothing(
     return tuple(_with(each, **told.get(each.name, {})) for each in columns)
 
 
-def _measured(connection: duckdb.DuckDBPyConnection, columns: list[Column], rows: int) -> tuple[Column, ...]:
-    """The columns with their statistics."""
+def _measured(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: int, table: str = "looked"
+) -> tuple[Column, ...]:
+    """The columns with their statistics over the `rows` rows of a table."""
     measured = []
     for column in columns:
         name = quoted(column.name)
         wanted = [f"count({name})", f"approx_count_distinct({name})"]
         wanted += [f"min({name})", f"max({name})"] if column.kind != "text" else ["NULL", "NULL"]
         numeric = [f"avg({name})", f"stddev_pop({name})"] if column.is_number else ["NULL", "NULL"]
-        sql = f"SELECT {', '.join(wanted + numeric)} FROM looked"  # noqa: S608
+        sql = f"SELECT {', '.join(wanted + numeric)} FROM {table}"  # noqa: S608
         filled, distinct, low, high, mean, spread = connection.execute(sql).fetchall()[0]
         values: tuple[Any, ...] = ()
         if distinct <= 2 * FEW:
             sql = (
-                f"SELECT {name} FROM looked WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
+                f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
                 f" LIMIT {FEW + 1}"
             )
             listed = [row[0] for row in connection.execute(sql).fetchall()]
