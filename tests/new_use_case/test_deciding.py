@@ -392,3 +392,45 @@ def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, kno
 )
 def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[str, Any], said: str) -> None:
     assert said in refused(series(), tmp_path, **wishes)
+
+
+@pytest.mark.parametrize(
+    ("option", "wish"),
+    [
+        ("--time at", {"time": "at", "drop": ["at"]}),
+        ("--key shop", {"keys": ["shop"], "drop": ["shop"]}),
+        ("--label y", {"label": "y", "drop": ["y"]}),
+        ("--later x", {"later": ["x"], "drop": ["x"]}),
+        ("--keep x", {"keep": ["x"], "drop": ["x"]}),
+    ],
+)
+def test_a_column_that_is_wanted_and_dropped_is_named_with_both_options(
+    tmp_path: Path, option: str, wish: dict[str, Any]
+) -> None:
+    frame = series(shop=["north", "south"] * 200)
+    assert f"{option} and --drop {option.split()[1]} exclude" in refused(frame, tmp_path, **{"label": "y"} | wish)
+
+
+def test_what_is_dropped_is_not_taken_for_the_time(tmp_path: Path) -> None:
+    frame = series().assign(paid=lambda frame: frame["at"] + pd.Timedelta("1D"))
+    made = design(new_cases.csv(frame, tmp_path), label="y", drop=["paid"])
+    assert (made.time.source, about(made, "time")) == ("at", "at")
+
+
+def test_what_is_dropped_is_not_taken_for_the_label(tmp_path: Path) -> None:
+    made = design(new_cases.csv(series(target=RANDOM.normal(size=400)), tmp_path), drop=["y"])
+    assert made.label.column.source == "target"
+
+
+def test_what_is_dropped_is_not_taken_for_the_key(tmp_path: Path) -> None:
+    frame = new_cases.sales()
+    frame["Branch"] = frame["Store Name"].str.replace("store", "branch")
+    made = design(new_cases.csv(frame, tmp_path), label="Revenue", drop=["Store Name"])
+    assert [key.source for key in made.keys] == ["Branch"]
+    assert made.left_out["Store Name"] == "was dropped (--drop)"
+
+
+def test_what_is_dropped_does_not_identify_rows(tmp_path: Path) -> None:
+    frame = twice_a_moment(id=DIFFERENT["words"], code=DIFFERENT["words"])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, drop=["id"])
+    assert made.row_key == ("code",)

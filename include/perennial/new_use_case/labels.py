@@ -21,12 +21,16 @@ _NEGATIVE = ("no", "false", "n", "f", "negative", "neg", "on time", "stayed", "o
 _CLASSES = 20
 
 
-def choose(look: Look, wishes: Wishes, time: Column, ask: Ask, assume: list[Assumption]) -> Column:
-    """The label's column: as given, as its name says, or as answered."""
+def choose(look: Look, wishes: Wishes, but: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+    """The label's column: as given, as its name says, or as answered.
+
+    Args:
+        but: Names of columns that it is not: the time, and what was dropped.
+    """
     if wishes.label:
         column = look.column(wishes.label, "--label")
     else:
-        others = [column for column in look.columns if column.name != time.name]
+        others = [column for column in look.columns if column.name not in but]
         obvious = [column for column in others if column.name in _OBVIOUS]
         if len(obvious) == 1:
             column = obvious[0]
@@ -34,7 +38,7 @@ def choose(look: Look, wishes: Wishes, time: Column, ask: Ask, assume: list[Assu
         else:
             question = "Which column is to be predicted?"
             column = look.column(ask(question, [column.source for column in others], "--label COLUMN"), "--label")
-    if column.name == time.name:
+    if column.name in but:
         raise InvalidParams(f"--label {column.source}: that column is the time.", "Name what is to be predicted.")
     if column.kind == "time":
         raise InvalidParams(
