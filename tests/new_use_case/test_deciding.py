@@ -434,3 +434,16 @@ def test_what_is_dropped_does_not_identify_rows(tmp_path: Path) -> None:
     frame = twice_a_moment(id=DIFFERENT["words"], code=DIFFERENT["words"])
     made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, drop=["id"])
     assert made.row_key == ("code",)
+
+
+def test_only_of_what_has_a_mean_the_past_is_told_to_be_a_feature(tmp_path: Path) -> None:
+    frame = series(paid=RANDOM.normal(size=400), clerk=["ann", "bob"] * 200, ended=pd.Timestamp("2024-01-01"))
+    frame["ended"] += pd.to_timedelta(np.arange(400), unit="h")
+    wishes = {"time": "at", "label": "y", "no_key": True, "later": ["paid", "clerk", "ended"]}
+    made = design(new_cases.csv(frame, tmp_path), **wishes)
+    assert [column.source for column in made.later] == ["paid"]
+    assert made.left_out == {
+        "paid": "is known only later (--later): only its past is a feature",
+        "clerk": "is known only later (--later), and its past is no feature either: it holds text",
+        "ended": "is known only later (--later), and its past is no feature either: it holds times",
+    }

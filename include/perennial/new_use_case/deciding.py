@@ -70,7 +70,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         learnt_later=learnt_later,
         label=label,
         features=(*(key for key in entity if key.kind == "text" and key.distinct <= 100), *own),
-        later=tuple(column for column in later if column.is_number or column.kind == "boolean"),
+        later=tuple(column for column in later if column.has_mean),
         left_out=left_out,
         known_after=known_after,
         spans=spans,

@@ -34,7 +34,9 @@ def choose(
         if name in drop:
             left_out[column.source] = "was dropped (--drop)"
         elif any(column.name == each.name for each in later):
-            left_out[column.source] = "is known only later (--later): only its past is a feature"
+            no_past = f", and its past is no feature either: it holds {column.reading.told}"
+            past = ": only its past is a feature" if column.has_mean else no_past
+            left_out[column.source] = f"is known only later (--later){past}"
         elif column.kind == "time":
             why = suspicion.get(name, "a length of time would be a feature, a moment is none")
             left_out[column.source] = f"holds moments; {why}"

@@ -69,6 +69,11 @@ class Column:
     def is_number(self) -> bool:
         return self.kind in ("integer", "number")
 
+    @property
+    def has_mean(self) -> bool:
+        """Whether a mean of it says something: of numbers, and of yes and no."""
+        return self.is_number or self.kind == "boolean"
+
     def as_time(self, reading: Reading | None = None) -> Reading | None:
         """How it may be a moment; None: not at all."""
         return kinds.as_time(reading or self.reading, self.low, self.high)
