@@ -447,3 +447,43 @@ def test_only_of_what_has_a_mean_the_past_is_told_to_be_a_feature(tmp_path: Path
         "clerk": "is known only later (--later), and its past is no feature either: it holds text",
         "ended": "is known only later (--later), and its past is no feature either: it holds times",
     }
+
+
+RARE = {
+    "words": ["yes", "no", *["yes", "no", "yes"] * 6, "maybe"] * 20,
+    "numbers": ["1", "0", *["1", "0", "1"] * 6, "maybe"] * 20,
+}
+
+
+@pytest.mark.parametrize(("kind", "one"), [("words", "yes"), ("numbers", "1")])
+def test_a_rare_third_class_is_named_and_counted_where_it_is_refused(tmp_path: Path, kind: str, one: str) -> None:
+    answer = refused(series(420, y=RARE[kind]), tmp_path, label="y", no_key=True)
+    assert f"more than two classes ({one} in 260 rows" in answer
+    assert "maybe in 20 rows" in answer
+    assert "--positive" in answer
+
+
+@pytest.mark.parametrize(("kind", "one", "other"), [("words", "yes", "no"), ("numbers", "1", "0")])
+def test_of_three_classes_one_is_asked_about_and_the_rare_one_is_among_the_others(
+    tmp_path: Path, kind: str, one: str, other: str
+) -> None:
+    made = design(new_cases.csv(series(420, y=RARE[kind]), tmp_path), label="y", no_key=True, positive=one)
+    assert (made.label.missing, made.label.rate) == (0, pytest.approx(260 / 420))
+    assert about(made, "other labels") == f"{other}, maybe are 0"
+
+
+def test_a_label_of_numbers_with_some_words_is_refused_unless_the_words_are_said_to_mean_nothing(
+    tmp_path: Path,
+) -> None:
+    frame = series(y=[*np.arange(392) / 8, *["pending"] * 5, *["?"] * 3])
+    answer = refused(frame, tmp_path, label="y", no_key=True)
+    assert "holds numbers, but not only: pending in 5 rows, ? in 3 rows" in answer
+    assert "--task regression" in answer
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, task="regression")
+    assert made.label.rows == 392
+    assert about(made, "values") == "8 values of 'y' are read as missing"
+
+
+def test_a_binary_task_of_three_values_names_them(tmp_path: Path) -> None:
+    answer = refused(series(420, y=RARE["words"]), tmp_path, label="y", no_key=True, task="binary")
+    assert "yes in 260 rows, no in 140 rows, maybe in 20 rows" in answer

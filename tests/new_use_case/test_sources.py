@@ -109,3 +109,11 @@ def test_what_was_left_out_by_since_and_until_stands_in_the_source(tmp_path: Pat
     source = " ".join(rendering.files(made)["include/use_cases/tried/source.py"].split())
     assert "Those before 2024-02-03 05:00:00+00:00 are left out (--since)." in source
     assert "Those from 2024-03-20 06:30:00+00:00 on are left out (--until)." in source
+
+
+def test_a_rare_third_class_of_the_label_is_read(tmp_path: Path) -> None:
+    frame = drifting().assign(y=["yes", "no", *["yes", "no"] * 19] * 60)
+    frame.loc[range(5, 21), "y"] = "maybe"
+    data = new_cases.csv(frame, tmp_path)
+    made = new_cases.design(data, label="y", no_key=True, positive="yes")
+    assert read(made, data)["y"].to_pandas().value_counts()["maybe"] == 16

@@ -23,6 +23,9 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     assume: list[Assumption] = []
     drop = _dropped(look, wishes)
     time = _time(look, wishes, drop, ask, assume)
+    label_column = labels.choose(look, wishes, drop | {time.name}, ask, assume)
+    if wishes.task != "regression":  # A class that is read as missing would be gone.
+        look = looking.as_written(look, label_column)
     since, until = _moment(wishes.since, "--since"), _moment(wishes.until, "--until")
     measured = times.measure(look, time, since, until)
     if measured is None:
@@ -32,7 +35,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     _tell_of_time(measured, look, assume)
     if measured.missing:
         look = looking.within(look, "timed", measured.rows)
-    label_column = labels.choose(look, wishes, drop | {time.name}, ask, assume)
+    label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, wishes, ask, assume)
     entity = _keys(look, measured, wishes, label_column, drop, ask, assume)
     values = max((key.distinct for key in entity), default=0)

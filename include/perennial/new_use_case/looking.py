@@ -41,7 +41,7 @@ class Column:
         values: All of them, the most frequent first, if they are `FEW` at most and no numbers of a measure.
         unreadable: Values that the reading makes nothing of, and one of them; of text: words like NA.
         mixed: Share of values that are numbers, of a text that is not all numbers.
-        either: Readings that fit as well.
+        either: Readings that fit as well; of text, one that makes nothing of a few of its values.
         begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
     """
 
@@ -153,8 +153,10 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
-            selected = ", ".join(f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items())
-            places.read(connection, place, f"CREATE TABLE looked AS SELECT {selected} FROM {place.reader}")  # noqa: S608
+            selected = [f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items()]
+            lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
+            selected += [f"{quoted(name)} AS {_written(plain[name])}" for name in lossy]
+            places.read(connection, place, f"CREATE TABLE looked AS SELECT {', '.join(selected)} FROM {place.reader}")  # noqa: S608
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [Column(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
@@ -162,6 +164,24 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
+
+
+def as_written(look: Look, column: Column) -> Look:
+    """The look, with a column as the text that it is where its reading makes nothing of some values."""
+    if not column.unreadable or column.kind == "text":
+        return look
+    filled = look.rows - column.missing
+    share = filled / (filled + column.unreadable) if column.is_number else 0.0
+    look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quoted(column.name)}")
+    look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quoted(column.name)}")
+    text = Column(column.source, column.name, kinds.TEXT, mixed=share, either=(column.reading,))
+    measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
+    return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
+
+
+def _written(name: str) -> str:
+    """What table `looked` calls the text that column `name` was read from; no name of a column has two underscores."""
+    return quoted(f"{name}__written")
 
 
 def within(look: Look, table: str, rows: int) -> Look:
