@@ -209,6 +209,21 @@ def test_what_is_taken_as_thousands_or_as_missing_is_told(tmp_path: Path) -> Non
     assert told == ["100 values of 'x' are read as missing", "'amount' has a decimal comma"]
 
 
+@pytest.mark.parametrize(
+    ("sep", "taken", "other"),
+    [
+        (";", "'amount' has a decimal comma: '1,234' is 1.234", "if '1,234' is 1234"),
+        ("\t", "'amount' has commas between thousands: '1,234' is 1234", "if '1,234' is 1.234"),
+    ],
+)
+def test_a_comma_that_may_be_read_two_ways_is_told_with_both(tmp_path: Path, sep: str, taken: str, other: str) -> None:
+    frame = series(amount=["1,234", "50,123"] * 200, y=list(range(400))).drop(columns="x")
+    made = design(new_cases.csv(frame, tmp_path, sep=sep), label="y", task="regression")
+    (told,) = (each for each in made.assumptions if each.about == "values")
+    assert told.what == taken
+    assert other in told.why
+
+
 def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
     frame = series().assign(paid_at=pd.Timestamp("2024-02-01"))
     frame["paid_at"] += pd.to_timedelta(np.arange(len(frame)), unit="h")

@@ -62,11 +62,22 @@ def tell(look: Look, assume: list[Assumption]) -> None:
             what = f"{column.unreadable} values of {column.source!r} are read as missing"
             why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
             assume.append(Assumption("values", what, why))
-        elif column.reading is kinds.COMMA:
-            what = f"{column.source!r} has a decimal comma"
-            assume.append(Assumption("values", what, "semicolons or tabs part the values, so commas do not"))
+        elif column.reading in (kinds.COMMA, kinds.GROUPED):
+            assume.append(_of_commas(column))
         elif column.mixed:
             what = f"{column.source!r} is text"
             assume.append(
                 Assumption("values", what, f"{column.mixed:.0%} of its values are numbers, the others are not")
             )
+
+
+def _of_commas(column: Column) -> Assumption:
+    """What is taken of a column whose numbers have commas; both readings, where nothing told which one."""
+    is_decimal = column.reading is kinds.COMMA
+    what = f"{column.source!r} has {'a decimal comma' if is_decimal else 'commas between thousands'}"
+    why = "semicolons or tabs part the values, so commas do not" if is_decimal else "three digits follow each of them"
+    if column.either:
+        read, other = ("1.234", "1234") if is_decimal else ("1234", "1.234")
+        what += f": '1,234' is {read}"
+        why = f"each value has one comma, and three digits after it; if '1,234' is {other}, change source.py"
+    return Assumption("values", what, why)

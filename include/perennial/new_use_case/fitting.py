@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
 
-from perennial.new_use_case import kinds, places
+from perennial.new_use_case import kinds, places, thousands
 from perennial.new_use_case.kinds import ENOUGH, Reading
 from perennial.new_use_case.places import Place, quoted
 
@@ -47,7 +47,7 @@ def find(
     tried |= {name: (kinds.FITS,) for name, native in readings.items() if native is kinds.FITS}
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
-    dotted: list[str] = []
+    fitting: dict[str, list[Reading]] = {}
     for name in list(readings):
         filled = counted[name, None]
         if not filled:
@@ -66,9 +66,7 @@ def find(
         # The narrowest that loses no more than any other: 1.5 is no whole number.
         most = max(counted[name, reading] for reading in good)
         best = [reading for reading in good if counted[name, reading] == most]
-        readings[name] = best[0]
-        if best[0] is kinds.NUMBER and kinds.COMMA in best:
-            dotted.append(name)
+        readings[name], fitting[name] = best[0], best
         lost = filled - most
         doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
         if best[0] is kinds.ISO:
@@ -77,32 +75,16 @@ def find(
         if lost:
             sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
             doubts[name]["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
-    readings |= dict.fromkeys(_of_thousands(connection, place, dotted, list(readings.values())), kinds.COMMA)
+    for name, (reading, *other) in thousands.settle(connection, place, readings, fitting).items():
+        readings[name] = reading
+        doubts[name]["either"] = tuple(other)
     return readings, doubts, left_out
-
-
-def _of_thousands(
-    connection: duckdb.DuckDBPyConnection, place: Place, dotted: list[str], readings: Sequence[Reading]
-) -> Iterator[str]:
-    """Of columns like 1.234, those whose dots part thousands: where another column has a decimal comma, or the dots
-    begin where thousands do, after 999. Not where another column has a decimal dot."""
-    has_dot = readings.count(kinds.NUMBER) > len(dotted)
-    for name in dotted if not has_dot else ():
-        number, comma, text = kinds.NUMBER.of(name), kinds.COMMA.of(name), quoted(name)
-        sql = (
-            f"SELECT count(*) FILTER (({number} IS NULL) != ({comma} IS NULL)),"  # noqa: S608
-            f" max(abs({number})) FILTER (NOT contains({text}, '.')) FROM {place.reader}"
-        )
-        ((differing, most_without_dot),) = places.read(connection, place, sql)
-        begins = most_without_dot is not None and most_without_dot < 1_000
-        if not differing and (begins or kinds.COMMA in readings):
-            yield name
 
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
     """Column of text -> the readings that more than half of some of its first values fit; all of them, if these are
     missing."""
-    # Where a comma parts the values, 1,234 is a thousand and more.
+    # Where a comma parts the values, one within a value parts thousands.
     has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
     simple = [each for each in kinds.OF_TEXT if each is not kinds.COMMA or has_decimal_comma]
     if not texts:
