@@ -502,3 +502,10 @@ def test_a_label_of_numbers_with_some_words_is_refused_unless_the_words_are_said
 def test_a_binary_task_of_three_values_names_them(tmp_path: Path) -> None:
     answer = refused(series(420, y=RARE["words"]), tmp_path, label="y", no_key=True, task="binary")
     assert "yes in 260 rows, no in 140 rows, maybe in 20 rows" in answer
+
+
+def test_where_the_key_was_dropped_no_other_column_is_said_to_be_one(tmp_path: Path) -> None:
+    made = design(new_cases.csv(new_cases.sales(), tmp_path), label="Revenue", drop=["Store Name"])
+    assert [each.why for each in made.assumptions if each.about == "key"] == [
+        "no other column repeats like one; all rows are one series"
+    ]

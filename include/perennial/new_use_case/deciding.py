@@ -171,7 +171,7 @@ def _moment(given: str, option: str) -> datetime | None:
 def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
     assume.append(Assumption("time zone", "UTC", "times that name no zone are taken as UTC"))
     if measured.missing:
-        why = "they have no time, or lie outside --since and --until, and belong to no partition"
+        why = "they have no time, or lie outside --since and --until"
         assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))
     if not measured.is_sorted:
         assume.append(Assumption("order", "by time", "the rows lie in another order, which means nothing here"))
@@ -205,7 +205,8 @@ def _keys(
     candidates = keys.candidates(look, measured, {label.name, measured.column.name, *drop})
     series = [each for each in candidates if each.is_series]
     if not candidates:
-        assume.append(Assumption("key", "none", "no column repeats like one; all rows are one series", "--key"))
+        which = "no other column" if drop else "no column"
+        assume.append(Assumption("key", "none", f"{which} repeats like one; all rows are one series", "--key"))
         return ()
     if len(series) == 1 and keys.repeated(look, ()):
         column = series[0].column
