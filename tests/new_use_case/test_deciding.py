@@ -209,6 +209,21 @@ def test_what_is_taken_as_thousands_or_as_missing_is_told(tmp_path: Path) -> Non
     assert told == ["100 values of 'x' are read as missing", "'amount' has a decimal comma"]
 
 
+@pytest.mark.parametrize(
+    ("sep", "taken", "other"),
+    [
+        (";", "'amount' has a decimal comma: '1,234' is 1.234", "if '1,234' is 1234"),
+        ("\t", "'amount' has commas between thousands: '1,234' is 1234", "if '1,234' is 1.234"),
+    ],
+)
+def test_a_comma_that_may_be_read_two_ways_is_told_with_both(tmp_path: Path, sep: str, taken: str, other: str) -> None:
+    frame = series(amount=["1,234", "50,123"] * 200, y=list(range(400))).drop(columns="x")
+    made = design(new_cases.csv(frame, tmp_path, sep=sep), label="y", task="regression")
+    (told,) = (each for each in made.assumptions if each.about == "values")
+    assert told.what == taken
+    assert other in told.why
+
+
 def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
     frame = series().assign(paid_at=pd.Timestamp("2024-02-01"))
     frame["paid_at"] += pd.to_timedelta(np.arange(len(frame)), unit="h")
@@ -294,6 +309,7 @@ def test_a_key_with_one_row_a_moment_is_taken_and_told(tmp_path: Path) -> None:
     assert [key.source for key in made.keys] == ["Store Name"]
     assert about(made, "key") == "Store Name"
     assert made.row_key == ("store_name", "day")
+    assert about(made, "identity") == "Store Name and Day"
     assert [span.name for span in made.spans] == ["7d", "28d"]
 
 
@@ -313,6 +329,50 @@ def test_a_key_of_one_row_each_and_no_key_at_all_do_and_are_told(tmp_path: Path)
     made = design(new_cases.csv(frame, tmp_path), label="y")
     assert made.keys == ()
     assert about(made, "key") == "none"
+
+
+def twice_a_moment(**columns: Any) -> pd.DataFrame:
+    """A series with two rows at each moment."""
+    return pd.concat([series(200, "12h")] * 2, ignore_index=True).assign(**columns)
+
+
+#: 400 values each, none of them twice.
+DIFFERENT: dict[str, list[Any]] = {
+    "whole": np.random.default_rng(1).permutation(10**6)[:400].tolist(),
+    "decimal": np.random.default_rng(2).normal(size=400).tolist(),
+    "partly words": [*np.random.default_rng(3).normal(size=300), *(f"none {number}" for number in range(100))],
+    "counted": np.random.default_rng(4).permutation(range(7, 407)).tolist(),
+    "words": [f"x{number}" for number in range(400)],
+}
+
+
+@pytest.mark.parametrize("kind", ["whole", "decimal", "partly words"])
+def test_a_measure_whose_values_happen_to_differ_is_no_key(tmp_path: Path, kind: str) -> None:
+    made = design(new_cases.csv(twice_a_moment(weight=DIFFERENT[kind]), tmp_path), label="y", no_key=True)
+    assert (made.row_key, about(made, "identity")) == ((), "row_id")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Ticket No", "whole"), ("line", "counted"), ("hash", "words")])
+def test_a_column_that_identifies_rows_alone_is_taken_and_told(tmp_path: Path, name: str, kind: str) -> None:
+    made = design(new_cases.csv(twice_a_moment(**{name: DIFFERENT[kind]}), tmp_path), label="y", no_key=True)
+    assert (len(made.row_key), about(made, "identity")) == (1, name)
+
+
+def test_a_column_named_like_a_key_is_taken_before_another(tmp_path: Path) -> None:
+    words = [f"said {number}" for number in range(400)]
+    made = design(new_cases.csv(twice_a_moment(remark=words, id=words), tmp_path), label="y", no_key=True)
+    assert made.row_key == ("id",)
+
+
+def test_what_is_known_later_identifies_no_row(tmp_path: Path) -> None:
+    frame = twice_a_moment(receipt=[f"r{number}" for number in range(400)])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, later=["receipt"])
+    assert made.row_key == ()
+
+
+def test_a_measure_with_some_words_is_no_key_with_a_past(tmp_path: Path) -> None:
+    frame = series(weight=[*["1.5", "2.5"] * 150, *["unknown"] * 100])
+    assert design(new_cases.csv(frame, tmp_path), label="y").keys == ()
 
 
 @pytest.mark.parametrize(
@@ -347,3 +407,105 @@ def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, kno
 )
 def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[str, Any], said: str) -> None:
     assert said in refused(series(), tmp_path, **wishes)
+
+
+@pytest.mark.parametrize(
+    ("option", "wish"),
+    [
+        ("--time at", {"time": "at", "drop": ["at"]}),
+        ("--key shop", {"keys": ["shop"], "drop": ["shop"]}),
+        ("--label y", {"label": "y", "drop": ["y"]}),
+        ("--later x", {"later": ["x"], "drop": ["x"]}),
+        ("--keep x", {"keep": ["x"], "drop": ["x"]}),
+    ],
+)
+def test_a_column_that_is_wanted_and_dropped_is_named_with_both_options(
+    tmp_path: Path, option: str, wish: dict[str, Any]
+) -> None:
+    frame = series(shop=["north", "south"] * 200)
+    assert f"{option} and --drop {option.split()[1]} exclude" in refused(frame, tmp_path, **{"label": "y"} | wish)
+
+
+def test_what_is_dropped_is_not_taken_for_the_time(tmp_path: Path) -> None:
+    frame = series().assign(paid=lambda frame: frame["at"] + pd.Timedelta("1D"))
+    made = design(new_cases.csv(frame, tmp_path), label="y", drop=["paid"])
+    assert (made.time.source, about(made, "time")) == ("at", "at")
+
+
+def test_what_is_dropped_is_not_taken_for_the_label(tmp_path: Path) -> None:
+    made = design(new_cases.csv(series(target=RANDOM.normal(size=400)), tmp_path), drop=["y"])
+    assert made.label.column.source == "target"
+
+
+def test_what_is_dropped_is_not_taken_for_the_key(tmp_path: Path) -> None:
+    frame = new_cases.sales()
+    frame["Branch"] = frame["Store Name"].str.replace("store", "branch")
+    made = design(new_cases.csv(frame, tmp_path), label="Revenue", drop=["Store Name"])
+    assert [key.source for key in made.keys] == ["Branch"]
+    assert made.left_out["Store Name"] == "was dropped (--drop)"
+
+
+def test_what_is_dropped_does_not_identify_rows(tmp_path: Path) -> None:
+    frame = twice_a_moment(id=DIFFERENT["words"], code=DIFFERENT["words"])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, drop=["id"])
+    assert made.row_key == ("code",)
+
+
+def test_only_of_what_has_a_mean_the_past_is_told_to_be_a_feature(tmp_path: Path) -> None:
+    frame = series(paid=RANDOM.normal(size=400), clerk=["ann", "bob"] * 200, ended=pd.Timestamp("2024-01-01"))
+    frame["ended"] += pd.to_timedelta(np.arange(400), unit="h")
+    wishes = {"time": "at", "label": "y", "no_key": True, "later": ["paid", "clerk", "ended"]}
+    made = design(new_cases.csv(frame, tmp_path), **wishes)
+    assert [column.source for column in made.later] == ["paid"]
+    assert made.left_out == {
+        "paid": "is known only later (--later): only its past is a feature",
+        "clerk": "is known only later (--later), and its past is no feature either: it holds text",
+        "ended": "is known only later (--later), and its past is no feature either: it holds times",
+    }
+
+
+RARE = {
+    "words": ["yes", "no", *["yes", "no", "yes"] * 6, "maybe"] * 20,
+    "numbers": ["1", "0", *["1", "0", "1"] * 6, "maybe"] * 20,
+}
+
+
+@pytest.mark.parametrize(("kind", "one"), [("words", "yes"), ("numbers", "1")])
+def test_a_rare_third_class_is_named_and_counted_where_it_is_refused(tmp_path: Path, kind: str, one: str) -> None:
+    answer = refused(series(420, y=RARE[kind]), tmp_path, label="y", no_key=True)
+    assert f"more than two classes ({one} in 260 rows" in answer
+    assert "maybe in 20 rows" in answer
+    assert "--positive" in answer
+
+
+@pytest.mark.parametrize(("kind", "one", "other"), [("words", "yes", "no"), ("numbers", "1", "0")])
+def test_of_three_classes_one_is_asked_about_and_the_rare_one_is_among_the_others(
+    tmp_path: Path, kind: str, one: str, other: str
+) -> None:
+    made = design(new_cases.csv(series(420, y=RARE[kind]), tmp_path), label="y", no_key=True, positive=one)
+    assert (made.label.missing, made.label.rate) == (0, pytest.approx(260 / 420))
+    assert about(made, "other labels") == f"{other}, maybe are 0"
+
+
+def test_a_label_of_numbers_with_some_words_is_refused_unless_the_words_are_said_to_mean_nothing(
+    tmp_path: Path,
+) -> None:
+    frame = series(y=[*np.arange(392) / 8, *["pending"] * 5, *["?"] * 3])
+    answer = refused(frame, tmp_path, label="y", no_key=True)
+    assert "holds numbers, but not only: pending in 5 rows, ? in 3 rows" in answer
+    assert "--task regression" in answer
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, task="regression")
+    assert made.label.rows == 392
+    assert about(made, "values") == "8 values of 'y' are read as missing"
+
+
+def test_a_binary_task_of_three_values_names_them(tmp_path: Path) -> None:
+    answer = refused(series(420, y=RARE["words"]), tmp_path, label="y", no_key=True, task="binary")
+    assert "yes in 260 rows, no in 140 rows, maybe in 20 rows" in answer
+
+
+def test_where_the_key_was_dropped_no_other_column_is_said_to_be_one(tmp_path: Path) -> None:
+    made = design(new_cases.csv(new_cases.sales(), tmp_path), label="Revenue", drop=["Store Name"])
+    assert [each.why for each in made.assumptions if each.about == "key"] == [
+        "no other column repeats like one; all rows are one series"
+    ]

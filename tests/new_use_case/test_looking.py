@@ -84,6 +84,42 @@ def test_a_dot_parts_thousands_where_the_data_says_so(values: list[object], othe
     assert (column.kind, found) == ("number", read_as)
 
 
+@pytest.mark.parametrize(
+    ("values", "sep", "read_as"),
+    [
+        (["1,234,567", "1,234", "7"], "\t", [1234567, 1234, 7]),  # no number has two decimal commas
+        (["1,234.5", "50,123", "7"], ";", [1234.5, 50123, 7]),  # the dot parts the decimals
+        (["-1,234", "50,123", "-7.25"], ",", [-1234, 50123, -7.25]),
+        (["1,234", "50,123", "999"], "\t", [1234, 50123, 999]),  # what follows 999 is a thousand
+        (["1,234", "50,123", "1000"], "\t", [1.234, 50.123, 1000]),  # this thousand has no comma
+        (["1,234", "50,123", "0,500"], "\t", [1.234, 50.123, 0.5]),  # no thousand begins with zero
+        (["1,234", "50,12", "7"], "\t", [1.234, 50.12, 7]),
+    ],
+)
+def test_a_comma_parts_thousands_where_the_values_say_so(values: list[object], sep: str, read_as: object) -> None:
+    column, found = looked_at(texts(values), sep=sep)
+    assert (column.kind, found, column.either) == ("number", read_as, ())
+
+
+@pytest.mark.parametrize(
+    ("other", "read_as"),
+    [
+        (["0.5", "1", "2"], [1234, 50123, 7000]),
+        (["1,000,000", "1", "2"], [1234, 50123, 7000]),
+        (["0,5", "1", "2"], [1.234, 50.123, 7.0]),
+    ],
+)
+def test_what_a_comma_parts_is_told_by_another_column(other: list[str], read_as: object) -> None:
+    column, found = looked_at(texts(["1,234", "50,123", "7,000"]).assign(other=other), sep="\t")
+    assert (found, column.either) == (read_as, ())
+
+
+@pytest.mark.parametrize(("sep", "read_as"), [(";", [1.234, 50.123, 7.0]), ("\t", [1234, 50123, 7000])])
+def test_a_comma_that_nothing_tells_of_keeps_its_other_reading(sep: str, read_as: object) -> None:
+    column, found = looked_at(texts(["1,234", "50,123", "7,000"]), sep=sep)
+    assert (found, len(column.either)) == (read_as, 1)
+
+
 @pytest.mark.parametrize("sep", [",", ";"])
 @few
 @given(values=st.lists(st.integers(0, 999), min_size=5, max_size=40))

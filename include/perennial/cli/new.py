@@ -90,7 +90,7 @@ def new(
         typer.Option(
             "--later",
             metavar="COLUMN",
-            help="A column that is known only with the label: its past is a feature.",
+            help="A column that is known only with the label: of a number, or yes and no, the past is a feature.",
             autocompletion=completion.columns,
         ),
     ] = None,

@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import figures, keys, kinds, labels, sources, suspects, times
+from perennial.new_use_case import features, figures, keys, kinds, labels, looking, sources, suspects, times
 from perennial.new_use_case.asking import Ask
 from perennial.new_use_case.design import Assumption, Design, Wishes
 from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.suspects import Suspect
 from perennial.new_use_case.times import Times
-
-#: Text with more different values, or with values that hardly repeat, teaches a model names.
-_MANY_WORDS = 1000
 
 
 def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
@@ -25,34 +21,40 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         InvalidParams: the data does not do, a wish does not fit it, or something is unclear and nobody is asked.
     """
     assume: list[Assumption] = []
-    time = _time(look, wishes, ask, assume)
-    measured = times.measure(look, time, _moment(wishes.since, "--since"), _moment(wishes.until, "--until"))
+    drop = _dropped(look, wishes)
+    time = _time(look, wishes, drop, ask, assume)
+    label_column = labels.choose(look, wishes, drop | {time.name}, ask, assume)
+    if wishes.task != "regression":  # A class that is read as missing would be gone.
+        look = looking.as_written(look, label_column)
+    since, until = _moment(wishes.since, "--since"), _moment(wishes.until, "--until")
+    measured = times.measure(look, time, since, until)
     if measured is None:
         raise InvalidParams(
             "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
         )
     _tell_of_time(measured, look, assume)
-    label_column = labels.choose(look, wishes, time, ask, assume)
+    if measured.missing:
+        look = looking.within(look, "timed", measured.rows)
+    label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, wishes, ask, assume)
-    entity = _keys(look, measured, wishes, label_column, ask, assume)
+    entity = _keys(look, measured, wishes, label_column, drop, ask, assume)
     values = max((key.distinct for key in entity), default=0)
     if values > measured.rows / 2:
         why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
         assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
-    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), {label_column.name})
     cuts = figures.cuts(measured, wishes, assume)
     known_after = figures.known_after(measured, wishes, assume)
     later = tuple(look.column(name, "--later") for name in wishes.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
+    keep = {look.column(name, "--keep").name for name in wishes.keep}
     found = suspects.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
-    features, left_out = _features(look, measured, wishes, special, row_key, later, found)
-    _tell_of_columns(look, assume)
-    features = (*(key for key in entity if key.kind == "text" and key.distinct <= 100), *features)
+    leaks = [each for each in found if each.column.name not in keep]
+    named = (label_column, *later, *(each.column for each in leaks))
+    learnt_later = tuple(dict.fromkeys(column.name for column in named))
+    row_key = _row_key(look, measured, entity, drop.union(learnt_later), assume)
+    own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop)
+    features.tell(look, assume)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
-    if not row_key:
-        assume.append(
-            Assumption("identity", "row_id", "no columns identify a row: a digest of the row's own values does")
-        )
     owner = wishes.owner or getpass.getuser()
     if not wishes.owner:
         assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
@@ -62,13 +64,16 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         place=look.place,
         rows=measured.rows,
         time=time,
+        since=since,
+        until=until,
         resolution=measured.resolution,
         columns=look.columns,
         keys=entity,
         row_key=row_key,
+        learnt_later=learnt_later,
         label=label,
-        features=features,
-        later=tuple(column for column in later if column.is_number or column.kind == "boolean"),
+        features=(*(key for key in entity if key.kind == "text" and key.distinct <= 100), *own),
+        later=tuple(column for column in later if column.has_mean),
         left_out=left_out,
         known_after=known_after,
         spans=spans,
@@ -80,15 +85,36 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     )
 
 
-def _time(look: Look, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Column:
+def _dropped(look: Look, wishes: Wishes) -> set[str]:
+    """The columns that somebody does not want, for whatever else they may be."""
+    found = {look.column(name, "--drop").name for name in wishes.drop}
+    wanted = {
+        "--time": (wishes.time,) if wishes.time else (),
+        "--key": wishes.keys,
+        "--label": (wishes.label,) if wishes.label else (),
+        "--later": wishes.later,
+        "--keep": wishes.keep,
+    }
+    for option, given in wanted.items():
+        for name in given:
+            if look.column(name, option).name in found:
+                raise InvalidParams(
+                    f"{option} {name} and --drop {name} exclude each other: a column that is dropped is nothing else.",
+                    "Give one of them.",
+                )
+    return found
+
+
+def _time(look: Look, wishes: Wishes, drop: set[str], ask: Ask, assume: list[Assumption]) -> Column:
     """The column of the rows' time."""
     if wishes.time:
         column = look.column(wishes.time, "--time")
     else:
-        found = times.candidates(look)
+        found = [each for each in times.candidates(look) if each.name not in drop]
         if not found:
+            which = "column that is not dropped" if drop else "column"
             raise InvalidParams(
-                f"No column of {look.place.named} holds the time of a row: no dates, times, or seconds since 1970"
+                f"No {which} of {look.place.named} holds the time of a row: no dates, times, or seconds since 1970"
                 " that differ and are nearly always there.",
                 "Name the column with --time, and its notation with --time-format; a model lives in time, and without"
                 " it nothing can be replayed, watched or proven.",
@@ -139,20 +165,26 @@ def _moment(given: str, option: str) -> datetime | None:
         moment = datetime.fromisoformat(given)
     except ValueError as error:
         raise InvalidParams(f"{option} {given}: that is no time.", "Write it like 2024-01-31.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
     assume.append(Assumption("time zone", "UTC", "times that name no zone are taken as UTC"))
     if measured.missing:
-        why = "they have no time, or lie outside --since and --until, and belong to no partition"
+        why = "they have no time, or lie outside --since and --until"
         assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))
     if not measured.is_sorted:
         assume.append(Assumption("order", "by time", "the rows lie in another order, which means nothing here"))
 
 
 def _keys(
-    look: Look, measured: Times, wishes: Wishes, label: Column, ask: Ask, assume: list[Assumption]
+    look: Look,
+    measured: Times,
+    wishes: Wishes,
+    label: Column,
+    drop: set[str],
+    ask: Ask,
+    assume: list[Assumption],
 ) -> tuple[Column, ...]:
     """What rows are about; empty: all are one series."""
     if wishes.keys and wishes.no_key:
@@ -170,10 +202,11 @@ def _keys(
         return found
     if wishes.no_key:
         return ()
-    candidates = keys.candidates(look, measured, {label.name, measured.column.name})
+    candidates = keys.candidates(look, measured, {label.name, measured.column.name, *drop})
     series = [each for each in candidates if each.is_series]
     if not candidates:
-        assume.append(Assumption("key", "none", "no column repeats like one; all rows are one series", "--key"))
+        which = "no other column" if drop else "no column"
+        assume.append(Assumption("key", "none", f"{which} repeats like one; all rows are one series", "--key"))
         return ()
     if len(series) == 1 and keys.repeated(look, ()):
         column = series[0].column
@@ -188,57 +221,16 @@ def _keys(
     return () if answer == none else (look.column(answer, "--key"),)
 
 
-def _features(
-    look: Look,
-    measured: Times,
-    wishes: Wishes,
-    special: set[str],
-    row_key: Sequence[str],
-    later: Sequence[Column],
-    found: Sequence[Suspect],
-) -> tuple[tuple[Column, ...], dict[str, str]]:
-    """The columns that a model sees, and why the others are left out."""
-    keep = {look.column(name, "--keep").name for name in wishes.keep}
-    drop = {look.column(name, "--drop").name for name in wishes.drop}
-    suspicion = {each.column.name: each.why for each in found}
-    features, left_out = [], dict(look.left_out)
-    for column in look.columns:
-        name = column.name
-        if name in special:
-            continue
-        if name in drop:
-            left_out[column.source] = "was dropped (--drop)"
-        elif any(column.name == each.name for each in later):
-            left_out[column.source] = "is known only later (--later): only its past is a feature"
-        elif column.kind == "time":
-            why = suspicion.get(name, "a length of time would be a feature, a moment is none")
-            left_out[column.source] = f"holds moments; {why}"
-        elif name in keep:
-            features.append(column)
-        elif name in suspicion:
-            left_out[column.source] = f"may leak the label: {suspicion[name]} (--keep if it is known in time)"
-        elif name in row_key and len(row_key) == 1:
-            left_out[column.source] = "tells rows apart"
-        elif column.distinct <= 1:
-            left_out[column.source] = "has one value only"
-        elif column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
-            left_out[column.source] = f"has about {column.distinct} different texts (--keep to use them as categories)"
-        else:
-            features.append(column)
-    return tuple(features), left_out
-
-
-def _tell_of_columns(look: Look, assume: list[Assumption]) -> None:
-    for column in look.columns:
-        if column.unreadable:
-            what = f"{column.unreadable} values of {column.source!r} are read as missing"
-            why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
-            assume.append(Assumption("values", what, why))
-        elif column.reading is kinds.COMMA:
-            what = f"{column.source!r} has a decimal comma"
-            assume.append(Assumption("values", what, "semicolons or tabs part the values, so commas do not"))
-        elif column.mixed:
-            what = f"{column.source!r} is text"
-            assume.append(
-                Assumption("values", what, f"{column.mixed:.0%} of its values are numbers, the others are not")
-            )
+def _row_key(
+    look: Look, measured: Times, entity: Sequence[Column], but: set[str], assume: list[Assumption]
+) -> tuple[str, ...]:
+    """What identifies a row; empty: a digest does."""
+    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but)
+    if not row_key:
+        why = "no columns identify a row: a digest of what is known at its time does"
+        assume.append(Assumption("identity", "row_id", why))
+        return ()
+    named = " and ".join(look.column(name, "--key").source for name in row_key)
+    option = "--drop" if len(row_key) == 1 else ""
+    assume.append(Assumption("identity", named, "no two rows have the same", option))
+    return row_key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from perennial.new_use_case.looking import Column
@@ -94,9 +94,12 @@ class Design:
 
     Attributes:
         time: Its reading in the data gives the moment.
+        since, until: Rows before the one, and from the other on, are left out; None: there is no such bound.
         columns: Of the raw table, in their order in the data; the time, keys and label among them.
         keys: What a row is about; empty: nothing, and all rows are one series.
-        row_key: What identifies a row; empty: a digest of the row does.
+        row_key: What identifies a row; empty: a digest of what is known at its moment does.
+        learnt_later: Names of the columns that say more after the moment of a row than at it: the label first, what is
+            known with it, and what looks like that.
         features: What the model sees of a row itself.
         later: Known only with the label: only their past is a feature.
         left_out: Name in the data -> why it is no feature.
@@ -112,10 +115,13 @@ class Design:
     place: Place
     rows: int
     time: Column
+    since: datetime | None
+    until: datetime | None
     resolution: Resolution
     columns: tuple[Column, ...]
     keys: tuple[Column, ...]
     row_key: tuple[str, ...]
+    learnt_later: tuple[str, ...]
     label: Label
     features: tuple[Column, ...]
     later: tuple[Column, ...]

@@ -40,7 +40,8 @@ def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
             continue
         if column.distinct < 2 or times.rows / column.distinct < _REPETITION:
             continue
-        if column.kind == "integer" and not _SOUNDS_LIKE_KEY.search(column.name):
+        # Whole numbers may be amounts, and text that is numbers for the greater part a measure with some words.
+        if (column.kind == "integer" or column.mixed) and not _is_named_like_key(column):
             continue
         found.append(Candidate(column, times.rows / column.distinct, repeated(look, (column.name,)) == 0))
     return found
@@ -54,17 +55,31 @@ def repeated(look: Look, keys: tuple[str, ...]) -> int:
 def identifying(look: Look, times: Times, keys: tuple[str, ...], but: set[str]) -> tuple[str, ...]:
     """Columns that identify a row and are never missing; empty: there are none.
 
-    The keys and the time, if they do; else the first column of whole numbers or text that does alone.
+    The keys and the time, if they do; else a column that does alone and is no measure, one named like a key first.
+
+    Args:
+        but: Names of columns that are known too late, or that somebody does not want.
     """
     by_name = {column.name: column for column in look.columns}
     if all(not by_name[key].missing for key in keys) and not repeated(look, keys):
         return (*keys, times.column.name)
-    for column in look.columns:
-        if column.name in but or column.kind not in ("integer", "text") or column.missing:
+    for column in sorted(look.columns, key=_is_named_like_key, reverse=True):
+        if column.name in but or column.missing or column.distinct <= times.rows * 0.9:
             continue
-        if column.distinct > times.rows * 0.9 and not _more_than_once(look, (column.name,)):
+        if _may_name_rows(column, times) and not _more_than_once(look, (column.name,)):
             return (column.name,)
     return ()
+
+
+def _may_name_rows(column: Column, times: Times) -> bool:
+    """Whether a column is no measure, whose values are different by chance only."""
+    if column.kind == "integer":
+        return _is_named_like_key(column) or column.high - column.low == times.rows - 1
+    return column.kind == "text" and (_is_named_like_key(column) or not column.mixed)
+
+
+def _is_named_like_key(column: Column) -> bool:
+    return _SOUNDS_LIKE_KEY.search(column.name) is not None
 
 
 def _more_than_once(look: Look, columns: tuple[str, ...]) -> int:

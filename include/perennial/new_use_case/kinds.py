@@ -89,6 +89,15 @@ COMMA = Reading(
     "numbers with a decimal comma",
     "number_with_comma",
 )
+#: The same, where a dot parts the decimals and commas may part the thousands.
+GROUPED = Reading(
+    "number",
+    "try_cast(CASE WHEN regexp_full_match(trim({c}),"
+    " '[-+]?(0|[1-9][0-9]{0,14}|[1-9][0-9]{0,2}(,[0-9]{3}){1,4})([.][0-9]+)?')"
+    " THEN replace({c}, ',', '') END AS DOUBLE)",
+    "numbers with commas between thousands",
+    "number_with_thousands",
+)
 #: Years have four digits, else 31/12/23 would be of the year 31; and none is before 1000: those stand for "never".
 ISO = Reading(
     "time",
@@ -98,7 +107,7 @@ ISO = Reading(
     written="text",
 )
 #: How text may be read, the narrowest first; what is none of them stays text.
-OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, ISO)
+OF_TEXT = (BOOLEAN, INTEGER, NUMBER, COMMA, GROUPED, ISO)
 TEXT = Reading("text", "{c}", "text")
 #: Whole numbers of a type that holds larger ones than BIGINT: read as `WHOLE` if every one `FITS`, else as `NAMES`,
 #: since two of them may be the same to a double.

@@ -17,16 +17,26 @@ _OBVIOUS = ("label", "label_value", "target", "y", "outcome")
 #: Which of two words is the one that is asked about.
 _POSITIVE = ("yes", "true", "y", "t", "positive", "pos", "late", "churned", "failed", "fraud", "1", "1.0")
 _NEGATIVE = ("no", "false", "n", "f", "negative", "neg", "on time", "stayed", "ok", "normal", "0", "-1", "0.0", "-1.0")
+#: So many values are named where there are too many.
+_SHOWN = 6
+_ONE_OF_THEM = (
+    "Ask about one of them against all others: --positive VALUE. What stands for a label that is not known has to be"
+    " empty in the data."
+)
 #: Up to so many whole numbers may be names of classes as well.
 _CLASSES = 20
 
 
-def choose(look: Look, wishes: Wishes, time: Column, ask: Ask, assume: list[Assumption]) -> Column:
-    """The label's column: as given, as its name says, or as answered."""
+def choose(look: Look, wishes: Wishes, but: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+    """The label's column: as given, as its name says, or as answered.
+
+    Args:
+        but: Names of columns that it is not: the time, and what was dropped.
+    """
     if wishes.label:
         column = look.column(wishes.label, "--label")
     else:
-        others = [column for column in look.columns if column.name != time.name]
+        others = [column for column in look.columns if column.name not in but]
         obvious = [column for column in others if column.name in _OBVIOUS]
         if len(obvious) == 1:
             column = obvious[0]
@@ -34,7 +44,7 @@ def choose(look: Look, wishes: Wishes, time: Column, ask: Ask, assume: list[Assu
         else:
             question = "Which column is to be predicted?"
             column = look.column(ask(question, [column.source for column in others], "--label COLUMN"), "--label")
-    if column.name == time.name:
+    if column.name in but:
         raise InvalidParams(f"--label {column.source}: that column is the time.", "Name what is to be predicted.")
     if column.kind == "time":
         raise InvalidParams(
@@ -57,8 +67,8 @@ def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: lis
             " prove nothing about any model.",
             "Give more data.",
         )
-    task, wanted = _task(column, wishes, ask, assume)
-    positive = _positive(column, wanted, ask, assume) if task == "binary" else None
+    task, wanted = _task(look, column, wishes, ask, assume)
+    positive = _positive(look, column, wanted, ask, assume) if task == "binary" else None
     rate, spread = look.ask(f"SELECT avg(t), stddev_pop(t) FROM (SELECT {truth(column, positive)} AS t FROM timed)")[0]  # noqa: S608
     if not spread:
         only = f"{column.values[0]!r}" if column.values else "the same"
@@ -80,7 +90,7 @@ def truth(column: Column, positive: Any) -> str:
     return f"CAST({name} = {value} AS DOUBLE)"
 
 
-def _task(column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
+def _task(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
     """The task and, where that is said already, the class that it asks about."""
     values = column.values
     if len(values) == 1:
@@ -106,13 +116,7 @@ def _task(column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) ->
         assume.append(Assumption("task", "binary", f"column {column.source!r} has two values", "--task"))
         return "binary", ""
     if column.kind == "text":
-        numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
-        shown = ", ".join(map(str, values[:6])) or f"about {column.distinct} different values"
-        raise InvalidParams(
-            f"The label (column {column.source!r}) is text with more than two classes ({shown}{numeric}), and there is"
-            " no task of more than two.",
-            "Ask about one of them: --positive VALUE.",
-        )
+        raise _too_many_classes(look, column)
     if column.kind == "integer" and values and len(values) <= _CLASSES:
         shown = ", ".join(map(str, sorted(values)))
         question = (
@@ -126,7 +130,35 @@ def _task(column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) ->
     return "regression", ""
 
 
-def _positive(column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
+def _too_many_classes(look: Look, column: Column) -> InvalidParams:
+    """The answer to a label of text that is neither two classes nor numbers, with what it holds and how often."""
+    almost = next(iter(column.either), None)
+    fix = _ONE_OF_THEM
+    if almost and almost.kind != "boolean":
+        fix += " Or take what is no number for a label that is not known: --task regression."
+    if almost and not column.values:
+        rest = _counted(look, column, f"{almost.of(column.name)} IS NULL")
+        return InvalidParams(f"The label (column {column.source!r}) holds {almost.told}, but not only: {rest}.", fix)
+    numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
+    return InvalidParams(
+        f"The label (column {column.source!r}) is text with more than two classes ({_counted(look, column)}{numeric}),"
+        " and there is no task of more than two.",
+        fix,
+    )
+
+
+def _counted(look: Look, column: Column, where: str = "true") -> str:
+    """The most frequent values of a column, each with how many rows have it."""
+    name = quoted(column.name)
+    found = look.ask(
+        f"SELECT {name}, count(*), count(*) OVER () FROM timed WHERE {name} IS NOT NULL AND {where}"  # noqa: S608
+        f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_SHOWN}"
+    )
+    more = [f"{found[0][2] - _SHOWN} more"] if found and found[0][2] > _SHOWN else []
+    return ", ".join([*(f"{value} in {count:,} rows" for value, count, _ in found), *more])
+
+
+def _positive(look: Look, column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
     """The value that is 1."""
     values = column.values
     if wanted:
@@ -135,11 +167,17 @@ def _positive(column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -
                 f"--positive: column {column.source!r} has about {column.distinct} different values.",
                 "A binary task needs a label of few values; a number is predicted with --task regression.",
             )
-        return _meant(column, wanted)
+        meant = _meant(column, wanted)
+        others = [str(value) for value in values if value != meant]
+        if len(others) > 1:
+            why = f"--positive asks about {wanted} against all others"
+            assume.append(Assumption("other labels", f"{', '.join(others)} are 0", why, "--positive"))
+        return meant
     if len(values) != 2:
         raise InvalidParams(
-            f"--task binary: column {column.source!r} has {len(values) or column.distinct} different values, not two.",
-            "Ask about one of them: --positive VALUE.",
+            f"--task binary: column {column.source!r} has {len(values) or column.distinct} different values, not two:"
+            f" {_counted(look, column)}.",
+            _ONE_OF_THEM,
         )
     told = [value for value in values if _spoken(value) in _POSITIVE]
     other = [value for value in values if _spoken(value) in _NEGATIVE]

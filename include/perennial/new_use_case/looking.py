@@ -9,22 +9,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import kinds, names, places
-from perennial.new_use_case.kinds import ENOUGH, Reading
+from perennial.new_use_case import fitting, kinds, names, places
+from perennial.new_use_case.kinds import Reading
 from perennial.new_use_case.places import Place, quoted
 
 #: How much a look may hold in memory; beyond it spills.
 MEMORY = "1GB"
-#: Ways to read a column are tried on some of its first values before the whole is counted.
-_HEAD, _TRIED = 100_000, 1_000
-_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 #: Up to so many different values are a set that can be written down.
 FEW = 50
 
@@ -44,7 +41,7 @@ class Column:
         values: All of them, the most frequent first, if they are `FEW` at most and no numbers of a measure.
         unreadable: Values that the reading makes nothing of, and one of them; of text: words like NA.
         mixed: Share of values that are numbers, of a text that is not all numbers.
-        either: Readings that fit as well.
+        either: Readings that fit as well; of text, one that makes nothing of a few of its values.
         begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
     """
 
@@ -71,6 +68,11 @@ class Column:
     @property
     def is_number(self) -> bool:
         return self.kind in ("integer", "number")
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether a mean of it says something: of numbers, and of yes and no."""
+        return self.is_number or self.kind == "boolean"
 
     def as_time(self, reading: Reading | None = None) -> Reading | None:
         """How it may be a moment; None: not at all."""
@@ -147,12 +149,14 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
                 if key in notations
             }
             step("finding out what each column holds")
-            readings, doubts, left_out = _readings(connection, place, found, given_notations)
+            readings, doubts, left_out = fitting.find(connection, place, found, given_notations)
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
-            selected = ", ".join(f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items())
-            _insist(connection, place, f"CREATE TABLE looked AS SELECT {selected} FROM {place.reader}")  # noqa: S608
+            selected = [f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items()]
+            lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
+            selected += [f"{quoted(name)} AS {_written(plain[name])}" for name in lossy]
+            places.read(connection, place, f"CREATE TABLE looked AS SELECT {', '.join(selected)} FROM {place.reader}")  # noqa: S608
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [Column(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
@@ -160,6 +164,32 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
+
+
+def as_written(look: Look, column: Column) -> Look:
+    """The look, with a column as the text that it is where its reading makes nothing of some values."""
+    if not column.unreadable or column.kind == "text":
+        return look
+    filled = look.rows - column.missing
+    share = filled / (filled + column.unreadable) if column.is_number else 0.0
+    look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quoted(column.name)}")
+    look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quoted(column.name)}")
+    text = Column(column.source, column.name, kinds.TEXT, mixed=share, either=(column.reading,))
+    measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
+    return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
+
+
+def _written(name: str) -> str:
+    """What table `looked` calls the text that column `name` was read from; no name of a column has two underscores."""
+    return quoted(f"{name}__written")
+
+
+def within(look: Look, table: str, rows: int) -> Look:
+    """The look, as if the data were the `rows` rows of a table that has those of `looked` in part."""
+    columns = _measured(look.connection, look.columns, rows, table)
+    left_out = {each.source: "is empty in every row that is used" for each in columns if each.missing == rows}
+    kept = tuple(each for each in columns if each.missing < rows)
+    return replace(look, columns=kept, left_out=look.left_out | left_out)
 
 
 def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
@@ -171,91 +201,6 @@ def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractCont
     return nullcontext(places.find(given))
 
 
-def _insist(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
-    try:
-        return connection.execute(sql, {"data": place.address}).fetchall()
-    except duckdb.Error as error:
-        raise InvalidParams(
-            f"--data {place.named} cannot be read to its end: {str(error).splitlines()[0]}",
-            "Mend the line or the file that it names.",
-        ) from error
-
-
-def _readings(
-    connection: duckdb.DuckDBPyConnection,
-    place: Place,
-    found: list[tuple[str, str]],
-    notations: dict[str, Reading],
-) -> tuple[dict[str, Reading], dict[str, dict[str, Any]], dict[str, str]]:
-    """How each column is read, what remains doubtful about it, and which columns are left out and why."""
-    readings: dict[str, Reading] = {}
-    left_out = dict(place.unread)
-    texts: list[str] = []
-    for name, kind in found:
-        native = kinds.of_native(kind)
-        if native is None:
-            left_out[name] = f"is of type {kind}, which is not read"
-        else:
-            readings[name] = native
-            # A UUID is a name, and none of the functions of text takes it.
-            if native.kind == "text" and kind != "UUID":
-                texts.append(name)
-    tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
-    tried |= {name: (kinds.FITS,) for name, native in readings.items() if native is kinds.FITS}
-    counted = _counted(connection, place, tried, list(readings))
-    doubts: dict[str, dict[str, Any]] = {}
-    dotted: list[str] = []
-    for name in list(readings):
-        filled = counted[name, None]
-        if not filled:
-            left_out[name] = "is empty in every row"
-            del readings[name]
-            continue
-        if readings[name] is kinds.FITS:
-            readings[name] = kinds.WHOLE if counted[name, kinds.FITS] == filled else kinds.NAMES
-            continue
-        fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
-        good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
-        if not good:
-            numeric = max((share for reading, share in fits.items() if reading.kind == "number"), default=0.0)
-            doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
-            continue
-        # The narrowest that loses no more than any other: 1.5 is no whole number.
-        most = max(counted[name, reading] for reading in good)
-        best = [reading for reading in good if counted[name, reading] == most]
-        readings[name] = best[0]
-        if best[0] is kinds.NUMBER and kinds.COMMA in best:
-            dotted.append(name)
-        lost = filled - most
-        doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
-        if best[0] is kinds.ISO:
-            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quoted(name)}, '{_DAY}')"  # noqa: S608
-            doubts[name]["begins_with_day"] = not _insist(connection, place, sql)[0][0]
-        if lost:
-            sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
-            doubts[name]["unreadable_example"] = str(_insist(connection, place, sql)[0][0])
-    readings |= dict.fromkeys(_of_thousands(connection, place, dotted, list(readings.values())), kinds.COMMA)
-    return readings, doubts, left_out
-
-
-def _of_thousands(
-    connection: duckdb.DuckDBPyConnection, place: Place, dotted: list[str], readings: Sequence[Reading]
-) -> Iterator[str]:
-    """Of columns like 1.234, those whose dots part thousands: where another column has a decimal comma, or the dots
-    begin where thousands do, after 999. Not where another column has a decimal dot."""
-    has_dot = readings.count(kinds.NUMBER) > len(dotted)
-    for name in dotted if not has_dot else ():
-        number, comma, text = kinds.NUMBER.of(name), kinds.COMMA.of(name), quoted(name)
-        sql = (
-            f"SELECT count(*) FILTER (({number} IS NULL) != ({comma} IS NULL)),"  # noqa: S608
-            f" max(abs({number})) FILTER (NOT contains({text}, '.')) FROM {place.reader}"
-        )
-        ((differing, most_without_dot),) = _insist(connection, place, sql)
-        begins = most_without_dot is not None and most_without_dot < 1_000
-        if not differing and (begins or kinds.COMMA in readings):
-            yield name
-
-
 def _with_words_for_nothing(
     connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[Column, ...]
 ) -> tuple[Column, ...]:
@@ -265,7 +210,7 @@ def _with_words_for_nothing(
         return columns
     words = [f"CASE WHEN {quoted(each.source)} IN {places.NULLS[1:]} THEN {quoted(each.source)} END" for each in texts]
     asked = ", ".join(f"count({word}), min({word})" for word in words)
-    found = _insist(connection, place, f"SELECT {asked} FROM {place.reading_null(places.NULLS[:1])}")[0]  # noqa: S608
+    found = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(places.NULLS[:1])}")[0]  # noqa: S608
     told = {
         each.name: {"unreadable": count, "unreadable_example": word or ""}
         for each, count, word in zip(texts, found[::2], found[1::2], strict=True)
@@ -273,58 +218,22 @@ def _with_words_for_nothing(
     return tuple(_with(each, **told.get(each.name, {})) for each in columns)
 
 
-def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
-    """Column of text -> the readings that more than half of some of its first values fit; all of them, if these are
-    missing."""
-    # Where a comma parts the values, 1,234 is a thousand and more.
-    has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
-    simple = [each for each in kinds.OF_TEXT if each is not kinds.COMMA or has_decimal_comma]
-    if not texts:
-        return {}
-    head = f"(SELECT {', '.join(map(quoted, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
-    some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
-    _insist(connection, place, f"CREATE TEMP TABLE tried AS {some}")
-    found = {}
-    for name in texts:
-        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, kinds.NOTATIONS)
-    return found
-
-
-def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
-    filled, *fits = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
-    if not filled:
-        return (*readings, *kinds.NOTATIONS)
-    return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
-
-
-def _counted(
-    connection: duckdb.DuckDBPyConnection, place: Place, tried: dict[str, tuple[Reading, ...]], every: list[str]
-) -> dict[tuple[str, Reading | None], int]:
-    """(column, reading) -> values that fit it; (column, None) -> values at all."""
-    wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
-    wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
-    if not wanted:
-        return {}
-    counts = ", ".join(f"count({reading.of(name) if reading else quoted(name)})" for name, reading in wanted)
-    found = _insist(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
-    return dict(zip(wanted, found, strict=True))
-
-
-def _measured(connection: duckdb.DuckDBPyConnection, columns: list[Column], rows: int) -> tuple[Column, ...]:
-    """The columns with their statistics."""
+def _measured(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: int, table: str = "looked"
+) -> tuple[Column, ...]:
+    """The columns with their statistics over the `rows` rows of a table."""
     measured = []
     for column in columns:
         name = quoted(column.name)
         wanted = [f"count({name})", f"approx_count_distinct({name})"]
         wanted += [f"min({name})", f"max({name})"] if column.kind != "text" else ["NULL", "NULL"]
         numeric = [f"avg({name})", f"stddev_pop({name})"] if column.is_number else ["NULL", "NULL"]
-        sql = f"SELECT {', '.join(wanted + numeric)} FROM looked"  # noqa: S608
+        sql = f"SELECT {', '.join(wanted + numeric)} FROM {table}"  # noqa: S608
         filled, distinct, low, high, mean, spread = connection.execute(sql).fetchall()[0]
         values: tuple[Any, ...] = ()
         if distinct <= 2 * FEW:
             sql = (
-                f"SELECT {name} FROM looked WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
+                f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
                 f" LIMIT {FEW + 1}"
             )
             listed = [row[0] for row in connection.execute(sql).fetchall()]

@@ -225,3 +225,18 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
         raise InvalidParams(
             f"--data {place.named} cannot be read: {str(error).splitlines()[0]}", "Check that the files are whole."
         ) from error
+
+
+def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a query over the place's `reader`.
+
+    Raises:
+        InvalidParams: it cannot be read to its end.
+    """
+    try:
+        return connection.execute(sql, {"data": place.address}).fetchall()
+    except duckdb.Error as error:
+        raise InvalidParams(
+            f"--data {place.named} cannot be read to its end: {str(error).splitlines()[0]}",
+            "Mend the line or the file that it names.",
+        ) from error

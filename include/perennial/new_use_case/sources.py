@@ -31,12 +31,8 @@ def context(design: Design) -> dict[str, Any]:
     place = design.place
     reader = "arrived" if place.dialect else texts.sql_lines(place.reader, "        ")
     inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {reader}"
-    where = f"WHERE {moment} >= $start AND {moment} < $end"
-    row_id = ""
-    if not design.row_key:
-        # Equal rows are told apart by their number: which is which means nothing.
-        text = "CAST(each_row AS VARCHAR)"
-        row_id = f", md5({text}) || '-' || row_number() OVER (PARTITION BY {text}) AS row_id"
+    where = "\n    AND ".join([f"WHERE {moment} >= $start AND {moment} < $end", *_bounds(design)])
+    row_id = "" if design.row_key else f", {_row_id(design)}"
     query = texts.in_quotes(f"SELECT *{row_id}\nFROM (\n{inner}\n) AS each_row\n{where}")
     defined = "\n".join(
         f"CREATE TEMP MACRO {called}(x) AS\n    {texts.sql_lines(reading.sql.replace('{c}', 'x'), '    ')};"
@@ -54,7 +50,37 @@ def context(design: Design) -> dict[str, Any]:
         "renamed": any(column.source != column.name for column in design.columns),
         "column_lines": [_column_line(column, design) for column in design.columns],
         "source_told": _told(place),
+        "bounds_told": _bounds_told(design),
     }
+
+
+def _bounds(design: Design) -> list[str]:
+    """Conditions on the rows of the whole use case, which may begin or end within a partition."""
+    moment = quoted(design.time.name)
+    since = [f"{moment} >= TIMESTAMPTZ '{design.since.isoformat()}'"] if design.since else []
+    return since + ([f"{moment} < TIMESTAMPTZ '{design.until.isoformat()}'"] if design.until else [])
+
+
+def _bounds_told(design: Design) -> str:
+    told = []
+    if design.since:
+        told.append(f"Those before {design.since.isoformat(sep=' ')} are left out (--since).")
+    if design.until:
+        told.append(f"Those from {design.until.isoformat(sep=' ')} on are left out (--until).")
+        told.append("For data that keeps arriving take that bound out of `ROWS`.")
+    return texts.paragraph(" ".join(told), "    ", "    ")
+
+
+def _row_id(design: Design) -> str:
+    """A digest of what is known of a row at its moment, and a number.
+
+    What is learnt later changes once more, and the row is still that one. Rows that were alike at their moment are told
+    apart by their number: they get the same prediction, so which is which means nothing then; later, what was learnt
+    orders them, not how they lie.
+    """
+    later = ", ".join(map(quoted, design.learnt_later))
+    known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
+    return f"md5({known}) || '-' || row_number() OVER (\n    PARTITION BY {known}\n    ORDER BY {later}\n) AS row_id"
 
 
 def written(time: Column, place: Place) -> str:

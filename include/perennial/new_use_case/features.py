@@ -1,0 +1,83 @@
+"""Features: which of a row's own columns a model sees, why it does not see the others, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perennial.new_use_case import kinds
+from perennial.new_use_case.design import Assumption
+from perennial.new_use_case.looking import Column, Look
+from perennial.new_use_case.suspects import Suspect
+from perennial.new_use_case.times import Times
+
+#: Text with more different values, or with values that hardly repeat, teaches a model names.
+_MANY_WORDS = 1000
+
+
+def choose(
+    look: Look,
+    measured: Times,
+    special: set[str],
+    row_key: Sequence[str],
+    later: Sequence[Column],
+    leaks: Sequence[Suspect],
+    keep: set[str],
+    drop: set[str],
+) -> tuple[tuple[Column, ...], dict[str, str]]:
+    """The columns that a model sees, and why the others are left out."""
+    suspicion = {each.column.name: each.why for each in leaks}
+    features, left_out = [], dict(look.left_out)
+    for column in look.columns:
+        name = column.name
+        if name in special:
+            continue
+        if name in drop:
+            left_out[column.source] = "was dropped (--drop)"
+        elif any(column.name == each.name for each in later):
+            no_past = f", and its past is no feature either: it holds {column.reading.told}"
+            past = ": only its past is a feature" if column.has_mean else no_past
+            left_out[column.source] = f"is known only later (--later){past}"
+        elif column.kind == "time":
+            why = suspicion.get(name, "a length of time would be a feature, a moment is none")
+            left_out[column.source] = f"holds moments; {why}"
+        elif name in keep:
+            features.append(column)
+        elif name in suspicion:
+            left_out[column.source] = f"may leak the label: {suspicion[name]} (--keep if it is known in time)"
+        elif name in row_key and len(row_key) == 1:
+            left_out[column.source] = "tells rows apart"
+        elif column.distinct <= 1:
+            left_out[column.source] = "has one value only"
+        elif column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
+            left_out[column.source] = f"has about {column.distinct} different texts (--keep to use them as categories)"
+        else:
+            features.append(column)
+    return tuple(features), left_out
+
+
+def tell(look: Look, assume: list[Assumption]) -> None:
+    """What may be otherwise of how columns are read."""
+    for column in look.columns:
+        if column.unreadable:
+            what = f"{column.unreadable} values of {column.source!r} are read as missing"
+            why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
+            assume.append(Assumption("values", what, why))
+        elif column.reading in (kinds.COMMA, kinds.GROUPED):
+            assume.append(_of_commas(column))
+        elif column.mixed:
+            what = f"{column.source!r} is text"
+            assume.append(
+                Assumption("values", what, f"{column.mixed:.0%} of its values are numbers, the others are not")
+            )
+
+
+def _of_commas(column: Column) -> Assumption:
+    """What is taken of a column whose numbers have commas; both readings, where nothing told which one."""
+    is_decimal = column.reading is kinds.COMMA
+    what = f"{column.source!r} has {'a decimal comma' if is_decimal else 'commas between thousands'}"
+    why = "semicolons or tabs part the values, so commas do not" if is_decimal else "three digits follow each of them"
+    if column.either:
+        read, other = ("1.234", "1234") if is_decimal else ("1234", "1.234")
+        what += f": '1,234' is {read}"
+        why = f"each value has one comma, and three digits after it; if '1,234' is {other}, change source.py"
+    return Assumption("values", what, why)

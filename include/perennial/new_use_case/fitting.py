@@ -1,0 +1,119 @@
+"""How each column is read: which of the ways to read it fit its values, counted over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from perennial.new_use_case import kinds, places, thousands
+from perennial.new_use_case.kinds import ENOUGH, Reading
+from perennial.new_use_case.places import Place, quoted
+
+#: Ways to read a column are tried on some of its first values before the whole is counted.
+_HEAD, _TRIED = 100_000, 1_000
+_DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+def find(
+    connection: duckdb.DuckDBPyConnection,
+    place: Place,
+    found: list[tuple[str, str]],
+    notations: dict[str, Reading],
+) -> tuple[dict[str, Reading], dict[str, dict[str, Any]], dict[str, str]]:
+    """How each column is read, what remains doubtful about it, and which columns are left out and why.
+
+    Args:
+        found: Name and DuckDB's type of each column.
+        notations: Column -> how its days are written, where somebody said so.
+
+    Raises:
+        InvalidParams: the data cannot be read to its end.
+    """
+    readings: dict[str, Reading] = {}
+    left_out = dict(place.unread)
+    texts: list[str] = []
+    for name, kind in found:
+        native = kinds.of_native(kind)
+        if native is None:
+            left_out[name] = f"is of type {kind}, which is not read"
+        else:
+            readings[name] = native
+            # A UUID is a name, and none of the functions of text takes it.
+            if native.kind == "text" and kind != "UUID":
+                texts.append(name)
+    tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
+    tried |= {name: (kinds.FITS,) for name, native in readings.items() if native is kinds.FITS}
+    counted = _counted(connection, place, tried, list(readings))
+    doubts: dict[str, dict[str, Any]] = {}
+    fitting: dict[str, list[Reading]] = {}
+    for name in list(readings):
+        filled = counted[name, None]
+        if not filled:
+            left_out[name] = "is empty in every row"
+            del readings[name]
+            continue
+        if readings[name] is kinds.FITS:
+            readings[name] = kinds.WHOLE if counted[name, kinds.FITS] == filled else kinds.NAMES
+            continue
+        fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
+        good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
+        if not good:
+            numeric = max((share for reading, share in fits.items() if reading.kind == "number"), default=0.0)
+            doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
+            continue
+        # The narrowest that loses no more than any other: 1.5 is no whole number.
+        most = max(counted[name, reading] for reading in good)
+        best = [reading for reading in good if counted[name, reading] == most]
+        readings[name], fitting[name] = best[0], best
+        lost = filled - most
+        doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
+        if best[0] is kinds.ISO:
+            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quoted(name)}, '{_DAY}')"  # noqa: S608
+            doubts[name]["begins_with_day"] = not places.read(connection, place, sql)[0][0]
+        if lost:
+            sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
+            doubts[name]["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
+    for name, (reading, *other) in thousands.settle(connection, place, readings, fitting).items():
+        readings[name] = reading
+        doubts[name]["either"] = tuple(other)
+    return readings, doubts, left_out
+
+
+def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
+    """Column of text -> the readings that more than half of some of its first values fit; all of them, if these are
+    missing."""
+    # Where a comma parts the values, one within a value parts thousands.
+    has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
+    simple = [each for each in kinds.OF_TEXT if each is not kinds.COMMA or has_decimal_comma]
+    if not texts:
+        return {}
+    head = f"(SELECT {', '.join(map(quoted, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
+    some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
+    places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
+    found = {}
+    for name in texts:
+        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, kinds.NOTATIONS)
+    return found
+
+
+def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
+    filled, *fits = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
+    if not filled:
+        return (*readings, *kinds.NOTATIONS)
+    return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
+
+
+def _counted(
+    connection: duckdb.DuckDBPyConnection, place: Place, tried: dict[str, tuple[Reading, ...]], every: list[str]
+) -> dict[tuple[str, Reading | None], int]:
+    """(column, reading) -> values that fit it; (column, None) -> values at all."""
+    wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
+    wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
+    if not wanted:
+        return {}
+    counts = ", ".join(f"count({reading.of(name) if reading else quoted(name)})" for name, reading in wanted)
+    found = places.read(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
+    return dict(zip(wanted, found, strict=True))
