@@ -35,11 +35,11 @@ def request_retraining(verdict: dict) -> None:
 @task
 def revisit() -> None:
     """Judge earlier partitions again whose labels are others now; skipped if none asks for retraining by that."""
-    from perennial import monitoring
+    from perennial import monitoring, revisions
 
     use_case, partition = po.here()
-    monitoring.revisit(use_case, partition)
-    verdict = monitoring.revised_alarm(use_case, partition)
+    revisions.revisit(use_case, partition)
+    verdict = revisions.revised_alarm(use_case, partition)
     if verdict is None or not monitoring.request_retraining(use_case, partition, verdict, po.run_name()):
         po.skip("No revised verdict asks for retraining.")
     po.announce(po.retraining_asset(use_case), verdict.model_dump(mode="json"))

@@ -268,16 +268,6 @@ def test_findings_of_another_partition_or_view_are_apart(identifier: str) -> Non
     assert lake.append_news(identifier, finding(2, [1.0]), per=["view"]).num_rows == 0
 
 
-@given(said=st.lists(st.integers(0, 2), max_size=8))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_newest_record_says_what_was_found_last_and_none_says_it_twice(said: list[int]) -> None:
-    name = f"lake_test.t{next(_names)}"
-    for at, value in enumerate(said):
-        lake.append_news(name, finding(at, [value]))
-    found = lake.read(name).sort_by("recorded_at")["value"].to_pylist() if said else []
-    assert found == [value for at, value in enumerate(said) if at == 0 or value != said[at - 1]]
-
-
 def test_append_missing_never_touches_what_is_there(identifier: str) -> None:
     lake.append_missing(identifier, rows(partition=["p"], id=[1], value=["first"]), key=["id"])
     added = lake.append_missing(identifier, rows(partition=["p", "p"], id=[1, 2], value=["x", "y"]), key=["id"])

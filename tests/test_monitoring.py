@@ -26,13 +26,13 @@ from perennial import (
     monitoring,
     performance,
     requests,
+    revisions,
     scoring,
     training,
     verdicts,
 )
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
-from perennial.labels import Known
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
@@ -267,41 +267,31 @@ def test_labels_that_come_late_revise_a_verdict_by_a_new_row(energy, champion) -
     assert first.evidence["label_coverage"] == 0
     assert first.evidence["lived"] is None
     assert not rows_of("metrics", fourth)
-    assert monitoring.revisit(energy, fifth) == [], "nothing grew"
+    assert revisions.revisit(energy, fifth) == [], "nothing grew"
 
     with_labels(energy, fourth, 0.5)
-    (half,) = monitoring.revisit(energy, fifth)
+    (half,) = revisions.revisit(energy, fifth)
     assert half.evidence["label_coverage"] == 0.5
     assert half.evidence["lived"] is None, "the first half of the labels is not like the rest"
 
     with_labels(energy, fourth, 1.0, worse_by=9.0)
-    (whole,) = monitoring.revisit(energy, fifth)
+    (whole,) = revisions.revisit(energy, fifth)
     assert (whole.verdict, whole.reason) == ("alarm", "performance")
     assert [row["labels"] for row in rows_of("verdicts", fourth)] == [0, 144, 288]
     assert {row["role"] for row in rows_of("metrics", fourth)} == {"champion", "first"}
-    assert monitoring.revisit(energy, fifth) == [], "judged once"
+    assert revisions.revisit(energy, fifth) == [], "judged once"
     assert len({row["report"] for row in rows_of("verdicts", fourth)}) == 3, "each keeps its own page"
 
 
 def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
-    asking = monitoring.revised_alarm(energy, fifth)
+    asking = revisions.revised_alarm(energy, fifth)
     assert asking is not None
     assert asking.evidence["partition"] == "2024-01-04"
     assert monitoring.request_retraining(energy, fifth, asking, made_by="killed")
     assert monitoring.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
-    assert monitoring.revised_alarm(energy, sixth) is None
+    assert revisions.revised_alarm(energy, sixth) is None
     assert [row["partition"] for row in requests.unanswered(energy)] == ["2024-01-05"]
-
-
-def test_a_later_request_answers_a_revised_alarm_of_before(energy, champion) -> None:
-    (revised,) = rows_of("verdicts", day(energy, 4))[-1:]
-    evidence = json.dumps({"partition": "2024-01-06"})
-    later = {"partition": "2024-01-06", "recorded_at": revised["recorded_at"], "evidence": evidence}
-    assert monitoring._answers(later, revised)
-    earlier = later | {"recorded_at": revised["recorded_at"] - timedelta(microseconds=1)}
-    assert not monitoring._answers(earlier, revised), "what was asked for before did not know of it"
-    assert not monitoring._answers(later | {"partition": "2024-01-03"}, revised)
 
 
 def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champion) -> None:
@@ -318,14 +308,14 @@ def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champ
     with_labels(energy, fifth, 1.0, worse_by=9.0)
     assert monitoring.monitor(energy, fifth).verdict == "alarm"
     ingestion.compute_features(energy, fifth)
-    (mended,) = monitoring.revisit(energy, sixth)
+    (mended,) = revisions.revisit(energy, sixth)
     assert mended.verdict == "healthy"
     assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy"]
     assert len({row["report"] for row in rows_of("verdicts", fifth)}) == 2, "each keeps its own page"
     scored = [row["value"] for row in rows_of("metrics", fifth) if (row["role"], row["metric"]) == ("champion", "mae")]
     assert len(scored) == 2
     assert scored[1] < scored[0]
-    assert monitoring.revisit(energy, sixth) == []
+    assert revisions.revisit(energy, sixth) == []
 
 
 def test_what_is_said_again_after_something_else_is_on_record_again(energy, champion) -> None:
@@ -338,16 +328,10 @@ def test_what_is_said_again_after_something_else_is_on_record_again(energy, cham
     assert first["report"] == third["report"]
 
 
-def test_a_record_of_before_digests_were_kept_is_judged_by_its_count() -> None:
-    held = {"labels": 5, "labels_digest": None}
-    assert not monitoring._has_others(held, Known(5, "a"))
-    assert monitoring._has_others(held, Known(6, "a"))
-
-
 def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkeypatch) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
     monkeypatch.setattr(requests, "made", lambda use_case: [])
-    assert monitoring.revised_alarm(energy, sixth).evidence["partition"] == "2024-01-04", "the fifth began as an alarm"
+    assert revisions.revised_alarm(energy, sixth).evidence["partition"] == "2024-01-04", "the fifth began as an alarm"
     assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
 
 

@@ -24,6 +24,16 @@ def test_every_moment_is_in_exactly_the_partition_that_claims_it(cadence: Cadenc
     assert partition.previous.end == partition.start
 
 
+@given(cadences, moments, st.integers(0, 5), st.integers(0, 5))
+def test_partitions_right_before_one_end_where_it_begins(cadence, moment, many: int, there: int) -> None:
+    partition = first = cadence.at(moment)
+    for _ in range(there):
+        first = first.previous
+    found = partition.preceding(many, first)
+    assert len(found) == min(many, there)
+    assert [*found, partition] == list(min([*found, partition]).through(partition))
+
+
 @given(cadences, moments)
 def test_a_name_leads_back_to_its_partition(cadence: Cadence, moment: datetime) -> None:
     partition = cadence.at(moment)

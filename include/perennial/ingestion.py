@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import judgements, labels, lake, provenance, quarantine, validation
+from perennial import judgements, lake, promises, provenance, quarantine, validation
 from perennial.admission import Admission, Admitted
-from perennial.errors import BadBatch, BadFeatures, Misfit, PerennialError
+from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.feature_changes import computations
 from perennial.partitions import Partition
 from perennial.records import BATCHES
-from perennial.use_case import Examples, FeatureTable, RawTable, UseCase
+from perennial.use_case import RawTable, UseCase
 
 log = logging.getLogger(__name__)
 
@@ -152,9 +152,9 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     computed = {}
     for table in use_case.features:
         rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
-        computed[table.name] = _features(use_case, table, rows, partition)
+        computed[table.name] = promises.features(use_case, table, rows, partition)
     rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
-    computed["examples"] = _examples(use_case, rows, partition)
+    computed["examples"] = promises.examples(use_case, rows, partition)
     judged = {
         name: (
             rows.num_rows,
@@ -170,7 +170,7 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     report = judgements.keep(use_case, partition, judged)
     for name, (_, judgement) in judged.items():
         validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
-        _insist_on_types(use_case, name, computed[name], partition)
+        promises.insist_on_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
             f"{use_case.name}.{table.name}",
@@ -268,64 +268,3 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
 def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:
     """The rows from `since` on; all of a snapshot of facts."""
     return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows
-
-
-def _features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:
-    """The rows known inside the partition, with the promises of a feature table checked."""
-    place = f"Use case {use_case.name!r}, feature table {table.name!r}, partition {partition.key!r}"
-    _insist_on_columns(rows, (*table.key, "event_timestamp"), place)
-    time = rows["event_timestamp"]
-    inside = pc.and_(pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end)))
-    rows = rows.filter(inside)
-    _insist_on_unique(rows, (*table.key, "event_timestamp"), place)
-    return rows
-
-
-def _examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Table:
-    place = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
-    declared: Examples = use_case.examples
-    required = (*declared.key, *declared.request_features, "event_timestamp", "label", "label_timestamp")
-    _insist_on_columns(rows, required, place)
-    _insist_on_unique(rows, declared.key, place)
-    at = rows.column_names.index("label")
-    rows = rows.set_column(at, "label", labels.null_where_unknown(rows["label"]))
-    early = pc.and_(pc.is_valid(rows["label"]), pc.less(rows["label_timestamp"], rows["event_timestamp"]))
-    if pc.sum(early).as_py():
-        raise BadFeatures(
-            f"{place}: {pc.sum(early).as_py()} labels mature before the moment of prediction: the label leaks.",
-            "`event_timestamp` is when the prediction is made, `label_timestamp` when its outcome became known.",
-        )
-    return rows
-
-
-def _insist_on_types(use_case: UseCase, name: str, rows: pa.Table, partition: Partition) -> None:
-    try:
-        lake.check(f"{use_case.name}.{name}", rows)
-    except Misfit as error:
-        raise BadFeatures(
-            f"Use case {use_case.name!r}, partition {partition.key!r}: {error.problem} Nothing was written.", error.fix
-        ) from error
-
-
-def _insist_on_columns(rows: pa.Table, wanted: tuple[str, ...], place: str) -> None:
-    absent = [name for name in wanted if name not in rows.column_names]
-    if absent:
-        raise BadFeatures(
-            f"{place}: the transform returned no column {', '.join(map(repr, absent))};"
-            f" it returned {', '.join(rows.column_names)}.",
-            "Add them in transforms.py.",
-        )
-
-
-def _insist_on_unique(rows: pa.Table, key: tuple[str, ...], place: str) -> None:
-    for name in key:
-        if rows[name].null_count:
-            raise BadFeatures(f"{place}: {rows[name].null_count} rows have no {name!r}.", "Drop or fill them.")
-    counts = rows.select(list(key)).group_by(list(key)).aggregate([([], "count_all")])
-    repeated = counts.filter(pc.greater(counts["count_all"], 1))
-    if repeated.num_rows:
-        example: Mapping[str, Any] = repeated.slice(0, 1).select(list(key)).to_pylist()[0]
-        raise BadFeatures(
-            f"{place}: {repeated.num_rows} keys occur more than once, for instance {dict(example)}.",
-            "Aggregate them to one row in transforms.py; which of several rows is right cannot be known later.",
-        )

@@ -13,9 +13,7 @@ Writers of one table wait for one another (`perennial.database.exclusive`); read
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -34,7 +32,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from perennial import column_types, database, lake_columns
+from perennial import column_types, database, lake_columns, news
 from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
 from perennial.errors import DamagedFile
 from perennial.settings import settings
@@ -227,31 +225,11 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
     with database.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
         held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
-        said, found = (_findings(each.select(rows.column_names), per) for each in (canonical(held), rows))
-        news = {finding for finding, content in found.items() if said.get(finding) != content}
-        is_new = pa.array([finding in news for finding in _names(rows, per)], pa.bool_())
-        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_new))
+        is_news = news.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
+        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_news))
         if fresh.num_rows:
             target.append(fresh)
         return fresh
-
-
-def _findings(rows: pa.Table, per: Sequence[str]) -> dict[tuple[Any, ...], Counter[str]]:
-    """The newest rows of each finding, without when they were recorded; as text, in which NaN is equal to itself."""
-    named = list(zip(_names(rows, per), rows.to_pylist(), strict=True))
-    newest: dict[tuple[Any, ...], datetime] = {}
-    for name, row in named:
-        newest[name] = max(row[RECORDED_AT], newest.get(name, row[RECORDED_AT]))
-    found: dict[tuple[Any, ...], Counter[str]] = {}
-    for name, row in named:
-        if row.pop(RECORDED_AT) == newest[name]:
-            found.setdefault(name, Counter())[repr(row)] += 1
-    return found
-
-
-def _names(rows: pa.Table, per: Sequence[str]) -> list[tuple[Any, ...]]:
-    """What each row's finding is known by."""
-    return list(zip(*(rows[name].to_pylist() for name in (PARTITION, *per)), strict=True))
 
 
 @told

@@ -129,6 +129,15 @@ class Partition:
     def previous(self) -> Partition:
         return self.cadence.at(self.start - timedelta(microseconds=1))
 
+    def preceding(self, many: int, first: Partition) -> list[Partition]:
+        """Up to so many partitions right before this one, none before `first`, oldest first."""
+        found: list[Partition] = []
+        current = self
+        while len(found) < many and current > first:
+            current = current.previous
+            found.append(current)
+        return found[::-1]
+
     def through(self, last: Partition) -> Iterator[Partition]:
         """This partition and every later one up to and including `last`."""
         current = self

@@ -62,10 +62,10 @@ def request_retraining(use_case: UseCase, partition: Partition, run: str, result
 
 
 def revisit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import monitoring
+    from perennial import monitoring, revisions
 
-    monitoring.revisit(use_case, partition)
-    verdict = monitoring.revised_alarm(use_case, partition)
+    revisions.revisit(use_case, partition)
+    verdict = revisions.revised_alarm(use_case, partition)
     return verdict is not None and monitoring.request_retraining(use_case, partition, verdict, run)
 
 

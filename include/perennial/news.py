@@ -1,0 +1,43 @@
+"""What of that which was found out is news beside what is on record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+#: What a finding is known by.
+Name = tuple[Any, ...]
+
+
+def among(rows: pa.Table, held: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
+    """(rows,) whether the finding that a row belongs to says anything else than the newest one on record.
+
+    Args:
+        rows: Findings: the rows with one value of `per` are one, and count as a whole.
+        held: What is on record, with the columns of `rows`, any number of findings of each name.
+        recorded_at: The column of processing time, equal in all rows of a finding, which is no part of what it says.
+    """
+    said, found = (_findings(each.select(rows.column_names), per, recorded_at) for each in (held, rows))
+    news = {name for name, content in found.items() if said.get(name) != content}
+    return pa.array([name in news for name in _names(rows, per)], pa.bool_())
+
+
+def _findings(rows: pa.Table, per: Sequence[str], recorded_at: str) -> dict[Name, Counter[str]]:
+    """The rows of each newest finding; as text, in which NaN is equal to itself."""
+    named = list(zip(_names(rows, per), rows.to_pylist(), strict=True))
+    newest: dict[Name, datetime] = {}
+    for name, row in named:
+        newest[name] = max(row[recorded_at], newest.get(name, row[recorded_at]))
+    found: dict[Name, Counter[str]] = {}
+    for name, row in named:
+        if row.pop(recorded_at) == newest[name]:
+            found.setdefault(name, Counter())[repr(row)] += 1
+    return found
+
+
+def _names(rows: pa.Table, per: Sequence[str]) -> list[Name]:
+    return list(zip(*(rows[column].to_pylist() for column in per), strict=True))

@@ -1,0 +1,53 @@
+"""A finding is on record when something else was found last; never twice in a row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perennial import news
+
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
+Rows = list[float]
+
+
+def finding(name: str, values: Rows, at: int) -> pa.Table:
+    moment = pa.array([BEGINNING + timedelta(seconds=at)] * len(values), pa.timestamp("us", tz="UTC"))
+    names = pa.array([name] * len(values), pa.string())
+    return pa.table({"name": names, "value": pa.array(values, pa.float64()), "recorded_at": moment})
+
+
+def recorded(found: list[tuple[str, Rows]]) -> pa.Table:
+    """What is on record after these were found, one after the other."""
+    held = finding("", [], 0)
+    for at, (name, values) in enumerate(found):
+        rows = finding(name, values, at)
+        held = pa.concat_tables([held, rows.filter(news.among(rows, held, ["name"], "recorded_at"))])
+    return held
+
+
+names = st.sampled_from("ab")
+values = st.lists(st.sampled_from([0.0, 1.0, float("nan"), None]), min_size=1, max_size=3)
+
+
+@given(st.lists(st.tuples(names, values), max_size=10))
+def test_the_record_is_what_was_found_without_repetitions(found: list[tuple[str, Rows]]) -> None:
+    held = recorded(found)
+    for name in "ab":
+        said = [(at, sorted(map(repr, rows))) for at, (of, rows) in enumerate(found) if of == name]
+        changes = [(at, rows) for place, (at, rows) in enumerate(said) if not place or rows != said[place - 1][1]]
+        kept: dict[int, list[str]] = {}
+        for row in held.to_pylist():
+            if row["name"] == name:
+                kept.setdefault((row["recorded_at"] - BEGINNING).seconds, []).append(repr(row["value"]))
+        assert [(at, sorted(rows)) for at, rows in sorted(kept.items())] == changes
+
+
+@given(values, st.randoms())
+def test_the_order_of_rows_says_nothing(rows: Rows, random) -> None:
+    shuffled = random.sample(rows, len(rows))
+    again = finding("a", shuffled, 1)
+    assert not any(news.among(again, finding("a", rows, 0), ["name"], "recorded_at").to_pylist())
