@@ -168,6 +168,13 @@ def test_a_new_column_asks_for_every_partition_again_before_the_lake_has_it(appl
     assert [one.use_case for one in made.dependents] == [applied.name]
 
 
+def test_a_column_of_another_type_than_the_lakes_is_a_note_that_says_what_will_happen(applied: Checkout) -> None:
+    applied.edit(applied.transforms, ("meter_last=known.kwh,", "meter_last=known.kwh.cast('string'),"))
+    (note,) = planning.plan().notes
+    assert note.startswith(f"{applied.name}.meter_history holds meter_last as double, its transform returns string")
+    assert "larger numbers make the column wider" in note
+
+
 def test_a_column_that_no_transform_returns_is_an_error(applied: Checkout) -> None:
     applied.edit(applied.definitions, WIDE[1])
     with pytest.raises(BadFeatures, match="meter_last_wh"):
