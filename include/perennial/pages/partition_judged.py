@@ -39,7 +39,7 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The metrics as they were measured each time that more labels were in, newest first.
+    """The metrics as they were measured each time that the labels were others, newest first.
 
     Args:
         rows: The partition's rows of `metrics`.
