@@ -64,6 +64,6 @@ def _holds_values(target: Table, column: pa.Field) -> bool:
     """Whether a row has a value there; of lists and the like, which pyiceberg cannot filter, it is assumed."""
     if pa.types.is_nested(column.type):
         return True
-    has_value = NotNull(column.name)  # type: ignore[call-arg, misc]  # Typed by what Pydantic generates.
+    has_value = NotNull(column.name)  # type: ignore[call-arg]  # Typed by what Pydantic generates.
     scan = target.scan(row_filter=has_value, selected_fields=(column.name,), limit=1)
     return bool(scan.to_arrow().num_rows)
