@@ -338,16 +338,16 @@ def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkey
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:
     fifth, version = day(energy, 5), champion.model_version
     truth = labels.known(energy, fifth)
-    known, why = performance._of_first(energy, fifth, version, truth)
+    known, why = performance._of_first(energy, fifth, version, version, truth)
     assert "mae" in known
     assert why == ""
 
     served = [name for name in training.feature_columns(energy) if name != "meter_last"]
     monkeypatch.setattr(performance.repository, "feature_names", lambda service: served)
-    assert performance._of_first(energy, fifth, version, truth) == (known, ""), "it was served then"
+    assert performance._of_first(energy, fifth, version, version, truth) == (known, ""), "it was served then"
 
     monkeypatch.setattr(performance.tracking, "inputs", lambda *_: ["meter_last", "long_gone"])
-    none, why = performance._of_first(energy, fifth, version, truth)
+    none, why = performance._of_first(energy, fifth, version, version, truth)
     assert none == {}
     assert why == "v1: its inputs long_gone are no longer served"
 
@@ -358,7 +358,7 @@ def test_a_first_model_that_no_longer_loads_stops_nothing(energy, champion, monk
 
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
-    assert performance._of_first(energy, fifth, 1, labels.known(energy, fifth)) == (
+    assert performance._of_first(energy, fifth, 1, 1, labels.known(energy, fifth)) == (
         {},
         "v1: TypeError: pickled by another age",
     )
@@ -371,7 +371,7 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
     with pytest.raises(ServiceUnavailable):
-        performance._of_first(energy, fifth, 1, labels.known(energy, fifth))
+        performance._of_first(energy, fifth, 1, 1, labels.known(energy, fifth))
 
 
 def test_the_verdict_says_that_the_first_model_was_left_out() -> None:

@@ -201,10 +201,7 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         is_new = pa.array(
             [row not in known for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
         )
-        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_new))
-        if fresh.num_rows:
-            target.append(fresh)
-        return fresh
+        return _append(target, rows.filter(is_new))
 
 
 @told
@@ -226,10 +223,15 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
         target = _table_for(identifier, rows)
         held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
         is_news = news.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
-        fresh = column_types.in_schema(lake_columns.schema(target), rows.filter(is_news))
-        if fresh.num_rows:
-            target.append(fresh)
-        return fresh
+        return _append(target, rows.filter(is_news))
+
+
+def _append(target: Table, rows: pa.Table) -> pa.Table:
+    """Append rows that fit, if there are any; return them as the table has them."""
+    fresh = column_types.in_schema(lake_columns.schema(target), rows)
+    if fresh.num_rows:
+        target.append(fresh)
+    return fresh
 
 
 @told

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -238,11 +238,3 @@ def _record(use_case: UseCase, partition: Partition, found: Parity) -> None:
     ]
     if rows:
         lake.append_news(f"{use_case.name}.parity", pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
-
-
-def _of(partition: Partition) -> dict[str, tuple[str, str]]:
-    return {"between": (partition.key, partition.key)}
-
-
-def _oldest_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: row["recorded_at"])

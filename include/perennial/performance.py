@@ -75,7 +75,9 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     label, prediction = known["label"].to_numpy(), known["prediction"].to_numpy()
     champion = metrics.evaluate(use_case, label, prediction)
     first_version = ledger.promotions(use_case)[0].model_version
-    first, left_out = (champion, "") if first_version == version else _of_first(use_case, partition, version, truth)
+    first, left_out = champion, ""
+    if first_version != version:
+        first, left_out = _of_first(use_case, partition, version, first_version, truth)
     return Performance(
         rows=made.height,
         labelled=known.height,
@@ -88,13 +90,12 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
 
 
 def _of_first(
-    use_case: UseCase, partition: Partition, version: int, truth: pl.DataFrame
+    use_case: UseCase, partition: Partition, version: int, first: int, truth: pl.DataFrame
 ) -> tuple[dict[str, float], str]:
     """What the first model's metrics are on a version's rows; or none, and why it cannot be asked.
 
     It is there to compare with. So whatever is wrong with an old model, the champion's own numbers do not wait for it.
     """
-    first = ledger.promotions(use_case)[0].model_version
     try:
         if gone := _no_longer_served(use_case, partition, version, tracking.inputs(use_case, first)):
             problem = f"its inputs {', '.join(gone)} are no longer served"

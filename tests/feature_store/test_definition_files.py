@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from feature_cases import Repository
 
-from perennial.feature_store import definition_files
+from perennial.feature_store import definition_files, definitions
 
 ENTITY = """
 from feast import Entity, ValueType
@@ -30,8 +30,12 @@ def entity(name: str) -> str:
     return ENTITY.replace("{NAME}", name)
 
 
+def described(folder: Path) -> dict[str, definition_files.File]:
+    return definition_files.described(folder, definitions.modules(folder))
+
+
 def test_a_file_is_about_what_it_defines(repo: Repository) -> None:
-    found = definition_files.described(write(repo, one=entity("one"), two=entity("two")))
+    found = described(write(repo, one=entity("one"), two=entity("two")))
     assert {name: set(file.objects) for name, file in found.items()} == {
         "Feast itself": set(),
         "feature_store.yaml": set(),
@@ -48,7 +52,7 @@ def test_a_file_is_about_what_imports_it_directly_or_not(repo: Repository, impor
     folder = write(
         repo, ages="AGE = 1", deeper="from ages import AGE", one=f"{imports}\n{entity('one')}", two=entity("two")
     )
-    assert definition_files.described(folder)["ages.py"].objects == {"entity one"}
+    assert described(folder)["ages.py"].objects == {"entity one"}
 
 
 @pytest.mark.parametrize("imports", ["from .ages import AGE", "from . import ages", "import shared.ages"])
@@ -56,9 +60,9 @@ def test_imports_inside_a_package_are_followed(repo: Repository, imports: str) -
     folder = write(
         repo, shared__ages="AGE = 1", shared__deeper=imports, one=f"from shared import deeper\n{entity('one')}"
     )
-    assert definition_files.described(folder)["shared/ages.py"].objects == {"entity one"}
+    assert described(folder)["shared/ages.py"].objects == {"entity one"}
 
 
 def test_what_a_registry_keeps_is_what_it_was_given(repo: Repository) -> None:
-    files = definition_files.described(write(repo, one=entity("one")))
+    files = described(write(repo, one=entity("one")))
     assert definition_files.from_tag(definition_files.to_tag(files)) == files

@@ -74,10 +74,11 @@ def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> De
     with quickly():
         import feast  # noqa: F401
     folder = settings().feature_repo
+    modules = definitions.modules(folder)
     return replace(
-        of(definitions.read(folder, columns), columns),
+        of(definitions.contents(modules, columns), columns),
         digest=definitions.digest(folder),
-        files=definition_files.described(folder),
+        files=definition_files.described(folder, modules),
     )
 
 

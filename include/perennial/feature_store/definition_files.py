@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from perennial.feature_store import definitions
-
 _DIGITS = 16
 #: Stands among the files: another version may read the same definitions in another way.
 FEAST = "Feast itself"
@@ -33,16 +31,15 @@ class File:
     objects: frozenset[str] = frozenset()
 
 
-def described(folder: Path) -> dict[str, File]:
+def described(folder: Path, modules: Mapping[Path, ModuleType]) -> dict[str, File]:
     """Everything that the digest of a feature repository is made of, by path below it.
 
-    Raises:
-        BadFeatures: a module cannot be imported.
+    Args:
+        modules: Its modules, as `definitions.modules` imports them.
     """
     import feast
 
     folder = folder.resolve()
-    modules = definitions.modules(folder)
     imported = {file: set(_imported(file, folder, modules)) for file in modules}
     defined = {file: frozenset(_objects(module)) for file, module in modules.items()}
     settings = folder / "feature_store.yaml"

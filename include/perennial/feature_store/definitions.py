@@ -54,10 +54,16 @@ def read(folder: Path, columns: Callable[[LakeSource], dict[str, str]] | None = 
         BadFeatures: a module cannot be imported, a feature service names a view that no module defines, or a view
             names a column that its lake table does not have. A table that does not exist yet is not checked.
     """
-    imported = modules(folder)
-    contents = _objects(imported)
-    defined = {view.name for view in _views(contents)}
-    for service in contents.feature_services:
+    return contents(modules(folder), columns)
+
+
+def contents(
+    imported: dict[Path, ModuleType], columns: Callable[[LakeSource], dict[str, str]] | None = None
+) -> RepoContents:
+    """`read`, of modules that are imported."""
+    found = _objects(imported)
+    defined = {view.name for view in _views(found)}
+    for service in found.feature_services:
         for projection in service.feature_view_projections:
             if projection.name not in defined:
                 raise BadFeatures(
@@ -65,9 +71,9 @@ def read(folder: Path, columns: Callable[[LakeSource], dict[str, str]] | None = 
                     f" {projection.name!r}, which no file in feature_repo/ defines at module level.",
                     f"Defined: {', '.join(sorted(defined)) or 'none'}.",
                 )
-    for view in contents.feature_views:
-        _check_columns(view, contents, _where(view, imported), columns)
-    return contents
+    for view in found.feature_views:
+        _check_columns(view, found, _where(view, imported), columns)
+    return found
 
 
 def modules(folder: Path) -> dict[Path, ModuleType]:

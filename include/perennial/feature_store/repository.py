@@ -93,7 +93,8 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
     with database.exclusive("feast", store.project):
         if _applied(store) == wanted:
             return False
-        contents = definitions.read(folder)
+        modules = definitions.modules(folder)
+        contents = definitions.contents(modules)
         if before is not None:
             before(store, contents)
         project = next(iter(contents.projects), None) or Project(name=store.project)
@@ -102,7 +103,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
             # The project, among the changed, goes first and loses its digest, which is written once all else is.
             changed, deleted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
             store.apply(changed, objects_to_delete=deleted, partial=False)
-            files = definition_files.to_tag(definition_files.described(folder))
+            files = definition_files.to_tag(definition_files.described(folder, modules))
             project.tags = {**project.tags, APPLIED: wanted, FILES: files}
             store.registry.apply_project(project)
         store.refresh_registry()
