@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERENNIAL = str(Path(sys.executable).with_name("perennial"))
-QUICKLY = "from perennial.imports import quickly\nwith quickly():\n    import {}"
+QUICKLY = "from perennial._common.heavy_imports import quickly\nwith quickly():\n    import {}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ STARTS = (
     Start("`import evidently`", python("import evidently.presets"), 3),
     Start("`import evidently`, quickly", python(QUICKLY.format("evidently.presets")), 3),
     Start("`import mlflow.sklearn`", python("import mlflow.sklearn"), 3),
-    Start("all that tasks use: `preload()`", python("from perennial.imports import preload; preload()"), 3),
+    Start(
+        "all that tasks use: `preload()`", python("from perennial._common.heavy_imports import preload; preload()"), 3
+    ),
 )
 
 

@@ -121,7 +121,7 @@ assert logging.getLogger("great_expectations").level == logging.WARNING
 
 
 def test_mlflow_still_maps_packages_once_a_process() -> None:
-    # When this fails, `_map_packages` of perennial.imports may go.
+    # When this fails, `_map_packages` of perennial._common.heavy_imports may go.
     from mlflow.utils import requirements_utils
 
     assert callable(requirements_utils._init_packages_to_modules_map)
@@ -163,5 +163,5 @@ print(time.process_time() - began)
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         for code in (check, slow)
     )
-    # When this fails, Feast no longer pays for typeguard at import: `_without_typeguard` of perennial.imports may go.
+    # When this fails, Feast no longer pays for typeguard at import: `_without_typeguard` of perennial._common.heavy_imports may go.
     assert quick < 0.7 * plain

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from perennial import database, lake
+from perennial._common.storage import explained
 from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
-from perennial.storage import explained
 
 pytestmark = pytest.mark.usefixtures("home")
 TABLE = "storage.trips"

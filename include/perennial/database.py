@@ -14,8 +14,8 @@ from functools import cache
 from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url, text
 
 from perennial import server
+from perennial._common.storage import answering
 from perennial.settings import settings
-from perennial.storage import answering
 
 DATABASES = ("airflow", "mlflow", "lake", "feast")
 

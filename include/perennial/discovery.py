@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from perennial._common.suggestions import did_you_mean
 from perennial.errors import PerennialError, UnknownUseCase
-from perennial.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase

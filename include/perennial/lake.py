@@ -33,10 +33,10 @@ from pyiceberg.expressions import (
 from pyiceberg.table import Table
 
 from perennial import column_types, database, lake_columns, news
+from perennial._common.storage import explained, told
 from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
 from perennial.errors import DamagedFile
 from perennial.settings import settings
-from perennial.storage import explained, told
 
 log = logging.getLogger(__name__)
 PARTITION = "partition"

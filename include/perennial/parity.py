@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake
+from perennial._common.heavy_imports import quickly
 from perennial.errors import BadFeatures
-from perennial.imports import quickly
 from perennial.parity_report import FRESHNESS, SHOWN, Parity, ViewParity, insist, plain
 from perennial.partitions import Partition
 from perennial.records import PARITY

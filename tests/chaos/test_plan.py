@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plan import Chaos, Kill, Task, Usual, schedule
 from seams import WRITERS, Moment
 
-from perennial.imports import quickly
+from perennial._common.heavy_imports import quickly
 
 WHEN = st.sampled_from(["before", "after"])
 MOMENTS = st.lists(st.tuples(st.sampled_from(["sql commit", "PUT /a", "lake manifest", "perennial.x.y"]), WHEN))

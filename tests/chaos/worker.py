@@ -41,7 +41,7 @@ Answer = dict[str, Any]
 
 
 def main() -> None:
-    from perennial.imports import preload
+    from perennial._common.heavy_imports import preload
 
     preload()
     import seams  # noqa: F401

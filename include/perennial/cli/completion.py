@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from perennial import unawaited
+from perennial._common import background_threads
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
@@ -40,7 +40,7 @@ def _quietly(complete: Callable[[typer.Context, str], Iterable[Offer]]) -> Compl
             except Exception:
                 offers.clear()
 
-        worker = unawaited.start(work)
+        worker = background_threads.start(work)
         worker.join(_PATIENCE)
         return [] if worker.is_alive() else offers
 

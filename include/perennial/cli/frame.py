@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from perennial import unawaited
+from perennial._common import background_threads
 from perennial.cli import completion
 from perennial.errors import (
     InvalidParams,
@@ -127,7 +127,7 @@ def main() -> NoReturn:
 
 def _end(code: Any) -> NoReturn:
     """End the process as `sys.exit(code)` does, also with a thread left behind in a library's C++ code."""
-    if unawaited.at_work():
+    if background_threads.at_work():
         with suppress(OSError):  # Nobody reads any more.
             sys.stdout.flush()
             sys.stderr.flush()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from perennial._common.suggestions import did_you_mean
 from perennial.cli import completion
 from perennial.cli.frame import AsJson, DryRun, app, example, if_interrupted, say, show_json
 from perennial.errors import InvalidParams
-from perennial.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from perennial.new_use_case.design import Design, Wishes

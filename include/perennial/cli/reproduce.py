@@ -104,7 +104,7 @@ def card(
 
 def _training_seconds(use_case: UseCase, version: int) -> float | None:
     """How long the training of a version took, which to do again takes about as long."""
-    from perennial.imports import quickly
+    from perennial._common.heavy_imports import quickly
 
     with quickly():
         from perennial import tracking

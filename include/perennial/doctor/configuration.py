@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from perennial._common.suggestions import did_you_mean
 from perennial.doctor.finding import Finding, failed, passed, warning
 from perennial.doctor.secrets import without_login
 from perennial.settings import Settings, settings, variable
-from perennial.suggestion import did_you_mean
 
 _PREFIX = "PERENNIAL_"
 #: Variables that are read elsewhere than in `Settings`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from perennial import unawaited
+from perennial._common import background_threads
 from perennial.doctor import (
     configuration,
     installation,
@@ -60,7 +60,7 @@ def examine(checks: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> E
         return Examination({"Settings": [failed("Settings", error.problem, error.fix)]}, time.monotonic() - began)
     found: dict[int, list[Finding]] = {}
     try:
-        for thread in [unawaited.start(_ask, check, number, found) for number, check in enumerate(checks)]:
+        for thread in [background_threads.start(_ask, check, number, found) for number, check in enumerate(checks)]:
             thread.join(max(0.0, began + patience - time.monotonic()))
     finally:
         use_cases.end()

@@ -23,8 +23,8 @@ def definitions() -> dict[str, Any]:
 
     `registry` is the digest of the definitions applied last, empty if there are none, None if it does not answer.
     """
-    from perennial.imports import quickly
-    from perennial.storage import answering
+    from perennial._common.heavy_imports import quickly
+    from perennial._common.storage import answering
 
     with quickly():
         from perennial.feature_store import definitions, repository

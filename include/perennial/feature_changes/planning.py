@@ -139,7 +139,7 @@ def has_lake() -> bool:
     from sqlalchemy.exc import OperationalError
 
     from perennial import database
-    from perennial.storage import answering
+    from perennial._common.storage import answering
 
     with answering("The lake's catalog"):
         try:

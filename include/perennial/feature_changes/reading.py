@@ -12,11 +12,11 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from perennial import server
+from perennial._common.heavy_imports import quickly
+from perennial._common.storage import answering
 from perennial.feature_changes.sides import NOTHING, Definitions, Entity, Service, View
 from perennial.feature_store import definition_files, definitions, repository
-from perennial.imports import quickly
 from perennial.settings import settings
-from perennial.storage import answering
 
 if TYPE_CHECKING:
     from feast.protos.feast.core.Registry_pb2 import Registry

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial import database
+from perennial._common.heavy_imports import quickly
+from perennial._common.storage import answering
 from perennial.errors import BadFeatures
-from perennial.imports import quickly
 from perennial.settings import settings
-from perennial.storage import answering
 
 if TYPE_CHECKING:
     import pyarrow as pa

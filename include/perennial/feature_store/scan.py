@@ -16,11 +16,11 @@ from feast.feature_view import FeatureView
 from feast.infra.offline_stores.file_source import FileSource
 from feast.repo_config import RepoConfig
 
+from perennial._common.storage import explained
 from perennial.errors import BadFeatures
 from perennial.feature_store import files, lake_files
 from perennial.feature_store.entity_rows import in_one_piece
 from perennial.feature_store.source import LakeSource
-from perennial.storage import explained
 
 #: How many rows of a scan are in flight at a time: files have row groups of any size.
 BATCH_ROWS = 131_072

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perennial._common.suggestions import did_you_mean
 from perennial.errors import BadFeatures
-from perennial.suggestion import did_you_mean
 from perennial.use_case import UseCase
 
 #: Stands for the value of the rows that have none.

@@ -108,7 +108,7 @@ class Look:
         for column in self.columns:
             if given in (column.source, column.name):
                 return column
-        from perennial.suggestion import did_you_mean
+        from perennial._common.suggestions import did_you_mean
 
         if given in self.left_out:
             raise InvalidParams(f"{option} {given}: the column {self.left_out[given]}.", "Name another one.")

@@ -112,7 +112,7 @@ def find(given: str) -> Place:
         return _of_files(given, str(path), files)
     if not path.is_file():
         near = sorted(file.name for file in path.parent.glob("*")) if path.parent.is_dir() else []
-        from perennial.suggestion import did_you_mean
+        from perennial._common.suggestions import did_you_mean
 
         raise InvalidParams(
             f"--data {given}: there is no such file or folder.", f"{did_you_mean(path.name, near)}Give one that exists."

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.providers.celery.executors.default_celery import DEFAULT_CELERY_CONFIG
 from celery.signals import worker_init
 
-from perennial.imports import preload
+from perennial._common.heavy_imports import preload
 
 #: Airflow's own configuration, unchanged: naming this module is what matters.
 CONFIG: dict[str, Any] = DEFAULT_CELERY_CONFIG

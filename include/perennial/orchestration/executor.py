@@ -8,11 +8,11 @@ from typing import Any
 from airflow.executors.local_executor import LocalExecutor
 from airflow.utils.state import State
 
-from perennial.imports import preload
+from perennial._common.heavy_imports import preload
 
 
 class PreloadingLocalExecutor(LocalExecutor):
-    """`LocalExecutor` that imports `perennial.imports.LIBRARIES` before it forks its workers.
+    """`LocalExecutor` that imports `perennial._common.heavy_imports.LIBRARIES` before it forks its workers.
 
     A task that pauses, for a person's answer or for a trigger, ends its process and goes on under the same key in
     another. Airflow's own executor forgets a task once a worker has it. If the answer comes before the end of the first

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial import lake, provenance
-from perennial.duck import over, selected
+from perennial._common.duckdb_session import over, selected
 from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.states import Action

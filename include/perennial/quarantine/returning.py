@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from perennial import column_types, lake, validation
+from perennial._common.duckdb_session import over, selected
 from perennial.column_types import Fit
-from perennial.duck import over, selected
 from perennial.errors import Misfit
 from perennial.partitions import Partition
 from perennial.quarantine import files, keeping

@@ -16,11 +16,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import types
 
+from perennial._common.suggestions import did_you_mean
 from perennial.errors import BadBatch, PerennialError
 from perennial.sources import connections, databases
 from perennial.sources.connections import Connection
 from perennial.sources.spans import Span
-from perennial.suggestion import did_you_mean
 
 #: Rows that are in memory at once.
 BATCH = 50_000

@@ -27,7 +27,7 @@ from great_expectations.expectations.expectation import (
     MulticolumnMapExpectation,
 )
 
-from perennial.duck import over, selected
+from perennial._common.duckdb_session import over, selected
 from perennial.errors import PerennialError
 from perennial.validation import one_pass, sentences, stock
 from perennial.validation.conditions import translate

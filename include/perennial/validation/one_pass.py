@@ -20,7 +20,7 @@ from great_expectations.core.expectation_validation_result import ExpectationVal
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation_configuration import parse_result_format
 
-from perennial.duck import over, selected
+from perennial._common.duckdb_session import over, selected
 from perennial.validation.conditions import Known, Numbers, Rows, Translation, quoted, source
 
 #: The row's number, in the queries that look for rows.
