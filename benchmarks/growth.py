@@ -69,7 +69,7 @@ def flights(times: int) -> Iterator[None]:
 
 def real() -> dict[str, Measured]:
     """A month's features and a retraining, by Airflow's REST API."""
-    from perennial.airflow_api import AirflowClient
+    from perennial.services.airflow_api import AirflowClient
 
     month, retraining = Measured(), Measured()
     with embedded_home(), AirflowClient() as client:

@@ -297,7 +297,7 @@ def _server(store: str) -> Iterator[str]:
     if store == "postgresql":
         from sqlalchemy import create_engine, text
 
-        from perennial import database
+        from perennial.services import postgres as database
 
         engine = create_engine(database.url("feast"))
         with engine.begin() as connection:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from perennial.airflow_api import AirflowClient, Run
+    from perennial.services.airflow_api import AirflowClient, Run
 
 BENCHMARKS = Path(__file__).parent
 

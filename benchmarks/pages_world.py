@@ -180,11 +180,11 @@ def copy_records(names: Iterable[str]) -> None:
     """Give each of these use cases copies of the first one's tables, with paths of their own."""
     from sqlalchemy import text
 
-    from perennial import database
+    from perennial.services import postgres
     from perennial.settings import settings
 
     lake = Path(settings().warehouse)
-    with database.engine("lake").begin() as connection:
+    with postgres.engine("lake").begin() as connection:
         tables = connection.execute(
             text("SELECT table_name, metadata_location FROM iceberg_tables WHERE table_namespace = :first"),
             {"first": FIRST},

@@ -55,7 +55,7 @@ def main() -> None:
 def real_loop() -> dict[str, Measured]:
     """The year by Airflow's REST API, then one more retraining on nine months."""
     from perennial import discovery, replay
-    from perennial.airflow_api import AirflowClient
+    from perennial.services.airflow_api import AirflowClient
 
     use_case = discovery.load("flights")
     year = replay.partitions(use_case, "2013-01", "2013-12")

@@ -56,9 +56,9 @@ STARTS = (
 
 
 def main() -> None:
-    from perennial import server
+    from perennial.services import postgres_address
 
-    server.address()  # Without a lake to read, `status` would be quicker than it is.
+    postgres_address.address()  # Without a lake to read, `status` would be quicker than it is.
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     print("| start | clock, s | CPU, s | target |\n|---|---|---|---|")
     for start in (start for start in STARTS if wanted in start.what):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import boto3
 
-from perennial import database
 from perennial.embedded import postgres
 from perennial.embedded.environment import mlflow_auth_config
-from perennial.login import login, write_private
+from perennial.services import postgres as database
+from perennial.services.credentials import login, write_private
 
 
 def main() -> None:

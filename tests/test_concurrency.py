@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from perennial import database, lake
+from perennial import lake
+from perennial.services import postgres
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -73,7 +74,7 @@ with database.exclusive("killed", "holder"):
 
 
 def _take() -> bool:
-    with database.exclusive("killed", "holder"):
+    with postgres.exclusive("killed", "holder"):
         return True
 
 

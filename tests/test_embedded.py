@@ -19,10 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from perennial import database, embedded
+from perennial import embedded
 from perennial.embedded import environment, machine, postgres, processes
 from perennial.errors import InvalidSetting, PerennialError, ServiceUnavailable
-from perennial.login import login, others, path, write_once
+from perennial.services import postgres as database
+from perennial.services.credentials import login, others, path, write_once
 from perennial.settings import settings
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]

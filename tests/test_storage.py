@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
-from perennial import database, lake
+from perennial import lake
 from perennial._common.storage import explained
 from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
+from perennial.services import postgres
 
 pytestmark = pytest.mark.usefixtures("home")
 TABLE = "storage.trips"
@@ -115,13 +116,13 @@ def test_other_errors_stay_what_they_are() -> None:
 def test_a_connection_that_ends_under_a_lock_is_told() -> None:
     with (
         pytest.raises(ServiceUnavailable, match="PostgreSQL"),
-        database.exclusive("storage", "lock"),
-        database.engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        postgres.exclusive("storage", "lock"),
+        postgres.engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
         connection.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
         )
-    with database.exclusive("storage", "lock"):
+    with postgres.exclusive("storage", "lock"):
         pass
 
 
@@ -130,7 +131,7 @@ def test_a_wrong_statement_is_not_a_server_that_is_gone() -> None:
 
     with (
         pytest.raises(ProgrammingError),
-        database.exclusive("storage", "wrong"),
-        database.engine("lake").connect() as connection,
+        postgres.exclusive("storage", "wrong"),
+        postgres.engine("lake").connect() as connection,
     ):
         connection.execute(text("SELECT nothing FROM nowhere"))

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from perennial import discovery, login, tracking
+from perennial import discovery, tracking
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.services import credentials
 from perennial.settings import settings
 
 
@@ -50,7 +51,7 @@ def test_the_embedded_server_is_asked_with_the_generated_login(tmp_path, monkeyp
     settings.cache_clear()
     tracking.client()
     assert "MLFLOW_TRACKING_USERNAME" not in os.environ, "without `perennial up` there is no login to use"
-    generated = login.login()
+    generated = credentials.login()
     tracking.client()
     found = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
     assert found == (generated.user, generated.password)

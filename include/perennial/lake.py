@@ -7,7 +7,7 @@
 
 A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by. Its
 columns follow what is written (`perennial.lake_columns`), and never turn a value into another one.
-Writers of one table wait for one another (`perennial.database.exclusive`); readers never wait.
+Writers of one table wait for one another (`perennial.services.postgres.exclusive`); readers never wait.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from perennial import column_types, database, lake_columns, news
+from perennial import column_types, lake_columns, news
 from perennial._common.storage import explained, told
 from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
 from perennial.errors import DamagedFile
+from perennial.services import postgres
 from perennial.settings import settings
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def catalog() -> Catalog:
     """This process's Iceberg catalog: the configured one, or SQL on the database `lake`."""
     properties = {"warehouse": settings().warehouse} | settings().catalog
     if "type" not in properties:
-        properties |= {"type": "sql", "uri": database.url("lake").render_as_string(hide_password=False)}
+        properties |= {"type": "sql", "uri": postgres.url("lake").render_as_string(hide_password=False)}
     return load_catalog("perennial", **properties)
 
 
@@ -166,7 +167,7 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     rows = canonical(_with_partition(rows, partition))
     if sort_by:
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
-    with database.exclusive("lake", identifier):
+    with postgres.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
         rows = column_types.in_schema(lake_columns.schema(target), rows)
         held = _held(target, partition)
@@ -191,7 +192,7 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         Misfit: as `replace` does.
     """
     rows = canonical(rows)
-    with database.exclusive("lake", identifier):
+    with postgres.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
         keys = [PARTITION, *key]
         wanted = set(rows[PARTITION].to_pylist())
@@ -219,7 +220,7 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
         Misfit: as `replace` does.
     """
     rows = canonical(rows)
-    with database.exclusive("lake", identifier):
+    with postgres.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
         held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
         is_news = news.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
@@ -242,7 +243,7 @@ def widen(identifier: str, schema: pa.Schema) -> None:
     Raises:
         Misfit: the lake has no type for a new column.
     """
-    with database.exclusive("lake", identifier):
+    with postgres.exclusive("lake", identifier):
         if table(identifier) is not None:
             _table_for(identifier, canonical(schema.empty_table()))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from perennial.airflow_api import AirflowClient
 from perennial.partitions import Partition
 from perennial.pipelines import LOOP
+from perennial.services.airflow_api import AirflowClient
 from perennial.use_case import UseCase
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.partitions import Partition
 from perennial.pipelines import LOOP
+from perennial.services.airflow_api import AirflowClient, Run, failure
 from perennial.use_case import UseCase
 
 #: The task of `monitoring` that asks for retraining; it is skipped when there is no reason to.

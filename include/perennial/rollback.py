@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from perennial import database, ledger, tracking, undo
+from perennial import ledger, tracking, undo
 from perennial.errors import PerennialError
 from perennial.feature_store import repository
 from perennial.ledger import Entry
+from perennial.services import postgres
 from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 
@@ -32,7 +33,7 @@ def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) 
         PerennialError: that version cannot be loaded, or its features are no longer served.
     """
     event_id = f"rollback:{made_by}"
-    with database.exclusive("promotion", use_case.name):
+    with postgres.exclusive("promotion", use_case.name):
         held = ledger.entries(use_case)
         entry = next((entry for entry in held if entry.event_id == event_id), None)
         if entry is None:
@@ -66,7 +67,7 @@ def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> 
         InvalidParams: automatic promotion is not paused.
     """
     event_id = f"resume:{made_by}"
-    with database.exclusive("promotion", use_case.name):
+    with postgres.exclusive("promotion", use_case.name):
         held = ledger.entries(use_case)
         earlier = next((entry for entry in held if entry.event_id == event_id), None)
         if earlier is not None:

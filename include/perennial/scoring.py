@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from perennial import database, lake, ledger, provenance, tracking
+from perennial import lake, ledger, provenance, tracking
 from perennial.errors import BadFeatures
 from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
+from perennial.services import postgres
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
         }
     )
     # While no promotion or rollback can come in between: a partition's version is the one that the ledger names.
-    with database.exclusive("promotion", use_case.name):
+    with postgres.exclusive("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
             added = lake.append_missing(f"{use_case.name}.predictions", predictions, key=use_case.examples.key)
         else:

@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
-from perennial import login
 from perennial.errors import PerennialError, ServiceUnavailable, UnknownVersion
+from perennial.services import credentials
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -51,9 +51,9 @@ def client() -> MlflowClient:
 def _sign_in() -> None:
     """Where the server is the embedded one and the environment names no login, take the generated one."""
     where = settings()
-    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}" and login.path().exists()
+    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}" and credentials.path().exists()
     if is_embedded and "MLFLOW_TRACKING_USERNAME" not in os.environ:
-        access = login.login()
+        access = credentials.login()
         os.environ |= {"MLFLOW_TRACKING_USERNAME": access.user, "MLFLOW_TRACKING_PASSWORD": access.password}
 
 

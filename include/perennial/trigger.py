@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from perennial import pipelines
 from perennial._common.suggestions import did_you_mean
-from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidParams
+from perennial.services.airflow_api import AirflowClient, Run, failure
 from perennial.use_case import UseCase, problems
 
 _POLL = 0.5

@@ -18,9 +18,10 @@ from typing import Any
 
 import stored_files
 
-from perennial import database, lake, tracking
+from perennial import lake, tracking
 from perennial.feature_store import repository
 from perennial.feature_store.online.sqlite import NewestSqliteOnlineStore
+from perennial.services import postgres
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -249,7 +250,7 @@ def _locks() -> int:
     """Advisory locks and open transactions that somebody still holds."""
     from sqlalchemy import text
 
-    with database.engine("lake").connect() as connection:
+    with postgres.engine("lake").connect() as connection:
         held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
         idle = connection.execute(
             text(

@@ -74,7 +74,7 @@ def test_a_home_that_is_a_file(tmp_path: Path, looked_at: Examine) -> None:
 
 
 def test_secrets_that_others_may_read(home: Path, looked_at: Examine) -> None:
-    from perennial.login import login, path
+    from perennial.services.credentials import login, path
 
     assert looked_at("Secrets")["Secrets"].state == "not applicable"
     login()
@@ -100,7 +100,7 @@ def test_a_setting_that_cannot_be_is_all_that_can_be_told(looked_at: Examine) ->
 
 
 def test_no_secret_is_told_whatever_goes_wrong(home: Path, looked_at: Examine) -> None:
-    from perennial.login import login
+    from perennial.services.credentials import login
 
     generated = login().password
     secrets = {

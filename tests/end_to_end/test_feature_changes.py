@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from machines import energy_checkout
-from perennial import database, lake
-from perennial.airflow_api import AirflowClient
+from perennial import lake
 from perennial.feature_changes import planning, rendering
+from perennial.services import postgres
+from perennial.services.airflow_api import AirflowClient
 from perennial.settings import settings
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
@@ -103,7 +104,7 @@ def project() -> Iterator[Project]:
 
 def forget() -> None:
     """What this process remembers of where things are."""
-    for cached in (settings, database.engine, lake.catalog):
+    for cached in (settings, postgres.engine, lake.catalog):
         cached.cache_clear()
     forget_code()
 

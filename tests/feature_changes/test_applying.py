@@ -10,12 +10,12 @@ import pytest
 from changes_cases import Checkout
 from sqlalchemy import text
 
-from perennial import database
 from perennial.errors import BadFeatures
 from perennial.feature_changes import applying, planning, reading
 from perennial.feature_changes.applying import ChangedMeanwhile, Refused
 from perennial.feature_changes.planning import Plan
 from perennial.feature_store import repository
+from perennial.services import postgres
 
 ON_DEMAND = """
 import pandas as pd
@@ -36,7 +36,7 @@ def said(made: Plan) -> set[str]:
 
 def rows_of(name: str) -> dict[str, int]:
     """How many rows each table of a database has."""
-    with database.engine(name).connect() as connection:
+    with postgres.engine(name).connect() as connection:
         found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
         tables = [row[0] for row in found]
         return {table: connection.execute(text(f'SELECT count(*) FROM "{table}"')).scalar_one() for table in tables}  # noqa: S608

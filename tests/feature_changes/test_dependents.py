@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from changes_cases import Checkout, checkout_in
 
-from perennial import database, ledger, tracking, training
+from perennial import ledger, tracking, training
 from perennial.feature_changes import planning, rendering
 from perennial.feature_changes.dependents import CHALLENGER, CHAMPION, EARLIER, Dependent
 from perennial.feature_changes.planning import Plan
+from perennial.services import postgres
 from perennial.settings import settings
 
 MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
@@ -28,7 +29,7 @@ def trained(checkout: Checkout, made_by: str) -> int:
 def promote(checkout: Checkout, number: int) -> None:
     use_case = checkout.use_case
     serving = ledger.champion(use_case)
-    with database.exclusive("promotion", use_case.name):
+    with postgres.exclusive("promotion", use_case.name):
         ledger.record(
             use_case,
             partition="2024-01-03",

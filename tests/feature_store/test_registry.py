@@ -18,9 +18,9 @@ from feature_cases import YAML, Repository
 from online_cases import NOON
 from sqlalchemy import MetaData, String, cast, create_engine, func, select
 
-from perennial import database
 from perennial.feature_store import repository
 from perennial.feature_store.registry import CheckedFileRegistryStore, RegistryChanged
+from perennial.services import postgres
 
 HOUR = timedelta(hours=1)
 
@@ -61,7 +61,7 @@ def intervals(repo: Repository) -> list:
 
 def size_in_database(project: str) -> dict[str, tuple[int, int]]:
     """Rows and characters that each table of the registry has of a project."""
-    engine, tables = create_engine(database.url("feast")), MetaData()
+    engine, tables = create_engine(postgres.url("feast")), MetaData()
     tables.reflect(engine)
     with engine.connect() as connection:
         found = {

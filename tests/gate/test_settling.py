@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import mlflow
 import pytest
 
-from perennial import database, discovery, gate, ingestion, ledger, requests, scoring, tracking, training
+from perennial import discovery, gate, ingestion, ledger, requests, scoring, tracking, training
 from perennial.errors import PerennialError
 from perennial.gate import Decision
+from perennial.services import postgres
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -102,7 +103,7 @@ def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCas
     holding = ledger.champion(energy)
     version = another(energy, "paused")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
-    with database.exclusive("promotion", energy.name):
+    with postgres.exclusive("promotion", energy.name):
         ledger.record(
             energy,
             partition=holding.partition,

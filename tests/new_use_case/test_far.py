@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from perennial import database, discovery, ingestion, lake
+from perennial import discovery, ingestion, lake
 from perennial.errors import InvalidParams
 from perennial.new_use_case import rendering
+from perennial.services import postgres
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
 from web_server import Answer, Server, packed, serving
@@ -43,7 +44,7 @@ TIMES = {
 @pytest.fixture(scope="module")
 def connected(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Airflow connections `far_pg` and `far_lite`: with a table of sales for each of `TIMES`."""
-    engine = database.engine("lake")
+    engine = postgres.engine("lake")
     lite = tmp_path_factory.mktemp("lite") / "shop.db"
     with engine.begin() as connection, sqlite3.connect(lite) as opened:
         connection.exec_driver_sql("CREATE SCHEMA shop")
@@ -53,7 +54,7 @@ def connected(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             if name != "zoned":
                 rows.to_sql(f"sales_{name}", opened, index=False)
     opened.close()
-    url = database.url("lake")
+    url = postgres.url("lake")
     pg = {"conn_type": "postgres", "host": url.query["host"], "port": int(str(url.query["port"]))}
     pg |= {"login": url.username, "schema": "lake", "password": PASSWORD}
     with pytest.MonkeyPatch.context() as changed:
@@ -152,7 +153,7 @@ def test_no_secret_stands_in_what_is_written(written: Path) -> None:
 
 
 def test_a_table_whose_time_is_not_ordered_is_read_whole_and_that_is_told(connected: None) -> None:
-    with database.engine("lake").begin() as connection:
+    with postgres.engine("lake").begin() as connection:
         rows = frame().assign(at=lambda rows: rows["at"].dt.strftime("%d.%m.%Y"))
         rows.to_sql("sales_german", connection, "shop", index=False)
     made = new_cases.design("connection://far_pg/shop.sales_german", label="Revenue", keys=["Store Name"])
@@ -162,7 +163,7 @@ def test_a_table_whose_time_is_not_ordered_is_read_whole_and_that_is_told(connec
 
 
 def test_columns_that_a_database_cannot_give_are_left_out_with_a_reason(connected: None) -> None:
-    with database.engine("lake").begin() as connection:
+    with postgres.engine("lake").begin() as connection:
         frame().to_sql("sales_more", connection, "shop", index=False)
         connection.exec_driver_sql("ALTER TABLE shop.sales_more ADD COLUMN tags jsonb")
     made = new_cases.design("connection://far_pg/shop.sales_more", label="Revenue", keys=["Store Name"])

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import database
 from perennial.errors import BadBatch, PerennialError, ServiceUnavailable
+from perennial.services import postgres
 from perennial.sources import connections, tables
 from perennial.sources.spans import Span, Written
 
@@ -65,10 +65,10 @@ def shop(home: Path) -> Iterator[sa.Connection]:
             row = [_sqlite(write(at)) for _, write, _ in WAYS.values()]
             opened.execute(f"INSERT INTO sales VALUES ({marks})", [number, *row])  # noqa: S608
     opened.close()
-    url = database.url("lake")
+    url = postgres.url("lake")
     pg = {"conn_type": "postgres", "host": url.query["host"], "port": int(str(url.query["port"]))}
     pg |= {"login": url.username, "schema": "lake", "extra": {"application_name": "shop"}}
-    with pytest.MonkeyPatch.context() as changed, database.engine("lake").connect() as connection:
+    with pytest.MonkeyPatch.context() as changed, postgres.engine("lake").connect() as connection:
         changed.setenv("AIRFLOW_CONN_LITE", f"sqlite:///{lite}")
         changed.setenv("AIRFLOW_CONN_PG", json.dumps(pg))
         connection.exec_driver_sql("CREATE SCHEMA shop")
@@ -278,7 +278,7 @@ def _read_broken(connection: sa.Connection, found: pa.RecordBatchReader) -> None
     import duckdb
 
     (process,) = connection.exec_driver_sql("SELECT pg_backend_pid()").one()
-    with database.engine("lake").connect() as other:
+    with postgres.engine("lake").connect() as other:
         other.execute(sa.text("SELECT pg_terminate_backend(:process)"), {"process": process})
     with duckdb.connect() as engine:
         engine.register("arrived", found)

@@ -218,8 +218,8 @@ def _work(made: Plan, first: str | None, last: str | None) -> list[tuple[UseCase
 
 def _insist_on_airflow() -> None:
     """Before anything is changed: what is registered would otherwise wait for its values."""
-    from perennial.airflow_api import AirflowClient
     from perennial.errors import ServiceUnavailable
+    from perennial.services.airflow_api import AirflowClient
 
     with AirflowClient(patience=5) as client:
         try:
@@ -233,8 +233,8 @@ def _insist_on_airflow() -> None:
 
 def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done, tell: Callable[[str], None]) -> None:
     from perennial import progress
-    from perennial.airflow_api import AirflowClient
     from perennial.feature_changes import backfill
+    from perennial.services.airflow_api import AirflowClient
 
     if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")
     with AirflowClient() as client:

@@ -54,9 +54,9 @@ def replay(
     On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
     """
     from perennial import discovery, progress, status
-    from perennial.airflow_api import AirflowClient
     from perennial.replay import partitions
     from perennial.replay import replay as steps
+    from perennial.services.airflow_api import AirflowClient
 
     found = discovery.load(use_case)
     wanted = partitions(found, first, last)

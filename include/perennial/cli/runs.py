@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perennial.cli.frame import if_interrupted, say
 
 if TYPE_CHECKING:
-    from perennial.airflow_api import AirflowClient
+    from perennial.services.airflow_api import AirflowClient
     from perennial.use_case import UseCase
 
 #: For how long a dry run waits for an Airflow that does not answer, in seconds.
@@ -37,8 +37,8 @@ def run(
         InvalidParams, InvalidPartition: see `perennial.trigger.start`.
         PerennialError: it was waited for, and failed.
     """
-    from perennial.airflow_api import AirflowClient
     from perennial.cli.waiting import tasks_of, usual_seconds, watched
+    from perennial.services.airflow_api import AirflowClient
     from perennial.trigger import follow, start
 
     name = f"{use_case.name}.{pipeline}"
@@ -97,12 +97,12 @@ def asking() -> Iterator[AirflowClient]:
     Raises:
         ServiceUnavailable: Airflow was never started from here, or does not answer.
     """
-    from perennial import login
-    from perennial.airflow_api import AirflowClient
     from perennial.errors import ServiceUnavailable
+    from perennial.services import credentials
+    from perennial.services.airflow_api import AirflowClient
     from perennial.settings import settings
 
-    access = login.known()
+    access = credentials.known()
     if access is None:
         raise ServiceUnavailable(
             f"There is no login for Airflow at {settings().airflow_uri}: nothing was started yet.",

@@ -112,8 +112,8 @@ def login(as_json: AsJson = False) -> None:
 
 
 def _addresses() -> dict[str, Any]:
-    from perennial.login import login as access
-    from perennial.login import others
+    from perennial.services.credentials import login as access
+    from perennial.services.credentials import others
     from perennial.settings import settings
 
     where, who = settings(), access()

@@ -16,7 +16,7 @@ from perennial.cli.frame import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perennial.airflow_api import AirflowClient, Run
+    from perennial.services.airflow_api import AirflowClient, Run
 
 #: Takes the name of a step that begins, and how many of all steps (done, all) are behind it where that is known.
 Step = Callable[..., None]

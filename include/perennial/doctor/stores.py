@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from perennial import server
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.embedded.parts import running
+from perennial.services import postgres_address
 from perennial.settings import settings
 
 #: How long an answer is waited for, in seconds.
 PATIENCE = 4
-#: The databases on the server, as `perennial.database` names them.
+#: The databases on the server, as `perennial.services.postgres` names them.
 _DATABASES = ("airflow", "mlflow", "lake", "feast")
 #: The oldest PostgreSQL that Airflow still supports.
 _OLDEST_POSTGRES = 140000
@@ -133,7 +133,7 @@ def connect(database: str) -> Any:
 
     configured = settings().database
     if configured is None:
-        found = server.address()
+        found = postgres_address.address()
         return psycopg2.connect(
             dbname=database, user=found.user, host=found.socket, port=found.port, connect_timeout=PATIENCE
         )
@@ -143,7 +143,7 @@ def connect(database: str) -> Any:
 
 def _stopped(name: str) -> Finding | None:
     """What there is to say if the embedded PostgreSQL does not run; None if it does, or if another is configured."""
-    if settings().database is not None or server.is_ready():
+    if settings().database is not None or postgres_address.is_ready():
         return None
     others = [each for each in running() if each != "postgresql"]
     if others:
@@ -152,7 +152,7 @@ def _stopped(name: str) -> Finding | None:
             f"the embedded PostgreSQL does not run, but {', '.join(others)} do, and need it",
             "Run `perennial up`.",
         )
-    if not server.folder().exists():
+    if not postgres_address.folder().exists():
         return not_applicable(name, "nothing was started yet", _UP)
     return not_applicable(name, "the embedded PostgreSQL is stopped", _UP)
 

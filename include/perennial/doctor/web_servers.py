@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perennial import login
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.services import credentials
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def airflow() -> Iterator[Finding]:
                 return
             yield _version("Airflow", answer.json()["version"], version("apache-airflow"), where.airflow_uri)
             yield from _pulse(client.get("/api/v2/monitor/health").json())
-            if (access := login.known()) is None:
+            if (access := credentials.known()) is None:
                 yield failed("Airflow login", "there is none", "Set PERENNIAL_USER and PERENNIAL_PASSWORD.")
                 return
             token = client.post("/auth/token", json={"username": access.user, "password": access.password})
@@ -112,7 +112,7 @@ def _mlflow_login(embedded: bool) -> tuple[str, str] | None:
     """The login that the pipelines use: the environment's, or the generated one for our own server."""
     if "MLFLOW_TRACKING_USERNAME" in os.environ:
         return os.environ["MLFLOW_TRACKING_USERNAME"], os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-    access = login.known() if embedded else None
+    access = credentials.known() if embedded else None
     return (access.user, access.password) if access else None
 
 

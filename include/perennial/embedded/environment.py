@@ -8,8 +8,8 @@ import secrets
 import sys
 from pathlib import Path
 
-from perennial import database
-from perennial.login import login, others, write_once, write_private
+from perennial.services import postgres
+from perennial.services.credentials import login, others, write_once, write_private
 from perennial.settings import settings
 
 
@@ -64,7 +64,7 @@ def _airflow() -> dict[str, str]:
             f"{user}:{role}" for user, role in (where.users | {login().user: "admin"}).items()
         ),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
-        "DATABASE__SQL_ALCHEMY_CONN": database.url("airflow").render_as_string(hide_password=False),
+        "DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow").render_as_string(hide_password=False),
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": False,
         "API__HOST": where.airflow_host,
         "API__PORT": where.airflow_port,
@@ -98,7 +98,7 @@ def mlflow_environment() -> dict[str, str]:
     """`environment()` and what only the MLflow server needs: its users' database and its own secrets."""
     folder = settings().home / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    uri = database.url("mlflow").render_as_string(hide_password=False)
+    uri = postgres.url("mlflow").render_as_string(hide_password=False)
     config = folder / "auth.ini"
     write_private(config, mlflow_auth_config(uri))
     return environment() | {

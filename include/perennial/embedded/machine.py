@@ -127,7 +127,7 @@ def _migrate(variables: dict[str, str], report: Report) -> None:
 
     from sqlalchemy import create_engine, text
 
-    from perennial import database
+    from perennial.services import postgres as database
 
     stamp = settings().home / "run" / "airflow-database.json"
     engine = create_engine(database.url("airflow"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perennial import server
 from perennial.embedded import processes
+from perennial.services import postgres_address
 from perennial.settings import Settings, settings
 
 #: Airflow's components. The scheduler first: it takes the longest to start.
@@ -31,8 +31,8 @@ def services() -> list[Service]:
         Service("MLflow", where.mlflow_uri, _state(embeds_mlflow(where), is_running("mlflow"))),
         Service(
             "PostgreSQL",
-            str(server.folder()) if embedded_database else "PERENNIAL_DATABASE",
-            _state(embedded_database, embedded_database and server.is_ready()),
+            str(postgres_address.folder()) if embedded_database else "PERENNIAL_DATABASE",
+            _state(embedded_database, embedded_database and postgres_address.is_ready()),
         ),
     ]
 
@@ -41,7 +41,7 @@ def running() -> list[str]:
     """The names of what `down` would stop."""
     names = [*AIRFLOW, "mlflow"]
     found = [name for name in names if (record := processes.Record.read(name)) and record.family()]
-    return [*found, *(["postgresql"] if server.process() else [])]
+    return [*found, *(["postgresql"] if postgres_address.process() else [])]
 
 
 def embeds_mlflow(where: Settings) -> bool:

@@ -11,9 +11,9 @@ import warnings
 
 import psutil
 
-from perennial import database
 from perennial.errors import ServiceUnavailable
-from perennial.server import folder, is_ready, process
+from perennial.services import postgres
+from perennial.services.postgres_address import folder, is_ready, process
 
 _START_TIMEOUT = 30.0
 
@@ -76,7 +76,7 @@ def create_databases() -> None:
     """Create each of `database.DATABASES` that the configured server does not have yet."""
     import psycopg2
 
-    address = database.url("postgres")
+    address = postgres.url("postgres")
     query = {name: str(value) for name, value in address.query.items()}
     connection = psycopg2.connect(
         dbname="postgres",
@@ -90,7 +90,7 @@ def create_databases() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
             present = {name for (name,) in cursor.fetchall()}
-            for name in database.DATABASES:
+            for name in postgres.DATABASES:
                 if name not in present:
                     cursor.execute(f'CREATE DATABASE "{name}"')
     finally:

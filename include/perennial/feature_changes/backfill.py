@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from perennial import glance
-from perennial.airflow_api import AirflowClient, Run, failure
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.feature_changes import transforms
 from perennial.partitions import Cadence, Partition
 from perennial.replay import Step
+from perennial.services.airflow_api import AirflowClient, Run, failure
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase

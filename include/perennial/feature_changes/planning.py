@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perennial import discovery, login
+from perennial import discovery
 from perennial.errors import BadFeatures
 from perennial.feature_changes import (
     acknowledgements,
@@ -22,6 +22,7 @@ from perennial.feature_changes.dependents import Dependent
 from perennial.feature_changes.differences import Change
 from perennial.feature_changes.recomputing import Need, Recomputation
 from perennial.feature_changes.sides import Definitions
+from perennial.services import credentials
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ def has_lake() -> bool:
     from sqlalchemy import inspect
     from sqlalchemy.exc import OperationalError
 
-    from perennial import database
     from perennial._common.storage import answering
+    from perennial.services import postgres
 
     with answering("The lake's catalog"):
         try:
-            return inspect(database.engine("lake")).has_table("iceberg_tables")
+            return inspect(postgres.engine("lake")).has_table("iceberg_tables")
         except OperationalError as error:
             if reading.lacks_database(error):
                 return False
@@ -219,9 +220,9 @@ def _timed(recomputations: list[Recomputation]) -> list[Recomputation]:
     if not any(one.why for one in recomputations):
         return recomputations
     is_ours = settings().airflow_uri == f"http://{settings().airflow_host}:{settings().airflow_port}"
-    if is_ours and not login.path().exists():
+    if is_ours and not credentials.path().exists():
         return [replace(one, measured="not known: Airflow was never started here") for one in recomputations]
-    from perennial.airflow_api import AirflowClient
+    from perennial.services.airflow_api import AirflowClient
 
     timed = []
     with AirflowClient(patience=_PATIENCE) as client:

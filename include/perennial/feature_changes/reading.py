@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from perennial import server
 from perennial._common.heavy_imports import quickly
 from perennial._common.storage import answering
 from perennial.feature_changes.sides import NOTHING, Definitions, Entity, Service, View
 from perennial.feature_store import definition_files, definitions, repository
+from perennial.services import postgres_address
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _VIEWS = {
 
 def nothing_was_ever_started() -> bool:
     """Whether this installation has no database yet: then there is neither a registry nor a lake."""
-    return settings().database is None and not server.folder().exists()
+    return settings().database is None and not postgres_address.folder().exists()
 
 
 @answering(repository.REGISTRY)

@@ -12,9 +12,9 @@ from perennial.errors import PerennialError
 from perennial.feature_changes import computations, transforms
 
 if TYPE_CHECKING:
-    from perennial.airflow_api import AirflowClient
     from perennial.feature_changes.sides import Definitions, View
     from perennial.partitions import Partition
+    from perennial.services.airflow_api import AirflowClient
     from perennial.use_case import UseCase
 
 #: Of a view, what has changed makes its rows be brought online again.

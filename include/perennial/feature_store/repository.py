@@ -15,10 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perennial import database
 from perennial._common.heavy_imports import quickly
 from perennial._common.storage import answering
 from perennial.errors import BadFeatures
+from perennial.services import postgres
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
     folder = settings().feature_repo
     store = open_store()
     wanted = definitions.digest(folder)
-    with database.exclusive("feast", store.project):
+    with postgres.exclusive("feast", store.project):
         if _applied(store) == wanted:
             return False
         modules = definitions.modules(folder)

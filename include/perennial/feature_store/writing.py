@@ -26,13 +26,14 @@ from feast.infra.offline_stores.file_source import (
 from feast.repo_config import RepoConfig
 from feast.saved_dataset import SavedDatasetStorage
 
-from perennial import database, lake
+from perennial import lake
 from perennial.errors import BadFeatures
 from perennial.feature_store import files, lake_files
 from perennial.feature_store.destinations import LakeLoggingDestination, SavedDatasetLakeStorage
 from perennial.feature_store.entity_rows import utc
 from perennial.feature_store.scan import source_of, stored_name
 from perennial.feature_store.source import LakeSource
+from perennial.services import postgres
 
 #: Partitions of rows that came through Feast, a day of event time each. The pipelines replace their own partitions,
 #: which are never called so: what was pushed stays until it is pushed again.
@@ -133,7 +134,7 @@ def _chunks(logs: pa.Table | Path) -> Iterable[pa.Table]:
 
 def _upsert(table: str, partition: str, rows: pa.Table, identity: list[str]) -> None:
     # Another name than the table's own lock, which `replace` takes meanwhile: only pushes wait for one another.
-    with database.exclusive("pushed", table, partition):
+    with postgres.exclusive("pushed", table, partition):
         held = lake.read(table, partitions=[partition])
         if held is not None and held.num_rows:
             rows = _merged(held.drop_columns([lake.PARTITION]), rows, identity)
@@ -144,7 +145,7 @@ def _upsert(table: str, partition: str, rows: pa.Table, identity: list[str]) -> 
 
 def _add_to_files(source: FileSource, config: RepoConfig, rows: pa.Table, identity: list[str]) -> None:
     filesystem, path = files.place(source, config.repo_path)
-    with database.exclusive("pushed", path):
+    with postgres.exclusive("pushed", path):
         exists = files.exists(filesystem, path)
         if exists:
             schema = files.dataset(source, config.repo_path, f"File source {source.name!r}").schema

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from perennial import database, history, ledger, model_card, tracking
+from perennial import history, ledger, model_card, tracking
 from perennial.errors import PerennialError
 from perennial.gate.decision import Decision
+from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
 
 #: The actor of decisions that no person was asked about.
@@ -57,7 +58,7 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     if actor != GATE or not approved:
         _insist_on_a_choice(use_case, decision, approved)
         decision = decision.answered(approved, actor, why)
-    with database.exclusive("promotion", use_case.name):
+    with postgres.exclusive("promotion", use_case.name):
         earlier = settled(use_case, decision.challenger)
         if earlier is not None:
             decision = earlier

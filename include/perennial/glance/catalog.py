@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from perennial import server
 from perennial.errors import ServiceUnavailable
+from perennial.services import postgres_address
 from perennial.settings import settings
 
 #: A server that does not answer in so many seconds is out of reach; a page waits for it.
@@ -47,7 +47,7 @@ def _connect() -> Any:
 
     configured = settings().database
     if configured is None:
-        found = server.address()
+        found = postgres_address.address()
         return psycopg2.connect(dbname="lake", user=found.user, host=found.socket, port=found.port)
     # The driver is SQLAlchemy's addition to the URL; `dbname` wins over the one in it.
     address = re.sub(r"^(\w+)\+\w+://", r"\1://", configured.get_secret_value())

@@ -16,12 +16,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from perennial import glance, ledger
-from perennial.airflow_api import detail
 from perennial.pages import act_fields, act_forms, airflow_state, as_person, marked
 from perennial.pages.access import Act, ActDep, UseCaseDep, from_our_own_page
 from perennial.pages.act_forms import Facts, Form
 from perennial.pages.airflow_state import Run
 from perennial.pages.frame import page, root
+from perennial.services.airflow_api import detail
 from perennial.use_case import UseCase
 
 router = APIRouter(prefix="/use_cases/{use_case}/acts")

@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 import httpx
 
-from perennial import login
 from perennial.errors import ServiceUnavailable
+from perennial.services import credentials
 from perennial.settings import settings
 
 #: Seconds: to connect, and for each answer, which may be a report of some megabytes.
@@ -182,8 +182,8 @@ def _login() -> httpx.Auth | None:
     if user := given.get("MLFLOW_TRACKING_USERNAME"):
         return httpx.BasicAuth(user, given.get("MLFLOW_TRACKING_PASSWORD", ""))
     embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
-    if embedded and login.path().exists():
-        access = login.login()
+    if embedded and credentials.path().exists():
+        access = credentials.login()
         return httpx.BasicAuth(access.user, access.password)
     return None
 

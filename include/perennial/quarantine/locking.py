@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from perennial import database
 from perennial.partitions import Partition
+from perennial.services import postgres
 from perennial.use_case import UseCase
 
 
 def lock(use_case: UseCase, partition: Partition) -> AbstractContextManager[None]:
     """Hold the partition's raw tables and quarantine; it ends with its holder, also with a killed one."""
-    return database.exclusive("ingest", use_case.name, partition.key)
+    return postgres.exclusive("ingest", use_case.name, partition.key)

@@ -77,9 +77,9 @@ def _postgresql(url: SplitResult) -> dict[str, Any]:
             "password": unquote(url.password or ""),
             "sslmode": "prefer",
         }
-    from perennial import database
+    from perennial.services import postgres
 
-    server = database.url(unquote(url.path.lstrip("/")) or "feast")
+    server = postgres.url(unquote(url.path.lstrip("/")) or "feast")
     query = {name: str(value) for name, value in server.query.items()}
     return {
         "host": server.host or query.get("host", ""),

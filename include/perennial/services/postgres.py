@@ -13,8 +13,8 @@ from functools import cache
 
 from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url, text
 
-from perennial import server
 from perennial._common.storage import answering
+from perennial.services import postgres_address
 from perennial.settings import settings
 
 DATABASES = ("airflow", "mlflow", "lake", "feast")
@@ -32,7 +32,7 @@ def url(database: str, driver: str = "psycopg2") -> URL:
 
 
 def _embedded() -> URL:
-    found = server.address()
+    found = postgres_address.address()
     return URL.create("postgresql", username=found.user, query={"host": found.socket, "port": found.port})
 
 

@@ -11,7 +11,7 @@ import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
-from perennial.login import Login, login
+from perennial.services.credentials import Login, login
 from perennial.settings import settings
 
 _API = "/api/v2"
