@@ -53,7 +53,8 @@ def declare(folder: Path, count: int) -> None:
 
 def write_records() -> int:
     """All records of the first use case, by the lake's own functions; how many commits that were."""
-    from perennial import lake, records
+    from perennial import lake
+    from perennial.lake import schemas
     from perennial.partitions import Cadence
 
     chance = random.Random(1)  # noqa: S311 - no secret
@@ -63,7 +64,7 @@ def write_records() -> int:
         partition, first = first, first.next
         wait += timedelta(days=30)
         for table, rows in _of_partition(partition, number, version, wait, chance):
-            schema = getattr(records, table.upper())
+            schema = getattr(schemas, table.upper())
             content = pa.Table.from_pylist([{"partition": partition.key, **row} for row in rows], schema=schema)
             if table in ("batches", "computations"):
                 lake.replace(f"{FIRST}.{table}", partition.key, content)
@@ -168,11 +169,12 @@ def _of_partition(
 
 def commit_once() -> None:
     """One more verdict on the first use case's last partition: a single commit, of which its pages tell."""
-    from perennial import lake, records
+    from perennial import lake
+    from perennial.lake import schemas
 
     held = max(lake.records(f"{FIRST}.verdicts"), key=lambda row: row["recorded_at"])
     row = held | {"labels": held["labels"] + 1, "recorded_at": held["recorded_at"] + timedelta(minutes=1)}
-    content = pa.Table.from_pylist([row], schema=records.VERDICTS)
+    content = pa.Table.from_pylist([row], schema=schemas.VERDICTS)
     lake.append_missing(f"{FIRST}.verdicts", content, key=("model_version", "label_coverage", "labels"))
 
 

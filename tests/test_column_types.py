@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import column_types
+from perennial.lake import column_types
 
 DECIMALS = st.decimals(-9999, 9999, places=2, allow_nan=False)
 #: Types of a column that can be promoted, and its values.

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import labels, lake
+from perennial import lake
+from perennial.lake import labels
 
 pytestmark = pytest.mark.usefixtures("home")
 USE_CASE = SimpleNamespace(name="labelled", examples=SimpleNamespace(key=("id",)))

@@ -108,7 +108,7 @@ def test_a_pause_ends_by_itself_or_by_a_person(use_case: UseCase) -> None:
 def test_a_ledger_of_an_older_version_still_loads(use_case: UseCase) -> None:
     import pyarrow as pa
 
-    from perennial.records import LEDGER
+    from perennial.lake.schemas import LEDGER
 
     row = {
         "partition": "2013-02",

@@ -20,7 +20,6 @@ from perennial import (
     drift,
     gate,
     ingestion,
-    labels,
     lake,
     ledger,
     monitoring,
@@ -33,6 +32,7 @@ from perennial import (
 )
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
+from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share

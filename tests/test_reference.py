@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, pipelines, records, reference
+from perennial import discovery, pipelines, reference
+from perennial.lake import schemas as records
 from perennial.reference import fields, rest
 from perennial.settings import Settings
 from perennial.use_case import TrainingParams

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import discovery, lake, status
-from perennial.records import (
+from perennial.lake.schemas import (
     BATCHES,
     LEDGER,
     METRICS,

@@ -14,8 +14,8 @@ from perennial import judgements, lake, promises, provenance, quarantine, valida
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.feature_changes import computations
+from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
-from perennial.records import BATCHES
 from perennial.use_case import RawTable, UseCase
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from perennial import lake, provenance
+from perennial.lake.schemas import VALIDATIONS
 from perennial.partitions import Partition
-from perennial.records import VALIDATIONS
 from perennial.settings import settings
 from perennial.use_case import UseCase
 

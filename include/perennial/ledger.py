@@ -105,7 +105,7 @@ def record(
     import pyarrow as pa
 
     from perennial import lake
-    from perennial.records import LEDGER
+    from perennial.lake.schemas import LEDGER
 
     event_id = event_id or _decided_on(model_version)
     held = entries(use_case)

@@ -12,13 +12,14 @@ from typing import Any
 import mlflow
 import pyarrow as pa
 
-from perennial import drift, labels, lake, ledger, performance, quarantine, requests, tracking, verdicts
+from perennial import drift, lake, ledger, performance, quarantine, requests, tracking, verdicts
 from perennial.drift import ColumnDrift, Counted, Profile
 from perennial.feature_changes import computations
-from perennial.labels import Known
+from perennial.lake import labels
+from perennial.lake.labels import Known
+from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
 from perennial.partitions import Partition
 from perennial.performance import Performance
-from perennial.records import DRIFT, METRICS, VERDICTS
 from perennial.use_case import UseCase
 from perennial.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
 

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial._common.heavy_imports import quickly
 from perennial.errors import BadFeatures
+from perennial.lake.schemas import PARITY
 from perennial.parity_report import FRESHNESS, SHOWN, Parity, ViewParity, insist, plain
 from perennial.partitions import Partition
-from perennial.records import PARITY
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:

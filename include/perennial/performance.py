@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial import labels, lake, ledger, metrics, tracking
+from perennial import lake, ledger, metrics, tracking
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.feature_store import repository
+from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import labels, lake
+from perennial import lake
 from perennial.errors import BadFeatures, Misfit
+from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.use_case import Examples, FeatureTable, UseCase
 

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from perennial import lake, ledger
+from perennial.lake.schemas import REQUESTS
 from perennial.partitions import Partition
-from perennial.records import REQUESTS
 from perennial.use_case import UseCase
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from perennial import labels, lake, ledger, monitoring, requests
-from perennial.labels import Known
+from perennial import lake, ledger, monitoring, requests
+from perennial.lake import labels
+from perennial.lake.labels import Known
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 from perennial.verdicts import ALARM, Verdict

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from perennial import labels, lake, validation
+from perennial import lake, validation
 from perennial._common.storage import explained
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.gate import slices
+from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.use_case import Declaration, UseCase

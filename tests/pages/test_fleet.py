@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 from perennial import discovery, lake, ledger, overview
+from perennial.lake.schemas import BATCHES, LEDGER, METRICS, VERDICTS
 from perennial.pages import fleet, frame
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.fleet import Fact
-from perennial.records import BATCHES, LEDGER, METRICS, VERDICTS
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial import pipelines, records
+from perennial import pipelines
+from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.use_case import Doing
 from perennial.status import Records
@@ -17,7 +18,7 @@ from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 #: Every table of records by its name in the lake.
-SCHEMAS = {name.lower(): held for name, held in vars(records).items() if isinstance(held, pa.Schema)}
+SCHEMAS = {name.lower(): held for name, held in vars(schemas).items() if isinstance(held, pa.Schema)}
 EVIL = "<script>alert('x')</script>"
 
 

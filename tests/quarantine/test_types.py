@@ -10,8 +10,9 @@ from itertools import count
 import pyarrow as pa
 import pytest
 
-from perennial import column_types, discovery, ingestion, lake, quarantine
+from perennial import discovery, ingestion, lake, quarantine
 from perennial.errors import BadBatch, InvalidParams
+from perennial.lake import column_types
 from perennial.partitions import Partition
 from perennial.quarantine import releasing
 from perennial.quarantine.releasing import Outcome

@@ -22,7 +22,7 @@ def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> 
     import pyarrow as pa
 
     from perennial import lake
-    from perennial.records import COMPUTATIONS
+    from perennial.lake.schemas import COMPUTATIONS
 
     now = transforms.fingerprints(use_case)
     made = [

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import FeastType, Float32, Int32
 
-from perennial import column_types
 from perennial.errors import BadFeatures
+from perennial.lake import column_types
 
 #: A column of a table, or of a batch.
 Column: TypeAlias = pa.Array | pa.ChunkedArray

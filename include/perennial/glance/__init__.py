@@ -3,7 +3,7 @@ importing pyiceberg, SQLAlchemy and pandas.
 
 Every answer is that of the tables' current snapshots: the catalog is asked each time. What it names never changes, so
 it is read once and kept (`perennial.glance.kept`); after a commit only the files that came with it are read. Whatever
-is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through `perennial.lake`, which
+is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through `perennial.lake.tables`, which
 gives the same rows.
 """
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from perennial import lake, provenance
 from perennial._common.duckdb_session import over, selected
+from perennial.lake.schemas import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.states import Action
-from perennial.records import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.use_case import RawTable, UseCase
 
 _ITEM = 16

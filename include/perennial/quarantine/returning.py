@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from perennial import column_types, lake, validation
+from perennial import lake, validation
 from perennial._common.duckdb_session import over, selected
-from perennial.column_types import Fit
 from perennial.errors import Misfit
+from perennial.lake import column_types
+from perennial.lake.column_types import Fit
 from perennial.partitions import Partition
 from perennial.quarantine import files, keeping
 from perennial.quarantine.keeping import Decision

@@ -1,10 +1,10 @@
-"""docs/tables.md: the lake's tables, from the schemas in `perennial.records`, which say what their columns mean."""
+"""docs/tables.md: the lake's tables, from the schemas in `perennial.lake.schemas`, which say what their columns mean."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from perennial import records
+from perennial.lake import schemas
 from perennial.reference.markdown import page, table
 
 #: Types as Iceberg calls them.
@@ -54,14 +54,14 @@ def markdown() -> str:
     parts = ["## From the data: schema by the use case", ""]
     parts += [*table(("table", "a row is", "written by", "how"), _FROM_THE_DATA), ""]
     parts += ["`predictions` adds to the example's columns (without its label) and features:", ""]
-    parts += [*_columns(records.PREDICTION), "", "## Perennial's own records", ""]
-    for name, schema in records.TABLES.items():
-        parts += [f"### {name}", "", records.meaning(schema), "", *_columns(schema), ""]
+    parts += [*_columns(schemas.PREDICTION), "", "## Perennial's own records", ""]
+    for name, schema in schemas.TABLES.items():
+        parts += [f"### {name}", "", schemas.meaning(schema), "", *_columns(schema), ""]
     return page("The lake's tables", _INTRODUCTION, parts)
 
 
 def _columns(schema: pa.Schema) -> list[str]:
-    rows = [(f"`{field.name}`", _type(field), records.meaning(field)) for field in schema if field.name != "partition"]
+    rows = [(f"`{field.name}`", _type(field), schemas.meaning(field)) for field in schema if field.name != "partition"]
     return table(("column", "type", "meaning"), rows)
 
 

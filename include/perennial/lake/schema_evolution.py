@@ -9,9 +9,9 @@ import pyarrow as pa
 from pyiceberg.expressions import NotNull
 from pyiceberg.table import Table
 
-from perennial import column_types
-from perennial.column_types import Fit, canonical
 from perennial.errors import Misfit
+from perennial.lake import column_types
+from perennial.lake.column_types import Fit, canonical
 
 
 def fit(identifier: str, target: Table | None, rows: pa.Table) -> Fit:

@@ -6,7 +6,7 @@
 - `read` sees one snapshot, the current one or a named one.
 
 A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by. Its
-columns follow what is written (`perennial.lake_columns`), and never turn a value into another one.
+columns follow what is written (`perennial.lake.schema_evolution`), and never turn a value into another one.
 Writers of one table wait for one another (`perennial.services.postgres.exclusive`); readers never wait.
 """
 
@@ -32,10 +32,10 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from perennial import column_types, lake_columns, news
 from perennial._common.storage import explained, told
-from perennial.column_types import canonical as canonical  # Also for those who hand rows to the lake.
 from perennial.errors import DamagedFile
+from perennial.lake import column_types, deduplication, schema_evolution
+from perennial.lake.column_types import canonical
 from perennial.services import postgres
 from perennial.settings import settings
 
@@ -169,7 +169,7 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
     with postgres.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
-        rows = column_types.in_schema(lake_columns.schema(target), rows)
+        rows = column_types.in_schema(schema_evolution.schema(target), rows)
         held = _held(target, partition)
         if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
@@ -223,13 +223,13 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
     with postgres.exclusive("lake", identifier):
         target = _table_for(identifier, rows)
         held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
-        is_news = news.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
+        is_news = deduplication.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
         return _append(target, rows.filter(is_news))
 
 
 def _append(target: Table, rows: pa.Table) -> pa.Table:
     """Append rows that fit, if there are any; return them as the table has them."""
-    fresh = column_types.in_schema(lake_columns.schema(target), rows)
+    fresh = column_types.in_schema(schema_evolution.schema(target), rows)
     if fresh.num_rows:
         target.append(fresh)
     return fresh
@@ -255,7 +255,7 @@ def check(identifier: str, rows: pa.Table) -> None:
     Raises:
         Misfit: as `replace` would.
     """
-    lake_columns.fit(identifier, table(identifier), canonical(rows))
+    schema_evolution.fit(identifier, table(identifier), canonical(rows))
 
 
 def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
@@ -271,7 +271,7 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
         Misfit: a value would become another one; the table is as it was.
     """
     found = table(identifier)
-    fit = lake_columns.fit(identifier, found, rows)
+    fit = schema_evolution.fit(identifier, found, rows)
     if found is None:
         catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
         try:
@@ -282,7 +282,7 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
         with found.update_spec() as update:
             update.add_identity(PARTITION)
         found = found.refresh()
-    return lake_columns.evolved(found, rows.schema, fit)
+    return schema_evolution.evolved(found, rows.schema, fit)
 
 
 def _held(target: Table, partition: str) -> pa.Table | None:
