@@ -174,8 +174,8 @@ def _bare() -> dict[str, Any]:
 
     import duckdb
 
-    from perennial import discovery, glance, overview
-    from perennial.glance import catalog, iceberg, kept
+    from perennial import discovery, lake_cache, overview
+    from perennial.lake_cache import catalog, iceberg, kept
 
     names = [name for name in discovery.names() if name.startswith("fleet")]
     tables = [f"{name}.{table}" for name in names for table in overview.TABLES]
@@ -197,10 +197,10 @@ def _bare() -> dict[str, Any]:
                 engine.read_parquet(some, union_by_name=True, hive_partitioning=False).fetchall()
 
     (home / "glance.db").unlink(missing_ok=True)
-    cold = _seconds(lambda: glance.records(tables))
-    warm = statistics.median(_seconds(lambda: glance.records(tables)) for _ in range(TIMES))
+    cold = _seconds(lambda: lake_cache.records(tables))
+    warm = statistics.median(_seconds(lambda: lake_cache.records(tables)) for _ in range(TIMES))
     kept.forget()
-    disk = _seconds(lambda: glance.records(tables))
+    disk = _seconds(lambda: lake_cache.records(tables))
     files: dict[str, list[str]] = {}
     for name, location in catalog.locations(tables).items():
         files.setdefault(name.split(".")[1], []).extend(iceberg.contents(location, {}).files)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import glance, lake
+from perennial import lake, lake_cache
 from perennial.errors import DamagedFile, PerennialError, ServiceUnavailable
-from perennial.glance import iceberg
+from perennial.lake_cache import iceberg
 from perennial.settings import settings as perennial_settings
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -50,12 +50,12 @@ def new_table() -> str:
 
 def both(identifier: str) -> tuple[list[dict], list[dict]]:
     """The table's rows at a glance and by the lake, in one order."""
-    ways = glance.records([identifier])[identifier], lake.records(identifier)
+    ways = lake_cache.records([identifier])[identifier], lake.records(identifier)
     return tuple(sorted(rows, key=repr) for rows in ways)  # type: ignore[return-value]
 
 
 def test_a_table_that_does_not_exist_has_no_rows() -> None:
-    assert glance.records(["glance.nothing"]) == {"glance.nothing": []}
+    assert lake_cache.records(["glance.nothing"]) == {"glance.nothing": []}
 
 
 @settings(max_examples=10, deadline=None)
@@ -88,7 +88,7 @@ def test_a_partition_is_text_whatever_it_looks_like(partition: str) -> None:
 def test_nan_is_not_null() -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"share": [math.nan, None]}))
-    shares = {repr(row["share"]) for row in glance.records([table])[table]}
+    shares = {repr(row["share"]) for row in lake_cache.records([table])[table]}
     assert shares == {"nan", "None"}
 
 
@@ -98,14 +98,14 @@ FEW = ("number", "known")
 def test_only_the_columns_asked_for_are_read_and_one_that_is_not_there_is_null() -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
-    assert glance.records([table], {table: FEW})[table] == [{"number": 1, "known": None}]
+    assert lake_cache.records([table], {table: FEW})[table] == [{"number": 1, "known": None}]
 
 
 def test_so_they_are_of_a_lake_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
     monkeypatch.setattr(iceberg, "_local", lambda location: (_ for _ in ()).throw(iceberg.OffThePathError))
-    assert glance.records([table, "a.b"], {table: FEW, "a.b": FEW}) == {
+    assert lake_cache.records([table, "a.b"], {table: FEW, "a.b": FEW}) == {
         table: [{"number": 1, "known": None}],
         "a.b": [],
     }
@@ -125,7 +125,7 @@ def test_a_database_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: p
     perennial_settings.cache_clear()
     try:
         with pytest.raises(ServiceUnavailable, match="perennial up"):
-            glance.records(["flights.ledger"])
+            lake_cache.records(["flights.ledger"])
     finally:
         monkeypatch.undo()
         perennial_settings.cache_clear()

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import glance, lake
+from perennial import lake, lake_cache
 from perennial.errors import DamagedFile
-from perennial.glance import disk, iceberg, kept
+from perennial.lake_cache import disk, iceberg, kept
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _numbers = count()
@@ -60,16 +60,16 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def numbers(table: str) -> list[tuple[str, int]]:
-    return sorted((row["partition"], row["number"]) for row in glance.records([table])[table])
+    return sorted((row["partition"], row["number"]) for row in lake_cache.records([table])[table])
 
 
 def test_what_has_not_changed_is_not_read_again(table: str, read: list[str]) -> None:
-    assert glance.records([table]) == glance.records([table])
+    assert lake_cache.records([table]) == lake_cache.records([table])
     assert len(read) == 2
 
 
 def test_after_a_commit_only_its_files_are_read(table: str, read: list[str]) -> None:
-    glance.records([table])
+    lake_cache.records([table])
     read.clear()
     lake.replace(table, "b", pa.table({"number": [7]}))
     assert numbers(table) == [("a", 1), ("a", 2), ("b", 7)]
@@ -101,20 +101,20 @@ def test_whatever_happens_the_answer_is_that_of_the_lake(done: list[tuple[str, s
             case "lose":
                 kept.forget()
                 (Path(os.environ["PERENNIAL_HOME"]) / "glance.db").unlink(missing_ok=True)
-        ours = sorted(glance.records([table])[table], key=repr)
+        ours = sorted(lake_cache.records([table])[table], key=repr)
         assert ours == sorted(lake.records(table), key=repr)
 
 
 def test_a_new_process_reads_what_another_has_kept(table: str, read: list[str]) -> None:
-    before = glance.records([table])
+    before = lake_cache.records([table])
     kept.forget()
     read.clear()
-    assert glance.records([table]) == before
+    assert lake_cache.records([table]) == before
     assert read == []
 
 
 def test_a_new_process_reads_only_what_came_since(table: str, read: list[str]) -> None:
-    glance.records([table])
+    lake_cache.records([table])
     kept.forget()
     lake.replace(table, "c", pa.table({"number": [9]}))
     read.clear()
@@ -123,34 +123,34 @@ def test_a_new_process_reads_only_what_came_since(table: str, read: list[str]) -
 
 
 def test_a_table_with_another_column_is_read_anew(table: str) -> None:
-    glance.records([table])
+    lake_cache.records([table])
     lake.append_missing(table, pa.table({"partition": ["a"], "number": [3], "share": [0.5]}), key=["number"])
-    assert {row["number"]: row["share"] for row in glance.records([table])[table]} == {1: None, 2: None, 3: 0.5}
+    assert {row["number"]: row["share"] for row in lake_cache.records([table])[table]} == {1: None, 2: None, 3: 0.5}
 
 
 def test_columns_asked_for_are_kept_by_themselves(table: str) -> None:
-    assert set(glance.records([table], {table: ["number"]})[table][0]) == {"number"}
-    assert set(glance.records([table])[table][0]) == {"partition", "number", "at"}
+    assert set(lake_cache.records([table], {table: ["number"]})[table][0]) == {"number"}
+    assert set(lake_cache.records([table])[table][0]) == {"partition", "number", "at"}
 
 
 def test_who_changes_a_row_changes_nothing_that_is_kept(table: str) -> None:
-    for row in glance.records([table])[table]:
+    for row in lake_cache.records([table])[table]:
         row["number"] = -1
     assert {number for _, number in numbers(table)} == {1, 2}
 
 
 def test_a_stamp_changes_with_every_commit_and_with_nothing_else(table: str) -> None:
-    before = glance.stamps([table, "kept.nothing"])
-    assert glance.stamps([table]) == before
+    before = lake_cache.stamps([table, "kept.nothing"])
+    assert lake_cache.stamps([table]) == before
     lake.replace(table, "b", pa.table({"number": [7]}))
-    assert glance.stamps([table]) != before
+    assert lake_cache.stamps([table]) != before
 
 
 def test_tables_of_one_name_with_columns_of_other_types_are_read_apart() -> None:
     numbers, words = f"kept{next(_numbers)}.readings", f"kept{next(_numbers)}.readings"
     lake.replace(numbers, "a", pa.table({"value": [1]}))
     lake.replace(words, "a", pa.table({"value": ["one"]}))
-    found = glance.records([numbers, words])
+    found = lake_cache.records([numbers, words])
     assert [found[name][0]["value"] for name in (numbers, words)] == [1, "one"]
 
 
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_database_is_made_anew(table: str, home: Path) -> None
 
 
 def test_what_another_version_kept_is_forgotten(table: str, home: Path, read: list[str]) -> None:
-    glance.records([table])
+    lake_cache.records([table])
     with sqlite3.connect(home / "glance.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     kept.forget()
@@ -182,7 +182,7 @@ def test_where_nothing_can_be_written_nothing_is_missing(table: str, monkeypatch
 
 
 def test_only_the_owner_may_read_what_is_kept(table: str, home: Path) -> None:
-    glance.records([table])
+    lake_cache.records([table])
     assert (home / "glance.db").stat().st_mode & 0o077 == 0
 
 
@@ -195,9 +195,9 @@ def test_values_survive_the_file() -> None:
         "number": [2**62, 1, None],
     }
     lake.replace(table, "a", pa.table(rows))
-    before = glance.records([table])
+    before = lake_cache.records([table])
     kept.forget()
-    assert glance.records([table]) == before
+    assert lake_cache.records([table]) == before
 
 
 def test_tables_asked_for_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,14 +207,14 @@ def test_tables_asked_for_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(kept, "LIMIT", 3000)
     monkeypatch.setattr(kept, "_LARGEST", 3000)
     for name in names:
-        assert glance.records([name])[name]
+        assert lake_cache.records([name])[name]
     assert [name for name, _ in kept._held] == names[1:2] + names[2:]
     assert sum(held.size for held in kept._held.values()) <= 3000
 
 
 def test_a_large_table_is_read_each_time(table: str, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "_LARGEST", 10)
-    assert glance.records([table]) == glance.records([table])
+    assert lake_cache.records([table]) == lake_cache.records([table])
     assert len(read) == 4
     assert not disk.load([(table, ())])
 
@@ -230,7 +230,7 @@ def test_a_damaged_file_is_named(table: str, home: Path) -> None:
     (file, *_) = sorted((home / "lake" / table.replace(".", "/") / "data").rglob("*.parquet"))
     file.write_bytes(b"no parquet")
     with pytest.raises(DamagedFile, match=file.name):
-        glance.records([table])
+        lake_cache.records([table])
 
 
 def test_what_cannot_be_read_is_not_kept(table: str, home: Path) -> None:
@@ -238,7 +238,7 @@ def test_what_cannot_be_read_is_not_kept(table: str, home: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(b"no parquet")
     with pytest.raises(DamagedFile):
-        glance.records([table])
+        lake_cache.records([table])
     file.write_bytes(content)
     assert len(numbers(table)) == 4
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from perennial import glance, ledger
+from perennial import lake_cache, ledger
 from perennial.ledger import Entry, Pause
 from perennial.use_case import UseCase
 
@@ -65,7 +65,7 @@ def history(use_case: UseCase) -> History:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
     table = f"{use_case.name}.ledger"
-    entries = ledger.parsed(glance.records([table])[table])
+    entries = ledger.parsed(lake_cache.records([table])[table])
     return History(use_case.name, tuple(served(entries)), ledger.pause_among(entries, datetime.now(UTC)))
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from perennial import glance, history, ledger, status
+from perennial import history, lake_cache, ledger, status
 from perennial.errors import PerennialError
 from perennial.history import Served
 from perennial.ledger import Entry
@@ -148,7 +148,7 @@ def _stamps(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
     """What changes whenever one of a use case's tables does; empty where the lake is out of reach."""
     names = {use_case.name: [f"{use_case.name}.{table}" for table in TABLES] for use_case in use_cases}
     try:
-        stamps = glance.stamps([table for tables in names.values() for table in tables])
+        stamps = lake_cache.stamps([table for tables in names.values() for table in tables])
     except PerennialError:
         return {}
     return {name: tuple(map(stamps.get, tables)) for name, tables in names.items()}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from perennial import glance, history, ledger
+from perennial import history, lake_cache, ledger
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.history import NOTHING
 from perennial.quarantine import states
@@ -104,7 +104,7 @@ def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Reco
     # Refused rows may be many, and long: of them only what tells which ones wait.
     few = {f"{name}.{table}": columns for name in names for table, columns in _FEW.items()}
     try:
-        found = glance.records([f"{name}.{table}" for name in names for table in tables], few)
+        found = lake_cache.records([f"{name}.{table}" for name in names for table in tables], few)
     except ServiceUnavailable as error:
         return [error] * len(names)
     except PerennialError as error:

@@ -108,10 +108,10 @@ def test_nobody_reads_it_without_a_login(energy, http, viewing) -> None:
 
 
 def test_the_page_reads_the_lake_once(energy, http, viewing, monkeypatch) -> None:
-    from perennial import glance
+    from perennial import lake_cache
 
     asked = []
-    original = glance.records
-    monkeypatch.setattr(glance, "records", lambda *given: asked.append(given) or original(*given))
+    original = lake_cache.records
+    monkeypatch.setattr(lake_cache, "records", lambda *given: asked.append(given) or original(*given))
     assert http.get(PAGE, headers=viewing).status_code == 200
     assert len(asked) == 1

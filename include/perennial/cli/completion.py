@@ -225,10 +225,10 @@ def _use_case(ctx: typer.Context) -> UseCase:
 
 
 def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
-    from perennial import glance
+    from perennial import lake_cache
 
     table = f"{_given(ctx, 'use_case')}.ledger"
-    rows = glance.records([table], {table: ("model_version", "action", "recorded_at")})[table]
+    rows = lake_cache.records([table], {table: ("model_version", "action", "recorded_at")})[table]
     return sorted((row for row in rows if row["model_version"] is not None), key=lambda row: row["recorded_at"])
 
 
@@ -236,12 +236,12 @@ def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
     """(name, reasons) of every row and batch that was refused of the partition, newest first."""
     import json
 
-    from perennial import glance
+    from perennial import lake_cache
 
     name, partition = _given(ctx, "use_case"), _given(ctx, "partition")
     rows, batches = f"{name}.quarantine", f"{name}.refused_batches"
     common = ("partition", "reasons", "recorded_at")
-    held = glance.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
+    held = lake_cache.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
     found = [(row, str(row["row_id"]), str(row["reasons"])) for row in held[rows] if row.get("refusal")]
     found += [(row, str(row["batch"]), "; ".join(json.loads(row["reasons"]))) for row in held[batches]]
     found = [each for each in found if partition in (None, each[0]["partition"])]

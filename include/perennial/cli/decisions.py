@@ -90,12 +90,12 @@ def resume(
     use_case: UseCaseName, reason: Reason = None, wait: Wait = False, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Let the gate promote by itself again after a rollback."""
-    from perennial import discovery, glance, history, ledger, undo
+    from perennial import discovery, history, lake_cache, ledger, undo
 
     tell = note if as_json else say
     found = discovery.load(use_case)
     table = f"{found.name}.ledger"
-    pause = undo.insist_on_a_pause(found, ledger.parsed(glance.records([table])[table]))
+    pause = undo.insist_on_a_pause(found, ledger.parsed(lake_cache.records([table])[table]))
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
     wish = undo.params_of(use_case, {"action": "resume", "reason": why})
     ends = "would end" if dry_run else "ends"

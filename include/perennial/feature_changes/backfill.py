@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from perennial import glance
+from perennial import lake_cache
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.feature_changes import transforms
 from perennial.partitions import Cadence, Partition
@@ -69,7 +69,7 @@ def in_order(use_case: UseCase, wanted: Sequence[Partition]) -> list[Partition]:
     """The partitions in the order in which they are to be computed: see the top of this module."""
     table = f"{use_case.name}.batches"
     there: dict[str, set[str]] = {}
-    for row in glance.records([table])[table]:
+    for row in lake_cache.records([table])[table]:
         there.setdefault(row["partition"], set()).add(row["table"])
     raw = {each.name for each in use_case.raw}
     must_fetch = any(raw - there.get(partition.key, set()) for partition in wanted)

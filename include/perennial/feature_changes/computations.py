@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from perennial import glance
+from perennial import lake_cache
 from perennial.feature_changes import transforms
 
 if TYPE_CHECKING:
@@ -51,6 +51,6 @@ def held(use_case: UseCase) -> dict[str, dict[str, str]]:
     """
     table = f"{use_case.name}.computations"
     found: dict[str, dict[str, str]] = {}
-    for row in glance.records([table])[table]:
+    for row in lake_cache.records([table])[table]:
         found.setdefault(row["partition"], {})[row["table"]] = row["transform"]
     return dict(sorted(found.items()))

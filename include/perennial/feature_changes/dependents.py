@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perennial import glance, ledger
+from perennial import lake_cache, ledger
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.feature_changes.differences import Change, lost_features
 from perennial.settings import settings
@@ -115,7 +115,7 @@ def _features_of(objects: Sequence[str], before: Definitions, service: str) -> s
 def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, ...], str]:
     """The versions that serve, served, or are about to, and why their features are not known."""
     table = f"{use_case.name}.ledger"
-    reigns = ledger.reigns(ledger.parsed(glance.records([table])[table]))
+    reigns = ledger.reigns(ledger.parsed(lake_cache.records([table])[table]))
     roles = {reign.entry.model_version: EARLIER for reign in reigns}
     if reigns:
         roles[reigns[-1].entry.model_version] = CHAMPION

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from perennial import glance, ledger
+from perennial import lake_cache, ledger
 from perennial.pages import act_fields, act_forms, airflow_state, as_person, marked
 from perennial.pages.access import Act, ActDep, UseCaseDep, from_our_own_page
 from perennial.pages.act_forms import Facts, Form
@@ -88,7 +88,7 @@ def _sent(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Form:
 def _facts(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Facts:
     """What holds now: read for every form anew."""
     table = f"{use_case.name}.ledger"
-    held = ledger.parsed(glance.records([table])[table])
+    held = ledger.parsed(lake_cache.records([table])[table])
     pipelines = airflow_state.pipelines([use_case.name])[use_case.name]
     if act != "answer":
         return Facts(held, pipelines)

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import glance, lake, ledger
+from perennial import lake, lake_cache, ledger
 from perennial.history import NOTHING
 from perennial.pages import airflow_state, partition_data, partition_judged
 from perennial.pages.access import PartitionDep, UseCaseDep
@@ -52,7 +52,7 @@ def records(use_case: UseCase) -> dict[str, Rows]:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
     names = {name: f"{use_case.name}.{name}" for name in (*_WHOLE, *_PARTS)}
-    found = glance.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
+    found = lake_cache.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
     return {name: found[table] for name, table in names.items()}
 
 

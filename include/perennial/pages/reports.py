@@ -9,7 +9,7 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from perennial import glance
+from perennial import lake_cache
 from perennial.pages import mlflow_state
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.frame import HEADERS
@@ -41,7 +41,7 @@ def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None 
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
     table = f"{use_case.name}.verdicts"
-    rows = glance.records([table], {table: ("partition", "report", "recorded_at")})[table]
+    rows = lake_cache.records([table], {table: ("partition", "report", "recorded_at")})[table]
     own = sorted((row for row in rows if row["partition"] == partition.key), key=lambda row: row["recorded_at"])
     kept = [found for row in own if (found := mlflow_state.run_named_in(row["report"]))]
     # Only what a verdict names is asked of MLflow, whatever an address says.

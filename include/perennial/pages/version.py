@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import glance, history, ledger
+from perennial import history, lake_cache, ledger
 from perennial.errors import ServiceUnavailable
 from perennial.ledger import Entry
 from perennial.pages import airflow_state, mlflow_state, version_made
@@ -56,7 +56,7 @@ class Version:
 def _version(use_case: UseCaseDep, version: str) -> Version:
     """The version that a path names: known to the ledger, or, while nothing is decided about it, to MLflow."""
     table = f"{use_case.name}.ledger"
-    entries = ledger.parsed(glance.records([table])[table])
+    entries = ledger.parsed(lake_cache.records([table])[table])
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 0
     run = next((entry.model_run for entry in reversed(entries) if entry.model_version == number), None)
     if run is None:
@@ -88,7 +88,7 @@ def show(request: Request, version: VersionDep, acts: ActsDep) -> HTMLResponse:
     """Everything that is recorded of a version."""
     use_case = version.use_case
     tables = {name: f"{use_case.name}.{name}" for name in ("metrics", "verdicts")}
-    rows = glance.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
+    rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
     made, away = version_made.of(version.run)
     by = version_made.airflow_run(made)
     return page(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from perennial.settings import settings
 
 if TYPE_CHECKING:
-    from perennial.glance.kept import Held, Key
+    from perennial.lake_cache.kept import Held, Key
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _encoded(held: Held) -> str | None:
 
 
 def _decoded(location: str, content: str) -> Held:
-    from perennial.glance.kept import Held
+    from perennial.lake_cache.kept import Held
 
     told: dict[str, Any] = json.loads(content)
     columns = tuple(told["columns"])

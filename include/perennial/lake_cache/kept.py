@@ -15,8 +15,8 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from perennial.glance import disk, iceberg
-from perennial.glance.iceberg import Contents, OffThePathError, Row
+from perennial.lake_cache import disk, iceberg
+from perennial.lake_cache.iceberg import Contents, OffThePathError, Row
 
 #: A table and the columns that are kept of it; none: all.
 Key = tuple[str, tuple[str, ...]]

@@ -2,7 +2,7 @@
 importing pyiceberg, SQLAlchemy and pandas.
 
 Every answer is that of the tables' current snapshots: the catalog is asked each time. What it names never changes, so
-it is read once and kept (`perennial.glance.kept`); after a commit only the files that came with it are read. Whatever
+it is read once and kept (`perennial.lake_cache.kept`); after a commit only the files that came with it are read. Whatever
 is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through `perennial.lake.tables`, which
 gives the same rows.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perennial.glance import kept
-from perennial.glance.catalog import locations
+from perennial.lake_cache import kept
+from perennial.lake_cache.catalog import locations
 
 __all__ = ["records", "stamps"]
 
