@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from perennial import ingestion, provenance, training
+from perennial import ingestion, training
+from perennial.registry import provenance
 from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from perennial import discovery, ledger
+from perennial import discovery
+from perennial.registry import ledger
 
 MARCH = datetime(2013, 3, 1, tzinfo=UTC)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from perennial import RawTable, discovery, gate, ingestion, lake, ledger, monitoring, scoring, training
+from perennial import RawTable, discovery, gate, ingestion, lake, monitoring, scoring, training
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.partitions import Partition
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from perennial import discovery, lake, ledger
+from perennial import discovery, lake
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 MARCH = datetime(2013, 3, 1, tzinfo=UTC)

@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, ledger, monitoring, requests, scoring, tracking, training
+from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
 from perennial.feature_store import repository
 from perennial.partitions import Partition
+from perennial.registry import ledger, retraining_requests, tracking
 from perennial.training_set import TrainingSet
 from perennial.use_case import UseCase
 
@@ -97,7 +98,7 @@ def test_a_request_is_made_once_and_again_only_by_the_run_that_was_killed(energy
 
 
 def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> None:
-    asked = [energy.partition(row["partition"]).start for row in requests.made(energy)]
+    asked = [energy.partition(row["partition"]).start for row in retraining_requests.made(energy)]
     assert len(asked) > 1
     assert all((later - earlier).days > 1 for earlier, later in pairwise(asked))
 

@@ -21,10 +21,8 @@ from perennial import (
     gate,
     ingestion,
     lake,
-    ledger,
     monitoring,
     performance,
-    requests,
     revisions,
     scoring,
     training,
@@ -36,6 +34,7 @@ from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
+from perennial.registry import ledger, retraining_requests
 from perennial.use_case import UseCase
 from perennial.verdicts import Findings
 
@@ -291,16 +290,18 @@ def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     assert monitoring.request_retraining(energy, fifth, asking, made_by="killed")
     assert monitoring.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
     assert revisions.revised_alarm(energy, sixth) is None
-    assert [row["partition"] for row in requests.unanswered(energy)] == ["2024-01-05"]
+    assert [row["partition"] for row in retraining_requests.unanswered(energy)] == ["2024-01-05"]
 
 
 def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champion) -> None:
     sixth = day(energy, 6)
     alone = energy.model_copy(update={"retraining": energy.retraining.model_copy(update={"cooldown": 0})})
     own, revised = ({"partition": f"2024-01-0{number}"} for number in (6, 5))
-    assert requests.make(alone, sixth, "performance", own, made_by="run")
-    assert requests.make(alone, sixth, "performance", own, made_by="run"), "it was killed before its event went out"
-    assert not requests.make(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
+    assert retraining_requests.make(alone, sixth, "performance", own, made_by="run")
+    assert retraining_requests.make(alone, sixth, "performance", own, made_by="run"), (
+        "it was killed before its event went out"
+    )
+    assert not retraining_requests.make(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
 
 
 def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champion) -> None:
@@ -330,7 +331,7 @@ def test_what_is_said_again_after_something_else_is_on_record_again(energy, cham
 
 def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkeypatch) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
-    monkeypatch.setattr(requests, "made", lambda use_case: [])
+    monkeypatch.setattr(retraining_requests, "made", lambda use_case: [])
     assert revisions.revised_alarm(energy, sixth).evidence["partition"] == "2024-01-04", "the fifth began as an alarm"
     assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
 

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from perennial import discovery, lake, ledger, tracking
+from perennial import discovery, lake
 from perennial.cli import app
 from perennial.errors import InvalidParams, PerennialError
 from perennial.feature_store import repository
+from perennial.registry import ledger, tracking
 from perennial.reproduce import compare, recipe, replay
 from perennial.reproduce.report import Part, Reproduction
 from perennial.use_case import UseCase

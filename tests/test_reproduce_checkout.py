@@ -11,8 +11,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from perennial import discovery, tracking
+from perennial import discovery
 from perennial.errors import PerennialError
+from perennial.registry import tracking
 from perennial.reproduce import checkout
 from perennial.use_case import UseCase
 from reproducible import commit, forget, git, ingest, make_repository, train

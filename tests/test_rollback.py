@@ -13,9 +13,10 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from perennial import discovery, gate, ingestion, lake, ledger, rollback, scoring, tracking, training, undo
+from perennial import discovery, gate, ingestion, lake, rollback, scoring, training, undo
 from perennial.errors import InvalidParams, PerennialError
-from perennial.ledger import Entry
+from perennial.registry import ledger, tracking
+from perennial.registry.ledger import Entry
 from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 

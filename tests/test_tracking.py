@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from perennial import discovery, tracking
+from perennial import discovery
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.registry import tracking
 from perennial.services import credentials
 from perennial.settings import settings
 

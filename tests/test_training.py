@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from perennial import discovery, requests, training
+from perennial import discovery, training
 from perennial.errors import InvalidParams, InvalidPartition, NotEnoughData, TrainingFailed
+from perennial.registry import retraining_requests
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -45,7 +46,7 @@ def test_without_data_there_is_nothing_to_plan(energy) -> None:
 
 def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
     for key in ("2024-01-06", "2024-01-09"):
-        assert requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
+        assert retraining_requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
     plan = training.plan(energy, "2024-01-06", {})
     assert (plan.first, plan.last) == ("2024-01-05", "2024-01-09")
     assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
@@ -53,7 +54,7 @@ def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
 
 def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> None:
     case = energy.model_copy(update={"name": "by_hand"})
-    assert requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
     monkeypatch.setattr(training, "newest_partition", lambda use_case: "2024-01-12")
     assert training.plan(case, None, {}).last == "2024-01-12"
     assert training.plan(case, "2024-01-06", {}).last == "2024-01-06"
@@ -61,9 +62,9 @@ def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> 
 
 def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
     case = energy.model_copy(update={"name": "cooling"})
-    assert requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
-    assert not requests.make(case, case.partition("2024-01-07"), "drift", {}, made_by="b")
-    assert requests.make(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
+    assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    assert not retraining_requests.make(case, case.partition("2024-01-07"), "drift", {}, made_by="b")
+    assert retraining_requests.make(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
 
 
 def test_a_failing_estimator_names_file_and_columns(project) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import judgements, lake, promises, provenance, quarantine, validation
+from perennial import judgements, lake, promises, quarantine, validation
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.feature_changes import computations
 from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
+from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
 
 log = logging.getLogger(__name__)

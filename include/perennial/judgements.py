@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from perennial import lake, provenance
+from perennial import lake
 from perennial.lake.schemas import VALIDATIONS
 from perennial.partitions import Partition
+from perennial.registry import provenance
 from perennial.settings import settings
 from perennial.use_case import UseCase
 

@@ -12,7 +12,7 @@ from typing import Any
 import mlflow
 import pyarrow as pa
 
-from perennial import drift, lake, ledger, performance, quarantine, requests, tracking, verdicts
+from perennial import drift, lake, performance, quarantine, verdicts
 from perennial.drift import ColumnDrift, Counted, Profile
 from perennial.feature_changes import computations
 from perennial.lake import labels
@@ -20,6 +20,7 @@ from perennial.lake.labels import Known
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
 from perennial.partitions import Partition
 from perennial.performance import Performance
+from perennial.registry import ledger, retraining_requests, tracking
 from perennial.use_case import UseCase
 from perennial.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
 
@@ -74,7 +75,7 @@ def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict
     """Ask for retraining, up to the end of `partition`, if the verdict says so; whether the event is to go out."""
     if not verdict.reason:
         return False
-    return requests.make(use_case, partition, verdict.reason, verdict.evidence, made_by)
+    return retraining_requests.make(use_case, partition, verdict.reason, verdict.evidence, made_by)
 
 
 def _version(use_case: UseCase, partition: Partition) -> int | None:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from perennial import history, lake_cache, ledger, status
+from perennial import lake_cache, status
 from perennial.errors import PerennialError
-from perennial.history import Served
-from perennial.ledger import Entry
+from perennial.registry import deployments, ledger
+from perennial.registry.deployments import Served
+from perennial.registry.ledger import Entry
 from perennial.status import PartitionStatus, Records, UseCaseStatus
 from perennial.use_case import UseCase, gain
 
@@ -158,7 +159,7 @@ def of_records(use_case: UseCase, rows: Records) -> Overview:
     """A use case whose records are these, as `status.records` gives them with `parity`."""
     state = status.of_records(use_case, rows)
     entries = ledger.parsed(rows["ledger"])
-    served = history.served(entries)
+    served = deployments.served(entries)
     verdicts = sorted(rows["verdicts"], key=lambda row: (row["partition"], row["recorded_at"]))
     batches = [one for one in state.partitions if one.rows is not None]
     return Overview(

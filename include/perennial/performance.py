@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial import lake, ledger, metrics, tracking
+from perennial import lake, metrics
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition
+from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)

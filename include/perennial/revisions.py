@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from perennial import lake, ledger, monitoring, requests
+from perennial import lake, monitoring
 from perennial.lake import labels
 from perennial.lake.labels import Known
 from perennial.partitions import Partition
+from perennial.registry import ledger, retraining_requests
 from perennial.use_case import UseCase
 from perennial.verdicts import ALARM, Verdict
 
@@ -43,7 +44,7 @@ def revised_alarm(use_case: UseCase, partition: Partition) -> Verdict | None:
     serving = ledger.champion(use_case)
     if serving is None:
         return None
-    asked = requests.made(use_case)
+    asked = retraining_requests.made(use_case)
     held = _verdicts(use_case, partition.preceding(use_case.drift.revisits, use_case.first), serving.model_version)
     for rows in reversed(held.values()):
         first, last = rows[0], rows[-1]

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from perennial import ledger, tracking, undo
+from perennial import undo
 from perennial.errors import PerennialError
 from perennial.feature_store import repository
-from perennial.ledger import Entry
+from perennial.registry import ledger, tracking
+from perennial.registry.ledger import Entry
 from perennial.services import postgres
 from perennial.undo import UndoParams
 from perennial.use_case import UseCase

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from perennial import lake, ledger, provenance, tracking
+from perennial import lake
 from perennial.errors import BadFeatures
 from perennial.feature_changes import computations
 from perennial.feature_store import EVENT_TIMESTAMP, repository
 from perennial.partitions import Partition
+from perennial.registry import ledger, provenance, tracking
 from perennial.services import postgres
 from perennial.use_case import UseCase
 

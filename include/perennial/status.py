@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from perennial import history, lake_cache, ledger
+from perennial import lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.history import NOTHING
 from perennial.quarantine import states
+from perennial.registry import deployments, ledger
+from perennial.registry.deployments import NOTHING
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Undone:
     reason: str
 
     def __str__(self) -> str:
-        return f"v{self.previous} to v{self.version} at {history.clock(self.at)} UTC by {self.by}: {self.reason}"
+        return f"v{self.previous} to v{self.version} at {deployments.clock(self.at)} UTC by {self.by}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class UseCaseStatus:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; times as ISO 8601."""
-        return history.in_json(asdict(self))
+        return deployments.in_json(asdict(self))
 
 
 #: Rows by the name of their table, without its use case.

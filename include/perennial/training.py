@@ -19,21 +19,10 @@ from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import ValidationError
 
-from perennial import (
-    changes,
-    drift,
-    lake,
-    ledger,
-    metrics,
-    plots,
-    provenance,
-    quality,
-    requests,
-    tracking,
-    training_set,
-)
+from perennial import drift, lake, metrics, plots, quality, training_set
 from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.feature_store import repository
+from perennial.registry import ledger, provenance, retraining_requests, tracking, uncommitted_changes
 from perennial.training_set import TrainingSet
 from perennial.use_case import Declaration, TrainingParams, UseCase, problems
 
@@ -51,7 +40,7 @@ class Plan(Declaration):
     first: str
     last: str
     params: dict[str, Any]
-    requests: list[str]
+    retraining_requests: list[str]
     skip: str = ""
 
 
@@ -81,7 +70,7 @@ def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> P
         NotEnoughData: the window is empty.
     """
     params = params_of(use_case, conf)
-    open_requests = requests.unanswered(use_case)
+    open_requests = retraining_requests.unanswered(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
     if partition is None and not params.window_end:
         candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
@@ -129,7 +118,7 @@ def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:
         return None
     newest = newest_partition(use_case)
     evidence = {"schedule": use_case.retraining.schedule}
-    asked = requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    asked = retraining_requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
     return newest if asked else None
 
 
@@ -208,7 +197,7 @@ def _algorithm(model: Any) -> str:
 
 def _log_inputs(use_case: UseCase, planned: Plan, data: TrainingSet, params: TrainingParams) -> None:
     """Everything that is needed to train this model again."""
-    changed = changes.uncommitted()
+    changed = uncommitted_changes.uncommitted()
     champion = ledger.champion(use_case)
     mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})
     mlflow.set_tags(

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from perennial import ledger
 from perennial.errors import InvalidParams
-from perennial.ledger import Entry, Pause
+from perennial.registry import ledger
+from perennial.registry.ledger import Entry, Pause
 from perennial.use_case import Declaration, UseCase, problems
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}

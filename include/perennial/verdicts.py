@@ -7,10 +7,10 @@ from typing import Any
 
 from perennial import drift
 from perennial.drift import ColumnDrift
-from perennial.ledger import Entry
 from perennial.partitions import Cadence, Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
+from perennial.registry.ledger import Entry
 from perennial.use_case import Declaration, DriftPolicy, UseCase, gain
 
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"

@@ -18,9 +18,10 @@ from typing import Any
 
 import stored_files
 
-from perennial import lake, tracking
+from perennial import lake
 from perennial.feature_store import repository
 from perennial.feature_store.online.sqlite import NewestSqliteOnlineStore
+from perennial.registry import tracking
 from perennial.services import postgres
 from perennial.settings import settings
 from perennial.use_case import UseCase

@@ -180,13 +180,13 @@ FAULTS = [
     _fault(
         "PostgreSQL crashes before the ledger",
         "2024-01-03/training/settle",
-        postgres_ends(signal.SIGQUIT, "perennial.ledger.record", "before", 1),
+        postgres_ends(signal.SIGQUIT, "perennial.registry.ledger.record", "before", 1),
         SERVICE,
     ),
     _fault(
         "MLflow dies between ledger and alias",
         "2024-01-03/training/settle",
-        mlflow_dies("perennial.ledger.record", "after", 1),
+        mlflow_dies("perennial.registry.ledger.record", "after", 1),
         SERVICE,
     ),
     _fault("MLflow is still away", "2024-01-03/training/settle", mlflow_is_away, SERVICE),

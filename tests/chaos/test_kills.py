@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)  # For busy machines.
 BETWEEN_STORES = {
     "publish": ("sqlite3.Connection.__exit__", "after", 1),
     "fit": ("POST /api/*.*/mlflow/model-versions/create", "after", 1),
-    "settle": ("perennial.ledger.record", "after", 1),
+    "settle": ("perennial.registry.ledger.record", "after", 1),
 }
 
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from typed import SLOW, complete, imported, run
 
-from perennial import Cadence, discovery, ingestion, ledger
+from perennial import Cadence, discovery, ingestion
 from perennial.cli.completion import narrowed
+from perennial.registry import ledger
 
 
 def offered(line: str, home: Path, **environment: str) -> list[str]:

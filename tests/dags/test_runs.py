@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from perennial import discovery, lake, ledger, tracking
+from perennial import discovery, lake
+from perennial.registry import ledger, tracking
 
 pytestmark = [pytest.mark.usefixtures("project", "mlflow_server"), pytest.mark.timeout(600)]
 

@@ -22,8 +22,9 @@ from fenced import ROOT, commands
 from test_commands import CHECKS, parse
 from typer.testing import CliRunner, Result
 
-from perennial import discovery, ledger, monitoring, tracking
+from perennial import discovery, monitoring
 from perennial.cli import app
+from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 from reproducible import ingest, train
 

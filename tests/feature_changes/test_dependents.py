@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from changes_cases import Checkout, checkout_in
 
-from perennial import ledger, tracking, training
+from perennial import training
 from perennial.feature_changes import planning, rendering
 from perennial.feature_changes.dependents import CHALLENGER, CHAMPION, EARLIER, Dependent
 from perennial.feature_changes.planning import Plan
+from perennial.registry import ledger, tracking
 from perennial.services import postgres
 from perennial.settings import settings
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import mlflow
 import pytest
 
-from perennial import discovery, gate, ingestion, ledger, requests, scoring, tracking, training
+from perennial import discovery, gate, ingestion, scoring, training
 from perennial.errors import PerennialError
 from perennial.gate import Decision
+from perennial.registry import ledger, retraining_requests, tracking
 from perennial.services import postgres
 from perennial.use_case import UseCase
 
@@ -156,8 +157,8 @@ def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCa
     settled = gate.settle(energy, decision, True, "alice")
     assert settled.effective_from == ledger.champion(energy).effective_from == scored.end
     assert ledger.champion_at(energy, scored.start).model_version == holding.model_version
-    requests.make(energy, scored, "schedule", {}, "test")
-    open_requests = requests.unanswered(energy)
+    retraining_requests.make(energy, scored, "schedule", {}, "test")
+    open_requests = retraining_requests.unanswered(energy)
     assert [row["partition"] for row in open_requests] == [scored.key], "its data are new to the version all the same"
 
 

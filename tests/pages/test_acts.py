@@ -12,8 +12,9 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import discovery, ledger
+from perennial import discovery
 from perennial.pages import act_fields, act_forms
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 ACTS = "/perennial/use_cases/energy/acts"

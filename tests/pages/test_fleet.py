@@ -12,11 +12,12 @@ import airflow_world
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake, ledger, overview
+from perennial import discovery, lake, overview
 from perennial.lake.schemas import BATCHES, LEDGER, METRICS, VERDICTS
 from perennial.pages import fleet, frame
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.fleet import Fact
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")

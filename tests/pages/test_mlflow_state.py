@@ -11,9 +11,9 @@ from threading import Thread
 import mlflow
 import pytest
 
-from perennial import tracking
 from perennial.errors import ServiceUnavailable
 from perennial.pages import mlflow_state
+from perennial.registry import tracking
 from perennial.settings import settings
 
 NOBODY = "0" * 32

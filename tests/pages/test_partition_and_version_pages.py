@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from markupsafe import escape
 
-from perennial import discovery, gate, lake, ledger, model_card, monitoring, scoring, tracking
+from perennial import discovery, gate, lake, model_card, monitoring, scoring
 from perennial.pages import airflow_state, frame, mlflow_state, partition_judged, reports, version_made
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
+from perennial.registry import ledger, tracking
 from perennial.settings import settings
 from perennial.use_case import ColumnPolicy, UseCase
 from reproducible import ingest, train

@@ -6,8 +6,9 @@ import airflow_world
 import pytest
 from fastapi.testclient import TestClient
 
-from perennial import discovery, gate, ingestion, lake, ledger, monitoring, scoring, training
+from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
 from perennial.feature_store import repository
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")

@@ -341,7 +341,7 @@ def test_a_column_that_was_judged_again_is_shown_as_it_was_judged_last(energy) -
 
 
 def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on_last(lived) -> None:
-    from perennial import ledger
+    from perennial.registry import ledger
 
     entries = ledger.parsed(lived.rows["ledger"])
     waiting = comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))

@@ -90,7 +90,8 @@ def resume(
     use_case: UseCaseName, reason: Reason = None, wait: Wait = False, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Let the gate promote by itself again after a rollback."""
-    from perennial import discovery, history, lake_cache, ledger, undo
+    from perennial import discovery, lake_cache, undo
+    from perennial.registry import deployments, ledger
 
     tell = note if as_json else say
     found = discovery.load(use_case)
@@ -99,8 +100,8 @@ def resume(
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
     wish = undo.params_of(use_case, {"action": "resume", "reason": why})
     ends = "would end" if dry_run else "ends"
-    tell(f"{use_case}: this pause of automatic promotion {ends}: {history.paused(pause)}")
-    told: dict[str, Any] = {"pause": history.paused(pause)}
+    tell(f"{use_case}: this pause of automatic promotion {ends}: {deployments.paused(pause)}")
+    told: dict[str, Any] = {"pause": deployments.paused(pause)}
     if not dry_run:
         told["run"] = _run(found, wish, wait, tell)
     if as_json:
@@ -110,10 +111,11 @@ def resume(
 @app.command(name="history", epilog=example("perennial history flights"))
 def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
     """Show which version served when, who decided that, and why."""
-    from perennial import discovery, history
+    from perennial import discovery
+    from perennial.registry import deployments
 
     found = discovery.load(use_case)
-    told = history.history(found)
+    told = deployments.history(found)
     if as_json:
         show_json(told.as_json())
         return
@@ -121,9 +123,9 @@ def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
         say(f"{use_case}: no version has served yet.")
         return
     out = console()
-    out.print(history.table(found, told))
+    out.print(deployments.table(found, told))
     if told.pause:
-        out.print(f"Paused: {history.paused(told.pause)}", highlight=False, markup=False)
+        out.print(f"Paused: {deployments.paused(told.pause)}", highlight=False, markup=False)
 
 
 def _run(use_case: UseCase, wish: UndoParams, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _training_seconds(use_case: UseCase, version: int) -> float | None:
     from perennial._common.heavy_imports import quickly
 
     with quickly():
-        from perennial import tracking
+        from perennial.registry import tracking
         from perennial.reproduce import replay  # noqa: F401 - what `_replay` needs
     about = tracking.training_run(use_case, version).info
     return (about.end_time - about.start_time) / 1000 if about.end_time else None

@@ -71,7 +71,8 @@ def show_status(
 
     Of a partition: rows, champion, its metric, drift, verdict, what was done.
     """
-    from perennial import discovery, embedded, history, status
+    from perennial import discovery, embedded, status
+    from perennial.registry import deployments
 
     names = [use_case] if use_case else discovery.names()
     states = status.fleet([discovery.load(name) for name in names])
@@ -92,7 +93,7 @@ def show_status(
         if state.rollback:
             out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
         if state.pause:
-            out.print(f"{'Paused':<10} {history.paused(state.pause)}", highlight=False, markup=False)
+            out.print(f"{'Paused':<10} {deployments.paused(state.pause)}", highlight=False, markup=False)
         if state.partitions:
             out.print(status.table(state))
     for hint in dict.fromkeys(state.hint for state in states if state.hint):

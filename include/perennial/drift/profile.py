@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 
-from perennial import tracking
 from perennial.drift.bins import Bins, count_by_block
 from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
+from perennial.registry import tracking
 from perennial.training_set import TrainingSet
 from perennial.use_case import UseCase
 

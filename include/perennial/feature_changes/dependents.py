@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from perennial import lake_cache, ledger
+from perennial import lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.feature_changes.differences import Change, lost_features
+from perennial.registry import ledger
 from perennial.settings import settings
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _challenger(use_case: UseCase) -> int | None:
     """The version whose alias is `challenger`."""
     from mlflow.exceptions import MlflowException
 
-    from perennial import tracking
+    from perennial.registry import tracking
 
     with tracking.reachable():
         try:
@@ -168,7 +169,7 @@ def _challenger(use_case: UseCase) -> int | None:
 def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[str, ...]:
     """The features that a version was fitted on, without what comes with each request: as `provenance.json` says, else
     the signature of the model."""
-    from perennial import tracking
+    from perennial.registry import tracking
 
     run_id = tracking.run_of(use_case, number)
     recorded = tracking.recorded(run_id, ["provenance.json"]).get("provenance.json", {}).get("columns")

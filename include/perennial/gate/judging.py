@@ -12,11 +12,12 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from perennial import ledger, model_card, tracking
+from perennial import model_card
 from perennial.gate import baseline, rules, settling, smoke
 from perennial.gate.bootstrap import Interval
 from perennial.gate.decision import Decision, Outcome, Rule
-from perennial.ledger import Entry
+from perennial.registry import ledger, tracking
+from perennial.registry.ledger import Entry
 from perennial.training import Plan
 from perennial.training_set import TrainingSet
 from perennial.use_case import UseCase

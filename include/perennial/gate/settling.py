@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from perennial import history, ledger, model_card, tracking
+from perennial import model_card
 from perennial.errors import PerennialError
 from perennial.gate.decision import Decision
+from perennial.registry import deployments, ledger, tracking
 from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
 
@@ -30,7 +31,7 @@ def question(use_case: UseCase, decision: Decision) -> str:
     pause = ledger.pause(use_case)
     why = []
     if pause is not None:
-        why.append(f"You are asked because of a pause: {history.paused(pause)}.")
+        why.append(f"You are asked because of a pause: {deployments.paused(pause)}.")
     if decision.borderline:
         why.append("The gate by itself would not promote this challenger: its gain may be luck.")
     return "\n\n".join([decision.markdown(), *why])

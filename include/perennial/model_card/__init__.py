@@ -12,8 +12,8 @@ from pathlib import Path
 
 import mlflow
 
-from perennial import tracking
 from perennial.model_card import facts, pages
+from perennial.registry import tracking
 from perennial.use_case import UseCase
 
 #: Where a version's MLflow run holds its card.

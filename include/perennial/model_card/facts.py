@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from perennial import ledger, tracking
 from perennial.errors import PerennialError
 from perennial.gate import Decision
 from perennial.quality import Quality
+from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 
 _RECORDS = (

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from perennial import history, ledger, undo
+from perennial import undo
 from perennial.errors import InvalidParams
-from perennial.ledger import Entry, Pause
 from perennial.pages import act_fields
 from perennial.pages.access import Act
 from perennial.pages.act_fields import Field
 from perennial.pages.airflow_state import Answer, Approval, Pipeline
+from perennial.registry import deployments, ledger
+from perennial.registry.ledger import Entry, Pause
 from perennial.use_case import UseCase
 
 _NEW_RUN = re.compile(r"manual__[\dT.-]{20,30}_[0-9a-f]{8}")
@@ -152,7 +153,7 @@ def _who(use_case: UseCase, pause: Pause | None = None) -> str:
     """Who decides on what the gate finds."""
     policy = use_case.gate.approval
     if pause is not None:
-        until = f"until {history.clock(pause.until)} UTC" if pause.until else "until somebody resumes it"
+        until = f"until {deployments.clock(pause.until)} UTC" if pause.until else "until somebody resumes it"
         return f"Automatic promotion is paused {until}: a person is asked before anything is promoted."
     if policy == "always":
         return "If it is for the new version, a person is asked before anything is promoted."
@@ -163,7 +164,7 @@ def _who(use_case: UseCase, pause: Pause | None = None) -> str:
 
 def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bool) -> Form:
     serving = facts.champion
-    reigns = {reign.version: reign for reign in history.served(facts.held)}  # The last reign of each.
+    reigns = {reign.version: reign for reign in deployments.served(facts.held)}  # The last reign of each.
     options = [reign for version, reign in reigns.items() if serving and version != serving.model_version]
     options.sort(key=lambda reign: reign.since, reverse=True)
     wanted = given.get("to", "")
@@ -198,7 +199,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
         says=(
             f"v{serving.model_version} serves now: {serving.actor}"
             f" {'promoted it' if serving.action == 'promoted' else 'rolled back to it'}"
-            f" on {history.clock(serving.recorded_at)} UTC.",
+            f" on {deployments.clock(serving.recorded_at)} UTC.",
             f"The version that you choose becomes champion again and predicts from partition {first} on. What is scored"
             " already stays as it is.",
             "Automatic promotion pauses, so that the gate does not undo this; meanwhile a person decides on what it"
@@ -230,10 +231,10 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     )
 
 
-def _told(use_case: UseCase, reign: history.Served) -> str:
-    until = history.clock(reign.until)[:10] if reign.until else "now"
-    reach = history.reach(use_case, reign)
-    return f"v{reign.version}: served {history.clock(reign.since)[:10]} to {until}, partitions {reach}"
+def _told(use_case: UseCase, reign: deployments.Served) -> str:
+    until = deployments.clock(reign.until)[:10] if reign.until else "now"
+    reach = deployments.reach(use_case, reign)
+    return f"v{reign.version}: served {deployments.clock(reign.since)[:10]} to {until}, partitions {reach}"
 
 
 def _resume(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bool) -> Form:
@@ -244,7 +245,7 @@ def _resume(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: boo
         act="resume",
         title="Resume automatic promotion",
         says=(
-            f"This pause ends: {history.paused(facts.pause)}.",
+            f"This pause ends: {deployments.paused(facts.pause)}.",
             f"From then on the gate decides as the use case says. {_who(use_case)}",
             f"A run of {use_case.name}.champion does it in your name; the ledger keeps your name and your reason.",
         ),
@@ -273,7 +274,7 @@ def _answer(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: boo
             "Approve: the new version becomes champion and predicts from the first partition that it has not seen and"
             " that is not scored yet.",
             f"Reject: {stays}.",
-            f"If nobody answers until {history.clock(ends)} UTC, it is a no.",
+            f"If nobody answers until {deployments.clock(ends)} UTC, it is a no.",
             "The ledger keeps your name and your reason.",
         ),
         warnings=_state(facts.pipelines["training"], waiting=False),
@@ -297,7 +298,7 @@ def _no_question(facts: Facts) -> str:
     run, answer = facts.answered
     who = answer.by or "Nobody answered in time, so"
     said = f"{who} answered {answer.chosen}" if answer.by else f"{who} it is {answer.chosen}"
-    return f"{said} on {history.clock(answer.at)} UTC (run {run}). An answer is given once."
+    return f"{said} on {deployments.clock(answer.at)} UTC (run {run}). An answer is given once."
 
 
 def _missing(pipeline: Pipeline) -> str:
@@ -320,7 +321,7 @@ def _state(pipeline: Pipeline, waiting: bool = True) -> list[str]:
 def _paused(pause: Pause | None) -> list[str]:
     if pause is None:
         return []
-    return [f"Paused already: {history.paused(pause)}. Of two pauses the one that ends last holds."]
+    return [f"Paused already: {deployments.paused(pause)}. Of two pauses the one that ends last holds."]
 
 
 def _as(facts: Facts, given: Mapping[str, str]) -> str:

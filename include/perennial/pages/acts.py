@@ -15,12 +15,13 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from perennial import lake_cache, ledger
+from perennial import lake_cache
 from perennial.pages import act_fields, act_forms, airflow_state, as_person, marked
 from perennial.pages.access import Act, ActDep, UseCaseDep, from_our_own_page
 from perennial.pages.act_forms import Facts, Form
 from perennial.pages.airflow_state import Run
 from perennial.pages.frame import page, root
+from perennial.registry import ledger
 from perennial.services.airflow_api import detail
 from perennial.use_case import UseCase
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from perennial.gate.decision import Decision
-from perennial.ledger import DECISIONS, Entry
+from perennial.registry.ledger import DECISIONS, Entry
 from perennial.use_case import UseCase, gain
 
 

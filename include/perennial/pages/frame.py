@@ -17,7 +17,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from perennial.history import NOTHING
+from perennial.registry.deployments import NOTHING
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"

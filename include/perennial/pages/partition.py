@@ -11,14 +11,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import lake, lake_cache, ledger
-from perennial.history import NOTHING
+from perennial import lake, lake_cache
 from perennial.pages import airflow_state, partition_data, partition_judged
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.airflow_state import Run
 from perennial.pages.frame import page
 from perennial.partitions import Partition
 from perennial.quarantine import states
+from perennial.registry import ledger
+from perennial.registry.deployments import NOTHING
 from perennial.use_case import UseCase
 
 router = APIRouter()

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from perennial import ledger
-from perennial.ledger import Entry, Reign
 from perennial.pages import evidence, mlflow_state
 from perennial.partitions import Partition
+from perennial.registry import ledger
+from perennial.registry.ledger import Entry, Reign
 from perennial.use_case import LOWER_IS_BETTER, UseCase, gain
 
 Row = Mapping[str, Any]

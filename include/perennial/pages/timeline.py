@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from perennial.ledger import SUCCESSIONS, Entry
 from perennial.pages.frame import version_colour
+from perennial.registry.ledger import SUCCESSIONS, Entry
 from perennial.status import PartitionStatus
 from perennial.use_case import UseCase
 

@@ -10,14 +10,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import history, ledger, overview, status
+from perennial import overview, status
 from perennial.errors import PerennialError
-from perennial.ledger import Entry
 from perennial.pages import airflow_state, comparison, heat_map, marked, mlflow_state, timeline
 from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
 from perennial.pages.acts import done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.frame import page
+from perennial.registry import deployments, ledger
+from perennial.registry.ledger import Entry
 from perennial.status import Records
 from perennial.use_case import UseCase
 
@@ -85,7 +86,7 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
     verdicts = sorted(held["verdicts"], key=itemgetter("recorded_at"))
     every = timeline.lines(seen.status.partitions, verdicts, overview.promises(use_case, entries))
     window = timeline.window(every, until)
-    served = history.served(entries)
+    served = deployments.served(entries)
     return {
         "use_case": use_case,
         "seen": seen,
@@ -101,7 +102,7 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "compared": comparison.comparison(use_case, entries, doing.judged),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
         "acted": len(entries),
-        "served": [(reign, history.reach(use_case, reign)) for reign in reversed(served)],
+        "served": [(reign, deployments.reach(use_case, reign)) for reign in reversed(served)],
         "has_another": len({reign.version for reign in served}) > 1,
         "needs": NEEDS,
         "open": OPEN,

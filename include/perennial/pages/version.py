@@ -12,12 +12,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import history, lake_cache, ledger
+from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
-from perennial.ledger import Entry
 from perennial.pages import airflow_state, mlflow_state, version_made
 from perennial.pages.access import ActsDep, UseCaseDep
 from perennial.pages.frame import page, version_colour
+from perennial.registry import deployments, ledger
+from perennial.registry.ledger import Entry
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
 router = APIRouter()
@@ -132,8 +133,8 @@ def view(
         "compared": _compared(decision.get("metrics", {})),
         "promised": promised,
         "reigns": [
-            {"reign": reign, "partitions": history.reach(use_case, reign)}
-            for reign in history.served(entries)
+            {"reign": reign, "partitions": deployments.reach(use_case, reign)}
+            for reign in deployments.served(entries)
             if reign.version == number
         ],
         "mentions": [entry for entry in entries if number in (entry.model_version, entry.previous_version)],

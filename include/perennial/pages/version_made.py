@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from perennial.errors import ServiceUnavailable
-from perennial.history import NOTHING
 from perennial.pages import mlflow_state
 from perennial.pages.mlflow_state import Run
+from perennial.registry.deployments import NOTHING
 
 _DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json")
-#: The Airflow run that made an MLflow run, as `perennial.tracking` tags it; that module is heavy to import.
+#: The Airflow run that made an MLflow run, as `perennial.registry.tracking` tags it; that module is heavy to import.
 MADE_BY = "perennial.made_by"
 
 

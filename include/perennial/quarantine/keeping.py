@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from perennial import lake, provenance
+from perennial import lake
 from perennial._common.duckdb_session import over, selected
 from perennial.lake.schemas import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.states import Action
+from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
 
 _ITEM = 16

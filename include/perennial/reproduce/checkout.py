@@ -20,8 +20,8 @@ from pathlib import Path
 import mlflow
 from filelock import FileLock
 
-from perennial import provenance, tracking
 from perennial.errors import PerennialError
+from perennial.registry import provenance, tracking
 from perennial.reproduce import recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Reproduction

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial import provenance
-from perennial.provenance import Environment
+from perennial.registry import provenance
+from perennial.registry.provenance import Environment
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part
 from perennial.use_case import UseCase

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from perennial import lake, tracking
+from perennial import lake
 from perennial.errors import PerennialError
-from perennial.provenance import Provenance
+from perennial.registry import tracking
+from perennial.registry.provenance import Provenance
 from perennial.training import Plan
 from perennial.training_set import TrainingSet
 from perennial.use_case import UseCase

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from perennial import lake_cache, ledger
-from perennial.ledger import Entry, Pause
+from perennial import lake_cache
+from perennial.registry import ledger
+from perennial.registry.ledger import Entry, Pause
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:

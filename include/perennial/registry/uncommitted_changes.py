@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from perennial.provenance import CODE, git
+from perennial.registry.provenance import CODE, git
 from perennial.settings import settings
 from perennial.use_case import Declaration
 

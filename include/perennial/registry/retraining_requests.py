@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial import lake, ledger
+from perennial import lake
 from perennial.lake.schemas import REQUESTS
 from perennial.partitions import Partition
+from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 
