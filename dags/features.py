@@ -38,9 +38,9 @@ def publish() -> dict:
 @task(multiple_outputs=False)
 def parity() -> dict:
     """Hold what is online against the lake, for sampled entities of each view: the same values, of the same time."""
-    from perennial import parity
+    from perennial.feature_store.parity import comparison
 
-    return parity.prove(*po.here())
+    return comparison.prove(*po.here())
 
 
 def features(use_case: UseCase) -> None:
@@ -48,7 +48,7 @@ def features(use_case: UseCase) -> None:
     @dag(schedule=po.by_clock(use_case), **po.pipeline(use_case, "features", __doc__, max_active_runs=1))
     def pipeline() -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
-        ingest() >> compute() >> published() >> parity()
+        ingest() >> compute() >> published() >> comparison()
 
     # Given earlier, each task would get a copy of its own.
     pipeline().params.update(po.form(FeaturesParams))

@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, ingestion, lake, parity
+from perennial import discovery, ingestion, lake
 from perennial.errors import BadFeatures, ParityBroken
 from perennial.feature_store import repository
-from perennial.parity_report import plain
+from perennial.feature_store.parity import comparison
+from perennial.feature_store.parity.report import plain
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -32,7 +33,7 @@ def energy(project: Path) -> UseCase:
     use_case = discovery.load("energy")
     repository.apply_if_changed()
     with pytest.raises(BadFeatures, match="none of its feature views is online yet"):
-        parity.check(use_case)
+        comparison.check(use_case)
     for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
         ingestion.ingest(use_case, use_case.partition(day))
         ingestion.compute_features(use_case, use_case.partition(day))
@@ -67,7 +68,7 @@ def records(use_case: UseCase, day: str) -> list[dict[str, Any]]:
 
 
 def test_what_is_online_equals_the_lake(energy: UseCase) -> None:
-    found = parity.check(energy)
+    found = comparison.check(energy)
     assert found.holds
     (view,) = found.views
     assert view.keys == 12
@@ -76,7 +77,7 @@ def test_what_is_online_equals_the_lake(energy: UseCase) -> None:
 
 
 def test_an_old_partition_is_at_one_with_newer_ones_online(energy: UseCase) -> None:
-    assert parity.check(energy, energy.partition("2024-01-01")).holds
+    assert comparison.check(energy, energy.partition("2024-01-01")).holds
 
 
 def test_a_newer_partition_that_is_not_online_yet_is_no_difference(energy: UseCase) -> None:
@@ -84,15 +85,15 @@ def test_a_newer_partition_that_is_not_online_yet_is_no_difference(energy: UseCa
     ingestion.ingest(energy, tomorrow)
     ingestion.compute_features(energy, tomorrow)
     try:
-        assert parity.check(energy).holds
-        assert parity.check(energy, energy.partition("2024-01-03")).holds
+        assert comparison.check(energy).holds
+        assert comparison.check(energy, energy.partition("2024-01-03")).holds
     finally:
         lake.replace("energy.meter_history", tomorrow.key, lake.read("energy.meter_history").slice(0, 0))
 
 
 def test_a_wrong_value_is_an_error_that_says_how_to_mend_it(broken: UseCase) -> None:
     with pytest.raises(ParityBroken) as caught:
-        parity.prove(broken, broken.partition("2024-01-03"))
+        comparison.prove(broken, broken.partition("2024-01-03"))
     problem, fix = caught.value.problem, caught.value.fix
     assert "energy_meter_history" in problem
     assert "site='site-0', meter='meter-3'" in problem
@@ -104,10 +105,10 @@ def test_the_fix_mends_it_and_each_change_is_recorded_once(broken: UseCase) -> N
     last = broken.partition("2024-01-03")
     for _ in range(2):
         with pytest.raises(ParityBroken):
-            parity.prove(broken, last)
+            comparison.prove(broken, last)
     ingestion.publish(broken, last)
     for _ in range(2):
-        assert parity.prove(broken, last) == {"views": 1, "keys": 12}
+        assert comparison.prove(broken, last) == {"views": 1, "keys": 12}
     assert [row["differences"] for row in records(broken, last.key)[-2:]] == [2, 0]
     evidence = json.loads(records(broken, last.key)[-2]["evidence"])
     assert evidence[0]["key"] == KEY
@@ -119,7 +120,7 @@ def test_a_value_the_lake_no_longer_holds_is_told_apart(energy: UseCase) -> None
     write_online(later, 7.0, {"site": "site-1", "meter": "meter-1"})
     try:
         with pytest.raises(ParityBroken, match="rebuild the online store") as caught:
-            parity.prove(energy, energy.partition("2024-01-03"))
+            comparison.prove(energy, energy.partition("2024-01-03"))
         assert "--partition" not in caught.value.fix
     finally:
         (settings().home / "online.db").unlink()
@@ -128,7 +129,7 @@ def test_a_value_the_lake_no_longer_holds_is_told_apart(energy: UseCase) -> None
         repository._store.cache_clear()
         for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
             ingestion.publish(energy, energy.partition(day))
-    assert parity.check(energy).holds
+    assert comparison.check(energy).holds
 
 
 @pytest.fixture
@@ -149,14 +150,16 @@ def promising(energy: UseCase, project: Path):
 def test_a_view_that_is_older_than_it_promises_breaks_parity(energy: UseCase, promising) -> None:
     promising("PT30M")
     with pytest.raises(ParityBroken, match=r"(?s)is older.*more than 0:30:00 before the end.*freshness"):
-        parity.prove(energy, energy.partition("2024-01-03"))
-    assert parity.check(energy, energy.partition("2024-01-02")).holds, "an old partition says nothing about freshness"
+        comparison.prove(energy, energy.partition("2024-01-03"))
+    assert comparison.check(energy, energy.partition("2024-01-02")).holds, (
+        "an old partition says nothing about freshness"
+    )
 
 
 def test_a_promise_that_is_no_span_of_time_is_an_error(energy: UseCase, promising) -> None:
     promising("soon")
     with pytest.raises(BadFeatures, match="PT36H"):
-        parity.check(energy)
+        comparison.check(energy)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,7 @@ def scored(energy: UseCase) -> UseCase:
 
 
 def test_the_features_that_scoring_kept_equal_the_lake_of_that_time(scored: UseCase) -> None:
-    found = parity.check_logged(scored, scored.partition("2024-01-02"), keys=1000)
+    found = comparison.check_logged(scored, scored.partition("2024-01-02"), keys=1000)
     assert found.holds
     assert [(view.keys, view.corrected) for view in found.views] == [(288, 0)]
 
@@ -183,7 +186,7 @@ def test_a_lake_corrected_since_is_counted_and_is_no_difference(scored: UseCase)
     changed = before.set_column(number, "meter_last", pa.array([0.25] * before.num_rows))
     lake.replace("energy.meter_history", "2024-01-02", changed, sort_by=("site", "meter", "event_timestamp"))
     try:
-        found = parity.check_logged(scored, scored.partition("2024-01-02"))
+        found = comparison.check_logged(scored, scored.partition("2024-01-02"))
     finally:
         lake.replace("energy.meter_history", "2024-01-02", before, sort_by=("site", "meter", "event_timestamp"))
     assert found.holds
@@ -196,7 +199,7 @@ def test_a_kept_feature_that_the_lake_never_held_is_a_difference(scored: UseCase
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(value))
     rows = rows.set_column(0, "partition", pa.array(["2024-01-03", "2024-01-03"]))
     lake.append_missing("energy.predictions", rows, key=scored.examples.key)
-    found = parity.check_logged(scored, scored.partition("2024-01-03"))
+    found = comparison.check_logged(scored, scored.partition("2024-01-03"))
     assert not found.holds
     assert {one.served for one in found.views[0].differences if one.feature == "meter_mean_24h"} == {99.0}
 
@@ -217,7 +220,7 @@ def test_evidence_is_valid_json(value: object, shown: object) -> None:
 
 def test_a_partition_without_predictions_is_an_error(scored: UseCase) -> None:
     with pytest.raises(BadFeatures, match="no predictions of partition '2024-01-09'"):
-        parity.check_logged(scored, scored.partition("2024-01-09"))
+        comparison.check_logged(scored, scored.partition("2024-01-09"))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -256,6 +259,6 @@ def test_a_partition_that_comes_online_meanwhile_raises_no_alarm(energy: UseCase
     with ThreadPoolExecutor(1) as pool:
         publishing = pool.submit(lambda: [ingestion.publish(energy, tomorrow) for _ in range(5)])
         while not publishing.done():
-            assert parity.check(energy, energy.partition("2024-01-02")).holds
+            assert comparison.check(energy, energy.partition("2024-01-02")).holds
     assert publishing.result()[0] == {"energy_meter_history": 12}
-    assert parity.check(energy, tomorrow).holds
+    assert comparison.check(energy, tomorrow).holds

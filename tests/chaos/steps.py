@@ -38,9 +38,9 @@ def publish(use_case: UseCase, partition: Partition, run: str, results: Results)
 
 
 def parity(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import parity
+    from perennial.feature_store.parity import comparison
 
-    return parity.prove(use_case, partition)
+    return comparison.prove(use_case, partition)
 
 
 def score(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -148,7 +148,7 @@ def contents(use_case: UseCase, partition: Partition, run: str, results: Results
 
 #: The tasks of each pipeline, in the order in which they run.
 PIPELINES: dict[str, tuple[Step, ...]] = {
-    "features": (ingest, compute, publish, parity),
+    "features": (ingest, compute, publish, comparison),
     "scoring": (score,),
     "monitoring": (monitor, request_retraining, revisit),
     "schedule": (ask,),

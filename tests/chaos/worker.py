@@ -49,11 +49,11 @@ def main() -> None:
     import steps  # noqa: F401
 
     import perennial.feature_store.online.sqlite
+    import perennial.feature_store.parity.comparison
     import perennial.feature_store.repository
     import perennial.gate
     import perennial.ingestion
     import perennial.monitoring
-    import perennial.parity
     import perennial.quarantine.releasing
     import perennial.scoring
     import perennial.training  # noqa: F401

@@ -16,7 +16,8 @@ from feature_cases import Repository
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.feature_store import repository, served
+from perennial.feature_store import repository
+from perennial.feature_store.parity import served
 
 START, END = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 1, tzinfo=UTC)
 

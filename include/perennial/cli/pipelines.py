@@ -131,22 +131,23 @@ def show_parity(
 
     Value for value, for the same moment; fail if they differ, or if a view is older than it promises.
     """
-    from perennial import discovery, parity_report
+    from perennial import discovery
     from perennial.cli.waiting import watched
+    from perennial.feature_store.parity import report
 
     found = discovery.load(use_case)
     partition = found.partition(logged) if logged else None
     with watched(f"parity of {use_case}") as step:
         step("loading the feature store")
-        from perennial import parity  # Heavy: after what was asked for is known to exist.
+        from perennial.feature_store.parity import comparison  # Heavy: after what was asked for is known to exist.
 
-        check = parity.check_logged(found, partition, keys, step) if partition else None
-        result = check or parity.check(found, keys=keys, step=step)
+        check = comparison.check_logged(found, partition, keys, step) if partition else None
+        result = check or comparison.check(found, keys=keys, step=step)
     if as_json:
         show_json(result.as_json())
     else:
-        console().print(parity_report.table(result))
-    parity_report.insist(found, result)
+        console().print(report.table(result))
+    report.insist(found, result)
 
 
 def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:

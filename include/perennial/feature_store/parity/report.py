@@ -14,7 +14,7 @@ from perennial.use_case import UseCase
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perennial.feature_store.served import Difference
+    from perennial.feature_store.parity.served import Difference
 
 #: The tag of a feature view that promises how far behind its newest values may be.
 FRESHNESS = "freshness"

@@ -22,15 +22,15 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial._common.heavy_imports import quickly
 from perennial.errors import BadFeatures
+from perennial.feature_store.parity.report import FRESHNESS, SHOWN, Parity, ViewParity, insist, plain
 from perennial.lake.schemas import PARITY
-from perennial.parity_report import FRESHNESS, SHOWN, Parity, ViewParity, insist, plain
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
     from feast import FeatureView
 
-    from perennial.feature_store.served import Difference
+    from perennial.feature_store.parity.served import Difference
 
 #: Sampled entities of each view; at a hundred, a fault in one of twenty is missed once in two hundred checks.
 KEYS = 100
@@ -89,7 +89,8 @@ def check_logged(
         BadFeatures: the partition has no predictions, or a snapshot they were made from is gone.
     """
     with quickly():
-        from perennial.feature_store import repository, served
+        from perennial.feature_store import repository
+        from perennial.feature_store.parity import served
 
     views = repository.feature_views(use_case.feature_service)
     rows = _predictions(use_case, partition, keys)
@@ -136,7 +137,8 @@ def _check_view(
     view: FeatureView, until: datetime | None, now: datetime | None, partition: Partition | None, count: int
 ) -> ViewParity:
     with quickly():
-        from perennial.feature_store import repository, served
+        from perennial.feature_store import repository
+        from perennial.feature_store.parity import served
 
     promise = _promise(view)
     if until is None:
