@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from perennial import judgements, lake, promises, quarantine, validation
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
-from perennial.feature_changes import computations
+from perennial.feature_store import computations
 from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
 from perennial.registry import provenance

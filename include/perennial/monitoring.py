@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from perennial import drift, lake, performance, quarantine, verdicts
 from perennial.drift import ColumnDrift, Counted, Profile
-from perennial.feature_changes import computations
+from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import Known
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS

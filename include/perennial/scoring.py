@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from perennial import lake
 from perennial.errors import BadFeatures
-from perennial.feature_changes import computations
-from perennial.feature_store import EVENT_TIMESTAMP, repository
+from perennial.feature_store import EVENT_TIMESTAMP, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, provenance, tracking
 from perennial.services import postgres

@@ -163,7 +163,7 @@ class _Partition:
 
     def _insist_on_our_transforms(self, run: Run) -> None:
         """What the run computed must be what this checkout would have: workers may run another commit."""
-        from perennial.feature_changes import computations
+        from perennial.feature_store import computations
 
         recorded = computations.held(self._use_case).get(self._partition.key, {})
         other = [

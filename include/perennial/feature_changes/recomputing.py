@@ -9,7 +9,8 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from perennial.errors import PerennialError
-from perennial.feature_changes import computations, transforms
+from perennial.feature_changes import transforms
+from perennial.feature_store import computations
 
 if TYPE_CHECKING:
     from perennial.feature_changes.sides import Definitions, View
