@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import judgements, lake, promises, quarantine, validation
+from perennial import lake, quarantine, validation
 from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.feature_store import computations
@@ -18,6 +18,7 @@ from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
 from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
+from perennial.validation import contracts, results
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def ingest(use_case: UseCase, partition: Partition, refetch: bool = True) -> dic
     # Decisions of people are taken under the same lock: each is seen by this run or by the one that it starts.
     with quarantine.lock(use_case, partition):
         admitted = {table.name: admission.admit(table, fetched[table.name]) for table in use_case.raw}
-        report = judgements.keep(use_case, partition, admission.judged)
+        report = results.keep(use_case, partition, admission.judged)
         if admission.refusals:
             raise _together(admission.refusals, report)
         counts = _write(use_case, partition, {name: each for name, each in admitted.items() if each is not None})
@@ -153,9 +154,9 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     computed = {}
     for table in use_case.features:
         rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
-        computed[table.name] = promises.features(use_case, table, rows, partition)
+        computed[table.name] = contracts.features(use_case, table, rows, partition)
     rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
-    computed["examples"] = promises.examples(use_case, rows, partition)
+    computed["examples"] = contracts.examples(use_case, rows, partition)
     judged = {
         name: (
             rows.num_rows,
@@ -168,10 +169,10 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         )
         for name, rows in computed.items()
     }
-    report = judgements.keep(use_case, partition, judged)
+    report = results.keep(use_case, partition, judged)
     for name, (_, judgement) in judged.items():
         validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
-        promises.insist_on_types(use_case, name, computed[name], partition)
+        contracts.insist_on_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
             f"{use_case.name}.{table.name}",

@@ -10,11 +10,12 @@ import great_expectations.expectations as gxe
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, ingestion, judgements
+from perennial import discovery, ingestion
 from perennial.errors import BadBatch, BadFeatures
 from perennial.pages import frame
 from perennial.pages import validation as page
 from perennial.use_case import UseCase
+from perennial.validation import results
 
 pytestmark = pytest.mark.usefixtures("project")
 DAY = "2024-01-01"
@@ -50,7 +51,7 @@ class Parsed(HTMLParser):
 
 def test_the_page_tells_every_expectation_of_every_table_and_loads_nothing(energy) -> None:
     report = ingestion.ingest(energy, energy.partition(DAY))["report"]
-    rows = judgements.of_partition(energy, energy.partition(DAY))
+    rows = results.of_partition(energy, energy.partition(DAY))
     text = render(energy, rows, report)
     for result in rows[0]["result"]["results"]:
         assert escape(result["expectation_config"]["type"]) in text
@@ -71,7 +72,7 @@ def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
         lambda partition: [gxe.ExpectColumnValuesToBeInSet(column="site", value_set=[f"{EVIL}2"], severity="warning")],
     )
     report = ingestion.ingest(energy, energy.partition(DAY))["report"]
-    text = render(energy, judgements.of_partition(energy, energy.partition(DAY)), report)
+    text = render(energy, results.of_partition(energy, energy.partition(DAY)), report)
     assert EVIL not in text
     assert "&lt;script&gt;" in text
 
@@ -94,7 +95,7 @@ def test_features_have_a_page_too_also_when_they_are_wrong(energy, monkeypatch) 
     monkeypatch.setattr(energy.module("expectations"), "meter_history", lambda partition: wrong, raising=False)
     with pytest.raises(BadFeatures, match="/perennial/validations/energy/2024-01-01/"):
         ingestion.compute_features(energy, energy.partition(DAY))
-    tables = {row["table"] for row in judgements.of_partition(energy, energy.partition(DAY))}
+    tables = {row["table"] for row in results.of_partition(energy, energy.partition(DAY))}
     assert {"readings", "meter_history", "examples"} <= tables
 
 

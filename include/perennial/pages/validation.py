@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import judgements
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.frame import page
 from perennial.use_case import UseCase
+from perennial.validation import results
 
 router = APIRouter()
 
@@ -35,7 +35,7 @@ def show(
     request: Request, use_case: UseCaseDep, partition: PartitionDep, validation: str | None = None
 ) -> HTMLResponse:
     """What Great Expectations found in a partition: in one run, or in the newest."""
-    rows = judgements.of_partition(use_case, partition)
+    rows = results.of_partition(use_case, partition)
     try:
         return page(request, "validation", **view(use_case, partition.key, rows, validation))
     except LookupError as error:
