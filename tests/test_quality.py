@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import discovery, metrics, quality
+from perennial import discovery
+from perennial.evaluation import metrics, quality
 from perennial.use_case import UseCase
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial import lake, metrics
+from perennial import lake
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.evaluation import metrics
 from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition

@@ -20,8 +20,8 @@ from pyarrow import fs
 from perennial import lake, validation
 from perennial._common.storage import explained
 from perennial.errors import BadFeatures, NotEnoughData
+from perennial.evaluation import slices
 from perennial.feature_store import EVENT_TIMESTAMP, computations, repository
-from perennial.gate import slices
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings

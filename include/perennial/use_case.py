@@ -106,7 +106,9 @@ class Gate(Declaration):
     Rows of one block of event time are alike, so it is blocks, not rows, that the certainty is counted in.
     """
 
-    metric: str = Field(description="What is compared: one of `perennial.metrics`, such as `roc_auc` or `rmse`.")
+    metric: str = Field(
+        description="What is compared: one of `perennial.evaluation.metrics`, such as `roc_auc` or `rmse`."
+    )
     margin: float = Field(default=0.0, ge=0, description="How much better the challenger must be; ties lose.")
     confidence: float = Field(
         default=0.95, gt=0.5, lt=1, description="How sure the gate must be that it is: one-sided."
@@ -124,7 +126,9 @@ class Gate(Declaration):
     slice_tolerance: float = Field(default=0.02, ge=0, description="How much worse it may be on any slice.")
     slice_min_rows: int = Field(default=500, ge=2, description="Smaller slices are reported, not judged.")
     calibration_tolerance: float = Field(
-        default=0.05, ge=0, description="How much larger its calibration error may be: see `perennial.metrics`."
+        default=0.05,
+        ge=0,
+        description="How much larger its calibration error may be: see `perennial.evaluation.metrics`.",
     )
     baseline: str | None = Field(
         default=None,

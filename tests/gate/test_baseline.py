@@ -8,7 +8,7 @@ import pytest
 
 from perennial import UseCase, discovery
 from perennial.errors import BadFeatures
-from perennial.gate import baseline
+from perennial.evaluation import baseline
 
 
 def energy(feature: str | None) -> UseCase:

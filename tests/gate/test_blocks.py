@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import discovery, metrics
-from perennial.gate import blocks
+from perennial import discovery
+from perennial.evaluation import blocks, metrics
 from perennial.use_case import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
 BINARY, REGRESSION = discovery.load("flights"), discovery.load("energy")

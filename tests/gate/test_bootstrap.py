@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perennial.gate import blocks, bootstrap
+from perennial.evaluation import blocks, bootstrap
 
 RUNS = 800
 #: A share of 5% is seen as more than this in one of a thousand series of so many runs.

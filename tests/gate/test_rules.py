@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial import discovery, metrics
+from perennial import discovery
+from perennial.evaluation import metrics
 from perennial.gate import judging, rules
 from perennial.use_case import Gate, UseCase
 

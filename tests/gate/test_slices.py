@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perennial import discovery
 from perennial.errors import BadFeatures
-from perennial.gate import slices
+from perennial.evaluation import slices
 from perennial.use_case import UseCase
 
 FLIGHTS = discovery.load("flights")

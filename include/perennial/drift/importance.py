@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from perennial import metrics
+from perennial.evaluation import metrics
 from perennial.use_case import UseCase, gain
 
 #: Rows that a model predicts in one call when its importances are found.

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from perennial import model_card
-from perennial.gate import baseline, rules, settling, smoke
-from perennial.gate.bootstrap import Interval
+from perennial.evaluation import baseline
+from perennial.evaluation.bootstrap import Interval
+from perennial.gate import rules, settling, smoke
 from perennial.gate.decision import Decision, Outcome, Rule
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry

@@ -9,11 +9,10 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from perennial import metrics
-from perennial.gate import blocks, bootstrap
-from perennial.gate import slices as slicing
-from perennial.gate.blocks import Statistic
-from perennial.gate.bootstrap import Interval
+from perennial.evaluation import blocks, bootstrap, metrics
+from perennial.evaluation import slices as slicing
+from perennial.evaluation.blocks import Statistic
+from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import Rule
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 

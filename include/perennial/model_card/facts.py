@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from perennial.errors import PerennialError
+from perennial.evaluation.quality import Quality
 from perennial.gate import Decision
-from perennial.quality import Quality
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from perennial.evaluation.quality import Measured
 from perennial.model_card.facts import Card
-from perennial.quality import Measured
 
 #: How a description begins its link to the card.
 LINK = "[Model card]"

@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from perennial import metrics
+from perennial.evaluation import metrics
 
 Array = np.ndarray
 #: (m, blocks) weights, how often each block counts -> (m,) values; nan where the metric is not defined.
@@ -47,7 +47,7 @@ def count(block: Array) -> int:
 
 
 def metric(name: str, label: Array, prediction: Array, block: Array) -> Statistic:
-    """One metric of `perennial.metrics`: the same number where every block counts once.
+    """One metric of `perennial.evaluation.metrics`: the same number where every block counts once.
 
     Args:
         label, prediction: (n,), as `metrics.evaluate` takes them.

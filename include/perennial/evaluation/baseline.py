@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from perennial import metrics
 from perennial.errors import BadFeatures
+from perennial.evaluation import metrics
 from perennial.use_case import UseCase, gain
 
 Array = np.ndarray

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from perennial.gate.blocks import Statistic
+from perennial.evaluation.blocks import Statistic
 
 RESAMPLES = 2_000
 #: The same evidence gives the same decision.

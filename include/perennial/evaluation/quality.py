@@ -1,6 +1,6 @@
 """How good a model is on its holdout: every metric with its interval, whole and by slice, beside the trivial baseline.
 
-Intervals are the gate's (`perennial.gate.bootstrap`): of blocks of event time, because rows of one day are alike.
+Intervals are the gate's (`perennial.evaluation.bootstrap`): of blocks of event time, because rows of one day are alike.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from perennial import metrics
-from perennial.gate import blocks, bootstrap
-from perennial.gate import slices as slicing
+from perennial.evaluation import blocks, bootstrap, metrics
+from perennial.evaluation import slices as slicing
 from perennial.use_case import Declaration, UseCase
 
 #: Rows of a slice below which it is counted, not measured.
@@ -28,7 +27,7 @@ class Measured(Declaration):
 
 
 class Slice(Declaration):
-    """A slice of the holdout (`perennial.gate.slices`), measured by the gate's metric if it has enough rows."""
+    """A slice of the holdout (`perennial.evaluation.slices`), measured by the gate's metric if it has enough rows."""
 
     column: str
     value: str
