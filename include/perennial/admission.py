@@ -12,8 +12,8 @@ import pyarrow as pa
 from perennial import quarantine, validation
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
-from perennial.quarantine import Decision, returning
-from perennial.quarantine.returning import Returned
+from perennial.quarantine import Decision, readmission
+from perennial.quarantine.readmission import Returned
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Judgement, Parted, UnfitBatch
 
@@ -89,9 +89,9 @@ class Admission:
         try:
             if not parted.judgement.absent:
                 released = self._released(table, of_batches=False)
-                fits = returning.bring_back(self.use_case, table, self.partition, parted, released)
+                fits = readmission.bring_back(self.use_case, table, self.partition, parted, released)
             validation.insist_on_batch(self.use_case, table, fits.parted, self.partition, accepted)
-            returning.insist_on_types(self.use_case, table, fits.parted.clean, self.partition)
+            readmission.insist_on_types(self.use_case, table, fits.parted.clean, self.partition)
         except UnfitBatch as error:
             if decision is None:
                 kept = quarantine.keep_batch(
@@ -122,4 +122,4 @@ class Admission:
         # Where a released batch stands in, what arrived still waits for a decision.
         if entered is None:
             quarantine.supersede(self.use_case, table, self.partition)
-        returning.settle(self.use_case, self.partition, fits)
+        readmission.settle(self.use_case, self.partition, fits)

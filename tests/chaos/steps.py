@@ -122,20 +122,20 @@ def resume(use_case: UseCase, partition: Partition, run: str, results: Results) 
 
 def release(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     """No task but a person's command: what waits in quarantine may enter, as far as it is accepted."""
-    from perennial.quarantine import releasing
+    from perennial.quarantine import review
 
     accept = results["conf"]["accept"]
-    found = releasing.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
+    found = review.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
     return {"released": [item.item for item in found.decided], "refused": [item.item for item, _ in found.refused]}
 
 
 def discard(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     """The same: what still waits is wrong."""
     from perennial import quarantine
-    from perennial.quarantine import releasing
+    from perennial.quarantine import review
 
     named = [item.item for item in quarantine.items(use_case, partition, ("waiting", "discarded"))]
-    found = releasing.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
+    found = review.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
     return [item.item for item in found.decided]
 
 

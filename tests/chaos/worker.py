@@ -54,7 +54,7 @@ def main() -> None:
     import perennial.gate
     import perennial.ingestion
     import perennial.monitoring
-    import perennial.quarantine.releasing
+    import perennial.quarantine.review
     import perennial.scoring
     import perennial.training  # noqa: F401
 

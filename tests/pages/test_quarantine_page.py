@@ -20,8 +20,8 @@ from perennial.cli import app
 from perennial.errors import BadBatch
 from perennial.pages import frame
 from perennial.pages import quarantined as page
-from perennial.quarantine import releasing, waiting
-from perennial.quarantine.waiting import Item
+from perennial.quarantine import pending, review
+from perennial.quarantine.pending import Item
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -58,7 +58,7 @@ def energy(project) -> UseCase:
 
 
 def items(energy: UseCase, day: str = DAY) -> list[Item]:
-    return waiting.items(energy, energy.partition(day), None)
+    return pending.items(energy, energy.partition(day), None)
 
 
 def shown(energy: UseCase, day: str = DAY, **chosen: str) -> str:
@@ -144,7 +144,7 @@ def test_a_hundred_at_a_time_show_each_item_once(energy, states: tuple[int, int]
 
 def test_the_page_follows_a_decision(energy) -> None:
     (first, _) = items(energy)
-    releasing.release(
+    review.release(
         energy,
         energy.partition(DAY),
         named=[first.item],

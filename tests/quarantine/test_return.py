@@ -16,7 +16,7 @@ import pytest
 from perennial import discovery, ingestion, lake, quarantine, status
 from perennial.errors import BadBatch, InvalidParams, PerennialError
 from perennial.partitions import Partition
-from perennial.quarantine import releasing
+from perennial.quarantine import review
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -113,7 +113,7 @@ def test_a_row_that_passes_the_present_suite_is_released_and_enters(energy, day,
     ingestion.ingest(energy, day)
     assert 5000 not in readings(day)
     suite(between(high=10_000))
-    assert len(releasing.release(energy, day, **WHO).decided) == 1
+    assert len(review.release(energy, day, **WHO).decided) == 1
     assert ingestion.ingest(energy, day)["quarantined"] == 0
     assert 5000 in readings(day)
 
@@ -122,7 +122,7 @@ def test_a_released_row_stays_when_its_source_no_longer_gives_it(energy, day, so
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
     suite(between(high=10_000))
-    releasing.release(energy, day, **WHO)
+    review.release(energy, day, **WHO)
     source(lambda rows: rows.slice(1))
     assert ingestion.ingest(energy, day)["released"] == 1
     assert ingestion.ingest(energy, day)["released"] == 1
@@ -133,7 +133,7 @@ def test_a_released_row_stays_when_its_source_no_longer_gives_it(energy, day, so
 def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, day, source) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    outcome = releasing.release(energy, day, **WHO)
+    outcome = review.release(energy, day, **WHO)
     assert not outcome.decided
     assert [why for _, why in outcome.refused] == [HIGH]
     assert states(energy, day) == {"waiting": 1}
@@ -143,7 +143,7 @@ def test_a_person_may_accept_what_a_row_breaks_and_that_is_recorded(energy, day,
     source(with_kwh(5000, 7000))
     ingestion.ingest(energy, day)
     low = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 5000)
-    releasing.release(energy, day, named=[low.item[:8]], accept=[HIGH], **WHO)
+    review.release(energy, day, named=[low.item[:8]], accept=[HIGH], **WHO)
     assert states(energy, day) == {"releasing": 1, "waiting": 1}
     counts = ingestion.ingest(energy, day)
     assert (counts["quarantined"], counts["released"]) == (1, 1)
@@ -158,16 +158,16 @@ def test_keys_and_times_cannot_be_accepted(energy, day, source) -> None:
     ingestion.ingest(energy, day)
     unique = "expect_compound_columns_to_be_unique(site, meter, read_at)"
     with pytest.raises(InvalidParams, match="cannot be accepted"):
-        releasing.release(energy, day, accept=[unique], **WHO)
+        review.release(energy, day, accept=[unique], **WHO)
     with pytest.raises(InvalidParams, match=r"breaks 'nothing_like_it'(.|\n)*It breaks expect_compound"):
-        releasing.release(energy, day, accept=["nothing_like_it"], **WHO)
+        review.release(energy, day, accept=["nothing_like_it"], **WHO)
 
 
 def test_one_of_two_rows_with_one_key_may_be_the_right_one(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
     ingestion.ingest(energy, day)
     right = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 42.5)
-    releasing.release(energy, day, named=[right.item], **WHO)
+    review.release(energy, day, named=[right.item], **WHO)
     assert ingestion.ingest(energy, day)["quarantined"] == 1
     assert 42.5 in readings(day)
 
@@ -175,7 +175,7 @@ def test_one_of_two_rows_with_one_key_may_be_the_right_one(energy, day, source) 
 def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
     ingestion.ingest(energy, day)
-    outcome = releasing.release(energy, day, **WHO)
+    outcome = review.release(energy, day, **WHO)
     assert len(outcome.refused) == 2
     assert not outcome.decided
 
@@ -183,7 +183,7 @@ def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) ->
 def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=[HIGH], **WHO)
+    review.release(energy, day, accept=[HIGH], **WHO)
     source(with_kwh(50))
     assert ingestion.ingest(energy, day)["released"] == 0
     assert 50 in readings(day)
@@ -201,13 +201,13 @@ def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> 
     ingestion.ingest(energy, day)
     assert quarantine.items(energy, day) == []
     with pytest.raises(InvalidParams, match="is called"):
-        releasing.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
+        review.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
 
 
 def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    releasing.discard(energy, day, **WHO)
+    review.discard(energy, day, **WHO)
     assert ingestion.ingest(energy, day)["quarantined"] == 1
     assert states(energy, day) == {"discarded": 1}
     (item,) = quarantine.items(energy, day, None)
@@ -217,10 +217,10 @@ def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> Non
 def test_a_released_row_can_be_taken_back(energy, day, source) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    (released,) = releasing.release(energy, day, accept=[HIGH], **WHO).decided
+    (released,) = review.release(energy, day, accept=[HIGH], **WHO).decided
     ingestion.ingest(energy, day)
     assert 5000 in readings(day)
-    releasing.discard(energy, day, named=[released.item], **WHO)
+    review.discard(energy, day, named=[released.item], **WHO)
     ingestion.ingest(energy, day)
     assert 5000 not in readings(day)
 
@@ -228,9 +228,9 @@ def test_a_released_row_can_be_taken_back(energy, day, source) -> None:
 def test_releasing_twice_is_releasing_once(energy, day, source) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=[HIGH], **WHO)
+    review.release(energy, day, accept=[HIGH], **WHO)
     before = lake.snapshot("energy.quarantine_decisions")
-    assert len(releasing.release(energy, day, accept=[HIGH], **WHO).decided) == 1
+    assert len(review.release(energy, day, accept=[HIGH], **WHO).decided) == 1
     assert lake.snapshot("energy.quarantine_decisions") == before
 
 
@@ -238,7 +238,7 @@ def test_a_suite_that_became_stricter_refuses_a_released_row_again(energy, day, 
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
     suite(between(high=10_000))
-    releasing.release(energy, day, **WHO)
+    review.release(energy, day, **WHO)
     suite(between(high=2000))
     assert ingestion.ingest(energy, day)["released"] == 0
     (item,) = quarantine.items(energy, day)
@@ -258,7 +258,7 @@ def test_what_was_refused_is_kept_when_the_source_changes(energy, day, source) -
 def test_a_decision_needs_a_reason(energy, day, source) -> None:
     source(with_kwh(5000))
     ingestion.ingest(energy, day)
-    for decide in (releasing.release, releasing.discard):
+    for decide in (review.release, review.discard):
         with pytest.raises(InvalidParams, match="needs a reason"):
             decide(energy, day, actor="ada", reason=" ")
 
@@ -284,7 +284,7 @@ def test_a_batch_without_a_column_is_kept_in_the_types_that_it_has(energy, day, 
     held = quarantine.content(energy, item.content)
     assert held.column_names == ["site", "meter", "kwh"]
     assert held.schema.field("kwh").type == pa.string()
-    outcome = releasing.release(energy, day, **WHO)
+    outcome = review.release(energy, day, **WHO)
     assert [why for _, why in outcome.refused] == ["no column 'read_at'"]
 
 
@@ -292,8 +292,8 @@ def test_a_small_batch_may_be_right(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingestion.ingest(energy, day)
-    assert releasing.release(energy, day, **WHO).refused
-    releasing.release(energy, day, accept=["min_rows"], **WHO)
+    assert review.release(energy, day, **WHO).refused
+    review.release(energy, day, accept=["min_rows"], **WHO)
     assert ingestion.ingest(energy, day)["rows"] == 40
     assert ingestion.ingest(energy, day)["rows"] == 40
 
@@ -302,9 +302,9 @@ def test_a_batch_can_be_released_again_by_whoever_was_cut_off(energy, day, sourc
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingestion.ingest(energy, day)
-    first = releasing.release(energy, day, accept=["min_rows"], **WHO)
+    first = review.release(energy, day, accept=["min_rows"], **WHO)
     before = lake.snapshots(["energy.quarantine_decisions"])
-    again = releasing.release(energy, day, accept=["min_rows"], **WHO)
+    again = review.release(energy, day, accept=["min_rows"], **WHO)
     assert [item.item for item in again.decided] == [item.item for item in first.decided]
     assert lake.snapshots(["energy.quarantine_decisions"]) == before
     assert ingestion.ingest(energy, day)["rows"] == 40
@@ -314,7 +314,7 @@ def test_a_released_batch_stands_in_while_its_source_gives_nothing_fit(energy, d
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=["min_rows"], **WHO)
+    review.release(energy, day, accept=["min_rows"], **WHO)
     source(lambda rows: 1 / 0)
     assert ingestion.ingest(energy, day)["rows"] == 40
     source(lambda rows: rows)
@@ -328,7 +328,7 @@ def test_what_arrives_waits_while_a_released_batch_stands_in_for_it(energy, day,
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=["min_rows"], **WHO)
+    review.release(energy, day, accept=["min_rows"], **WHO)
     source(lambda rows: rows.slice(0, 50))
     for _ in range(2):
         assert ingestion.ingest(energy, day)["rows"] == 40
@@ -350,7 +350,7 @@ def test_bad_rows_of_a_batch_with_too_many_of_them_can_be_left_behind(energy, da
     source(with_kwh(*[5000.0] * 60))
     with pytest.raises(BadBatch, match="may be quarantined"):
         ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=["max_quarantined"], **WHO)
+    review.release(energy, day, accept=["max_quarantined"], **WHO)
     assert ingestion.ingest(energy, day)["quarantined"] == 60
 
 
@@ -360,7 +360,7 @@ def test_two_batches_that_wait_are_not_both_meant(energy, day, source) -> None:
         with pytest.raises(BadBatch):
             ingestion.ingest(energy, day)
     with pytest.raises(InvalidParams, match="2 refused batches"):
-        releasing.release(energy, day, accept=["min_rows"], **WHO)
+        review.release(energy, day, accept=["min_rows"], **WHO)
 
 
 def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None:
@@ -377,9 +377,9 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
     threads = [
         threading.Thread(target=work, args=(what,))
         for what in (
-            lambda: releasing.release(energy, day, accept=[HIGH], **WHO),
+            lambda: review.release(energy, day, accept=[HIGH], **WHO),
             lambda: ingestion.ingest(energy, day),
-            lambda: releasing.release(energy, day, accept=[HIGH], **WHO),
+            lambda: review.release(energy, day, accept=[HIGH], **WHO),
             lambda: ingestion.ingest(energy, day),
         )
     ]
@@ -397,7 +397,7 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
 def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, monkeypatch, place: str) -> None:
     source(with_kwh(5000, 6000))
     ingestion.ingest(energy, day)
-    releasing.release(energy, day, accept=[HIGH], **WHO)
+    review.release(energy, day, accept=[HIGH], **WHO)
     source(with_kwh(50, 6000))
     original = lake.replace if place in ("replace", "batches") else None
 
@@ -433,7 +433,7 @@ def test_a_damaged_file_is_named(energy, day, source, home) -> None:
     (file,) = home.glob(f"**/{item.content}.arrow")
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(PerennialError, match=f"{item.content}.arrow is missing or damaged"):
-        releasing.release(energy, day, accept=[HIGH], **WHO)
+        review.release(energy, day, accept=[HIGH], **WHO)
     ingestion.ingest(energy, day)
     assert quarantine.content(energy, item.content).num_rows == 1, "written again from its source"
 

@@ -14,8 +14,8 @@ from perennial import discovery, ingestion, lake, quarantine
 from perennial.errors import BadBatch, InvalidParams
 from perennial.lake import column_types
 from perennial.partitions import Partition
-from perennial.quarantine import releasing
-from perennial.quarantine.releasing import Outcome
+from perennial.quarantine import review
+from perennial.quarantine.review import Outcome
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -72,7 +72,7 @@ def held(column) -> Callable[[Partition], list]:
 
 
 def release(energy: UseCase, day: Partition) -> Outcome:
-    return releasing.release(energy, day, accept=[HIGH], **WHO)
+    return review.release(energy, day, accept=[HIGH], **WHO)
 
 
 def test_a_released_row_is_not_rounded_to_the_batch(energy, day, column, send, held) -> None:
@@ -132,7 +132,7 @@ def kept(energy, day, send) -> Callable[..., None]:
 
 def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day, column, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
-    outcome = releasing.release(energy, day, **WHO)
+    outcome = review.release(energy, day, **WHO)
     assert [(item.kind, why) for item, why in outcome.refused] == [
         (
             "batch",
@@ -146,7 +146,7 @@ def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day
 
 def test_a_batch_that_is_not_released_for_its_types_waits_as_before(energy, day, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
-    releasing.release(energy, day, **WHO)
+    review.release(energy, day, **WHO)
     assert [(item.kind, item.state, item.decision) for item in quarantine.items(energy, day)] == [
         ("batch", "waiting", None)
     ]
@@ -155,15 +155,15 @@ def test_a_batch_that_is_not_released_for_its_types_waits_as_before(energy, day,
 def test_types_cannot_be_accepted(energy, day, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
     with pytest.raises(InvalidParams, match=r"types cannot be accepted(.|\n)*in source\.py"):
-        releasing.release(energy, day, accept=["types"], **WHO)
+        review.release(energy, day, accept=["types"], **WHO)
 
 
 def test_a_batch_is_released_once_the_lake_has_room_for_it(energy, day, column, kept, held, monkeypatch) -> None:
     with monkeypatch.context() as before:
         before.setattr(column_types, "_promoted", lambda *_: None)
         kept(pa.array([1], pa.int32()), pa.array([2**40]))
-        assert not releasing.release(energy, day, **WHO).decided
-    assert len(releasing.release(energy, day, **WHO).decided) == 1
+        assert not review.release(energy, day, **WHO).decided
+    assert len(review.release(energy, day, **WHO).decided) == 1
     monkeypatch.setattr(energy.module("source"), "readings", lambda partition: 1 / 0)
     ingestion.ingest(energy, day)
     assert held(day) == [2**40]

@@ -24,11 +24,11 @@ from perennial.cli.frame import (
     show_json,
 )
 from perennial.errors import InvalidParams, ServiceUnavailable
-from perennial.quarantine import shown
+from perennial.quarantine import display
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
-    from perennial.quarantine.releasing import Outcome
+    from perennial.quarantine.review import Outcome
     from perennial.use_case import UseCase
 
 group = typer.Typer(
@@ -93,11 +93,11 @@ def show_list(
     items = quarantine.items(found, where, None if everything else ("waiting", "releasing"))
     items = [item for item in items if table in (None, item.table)]
     if as_json:
-        show_json([shown.as_json(item) for item in items])
+        show_json([display.as_json(item) for item in items])
     elif not items:
         say(f"{use_case}: nothing waits in quarantine." if not everything else f"{use_case}: nothing was ever refused.")
     else:
-        console().print(shown.table(items))
+        console().print(display.table(items))
 
 
 @group.command(name="show", epilog=example("perennial quarantine show flights 5f0c --partition 2013-03"))
@@ -120,7 +120,7 @@ def show_item(
 
     (meant,) = quarantine.find(found, where, named=[item], states=None)
     if as_json:
-        show_json(shown.as_json(meant))
+        show_json(display.as_json(meant))
         return
     say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state}")
     for reason in meant.reasons:
@@ -170,10 +170,10 @@ def release(
     """
     found, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "release it")
-    from perennial.quarantine import releasing
+    from perennial.quarantine import review
 
     if_interrupted(_DECIDING)
-    outcome = releasing.release(
+    outcome = review.release(
         found,
         where,
         table=table,
@@ -185,7 +185,7 @@ def release(
     )
     tell = note if as_json else say
     would = ("would be released", "would still be refused") if dry_run else ("released", "still refused")
-    tell(f"{use_case} {partition}: {would[0]} {shown.count(outcome.decided)}, {would[1]} {len(outcome.refused)}.")
+    tell(f"{use_case} {partition}: {would[0]} {display.count(outcome.decided)}, {would[1]} {len(outcome.refused)}.")
     for refused, still in outcome.refused[:20]:
         tell(f"  {refused.kind} {refused.item} of {refused.table}: {still}")
     if len(outcome.refused) > 20:
@@ -216,10 +216,10 @@ def discard(
     """
     found, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "discard it")
-    from perennial.quarantine import releasing
+    from perennial.quarantine import review
 
     if_interrupted(_DECIDING)
-    outcome = releasing.discard(
+    outcome = review.discard(
         found,
         where,
         table=table,
@@ -229,7 +229,7 @@ def discard(
         dry_run=dry_run,
     )
     would = "would be discarded" if dry_run else "discarded"
-    (note if as_json else say)(f"{use_case} {partition}: {would} {shown.count(outcome.decided)}.")
+    (note if as_json else say)(f"{use_case} {partition}: {would} {display.count(outcome.decided)}.")
     taken_back = any(each.state == "released" for each in outcome.decided)
     _end(found, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
 
@@ -264,6 +264,6 @@ def _end(
     elif needed:
         tell(f"It shows once the partition has run: {command}")
     if as_json:
-        decided = [shown.as_json(each) for each in outcome.decided]
-        refused = [shown.as_json(each) | {"still": still} for each, still in outcome.refused]
+        decided = [display.as_json(each) for each in outcome.decided]
+        refused = [display.as_json(each) | {"still": still} for each, still in outcome.refused]
         show_json({"decided": decided, "refused": refused, "run": started})

@@ -15,9 +15,9 @@ from fastapi.responses import HTMLResponse
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.frame import page
 from perennial.partitions import Partition
-from perennial.quarantine import waiting
+from perennial.quarantine import pending
+from perennial.quarantine.pending import Item
 from perennial.quarantine.states import TYPES, State
-from perennial.quarantine.waiting import Item
 from perennial.use_case import UseCase
 
 router = APIRouter()
@@ -39,7 +39,7 @@ def show(
     number: Annotated[str, Query(alias="page")] = "1",
 ) -> HTMLResponse:
     """What was refused of a partition: all of it, of one raw table, or what is in one state; a hundred at a time."""
-    items = waiting.items(use_case, partition, None)
+    items = pending.items(use_case, partition, None)
     try:
         return page(request, "quarantine", **view(use_case, partition, items, table, state, number))
     except LookupError as error:

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perennial.quarantine.files import get as content
-    from perennial.quarantine.keeping import (
+    from perennial.quarantine.locking import lock
+    from perennial.quarantine.pending import Item, find, items
+    from perennial.quarantine.shares import Share, share
+    from perennial.quarantine.states import Action, State
+    from perennial.quarantine.store import (
         Decision,
         decide,
         decisions,
@@ -24,10 +28,6 @@ if TYPE_CHECKING:
         refused_batches,
         supersede,
     )
-    from perennial.quarantine.locking import lock
-    from perennial.quarantine.shares import Share, share
-    from perennial.quarantine.states import Action, State
-    from perennial.quarantine.waiting import Item, find, items
 
 __all__ = [
     "Action",

@@ -14,9 +14,9 @@ from perennial.errors import Misfit
 from perennial.lake import column_types
 from perennial.lake.column_types import Fit
 from perennial.partitions import Partition
-from perennial.quarantine import files, keeping
-from perennial.quarantine.keeping import Decision
+from perennial.quarantine import files, store
 from perennial.quarantine.states import TYPES
+from perennial.quarantine.store import Decision
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Parted, UnfitBatch, declared, part
 from perennial.validation.sentences import name as name_of
@@ -159,7 +159,7 @@ def _reasons(
 
 def _without(parted: Parted, returned: set[str], entering: pa.Table) -> Parted:
     """The batch with what returned among the clean rows, and no longer among the refused ones if the source sent it."""
-    _, items = keeping.identify(parted.refused)
+    _, items = store.identify(parted.refused)
     stay = pa.array([item not in returned for item in items], pa.bool_())
     return replace(
         parted,
@@ -184,7 +184,7 @@ def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partitio
 
 def settle(use_case: UseCase, partition: Partition, returned: Returned) -> None:
     """Record what a run found about released rows: a clean one took their place, or they break something again."""
-    keeping.decide(
+    store.decide(
         use_case,
         partition,
         "superseded",
@@ -194,4 +194,4 @@ def settle(use_case: UseCase, partition: Partition, returned: Returned) -> None:
     )
     for decision, why in returned.refused:
         reason = f"It breaks {why}."
-        keeping.decide(use_case, partition, "refused", [asdict(decision)], actor="ingest", reason=reason)
+        store.decide(use_case, partition, "refused", [asdict(decision)], actor="ingest", reason=reason)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from perennial import lake
 from perennial.errors import InvalidParams
 from perennial.partitions import Partition
-from perennial.quarantine.keeping import Decision, decisions, refused_batches
 from perennial.quarantine.states import State, is_current, may_return, of_batch, of_row, refusals
+from perennial.quarantine.store import Decision, decisions, refused_batches
 from perennial.use_case import UseCase
 
 _WAITING: tuple[State, ...] = ("waiting",)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perennial.quarantine.waiting import Item
+    from perennial.quarantine.pending import Item
 
 
 def count(items: list[Item]) -> str:

@@ -12,11 +12,11 @@ from perennial import lake
 from perennial.errors import InvalidParams
 from perennial.partitions import Partition
 from perennial.quarantine import files
-from perennial.quarantine.keeping import Decision, decide
 from perennial.quarantine.locking import lock
-from perennial.quarantine.returning import bring_back, insist_on_types, unacceptable
+from perennial.quarantine.pending import Item, State, find
+from perennial.quarantine.readmission import bring_back, insist_on_types, unacceptable
 from perennial.quarantine.states import TYPES
-from perennial.quarantine.waiting import Item, State, find
+from perennial.quarantine.store import Decision, decide
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import Judgement, Parted, UnfitBatch, insist_on_batch, part
 
