@@ -13,10 +13,10 @@ from perennial import orchestration as po
 @task
 def ask() -> None:
     """Ask for retraining on all data there is; skipped if it was asked for lately, or before the first model."""
-    from perennial import training
+    from perennial.training import fit
 
     use_case = po.of_run()
-    partition = training.request_by_schedule(use_case, po.run_name())
+    partition = fit.request_by_schedule(use_case, po.run_name())
     if partition is None:
         po.skip("No retraining is asked for.")
     po.announce(po.retraining_asset(use_case), {"reason": "schedule"}, partition)

@@ -18,7 +18,7 @@ from perennial import orchestration as po
 @task(multiple_outputs=False)
 def plan() -> dict:
     """Check the parameters and decide on the window; skipped when the request is already answered."""
-    from perennial import training
+    from perennial.training import fit as training
 
     planned = training.plan(po.of_run(), po.partition_key(), po.conf())
     if planned.skip:
@@ -29,7 +29,7 @@ def plan() -> dict:
 @task(multiple_outputs=False)
 def build_training_set(planned: dict) -> dict:
     """Retrieve features as they were known at each prediction's moment; check and store them under their digest."""
-    from perennial import training
+    from perennial.training import fit as training
 
     return training.build_training_set(po.of_run(), training.Plan(**planned)).model_dump(mode="json")
 
@@ -37,7 +37,7 @@ def build_training_set(planned: dict) -> dict:
 @task
 def fit(planned: dict, data: dict) -> int:
     """Fit the use case's estimator, log everything to MLflow, register the version as challenger."""
-    from perennial import training
+    from perennial.training import fit as training
 
     return training.fit(po.of_run(), training.Plan(**planned), training.TrainingSet(**data), po.run_name())
 

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from perennial import ingestion, training
+from perennial import ingestion
 from perennial.registry import provenance
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[1]
@@ -56,5 +57,5 @@ def ingest(use_case: UseCase, last: str) -> None:
 
 def train(use_case: UseCase, made_by: str, **params: object) -> int:
     """A version trained on all there is."""
-    plan = training.plan(use_case, None, params)
-    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=made_by)
+    plan = fit.plan(use_case, None, params)
+    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=made_by)

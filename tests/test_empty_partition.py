@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from perennial import RawTable, discovery, gate, ingestion, lake, monitoring, scoring, training
+from perennial import RawTable, discovery, gate, ingestion, lake, monitoring, scoring
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.partitions import Partition
 from perennial.registry import ledger
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -35,9 +36,9 @@ def lived(energy: UseCase) -> dict[str, monitoring.Verdict]:
     for day in energy.first.through(energy.partition("2024-01-05")):
         verdicts[day.key] = step(energy, day)
         if verdicts[day.key].reason == "first-model":
-            plan = training.plan(energy, day.key, {"force": True})
-            data = training.build_training_set(energy, plan)
-            gate.settle(energy, gate.judge(energy, training.fit(energy, plan, data, made_by=day.key)))
+            plan = fit.plan(energy, day.key, {"force": True})
+            data = fit.build_training_set(energy, plan)
+            gate.settle(energy, gate.judge(energy, fit.fit(energy, plan, data, made_by=day.key)))
     return verdicts
 
 
@@ -79,6 +80,6 @@ def test_a_day_that_was_never_computed_is_no_closed_day(energy, lived) -> None:
 
 
 def test_a_window_of_nothing_but_closed_days_is_not_enough(energy, lived) -> None:
-    plan = training.plan(energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True})
+    plan = fit.plan(energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True})
     with pytest.raises(NotEnoughData):
-        training.build_training_set(energy, plan)
+        fit.build_training_set(energy, plan)

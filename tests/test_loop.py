@@ -6,11 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
+from perennial import discovery, gate, ingestion, lake, monitoring, scoring
 from perennial.feature_store import repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests, tracking
-from perennial.training_set import TrainingSet
+from perennial.training import fit
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -30,9 +31,9 @@ def step(use_case: UseCase, partition: Partition) -> monitoring.Verdict:
 
 
 def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
-    plan = training.plan(use_case, partition.key, {})
-    data = training.build_training_set(use_case, plan)
-    version = training.fit(use_case, plan, data, made_by=f"run-{partition}")
+    plan = fit.plan(use_case, partition.key, {})
+    data = fit.build_training_set(use_case, plan)
+    version = fit.fit(use_case, plan, data, made_by=f"run-{partition}")
     return gate.settle(use_case, gate.judge(use_case, version))
 
 
@@ -104,8 +105,8 @@ def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> 
 
 
 def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> None:
-    assert "already answered" in training.plan(energy, "2024-01-06", {}).skip
-    assert not training.plan(energy, "2024-01-06", {"force": True}).skip
+    assert "already answered" in fit.plan(energy, "2024-01-06", {}).skip
+    assert not fit.plan(energy, "2024-01-06", {"force": True}).skip
 
 
 def test_settling_twice_promotes_once(energy, lived) -> None:
@@ -119,38 +120,38 @@ def test_settling_twice_promotes_once(energy, lived) -> None:
 
 
 def test_fitting_again_for_the_same_run_registers_no_second_version(energy, lived) -> None:
-    plan = training.Plan(**_artifact(energy, 1, "plan.json"))
+    plan = fit.Plan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
-    assert training.fit(energy, plan, data, made_by="run-2024-01-03") == 1
+    assert fit.fit(energy, plan, data, made_by="run-2024-01-03") == 1
 
 
 def test_a_fit_killed_before_it_was_registered_is_completed_in_its_own_run(energy, lived, monkeypatch) -> None:
-    plan = training.Plan(**_artifact(energy, 1, "plan.json"))
+    plan = fit.Plan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
     with monkeypatch.context() as killed:
         killed.setattr(tracking, "register", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            training.fit(energy, plan, data, made_by="killed")
+            fit.fit(energy, plan, data, made_by="killed")
     begun = tracking.find_run(energy, "training", "killed")
-    number = training.fit(energy, plan, data, made_by="killed")
+    number = fit.fit(energy, plan, data, made_by="killed")
     assert tracking.run_of(energy, number) == begun
 
 
 def test_the_same_seed_and_rows_give_the_same_training_set_and_predictions(energy, lived) -> None:
-    plan = training.plan(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
-    data = training.build_training_set(energy, plan)
+    plan = fit.plan(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
+    data = fit.build_training_set(energy, plan)
     logged = tracking.client().get_run(tracking.run_of(energy, 1)).data
     assert logged.tags["perennial.training_set"] == data.digest
-    again = training.fit(energy, plan, data, made_by="again")
+    again = fit.fit(energy, plan, data, made_by="again")
     one, two = tracking.load(energy, 1)(data.holdout), tracking.load(energy, again)(data.holdout)
     assert (one == two).all()
 
 
 def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> None:
     champion = ledger.champion(energy)
-    plan = training.Plan(**_artifact(energy, champion.model_version, "plan.json"))
+    plan = fit.Plan(**_artifact(energy, champion.model_version, "plan.json"))
     data = TrainingSet(**_artifact(energy, champion.model_version, "training_set.json"))
-    twin = training.fit(energy, plan, data, made_by="twin")
+    twin = fit.fit(energy, plan, data, made_by="twin")
     decision = gate.judge(energy, twin)
     assert not decision.promote
     assert "rmse gained" in decision.reason

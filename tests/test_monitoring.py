@@ -25,7 +25,6 @@ from perennial import (
     performance,
     revisions,
     scoring,
-    training,
     verdicts,
 )
 from perennial.drift import ColumnDrift
@@ -35,6 +34,7 @@ from perennial.partitions import Partition
 from perennial.performance import Performance
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
+from perennial.training import fit
 from perennial.use_case import UseCase
 from perennial.verdicts import Findings
 
@@ -246,8 +246,8 @@ def champion(energy: UseCase) -> ledger.Entry:
         if number == 1:
             ingestion.publish(energy, day(energy, number))  # applies feature_repo/
         if number == 3:
-            plan = training.plan(energy, "2024-01-03", {})
-            version = training.fit(energy, plan, training.build_training_set(energy, plan), made_by="first")
+            plan = fit.plan(energy, "2024-01-03", {})
+            version = fit.fit(energy, plan, fit.build_training_set(energy, plan), made_by="first")
             gate.settle(energy, gate.judge(energy, version))
         if number > 3:
             with_labels(energy, day(energy, number), 0.0)
@@ -343,7 +343,7 @@ def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkey
     assert "mae" in known
     assert why == ""
 
-    served = [name for name in training.feature_columns(energy) if name != "meter_last"]
+    served = [name for name in fit.feature_columns(energy) if name != "meter_last"]
     monkeypatch.setattr(performance.repository, "feature_names", lambda service: served)
     assert performance._of_first(energy, fifth, version, version, truth) == (known, ""), "it was served then"
 

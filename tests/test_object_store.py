@@ -11,9 +11,10 @@ import boto3
 import pyarrow as pa
 import pytest
 
-from perennial import lake, training_set
+from perennial import lake
 from perennial.doctor import stores
 from perennial.settings import settings
+from perennial.training import training_set
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from perennial import discovery, gate, ingestion, lake, rollback, scoring, training, undo
+from perennial import discovery, gate, ingestion, lake, rollback, scoring, undo
 from perennial.errors import InvalidParams, PerennialError
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
+from perennial.training import fit
 from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 
@@ -33,7 +34,7 @@ def energy(project, mlflow_server) -> UseCase:
         ingestion.compute_features(use_case, partition)
         ingestion.publish(use_case, partition)
     for number in (1, 2, 3):
-        register(use_case, training.feature_columns(use_case), number)
+        register(use_case, fit.feature_columns(use_case), number)
     return use_case
 
 
@@ -223,7 +224,7 @@ def _once(load: Callable, act: Callable) -> Callable:
 
 
 def test_a_version_that_is_gone_from_the_registry_is_refused_and_nothing_changes(energy, served) -> None:
-    gone = register(energy, training.feature_columns(energy), 7)
+    gone = register(energy, fit.feature_columns(energy), 7)
     promote(energy, gone)
     roll_back(served, "a")
     tracking.client().delete_model_version("energy", str(gone))
@@ -233,7 +234,7 @@ def test_a_version_that_is_gone_from_the_registry_is_refused_and_nothing_changes
 
 
 def test_a_version_whose_feature_is_no_longer_served_is_refused(energy: UseCase, served: UseCase) -> None:
-    old = register(energy, ["no_longer_served", *training.feature_columns(energy)], 8)
+    old = register(energy, ["no_longer_served", *fit.feature_columns(energy)], 8)
     promote(energy, old)
     roll_back(served, "a")
     with pytest.raises(PerennialError, match="no_longer_served") as refused:
@@ -283,7 +284,7 @@ def promotable(use_case: UseCase, challenger: int, champion: int) -> gate.Decisi
 
 
 def test_a_challenger_judged_before_a_rollback_is_not_promoted_after_it(energy: UseCase, served: UseCase) -> None:
-    challenger = register(energy, training.feature_columns(energy), 9)
+    challenger = register(energy, fit.feature_columns(energy), 9)
     decision = promotable(served, challenger, champion=3)
     roll_back(served, "a", pause="0h")
     with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
@@ -302,7 +303,7 @@ def test_a_promotion_after_a_rollback_serves_from_then_on(energy: UseCase, serve
     scoring.score(served, first)
     roll_back(served)
     # Trained on less than what is scored already: what is scored stays with whom it was scored by.
-    promote(served, register(energy, training.feature_columns(energy), 10))
+    promote(served, register(energy, fit.feature_columns(energy), 10))
     newest = ledger.champion(served)
     assert newest.action == "promoted"
     assert ledger.champion_at(served, first.start).model_version == 3

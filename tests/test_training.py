@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from perennial import discovery, training
+from perennial import discovery
 from perennial.errors import InvalidParams, InvalidPartition, NotEnoughData, TrainingFailed
 from perennial.registry import retraining_requests
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -31,23 +32,23 @@ def energy(project) -> UseCase:
 )
 def test_bad_parameters_are_refused_by_name(energy, conf, message) -> None:
     with pytest.raises(InvalidParams, match=message):
-        training.plan(energy, None, conf)
+        fit.plan(energy, None, conf)
 
 
 def test_a_window_outside_the_use_case_is_refused(energy) -> None:
     with pytest.raises(InvalidPartition, match="has no partition '2023-12-31'"):
-        training.plan(energy, None, {"window_end": "2023-12-31"})
+        fit.plan(energy, None, {"window_end": "2023-12-31"})
 
 
 def test_without_data_there_is_nothing_to_plan(energy) -> None:
     with pytest.raises(NotEnoughData, match=r"no examples in the lake(.|\n)*planned.features"):
-        training.plan(energy, None, {})
+        fit.plan(energy, None, {})
 
 
 def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
     for key in ("2024-01-06", "2024-01-09"):
         assert retraining_requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
-    plan = training.plan(energy, "2024-01-06", {})
+    plan = fit.plan(energy, "2024-01-06", {})
     assert (plan.first, plan.last) == ("2024-01-05", "2024-01-09")
     assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
 
@@ -55,9 +56,9 @@ def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
 def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> None:
     case = energy.model_copy(update={"name": "by_hand"})
     assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
-    monkeypatch.setattr(training, "newest_partition", lambda use_case: "2024-01-12")
-    assert training.plan(case, None, {}).last == "2024-01-12"
-    assert training.plan(case, "2024-01-06", {}).last == "2024-01-06"
+    monkeypatch.setattr(fit, "newest_partition", lambda use_case: "2024-01-12")
+    assert fit.plan(case, None, {}).last == "2024-01-12"
+    assert fit.plan(case, "2024-01-06", {}).last == "2024-01-06"
 
 
 def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
@@ -71,4 +72,4 @@ def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
     rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
     with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
-        training.fitted(energy, training.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
+        fit.fitted(energy, fit.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))

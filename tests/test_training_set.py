@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, training_set
+from perennial import discovery
 from perennial.errors import BadFeatures, NotEnoughData
-from perennial.training_set import TrainingSet
+from perennial.training import training_set
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import Examples
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -70,25 +70,25 @@ def revisit(use_case: UseCase, partition: Partition, run: str, results: Results)
 
 
 def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import training
+    from perennial.training import fit as training
 
     return training.request_by_schedule(use_case, run)
 
 
 def plan(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import training
+    from perennial.training import fit as training
 
     return training.plan(use_case, partition.key, results["conf"]).model_dump(mode="json")
 
 
 def build_training_set(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import training
+    from perennial.training import fit as training
 
     return training.build_training_set(use_case, training.Plan(**results["plan"])).model_dump(mode="json")
 
 
 def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import training
+    from perennial.training import fit as training
 
     data = training.TrainingSet(**results["build_training_set"])
     return training.fit(use_case, training.Plan(**results["plan"]), data, run)

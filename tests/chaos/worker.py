@@ -56,7 +56,7 @@ def main() -> None:
     import perennial.monitoring
     import perennial.quarantine.review
     import perennial.scoring
-    import perennial.training  # noqa: F401
+    import perennial.training.fit  # noqa: F401
 
     # The scheduler, which forks the tasks, has done so long before: with Airflow's models it takes a second.
     sqlalchemy.orm.configure_mappers()

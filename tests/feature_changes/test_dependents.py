@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from changes_cases import Checkout, checkout_in
 
-from perennial import training
 from perennial.feature_changes import planning, rendering
 from perennial.feature_changes.dependents import CHALLENGER, CHAMPION, EARLIER, Dependent
 from perennial.feature_changes.planning import Plan
 from perennial.registry import ledger, tracking
 from perennial.services import postgres
 from perennial.settings import settings
+from perennial.training import fit
 
 MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
 
@@ -23,8 +23,8 @@ MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
 def trained(checkout: Checkout, made_by: str) -> int:
     """A version, fitted on the first three days."""
     use_case = checkout.use_case
-    plan = training.plan(use_case, None, {"window_end": "2024-01-03"})
-    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=made_by)
+    plan = fit.plan(use_case, None, {"window_end": "2024-01-03"})
+    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=made_by)
 
 
 def promote(checkout: Checkout, number: int) -> None:

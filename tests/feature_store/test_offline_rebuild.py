@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from feature_cases import Repository
 
-from perennial import lake, training_set
+from perennial import lake
 from perennial.feature_store import repository
 from perennial.partitions import Cadence
+from perennial.training import training_set
 from perennial.use_case import Examples, Gate
 
 START = datetime(2013, 1, 1, tzinfo=UTC)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import mlflow
 import pytest
 
-from perennial import discovery, gate, ingestion, scoring, training
+from perennial import discovery, gate, ingestion, scoring
 from perennial.errors import PerennialError
 from perennial.gate import Decision
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.services import postgres
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -34,8 +35,8 @@ def judged(energy: UseCase) -> Decision:
 
 
 def another(use_case: UseCase, name: str) -> int:
-    plan = training.plan(use_case, None, {"window_end": "2024-01-03", "force": True})
-    return training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by=name)
+    plan = fit.plan(use_case, None, {"window_end": "2024-01-03", "force": True})
+    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=name)
 
 
 def borderline(decision: Decision, challenger: int) -> Decision:
@@ -177,7 +178,7 @@ def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_on
 
 def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(energy: UseCase, judged: Decision) -> None:
     assert ledger.champion(energy) is not None
-    plan = training.plan(energy, None, {"window_end": "2024-01-02", "force": True})
-    version = training.fit(energy, plan, training.build_training_set(energy, plan), made_by="an earlier window")
+    plan = fit.plan(energy, None, {"window_end": "2024-01-02", "force": True})
+    version = fit.fit(energy, plan, fit.build_training_set(energy, plan), made_by="an earlier window")
     decision = gate.judge(energy, version)
     assert (decision.outcome, decision.promote, decision.rows) == ("not-enough-evidence", False, 0)

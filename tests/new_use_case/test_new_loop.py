@@ -9,8 +9,9 @@ import new_cases
 import pandas as pd
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
+from perennial import discovery, gate, ingestion, lake, monitoring, scoring
 from perennial.partitions import Partition
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("mlflow_server")
@@ -50,8 +51,8 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
         verdict = monitoring.monitor(use_case, partition)
         reasons.append(verdict.reason)
         if monitoring.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = training.plan(use_case, partition.key, {})
-            version = training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by="run")
+            plan = fit.plan(use_case, partition.key, {})
+            version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="run")
             decisions.append(gate.settle(use_case, gate.judge(use_case, version)))
     return rows, reasons, decisions
 

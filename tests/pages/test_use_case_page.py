@@ -6,9 +6,10 @@ import airflow_world
 import pytest
 from fastapi.testclient import TestClient
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring, training
+from perennial import discovery, gate, ingestion, lake, monitoring, scoring
 from perennial.feature_store import repository
 from perennial.registry import ledger
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -28,8 +29,8 @@ def energy(project, mlflow_server, http: TestClient) -> UseCase:
         scoring.score(use_case, partition)
         verdict = monitoring.monitor(use_case, partition)
         if monitoring.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = training.plan(use_case, partition.key, {})
-            version = training.fit(use_case, plan, training.build_training_set(use_case, plan), made_by="first")
+            plan = fit.plan(use_case, partition.key, {})
+            version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="first")
             gate.settle(use_case, gate.judge(use_case, version))
     return use_case
 

@@ -22,7 +22,7 @@ from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
 from perennial.registry import tracking
-from perennial.training_set import TrainingSet
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
 #: Training rows that a model predicts for its own profile, evenly over time.

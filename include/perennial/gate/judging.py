@@ -19,8 +19,8 @@ from perennial.gate import rules, settling, smoke
 from perennial.gate.decision import Decision, Outcome, Rule
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
-from perennial.training import Plan
-from perennial.training_set import TrainingSet
+from perennial.training.fit import Plan
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from perennial import lake
 from perennial.errors import PerennialError
 from perennial.registry import tracking
 from perennial.registry.provenance import Provenance
-from perennial.training import Plan
-from perennial.training_set import TrainingSet
+from perennial.training.fit import Plan
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")

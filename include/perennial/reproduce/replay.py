@@ -9,13 +9,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial import training, training_set
 from perennial.errors import BadFeatures, InvalidParams, PerennialError, TrainingFailed
 from perennial.feature_store import checkout, repository
 from perennial.registry import provenance, tracking
 from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part, Reproduction
+from perennial.training import fit as training
+from perennial.training import training_set
 from perennial.use_case import TrainingParams, UseCase
 
 

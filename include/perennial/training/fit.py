@@ -19,12 +19,13 @@ from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 from pydantic import ValidationError
 
-from perennial import drift, lake, training_set
+from perennial import drift, lake
 from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
 from perennial.evaluation import metrics, plots, quality
 from perennial.feature_store import repository
 from perennial.registry import ledger, provenance, retraining_requests, tracking, uncommitted_changes
-from perennial.training_set import TrainingSet
+from perennial.training import training_set
+from perennial.training.training_set import TrainingSet
 from perennial.use_case import Declaration, TrainingParams, UseCase, problems
 
 
