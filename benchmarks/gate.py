@@ -34,7 +34,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from perennial import UseCase, discovery
-from perennial.gate import judging
+from perennial.gate import challenger as judging
 from perennial.gate.rules import Pair
 from use_cases.flights.model import build
 from use_cases.flights.use_case import FlightsParams

@@ -11,13 +11,13 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
-from perennial.undo import UndoParams
+from perennial.gate.rollback_plan import UndoParams
 
 
 @task
 def roll_back() -> None:
     """Let an earlier version serve again and pause automatic promotion; skipped in a run that resumes it."""
-    from perennial import rollback
+    from perennial.gate import rollback
 
     use_case, wish = po.wish("rollback")
     entry = rollback.roll_back(use_case, wish, made_by=po.run_name(), actor=po.person())
@@ -27,7 +27,7 @@ def roll_back() -> None:
 @task(multiple_outputs=False)
 def resume() -> dict:
     """Let the gate promote by itself again; skipped in a run that rolls back."""
-    from perennial import rollback
+    from perennial.gate import rollback
 
     return rollback.resume(*po.wish("resume"), made_by=po.run_name(), actor=po.person()).as_json()
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from perennial import TrainingParams, discovery
+from perennial.gate.rollback_plan import UndoParams
 from perennial.orchestration import form
-from perennial.undo import UndoParams
 
 
 class Solver(StrEnum):

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from perennial import discovery, gate, model_card
+from perennial import discovery, gate
 from perennial.cli import app
-from perennial.model_card import facts, pages
-from perennial.model_card.facts import Card
+from perennial.gate import model_card
+from perennial.gate.model_card import facts, pages
+from perennial.gate.model_card.facts import Card
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 from reproducible import ingest, train

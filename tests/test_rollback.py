@@ -13,12 +13,13 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from perennial import discovery, gate, ingestion, lake, rollback, scoring, undo
+from perennial import discovery, gate, ingestion, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
+from perennial.gate import rollback, rollback_plan
+from perennial.gate.rollback_plan import UndoParams
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.training import fit
-from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -107,13 +108,13 @@ def test_rolling_back_twice_goes_further_back_and_not_to_and_fro(served: UseCase
 def test_a_version_that_was_rolled_back_returns_when_it_is_named(served: UseCase) -> None:
     roll_back(served, "a")
     assert roll_back(served, "b", to=3).previous_version == 2
-    assert undo.plan(served).version == 2, "what served before v3 came back"
+    assert rollback_plan.plan(served).version == 2, "what served before v3 came back"
     assert roll_back(served, "c", to=1).model_version == 1
 
 
 def test_after_a_rollback_and_a_promotion_the_version_before_is_the_one_returned_to(served: UseCase) -> None:
     roll_back(served, "a", to=1)
-    assert undo.plan(served, to=2).version == 2
+    assert rollback_plan.plan(served, to=2).version == 2
     ledger.record(
         served,
         event_id="gate:4",
@@ -127,7 +128,7 @@ def test_after_a_rollback_and_a_promotion_the_version_before_is_the_one_returned
         reason="",
         evidence={},
     )
-    assert undo.plan(served).version == 1
+    assert rollback_plan.plan(served).version == 1
 
 
 @pytest.mark.parametrize(("to", "said"), [(9, "v9 has never served"), (3, "v3 serves already")])
@@ -142,7 +143,7 @@ def test_only_another_version_that_has_served_can_be_named(served: UseCase, to: 
 def test_without_a_champion_there_is_nothing_to_roll_back(energy: UseCase) -> None:
     nobody = energy.model_copy(update={"name": "nobody"})
     with pytest.raises(InvalidParams, match="no champion yet"):
-        undo.plan(nobody)
+        rollback_plan.plan(nobody)
 
 
 @pytest.mark.parametrize("where", ["record", "promote"])
@@ -197,7 +198,7 @@ def test_what_is_scored_keeps_its_version_and_the_next_partition_gets_the_other(
 
 
 def test_a_rollback_does_not_reach_back_before_the_reign_it_ends(served: UseCase) -> None:
-    assert undo.plan(served).effective_from == served.partition("2024-01-02").end
+    assert rollback_plan.plan(served).effective_from == served.partition("2024-01-02").end
 
 
 def test_a_partition_that_is_being_scored_meanwhile_gets_one_version_the_one_the_ledger_names(

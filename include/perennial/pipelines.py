@@ -25,7 +25,7 @@ def form(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
 
         return FeaturesParams
     if pipeline == "champion":
-        from perennial.undo import UndoParams
+        from perennial.gate.rollback_plan import UndoParams
 
         return UndoParams
     return None

@@ -107,16 +107,16 @@ def settle(use_case: UseCase, partition: Partition, run: str, results: Results) 
 
 
 def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import rollback, undo
+    from perennial.gate import rollback, rollback_plan
 
-    wish = undo.params_of(use_case.name, results["conf"])
+    wish = rollback_plan.params_of(use_case.name, results["conf"])
     return rollback.roll_back(use_case, wish, made_by=run, actor="ann").as_json()
 
 
 def resume(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import rollback, undo
+    from perennial.gate import rollback, rollback_plan
 
-    wish = undo.params_of(use_case.name, results["conf"])
+    wish = rollback_plan.params_of(use_case.name, results["conf"])
     return rollback.resume(use_case, wish, made_by=run, actor="ann").as_json()
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from perennial import discovery
 from perennial.evaluation import metrics
-from perennial.gate import judging, rules
+from perennial.gate import challenger as judging
+from perennial.gate import rules
 from perennial.use_case import Gate, UseCase
 
 FLIGHTS = discovery.load("flights")

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from markupsafe import escape
 
-from perennial import discovery, gate, lake, model_card, monitoring, scoring
+from perennial import discovery, gate, lake, monitoring, scoring
+from perennial.gate import model_card
 from perennial.pages import airflow_state, frame, mlflow_state, partition_judged, reports, version_made
 from perennial.pages import partition as page
 from perennial.pages import version as version_page

@@ -24,7 +24,7 @@ from perennial.cli.frame import (
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
-    from perennial.undo import UndoParams
+    from perennial.gate.rollback_plan import UndoParams
     from perennial.use_case import UseCase
 
 Reason = Annotated[
@@ -62,15 +62,16 @@ def rollback(
 
     Automatic promotion pauses, so that the gate does not undo it.
     """
-    from perennial import discovery, undo
+    from perennial import discovery
+    from perennial.gate import rollback_plan
 
     if pause and until_resumed:
         raise InvalidParams("--pause and --until-resumed exclude each other.", "Give one of them.")
     tell = note if as_json else say
     found = discovery.load(use_case)
     why = "dry run" if dry_run and not reason else _reason(reason, "roll back")
-    wish = undo.params_of(use_case, {"to": to, "reason": why, "pause": pause})
-    planned = undo.plan(found, wish.to)
+    wish = rollback_plan.params_of(use_case, {"to": to, "reason": why, "pause": pause})
+    planned = rollback_plan.plan(found, wish.to)
     first = found.cadence.at(planned.effective_from).key
     paused = f"for {wish.pause}" if wish.pause else f"until `perennial resume {use_case}`"
     tell(f"{use_case}: v{planned.previous} -> v{planned.version}, which predicts from partition {first} on.")
@@ -90,15 +91,16 @@ def resume(
     use_case: UseCaseName, reason: Reason = None, wait: Wait = False, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Let the gate promote by itself again after a rollback."""
-    from perennial import discovery, lake_cache, undo
+    from perennial import discovery, lake_cache
+    from perennial.gate import rollback_plan
     from perennial.registry import deployments, ledger
 
     tell = note if as_json else say
     found = discovery.load(use_case)
     table = f"{found.name}.ledger"
-    pause = undo.insist_on_a_pause(found, ledger.parsed(lake_cache.records([table])[table]))
+    pause = rollback_plan.insist_on_a_pause(found, ledger.parsed(lake_cache.records([table])[table]))
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
-    wish = undo.params_of(use_case, {"action": "resume", "reason": why})
+    wish = rollback_plan.params_of(use_case, {"action": "resume", "reason": why})
     ends = "would end" if dry_run else "ends"
     tell(f"{use_case}: this pause of automatic promotion {ends}: {deployments.paused(pause)}")
     told: dict[str, Any] = {"pause": deployments.paused(pause)}

@@ -89,7 +89,7 @@ def card(
     from perennial import discovery
 
     found = discovery.load(use_case)
-    from perennial import model_card
+    from perennial.gate import model_card
 
     if dry_run:
         shown = model_card.written(found, version)[model_card.HTML if as_html else model_card.MARKDOWN]

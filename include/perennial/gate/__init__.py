@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from perennial.gate.decision import Decision, Rule
 
 if TYPE_CHECKING:
-    from perennial.gate.judging import judge
-    from perennial.gate.settling import is_for_a_person, question, settle
+    from perennial.gate.challenger import judge
+    from perennial.gate.promotion import is_for_a_person, question, settle
 
 __all__ = ["Decision", "Rule", "is_for_a_person", "judge", "question", "settle"]
 

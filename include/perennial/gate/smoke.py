@@ -50,7 +50,7 @@ class SmokeTest:
         self._began = time.monotonic()
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "perennial.gate.fresh", str(folder), str(self._said)],
+                [sys.executable, "-m", "perennial.gate.fresh_process", str(folder), str(self._said)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -22,8 +22,9 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial import discovery, undo
+from perennial import discovery
 from perennial.errors import InvalidParams, InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.gate import rollback_plan
 from perennial.orchestration.forms import form as form
 from perennial.orchestration.forms import reason as reason
 from perennial.partitions import Partition
@@ -182,14 +183,14 @@ def conf() -> dict[str, Any]:
     return dict(get_current_context()["params"])
 
 
-def wish(action: str) -> tuple[UseCase, undo.UndoParams]:
+def wish(action: str) -> tuple[UseCase, rollback_plan.UndoParams]:
     """The use case of the running task and what the run asks of its champion; skips the task if it is another action.
 
     Raises:
         InvalidParams: the run's conf is not what the DAG knows.
     """
     use_case = of_run()
-    wished = undo.params_of(use_case.name, conf())
+    wished = rollback_plan.params_of(use_case.name, conf())
     if wished.action != action:
         skip(f"This run is for the action {wished.action}.")
     return use_case, wished

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from perennial import undo
 from perennial.errors import InvalidParams
+from perennial.gate import rollback_plan
 from perennial.pages import act_fields
 from perennial.pages.access import Act
 from perennial.pages.act_fields import Field
@@ -172,7 +172,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     problems: dict[str, str] = {}
     planned = None
     try:
-        planned = undo.planned(use_case, list(facts.held), to)
+        planned = rollback_plan.planned(use_case, list(facts.held), to)
     except InvalidParams as error:
         problems["to"] = error.problem
     if serving is None or not options:
@@ -183,7 +183,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     pause = given.get("pause", "").strip()
     if sent:
         try:
-            undo.params_of(use_case.name, {"reason": "-", "pause": pause or None})
+            rollback_plan.params_of(use_case.name, {"reason": "-", "pause": pause or None})
         except InvalidParams:
             problems["pause"] = f"{pause!r} is no number of hours, days or weeks such as 12h, 7d or 2w."
     if (shown := given.get("serving")) and shown != str(serving.model_version):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from perennial import undo
 from perennial.errors import PerennialError
 from perennial.feature_store import repository
+from perennial.gate import rollback_plan
+from perennial.gate.rollback_plan import UndoParams
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.services import postgres
-from perennial.undo import UndoParams
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) 
         held = ledger.entries(use_case)
         entry = next((entry for entry in held if entry.event_id == event_id), None)
         if entry is None:
-            planned = undo.planned(use_case, held, wish.to)
+            planned = rollback_plan.planned(use_case, held, wish.to)
             _insist_it_can_serve(use_case, planned.version)
             until = None if wish.pause_for is None else datetime.now(UTC) + wish.pause_for
             entry = ledger.record(
@@ -73,7 +73,7 @@ def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> 
         earlier = next((entry for entry in held if entry.event_id == event_id), None)
         if earlier is not None:
             return earlier
-        pause = undo.insist_on_a_pause(use_case, held)
+        pause = rollback_plan.insist_on_a_pause(use_case, held)
         start, serving = ledger.reigns(held)[-1]
         now = max(start, ledger.unscored(use_case))
         return ledger.record(

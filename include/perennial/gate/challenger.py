@@ -12,10 +12,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from perennial import model_card
 from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
-from perennial.gate import rules, settling, smoke
+from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import Decision, Outcome, Rule
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
@@ -69,7 +68,7 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
 
     A version is decided on once: what is settled is not judged again, against a champion that may be itself.
     """
-    earlier = settling.settled(use_case, challenger)
+    earlier = promotion.settled(use_case, challenger)
     if earlier is not None:
         return earlier
     run_id = tracking.run_of(use_case, challenger)

@@ -1,6 +1,6 @@
 """The program of the smoke test: load a stored model as anybody would, predict its input example, say how fast that is.
 
-    python -m perennial.gate.fresh MODEL_FOLDER RESULT_FILE
+    python -m perennial.gate.fresh_process MODEL_FOLDER RESULT_FILE
 
 Nothing of Perennial takes part in loading: a model that only works where it was made fails here.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from perennial import model_card
 from perennial.errors import PerennialError
+from perennial.gate import model_card
 from perennial.gate.decision import Decision
 from perennial.registry import deployments, ledger, tracking
 from perennial.services import postgres

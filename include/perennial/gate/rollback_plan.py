@@ -1,5 +1,5 @@
 """What a person may ask of a use case's champion, and what would come of it: that an earlier version serves again, that
-automatic promotion goes on. `perennial.rollback` does it.
+automatic promotion goes on. `perennial.gate.rollback` does it.
 
 Light to import: the DAG `champion` makes its trigger form of it.
 """

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from perennial.evaluation.quality import Measured
-from perennial.model_card.facts import Card
+from perennial.gate.model_card.facts import Card
 
 #: How a description begins its link to the card.
 LINK = "[Model card]"

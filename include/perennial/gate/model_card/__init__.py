@@ -12,7 +12,7 @@ from pathlib import Path
 
 import mlflow
 
-from perennial.model_card import facts, pages
+from perennial.gate.model_card import facts, pages
 from perennial.registry import tracking
 from perennial.use_case import UseCase
 
