@@ -15,7 +15,7 @@ from perennial import orchestration as po
 @task(multiple_outputs=False)
 def monitor() -> dict:
     """Compute drift and performance, keep the Evidently report in MLflow, append the verdict to the lake."""
-    from perennial import monitoring
+    from perennial.monitoring import monitor as monitoring
 
     return monitoring.monitor(*po.here()).model_dump(mode="json")
 
@@ -23,7 +23,7 @@ def monitor() -> dict:
 @task
 def request_retraining(verdict: dict) -> None:
     """Ask for retraining if the verdict says so; skipped if it does not, or if it was asked for lately."""
-    from perennial import monitoring
+    from perennial.monitoring import monitor as monitoring
 
     use_case, partition = po.here()
     asked = monitoring.request_retraining(use_case, partition, monitoring.Verdict(**verdict), po.run_name())
@@ -35,7 +35,8 @@ def request_retraining(verdict: dict) -> None:
 @task
 def revisit() -> None:
     """Judge earlier partitions again whose labels are others now; skipped if none asks for retraining by that."""
-    from perennial import monitoring, revisions
+    from perennial.monitoring import monitor as monitoring
+    from perennial.monitoring import revisions
 
     use_case, partition = po.here()
     revisions.revisit(use_case, partition)

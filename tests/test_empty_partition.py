@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from perennial import RawTable, discovery, gate, ingestion, lake, monitoring, scoring
+from perennial import RawTable, discovery, gate, ingestion, lake, scoring
 from perennial.errors import BadFeatures, NotEnoughData
+from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger
 from perennial.training import fit
@@ -31,7 +32,7 @@ def energy(project, mlflow_server) -> Iterator[UseCase]:
 
 
 @pytest.fixture(scope="module")
-def lived(energy: UseCase) -> dict[str, monitoring.Verdict]:
+def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
     verdicts = {}
     for day in energy.first.through(energy.partition("2024-01-05")):
         verdicts[day.key] = step(energy, day)
@@ -42,17 +43,17 @@ def lived(energy: UseCase) -> dict[str, monitoring.Verdict]:
     return verdicts
 
 
-def step(use_case: UseCase, day: Partition) -> monitoring.Verdict:
+def step(use_case: UseCase, day: Partition) -> monitor.Verdict:
     ingestion.ingest(use_case, day)
     ingestion.compute_features(use_case, day)
     ingestion.publish(use_case, day)
     scoring.score(use_case, day)
-    return monitoring.monitor(use_case, day)
+    return monitor.monitor(use_case, day)
 
 
 def test_a_model_is_trained_on_a_window_with_a_closed_day(energy, lived) -> None:
     assert ledger.champion(energy).model_version == 1
-    assert lived["2024-01-04"].verdict == monitoring.HEALTHY
+    assert lived["2024-01-04"].verdict == monitor.HEALTHY
 
 
 def test_a_closed_day_is_scored_with_no_predictions(energy, lived) -> None:
@@ -62,7 +63,7 @@ def test_a_closed_day_is_scored_with_no_predictions(energy, lived) -> None:
 
 def test_its_verdict_says_that_nothing_was_to_be_predicted(energy, lived) -> None:
     verdict = lived["2024-01-05"]
-    assert (verdict.verdict, verdict.reason) == (monitoring.WARNING, "")
+    assert (verdict.verdict, verdict.reason) == (monitor.WARNING, "")
     assert "nothing to predict" in verdict.explanation
 
 
@@ -70,7 +71,7 @@ def test_rows_that_come_late_are_scored_and_judged_all_the_same(energy, lived) -
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(f"{__name__}.CLOSED", ("2024-01-02",))
         verdict = step(energy, energy.partition("2024-01-05"))
-    assert verdict.verdict == monitoring.HEALTHY
+    assert verdict.verdict == monitor.HEALTHY
     assert set(lake.read("energy.predictions", partitions=["2024-01-05"])["model_version"].to_pylist()) == {1}
 
 

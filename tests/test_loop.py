@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring
+from perennial import discovery, gate, ingestion, lake, scoring
 from perennial.feature_store import repository
+from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.training import fit
@@ -22,12 +23,12 @@ def energy(project, mlflow_server) -> UseCase:
     return discovery.load("energy")
 
 
-def step(use_case: UseCase, partition: Partition) -> monitoring.Verdict:
+def step(use_case: UseCase, partition: Partition) -> monitor.Verdict:
     ingestion.ingest(use_case, partition)
     ingestion.compute_features(use_case, partition)
     ingestion.publish(use_case, partition)
     scoring.score(use_case, partition)
-    return monitoring.monitor(use_case, partition)
+    return monitor.monitor(use_case, partition)
 
 
 def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
@@ -38,13 +39,13 @@ def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
 
 
 @pytest.fixture(scope="module")
-def lived(energy: UseCase) -> dict[str, monitoring.Verdict]:
+def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
     """Nine days: three without a model, two healthy ones, then the world moves."""
     verdicts = {}
     for partition in energy.first.through(energy.partition("2024-01-09")):
         verdict = step(energy, partition)
         verdicts[partition.key] = verdict
-        if monitoring.request_retraining(energy, partition, verdict, made_by=f"monitor-{partition}"):
+        if monitor.request_retraining(energy, partition, verdict, made_by=f"monitor-{partition}"):
             retrain(energy, partition)
     return verdicts
 
@@ -54,12 +55,12 @@ def test_the_first_model_is_asked_for_once_enough_partitions_are_in(lived) -> No
 
 
 def test_a_steady_world_is_healthy(lived) -> None:
-    assert lived["2024-01-04"].verdict == monitoring.HEALTHY
+    assert lived["2024-01-04"].verdict == monitor.HEALTHY
     assert lived["2024-01-04"].evidence["label_coverage"] == 1
 
 
 def test_a_moved_world_is_an_alarm_of_performance_and_of_drift(lived) -> None:
-    assert lived["2024-01-06"].verdict == monitoring.ALARM
+    assert lived["2024-01-06"].verdict == monitor.ALARM
     assert lived["2024-01-06"].reason == "performance"
     assert lived["2024-01-06"].evidence["drifted"]
 
@@ -94,8 +95,8 @@ def test_running_a_partition_again_changes_nothing(energy, lived) -> None:
 
 def test_a_request_is_made_once_and_again_only_by_the_run_that_was_killed(energy, lived) -> None:
     partition, verdict = energy.partition("2024-01-06"), lived["2024-01-06"]
-    assert monitoring.request_retraining(energy, partition, verdict, made_by="monitor-2024-01-06")
-    assert not monitoring.request_retraining(energy, partition, verdict, made_by="somebody else")
+    assert monitor.request_retraining(energy, partition, verdict, made_by="monitor-2024-01-06")
+    assert not monitor.request_retraining(energy, partition, verdict, made_by="somebody else")
 
 
 def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> None:

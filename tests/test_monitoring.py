@@ -12,31 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from perennial import (
-    Cadence,
-    DriftPolicy,
-    Retraining,
-    discovery,
-    drift,
-    gate,
-    ingestion,
-    lake,
-    monitoring,
-    performance,
-    revisions,
-    scoring,
-    verdicts,
-)
+from perennial import Cadence, DriftPolicy, Retraining, discovery, drift, gate, ingestion, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.lake import labels
+from perennial.monitoring import monitor, performance, revisions, verdicts
+from perennial.monitoring.performance import Performance
+from perennial.monitoring.verdicts import Findings
 from perennial.partitions import Partition
-from perennial.performance import Performance
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
 from perennial.training import fit
 from perennial.use_case import UseCase
-from perennial.verdicts import Findings
 
 MARCH = Cadence.MONTHLY.partition("2013-03")
 CHAMPION = SimpleNamespace(
@@ -70,7 +57,7 @@ def decide(
     case: SimpleNamespace | None = None,
     before: int = 0,
     quarantined: Share = NOTHING_QUARANTINED,
-) -> monitoring.Verdict:
+) -> monitor.Verdict:
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
     known = {} if lived is None else {"roc_auc": lived}
@@ -262,7 +249,7 @@ def rows_of(table: str, partition: Partition) -> list[dict[str, Any]]:
 
 def test_labels_that_come_late_revise_a_verdict_by_a_new_row(energy, champion) -> None:
     fourth, fifth = day(energy, 4), day(energy, 5)
-    first = monitoring.monitor(energy, fourth)
+    first = monitor.monitor(energy, fourth)
     assert first.evidence["label_coverage"] == 0
     assert first.evidence["lived"] is None
     assert not rows_of("metrics", fourth)
@@ -287,8 +274,8 @@ def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     asking = revisions.revised_alarm(energy, fifth)
     assert asking is not None
     assert asking.evidence["partition"] == "2024-01-04"
-    assert monitoring.request_retraining(energy, fifth, asking, made_by="killed")
-    assert monitoring.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
+    assert monitor.request_retraining(energy, fifth, asking, made_by="killed")
+    assert monitor.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
     assert revisions.revised_alarm(energy, sixth) is None
     assert [row["partition"] for row in retraining_requests.unanswered(energy)] == ["2024-01-05"]
 
@@ -307,7 +294,7 @@ def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champio
 def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champion) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
-    assert monitoring.monitor(energy, fifth).verdict == "alarm"
+    assert monitor.monitor(energy, fifth).verdict == "alarm"
     ingestion.compute_features(energy, fifth)
     (mended,) = revisions.revisit(energy, sixth)
     assert mended.verdict == "healthy"
@@ -322,8 +309,8 @@ def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champ
 def test_what_is_said_again_after_something_else_is_on_record_again(energy, champion) -> None:
     fifth = day(energy, 5)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
-    monitoring.monitor(energy, fifth)
-    monitoring.monitor(energy, fifth)
+    monitor.monitor(energy, fifth)
+    monitor.monitor(energy, fifth)
     assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy", "alarm"]
     first, _, third = rows_of("verdicts", fifth)
     assert first["report"] == third["report"]
@@ -383,7 +370,7 @@ def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
 
 def test_drift_is_counted_over_the_partitions_before_whatever_their_verdicts(energy, champion) -> None:
     quick = energy.model_copy(update={"drift": energy.drift.model_copy(update={"alarm": 0.0, "ratio": 1e-9})})
-    found = monitoring.monitor(quick, day(energy, 6))
+    found = monitor.monitor(quick, day(energy, 6))
     assert found.evidence["sustained"]["drift"] == 3
     assert found.reason == "drift"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from perennial import revisions
 from perennial.lake.labels import Known
+from perennial.monitoring import revisions
 
 NOON = datetime(2024, 1, 7, 12, tzinfo=UTC)
 REVISED = {"partition": "2024-01-04", "recorded_at": NOON}

@@ -50,19 +50,20 @@ def score(use_case: UseCase, partition: Partition, run: str, results: Results) -
 
 
 def monitor(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import monitoring
+    from perennial.monitoring import monitor as monitoring
 
     return monitoring.monitor(use_case, partition).model_dump(mode="json")
 
 
 def request_retraining(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import monitoring
+    from perennial.monitoring import monitor as monitoring
 
     return monitoring.request_retraining(use_case, partition, monitoring.Verdict(**results["monitor"]), run)
 
 
 def revisit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import monitoring, revisions
+    from perennial.monitoring import monitor as monitoring
+    from perennial.monitoring import revisions
 
     revisions.revisit(use_case, partition)
     verdict = revisions.revised_alarm(use_case, partition)

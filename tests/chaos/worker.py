@@ -53,7 +53,7 @@ def main() -> None:
     import perennial.feature_store.repository
     import perennial.gate
     import perennial.ingestion
-    import perennial.monitoring
+    import perennial.monitoring.monitor
     import perennial.quarantine.review
     import perennial.scoring
     import perennial.training.fit  # noqa: F401

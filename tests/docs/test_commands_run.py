@@ -22,8 +22,9 @@ from fenced import ROOT, commands
 from test_commands import CHECKS, parse
 from typer.testing import CliRunner, Result
 
-from perennial import discovery, monitoring
+from perennial import discovery
 from perennial.cli import app
+from perennial.monitoring import monitor
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 from reproducible import ingest, train
@@ -65,7 +66,7 @@ def lived(project: Path, mlflow_server: str) -> Iterator[UseCase]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(source, "readings", lambda partition: _with_a_wrong_row(honest(partition)))
         ingest(energy, LAST)
-        monitoring.monitor(energy, energy.partition(LAST))
+        monitor.monitor(energy, energy.partition(LAST))
         _serve(energy, train(energy, "first"))
         patched.chdir(project)
         patched.syspath_prepend(project / "include")

@@ -9,7 +9,8 @@ import new_cases
 import pandas as pd
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring
+from perennial import discovery, gate, ingestion, lake, scoring
+from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.training import fit
 from perennial.use_case import UseCase
@@ -48,9 +49,9 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
         ingestion.compute_features(use_case, partition)
         ingestion.publish(use_case, partition)
         scoring.score(use_case, partition)
-        verdict = monitoring.monitor(use_case, partition)
+        verdict = monitor.monitor(use_case, partition)
         reasons.append(verdict.reason)
-        if monitoring.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
+        if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
             plan = fit.plan(use_case, partition.key, {})
             version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="run")
             decisions.append(gate.settle(use_case, gate.judge(use_case, version)))

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 from markupsafe import escape
 
-from perennial import discovery, gate, lake, monitoring, scoring
+from perennial import discovery, gate, lake, scoring
 from perennial.gate import model_card
+from perennial.monitoring import monitor
 from perennial.pages import airflow_state, frame, mlflow_state, partition_judged, reports, version_made
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
@@ -42,15 +43,15 @@ def energy(project, mlflow_server) -> UseCase:
     energy = discovery.load("energy")
     ingest(energy, SCORED)
     before = energy.partition(BEFORE)
-    monitoring.request_retraining(energy, before, monitoring.monitor(energy, before), made_by="<i>monitor</i>")
+    monitor.request_retraining(energy, before, monitor.monitor(energy, before), made_by="<i>monitor</i>")
     first = train(energy, "energy.training/first", window_start="2024-01-01", window_end=BEFORE)
     gate.settle(energy, gate.judge(energy, first))
     scored = energy.partition(SCORED)
     with_labels(energy, 0.9)
     scoring.score(energy, scored)
-    monitoring.monitor(energy, scored)
+    monitor.monitor(energy, scored)
     with_labels(energy, 1.0, worse_by=9.0)
-    monitoring.monitor(energy, scored)
+    monitor.monitor(energy, scored)
     train(energy, "energy.training/second", window_start="2024-01-01", window_end=SCORED)
     return energy
 

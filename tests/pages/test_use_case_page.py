@@ -6,8 +6,9 @@ import airflow_world
 import pytest
 from fastapi.testclient import TestClient
 
-from perennial import discovery, gate, ingestion, lake, monitoring, scoring
+from perennial import discovery, gate, ingestion, lake, scoring
 from perennial.feature_store import repository
+from perennial.monitoring import monitor
 from perennial.registry import ledger
 from perennial.training import fit
 from perennial.use_case import UseCase
@@ -27,8 +28,8 @@ def energy(project, mlflow_server, http: TestClient) -> UseCase:
         ingestion.compute_features(use_case, partition)
         ingestion.publish(use_case, partition)
         scoring.score(use_case, partition)
-        verdict = monitoring.monitor(use_case, partition)
-        if monitoring.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
+        verdict = monitor.monitor(use_case, partition)
+        if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
             plan = fit.plan(use_case, partition.key, {})
             version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="first")
             gate.settle(use_case, gate.judge(use_case, version))

@@ -17,7 +17,7 @@ from perennial.pages.version import VersionDep
 
 router = APIRouter()
 
-#: Where a run keeps them: as `perennial.monitoring` and `perennial.model_card` do, which are heavy to import.
+#: Where a run keeps them: as `perennial.monitoring.monitor` and `perennial.model_card` do, which are heavy to import.
 REPORT = "drift.html"
 CARD = "model_card/model_card.html"
 #: `sandbox` takes a page's origin away, so that it has no cookie and reads nothing of ours; the rest leaves it nothing

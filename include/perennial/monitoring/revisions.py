@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from perennial import lake, monitoring
+from perennial import lake
 from perennial.lake import labels
 from perennial.lake.labels import Known
+from perennial.monitoring import monitor
+from perennial.monitoring.verdicts import ALARM, Verdict
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests
 from perennial.use_case import UseCase
-from perennial.verdicts import ALARM, Verdict
 
 
 def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
@@ -23,7 +24,7 @@ def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
     judged = {key: rows[-1] for key, rows in _verdicts(use_case, earlier).items()}
     now = labels.counted(use_case, judged)
     changed = {key for key, verdict in judged.items() if _has_others(verdict, now[key])}
-    return [monitoring.monitor(use_case, each) for each in earlier if each.key in changed]
+    return [monitor.monitor(use_case, each) for each in earlier if each.key in changed]
 
 
 def _has_others(verdict: dict[str, Any], now: Known) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from perennial import drift
 from perennial.drift import ColumnDrift
+from perennial.monitoring.performance import Performance
 from perennial.partitions import Cadence, Partition
-from perennial.performance import Performance
 from perennial.quarantine import Share
 from perennial.registry.ledger import Entry
 from perennial.use_case import Declaration, DriftPolicy, UseCase, gain

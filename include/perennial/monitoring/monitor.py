@@ -12,17 +12,18 @@ from typing import Any
 import mlflow
 import pyarrow as pa
 
-from perennial import drift, lake, performance, quarantine, verdicts
+from perennial import drift, lake, quarantine
 from perennial.drift import ColumnDrift, Counted, Profile
 from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import Known
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
+from perennial.monitoring import performance, verdicts
+from perennial.monitoring.performance import Performance
+from perennial.monitoring.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
 from perennial.partitions import Partition
-from perennial.performance import Performance
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.use_case import UseCase
-from perennial.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
 
 __all__ = [
     "ALARM",

@@ -1,0 +1,1 @@
+"""Monitoring: drift and live performance of a scored partition, a verdict, and maybe a request for retraining."""
