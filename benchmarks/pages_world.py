@@ -235,7 +235,7 @@ def write_runs(names: Iterable[str]) -> int:
     from sqlalchemy import insert
 
     from perennial.partitions import Cadence
-    from perennial.pipelines import ALL
+    from perennial.runs.dags import ALL
 
     partitions = list(Cadence.MONTHLY.partition(START).through(Cadence.MONTHLY.partition(END).previous))
     dags, runs = [], []

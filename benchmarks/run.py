@@ -54,7 +54,8 @@ def main() -> None:
 
 def real_loop() -> dict[str, Measured]:
     """The year by Airflow's REST API, then one more retraining on nine months."""
-    from perennial import discovery, replay
+    from perennial import discovery
+    from perennial.runs import replay
     from perennial.services.airflow_api import AirflowClient
 
     use_case = discovery.load("flights")

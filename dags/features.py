@@ -8,7 +8,7 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
-from perennial.feature_changes.params import FeaturesParams
+from perennial.runs.params import FeaturesParams
 
 
 @task(multiple_outputs=False)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, pipelines, reference
+from perennial import discovery, reference
 from perennial.lake import schemas as records
 from perennial.reference import fields, rest
+from perennial.runs import dags
 from perennial.settings import Settings
 from perennial.use_case import TrainingParams
 
@@ -25,7 +26,7 @@ def test_every_field_says_what_it_means() -> None:
     class Anything:
         params = TrainingParams
 
-    forms = [form for name in pipelines.ALL if (form := pipelines.form(Anything(), name)) is not None]
+    forms = [form for name in dags.ALL if (form := dags.form(Anything(), name)) is not None]
     silent = [
         f"{model.__name__}.{name}"
         for model in (*fields.PARTS, Settings, *forms)
@@ -55,12 +56,12 @@ def test_every_table_of_the_lake_and_every_column_says_what_it_means() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("pipeline", pipelines.ALL)
+@pytest.mark.parametrize("pipeline", dags.ALL)
 def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
     flights = discovery.load("flights")
-    form = pipelines.form(flights, pipeline)
+    form = dags.form(flights, pipeline)
     for example in rest.EXAMPLES[pipeline]:
-        assert (example.partition is None) == (pipeline in pipelines.BY_HAND)
+        assert (example.partition is None) == (pipeline in dags.BY_HAND)
         if example.partition:
             assert flights.partition(example.partition)
         assert form is not None or not example.conf

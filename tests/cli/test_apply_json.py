@@ -12,7 +12,7 @@ from perennial import discovery, ingestion
 from perennial.cli.features import _Done
 from perennial.errors import PerennialError
 from perennial.feature_changes import planning
-from perennial.replay import Step
+from perennial.runs.replay import Step
 
 
 @pytest.fixture(scope="module")

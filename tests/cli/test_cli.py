@@ -11,7 +11,7 @@ from typed import SLOW, imported, run
 
 from perennial.discovery import load
 from perennial.errors import InvalidPartition
-from perennial.replay import partitions
+from perennial.runs.replay import partitions
 
 
 def test_help_imports_nothing_that_takes_long() -> None:

@@ -23,8 +23,9 @@ import typer
 import yaml
 from fenced import PAGES, ROOT, SHELLS, SHOWN, Block, Command, blocks, commands
 
-from perennial import discovery, trigger
+from perennial import discovery
 from perennial.cli import app
+from perennial.runs import trigger
 
 #: Use cases that the documentation makes, beside those that are there; `energy` is that of tests/second_use_case.
 MADE = ("sales",)

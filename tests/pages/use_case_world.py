@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial import pipelines
 from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.use_case import Doing
+from perennial.runs import dags
 from perennial.status import Records
 from perennial.use_case import UseCase
 
@@ -111,7 +111,6 @@ def decision(challenger: int, champion: int | None, key: str, *, promote: bool =
 def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Doing:
     """All DAGs are there, and none has run."""
     found = {
-        name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused))
-        for name in pipelines.ALL
+        name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused)) for name in dags.ALL
     }
     return Doing(found, **more)

@@ -28,7 +28,7 @@ from perennial.errors import InvalidParams, PerennialError
 if TYPE_CHECKING:
     from perennial.feature_changes.planning import Plan
     from perennial.partitions import Partition
-    from perennial.replay import Step
+    from perennial.runs.replay import Step
     from perennial.use_case import UseCase
 
 
@@ -232,8 +232,8 @@ def _insist_on_airflow() -> None:
 
 
 def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done, tell: Callable[[str], None]) -> None:
-    from perennial import progress
     from perennial.feature_changes import backfill
+    from perennial.runs import progress
     from perennial.services.airflow_api import AirflowClient
 
     if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")

@@ -53,9 +53,10 @@ def replay(
 
     On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
     """
-    from perennial import discovery, progress, status
-    from perennial.replay import partitions
-    from perennial.replay import replay as steps
+    from perennial import discovery, status
+    from perennial.runs import progress
+    from perennial.runs.replay import partitions
+    from perennial.runs.replay import replay as steps
     from perennial.services.airflow_api import AirflowClient
 
     found = discovery.load(use_case)
@@ -155,7 +156,7 @@ def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
     from dataclasses import asdict
 
     from perennial.errors import ServiceUnavailable
-    from perennial.outlook import Outlook, outlook
+    from perennial.runs.replay_preview import Outlook, outlook
 
     tell = note if as_json else say
     try:

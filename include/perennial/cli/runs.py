@@ -34,12 +34,12 @@ def run(
         The run for JSON: `dag`, `run`, `partition`, `url`, `state`.
 
     Raises:
-        InvalidParams, InvalidPartition: see `perennial.trigger.start`.
+        InvalidParams, InvalidPartition: see `perennial.runs.trigger.start`.
         PerennialError: it was waited for, and failed.
     """
     from perennial.cli.waiting import tasks_of, usual_seconds, watched
+    from perennial.runs.trigger import follow, start
     from perennial.services.airflow_api import AirflowClient
-    from perennial.trigger import follow, start
 
     name = f"{use_case.name}.{pipeline}"
     with AirflowClient() as client:
@@ -66,10 +66,10 @@ def would_run(
     """What `run` would start, for JSON; said in words on the way. Nothing is changed.
 
     Raises:
-        InvalidParams, InvalidPartition: see `perennial.trigger.check`.
+        InvalidParams, InvalidPartition: see `perennial.runs.trigger.check`.
     """
     from perennial.errors import PerennialError
-    from perennial.trigger import check
+    from perennial.runs.trigger import check
 
     check(use_case, pipeline, partition, params)
     name = f"{use_case.name}.{pipeline}"

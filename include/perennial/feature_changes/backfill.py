@@ -21,7 +21,7 @@ from perennial import lake_cache
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.feature_changes import transforms
 from perennial.partitions import Cadence, Partition
-from perennial.replay import Step
+from perennial.runs.replay import Step
 from perennial.services.airflow_api import AirflowClient, Run, failure
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
-from perennial.pipelines import ALL, BY_HAND
+from perennial.runs.dags import ALL, BY_HAND
 
 
 @dataclass(frozen=True)

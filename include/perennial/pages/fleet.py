@@ -21,7 +21,7 @@ from perennial.overview import Overview
 from perennial.pages import access, airflow_state, timeline
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.frame import page
-from perennial.pipelines import LOOP
+from perennial.runs.dags import LOOP
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)

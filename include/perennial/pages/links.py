@@ -8,10 +8,11 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from perennial import discovery, pipelines
+from perennial import discovery
 from perennial.errors import InvalidPartition
 from perennial.pages import access, airflow_state
 from perennial.pages.frame import page, root
+from perennial.runs import dags
 
 router = APIRouter()
 
@@ -25,7 +26,7 @@ def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, tas
         task: Which task; all tasks of a run share a page.
     """
     name, _, pipeline = dag.rpartition(".")
-    if name not in discovery.names() or pipeline not in pipelines.ALL:
+    if name not in discovery.names() or pipeline not in dags.ALL:
         return page(request, "not_ours", dag=dag, names=access.readable(discovery.names(), user))
     if not access.readable([name], user):
         raise HTTPException(403, f"Your role in Airflow does not let you read the use case {name!r}.")

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from perennial import pipelines, use_case
+from perennial import use_case
 from perennial.reference import fields
 from perennial.reference.markdown import page, paragraphs, table
+from perennial.runs import dags
 from perennial.settings import settings
 
 _INTRODUCTION = """\
@@ -143,7 +144,7 @@ EXAMPLES = {
 def markdown() -> str:
     """The whole page."""
     lines = ["## Pipelines", ""]
-    for pipeline in pipelines.ALL:
+    for pipeline in dags.ALL:
         lines += [f"### USE_CASE.{pipeline}", "", *_pipeline(pipeline), ""]
     lines += [_FOLLOWING, "## Pages", "", _PAGES, "", *table(("address", "what is there"), sorted(_pages()))]
     return page("REST", _INTRODUCTION, lines)
@@ -157,8 +158,8 @@ def _pipeline(pipeline: str) -> Iterator[str]:
     yield ""
     yield from (f"- `{name}`: {said}" for name, said in _tasks(file))
     yield ""
-    model = pipelines.form(_Example(), pipeline)  # type: ignore[arg-type]
-    takes = "No `partition_key`" if pipeline in pipelines.BY_HAND else "Takes `partition_key`"
+    model = dags.form(_Example(), pipeline)  # type: ignore[arg-type]
+    takes = "No `partition_key`" if pipeline in dags.BY_HAND else "Takes `partition_key`"
     yield f"{takes}{', and as `conf`:' if model else '; no `conf`.'}"
     if model:
         yield ""

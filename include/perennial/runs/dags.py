@@ -21,7 +21,7 @@ def form(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
     if pipeline == "training":
         return use_case.params
     if pipeline == "features":
-        from perennial.feature_changes.params import FeaturesParams
+        from perennial.runs.params import FeaturesParams
 
         return FeaturesParams
     if pipeline == "champion":

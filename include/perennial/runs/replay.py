@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.partitions import Partition
-from perennial.pipelines import LOOP
+from perennial.runs.dags import LOOP
 from perennial.services.airflow_api import AirflowClient, Run, failure
 from perennial.use_case import UseCase
 

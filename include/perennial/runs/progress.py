@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from perennial.partitions import Partition
-from perennial.replay import Step
+from perennial.runs.replay import Step
 
 if TYPE_CHECKING:
     from rich.console import Console

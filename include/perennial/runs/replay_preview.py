@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from perennial.partitions import Partition
-from perennial.pipelines import LOOP
+from perennial.runs.dags import LOOP
 from perennial.services.airflow_api import AirflowClient
 from perennial.use_case import UseCase
 
@@ -26,7 +26,7 @@ class Outlook:
 
 
 def outlook(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]) -> list[Outlook]:
-    """What `perennial.replay.replay` would do with each partition, by the runs that Airflow has now.
+    """What `perennial.runs.replay.replay` would do with each partition, by the runs that Airflow has now.
 
     Training is left out: whether it is asked for is only known once a partition was monitored.
     """

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from perennial import pipelines
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
+from perennial.runs import dags
 from perennial.services.airflow_api import AirflowClient, Run, failure
 from perennial.use_case import UseCase, problems
 
@@ -25,14 +25,14 @@ def check(use_case: UseCase, pipeline: str, partition: str | None, params: dict[
         InvalidParams: no such pipeline or parameter, or a value out of range.
         InvalidPartition: the use case has no such partition.
     """
-    if pipeline not in pipelines.ALL:
-        guess = did_you_mean(pipeline, pipelines.ALL)
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(pipelines.ALL)}.")
-    if partition is None and pipeline not in pipelines.BY_HAND:
+    if pipeline not in dags.ALL:
+        guess = did_you_mean(pipeline, dags.ALL)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dags.ALL)}.")
+    if partition is None and pipeline not in dags.BY_HAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
-    form = pipelines.form(use_case, pipeline)
+    form = dags.form(use_case, pipeline)
     known = sorted(form.model_fields) if form else []
     if unknown := sorted(params.keys() - set(known)):
         guess = did_you_mean(unknown[0], known)

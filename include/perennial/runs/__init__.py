@@ -1,0 +1,1 @@
+"""Runs of the pipelines in Airflow, from outside: start one, replay history, preview that, and follow along."""
