@@ -14,7 +14,7 @@ from perennial.runs.params import FeaturesParams
 @task(multiple_outputs=False)
 def ingest() -> dict:
     """Fetch the partition's raw batches, judge them, write clean rows to the lake and bad ones to quarantine."""
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     return ingestion.ingest(*po.here(), refetch=po.conf()["refetch"])
 
@@ -22,7 +22,7 @@ def ingest() -> dict:
 @task(multiple_outputs=False)
 def compute() -> dict:
     """Compute the partition's feature tables and examples from the lake, judge and write them."""
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     return ingestion.compute_features(*po.here())
 
@@ -30,7 +30,7 @@ def compute() -> dict:
 @task(multiple_outputs=False)
 def publish() -> dict:
     """Apply the feature definitions if they changed, and bring exactly this interval to the online store."""
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     return ingestion.publish(*po.here())
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from perennial import ingestion
+from perennial.ingestion import ingest as ingestion
 from perennial.registry import provenance
 from perennial.training import fit
 from perennial.use_case import UseCase

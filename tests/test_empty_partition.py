@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from perennial import RawTable, discovery, gate, ingestion, lake, scoring
+from perennial import RawTable, discovery, gate, lake, scoring
 from perennial.errors import BadFeatures, NotEnoughData
+from perennial.ingestion import ingest
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger
@@ -44,9 +45,9 @@ def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
 
 
 def step(use_case: UseCase, day: Partition) -> monitor.Verdict:
-    ingestion.ingest(use_case, day)
-    ingestion.compute_features(use_case, day)
-    ingestion.publish(use_case, day)
+    ingest.ingest(use_case, day)
+    ingest.compute_features(use_case, day)
+    ingest.publish(use_case, day)
     scoring.score(use_case, day)
     return monitor.monitor(use_case, day)
 

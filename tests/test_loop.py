@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, scoring
+from perennial import discovery, gate, lake, scoring
 from perennial.feature_store import repository
+from perennial.ingestion import ingest
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests, tracking
@@ -24,9 +25,9 @@ def energy(project, mlflow_server) -> UseCase:
 
 
 def step(use_case: UseCase, partition: Partition) -> monitor.Verdict:
-    ingestion.ingest(use_case, partition)
-    ingestion.compute_features(use_case, partition)
-    ingestion.publish(use_case, partition)
+    ingest.ingest(use_case, partition)
+    ingest.compute_features(use_case, partition)
+    ingest.publish(use_case, partition)
     scoring.score(use_case, partition)
     return monitor.monitor(use_case, partition)
 

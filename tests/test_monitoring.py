@@ -12,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from perennial import Cadence, DriftPolicy, Retraining, discovery, drift, gate, ingestion, lake, scoring
+from perennial import Cadence, DriftPolicy, Retraining, discovery, drift, gate, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
+from perennial.ingestion import ingest
 from perennial.lake import labels
 from perennial.monitoring import monitor, performance, revisions, verdicts
 from perennial.monitoring.performance import Performance
@@ -211,8 +212,8 @@ def day(use_case: UseCase, number: int) -> Partition:
 
 
 def arrive(use_case: UseCase, partition: Partition) -> None:
-    ingestion.ingest(use_case, partition)
-    ingestion.compute_features(use_case, partition)
+    ingest.ingest(use_case, partition)
+    ingest.compute_features(use_case, partition)
 
 
 def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_by: float = 0.0) -> None:
@@ -231,7 +232,7 @@ def champion(energy: UseCase) -> ledger.Entry:
     for number in range(1, 7):
         arrive(energy, day(energy, number))
         if number == 1:
-            ingestion.publish(energy, day(energy, number))  # applies feature_repo/
+            ingest.publish(energy, day(energy, number))  # applies feature_repo/
         if number == 3:
             plan = fit.plan(energy, "2024-01-03", {})
             version = fit.fit(energy, plan, fit.build_training_set(energy, plan), made_by="first")
@@ -295,7 +296,7 @@ def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champ
     fifth, sixth = day(energy, 5), day(energy, 6)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
     assert monitor.monitor(energy, fifth).verdict == "alarm"
-    ingestion.compute_features(energy, fifth)
+    ingest.compute_features(energy, fifth)
     (mended,) = revisions.revisit(energy, sixth)
     assert mended.verdict == "healthy"
     assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy"]

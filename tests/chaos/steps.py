@@ -19,20 +19,20 @@ Step = Callable[[UseCase, Partition, str, Results], Any]
 def ingest(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     import spoiled
 
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     spoiled.let_it_send(use_case, results["conf"].get("sends", ""))
     return ingestion.ingest(use_case, partition)
 
 
 def compute(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     return ingestion.compute_features(use_case, partition)
 
 
 def publish(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial import ingestion
+    from perennial.ingestion import ingest as ingestion
 
     return ingestion.publish(use_case, partition)
 

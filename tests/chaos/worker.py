@@ -52,7 +52,7 @@ def main() -> None:
     import perennial.feature_store.parity.comparison
     import perennial.feature_store.repository
     import perennial.gate
-    import perennial.ingestion
+    import perennial.ingestion.ingest
     import perennial.monitoring.monitor
     import perennial.quarantine.review
     import perennial.scoring

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from typed import NOWHERE, run
 
-from perennial import discovery, ingestion
+from perennial import discovery
 from perennial.cli.features import _Done
 from perennial.errors import PerennialError
 from perennial.feature_changes import planning
+from perennial.ingestion import ingest
 from perennial.runs.replay import Step
 
 
@@ -19,8 +20,8 @@ from perennial.runs.replay import Step
 def held(project: Path) -> Path:
     """A lake that holds one day of `energy`; nothing is registered."""
     energy = discovery.load("energy")
-    ingestion.ingest(energy, energy.partition("2024-01-01"))
-    ingestion.compute_features(energy, energy.partition("2024-01-01"))
+    ingest.ingest(energy, energy.partition("2024-01-01"))
+    ingest.compute_features(energy, energy.partition("2024-01-01"))
     return project
 
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from typed import SLOW, complete, imported, run
 
-from perennial import Cadence, discovery, ingestion
+from perennial import Cadence, discovery
 from perennial.cli.completion import narrowed
+from perennial.ingestion import ingest
 from perennial.registry import ledger
 
 
@@ -123,7 +124,7 @@ def decided(project: Path, home: Path) -> str:
     kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
-        ingestion.ingest(energy, partition)
+        ingest.ingest(energy, partition)
     from perennial import quarantine
 
     (item,) = quarantine.items(energy, partition)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from perennial import discovery, ingestion
+from perennial import discovery
+from perennial.ingestion import ingest
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -81,9 +82,9 @@ class Checkout:
         """What `features` does for each day: ingest, compute, publish."""
         for day in days:
             partition = self.partition(day)
-            ingestion.ingest(self.use_case, partition)
-            ingestion.compute_features(self.use_case, partition)
-            ingestion.publish(self.use_case, partition)
+            ingest.ingest(self.use_case, partition)
+            ingest.compute_features(self.use_case, partition)
+            ingest.publish(self.use_case, partition)
 
 
 @contextmanager

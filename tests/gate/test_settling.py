@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import mlflow
 import pytest
 
-from perennial import discovery, gate, ingestion, scoring
+from perennial import discovery, gate, scoring
 from perennial.errors import PerennialError
 from perennial.gate import Decision
+from perennial.ingestion import ingest
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.services import postgres
 from perennial.training import fit
@@ -22,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 def energy(project, mlflow_server) -> UseCase:
     use_case = discovery.load("energy")
     for partition in use_case.first.through(use_case.partition("2024-01-03")):
-        ingestion.ingest(use_case, partition)
-        ingestion.compute_features(use_case, partition)
-    ingestion.publish(use_case, use_case.partition("2024-01-03"))
+        ingest.ingest(use_case, partition)
+        ingest.compute_features(use_case, partition)
+    ingest.publish(use_case, use_case.partition("2024-01-03"))
     return use_case
 
 
@@ -149,8 +150,8 @@ def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
 def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: Decision) -> None:
     holding = ledger.champion(energy)
     scored = energy.partition("2024-01-04")
-    ingestion.ingest(energy, scored)
-    ingestion.compute_features(energy, scored)
+    ingest.ingest(energy, scored)
+    ingest.compute_features(energy, scored)
     assert scoring.score(energy, scored)["model_version"] == holding.model_version
     version = another(energy, "late")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})

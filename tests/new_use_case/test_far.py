@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from perennial import discovery, ingestion, lake
+from perennial import discovery, lake
 from perennial.errors import InvalidParams
+from perennial.ingestion import ingest
 from perennial.new_use_case import rendering
 from perennial.services import postgres
 
@@ -105,7 +106,7 @@ def test_its_partitions_hold_every_row_once(written: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["pg_zoned", "lite_text", "web_csv"])
 def test_it_is_ingested(written: Path, name: str) -> None:
     use_case = discovery.load(f"f_{name}")
-    counts = ingestion.ingest(use_case, use_case.first.next)
+    counts = ingest.ingest(use_case, use_case.first.next)
     assert (counts["rows"], counts["quarantined"]) == (8 * 28, 0)
     assert lake.read(f"f_{name}.observations", partitions=[use_case.first.next.key]).num_rows == 8 * 28
 

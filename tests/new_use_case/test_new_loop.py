@@ -9,7 +9,8 @@ import new_cases
 import pandas as pd
 import pytest
 
-from perennial import discovery, gate, ingestion, lake, scoring
+from perennial import discovery, gate, lake, scoring
+from perennial.ingestion import ingest
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.training import fit
@@ -43,11 +44,11 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
     """Rows ingested and what was asked for in each partition; what the gate decided."""
     rows, reasons, decisions = [], [], []
     for partition in partitions:
-        counts = ingestion.ingest(use_case, partition)
+        counts = ingest.ingest(use_case, partition)
         assert counts["quarantined"] == 0
         rows.append(counts["rows"])
-        ingestion.compute_features(use_case, partition)
-        ingestion.publish(use_case, partition)
+        ingest.compute_features(use_case, partition)
+        ingest.publish(use_case, partition)
         scoring.score(use_case, partition)
         verdict = monitor.monitor(use_case, partition)
         reasons.append(verdict.reason)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from markupsafe import escape
 from typer.testing import CliRunner
 
-from perennial import discovery, ingestion
+from perennial import discovery
 from perennial.cli import app
 from perennial.errors import BadBatch
+from perennial.ingestion import ingest
 from perennial.pages import frame
 from perennial.pages import quarantined as page
 from perennial.quarantine import pending, review
@@ -51,9 +52,9 @@ def energy(project) -> UseCase:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(source, "readings", readings)
         for day in (DAY, CALM):
-            ingestion.ingest(energy, energy.partition(day))
+            ingest.ingest(energy, energy.partition(day))
         with pytest.raises(BadBatch):
-            ingestion.ingest(energy, energy.partition(REFUSED_WHOLE))
+            ingest.ingest(energy, energy.partition(REFUSED_WHOLE))
         yield energy
 
 

@@ -6,8 +6,9 @@ import airflow_world
 import pytest
 from fastapi.testclient import TestClient
 
-from perennial import discovery, gate, ingestion, lake, scoring
+from perennial import discovery, gate, lake, scoring
 from perennial.feature_store import repository
+from perennial.ingestion import ingest
 from perennial.monitoring import monitor
 from perennial.registry import ledger
 from perennial.training import fit
@@ -24,9 +25,9 @@ def energy(project, mlflow_server, http: TestClient) -> UseCase:
     airflow_world.register_dags()
     use_case = discovery.load("energy")
     for partition in use_case.first.through(use_case.partition(LAST)):
-        ingestion.ingest(use_case, partition)
-        ingestion.compute_features(use_case, partition)
-        ingestion.publish(use_case, partition)
+        ingest.ingest(use_case, partition)
+        ingest.compute_features(use_case, partition)
+        ingest.publish(use_case, partition)
         scoring.score(use_case, partition)
         verdict = monitor.monitor(use_case, partition)
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):

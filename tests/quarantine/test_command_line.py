@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
-from perennial import discovery, ingestion
+from perennial import discovery
 from perennial.cli import app
 from perennial.errors import InvalidParams
+from perennial.ingestion import ingest
 
 DAY = "2024-01-05"
 
@@ -24,7 +25,7 @@ def refused(project) -> str:
     kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
-        ingestion.ingest(energy, energy.partition(DAY))
+        ingest.ingest(energy, energy.partition(DAY))
         (item,) = json.loads(run("list", "energy", "--json").output)
         yield item["item"]
 

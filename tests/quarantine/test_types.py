@@ -10,8 +10,9 @@ from itertools import count
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, ingestion, lake, quarantine
+from perennial import discovery, lake, quarantine
 from perennial.errors import BadBatch, InvalidParams
+from perennial.ingestion import ingest as ingestion
 from perennial.lake import column_types
 from perennial.partitions import Partition
 from perennial.quarantine import review

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake, quarantine, validation
-from perennial.admission import Admission, Admitted
 from perennial.errors import BadBatch, BadFeatures, PerennialError
 from perennial.feature_store import computations
+from perennial.ingestion.admission import Admission, Admitted
 from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
 from perennial.registry import provenance
