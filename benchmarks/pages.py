@@ -174,8 +174,9 @@ def _bare() -> dict[str, Any]:
 
     import duckdb
 
-    from perennial import discovery, lake_cache, overview
+    from perennial import discovery, lake_cache
     from perennial.lake_cache import catalog, iceberg, kept
+    from perennial.status import overview
 
     names = [name for name in discovery.names() if name.startswith("fleet")]
     tables = [f"{name}.{table}" for name in names for table in overview.TABLES]

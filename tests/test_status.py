@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake, status
+from perennial import discovery, lake
 from perennial.lake.schemas import (
     BATCHES,
     LEDGER,
@@ -20,6 +20,7 @@ from perennial.lake.schemas import (
     REQUESTS,
     VERDICTS,
 )
+from perennial.status import partition_status
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -48,15 +49,15 @@ def test_the_first_model_is_compared_on_the_same_labels_or_not_at_all(use_case: 
         metric | {"role": "first", "model_version": 1, "recorded_at": NOON},
         metric | {"role": "champion", "model_version": 2, "recorded_at": NOON + timedelta(hours=1), "value": 0.8},
     )
-    (row,) = status.status(use_case).partitions
+    (row,) = partition_status.status(use_case).partitions
     assert (row.metric, row.first_model_metric) == (0.8, None)
 
 
 def test_nothing_has_run(use_case: UseCase) -> None:
-    state = status.status(use_case)
+    state = partition_status.status(use_case)
     assert state.partitions == ()
     assert "perennial replay" in state.hint
-    assert "nothing has run yet" in status.one_line(state)
+    assert "nothing has run yet" in partition_status.one_line(state)
 
 
 def test_a_partition_tells_its_story(use_case: UseCase) -> None:
@@ -94,10 +95,10 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         entry | {"event_id": "a", "action": "promoted", "model_version": 3, "previous_version": 2},
         entry | {"event_id": "b", "action": "rejected", "model_version": 4, "previous_version": 3},
     )
-    state = status.status(use_case)
+    state = partition_status.status(use_case)
     assert state.champion == 3
     (row,) = state.partitions
-    assert row == status.PartitionStatus(
+    assert row == partition_status.PartitionStatus(
         partition="2013-03",
         rows=150,
         quarantined=2,
@@ -110,7 +111,7 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         done="promoted v3, rejected v4",
     )
     assert state.as_json()["partitions"][0]["done"] == row.done
-    assert len(status.table(state).rows) == 1
+    assert len(partition_status.table(state).rows) == 1
 
 
 def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None:
@@ -135,16 +136,19 @@ def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None
         "message": "few",
     }
     write(use_case, "refused_batches", REFUSED_BATCHES, batch | {"recorded_at": NOON})
-    state = status.status(use_case)
+    state = partition_status.status(use_case)
     assert {row.partition: row.waiting for row in state.partitions} == {"2013-03": 2, "2013-04": 1}
-    assert ", 3 in quarantine wait for a decision," in status.one_line(state)
+    assert ", 3 in quarantine wait for a decision," in partition_status.one_line(state)
 
 
 def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:
     entry = {"partition": "2013-02", "event_id": "a", "action": "promoted", "model_version": 1}
     write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON, "evidence": "{}"})
     write(use_case, "requests", REQUESTS, {"partition": "2013-04", "request_id": "r", "recorded_at": NOON})
-    assert [row.done for row in status.status(use_case).partitions] == ["first model v1", "retraining requested"]
+    assert [row.done for row in partition_status.status(use_case).partitions] == [
+        "first model v1",
+        "retraining requested",
+    ]
 
 
 def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:
@@ -156,4 +160,4 @@ def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:
         "previous_version": 1,
     }
     write(use_case, "ledger", LEDGER, entry | {"event_id": "a", "action": "rejected", "model_version": 2})
-    assert status.status(use_case).champion is None
+    assert partition_status.status(use_case).champion is None

@@ -12,12 +12,13 @@ import airflow_world
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake, overview
+from perennial import discovery, lake
 from perennial.lake.schemas import BATCHES, LEDGER, METRICS, VERDICTS
 from perennial.pages import fleet, frame
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.fleet import Fact
 from perennial.registry import ledger
+from perennial.status import overview
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -13,7 +13,7 @@ from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.use_case import Doing
 from perennial.runs import dags
-from perennial.status import Records
+from perennial.status.partition_status import Records
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from perennial import discovery, lake, quarantine, status
+from perennial import discovery, lake, quarantine
 from perennial.errors import BadBatch, InvalidParams, PerennialError
 from perennial.ingestion import ingest
 from perennial.partitions import Partition
 from perennial.quarantine import review
+from perennial.status import partition_status
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -81,7 +82,7 @@ def states(energy: UseCase, day: Partition) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in quarantine.items(energy, day, None):
         found[item.state] = found.get(item.state, 0) + 1
-    at_a_glance = {row.partition: row.waiting for row in status.status(energy).partitions}
+    at_a_glance = {row.partition: row.waiting for row in partition_status.status(energy).partitions}
     assert at_a_glance.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
     return found
 

@@ -53,11 +53,12 @@ def replay(
 
     On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
     """
-    from perennial import discovery, status
+    from perennial import discovery
     from perennial.runs import progress
     from perennial.runs.replay import partitions
     from perennial.runs.replay import replay as steps
     from perennial.services.airflow_api import AirflowClient
+    from perennial.status import partition_status
 
     found = discovery.load(use_case)
     wanted = partitions(found, first, last)
@@ -68,9 +69,9 @@ def replay(
     with AirflowClient() as client:
         progress.show(console(stderr=as_json), wanted, steps(client, found, wanted))
     if as_json:
-        show_json(status.status(found).as_json())
+        show_json(partition_status.status(found).as_json())
     else:
-        console().print(status.table(status.status(found)))
+        console().print(partition_status.table(partition_status.status(found)))
 
 
 @app.command(epilog=example("perennial trigger flights features --partition 2013-03 --wait"))

@@ -71,11 +71,12 @@ def show_status(
 
     Of a partition: rows, champion, its metric, drift, verdict, what was done.
     """
-    from perennial import discovery, embedded, status
+    from perennial import discovery, embedded
     from perennial.registry import deployments
+    from perennial.status import partition_status
 
     names = [use_case] if use_case else discovery.names()
-    states = status.fleet([discovery.load(name) for name in names])
+    states = partition_status.fleet([discovery.load(name) for name in names])
     services = embedded.services()
     if as_json:
         shown: Any = [state.as_json() for state in states]
@@ -86,7 +87,7 @@ def show_status(
         out.print(f"{service.name:<10} {service.state:<8} {service.address}", highlight=False)
     for state in states:
         if use_case is None:
-            out.print(status.one_line(state), highlight=False)
+            out.print(partition_status.one_line(state), highlight=False)
             continue
         champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "not known now"
         out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
@@ -95,7 +96,7 @@ def show_status(
         if state.pause:
             out.print(f"{'Paused':<10} {deployments.paused(state.pause)}", highlight=False, markup=False)
         if state.partitions:
-            out.print(status.table(state))
+            out.print(partition_status.table(state))
     for hint in dict.fromkeys(state.hint for state in states if state.hint):
         out.print(hint, highlight=False)
 

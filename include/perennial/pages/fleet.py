@@ -15,13 +15,14 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import discovery, overview, status
+from perennial import discovery
 from perennial.errors import PerennialError
-from perennial.overview import Overview
 from perennial.pages import access, airflow_state, timeline
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.frame import page
 from perennial.runs.dags import LOOP
+from perennial.status import overview, partition_status
+from perennial.status.overview import Overview
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
         "known": known,
         "problems": list(problems),
         "begins": begins,
-        "begins_with": status.first_step(begins.seen.use_case) if begins and begins.seen else "",
+        "begins_with": partition_status.first_step(begins.seen.use_case) if begins and begins.seen else "",
         "named": _NAMED,
         "many": overview.MANY,
     }
@@ -185,7 +186,7 @@ def _row(fact: Fact) -> Row:
         next=min(nexts, default=None),
         next_said="" if nexts else _without_clock(fact),
         running=tuple(one for one in fact.pipelines.values() if one.active),
-        first_step=status.first_step(seen.use_case) if seen is not None and fresh else "",
+        first_step=partition_status.first_step(seen.use_case) if seen is not None and fresh else "",
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial import overview, status
 from perennial.errors import PerennialError
 from perennial.pages import airflow_state, comparison, heat_map, marked, mlflow_state, timeline
 from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
@@ -19,7 +18,8 @@ from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.frame import page
 from perennial.registry import deployments, ledger
 from perennial.registry.ledger import Entry
-from perennial.status import Records
+from perennial.status import overview, partition_status
+from perennial.status.partition_status import Records
 from perennial.use_case import UseCase
 
 router = APIRouter()
@@ -57,7 +57,7 @@ def records(use_case: UseCase) -> Records:
     Raises:
         PerennialError: the lake's catalog cannot be reached, or a table is damaged.
     """
-    (found,) = status.records([use_case], ["parity", "drift"])
+    (found,) = partition_status.records([use_case], ["parity", "drift"])
     if isinstance(found, PerennialError):
         raise found
     return found
@@ -91,7 +91,7 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "use_case": use_case,
         "seen": seen,
         "by_key": {line.key: line for line in every},
-        "first_step": status.first_step(use_case),
+        "first_step": partition_status.first_step(use_case),
         "approvals": [(approval, marked.html(approval.body)) for approval in doing.approvals],
         "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
         "pipelines": doing.pipelines,

@@ -12,19 +12,20 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from perennial import lake_cache, status
+from perennial import lake_cache
 from perennial.errors import PerennialError
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import Served
 from perennial.registry.ledger import Entry
-from perennial.status import PartitionStatus, Records, UseCaseStatus
+from perennial.status import partition_status
+from perennial.status.partition_status import PartitionStatus, Records, UseCaseStatus
 from perennial.use_case import UseCase, gain
 
 #: Partitions behind the clock are counted so far.
 MANY = 99
 #: What is read of each use case beside what its status needs.
 _MORE = ("parity",)
-TABLES = (*status.TABLES, *_MORE)
+TABLES = (*partition_status.TABLES, *_MORE)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Overview:
     """A use case at a glance; `serving` is the present champion's reign."""
 
     use_case: UseCase
-    status: UseCaseStatus
+    partition_status: UseCaseStatus
     serving: Served | None = None
     live: Live | None = None
     judged: Judged | None = None
@@ -131,10 +132,10 @@ def overviews(use_cases: Sequence[UseCase]) -> list[Overview]:
         if (held := known[use_case.name]) and held[0] == stamps.get(use_case.name) and held[1].use_case is use_case
     }
     changed = [use_case for use_case in use_cases if use_case.name not in found]
-    for use_case, rows in zip(changed, status.records(changed, _MORE) if changed else [], strict=True):
+    for use_case, rows in zip(changed, partition_status.records(changed, _MORE) if changed else [], strict=True):
         if isinstance(rows, PerennialError):
             found[use_case.name] = Overview(
-                use_case, status.unknown(use_case, rows), problem=rows.problem, fix=rows.fix
+                use_case, partition_status.unknown(use_case, rows), problem=rows.problem, fix=rows.fix
             )
             continue
         found[use_case.name] = of_records(use_case, rows)
@@ -157,7 +158,7 @@ def _stamps(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
 
 def of_records(use_case: UseCase, rows: Records) -> Overview:
     """A use case whose records are these, as `status.records` gives them with `parity`."""
-    state = status.of_records(use_case, rows)
+    state = partition_status.of_records(use_case, rows)
     entries = ledger.parsed(rows["ledger"])
     served = deployments.served(entries)
     verdicts = sorted(rows["verdicts"], key=lambda row: (row["partition"], row["recorded_at"]))
