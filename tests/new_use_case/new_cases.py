@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import sklearn.datasets
 
-from perennial.new_use_case import deciding, looking, rendering, writing
-from perennial.new_use_case.asking import nobody
-from perennial.new_use_case.design import Design, Wishes
+from perennial.scaffold import deciding, looking, rendering, writing
+from perennial.scaffold.asking import nobody
+from perennial.scaffold.design import Design, Wishes
 
 
 def sales(stores: int = 6, days: int = 200) -> pd.DataFrame:

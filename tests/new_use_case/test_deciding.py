@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from new_cases import about, answering, bundled, design, feature_names
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import rendering
-from perennial.new_use_case.design import Design
+from perennial.scaffold import rendering
+from perennial.scaffold.design import Design
 
 RANDOM = np.random.default_rng(5)
 

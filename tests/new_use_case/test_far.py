@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from perennial import discovery, lake
 from perennial.errors import InvalidParams
 from perennial.ingestion import ingest
-from perennial.new_use_case import rendering
+from perennial.scaffold import rendering
 from perennial.services import postgres
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import looking, names, places
-from perennial.new_use_case.places import quoted
+from perennial.scaffold import looking, names, places
+from perennial.scaffold.places import quoted
 
 few = settings(max_examples=12, deadline=None)
 whole = st.integers(-(2**63), 2**63 - 1)

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from perennial.new_use_case import kinds
+from perennial.scaffold import kinds
 
 
 def read(reading: kinds.Reading, text: str) -> Any:

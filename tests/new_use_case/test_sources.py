@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from perennial.new_use_case import rendering
-from perennial.new_use_case.design import Design
+from perennial.scaffold import rendering
+from perennial.scaffold.design import Design
 
 
 def claims() -> pd.DataFrame:

@@ -16,7 +16,7 @@ import pytest
 
 from perennial import discovery
 from perennial.errors import InvalidParams
-from perennial.new_use_case import rendering, writing
+from perennial.scaffold import rendering, writing
 
 ROOT = Path(__file__).parents[2]
 #: Names with a blank, quotes, a keyword, a method's name, a bracket, an umlaut; values with quotes.

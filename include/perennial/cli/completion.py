@@ -92,7 +92,7 @@ def columns(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     import tempfile
     from pathlib import Path
 
-    from perennial.new_use_case import places
+    from perennial.scaffold import places
 
     with tempfile.TemporaryDirectory() as folder:
         connection = places.connect(data, "200MB", Path(folder))

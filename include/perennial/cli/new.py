@@ -14,7 +14,7 @@ from perennial.cli.frame import AsJson, DryRun, app, example, if_interrupted, sa
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
-    from perennial.new_use_case.design import Design, Wishes
+    from perennial.scaffold.design import Design, Wishes
 
 
 @app.command(epilog=example("perennial new sales --data sales.csv --key store --label revenue"))
@@ -121,8 +121,8 @@ def new(
     transforms, expectations, model, Feast definitions, README and tests. What it assumed is listed, and stands in the
     files. All or nothing; what exists is never touched.
     """
-    from perennial.new_use_case import writing
-    from perennial.new_use_case.design import Wishes
+    from perennial.scaffold import writing
+    from perennial.scaffold.design import Wishes
     from perennial.settings import settings
 
     project = settings().project
@@ -150,7 +150,7 @@ def new(
     if time_format and not time:
         raise InvalidParams("--time-format says how a column is written.", "Say which one: --time COLUMN.")
     design = _designed(wishes, nobody_is_there=as_json or not sys.stdin.isatty())
-    from perennial.new_use_case import rendering
+    from perennial.scaffold import rendering
 
     files = rendering.files(design)
     if not dry_run:
@@ -165,8 +165,8 @@ def _designed(wishes: Wishes, *, nobody_is_there: bool) -> Design:
     from contextlib import ExitStack
 
     from perennial.cli.waiting import watched
-    from perennial.new_use_case import deciding, looking
-    from perennial.new_use_case.asking import nobody
+    from perennial.scaffold import deciding, looking
+    from perennial.scaffold.asking import nobody
 
     notations = {wishes.time: wishes.time_format} if wishes.time_format else {}
     with ExitStack() as stack:

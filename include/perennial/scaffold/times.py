@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.places import literal, quoted
 from perennial.partitions import Cadence, Partition
+from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.places import literal, quoted
 
 #: So many partitions make a replay that shows something and ends.
 FEWEST, MOST = 6, 40

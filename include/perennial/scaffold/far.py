@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from perennial.errors import BadBatch, InvalidParams
-from perennial.new_use_case.places import Place, escaped
+from perennial.scaffold.places import Place, escaped
 from perennial.sources import connections, web
 
 Step = Callable[..., None]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from perennial.new_use_case.places import literal, quoted
+from perennial.scaffold.places import literal, quoted
 
 Kind = Literal["integer", "number", "boolean", "text", "time"]
 

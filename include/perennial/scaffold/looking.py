@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import fitting, kinds, names, places
-from perennial.new_use_case.kinds import Reading
-from perennial.new_use_case.places import Place, quoted
+from perennial.scaffold import fitting, kinds, names, places
+from perennial.scaffold.kinds import Reading
+from perennial.scaffold.places import Place, quoted
 
 #: How much a look may hold in memory; beyond it spills.
 MEMORY = "1GB"
@@ -194,7 +194,7 @@ def within(look: Look, table: str, rows: int) -> Look:
 
 def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
     if "://" in given:
-        from perennial.new_use_case import far
+        from perennial.scaffold import far
 
         if far.is_far(given):
             return far.brought(given, folder, step)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import times
-from perennial.new_use_case.design import Assumption, Label, Policy, Span, Wishes
-from perennial.new_use_case.looking import Look
-from perennial.new_use_case.texts import spoken
-from perennial.new_use_case.times import Buckets, Times
 from perennial.partitions import Cadence
+from perennial.scaffold import times
+from perennial.scaffold.design import Assumption, Label, Policy, Span, Wishes
+from perennial.scaffold.looking import Look
+from perennial.scaffold.texts import spoken
+from perennial.scaffold.times import Buckets, Times
 
 #: Rows that a partition should have, as far as the data allows.
 _ROWS_A_PARTITION = 100

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from perennial.new_use_case import texts
-from perennial.new_use_case.design import Assumption, Design
-from perennial.new_use_case.texts import spoken
 from perennial.partitions import Cadence
+from perennial.scaffold import texts
+from perennial.scaffold.design import Assumption, Design
+from perennial.scaffold.texts import spoken
 
 _WORD = {Cadence.HOURLY: "hour", Cadence.DAILY: "day", Cadence.WEEKLY: "week", Cadence.MONTHLY: "month"}
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import jinja2
 
-from perennial.new_use_case import sentences, sources, texts
-from perennial.new_use_case.design import Design
-from perennial.new_use_case.texts import spoken
+from perennial.scaffold import sentences, sources, texts
+from perennial.scaffold.design import Design
+from perennial.scaffold.texts import spoken
 
 #: Template -> file, relative to the project.
 _FILES = {
@@ -50,7 +50,7 @@ def files(design: Design) -> dict[str, str]:
 def _environment() -> jinja2.Environment:
     # Python and Markdown, not HTML: what comes from the data is made harmless by `texts`.
     environment = jinja2.Environment(  # noqa: S701
-        loader=jinja2.PackageLoader("perennial.new_use_case"),
+        loader=jinja2.PackageLoader("perennial.scaffold"),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from perennial.new_use_case import places
-from perennial.new_use_case.kinds import COMMA, GROUPED, NUMBER, Reading
-from perennial.new_use_case.places import Place, quoted
+from perennial.scaffold import places
+from perennial.scaffold.kinds import COMMA, GROUPED, NUMBER, Reading
+from perennial.scaffold.places import Place, quoted
 
 
 def settle(

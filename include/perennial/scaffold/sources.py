@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from perennial.new_use_case import texts
-from perennial.new_use_case.design import Design
-from perennial.new_use_case.kinds import Reading
-from perennial.new_use_case.looking import Column
-from perennial.new_use_case.places import Place, quoted
-from perennial.new_use_case.texts import noqa
+from perennial.scaffold import texts
+from perennial.scaffold.design import Design
+from perennial.scaffold.kinds import Reading
+from perennial.scaffold.looking import Column
+from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.texts import noqa
 
 #: Where ruff does not like files to be; somebody's data may be there all the same.
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108

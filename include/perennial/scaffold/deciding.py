@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import features, figures, keys, kinds, labels, looking, sources, suspects, times
-from perennial.new_use_case.asking import Ask
-from perennial.new_use_case.design import Assumption, Design, Wishes
-from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.times import Times
+from perennial.scaffold import features, figures, keys, kinds, labels, looking, sources, suspects, times
+from perennial.scaffold.asking import Ask
+from perennial.scaffold.design import Assumption, Design, Wishes
+from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.times import Times
 
 
 def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:

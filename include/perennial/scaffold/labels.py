@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.errors import InvalidParams
-from perennial.new_use_case import kinds
-from perennial.new_use_case.asking import Ask
-from perennial.new_use_case.design import Assumption, Label, Task, Wishes
-from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.places import literal, quoted
+from perennial.scaffold import kinds
+from perennial.scaffold.asking import Ask
+from perennial.scaffold.design import Assumption, Label, Task, Wishes
+from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.places import literal, quoted
 
 #: Fewer rows with a label teach nothing that could be proven.
 FEWEST_ROWS = 100

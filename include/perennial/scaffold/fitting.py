@@ -7,9 +7,9 @@ from typing import Any
 
 import duckdb
 
-from perennial.new_use_case import kinds, places, thousands
-from perennial.new_use_case.kinds import ENOUGH, Reading
-from perennial.new_use_case.places import Place, quoted
+from perennial.scaffold import kinds, places, thousands
+from perennial.scaffold.kinds import ENOUGH, Reading
+from perennial.scaffold.places import Place, quoted
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.places import quoted
-from perennial.new_use_case.times import Times
+from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.places import quoted
+from perennial.scaffold.times import Times
 
 _SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")
 #: How often a value must occur, on average, to be a key with a past.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perennial.new_use_case import kinds
-from perennial.new_use_case.design import Assumption
-from perennial.new_use_case.looking import Column, Look
-from perennial.new_use_case.suspects import Suspect
-from perennial.new_use_case.times import Times
+from perennial.scaffold import kinds
+from perennial.scaffold.design import Assumption
+from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.suspects import Suspect
+from perennial.scaffold.times import Times
 
 #: Text with more different values, or with values that hardly repeat, teaches a model names.
 _MANY_WORDS = 1000

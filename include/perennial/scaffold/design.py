@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from perennial.new_use_case.looking import Column
-from perennial.new_use_case.places import Place
-from perennial.new_use_case.times import Buckets, Resolution
+from perennial.scaffold.looking import Column
+from perennial.scaffold.places import Place
+from perennial.scaffold.times import Buckets, Resolution
 
 Task = Literal["binary", "regression"]
 
