@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import sklearn.datasets
 
-from perennial.scaffold import deciding, looking, rendering, writing
+from perennial.scaffold import deciding, profiling, rendering, writing
 from perennial.scaffold.asking import nobody
 from perennial.scaffold.design import Design, Wishes
 
@@ -50,7 +50,7 @@ def design(data: str, name: str = "tried", ask: Any = nobody, **wishes: Any) -> 
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
     wanted = Wishes(name=name, data=data, owner="somebody", **given)
     notations = {wanted.time: wanted.time_format} if wanted.time_format else {}
-    with looking.at(data, notations) as look:
+    with profiling.at(data, notations) as look:
         return deciding.decide(look, wanted, ask)
 
 

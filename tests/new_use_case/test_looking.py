@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.errors import InvalidParams
-from perennial.scaffold import looking, names, places
+from perennial.scaffold import names, places, profiling
 from perennial.scaffold.places import quoted
 
 few = settings(max_examples=12, deadline=None)
@@ -27,15 +27,15 @@ whole = st.integers(-(2**63), 2**63 - 1)
 moments = st.datetimes(datetime(1981, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0))
 
 
-def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[looking.Column, list[object]]:
+def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[profiling.Column, list[object]]:
     """What is found of a column of a CSV file, and its values as they are read."""
-    with tempfile.TemporaryDirectory() as folder, looking.at(new_cases.csv(frame, Path(folder), **how), {}) as look:
+    with tempfile.TemporaryDirectory() as folder, profiling.at(new_cases.csv(frame, Path(folder), **how), {}) as look:
         column = look.column(what, "--label")
         expression = column.moment if column.kind == "time" else quoted(column.name)
         return column, read(look, expression)
 
 
-def read(look: looking.Look, expression: str | None) -> list[object]:
+def read(look: profiling.Look, expression: str | None) -> list[object]:
     """The values of a column, in the order of the file."""
     return [row[0] for row in look.ask(f"SELECT {expression} FROM looked ORDER BY rowid")]  # noqa: S608
 
@@ -147,7 +147,7 @@ WAYS: dict[str, Callable[[datetime], str]] = {
 def test_moments_are_read_however_they_are_written(way: str, values: list[datetime]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = new_cases.csv(texts([WAYS[way](value) for value in values]), Path(folder))
-        with looking.at(data, {}) as look:
+        with profiling.at(data, {}) as look:
             column = look.column("value", "--time")
             found = read(look, column.moment)
     assert found == [value.replace(tzinfo=UTC) for value in values]
@@ -194,7 +194,7 @@ def test_words_that_may_be_names_are_missing_and_counted() -> None:
 
 def test_columns_that_hold_nothing_are_left_out(tmp_path: Path) -> None:
     frame = texts(["a", "b"]).assign(empty=None, absent="NA")
-    with looking.at(new_cases.csv(frame, tmp_path), {}) as look:
+    with profiling.at(new_cases.csv(frame, tmp_path), {}) as look:
         assert set(look.left_out) == {"empty", "absent"}
         assert [column.name for column in look.columns] == ["number", "value"]
 
@@ -211,7 +211,7 @@ def test_parquet_types_are_kept_and_nested_ones_left_out(tmp_path: Path) -> None
         }
     )
     pq.write_table(table, tmp_path / "data.parquet")
-    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+    with profiling.at(str(tmp_path / "data.parquet"), {}) as look:
         kinds = {column.name: column.kind for column in look.columns}
         assert kinds == {"at": "time", "small": "integer", "amount": "number", "bad": "number", "word": "integer"}
         assert look.column("bad", "--label").missing == 2
@@ -226,7 +226,7 @@ LARGE = range(15 * 10**17, 15 * 10**17 + 400)
 def test_whole_numbers_of_any_type_stay_apart(tmp_path: Path, type_: pa.DataType, values: range, kind: str) -> None:
     numbers = [decimal.Decimal(value) for value in values] if pa.types.is_decimal(type_) else list(values)
     pq.write_table(pa.table({"id": pa.array(numbers, type_), "empty": pa.nulls(400, type_)}), tmp_path / "data.parquet")
-    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+    with profiling.at(str(tmp_path / "data.parquet"), {}) as look:
         column = look.column("id", "--key")
         assert column.kind == kind
         assert [int(str(value)) for value in read(look, "id")] == list(values)
@@ -235,7 +235,7 @@ def test_whole_numbers_of_any_type_stay_apart(tmp_path: Path, type_: pa.DataType
 
 def test_uuids_are_text(tmp_path: Path) -> None:
     duckdb.sql("SELECT uuid() AS id FROM range(3)").write_parquet(str(tmp_path / "data.parquet"))
-    with looking.at(str(tmp_path / "data.parquet"), {}) as look:
+    with profiling.at(str(tmp_path / "data.parquet"), {}) as look:
         (column,) = look.columns
         assert column.kind == "text"
         assert len({str(uuid.UUID(str(value))) for value in read(look, "id")}) == 3
@@ -252,7 +252,7 @@ def test_a_folder_is_read_as_one_and_columns_are_matched_by_name(tmp_path: Path)
     new_cases.csv(pd.DataFrame({"a": [1], "b": [2]}), tmp_path / "2023", "one.csv")
     new_cases.csv(pd.DataFrame({"b": [4], "a": [3]}), tmp_path, "two.csv")
     (tmp_path / "_SUCCESS").touch()
-    with looking.at(str(tmp_path), {}) as look:
+    with profiling.at(str(tmp_path), {}) as look:
         assert sorted(look.ask("SELECT a, b FROM looked")) == [(1, 2), (3, 4)]
 
 
@@ -260,7 +260,7 @@ def test_a_path_is_no_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a[1] *"
     folder.mkdir()
     data = new_cases.csv(texts([1, 2]), folder)
-    with looking.at(data, {}) as look:
+    with profiling.at(data, {}) as look:
         assert look.rows == 2
 
 
@@ -270,7 +270,7 @@ def test_a_path_is_no_pattern(tmp_path: Path) -> None:
 )
 def test_a_file_that_cannot_do_is_refused_with_a_reason(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "data.csv").write_text(content)
-    with pytest.raises(InvalidParams, match=said), looking.at(str(tmp_path / "data.csv"), {}):
+    with pytest.raises(InvalidParams, match=said), profiling.at(str(tmp_path / "data.csv"), {}):
         pass
 
 
@@ -290,7 +290,7 @@ def test_a_parquet_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "data.parquet"
     texts([1, 2]).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InvalidParams, match=r"data\.parquet cannot be read"), looking.at(str(path), {}):
+    with pytest.raises(InvalidParams, match=r"data\.parquet cannot be read"), profiling.at(str(path), {}):
         pass
 
 

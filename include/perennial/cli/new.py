@@ -165,13 +165,13 @@ def _designed(wishes: Wishes, *, nobody_is_there: bool) -> Design:
     from contextlib import ExitStack
 
     from perennial.cli.waiting import watched
-    from perennial.scaffold import deciding, looking
+    from perennial.scaffold import deciding, profiling
     from perennial.scaffold.asking import nobody
 
     notations = {wishes.time: wishes.time_format} if wishes.time_format else {}
     with ExitStack() as stack:
         with watched(f"looking at {wishes.data}") as step:
-            look = stack.enter_context(looking.at(wishes.data, notations, step))
+            look = stack.enter_context(profiling.at(wishes.data, notations, step))
         return deciding.decide(look, wishes, nobody if nobody_is_there else _asked)
 
 

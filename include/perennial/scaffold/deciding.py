@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.scaffold import features, figures, keys, kinds, labels, looking, sources, suspects, times
+from perennial.scaffold import column_types, features, figures, keys, labels, leakage, profiling, sources, times
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Design, Wishes
-from perennial.scaffold.looking import Column, Look
+from perennial.scaffold.profiling import Column, Look
 from perennial.scaffold.times import Times
 
 
@@ -25,7 +25,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     time = _time(look, wishes, drop, ask, assume)
     label_column = labels.choose(look, wishes, drop | {time.name}, ask, assume)
     if wishes.task != "regression":  # A class that is read as missing would be gone.
-        look = looking.as_written(look, label_column)
+        look = profiling.as_written(look, label_column)
     since, until = _moment(wishes.since, "--since"), _moment(wishes.until, "--until")
     measured = times.measure(look, time, since, until)
     if measured is None:
@@ -34,7 +34,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
         )
     _tell_of_time(measured, look, assume)
     if measured.missing:
-        look = looking.within(look, "timed", measured.rows)
+        look = profiling.within(look, "timed", measured.rows)
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, wishes, ask, assume)
     entity = _keys(look, measured, wishes, label_column, drop, ask, assume)
@@ -47,7 +47,7 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     later = tuple(look.column(name, "--later") for name in wishes.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
     keep = {look.column(name, "--keep").name for name in wishes.keep}
-    found = suspects.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
+    found = leakage.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
     leaks = [each for each in found if each.column.name not in keep]
     named = (label_column, *later, *(each.column for each in leaks))
     learnt_later = tuple(dict.fromkeys(column.name for column in named))
@@ -119,7 +119,7 @@ def _time(look: Look, wishes: Wishes, drop: set[str], ask: Ask, assume: list[Ass
                 "Name the column with --time, and its notation with --time-format; a model lives in time, and without"
                 " it nothing can be replayed, watched or proven.",
             )
-        if len(found) == 1 and (found[0].kind == "time" or kinds.sounds_like_time(found[0].name)):
+        if len(found) == 1 and (found[0].kind == "time" or column_types.sounds_like_time(found[0].name)):
             column = found[0]
             assume.append(Assumption("time", column.source, _why_time(column), "--time"))
         else:
@@ -138,7 +138,7 @@ def _time(look: Look, wishes: Wishes, drop: set[str], ask: Ask, assume: list[Ass
             "Name another one, or say how its days are written: --time-format '%d.%m.%Y'.",
         )
     for other in column.either:
-        if kinds.AMBIGUOUS.get(column.reading.notation) == other.notation:
+        if column_types.AMBIGUOUS.get(column.reading.notation) == other.notation:
             raise InvalidParams(
                 f"--time {column.source}: every value is a day both as {column.reading.notation} and as"
                 f" {other.notation}.",

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from perennial.scaffold.looking import Column
 from perennial.scaffold.places import Place
+from perennial.scaffold.profiling import Column
 from perennial.scaffold.times import Buckets, Resolution
 
 Task = Literal["binary", "regression"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perennial.scaffold import kinds
+from perennial.scaffold import column_types
 from perennial.scaffold.design import Assumption
-from perennial.scaffold.looking import Column, Look
-from perennial.scaffold.suspects import Suspect
+from perennial.scaffold.leakage import Suspect
+from perennial.scaffold.profiling import Column, Look
 from perennial.scaffold.times import Times
 
 #: Text with more different values, or with values that hardly repeat, teaches a model names.
@@ -62,7 +62,7 @@ def tell(look: Look, assume: list[Assumption]) -> None:
             what = f"{column.unreadable} values of {column.source!r} are read as missing"
             why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
             assume.append(Assumption("values", what, why))
-        elif column.reading in (kinds.COMMA, kinds.GROUPED):
+        elif column.reading in (column_types.COMMA, column_types.GROUPED):
             assume.append(_of_commas(column))
         elif column.mixed:
             what = f"{column.source!r} is text"
@@ -73,7 +73,7 @@ def tell(look: Look, assume: list[Assumption]) -> None:
 
 def _of_commas(column: Column) -> Assumption:
     """What is taken of a column whose numbers have commas; both readings, where nothing told which one."""
-    is_decimal = column.reading is kinds.COMMA
+    is_decimal = column.reading is column_types.COMMA
     what = f"{column.source!r} has {'a decimal comma' if is_decimal else 'commas between thousands'}"
     why = "semicolons or tabs part the values, so commas do not" if is_decimal else "three digits follow each of them"
     if column.either:

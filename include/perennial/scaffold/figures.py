@@ -11,7 +11,7 @@ from perennial.errors import InvalidParams
 from perennial.partitions import Cadence
 from perennial.scaffold import times
 from perennial.scaffold.design import Assumption, Label, Policy, Span, Wishes
-from perennial.scaffold.looking import Look
+from perennial.scaffold.profiling import Look
 from perennial.scaffold.texts import spoken
 from perennial.scaffold.times import Buckets, Times
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 
-from perennial.scaffold import kinds, places, thousands
-from perennial.scaffold.kinds import ENOUGH, Reading
+from perennial.scaffold import column_types, number_formats, places
+from perennial.scaffold.column_types import ENOUGH, Reading
 from perennial.scaffold.places import Place, quoted
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
@@ -35,7 +35,7 @@ def find(
     left_out = dict(place.unread)
     texts: list[str] = []
     for name, kind in found:
-        native = kinds.of_native(kind)
+        native = column_types.of_native(kind)
         if native is None:
             left_out[name] = f"is of type {kind}, which is not read"
         else:
@@ -44,7 +44,7 @@ def find(
             if native.kind == "text" and kind != "UUID":
                 texts.append(name)
     tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
-    tried |= {name: (kinds.FITS,) for name, native in readings.items() if native is kinds.FITS}
+    tried |= {name: (column_types.FITS,) for name, native in readings.items() if native is column_types.FITS}
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
     fitting: dict[str, list[Reading]] = {}
@@ -54,8 +54,8 @@ def find(
             left_out[name] = "is empty in every row"
             del readings[name]
             continue
-        if readings[name] is kinds.FITS:
-            readings[name] = kinds.WHOLE if counted[name, kinds.FITS] == filled else kinds.NAMES
+        if readings[name] is column_types.FITS:
+            readings[name] = column_types.WHOLE if counted[name, column_types.FITS] == filled else column_types.NAMES
             continue
         fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
         good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
@@ -69,13 +69,13 @@ def find(
         readings[name], fitting[name] = best[0], best
         lost = filled - most
         doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
-        if best[0] is kinds.ISO:
+        if best[0] is column_types.ISO:
             sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quoted(name)}, '{_DAY}')"  # noqa: S608
             doubts[name]["begins_with_day"] = not places.read(connection, place, sql)[0][0]
         if lost:
             sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
             doubts[name]["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
-    for name, (reading, *other) in thousands.settle(connection, place, readings, fitting).items():
+    for name, (reading, *other) in number_formats.settle(connection, place, readings, fitting).items():
         readings[name] = reading
         doubts[name]["either"] = tuple(other)
     return readings, doubts, left_out
@@ -86,7 +86,7 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     missing."""
     # Where a comma parts the values, one within a value parts thousands.
     has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
-    simple = [each for each in kinds.OF_TEXT if each is not kinds.COMMA or has_decimal_comma]
+    simple = [each for each in column_types.OF_TEXT if each is not column_types.COMMA or has_decimal_comma]
     if not texts:
         return {}
     head = f"(SELECT {', '.join(map(quoted, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
@@ -94,7 +94,7 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
     found = {}
     for name in texts:
-        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, kinds.NOTATIONS)
+        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, column_types.NOTATIONS)
     return found
 
 
@@ -102,7 +102,7 @@ def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequenc
     counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
     filled, *fits = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
     if not filled:
-        return (*readings, *kinds.NOTATIONS)
+        return (*readings, *column_types.NOTATIONS)
     return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from perennial.scaffold.looking import Column, Look
 from perennial.scaffold.places import quoted
+from perennial.scaffold.profiling import Column, Look
 from perennial.scaffold.times import Times
 
 _SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.errors import InvalidParams
-from perennial.scaffold import kinds
+from perennial.scaffold import column_types
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Label, Task, Wishes
-from perennial.scaffold.looking import Column, Look
 from perennial.scaffold.places import literal, quoted
+from perennial.scaffold.profiling import Column, Look
 
 #: Fewer rows with a label teach nothing that could be proven.
 FEWEST_ROWS = 100
@@ -215,7 +215,7 @@ def _meant(column: Column, wanted: str) -> Any:
 def _is_alike(value: Any, wanted: str) -> bool:
     word = _spoken(wanted)
     if isinstance(value, bool):
-        return word in ((*kinds.TRUE, "1") if value else (*kinds.FALSE, "0"))
+        return word in ((*column_types.TRUE, "1") if value else (*column_types.FALSE, "0"))
     try:
         return _spoken(value) == word or float(value) == float(word)
     except ValueError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.scaffold import texts
+from perennial.scaffold.column_types import Reading
 from perennial.scaffold.design import Design
-from perennial.scaffold.kinds import Reading
-from perennial.scaffold.looking import Column
 from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.profiling import Column
 from perennial.scaffold.texts import noqa
 
 #: Where ruff does not like files to be; somebody's data may be there all the same.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from perennial.partitions import Cadence, Partition
-from perennial.scaffold.looking import Column, Look
 from perennial.scaffold.places import literal, quoted
+from perennial.scaffold.profiling import Column, Look
 
 #: So many partitions make a replay that shows something and ends.
 FEWEST, MOST = 6, 40

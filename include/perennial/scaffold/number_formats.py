@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from perennial.scaffold import places
-from perennial.scaffold.kinds import COMMA, GROUPED, NUMBER, Reading
+from perennial.scaffold.column_types import COMMA, GROUPED, NUMBER, Reading
 from perennial.scaffold.places import Place, quoted
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import duckdb
 
 from perennial.errors import InvalidParams
-from perennial.scaffold import fitting, kinds, names, places
-from perennial.scaffold.kinds import Reading
+from perennial.scaffold import column_types, fitting, names, places
+from perennial.scaffold.column_types import Reading
 from perennial.scaffold.places import Place, quoted
 
 #: How much a look may hold in memory; beyond it spills.
@@ -76,12 +76,12 @@ class Column:
 
     def as_time(self, reading: Reading | None = None) -> Reading | None:
         """How it may be a moment; None: not at all."""
-        return kinds.as_time(reading or self.reading, self.low, self.high)
+        return column_types.as_time(reading or self.reading, self.low, self.high)
 
     @property
     def moment(self) -> str | None:
         """The moment, as an expression over table `looked`."""
-        found = kinds.as_time(Reading(self.reading.kind, "{c}", ""), self.low, self.high)
+        found = column_types.as_time(Reading(self.reading.kind, "{c}", ""), self.low, self.high)
         return found.of(self.name) if found else None
 
 
@@ -143,7 +143,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             found = places.columns(connection, place)
             plain = names.columns(name for name, _ in found)
             given_notations = {
-                name: kinds.in_notation(notations[key])
+                name: column_types.in_notation(notations[key])
                 for name in plain
                 for key in (name, plain[name])
                 if key in notations
@@ -174,7 +174,7 @@ def as_written(look: Look, column: Column) -> Look:
     share = filled / (filled + column.unreadable) if column.is_number else 0.0
     look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quoted(column.name)}")
     look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quoted(column.name)}")
-    text = Column(column.source, column.name, kinds.TEXT, mixed=share, either=(column.reading,))
+    text = Column(column.source, column.name, column_types.TEXT, mixed=share, either=(column.reading,))
     measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
     return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
 
@@ -194,10 +194,10 @@ def within(look: Look, table: str, rows: int) -> Look:
 
 def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
     if "://" in given:
-        from perennial.scaffold import far
+        from perennial.scaffold import remote
 
-        if far.is_far(given):
-            return far.brought(given, folder, step)
+        if remote.is_far(given):
+            return remote.brought(given, folder, step)
     return nullcontext(places.find(given))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from perennial.scaffold.looking import Column, Look
 from perennial.scaffold.places import quoted
+from perennial.scaffold.profiling import Column, Look
 
 #: A column that alone predicts the label better than this has seen it: ROC AUC, or share of variance explained.
 _AUC, _R2 = 0.99, 0.98
