@@ -73,7 +73,7 @@ def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
     use_case = SimpleNamespace(name="on_s3")
     name = files.put(use_case, rows)
     assert files.put(use_case, rows) == name
-    assert files.get(use_case, name).equals(rows)
+    assert files.content(use_case, name).equals(rows)
     assert f"lake/quarantined/on_s3/{name}.arrow" in keys(object_store)
 
 

@@ -10,8 +10,9 @@ secret. A check is a function that yields findings; the modules group them by su
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.doctor.examination import examine
@@ -19,9 +20,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "Examination", "Finding", "examine"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'examination' if name == 'examine' else 'finding'}"), name)
+__getattr__ = attributes_of(__name__, {".examination": ("examine",), ".finding": ("Check", "Examination", "Finding")})

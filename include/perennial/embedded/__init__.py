@@ -7,8 +7,9 @@ What the processes see is in `perennial.embedded.environment`.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.embedded.machine import check_ports, down, up
@@ -16,9 +17,4 @@ if TYPE_CHECKING:
 
 __all__ = ["check_ports", "down", "running", "services", "up"]
 
-
-def __getattr__(name: str) -> Any:
-    """Imported when it is first used: who only asks what runs needs no client of HTTP and no SQLAlchemy."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'parts' if name in ('running', 'services') else 'machine'}"), name)
+__getattr__ = attributes_of(__name__, {".machine": ("check_ports", "down", "up"), ".parts": ("running", "services")})

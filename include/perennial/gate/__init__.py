@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
 
 from perennial.gate.decision import Decision, Rule
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decision", "Rule", "is_for_a_person", "judge", "question", "settle"]
 
-
-def __getattr__(name: str) -> Any:
-    """A function of the gate, imported when it is first used: whoever only reads decisions needs no MLflow."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"perennial.gate.{'judging' if name == 'judge' else 'settling'}"), name)
+__getattr__ = attributes_of(
+    __name__, {".challenger": ("judge",), ".promotion": ("is_for_a_person", "question", "settle")}
+)

@@ -10,11 +10,12 @@ names, and batches after which no other has entered, about which nobody has deci
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial.quarantine.files import get as content
+    from perennial.quarantine.files import content
     from perennial.quarantine.locking import lock
     from perennial.quarantine.pending import Item, find, items
     from perennial.quarantine.shares import Share, share
@@ -48,19 +49,14 @@ __all__ = [
     "supersede",
 ]
 
-_ROOMS = {
-    "files": ("content",),
-    "keeping": ("Decision", "decide", "decisions", "keep_batch", "keep_rows", "refused_batches", "supersede"),
-    "locking": ("lock",),
-    "shares": ("Share", "share"),
-    "states": ("Action", "State"),
-    "waiting": ("Item", "find", "items"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """A name of one of the rooms, imported when it is first used: whoever only counts needs no pyiceberg."""
-    for room, names in _ROOMS.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{room}"), "get" if name == "content" else name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = attributes_of(
+    __name__,
+    {
+        ".files": ("content",),
+        ".store": ("Decision", "decide", "decisions", "keep_batch", "keep_rows", "refused_batches", "supersede"),
+        ".locking": ("lock",),
+        ".shares": ("Share", "share"),
+        ".states": ("Action", "State"),
+        ".pending": ("Item", "find", "items"),
+    },
+)

@@ -31,7 +31,7 @@ def put(use_case: UseCase, rows: pa.Table) -> str:
     return name
 
 
-def get(use_case: UseCase, name: str) -> pa.Table:
+def content(use_case: UseCase, name: str) -> pa.Table:
     """The rows kept under `name`.
 
     Raises:
@@ -40,15 +40,15 @@ def get(use_case: UseCase, name: str) -> pa.Table:
     location = _location(use_case, name)
     try:
         with _files().new_input(location).open() as file:
-            content = file.read()
+            stored = file.read()
     except FileNotFoundError:
-        content = b""
-    if hashlib.sha256(content).hexdigest() != name:
+        stored = b""
+    if hashlib.sha256(stored).hexdigest() != name:
         raise PerennialError(
             f"Use case {use_case.name!r}: the quarantined content {location} is missing or damaged.",
             "Restore it from a backup, or discard what refers to it and let the source send it again.",
         )
-    return pa.ipc.open_stream(content).read_all()
+    return pa.ipc.open_stream(stored).read_all()
 
 
 def _location(use_case: UseCase, name: str) -> str:

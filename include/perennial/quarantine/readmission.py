@@ -96,7 +96,7 @@ def _contents(
     for each in released:
         by_file.setdefault(each.content, []).append(each)
     waiting = [
-        (files.get(use_case, name).take([each.position for each in some]), some) for name, some in by_file.items()
+        (files.content(use_case, name).take([each.position for each in some]), some) for name, some in by_file.items()
     ]
     while waiting:
         rows, some = waiting.pop()

@@ -189,7 +189,7 @@ def _try_rows(
     if not rows:
         return
     clean = lake.read(f"{use_case.name}.{table.name}", partitions=[partition.key])
-    held = files.get(use_case, rows[0].content).slice(0, 0) if clean is None else clean.drop_columns(["partition"])
+    held = files.content(use_case, rows[0].content).slice(0, 0) if clean is None else clean.drop_columns(["partition"])
     parted = Parted(held, held.slice(0, 0), pa.array([], pa.string()), Judgement.of_nothing())
     wishes = [_wish(item, accept) for item in rows]
     returned = bring_back(use_case, table, partition, parted, wishes)
@@ -234,7 +234,7 @@ def _try_batches(
             f"Name the right one: {names}.",
         )
     for item in batches:
-        parted = part(use_case, table, files.get(use_case, item.content), partition)
+        parted = part(use_case, table, files.content(use_case, item.content), partition)
         try:
             insist_on_batch(use_case, table, parted, partition, accept)
             insist_on_types(use_case, table, parted.clean, partition)
