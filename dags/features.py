@@ -14,25 +14,25 @@ from perennial.runs.params import FeaturesParams
 @task(multiple_outputs=False)
 def ingest() -> dict:
     """Fetch the partition's raw batches, judge them, write clean rows to the lake and bad ones to quarantine."""
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import ingest
 
-    return ingestion.ingest(*po.here(), refetch=po.conf()["refetch"])
+    return ingest.ingest_partition(*po.here(), refetch=po.conf()["refetch"])
 
 
 @task(multiple_outputs=False)
 def compute() -> dict:
     """Compute the partition's feature tables and examples from the lake, judge and write them."""
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import compute
 
-    return ingestion.compute_features(*po.here())
+    return compute.compute_features(*po.here())
 
 
 @task(multiple_outputs=False)
 def publish() -> dict:
     """Apply the feature definitions if they changed, and bring exactly this interval to the online store."""
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import publish
 
-    return ingestion.publish(*po.here())
+    return publish.publish_features(*po.here())
 
 
 @task(multiple_outputs=False)
@@ -48,7 +48,7 @@ def features(use_case: UseCase) -> None:
     @dag(schedule=po.by_clock(use_case), **po.pipeline(use_case, "features", __doc__, max_active_runs=1))
     def pipeline() -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
-        ingest() >> compute() >> published() >> comparison()
+        ingest() >> compute() >> published() >> parity()
 
     # Given earlier, each task would get a copy of its own.
     pipeline().params.update(po.form(FeaturesParams))

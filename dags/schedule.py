@@ -13,10 +13,10 @@ from perennial import orchestration as po
 @task
 def ask() -> None:
     """Ask for retraining on all data there is; skipped if it was asked for lately, or before the first model."""
-    from perennial.training import fit
+    from perennial.training import planning
 
     use_case = po.of_run()
-    partition = fit.request_by_schedule(use_case, po.run_name())
+    partition = planning.request_by_schedule(use_case, po.run_name())
     if partition is None:
         po.skip("No retraining is asked for.")
     po.announce(po.retraining_asset(use_case), {"reason": "schedule"}, partition)

@@ -18,9 +18,9 @@ from perennial import orchestration as po
 @task(multiple_outputs=False)
 def plan() -> dict:
     """Check the parameters and decide on the window; skipped when the request is already answered."""
-    from perennial.training import fit as training
+    from perennial.training import planning
 
-    planned = training.plan(po.of_run(), po.partition_key(), po.conf())
+    planned = planning.plan_training(po.of_run(), po.partition_key(), po.conf())
     if planned.skip:
         po.skip(planned.skip)
     return planned.model_dump(mode="json")
@@ -29,17 +29,19 @@ def plan() -> dict:
 @task(multiple_outputs=False)
 def build_training_set(planned: dict) -> dict:
     """Retrieve features as they were known at each prediction's moment; check and store them under their digest."""
-    from perennial.training import fit as training
+    from perennial.training import planning
 
-    return training.build_training_set(po.of_run(), training.Plan(**planned)).model_dump(mode="json")
+    return planning.build_training_set(po.of_run(), planning.TrainingPlan(**planned)).model_dump(mode="json")
 
 
 @task
 def fit(planned: dict, data: dict) -> int:
     """Fit the use case's estimator, log everything to MLflow, register the version as challenger."""
-    from perennial.training import fit as training
+    from perennial.training import fit, planning, training_set
 
-    return training.fit(po.of_run(), training.Plan(**planned), training.TrainingSet(**data), po.run_name())
+    return fit.fit_challenger(
+        po.of_run(), planning.TrainingPlan(**planned), training_set.TrainingSet(**data), po.run_name()
+    )
 
 
 @task(multiple_outputs=False)

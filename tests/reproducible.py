@@ -6,9 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from perennial.ingestion import compute, publish
 from perennial.ingestion import ingest as ingestion
 from perennial.registry import provenance
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[1]
@@ -50,12 +51,12 @@ def forget() -> None:
 def ingest(use_case: UseCase, last: str) -> None:
     """Bring the use case's first partitions into the lake and the feature store."""
     for partition in use_case.first.through(use_case.partition(last)):
-        ingestion.ingest(use_case, partition)
-        ingestion.compute_features(use_case, partition)
-        ingestion.publish(use_case, partition)
+        ingestion.ingest_partition(use_case, partition)
+        compute.compute_features(use_case, partition)
+        publish.publish_features(use_case, partition)
 
 
 def train(use_case: UseCase, made_by: str, **params: object) -> int:
     """A version trained on all there is."""
-    plan = fit.plan(use_case, None, params)
-    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=made_by)
+    plan = planning.plan_training(use_case, None, params)
+    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)

@@ -190,9 +190,9 @@ def test_the_policy_of_a_column_wins(world) -> None:
     ],
 )
 def test_a_policy_that_fits_no_column_is_an_error_that_names_it(columns: dict, told: str) -> None:
-    data = SimpleNamespace(fit_table=pa.Table.from_pandas(sample(1), preserve_index=False))
+    rows = pa.Table.from_pandas(sample(1), preserve_index=False)
     with pytest.raises(PerennialError, match=told):
-        drift.Profile.of_features(use_case(columns=columns), data, ["number", "letter"])
+        drift.Profile.of_features(use_case(columns=columns), rows, ["number", "letter"])
 
 
 def test_the_score_is_the_drifted_share_of_importance() -> None:

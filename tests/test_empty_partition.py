@@ -8,11 +8,11 @@ import pytest
 
 from perennial import RawTable, discovery, gate, lake, scoring
 from perennial.errors import BadFeatures, NotEnoughData
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -38,16 +38,16 @@ def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
     for day in energy.first.through(energy.partition("2024-01-05")):
         verdicts[day.key] = step(energy, day)
         if verdicts[day.key].reason == "first-model":
-            plan = fit.plan(energy, day.key, {"force": True})
-            data = fit.build_training_set(energy, plan)
-            gate.settle(energy, gate.judge(energy, fit.fit(energy, plan, data, made_by=day.key)))
+            plan = planning.plan_training(energy, day.key, {"force": True})
+            data = planning.build_training_set(energy, plan)
+            gate.settle(energy, gate.judge(energy, fit.fit_challenger(energy, plan, data, made_by=day.key)))
     return verdicts
 
 
 def step(use_case: UseCase, day: Partition) -> monitor.Verdict:
-    ingest.ingest(use_case, day)
-    ingest.compute_features(use_case, day)
-    ingest.publish(use_case, day)
+    ingest.ingest_partition(use_case, day)
+    compute.compute_features(use_case, day)
+    publish.publish_features(use_case, day)
     scoring.score(use_case, day)
     return monitor.monitor(use_case, day)
 
@@ -82,6 +82,10 @@ def test_a_day_that_was_never_computed_is_no_closed_day(energy, lived) -> None:
 
 
 def test_a_window_of_nothing_but_closed_days_is_not_enough(energy, lived) -> None:
-    plan = fit.plan(energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True})
+    plan = planning.plan_training(
+        energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True}
+    )
+        energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True}
+    )
     with pytest.raises(NotEnoughData):
-        fit.build_training_set(energy, plan)
+        planning.build_training_set(energy, plan)

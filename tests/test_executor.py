@@ -163,5 +163,5 @@ print(time.process_time() - began)
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
         for code in (check, slow)
     )
-    # When this fails, Feast no longer pays for typeguard at import: `_without_typeguard` of perennial._common.heavy_imports may go.
+    # When this fails, Feast no longer pays for typeguard at import: `heavy_imports._without_typeguard` may go.
     assert quick < 0.7 * plain

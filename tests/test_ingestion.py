@@ -11,7 +11,7 @@ import pytest
 
 from perennial import discovery, lake
 from perennial.errors import BadBatch, BadFeatures
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -40,9 +40,9 @@ def raw(partition: str = DAY) -> pa.Table:
 
 
 def test_a_partition_is_replaced_as_a_whole(energy, source) -> None:
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     source(lambda rows: rows.slice(0, 200))
-    counts = ingest.ingest(energy, energy.partition(DAY))
+    counts = ingest.ingest_partition(energy, energy.partition(DAY))
     assert {name: counts[name] for name in ("rows", "quarantined", "released")} == {
         "rows": 200,
         "quarantined": 0,
@@ -66,11 +66,11 @@ def test_a_partition_is_replaced_as_a_whole(energy, source) -> None:
     ids=["empty", "truncated", "missing", "renamed", "wrong type", "duplicated", "raising", "no table"],
 )
 def test_a_bad_batch_says_what_is_wrong_and_changes_nothing(energy, source, change, message: str) -> None:
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     before = lake.snapshot("energy.readings")
     source(change)
     with pytest.raises(Exception, match=message) as caught:
-        ingest.ingest(energy, energy.partition(DAY))
+        ingest.ingest_partition(energy, energy.partition(DAY))
     assert "energy" in str(caught.value)
     assert "Fix:" in str(caught.value)
     assert lake.snapshot("energy.readings") == before
@@ -83,22 +83,22 @@ def test_rows_of_another_partition_go_to_quarantine_with_their_content(energy, s
         return pa.concat_tables([rows, first.set_column(2, "read_at", moved)])
 
     source(one_late)
-    assert ingest.ingest(energy, energy.partition(DAY))["quarantined"] == 1
+    assert ingest.ingest_partition(energy, energy.partition(DAY))["quarantined"] == 1
     (row,) = lake.read("energy.quarantine", partitions=[DAY]).to_pylist()
     assert "read_at" in row["reasons"]
     assert json.loads(row["row"])["meter"] == "meter-0"
 
 
 def test_features_need_the_partitions_they_look_back_into(energy) -> None:
-    ingest.ingest(energy, energy.partition("2024-01-29"))
+    ingest.ingest_partition(energy, energy.partition("2024-01-29"))
     with pytest.raises(BadFeatures, match=r"never ingested for 2024-01-27, 2024-01-28(.|\n)*features for 2024-01-27"):
-        ingest.compute_features(energy, energy.partition("2024-01-29"))
+        compute.compute_features(energy, energy.partition("2024-01-29"))
 
 
 def test_features_look_back_but_belong_to_their_own_partition(energy) -> None:
     for key in (DAY, NEXT):
-        ingest.ingest(energy, energy.partition(key))
-        ingest.compute_features(energy, energy.partition(key))
+        ingest.ingest_partition(energy, energy.partition(key))
+        compute.compute_features(energy, energy.partition(key))
     rows = lake.read("energy.meter_history", partitions=[NEXT])
     partition = energy.partition(NEXT)
     assert pc.min(rows["event_timestamp"]).as_py() == partition.start
@@ -106,10 +106,10 @@ def test_features_look_back_but_belong_to_their_own_partition(energy) -> None:
 
 
 def test_a_raising_transform_is_named(energy, monkeypatch) -> None:
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     monkeypatch.setattr(energy.module("transforms"), "meter_history", lambda readings: readings.nowhere)
     with pytest.raises(BadFeatures, match=r"transforms.py, meter_history\(\) raised .*nowhere"):
-        ingest.compute_features(energy, energy.partition(DAY))
+        compute.compute_features(energy, energy.partition(DAY))
 
 
 def test_a_label_older_than_its_prediction_is_a_leak(energy, monkeypatch) -> None:
@@ -118,17 +118,17 @@ def test_a_label_older_than_its_prediction_is_a_leak(energy, monkeypatch) -> Non
     monkeypatch.setattr(
         module, "examples", lambda readings: original(readings).mutate(label_timestamp=readings.read_at.truncate("D"))
     )
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     with pytest.raises(BadFeatures, match="the label leaks"):
-        ingest.compute_features(energy, energy.partition(DAY))
+        compute.compute_features(energy, energy.partition(DAY))
 
 
 def test_a_label_that_is_not_a_number_is_one_that_is_not_known(energy, monkeypatch) -> None:
     module = energy.module("transforms")
     original = module.examples
     monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(label=float("nan")))
-    ingest.ingest(energy, energy.partition(DAY))
-    ingest.compute_features(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
+    compute.compute_features(energy, energy.partition(DAY))
     label = lake.read("energy.examples", partitions=[DAY])["label"]
     assert label.null_count == len(label) > 0
 
@@ -139,24 +139,24 @@ def test_two_feature_rows_with_one_key_and_time_are_refused(energy, monkeypatch)
     monkeypatch.setattr(
         module, "meter_history", lambda readings: original(readings).union(original(readings), distinct=False)
     )
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     with pytest.raises(BadFeatures, match="keys occur more than once"):
-        ingest.compute_features(energy, energy.partition(DAY))
+        compute.compute_features(energy, energy.partition(DAY))
 
 
 def test_a_batch_that_breaks_the_schema_is_a_bad_batch(energy, source) -> None:
     source(lambda rows: rows.drop_columns(["read_at"]))
     with pytest.raises(BadBatch):
-        ingest.ingest(energy, energy.partition(DAY))
+        ingest.ingest_partition(energy, energy.partition(DAY))
 
 
 def test_a_batch_whose_values_would_become_others_is_kept_and_changes_nothing(energy, source) -> None:
     source(lambda rows: rows.append_column("note", pa.array([1] * rows.num_rows)))
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     before = lake.snapshot("energy.readings"), lake.snapshot("energy.batches")
     source(lambda rows: rows.append_column("note", pa.array([1.5] * rows.num_rows)))
     with pytest.raises(BadBatch, match=r"'note' is int64 there and double here\..* It is kept as"):
-        ingest.ingest(energy, energy.partition(NEXT))
+        ingest.ingest_partition(energy, energy.partition(NEXT))
     assert (lake.snapshot("energy.readings"), lake.snapshot("energy.batches")) == before
     assert "types" in lake.read("energy.refused_batches", partitions=[NEXT])["reasons"].to_pylist()[-1]
 
@@ -168,7 +168,7 @@ def test_a_moment_finer_than_the_lake_holds_is_a_bad_batch(energy, source) -> No
 
     source(finer)
     with pytest.raises(BadBatch, match="cannot hold exactly: column 'read_at'"):
-        ingest.ingest(energy, energy.partition(DAY))
+        ingest.ingest_partition(energy, energy.partition(DAY))
 
 
 MISFITS = {
@@ -185,11 +185,11 @@ def test_where_the_second_table_does_not_fit_the_first_is_not_written(energy, mo
     both = energy.model_copy(update={"raw": (*energy.raw, second)})
     monkeypatch.setattr(module, "others", with_column(module.readings, "note", pa.scalar(1)), raising=False)
     tables = ("energy.readings", "energy.others", "energy.batches")
-    ingest.ingest(both, both.partition(DAY))
+    ingest.ingest_partition(both, both.partition(DAY))
     before = lake.snapshots(tables)
     monkeypatch.setattr(module, "others", with_column(module.readings, *MISFITS[misfit]))
     with pytest.raises(BadBatch, match=r"energy\.others.*'(note|another)' is .* here(.|\n)*It is kept as"):
-        ingest.ingest(both, both.partition(NEXT))
+        ingest.ingest_partition(both, both.partition(NEXT))
     assert lake.snapshots(tables) == before
 
 
@@ -205,14 +205,14 @@ def with_column(readings, name: str, value: pa.Scalar):
 
 def test_features_that_do_not_fit_their_table_change_no_other(energy, monkeypatch) -> None:
     for day in (DAY, NEXT):
-        ingest.ingest(energy, energy.partition(day))
+        ingest.ingest_partition(energy, energy.partition(day))
     module = energy.module("transforms")
     original = module.examples
     monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(extra=1))
-    ingest.compute_features(energy, energy.partition(DAY))
+    compute.compute_features(energy, energy.partition(DAY))
     tables = ("energy.meter_history", "energy.examples")
     before = lake.snapshots(tables)
     monkeypatch.setattr(module, "examples", lambda readings: original(readings).mutate(extra=readings.site))
     with pytest.raises(BadFeatures, match=r"energy\.examples.*'extra' is int32 there"):
-        ingest.compute_features(energy, energy.partition(NEXT))
+        compute.compute_features(energy, energy.partition(NEXT))
     assert lake.snapshots(tables) == before

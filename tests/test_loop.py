@@ -8,11 +8,11 @@ import pytest
 
 from perennial import discovery, gate, lake, scoring
 from perennial.feature_store import repository
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests, tracking
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
@@ -25,17 +25,17 @@ def energy(project, mlflow_server) -> UseCase:
 
 
 def step(use_case: UseCase, partition: Partition) -> monitor.Verdict:
-    ingest.ingest(use_case, partition)
-    ingest.compute_features(use_case, partition)
-    ingest.publish(use_case, partition)
+    ingest.ingest_partition(use_case, partition)
+    compute.compute_features(use_case, partition)
+    publish.publish_features(use_case, partition)
     scoring.score(use_case, partition)
     return monitor.monitor(use_case, partition)
 
 
 def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
-    plan = fit.plan(use_case, partition.key, {})
-    data = fit.build_training_set(use_case, plan)
-    version = fit.fit(use_case, plan, data, made_by=f"run-{partition}")
+    plan = planning.plan_training(use_case, partition.key, {})
+    data = planning.build_training_set(use_case, plan)
+    version = fit.fit_challenger(use_case, plan, data, made_by=f"run-{partition}")
     return gate.settle(use_case, gate.judge(use_case, version))
 
 
@@ -107,8 +107,8 @@ def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> 
 
 
 def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> None:
-    assert "already answered" in fit.plan(energy, "2024-01-06", {}).skip
-    assert not fit.plan(energy, "2024-01-06", {"force": True}).skip
+    assert "already answered" in planning.plan_training(energy, "2024-01-06", {}).skip
+    assert not planning.plan_training(energy, "2024-01-06", {"force": True}).skip
 
 
 def test_settling_twice_promotes_once(energy, lived) -> None:
@@ -122,38 +122,38 @@ def test_settling_twice_promotes_once(energy, lived) -> None:
 
 
 def test_fitting_again_for_the_same_run_registers_no_second_version(energy, lived) -> None:
-    plan = fit.Plan(**_artifact(energy, 1, "plan.json"))
+    plan = planning.TrainingPlan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
-    assert fit.fit(energy, plan, data, made_by="run-2024-01-03") == 1
+    assert fit.fit_challenger(energy, plan, data, made_by="run-2024-01-03") == 1
 
 
 def test_a_fit_killed_before_it_was_registered_is_completed_in_its_own_run(energy, lived, monkeypatch) -> None:
-    plan = fit.Plan(**_artifact(energy, 1, "plan.json"))
+    plan = planning.TrainingPlan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
     with monkeypatch.context() as killed:
         killed.setattr(tracking, "register", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            fit.fit(energy, plan, data, made_by="killed")
+            fit.fit_challenger(energy, plan, data, made_by="killed")
     begun = tracking.find_run(energy, "training", "killed")
-    number = fit.fit(energy, plan, data, made_by="killed")
+    number = fit.fit_challenger(energy, plan, data, made_by="killed")
     assert tracking.run_of(energy, number) == begun
 
 
 def test_the_same_seed_and_rows_give_the_same_training_set_and_predictions(energy, lived) -> None:
-    plan = fit.plan(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
-    data = fit.build_training_set(energy, plan)
+    plan = planning.plan_training(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
+    data = planning.build_training_set(energy, plan)
     logged = tracking.client().get_run(tracking.run_of(energy, 1)).data
     assert logged.tags["perennial.training_set"] == data.digest
-    again = fit.fit(energy, plan, data, made_by="again")
+    again = fit.fit_challenger(energy, plan, data, made_by="again")
     one, two = tracking.load(energy, 1)(data.holdout), tracking.load(energy, again)(data.holdout)
     assert (one == two).all()
 
 
 def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> None:
     champion = ledger.champion(energy)
-    plan = fit.Plan(**_artifact(energy, champion.model_version, "plan.json"))
+    plan = planning.TrainingPlan(**_artifact(energy, champion.model_version, "plan.json"))
     data = TrainingSet(**_artifact(energy, champion.model_version, "training_set.json"))
-    twin = fit.fit(energy, plan, data, made_by="twin")
+    twin = fit.fit_challenger(energy, plan, data, made_by="twin")
     decision = gate.judge(energy, twin)
     assert not decision.promote
     assert "rmse gained" in decision.reason

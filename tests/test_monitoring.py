@@ -15,7 +15,7 @@ import pytest
 from perennial import Cadence, DriftPolicy, Retraining, discovery, drift, gate, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
 from perennial.monitoring import monitor, performance, revisions, verdicts
 from perennial.monitoring.performance import Performance
@@ -23,7 +23,7 @@ from perennial.monitoring.verdicts import Findings
 from perennial.partitions import Partition
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 MARCH = Cadence.MONTHLY.partition("2013-03")
@@ -212,8 +212,8 @@ def day(use_case: UseCase, number: int) -> Partition:
 
 
 def arrive(use_case: UseCase, partition: Partition) -> None:
-    ingest.ingest(use_case, partition)
-    ingest.compute_features(use_case, partition)
+    ingest.ingest_partition(use_case, partition)
+    compute.compute_features(use_case, partition)
 
 
 def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_by: float = 0.0) -> None:
@@ -232,10 +232,10 @@ def champion(energy: UseCase) -> ledger.Entry:
     for number in range(1, 7):
         arrive(energy, day(energy, number))
         if number == 1:
-            ingest.publish(energy, day(energy, number))  # applies feature_repo/
+            publish.publish_features(energy, day(energy, number))  # applies feature_repo/
         if number == 3:
-            plan = fit.plan(energy, "2024-01-03", {})
-            version = fit.fit(energy, plan, fit.build_training_set(energy, plan), made_by="first")
+            plan = planning.plan_training(energy, "2024-01-03", {})
+            version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="first")
             gate.settle(energy, gate.judge(energy, version))
         if number > 3:
             with_labels(energy, day(energy, number), 0.0)
@@ -296,7 +296,7 @@ def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champ
     fifth, sixth = day(energy, 5), day(energy, 6)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
     assert monitor.monitor(energy, fifth).verdict == "alarm"
-    ingest.compute_features(energy, fifth)
+    compute.compute_features(energy, fifth)
     (mended,) = revisions.revisit(energy, sixth)
     assert mended.verdict == "healthy"
     assert [row["verdict"] for row in rows_of("verdicts", fifth)] == ["alarm", "healthy"]

@@ -21,7 +21,7 @@ from perennial.errors import BadFeatures, ParityBroken
 from perennial.feature_store import repository
 from perennial.feature_store.parity import comparison
 from perennial.feature_store.parity.report import plain
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -36,10 +36,10 @@ def energy(project: Path) -> UseCase:
     with pytest.raises(BadFeatures, match="none of its feature views is online yet"):
         comparison.check(use_case)
     for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
-        ingest.ingest(use_case, use_case.partition(day))
-        ingest.compute_features(use_case, use_case.partition(day))
+        ingest.ingest_partition(use_case, use_case.partition(day))
+        compute.compute_features(use_case, use_case.partition(day))
     for day in ("2024-01-01", "2024-01-03", "2024-01-02"):
-        ingest.publish(use_case, use_case.partition(day))
+        publish.publish_features(use_case, use_case.partition(day))
     return use_case
 
 
@@ -60,7 +60,7 @@ def broken(energy: UseCase):
     """One meter's newest value online is wrong, until the day is brought online again."""
     write_online(datetime(2024, 1, 4, tzinfo=UTC) - timedelta(hours=1), -1.0)
     yield energy
-    ingest.publish(energy, energy.partition("2024-01-03"))
+    publish.publish_features(energy, energy.partition("2024-01-03"))
 
 
 def records(use_case: UseCase, day: str) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ def test_an_old_partition_is_at_one_with_newer_ones_online(energy: UseCase) -> N
 
 def test_a_newer_partition_that_is_not_online_yet_is_no_difference(energy: UseCase) -> None:
     tomorrow = energy.partition("2024-01-04")
-    ingest.ingest(energy, tomorrow)
-    ingest.compute_features(energy, tomorrow)
+    ingest.ingest_partition(energy, tomorrow)
+    compute.compute_features(energy, tomorrow)
     try:
         assert comparison.check(energy).holds
         assert comparison.check(energy, energy.partition("2024-01-03")).holds
@@ -107,7 +107,7 @@ def test_the_fix_mends_it_and_each_change_is_recorded_once(broken: UseCase) -> N
     for _ in range(2):
         with pytest.raises(ParityBroken):
             comparison.prove(broken, last)
-    ingest.publish(broken, last)
+    publish.publish_features(broken, last)
     for _ in range(2):
         assert comparison.prove(broken, last) == {"views": 1, "keys": 12}
     assert [row["differences"] for row in records(broken, last.key)[-2:]] == [2, 0]
@@ -129,7 +129,7 @@ def test_a_value_the_lake_no_longer_holds_is_told_apart(energy: UseCase) -> None
             (settings().home / name).unlink(missing_ok=True)
         repository._store.cache_clear()
         for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
-            ingest.publish(energy, energy.partition(day))
+            publish.publish_features(energy, energy.partition(day))
     assert comparison.check(energy).holds
 
 
@@ -255,10 +255,10 @@ def test_the_command_checks_what_scoring_kept(scored: UseCase) -> None:
 
 def test_a_partition_that_comes_online_meanwhile_raises_no_alarm(energy: UseCase) -> None:
     tomorrow = energy.partition("2024-01-04")
-    ingest.ingest(energy, tomorrow)
-    ingest.compute_features(energy, tomorrow)
+    ingest.ingest_partition(energy, tomorrow)
+    compute.compute_features(energy, tomorrow)
     with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(lambda: [ingest.publish(energy, tomorrow) for _ in range(5)])
+        publishing = pool.submit(lambda: [publish.publish_features(energy, tomorrow) for _ in range(5)])
         while not publishing.done():
             assert comparison.check(energy, energy.partition("2024-01-02")).holds
     assert publishing.result()[0] == {"energy_meter_history": 12}

@@ -17,7 +17,7 @@ from perennial import discovery, gate, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import rollback, rollback_plan
 from perennial.gate.rollback_plan import UndoParams
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.training import fit
@@ -32,9 +32,9 @@ def energy(project, mlflow_server) -> UseCase:
     """Five days of data and three registered versions, of which each predicts its own number."""
     use_case = discovery.load("energy")
     for partition in use_case.first.through(use_case.partition(DAYS[-1])):
-        ingest.ingest(use_case, partition)
-        ingest.compute_features(use_case, partition)
-        ingest.publish(use_case, partition)
+        ingest.ingest_partition(use_case, partition)
+        compute.compute_features(use_case, partition)
+        publish.publish_features(use_case, partition)
     for number in (1, 2, 3):
         register(use_case, fit.feature_columns(use_case), number)
     return use_case

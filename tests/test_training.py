@@ -8,7 +8,7 @@ import pytest
 from perennial import discovery
 from perennial.errors import InvalidParams, InvalidPartition, NotEnoughData, TrainingFailed
 from perennial.registry import retraining_requests
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -32,23 +32,23 @@ def energy(project) -> UseCase:
 )
 def test_bad_parameters_are_refused_by_name(energy, conf, message) -> None:
     with pytest.raises(InvalidParams, match=message):
-        fit.plan(energy, None, conf)
+        planning.plan_training(energy, None, conf)
 
 
 def test_a_window_outside_the_use_case_is_refused(energy) -> None:
     with pytest.raises(InvalidPartition, match="has no partition '2023-12-31'"):
-        fit.plan(energy, None, {"window_end": "2023-12-31"})
+        planning.plan_training(energy, None, {"window_end": "2023-12-31"})
 
 
 def test_without_data_there_is_nothing_to_plan(energy) -> None:
     with pytest.raises(NotEnoughData, match=r"no examples in the lake(.|\n)*planned.features"):
-        fit.plan(energy, None, {})
+        planning.plan_training(energy, None, {})
 
 
 def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
     for key in ("2024-01-06", "2024-01-09"):
         assert retraining_requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
-    plan = fit.plan(energy, "2024-01-06", {})
+    plan = planning.plan_training(energy, "2024-01-06", {})
     assert (plan.first, plan.last) == ("2024-01-05", "2024-01-09")
     assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
 
@@ -57,8 +57,8 @@ def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> 
     case = energy.model_copy(update={"name": "by_hand"})
     assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
     monkeypatch.setattr(fit, "newest_partition", lambda use_case: "2024-01-12")
-    assert fit.plan(case, None, {}).last == "2024-01-12"
-    assert fit.plan(case, "2024-01-06", {}).last == "2024-01-06"
+    assert planning.plan_training(case, None, {}).last == "2024-01-12"
+    assert planning.plan_training(case, "2024-01-06", {}).last == "2024-01-06"
 
 
 def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
@@ -72,4 +72,4 @@ def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
     rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
     with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
-        fit.fitted(energy, fit.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
+        fit.fit_estimator(energy, planning.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))

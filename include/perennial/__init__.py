@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.partitions import Cadence, Partition
@@ -34,11 +35,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """A word of the vocabulary, imported when it is first used: the command line's help needs none of them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "perennial.partitions" if name in ("Cadence", "Partition") else "perennial.use_case"
-    # Kept, so that the next use case's import finds it without coming here.
-    word = globals()[name] = getattr(import_module(module), name)
-    return word
+# The command line's help needs none of them, so each is imported when it is first used.
+__getattr__ = attributes_of(
+    __name__,
+    {
+        ".partitions": ("Cadence", "Partition"),
+        ".use_case": [name for name in __all__ if name not in ("Cadence", "Partition")],
+    },
+)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from perennial._common.suggestions import did_you_mean
@@ -30,7 +28,7 @@ def load(name: str) -> UseCase:
         UnknownUseCase: there is none; the error proposes the closest names.
         PerennialError: its module cannot be read, or does not define a `use_case`, or under another name.
     """
-    from perennial.use_case import UseCase
+    from perennial.use_case import UseCase, load_module
 
     if not _is_declared(name):
         known = names()
@@ -57,18 +55,6 @@ def _is_declared(name: str) -> bool:
     import use_cases
 
     return Path(name).name == name and any(Path(root, name, "use_case.py").is_file() for root in use_cases.__path__)
-
-
-def load_module(name: str, module: str) -> ModuleType:
-    """Module `module` of use case `name`, imported."""
-    try:
-        return importlib.import_module(f"use_cases.{name}.{module}")
-    except ModuleNotFoundError as error:
-        if error.name != f"use_cases.{name}.{module}":
-            raise
-        raise PerennialError(
-            f"Use case {name!r} has no module {module!r}.", f"Write include/use_cases/{name}/{module}.py."
-        ) from error
 
 
 def _unreadable(name: str, error: Exception) -> PerennialError:

@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
 
 Name = str
@@ -332,8 +335,6 @@ class UseCase(Declaration):
         Raises:
             InvalidPartition: malformed, before `start`, or not before `end`.
         """
-        from perennial.errors import InvalidPartition
-
         partition = self.cadence.partition(key)
         if partition < self.first or (self.end is not None and partition >= self.cadence.partition(self.end)):
             last = self.cadence.partition(self.end).previous.key if self.end else "now"
@@ -349,7 +350,25 @@ class UseCase(Declaration):
         return end - min(self.gate.holdout, self.gate.holdout_share * (end - start))
 
     def module(self, name: str) -> Any:
-        """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported now."""
-        from perennial.discovery import load_module
+        """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported now.
 
+        Raises:
+            PerennialError: there is no such file.
+        """
         return load_module(self.name, name)
+
+
+def load_module(name: str, module: str) -> ModuleType:
+    """Module `module` of use case `name`, imported.
+
+    Raises:
+        PerennialError: there is no such file.
+    """
+    try:
+        return import_module(f"use_cases.{name}.{module}")
+    except ModuleNotFoundError as error:
+        if error.name != f"use_cases.{name}.{module}":
+            raise
+        raise PerennialError(
+            f"Use case {name!r} has no module {module!r}.", f"Write include/use_cases/{name}/{module}.py."
+        ) from error

@@ -19,22 +19,22 @@ Step = Callable[[UseCase, Partition, str, Results], Any]
 def ingest(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     import spoiled
 
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import ingest
 
     spoiled.let_it_send(use_case, results["conf"].get("sends", ""))
-    return ingestion.ingest(use_case, partition)
+    return ingest.ingest_partition(use_case, partition)
 
 
 def compute(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import compute
 
-    return ingestion.compute_features(use_case, partition)
+    return compute.compute_features(use_case, partition)
 
 
 def publish(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.ingestion import ingest as ingestion
+    from perennial.ingestion import publish
 
-    return ingestion.publish(use_case, partition)
+    return publish.publish_features(use_case, partition)
 
 
 def parity(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -71,28 +71,29 @@ def revisit(use_case: UseCase, partition: Partition, run: str, results: Results)
 
 
 def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.training import fit as training
+    from perennial.training import planning
 
-    return training.request_by_schedule(use_case, run)
+    return planning.request_by_schedule(use_case, run)
 
 
 def plan(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.training import fit as training
+    from perennial.training import planning
 
-    return training.plan(use_case, partition.key, results["conf"]).model_dump(mode="json")
+    return planning.plan_training(use_case, partition.key, results["conf"]).model_dump(mode="json")
 
 
 def build_training_set(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.training import fit as training
+    from perennial.training import planning
 
-    return training.build_training_set(use_case, training.Plan(**results["plan"])).model_dump(mode="json")
+    return planning.build_training_set(use_case, planning.TrainingPlan(**results["plan"])).model_dump(mode="json")
 
 
 def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.training import fit as training
+    from perennial.training import planning, training_set
 
-    data = training.TrainingSet(**results["build_training_set"])
-    return training.fit(use_case, training.Plan(**results["plan"]), data, run)
+    data = training_set.TrainingSet(**results["build_training_set"])
+    return training.fit_challenger(use_case, planning.TrainingPlan(**results["plan"]), data, run)
 
 
 def judge(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -149,7 +150,7 @@ def contents(use_case: UseCase, partition: Partition, run: str, results: Results
 
 #: The tasks of each pipeline, in the order in which they run.
 PIPELINES: dict[str, tuple[Step, ...]] = {
-    "features": (ingest, compute, publish, comparison),
+    "features": (ingest, compute, publish, parity),
     "scoring": (score,),
     "monitoring": (monitor, request_retraining, revisit),
     "schedule": (ask,),

@@ -12,7 +12,7 @@ from perennial import discovery
 from perennial.cli.features import _Done
 from perennial.errors import PerennialError
 from perennial.feature_changes import planning
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest
 from perennial.runs.replay import Step
 
 
@@ -20,8 +20,8 @@ from perennial.runs.replay import Step
 def held(project: Path) -> Path:
     """A lake that holds one day of `energy`; nothing is registered."""
     energy = discovery.load("energy")
-    ingest.ingest(energy, energy.partition("2024-01-01"))
-    ingest.compute_features(energy, energy.partition("2024-01-01"))
+    ingest.ingest_partition(energy, energy.partition("2024-01-01"))
+    compute.compute_features(energy, energy.partition("2024-01-01"))
     return project
 
 

@@ -124,7 +124,7 @@ def decided(project: Path, home: Path) -> str:
     kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
-        ingest.ingest(energy, partition)
+        ingest.ingest_partition(energy, partition)
     from perennial import quarantine
 
     (item,) = quarantine.items(energy, partition)

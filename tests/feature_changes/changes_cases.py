@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from perennial import discovery
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -82,9 +82,9 @@ class Checkout:
         """What `features` does for each day: ingest, compute, publish."""
         for day in days:
             partition = self.partition(day)
-            ingest.ingest(self.use_case, partition)
-            ingest.compute_features(self.use_case, partition)
-            ingest.publish(self.use_case, partition)
+            ingest.ingest_partition(self.use_case, partition)
+            compute.compute_features(self.use_case, partition)
+            publish.publish_features(self.use_case, partition)
 
 
 @contextmanager

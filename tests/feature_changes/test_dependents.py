@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from changes_cases import Checkout, checkout_in
 
-from perennial.feature_changes import planning, rendering
+from perennial.feature_changes import planning as change_planning
+from perennial.feature_changes import rendering
 from perennial.feature_changes.dependents import CHALLENGER, CHAMPION, EARLIER, Dependent
 from perennial.feature_changes.planning import Plan
 from perennial.registry import ledger, tracking
 from perennial.services import postgres
 from perennial.settings import settings
-from perennial.training import fit
+from perennial.training import fit, planning
 
 MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
 
@@ -23,8 +24,8 @@ MEAN = 'Field(name="meter_mean_24h", dtype=Float64)'
 def trained(checkout: Checkout, made_by: str) -> int:
     """A version, fitted on the first three days."""
     use_case = checkout.use_case
-    plan = fit.plan(use_case, None, {"window_end": "2024-01-03"})
-    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=made_by)
+    plan = planning.plan_training(use_case, None, {"window_end": "2024-01-03"})
+    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)
 
 
 def promote(checkout: Checkout, number: int) -> None:
@@ -74,25 +75,25 @@ def dependent(made: Plan) -> Dependent:
 
 def test_versions_are_named_with_what_they_use_of_the_change(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("days=2", "days=5"))
-    touched = [(version.role, version.number, used) for version, used in dependent(planning.plan()).touched]
+    touched = [(version.role, version.number, used) for version, used in dependent(change_planning.plan()).touched]
     both = ("meter_last", "meter_mean_24h")
     assert touched == [(CHAMPION, 2, ("meter_last",)), (CHALLENGER, 3, both), (EARLIER, 1, both)]
 
 
 def test_a_feature_that_the_champion_needs_may_not_leave_the_service(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_mean_24h"]]]'))
-    made = planning.plan()
+    made = change_planning.plan()
     [missing] = made.matched.missing
     assert (missing.object, missing.what) == (f"service {changed.name}", "feature meter_last removed")
     assert f"champion v2 of {changed.name} needs meter_last" in missing.danger
     changed.acknowledge((missing.object, missing.what, "The meters are gone."))
-    assert not planning.plan().is_refused
+    assert not change_planning.plan().is_refused
     (changed.feature_repo / "acknowledged.toml").unlink()
 
 
 def test_one_that_only_others_know_may_and_what_that_costs_is_said(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_last"]]]'))
-    made = planning.plan()
+    made = change_planning.plan()
     assert not made.is_refused
     assert f"{changed.name} could not be rolled back to v1 any more" in made.notes
     assert "v2 uses" in rendering.markdown(made)
@@ -100,13 +101,13 @@ def test_one_that_only_others_know_may_and_what_that_costs_is_said(changed: Chec
 
 def test_a_column_that_leaves_view_and_service_is_two_changes(changed: Checkout) -> None:
     changed.edit(changed.definitions, (f", {MEAN}", ""))
-    dangerous = {change.object for change in planning.plan().matched.missing}
+    dangerous = {change.object for change in change_planning.plan().matched.missing}
     assert dangerous == {f"view {changed.name}_meter_history"}, "no champion misses it, but the view's column is gone"
 
 
 def test_an_entity_reaches_the_models_through_its_views(changed: Checkout) -> None:
     changed.edit(changed.definitions, ('join_keys=["site"]', 'join_keys=["site"], description="A building"'))
-    found = dependent(planning.plan())
+    found = dependent(change_planning.plan())
     assert found.objects == ("entity site",)
     assert found.versions[0].role == CHAMPION
 
@@ -116,7 +117,7 @@ def test_without_mlflow_every_feature_counts_as_used(changed: Checkout, monkeypa
     monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://127.0.0.1:9")
     settings.cache_clear()
     try:
-        made = planning.plan()
+        made = change_planning.plan()
     finally:
         monkeypatch.undo()
         settings.cache_clear()

@@ -145,14 +145,16 @@ def test_recomputing_does_not_fetch_what_the_lake_holds(checkout: Checkout, monk
     counts = {"rows": 288, "quarantined": 0, "released": 0}
     with monkeypatch.context() as forgotten:
         forgotten.setattr(use_case.module("source"), "readings", lambda _: pytest.fail("fetched"))
-        assert ingest.ingest(use_case, partition, refetch=False) == counts
+        assert ingest.ingest_partition(use_case, partition, refetch=False) == counts
     checkout.edit(
         checkout.declaration,
         ('raw=(RawTable(name="readings"', 'raw=(RawTable(name="spare", key=("site",)), RawTable(name="readings"'),
     )
     source = checkout.transforms.with_name("source.py")
     source.write_text(source.read_text() + "\n\ndef spare(partition):\n    return pa.table({'site': ['site-0']})\n")
-    assert ingest.ingest(checkout.use_case, partition, refetch=False)["rows"] == 289, "a raw table was missing"
+    assert ingest.ingest_partition(checkout.use_case, partition, refetch=False)["rows"] == 289, (
+        "a raw table was missing"
+    )
 
 
 def test_newest_first_unless_a_raw_table_must_be_fetched(checkout: Checkout) -> None:

@@ -8,6 +8,7 @@ from changes_cases import Checkout
 from perennial import lake
 from perennial.errors import BadFeatures
 from perennial.feature_changes import transforms
+from perennial.feature_store import fingerprints
 
 HELPED = '''
 from datetime import timedelta
@@ -48,7 +49,7 @@ def helped(checkout: Checkout) -> Checkout:
 
 
 def history(checkout: Checkout) -> str:
-    return transforms.fingerprints(checkout.use_case)["meter_history"]
+    return fingerprints.of_transforms(checkout.use_case)["meter_history"]
 
 
 @pytest.mark.parametrize(
@@ -88,9 +89,9 @@ def test_what_it_does_not_reach_is_not(helped: Checkout, file: str, old: str, ne
 
 
 def test_what_runs_at_import_is_in_every_fingerprint(helped: Checkout) -> None:
-    before = transforms.fingerprints(helped.use_case)
+    before = fingerprints.of_transforms(helped.use_case)
     helped.transforms.write_text(helped.transforms.read_text() + "\nimport ibis\nibis.options.verbose = True\n")
-    after = transforms.fingerprints(helped.use_case)
+    after = fingerprints.of_transforms(helped.use_case)
     assert all(after[name] != before[name] for name in before)
 
 
@@ -135,9 +136,9 @@ def test_a_helper_is_reached_however_it_is_imported(helped: Checkout, imported: 
     named = imported.replace("{name}", helped.name)
     helped.edit(helped.transforms, (f"from use_cases.{helped.name}.common import scaled as made", named))
     assert helped.use_case.module("transforms").made(3) == 6, "it can be imported like that"
-    before = transforms.fingerprints(helped.use_case)
+    before = fingerprints.of_transforms(helped.use_case)
     helped.edit(folder / "common.py", ("SCALE = 2", "SCALE = 7"))
-    after = transforms.fingerprints(helped.use_case)
+    after = fingerprints.of_transforms(helped.use_case)
     assert after["meter_history"] != before["meter_history"]
     assert after["examples"] == before["examples"], "examples do not use it"
 
@@ -145,13 +146,13 @@ def test_a_helper_is_reached_however_it_is_imported(helped: Checkout, imported: 
 def test_a_transform_that_is_missing_is_an_error_that_names_it(helped: Checkout) -> None:
     helped.edit(helped.transforms, ("def meter_history", "def other"))
     with pytest.raises(BadFeatures, match="no function 'meter_history'"):
-        transforms.fingerprints(helped.use_case)
+        fingerprints.of_transforms(helped.use_case)
 
 
 def test_a_file_that_is_not_python_is_an_error_that_names_the_line(helped: Checkout) -> None:
     helped.transforms.write_text("def meter_history(readings)\n    pass\n")
     with pytest.raises(BadFeatures, match="line 1"):
-        transforms.fingerprints(helped.use_case)
+        fingerprints.of_transforms(helped.use_case)
 
 
 def test_the_columns_that_will_come_are_those_that_do_come(checkout: Checkout) -> None:

@@ -10,10 +10,10 @@ import pytest
 from perennial import discovery, gate, scoring
 from perennial.errors import PerennialError
 from perennial.gate import Decision
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.services import postgres
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 def energy(project, mlflow_server) -> UseCase:
     use_case = discovery.load("energy")
     for partition in use_case.first.through(use_case.partition("2024-01-03")):
-        ingest.ingest(use_case, partition)
-        ingest.compute_features(use_case, partition)
-    ingest.publish(use_case, use_case.partition("2024-01-03"))
+        ingest.ingest_partition(use_case, partition)
+        compute.compute_features(use_case, partition)
+    publish.publish_features(use_case, use_case.partition("2024-01-03"))
     return use_case
 
 
@@ -36,8 +36,8 @@ def judged(energy: UseCase) -> Decision:
 
 
 def another(use_case: UseCase, name: str) -> int:
-    plan = fit.plan(use_case, None, {"window_end": "2024-01-03", "force": True})
-    return fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by=name)
+    plan = planning.plan_training(use_case, None, {"window_end": "2024-01-03", "force": True})
+    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=name)
 
 
 def borderline(decision: Decision, challenger: int) -> Decision:
@@ -150,8 +150,8 @@ def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
 def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: Decision) -> None:
     holding = ledger.champion(energy)
     scored = energy.partition("2024-01-04")
-    ingest.ingest(energy, scored)
-    ingest.compute_features(energy, scored)
+    ingest.ingest_partition(energy, scored)
+    compute.compute_features(energy, scored)
     assert scoring.score(energy, scored)["model_version"] == holding.model_version
     version = another(energy, "late")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
@@ -179,7 +179,7 @@ def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_on
 
 def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(energy: UseCase, judged: Decision) -> None:
     assert ledger.champion(energy) is not None
-    plan = fit.plan(energy, None, {"window_end": "2024-01-02", "force": True})
-    version = fit.fit(energy, plan, fit.build_training_set(energy, plan), made_by="an earlier window")
+    plan = planning.plan_training(energy, None, {"window_end": "2024-01-02", "force": True})
+    version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="an earlier window")
     decision = gate.judge(energy, version)
     assert (decision.outcome, decision.promote, decision.rows) == ("not-enough-evidence", False, 0)

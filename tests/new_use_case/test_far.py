@@ -106,7 +106,7 @@ def test_its_partitions_hold_every_row_once(written: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["pg_zoned", "lite_text", "web_csv"])
 def test_it_is_ingested(written: Path, name: str) -> None:
     use_case = discovery.load(f"f_{name}")
-    counts = ingest.ingest(use_case, use_case.first.next)
+    counts = ingest.ingest_partition(use_case, use_case.first.next)
     assert (counts["rows"], counts["quarantined"]) == (8 * 28, 0)
     assert lake.read(f"f_{name}.observations", partitions=[use_case.first.next.key]).num_rows == 8 * 28
 

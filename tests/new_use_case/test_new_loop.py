@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from perennial import discovery, gate, lake, scoring
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("mlflow_server")
@@ -44,17 +44,17 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
     """Rows ingested and what was asked for in each partition; what the gate decided."""
     rows, reasons, decisions = [], [], []
     for partition in partitions:
-        counts = ingest.ingest(use_case, partition)
+        counts = ingest.ingest_partition(use_case, partition)
         assert counts["quarantined"] == 0
         rows.append(counts["rows"])
-        ingest.compute_features(use_case, partition)
-        ingest.publish(use_case, partition)
+        compute.compute_features(use_case, partition)
+        publish.publish_features(use_case, partition)
         scoring.score(use_case, partition)
         verdict = monitor.monitor(use_case, partition)
         reasons.append(verdict.reason)
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = fit.plan(use_case, partition.key, {})
-            version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="run")
+            plan = planning.plan_training(use_case, partition.key, {})
+            version = fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by="run")
             decisions.append(gate.settle(use_case, gate.judge(use_case, version)))
     return rows, reasons, decisions
 

@@ -52,9 +52,9 @@ def energy(project) -> UseCase:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(source, "readings", readings)
         for day in (DAY, CALM):
-            ingest.ingest(energy, energy.partition(day))
+            ingest.ingest_partition(energy, energy.partition(day))
         with pytest.raises(BadBatch):
-            ingest.ingest(energy, energy.partition(REFUSED_WHOLE))
+            ingest.ingest_partition(energy, energy.partition(REFUSED_WHOLE))
         yield energy
 
 

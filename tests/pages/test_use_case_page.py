@@ -8,10 +8,10 @@ from fastapi.testclient import TestClient
 
 from perennial import discovery, gate, lake, scoring
 from perennial.feature_store import repository
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.registry import ledger
-from perennial.training import fit
+from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -25,14 +25,14 @@ def energy(project, mlflow_server, http: TestClient) -> UseCase:
     airflow_world.register_dags()
     use_case = discovery.load("energy")
     for partition in use_case.first.through(use_case.partition(LAST)):
-        ingest.ingest(use_case, partition)
-        ingest.compute_features(use_case, partition)
-        ingest.publish(use_case, partition)
+        ingest.ingest_partition(use_case, partition)
+        compute.compute_features(use_case, partition)
+        publish.publish_features(use_case, partition)
         scoring.score(use_case, partition)
         verdict = monitor.monitor(use_case, partition)
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = fit.plan(use_case, partition.key, {})
-            version = fit.fit(use_case, plan, fit.build_training_set(use_case, plan), made_by="first")
+            plan = planning.plan_training(use_case, partition.key, {})
+            version = fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by="first")
             gate.settle(use_case, gate.judge(use_case, version))
     return use_case
 

@@ -12,7 +12,7 @@ import pytest
 
 from perennial import discovery
 from perennial.errors import BadBatch, BadFeatures
-from perennial.ingestion import ingest
+from perennial.ingestion import compute, ingest
 from perennial.pages import frame
 from perennial.pages import validation as page
 from perennial.use_case import UseCase
@@ -51,7 +51,7 @@ class Parsed(HTMLParser):
 
 
 def test_the_page_tells_every_expectation_of_every_table_and_loads_nothing(energy) -> None:
-    report = ingest.ingest(energy, energy.partition(DAY))["report"]
+    report = ingest.ingest_partition(energy, energy.partition(DAY))["report"]
     rows = results.of_partition(energy, energy.partition(DAY))
     text = render(energy, rows, report)
     for result in rows[0]["result"]["results"]:
@@ -72,7 +72,7 @@ def test_what_data_says_is_escaped(energy, monkeypatch) -> None:
         "readings",
         lambda partition: [gxe.ExpectColumnValuesToBeInSet(column="site", value_set=[f"{EVIL}2"], severity="warning")],
     )
-    report = ingest.ingest(energy, energy.partition(DAY))["report"]
+    report = ingest.ingest_partition(energy, energy.partition(DAY))["report"]
     text = render(energy, results.of_partition(energy, energy.partition(DAY)), report)
     assert EVIL not in text
     assert "&lt;script&gt;" in text
@@ -83,7 +83,7 @@ def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, ht
     original = source.readings
     monkeypatch.setattr(source, "readings", lambda partition: original(partition).drop_columns(["kwh"]))
     with pytest.raises(BadBatch) as caught:
-        ingest.ingest(energy, energy.partition(DAY))
+        ingest.ingest_partition(energy, energy.partition(DAY))
     address = next(word for word in str(caught.value).split() if "/perennial/" in word)
     answer = http.get(path(address), headers=access)
     assert answer.status_code == 200
@@ -91,11 +91,11 @@ def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, ht
 
 
 def test_features_have_a_page_too_also_when_they_are_wrong(energy, monkeypatch) -> None:
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     wrong = [gxe.ExpectColumnValuesToBeBetween(column="meter_last", max_value=-1_000, severity="critical")]
     monkeypatch.setattr(energy.module("expectations"), "meter_history", lambda partition: wrong, raising=False)
     with pytest.raises(BadFeatures, match="/perennial/validations/energy/2024-01-01/"):
-        ingest.compute_features(energy, energy.partition(DAY))
+        compute.compute_features(energy, energy.partition(DAY))
     tables = {row["table"] for row in results.of_partition(energy, energy.partition(DAY))}
     assert {"readings", "meter_history", "examples"} <= tables
 
@@ -110,7 +110,7 @@ def test_nobody_reads_it_without_a_login(http) -> None:
 
 
 def test_who_may_see_the_runs_sees_the_page(http, energy, viewing) -> None:
-    ingest.ingest(energy, energy.partition(DAY))
+    ingest.ingest_partition(energy, energy.partition(DAY))
     answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'")

@@ -25,7 +25,7 @@ def refused(project) -> str:
     kwh = pa.array([5000.0, *rows["kwh"].to_pylist()[1:]])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "readings", lambda partition: rows.set_column(3, "kwh", kwh))
-        ingest.ingest(energy, energy.partition(DAY))
+        ingest.ingest_partition(energy, energy.partition(DAY))
         (item,) = json.loads(run("list", "energy", "--json").output)
         yield item["item"]
 

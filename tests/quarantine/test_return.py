@@ -89,7 +89,7 @@ def states(energy: UseCase, day: Partition) -> dict[str, int]:
 
 def test_a_refused_row_keeps_its_content_and_types_the_reasons_and_where_it_came_from(energy, day, source) -> None:
     source(with_kwh(5000.25))
-    counts = ingest.ingest(energy, day)
+    counts = ingest.ingest_partition(energy, day)
     assert (counts["quarantined"], counts["released"]) == (1, 0)
     (item,) = quarantine.items(energy, day)
     row = quarantine.content(energy, item.content).slice(item.position, 1)
@@ -103,38 +103,38 @@ def test_a_refused_row_keeps_its_content_and_types_the_reasons_and_where_it_came
 
 def test_ingesting_again_changes_nothing(energy, day, source) -> None:
     source(with_kwh(5000, 6000))
-    first = ingest.ingest(energy, day)
+    first = ingest.ingest_partition(energy, day)
     tables = [f"energy.{name}" for name in ("readings", "quarantine", "batches", "validations")]
     before = lake.snapshots(tables)
-    assert ingest.ingest(energy, day) == first
+    assert ingest.ingest_partition(energy, day) == first
     assert lake.snapshots(tables) == before
 
 
 def test_a_row_that_passes_the_present_suite_is_released_and_enters(energy, day, source, suite) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert 5000 not in readings(day)
     suite(between(high=10_000))
     assert len(review.release(energy, day, **WHO).decided) == 1
-    assert ingest.ingest(energy, day)["quarantined"] == 0
+    assert ingest.ingest_partition(energy, day)["quarantined"] == 0
     assert 5000 in readings(day)
 
 
 def test_a_released_row_stays_when_its_source_no_longer_gives_it(energy, day, source, suite) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     suite(between(high=10_000))
     review.release(energy, day, **WHO)
     source(lambda rows: rows.slice(1))
-    assert ingest.ingest(energy, day)["released"] == 1
-    assert ingest.ingest(energy, day)["released"] == 1
+    assert ingest.ingest_partition(energy, day)["released"] == 1
+    assert ingest.ingest_partition(energy, day)["released"] == 1
     assert readings(day).count(5000) == 1
     assert states(energy, day) == {"released": 1}
 
 
 def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     outcome = review.release(energy, day, **WHO)
     assert not outcome.decided
     assert [why for _, why in outcome.refused] == [HIGH]
@@ -143,11 +143,11 @@ def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, da
 
 def test_a_person_may_accept_what_a_row_breaks_and_that_is_recorded(energy, day, source) -> None:
     source(with_kwh(5000, 7000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     low = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 5000)
     review.release(energy, day, named=[low.item[:8]], accept=[HIGH], **WHO)
     assert states(energy, day) == {"releasing": 1, "waiting": 1}
-    counts = ingest.ingest(energy, day)
+    counts = ingest.ingest_partition(energy, day)
     assert (counts["quarantined"], counts["released"]) == (1, 1)
     assert 5000 in readings(day)
     assert 7000 not in readings(day)
@@ -157,7 +157,7 @@ def test_a_person_may_accept_what_a_row_breaks_and_that_is_recorded(energy, day,
 
 def test_keys_and_times_cannot_be_accepted(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     unique = "expect_compound_columns_to_be_unique(site, meter, read_at)"
     with pytest.raises(InvalidParams, match="cannot be accepted"):
         review.release(energy, day, accept=[unique], **WHO)
@@ -167,16 +167,16 @@ def test_keys_and_times_cannot_be_accepted(energy, day, source) -> None:
 
 def test_one_of_two_rows_with_one_key_may_be_the_right_one(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     right = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 42.5)
     review.release(energy, day, named=[right.item], **WHO)
-    assert ingest.ingest(energy, day)["quarantined"] == 1
+    assert ingest.ingest_partition(energy, day)["quarantined"] == 1
     assert 42.5 in readings(day)
 
 
 def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     outcome = review.release(energy, day, **WHO)
     assert len(outcome.refused) == 2
     assert not outcome.decided
@@ -184,23 +184,23 @@ def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) ->
 
 def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=[HIGH], **WHO)
     source(with_kwh(50))
-    assert ingest.ingest(energy, day)["released"] == 0
+    assert ingest.ingest_partition(energy, day)["released"] == 0
     assert 50 in readings(day)
     assert 5000 not in readings(day)
     source(lambda rows: rows.slice(1))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert 5000 not in readings(day), "superseded for good, also when the source forgets the corrected row"
 
 
 def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     wrong = quarantine.items(energy, day)
     source(with_kwh(50))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert quarantine.items(energy, day) == []
     with pytest.raises(InvalidParams, match="is called"):
         review.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
@@ -208,9 +208,9 @@ def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> 
 
 def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     review.discard(energy, day, **WHO)
-    assert ingest.ingest(energy, day)["quarantined"] == 1
+    assert ingest.ingest_partition(energy, day)["quarantined"] == 1
     assert states(energy, day) == {"discarded": 1}
     (item,) = quarantine.items(energy, day, None)
     assert quarantine.content(energy, item.content).num_rows == 1
@@ -218,18 +218,18 @@ def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> Non
 
 def test_a_released_row_can_be_taken_back(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     (released,) = review.release(energy, day, accept=[HIGH], **WHO).decided
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert 5000 in readings(day)
     review.discard(energy, day, named=[released.item], **WHO)
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert 5000 not in readings(day)
 
 
 def test_releasing_twice_is_releasing_once(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=[HIGH], **WHO)
     before = lake.snapshot("energy.quarantine_decisions")
     assert len(review.release(energy, day, accept=[HIGH], **WHO).decided) == 1
@@ -238,11 +238,11 @@ def test_releasing_twice_is_releasing_once(energy, day, source) -> None:
 
 def test_a_suite_that_became_stricter_refuses_a_released_row_again(energy, day, source, suite) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     suite(between(high=10_000))
     review.release(energy, day, **WHO)
     suite(between(high=2000))
-    assert ingest.ingest(energy, day)["released"] == 0
+    assert ingest.ingest_partition(energy, day)["released"] == 0
     (item,) = quarantine.items(energy, day)
     assert item.decision.action == "refused"
     assert HIGH in item.decision.reason
@@ -250,16 +250,16 @@ def test_a_suite_that_became_stricter_refuses_a_released_row_again(energy, day, 
 
 def test_what_was_refused_is_kept_when_the_source_changes(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     source(lambda rows: rows)
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert states(energy, day) == {"superseded": 1}
     assert quarantine.items(energy, day) == []
 
 
 def test_a_decision_needs_a_reason(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     for decide in (review.release, review.discard):
         with pytest.raises(InvalidParams, match="needs a reason"):
             decide(energy, day, actor="ada", reason=" ")
@@ -269,7 +269,7 @@ def test_a_refused_batch_is_kept_once_and_still_stops_the_partition(energy, day,
     source(lambda rows: rows.slice(0, 40))
     for _ in range(2):
         with pytest.raises(BadBatch, match=r"40 rows arrived.*It is kept as"):
-            ingest.ingest(energy, day)
+            ingest.ingest_partition(energy, day)
     (item,) = quarantine.items(energy, day)
     assert (item.kind, item.rows, item.reasons) == ("batch", 40, ("min_rows",))
     assert quarantine.content(energy, item.content).num_rows == 40
@@ -281,7 +281,7 @@ def test_a_batch_without_a_column_is_kept_in_the_types_that_it_has(energy, day, 
 
     source(broken)
     with pytest.raises(BadBatch, match="no column 'read_at'"):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     (item,) = quarantine.items(energy, day)
     held = quarantine.content(energy, item.content)
     assert held.column_names == ["site", "meter", "kwh"]
@@ -293,47 +293,47 @@ def test_a_batch_without_a_column_is_kept_in_the_types_that_it_has(energy, day, 
 def test_a_small_batch_may_be_right(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     assert review.release(energy, day, **WHO).refused
     review.release(energy, day, accept=["min_rows"], **WHO)
-    assert ingest.ingest(energy, day)["rows"] == 40
-    assert ingest.ingest(energy, day)["rows"] == 40
+    assert ingest.ingest_partition(energy, day)["rows"] == 40
+    assert ingest.ingest_partition(energy, day)["rows"] == 40
 
 
 def test_a_batch_can_be_released_again_by_whoever_was_cut_off(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     first = review.release(energy, day, accept=["min_rows"], **WHO)
     before = lake.snapshots(["energy.quarantine_decisions"])
     again = review.release(energy, day, accept=["min_rows"], **WHO)
     assert [item.item for item in again.decided] == [item.item for item in first.decided]
     assert lake.snapshots(["energy.quarantine_decisions"]) == before
-    assert ingest.ingest(energy, day)["rows"] == 40
+    assert ingest.ingest_partition(energy, day)["rows"] == 40
 
 
 def test_a_released_batch_stands_in_while_its_source_gives_nothing_fit(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=["min_rows"], **WHO)
     source(lambda rows: 1 / 0)
-    assert ingest.ingest(energy, day)["rows"] == 40
+    assert ingest.ingest_partition(energy, day)["rows"] == 40
     source(lambda rows: rows)
-    assert ingest.ingest(energy, day)["rows"] > 100
+    assert ingest.ingest_partition(energy, day)["rows"] > 100
     source(lambda rows: 1 / 0)
     with pytest.raises(BadBatch, match="ZeroDivisionError"):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
 
 
 def test_what_arrives_waits_while_a_released_batch_stands_in_for_it(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=["min_rows"], **WHO)
     source(lambda rows: rows.slice(0, 50))
     for _ in range(2):
-        assert ingest.ingest(energy, day)["rows"] == 40
+        assert ingest.ingest_partition(energy, day)["rows"] == 40
     assert states(energy, day) == {"released": 1, "waiting": 1}
 
 
@@ -342,7 +342,7 @@ def test_a_batch_that_breaks_again_after_another_has_entered_waits_again(energy,
     for how in (small, lambda rows: rows, small):
         source(how)
         try:
-            ingest.ingest(energy, day)
+            ingest.ingest_partition(energy, day)
         except BadBatch:
             continue
     assert states(energy, day) == {"superseded": 1, "waiting": 1}
@@ -351,23 +351,23 @@ def test_a_batch_that_breaks_again_after_another_has_entered_waits_again(energy,
 def test_bad_rows_of_a_batch_with_too_many_of_them_can_be_left_behind(energy, day, source) -> None:
     source(with_kwh(*[5000.0] * 60))
     with pytest.raises(BadBatch, match="may be quarantined"):
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=["max_quarantined"], **WHO)
-    assert ingest.ingest(energy, day)["quarantined"] == 60
+    assert ingest.ingest_partition(energy, day)["quarantined"] == 60
 
 
 def test_two_batches_that_wait_are_not_both_meant(energy, day, source) -> None:
     for rows in (40, 50):
         source(lambda table, rows=rows: table.slice(0, rows))
         with pytest.raises(BadBatch):
-            ingest.ingest(energy, day)
+            ingest.ingest_partition(energy, day)
     with pytest.raises(InvalidParams, match="2 refused batches"):
         review.release(energy, day, accept=["min_rows"], **WHO)
 
 
 def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     failed: list[Exception] = []
 
     def work(what: Callable[[], object]) -> None:
@@ -380,9 +380,9 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
         threading.Thread(target=work, args=(what,))
         for what in (
             lambda: review.release(energy, day, accept=[HIGH], **WHO),
-            lambda: ingest.ingest(energy, day),
+            lambda: ingest.ingest_partition(energy, day),
             lambda: review.release(energy, day, accept=[HIGH], **WHO),
-            lambda: ingest.ingest(energy, day),
+            lambda: ingest.ingest_partition(energy, day),
         )
     ]
     for thread in threads:
@@ -390,7 +390,7 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
     for thread in threads:
         thread.join()
     assert [error for error in failed if not isinstance(error, InvalidParams)] == []
-    assert ingest.ingest(energy, day)["released"] == 1
+    assert ingest.ingest_partition(energy, day)["released"] == 1
     assert readings(day).count(5000) == 1
     assert len(quarantine.decisions(energy, day)) == 1
 
@@ -398,7 +398,7 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
 @pytest.mark.parametrize("place", ["keep_rows", "replace", "batches", "settle"])
 def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, monkeypatch, place: str) -> None:
     source(with_kwh(5000, 6000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=[HIGH], **WHO)
     source(with_kwh(50, 6000))
     original = lake.replace if place in ("replace", "batches") else None
@@ -420,8 +420,8 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, mon
     with monkeypatch.context() as patched:
         patched.setattr(*target, dies)
         with pytest.raises(Killed):
-            ingest.ingest(energy, day)
-    counts = ingest.ingest(energy, day)
+            ingest.ingest_partition(energy, day)
+    counts = ingest.ingest_partition(energy, day)
     assert (counts["released"], counts["quarantined"]) == (1, 0)
     assert readings(day).count(6000) == 1
     assert readings(day).count(50) == 1
@@ -430,13 +430,13 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, mon
 
 def test_a_damaged_file_is_named(energy, day, source, home) -> None:
     source(with_kwh(5000))
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     (item,) = quarantine.items(energy, day)
     (file,) = home.glob(f"**/{item.content}.arrow")
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(PerennialError, match=f"{item.content}.arrow is missing or damaged"):
         review.release(energy, day, accept=[HIGH], **WHO)
-    ingest.ingest(energy, day)
+    ingest.ingest_partition(energy, day)
     assert quarantine.content(energy, item.content).num_rows == 1, "written again from its source"
 
 
@@ -445,7 +445,7 @@ def test_the_share_of_refused_rows_beside_what_is_usual(energy, source) -> None:
     days = list(energy.partition("2025-01-01").through(energy.partition("2025-01-04")))
     for day, bad in zip(days, (0, 1, 2, 20), strict=True):
         source(with_kwh(*[5000.0] * bad))
-        ingest.ingest(energy, day)
+        ingest.ingest_partition(energy, day)
     rows = len(readings(days[0]))
     share = quarantine.share(energy, days[-1])
     assert share.now == pytest.approx(20 / rows)

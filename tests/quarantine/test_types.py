@@ -57,7 +57,7 @@ def send(energy, column, monkeypatch) -> Callable[..., None]:
             return rows.set_column(3, "kwh", pa.array(kwh)).append_column(column, values.take(places)).slice(but)
 
         monkeypatch.setattr(module, "readings", readings)
-        ingestion.ingest(energy, day)
+        ingestion.ingest_partition(energy, day)
 
     return ingest
 
@@ -166,5 +166,5 @@ def test_a_batch_is_released_once_the_lake_has_room_for_it(energy, day, column, 
         assert not review.release(energy, day, **WHO).decided
     assert len(review.release(energy, day, **WHO).decided) == 1
     monkeypatch.setattr(energy.module("source"), "readings", lambda partition: 1 / 0)
-    ingestion.ingest(energy, day)
+    ingestion.ingest_partition(energy, day)
     assert held(day) == [2**40]

@@ -16,9 +16,9 @@ def attributes_of(package: str, modules: Mapping[str, Sequence[str]]) -> Callabl
     """
     places = {name: module for module, names in modules.items() for name in names}
 
-    def __getattr__(name: str) -> Any:
+    def attribute(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(places[name], package), name)
 
-    return __getattr__
+    return attribute

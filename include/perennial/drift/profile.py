@@ -22,7 +22,6 @@ from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
 from perennial.registry import tracking
-from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
 #: Training rows that a model predicts for its own profile, evenly over time.
@@ -79,24 +78,36 @@ class Profile:
         return cls(columns, blocks)
 
     @classmethod
-    def of_features(cls, use_case: UseCase, data: TrainingSet, columns: list[str]) -> Profile:
-        """The profile of the features of all rows that a model is fitted on; nothing of the model itself.
+    def of_features(cls, use_case: UseCase, rows: pa.Table, columns: list[str]) -> Profile:
+        """The profile of the features of the rows that a model is fitted on; nothing of the model itself.
+
+        Args:
+            use_case: Its cadence cuts the blocks of time; its drift policy must fit the columns.
+            rows: All rows to fit on, with `event_timestamp`.
+            columns: The features.
 
         Raises:
             PerennialError: the drift policy names a column that there is not, or a method that does not fit one.
         """
-        profile = cls.of(use_case, data.fit_table.select(["event_timestamp", *columns]))
+        profile = cls.of(use_case, rows.select(["event_timestamp", *columns]))
         _insist_on_known(use_case, profile)
         return profile
 
-    def with_model(self, use_case: UseCase, data: TrainingSet, predict: Predict) -> Profile:
-        """Add what a model fitted on these rows makes of each column, and what it predicts for an even sample."""
+    def with_model(self, use_case: UseCase, fit: pd.DataFrame, holdout: pd.DataFrame, predict: Predict) -> Profile:
+        """Add the importance of each column to a fitted model, and what it predicts for an even sample of rows.
+
+        Args:
+            use_case: Whose gate metric measures importance.
+            fit: The rows that the model was fitted on: features and `event_timestamp`.
+            holdout: The gate's rows: features and `label`.
+            predict: The model, from features to (n,) predictions.
+        """
         columns = [name for name in self.columns if name != PREDICTION]
-        sample = data.fit.iloc[:: len(data.fit) // PREDICTED_ROWS + 1]
+        sample = fit.iloc[:: len(fit) // PREDICTED_ROWS + 1]
         block = self.blocks.place(pl.Series(sample["event_timestamp"]).dt.epoch("us").to_numpy())
         predicted = pa.chunked_array([predict(sample[columns])[block >= 0]])
         bins = Bins.of(predicted)
-        later = data.holdout.iloc[:: len(data.holdout) // PREDICTED_ROWS + 1]
+        later = holdout.iloc[:: len(holdout) // PREDICTED_ROWS + 1]
         prediction = Column(
             bins,
             count_by_block(bins, predicted, block[block >= 0], len(self.blocks)),
@@ -105,7 +116,7 @@ class Profile:
         return replace(
             self,
             columns=self.columns | {PREDICTION: prediction},
-            importance=importances(use_case, predict, data.holdout[columns], data.holdout["label"]),
+            importance=importances(use_case, predict, holdout[columns], holdout["label"]),
         )
 
     def log(self) -> None:

@@ -5,7 +5,8 @@
 - `unexplained`: which files differ beside that;
 - `acknowledgements`: what the change itself says that it destroys on purpose;
 - `dependents`: which use cases and model versions use what changes;
-- `transforms`, `computations`, `recomputing`: which partitions were computed in another way than they would be now;
+- `transforms`: the columns that a transform would write now; `recomputing`: which partitions were computed by other
+  code than it is now;
 - `planning`: all of that, as data; `rendering`: for people;
 - `applying`, `backfill`: registering the definitions, and computing those partitions again through Airflow.
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from perennial import lake_cache
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
-from perennial.feature_changes import transforms
+from perennial.feature_store import fingerprints
 from perennial.partitions import Cadence, Partition
 from perennial.runs.replay import Step
 from perennial.services.airflow_api import AirflowClient, Run, failure
@@ -103,7 +103,7 @@ def wish_of(use_case: UseCase) -> str:
     from perennial.feature_store import definitions
     from perennial.settings import settings
 
-    content = "".join(f"{name}{print_}" for name, print_ in sorted(transforms.fingerprints(use_case).items()))
+    content = "".join(f"{name}{print_}" for name, print_ in sorted(fingerprints.of_transforms(use_case).items()))
     content += definitions.digest(settings().feature_repo)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
@@ -167,7 +167,7 @@ class _Partition:
 
         recorded = computations.held(self._use_case).get(self._partition.key, {})
         other = [
-            name for name, wanted in transforms.fingerprints(self._use_case).items() if recorded.get(name) != wanted
+            name for name, wanted in fingerprints.of_transforms(self._use_case).items() if recorded.get(name) != wanted
         ]
         if other:
             raise BackfillFailed(

@@ -9,8 +9,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from perennial.errors import PerennialError
-from perennial.feature_changes import transforms
-from perennial.feature_store import computations
+from perennial.feature_store import computations, fingerprints
 
 if TYPE_CHECKING:
     from perennial.feature_changes.sides import Definitions, View
@@ -78,9 +77,9 @@ def stale(use_case: UseCase, views: Mapping[str, View], need: Need, everything: 
     from perennial import lake
 
     recorded = computations.held(use_case)
-    now = transforms.fingerprints(use_case)
+    now = fingerprints.of_transforms(use_case)
     stored = {table: set(lake.partitions(f"{use_case.name}.{table}")) for table in now}
-    held = sorted({*recorded, *stored[transforms.EXAMPLES]})
+    held = sorted({*recorded, *stored[fingerprints.EXAMPLES]})
     ours = {name: view for name, view in views.items() if view.source in {f"{use_case.name}.{table}" for table in now}}
     why: dict[str, tuple[str, ...]] = {}
     for key in held:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from perennial import lake_cache
-from perennial.feature_changes import transforms
+from perennial.feature_store import fingerprints
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
@@ -24,7 +24,7 @@ def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> 
     from perennial import lake
     from perennial.lake.schemas import COMPUTATIONS
 
-    now = transforms.fingerprints(use_case)
+    now = fingerprints.of_transforms(use_case)
     made = [
         {"partition": partition.key, "table": name, "rows": count, "transform": now[name]}
         for name, count in rows.items()

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial._common.lazy_imports import attributes_of
-
 from perennial.gate.decision import Decision, Rule
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import Decision, Outcome, Rule
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
-from perennial.training.fit import Plan
+from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
@@ -75,7 +75,7 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
     with tracking.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
         with tracking.reachable():
             data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/training_set.json"))
-            plan = Plan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
+            plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
         holding = ledger.champion(use_case)
         predict = tracking.load_from(use_case, challenger, folder)
         holdout = data.holdout

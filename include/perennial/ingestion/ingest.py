@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake, quarantine, validation
-from perennial.errors import BadBatch, BadFeatures, PerennialError
-from perennial.feature_store import computations
+from perennial.errors import BadBatch, PerennialError
 from perennial.ingestion.admission import Admission, Admitted
 from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
 from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import contracts, results
+from perennial.validation import results
 
 log = logging.getLogger(__name__)
 
 
-def ingest(use_case: UseCase, partition: Partition, refetch: bool = True) -> dict[str, Any]:
+def ingest_partition(use_case: UseCase, partition: Partition, refetch: bool = True) -> dict[str, Any]:
     """Fetch and judge every raw table of the partition; write clean and quarantined rows to the lake.
 
     Nothing is written to a raw table before every one has been judged, so a bad batch leaves the lake as it was. What
@@ -138,135 +136,3 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
             f"{place}: {table.name}() in {where} returned values that the lake cannot hold exactly: {error}",
             "Moments are held to the microsecond: round them in source.py.",
         ) from error
-
-
-def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
-    """Compute every feature table and the examples of the partition from the lake, judge and write them.
-
-    Returns:
-        Rows by table, and `report`: the address of the page that shows what the suites said.
-
-    Raises:
-        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations, or returns
-            values that the lake's table would turn into others. Nothing is written then.
-    """
-    raw = _raw_tables(use_case, partition)
-    computed = {}
-    for table in use_case.features:
-        rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
-        computed[table.name] = contracts.features(use_case, table, rows, partition)
-    rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
-    computed["examples"] = contracts.examples(use_case, rows, partition)
-    judged = {
-        name: (
-            rows.num_rows,
-            validation.judge(
-                rows,
-                validation.expectations_of(use_case, name, partition),
-                validation.place(use_case, name),
-                by_row=False,
-            ),
-        )
-        for name, rows in computed.items()
-    }
-    report = results.keep(use_case, partition, judged)
-    for name, (_, judgement) in judged.items():
-        validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
-        contracts.insist_on_types(use_case, name, computed[name], partition)
-    for table in use_case.features:
-        lake.replace(
-            f"{use_case.name}.{table.name}",
-            partition.key,
-            computed[table.name],
-            sort_by=(*table.key, "event_timestamp"),
-        )
-    lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
-    computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
-    return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
-
-
-def publish(use_case: UseCase, partition: Partition) -> dict[str, int]:
-    """Apply the feature repository if it changed, then bring exactly this interval to the online store.
-
-    Returns:
-        Rows written by feature view.
-
-    Raises:
-        Refused: the change destroys something that it does not acknowledge: see `perennial plan`.
-    """
-    from perennial.feature_changes import applying
-    from perennial.feature_store import repository
-
-    applying.apply_safely()
-    return repository.materialize(use_case.feature_service, partition.start, partition.end)
-
-
-def _transform(
-    use_case: UseCase,
-    name: str,
-    inputs: tuple[str, ...],
-    raw: Mapping[str, pa.Table],
-    partition: Partition,
-    since: datetime,
-) -> pa.Table:
-    """Run one function of `transforms.py` on its inputs from `since` to the partition's end."""
-    import ibis
-
-    where = f"include/use_cases/{use_case.name}/transforms.py, {name}()"
-    function = getattr(use_case.module("transforms"), name, None)
-    if function is None:
-        raise BadFeatures(f"{where} does not exist.", f"Write it; it takes {', '.join(inputs)} as ibis tables.")
-    engine = ibis.duckdb.connect()
-    try:
-        # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
-        engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
-        tables = {wanted: ibis.memtable(_since(use_case.raw_table(wanted), raw[wanted], since)) for wanted in inputs}
-        return lake.canonical(engine.to_pyarrow(function(**tables)))
-    except PerennialError:
-        raise
-    except Exception as error:
-        raise BadFeatures(
-            f"Use case {use_case.name!r}, partition {partition.key!r}: {where} raised {type(error).__name__}: {error}",
-            f"Mend the transform; it was given {', '.join(inputs)}.",
-        ) from error
-    finally:
-        engine.disconnect()
-
-
-def _raw_tables(use_case: UseCase, partition: Partition) -> dict[str, pa.Table]:
-    """Every raw table that a transform of the partition needs, as far back as the one that looks back furthest."""
-    lookbacks = dict.fromkeys(use_case.examples.inputs, timedelta(0))
-    for table in use_case.features:
-        lookbacks |= {name: max(table.lookback, lookbacks.get(name, timedelta(0))) for name in table.inputs}
-    return {
-        name: _input(use_case, use_case.raw_table(name), partition, partition.start - lookback)
-        for name, lookback in lookbacks.items()
-    }
-
-
-def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
-    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's.
-
-    Raises:
-        BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
-    """
-    oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
-    batches = lake.records(
-        f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
-    )
-    ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
-    absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
-    if absent:
-        raise BadFeatures(
-            f"Use case {use_case.name!r}, partition {partition.key!r}: raw table {table.name!r} was never ingested for"
-            f" {', '.join(absent)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
-            f"Run {use_case.name}.features for {absent[0]} first.",
-        )
-    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
-    assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
-    return _since(table, rows.drop_columns([lake.PARTITION]), since)
-
-
-def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:
-    """The rows from `since` on; all of a snapshot of facts."""
-    return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows

@@ -2,9 +2,9 @@
 importing pyiceberg, SQLAlchemy and pandas.
 
 Every answer is that of the tables' current snapshots: the catalog is asked each time. What it names never changes, so
-it is read once and kept (`perennial.lake_cache.kept`); after a commit only the files that came with it are read. Whatever
-is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through `perennial.lake.tables`, which
-gives the same rows.
+it is read once and kept (`perennial.lake_cache.kept`); after a commit only the files that came with it are read.
+Whatever is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through
+`perennial.lake`, which gives the same rows.
 """
 
 from __future__ import annotations

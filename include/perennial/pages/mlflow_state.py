@@ -175,7 +175,7 @@ def _client(address: str) -> httpx.Client:
 
 
 def _login() -> httpx.Auth | None:
-    """As `perennial.registry.tracking` signs in: what the environment names, else the embedded server's generated login."""
+    """As `registry.tracking` signs in: what the environment names, else the embedded server's generated login."""
     where, given = settings(), os.environ
     if token := given.get("MLFLOW_TRACKING_TOKEN"):
         return _Token(token)

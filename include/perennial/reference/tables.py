@@ -1,4 +1,4 @@
-"""docs/tables.md: the lake's tables, from the schemas in `perennial.lake.schemas`, which say what their columns mean."""
+"""docs/tables.md: the lake's tables and what their columns mean, from `perennial.lake.schemas`."""
 
 from __future__ import annotations
 

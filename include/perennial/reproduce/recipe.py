@@ -10,7 +10,7 @@ from perennial import lake
 from perennial.errors import PerennialError
 from perennial.registry import tracking
 from perennial.registry.provenance import Provenance
-from perennial.training.fit import Plan
+from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
 
@@ -31,7 +31,7 @@ class Recipe:
 
     version: int
     run_id: str
-    plan: Plan
+    plan: TrainingPlan
     data: TrainingSet
     provenance: Provenance | None
     commit: str
@@ -62,7 +62,7 @@ def read(use_case: UseCase, version: int) -> Recipe:
     return Recipe(
         version=version,
         run_id=run.info.run_id,
-        plan=Plan(**held["plan.json"]),
+        plan=TrainingPlan(**held["plan.json"]),
         data=TrainingSet(**held["training_set.json"]),
         provenance=Provenance(**held["provenance.json"]) if "provenance.json" in held else None,
         # It goes into git's arguments, and whoever can write to MLflow can write it.

@@ -16,7 +16,7 @@ from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part, Reproduction
 from perennial.training import fit as training
-from perennial.training import training_set
+from perennial.training import planning, training_set
 from perennial.use_case import TrainingParams, UseCase
 
 
@@ -115,8 +115,8 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
     wanted = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
     try:
-        params = training.params_of(use_case, {name: recorded.plan.params[name] for name in wanted})
-        model, _ = training.fitted(use_case, params, fit[columns], fit["label"])
+        params = planning.params_of(use_case, {name: recorded.plan.params[name] for name in wanted})
+        model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
     return compare.predictions(registered(holdout), tracking.predictor(use_case, model)(holdout[columns]))

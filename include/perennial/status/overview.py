@@ -103,7 +103,7 @@ class Overview:
     """A use case at a glance; `serving` is the present champion's reign."""
 
     use_case: UseCase
-    partition_status: UseCaseStatus
+    status: UseCaseStatus
     serving: Served | None = None
     live: Live | None = None
     judged: Judged | None = None

@@ -1,10 +1,9 @@
-"""One training run: plan it, fit a candidate, log everything to MLflow, register it as the challenger."""
+"""Fits a planned training run's estimator, logs everything to MLflow and registers it as the challenger."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
@@ -17,116 +16,16 @@ from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
-from pydantic import ValidationError
 
-from perennial import drift, lake
-from perennial.errors import InvalidParams, NotEnoughData, TrainingFailed
+from perennial import drift
+from perennial.errors import TrainingFailed
 from perennial.evaluation import metrics, plots, quality
 from perennial.feature_store import repository
-from perennial.registry import ledger, provenance, retraining_requests, tracking, uncommitted_changes
-from perennial.training import training_set
+from perennial.registry import ledger, provenance, tracking, uncommitted_changes
+from perennial.training import planning
+from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
-from perennial.use_case import Declaration, TrainingParams, UseCase, problems
-
-
-class Plan(Declaration):
-    """What a training run is to do.
-
-    Attributes:
-        first, last: Partitions to train on, both included.
-        params: The validated parameters, JSON-ready.
-        requests: Ids of the requests that this run answers.
-        skip: Why there is nothing to do; empty if there is.
-    """
-
-    first: str
-    last: str
-    params: dict[str, Any]
-    retraining_requests: list[str]
-    skip: str = ""
-
-
-def params_of(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
-    """The run's parameters.
-
-    Raises:
-        InvalidParams: an unknown key, a wrong type, or a value out of range.
-    """
-    try:
-        return use_case.params(**conf)
-    except ValidationError as error:
-        known = ", ".join(use_case.params.model_fields)
-        raise InvalidParams(
-            f"Parameters of {use_case.name}.training: {problems(error)}.", f"Known parameters: {known}."
-        ) from error
-
-
-def plan(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> Plan:
-    """Decide what to train on: the newest open request's data, or what the parameters say.
-
-    A run for a request that a later run has already answered is skipped unless forced: several alarms while one
-    retraining runs end in one retraining.
-
-    Raises:
-        InvalidParams, InvalidPartition: see there.
-        NotEnoughData: the window is empty.
-    """
-    params = params_of(use_case, conf)
-    open_requests = retraining_requests.unanswered(use_case)
-    candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
-    if partition is None and not params.window_end:
-        candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
-    last = use_case.partition(params.window_end or max(candidates))
-    if params.window_start:
-        first = use_case.partition(params.window_start)
-    else:
-        first = use_case.first
-        if use_case.retraining.window is not None:
-            window = list(use_case.first.through(last))[-use_case.retraining.window :]
-            first = window[0]
-    if first > last:
-        raise InvalidParams(
-            f"{use_case.name}.training: window_start {first} is after window_end {last}.",
-            "Swap them, or leave one empty.",
-        )
-    by_request = partition is not None and not params.window_end
-    skip = ""
-    if by_request and not params.force and partition not in {row["partition"] for row in open_requests}:
-        skip = f"The request of partition {partition} is already answered; run with force to train all the same."
-    answered = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
-    return Plan(first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip)
-
-
-def newest_partition(use_case: UseCase) -> str:
-    """The newest partition that has examples.
-
-    Raises:
-        NotEnoughData: none has.
-    """
-    held = lake.partitions(f"{use_case.name}.examples")
-    if not held:
-        raise NotEnoughData(
-            f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
-        )
-    return held[-1]
-
-
-def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:
-    """Ask for retraining on all data there is, because it is time; the partition asked for.
-
-    None if the newest data was asked for lately, or if there is no champion yet: the monitor asks for the first model.
-    """
-    if ledger.champion(use_case) is None:
-        return None
-    newest = newest_partition(use_case)
-    evidence = {"schedule": use_case.retraining.schedule}
-    asked = retraining_requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
-    return newest if asked else None
-
-
-def build_training_set(use_case: UseCase, planned: Plan) -> TrainingSet:
-    """The training set of the plan's window; equal lake content gives the same file."""
-    return training_set.build(use_case, use_case.partition(planned.first), use_case.partition(planned.last))
+from perennial.use_case import TrainingParams, UseCase
 
 
 def feature_columns(use_case: UseCase) -> list[str]:
@@ -135,7 +34,7 @@ def feature_columns(use_case: UseCase) -> list[str]:
     return [name for name in dict.fromkeys(features) if name not in use_case.retired_features]
 
 
-def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> int:
+def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, made_by: str) -> int:
     """Fit the use case's estimator, log the candidate and register it; return its version.
 
     Args:
@@ -148,16 +47,16 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
     registered = tracking.version_made_by(use_case, made_by)
     if registered is not None:
         return registered
-    params = params_of(use_case, planned.params)
+    params = planning.params_of(use_case, planned.params)
     columns = feature_columns(use_case)
     with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
         _log_inputs(use_case, planned, data, params)
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
-            profiling = aside.submit(drift.Profile.of_features, use_case, data, columns)
-            model, seconds = fitted(use_case, params, data.fit[columns], data.fit["label"])
+            profiling = aside.submit(drift.Profile.of_features, use_case, data.fit_table, columns)
+            model, seconds = fit_estimator(use_case, params, data.fit[columns], data.fit["label"])
             predict = tracking.predictor(use_case, model)
-            completing = aside.submit(profiling.result().with_model, use_case, data, predict)
+            completing = aside.submit(profiling.result().with_model, use_case, data.fit, data.holdout, predict)
             mlflow.log_metric("fit_seconds", seconds)
             mlflow.set_tag("perennial.algorithm", _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
@@ -170,7 +69,9 @@ def fit(use_case: UseCase, planned: Plan, data: TrainingSet, made_by: str) -> in
         return int(tracking.register(use_case, uri, active.info.run_id).version)
 
 
-def fitted(use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series) -> tuple[Any, float]:
+def fit_estimator(
+    use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series
+) -> tuple[Any, float]:
     """The use case's estimator, fitted, and the seconds that the fit took.
 
     Raises:
@@ -197,7 +98,7 @@ def _algorithm(model: Any) -> str:
     return ", then ".join(type(step).__name__ for step in steps)
 
 
-def _log_inputs(use_case: UseCase, planned: Plan, data: TrainingSet, params: TrainingParams) -> None:
+def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, params: TrainingParams) -> None:
     """Everything that is needed to train this model again."""
     changed = uncommitted_changes.uncommitted()
     champion = ledger.champion(use_case)

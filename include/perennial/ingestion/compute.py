@@ -1,0 +1,133 @@
+"""Feature tables and examples of one partition, computed from the lake's raw rows, judged and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import lake, validation
+from perennial.errors import BadFeatures, PerennialError
+from perennial.feature_store import computations
+from perennial.partitions import Partition
+from perennial.use_case import RawTable, UseCase
+from perennial.validation import contracts, results
+
+
+def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
+    """Compute every feature table and the examples of the partition from the lake, judge and write them.
+
+    Returns:
+        Rows by table, and `report`: the address of the page that shows what the suites said.
+
+    Raises:
+        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations, or returns
+            values that the lake's table would turn into others. Nothing is written then.
+    """
+    raw = _raw_tables(use_case, partition)
+    computed = {}
+    for table in use_case.features:
+        rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
+        computed[table.name] = contracts.features(use_case, table, rows, partition)
+    rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
+    computed["examples"] = contracts.examples(use_case, rows, partition)
+    judged = {
+        name: (
+            rows.num_rows,
+            validation.judge(
+                rows,
+                validation.expectations_of(use_case, name, partition),
+                validation.place(use_case, name),
+                by_row=False,
+            ),
+        )
+        for name, rows in computed.items()
+    }
+    report = results.keep(use_case, partition, judged)
+    for name, (_, judgement) in judged.items():
+        validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
+        contracts.insist_on_types(use_case, name, computed[name], partition)
+    for table in use_case.features:
+        lake.replace(
+            f"{use_case.name}.{table.name}",
+            partition.key,
+            computed[table.name],
+            sort_by=(*table.key, "event_timestamp"),
+        )
+    lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
+    computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
+    return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
+
+
+def _transform(
+    use_case: UseCase,
+    name: str,
+    inputs: tuple[str, ...],
+    raw: Mapping[str, pa.Table],
+    partition: Partition,
+    since: datetime,
+) -> pa.Table:
+    """Run one function of `transforms.py` on its inputs from `since` to the partition's end."""
+    import ibis
+
+    where = f"include/use_cases/{use_case.name}/transforms.py, {name}()"
+    function = getattr(use_case.module("transforms"), name, None)
+    if function is None:
+        raise BadFeatures(f"{where} does not exist.", f"Write it; it takes {', '.join(inputs)} as ibis tables.")
+    engine = ibis.duckdb.connect()
+    try:
+        # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
+        engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
+        tables = {wanted: ibis.memtable(_since(use_case.raw_table(wanted), raw[wanted], since)) for wanted in inputs}
+        return lake.canonical(engine.to_pyarrow(function(**tables)))
+    except PerennialError:
+        raise
+    except Exception as error:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}, partition {partition.key!r}: {where} raised {type(error).__name__}: {error}",
+            f"Mend the transform; it was given {', '.join(inputs)}.",
+        ) from error
+    finally:
+        engine.disconnect()
+
+
+def _raw_tables(use_case: UseCase, partition: Partition) -> dict[str, pa.Table]:
+    """Every raw table that a transform of the partition needs, as far back as the one that looks back furthest."""
+    lookbacks = dict.fromkeys(use_case.examples.inputs, timedelta(0))
+    for table in use_case.features:
+        lookbacks |= {name: max(table.lookback, lookbacks.get(name, timedelta(0))) for name in table.inputs}
+    return {
+        name: _input(use_case, use_case.raw_table(name), partition, partition.start - lookback)
+        for name, lookback in lookbacks.items()
+    }
+
+
+def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
+    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's.
+
+    Raises:
+        BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
+    """
+    oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
+    batches = lake.records(
+        f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
+    )
+    ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
+    absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
+    if absent:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}, partition {partition.key!r}: raw table {table.name!r} was never ingested for"
+            f" {', '.join(absent)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
+            f"Run {use_case.name}.features for {absent[0]} first.",
+        )
+    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
+    assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
+    return _since(table, rows.drop_columns([lake.PARTITION]), since)
+
+
+def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:
+    """The rows from `since` on; all of a snapshot of facts."""
+    return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows

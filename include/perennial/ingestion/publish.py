@@ -1,0 +1,22 @@
+"""Bringing the features of one partition to the online store."""
+
+from __future__ import annotations
+
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+
+def publish_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
+    """Apply the feature repository if it changed, then bring exactly this interval to the online store.
+
+    Returns:
+        Rows written by feature view.
+
+    Raises:
+        Refused: the change destroys something that it does not acknowledge: see `perennial plan`.
+    """
+    from perennial.feature_changes import applying
+    from perennial.feature_store import repository
+
+    applying.apply_safely()
+    return repository.materialize(use_case.feature_service, partition.start, partition.end)

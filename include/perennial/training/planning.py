@@ -1,0 +1,117 @@
+"""What a training run is to do: its parameters, its window of partitions, and the requests that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from perennial import lake
+from perennial.errors import InvalidParams, NotEnoughData
+from perennial.registry import ledger, retraining_requests
+from perennial.training import training_set
+from perennial.training.training_set import TrainingSet
+from perennial.use_case import Declaration, TrainingParams, UseCase, problems
+
+
+class TrainingPlan(Declaration):
+    """What a training run is to do.
+
+    Attributes:
+        first, last: Partitions to train on, both included.
+        params: The validated parameters, JSON-ready.
+        requests: Ids of the requests that this run answers.
+        skip: Why there is nothing to do; empty if there is.
+    """
+
+    first: str
+    last: str
+    params: dict[str, Any]
+    requests: list[str]
+    skip: str = ""
+
+
+def params_of(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
+    """The run's parameters.
+
+    Raises:
+        InvalidParams: an unknown key, a wrong type, or a value out of range.
+    """
+    try:
+        return use_case.params(**conf)
+    except ValidationError as error:
+        known = ", ".join(use_case.params.model_fields)
+        raise InvalidParams(
+            f"Parameters of {use_case.name}.training: {problems(error)}.", f"Known parameters: {known}."
+        ) from error
+
+
+def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> TrainingPlan:
+    """Decide what to train on: the newest open request's data, or what the parameters say.
+
+    A run for a request that a later run has already answered is skipped unless forced: several alarms while one
+    retraining runs end in one retraining.
+
+    Raises:
+        InvalidParams, InvalidPartition: see there.
+        NotEnoughData: the window is empty.
+    """
+    params = params_of(use_case, conf)
+    open_requests = retraining_requests.unanswered(use_case)
+    candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
+    if partition is None and not params.window_end:
+        candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
+    last = use_case.partition(params.window_end or max(candidates))
+    if params.window_start:
+        first = use_case.partition(params.window_start)
+    else:
+        first = use_case.first
+        if use_case.retraining.window is not None:
+            window = list(use_case.first.through(last))[-use_case.retraining.window :]
+            first = window[0]
+    if first > last:
+        raise InvalidParams(
+            f"{use_case.name}.training: window_start {first} is after window_end {last}.",
+            "Swap them, or leave one empty.",
+        )
+    by_request = partition is not None and not params.window_end
+    skip = ""
+    if by_request and not params.force and partition not in {row["partition"] for row in open_requests}:
+        skip = f"The request of partition {partition} is already answered; run with force to train all the same."
+    answered = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
+    return TrainingPlan(
+        first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip
+    )
+
+
+def newest_partition(use_case: UseCase) -> str:
+    """The newest partition that has examples.
+
+    Raises:
+        NotEnoughData: none has.
+    """
+    held = lake.partitions(f"{use_case.name}.examples")
+    if not held:
+        raise NotEnoughData(
+            f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
+        )
+    return held[-1]
+
+
+def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:
+    """Ask for retraining on all data there is, because it is time; the partition asked for.
+
+    None if the newest data was asked for lately, or if there is no champion yet: the monitor asks for the first model.
+    """
+    if ledger.champion(use_case) is None:
+        return None
+    newest = newest_partition(use_case)
+    evidence = {"schedule": use_case.retraining.schedule}
+    asked = retraining_requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    return newest if asked else None
+
+
+def build_training_set(use_case: UseCase, planned: TrainingPlan) -> TrainingSet:
+    """The training set of the plan's window; equal lake content gives the same file."""
+    return training_set.build(use_case, use_case.partition(planned.first), use_case.partition(planned.last))
