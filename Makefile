@@ -77,6 +77,7 @@ bench-growth: install ## Measure what ten times the data costs
 lint: install ## Check style, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 docs: install ## Write anew what docs/ tells of commands, settings, fields and parameters

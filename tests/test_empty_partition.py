@@ -85,7 +85,5 @@ def test_a_window_of_nothing_but_closed_days_is_not_enough(energy, lived) -> Non
     plan = planning.plan_training(
         energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True}
     )
-        energy, None, {"window_start": "2024-01-02", "window_end": "2024-01-02", "force": True}
-    )
     with pytest.raises(NotEnoughData):
         planning.build_training_set(energy, plan)
