@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machines import energy_checkout
 from people import PATIENCE, Machine, Person
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from machines import energy_checkout
 
 ROOT = Path(__file__).parents[2]
 # Pages load much beside what is looked for, on a machine that tests share. In milliseconds.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from machines import ROOT, airflow_on_sqlite
 
 airflow_on_sqlite()

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from command_checks import CHECKS, parse
 from fenced import ROOT, commands
-from test_commands import CHECKS, parse
+from reproducible import ingest, train
 from typer.testing import CliRunner, Result
 
 from perennial import discovery
@@ -27,7 +28,6 @@ from perennial.cli import app
 from perennial.monitoring import monitor
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
-from reproducible import ingest, train
 
 #: They start servers or runs of Airflow, or take back what other commands look at.
 DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quarantine release", "quarantine discard")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from machines import energy_checkout
+
 from perennial import lake
 from perennial.feature_changes import planning, rendering
 from perennial.services import postgres

@@ -25,12 +25,12 @@ import psutil
 import psycopg2
 import pytest
 import yaml
+from airflow_runs import PATIENCE, follow, trigger, wait_for
 from compose_file import Unset, read
 from composition import BUILT, PROJECT, Composition, Stand, session
 from redis import Redis
 from redis.exceptions import AuthenticationError
 from stands import object_store, postgres, redis
-from test_servers import PATIENCE, follow, trigger, wait_for
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 

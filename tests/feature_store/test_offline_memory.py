@@ -187,7 +187,7 @@ def test_a_retrieval_larger_than_the_memory_allowed_does_not_die(tmp_path: Path)
     del columns
     script = textwrap.dedent(f"""
         import resource, sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[1] / "support")!r}]
         from pathlib import Path
         from test_offline_memory import FEATURES, store_in
         import duckdb, polars, psutil

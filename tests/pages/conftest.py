@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import airflow_world
 import pytest
-
 from machines import airflow_on_sqlite
 
 if TYPE_CHECKING:

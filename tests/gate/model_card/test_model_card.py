@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from reproducible import ingest, train
 from typer.testing import CliRunner
 
 from perennial import discovery, gate
@@ -21,7 +22,6 @@ from perennial.gate.model_card import facts, pages
 from perennial.gate.model_card.facts import Card
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
-from reproducible import ingest, train
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reproducible import forget, ingest, make_repository, train
 from typer.testing import CliRunner
 
 from perennial import discovery, lake
@@ -26,7 +27,6 @@ from perennial.registry import ledger, tracking
 from perennial.reproduce import compare, recipe, replay
 from perennial.reproduce.report import Part, Reproduction
 from perennial.use_case import UseCase
-from reproducible import forget, ingest, make_repository, train
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 

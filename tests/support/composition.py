@@ -23,7 +23,6 @@ from typing import Any
 
 import psutil
 from compose_file import Condition, Service
-
 from machines import free_port
 
 #: The image that is built from the checkout, and the project's place in it.

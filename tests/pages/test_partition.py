@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 from markupsafe import escape
+from reproducible import ingest, train
 
 from perennial import discovery, gate, lake, scoring
 from perennial.gate import model_card
@@ -20,7 +21,6 @@ from perennial.pages import version as version_page
 from perennial.registry import ledger, tracking
 from perennial.settings import settings
 from perennial.use_case import ColumnPolicy, UseCase
-from reproducible import ingest, train
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 PLACE = "/perennial/use_cases/energy"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from examined import Examine, by_name
-
 from machines import free_port
+
 from perennial.doctor import Check, Finding, examine
 from perennial.doctor.finding import STATES, passed
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from reproducible import commit, forget, git, ingest, make_repository, train
 
 from perennial import discovery
 from perennial.errors import PerennialError
 from perennial.registry import tracking
 from perennial.reproduce import checkout
 from perennial.use_case import UseCase
-from reproducible import commit, forget, git, ingest, make_repository, train
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 MODEL = "include/use_cases/energy/model.py"

@@ -12,7 +12,7 @@ from perennial.registry import provenance
 from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def make_repository(project: Path) -> str:

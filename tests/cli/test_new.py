@@ -12,8 +12,6 @@ from pathlib import Path
 import boto3
 import new_cases
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from typed import Terminal, run
 
 

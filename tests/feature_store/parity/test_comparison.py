@@ -226,7 +226,7 @@ def test_a_partition_without_predictions_is_an_error(scored: UseCase) -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "perennial.cli", "parity", *arguments]
-    path = os.pathsep.join([str(Path(__file__).parent / "second_use_case"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[2] / "second_use_case"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=240)
 
 

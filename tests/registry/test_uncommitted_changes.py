@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from reproducible import commit, forget, git
 
 from perennial.registry import provenance, uncommitted_changes
 from perennial.settings import settings
-from reproducible import commit, forget, git
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from feast import FeatureStore, FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feature_cases import Repository, repository_in
-
 from machines import free_port
+
 from perennial.feature_store import repository
 from perennial.settings import settings
 

@@ -14,7 +14,7 @@ from perennial.runs import dags
 from perennial.settings import Settings
 from perennial.use_case import TrainingParams
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("name", sorted(reference.pages()))

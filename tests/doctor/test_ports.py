@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from examined import SLEEP, Examine
-
 from machines import free_port
+
 from perennial.embedded import postgres, processes
 
 

@@ -14,15 +14,13 @@ import new_cases
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from web_server import Answer, Server, packed, serving
 
 from perennial import discovery, lake
 from perennial.errors import InvalidParams
 from perennial.ingestion import ingest
 from perennial.scaffold import rendering
 from perennial.services import postgres
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
-from web_server import Answer, Server, packed, serving
 
 PASSWORD = "never written down"
 
