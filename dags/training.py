@@ -75,9 +75,9 @@ def settle(decision: dict) -> None:
 
     use_case = po.of_run()
     settled = gate.settle(use_case, gate.Decision(**decision), *po.answer())
-    po.announce(po.champion_asset(use_case), settled.model_dump(mode="json")) if settled.promote else po.skip(
-        settled.reason
-    )
+    if not settled.promote:
+        po.skip(settled.reason)
+    po.announce(po.champion_asset(use_case), settled.model_dump(mode="json"))
 
 
 def training(use_case: UseCase) -> None:

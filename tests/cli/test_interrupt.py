@@ -54,7 +54,7 @@ def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
 def test_a_thread_left_behind_in_a_librarys_code_does_not_abort_the_end() -> None:
     left = """
 import duckdb
-from perennial import unawaited
+from perennial._common import background_threads
 from perennial.cli import frame
 
 def count():
@@ -65,7 +65,7 @@ def count():
 @frame.app.command()
 def leave():
     for _ in range(8):
-        unawaited.start(count)
+        background_threads.start(count)
     raise KeyboardInterrupt
 
 frame.main()

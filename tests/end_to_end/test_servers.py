@@ -219,7 +219,7 @@ def test_a_rollback_is_one_call_and_its_pause_ends_by_one_command(http: httpx.Cl
     good = history()["served"][-1]["version"]
     # What the gate would hardly do: the version that was refused is promoted.
     code = (
-        "from perennial import discovery, ledger; flights = discovery.load('flights');"
+        "from perennial import discovery; from perennial.registry import ledger; flights = discovery.load('flights');"
         "held = vars(ledger.champion(flights)) | {'event_id': 'test', 'model_version': 1, 'action': 'promoted'};"
         "del held['recorded_at']; ledger.record(flights, **held)"
     )

@@ -57,8 +57,8 @@ def test_a_killed_holder_does_not_block_the_next(tmp_path: Path) -> None:
     held = tmp_path / "held"
     code = f"""
 import time, pathlib
-from perennial import database
-with database.exclusive("killed", "holder"):
+from perennial.services import postgres
+with postgres.exclusive("killed", "holder"):
     pathlib.Path({str(held)!r}).touch()
     time.sleep(600)
 """

@@ -260,7 +260,7 @@ def test_a_table_off_the_path_is_read_once_a_snapshot(table: str, monkeypatch: p
 
 
 def test_processes_that_keep_at_once_do_not_disturb_one_another(table: str) -> None:
-    code = f"from perennial import glance; print(len(glance.records(['{table}'])['{table}']))"
+    code = f"from perennial import lake_cache; print(len(lake_cache.records(['{table}'])['{table}']))"
     running = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ)
         for _ in range(4)

@@ -133,7 +133,9 @@ def test_a_database_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: p
 
 def test_a_glance_imports_nothing_heavy() -> None:
     heavy = "{'pyiceberg', 'sqlalchemy', 'pandas', 'pyarrow', 'httpx', 'feast'}"
-    check = f"import sys; from perennial import glance; glance.records(['a.b']); print({heavy} & set(sys.modules))"
+    check = (
+        f"import sys; from perennial import lake_cache; lake_cache.records(['a.b']); print({heavy} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

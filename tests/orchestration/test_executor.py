@@ -107,7 +107,7 @@ def test_preloading_silences_gx_and_leaves_typeguard_as_it_was() -> None:
 import logging, sys, typeguard
 original = typeguard.typechecked
 import perennial.orchestration.executor
-from perennial.imports import LIBRARIES, preload
+from perennial._common.heavy_imports import LIBRARIES, preload
 assert not {"feast", "mlflow", "great_expectations"} & set(sys.modules), "importing the executor must stay light"
 preload()
 assert typeguard.typechecked is original
@@ -148,7 +148,7 @@ assert preloaded == [True]
 def test_feast_is_quick_without_typeguard_and_both_are_whole_afterwards() -> None:
     check = """
 import gc, sys, time
-from perennial.imports import quickly
+from perennial._common.heavy_imports import quickly
 import typeguard
 original, began = typeguard.typechecked, time.process_time()
 with quickly():

@@ -45,7 +45,7 @@ class Machine:
         """All entries, oldest first."""
         return json.loads(
             self.python(
-                "import json; from perennial import discovery, ledger;"
+                "import json; from perennial import discovery; from perennial.registry import ledger;"
                 "print(json.dumps([one.as_json() for one in ledger.entries(discovery.load('energy'))]))"
             )
         )

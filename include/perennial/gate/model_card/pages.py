@@ -54,7 +54,7 @@ def description(card: Card, link: str) -> str:
 @cache
 def _template() -> Template:
     found = Environment(
-        loader=PackageLoader("perennial", "model_card"),
+        loader=PackageLoader("perennial.gate.model_card", "."),
         autoescape=False,  # noqa: S701 - that is for HTML; `finalize` escapes for Markdown
         finalize=_text,
         undefined=StrictUndefined,
