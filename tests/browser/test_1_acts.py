@@ -81,7 +81,8 @@ def test_a_rollback_and_the_end_of_its_pause(person, machine, keep) -> None:
     machine.perennial("replay", "energy", "--from", "2024-01-03", "--to", "2024-01-04")
     # What would take another day of data: the version that was rejected is promoted.
     machine.python(
-        "from perennial import discovery; from perennial.registry import ledger, tracking; energy = discovery.load('energy');"
+        "from perennial import discovery; from perennial.registry import ledger, tracking;"
+        "energy = discovery.load('energy');"
         "held = vars(ledger.champion(energy)) | {'event_id': 'test', 'model_version': 1, 'previous_version': 2,"
         " 'model_run': tracking.run_of(energy, 1), 'actor': 'gate', 'reason': 'a little better'};"
         "del held['recorded_at']; ledger.record(energy, **held)"
