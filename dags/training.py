@@ -49,7 +49,7 @@ def judge(version: int) -> dict:
     """Judge champion and challenger on the same holdout; log the decision, rule by rule."""
     from perennial import gate
 
-    return gate.judge(po.of_run(), version).model_dump(mode="json")
+    return gate.evaluate(po.of_run(), version).model_dump(mode="json")
 
 
 @task.branch
@@ -58,14 +58,14 @@ def ask_a_person(decision: dict) -> str:
     from perennial import gate
 
     wanted = po.conf()["require_approval"]
-    return "approve" if gate.is_for_a_person(po.of_run(), gate.Decision(**decision), wanted) else "settle"
+    return "approve" if gate.needs_approval(po.of_run(), gate.GateDecision(**decision), wanted) else "settle"
 
 
 def question(decision: dict) -> str:
     """The evidence as the person reads it."""
     from perennial import gate
 
-    return gate.question(po.of_run(), gate.Decision(**decision))
+    return gate.approval_question(po.of_run(), gate.GateDecision(**decision))
 
 
 @task(trigger_rule="none_failed_min_one_success")
@@ -74,7 +74,7 @@ def settle(decision: dict) -> None:
     from perennial import gate
 
     use_case = po.of_run()
-    settled = gate.settle(use_case, gate.Decision(**decision), *po.answer())
+    settled = gate.finalize(use_case, gate.GateDecision(**decision), *po.answer())
     if not settled.promote:
         po.skip(settled.reason)
     po.announce(po.champion_asset(use_case), settled.model_dump(mode="json"))

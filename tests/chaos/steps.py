@@ -99,13 +99,13 @@ def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> 
 def judge(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial import gate
 
-    return gate.judge(use_case, results["fit"]).model_dump(mode="json")
+    return gate.evaluate(use_case, results["fit"]).model_dump(mode="json")
 
 
 def settle(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial import gate
 
-    return gate.settle(use_case, gate.Decision(**results["judge"])).model_dump(mode="json")
+    return gate.finalize(use_case, gate.GateDecision(**results["judge"])).model_dump(mode="json")
 
 
 def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:

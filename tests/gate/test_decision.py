@@ -9,7 +9,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from perennial.gate import Decision, Rule
+from perennial.gate import GateDecision, Rule
 
 #: As the ledger holds it from before there was an outcome.
 EARLIER = {
@@ -29,22 +29,22 @@ EARLIER = {
 
 @pytest.mark.parametrize(("promote", "outcome"), [(True, "promote"), (False, "reject")])
 def test_entries_of_an_earlier_gate_still_load(promote: bool, outcome: str) -> None:
-    decision = Decision(**EARLIER | {"promote": promote})
+    decision = GateDecision(**EARLIER | {"promote": promote})
     assert (decision.outcome, decision.borderline, decision.interval) == (outcome, False, None)
 
 
 def test_a_decision_survives_json() -> None:
-    decision = Decision(**EARLIER | {"interval": (-0.01, 0.02), "gained": 0.005, "outcome": "not-enough-evidence"})
-    assert Decision(**json.loads(json.dumps(decision.model_dump(mode="json"), allow_nan=False))) == decision
+    decision = GateDecision(**EARLIER | {"interval": (-0.01, 0.02), "gained": 0.005, "outcome": "not-enough-evidence"})
+    assert GateDecision(**json.loads(json.dumps(decision.model_dump(mode="json"), allow_nan=False))) == decision
 
 
 def test_a_typo_is_an_error() -> None:
     with pytest.raises(ValidationError, match="promoted"):
-        Decision(**EARLIER | {"promoted": True})
+        GateDecision(**EARLIER | {"promoted": True})
 
 
 def test_a_person_decides_on_the_same_evidence() -> None:
-    refused = Decision(**EARLIER | {"promote": True}).answered(False, "alice")
+    refused = GateDecision(**EARLIER | {"promote": True}).answered(False, "alice")
     assert (refused.promote, refused.outcome) == (False, "promote")
     assert refused.reason.endswith("; refused by alice")
 
@@ -53,7 +53,7 @@ def test_a_table_shows_every_rule_and_nothing_in_it_is_taken_for_a_table_or_for_
     odd = Rule(
         name="roc_auc gained on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="give or take 0.1"
     )
-    decision = Decision(**EARLIER | {"rules": [*EARLIER["rules"], odd], "not_judged": ["origin=EWR (31)"]})
+    decision = GateDecision(**EARLIER | {"rules": [*EARLIER["rules"], odd], "not_judged": ["origin=EWR (31)"]})
     page = decision.markdown()
     assert "| roc_auc gained | 0.001 | 0.002 | **failed** |" in page
     assert r"| roc_auc gained on origin=&lt;b>\|x | -0.5 | -0.02 | **failed**: give or take 0.1 |" in page

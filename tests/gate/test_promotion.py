@@ -9,7 +9,7 @@ import pytest
 
 from perennial import discovery, gate, scoring
 from perennial.errors import PerennialError
-from perennial.gate import Decision
+from perennial.gate import GateDecision
 from perennial.ingestion import compute, ingest, publish
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.services import postgres
@@ -30,9 +30,9 @@ def energy(project, mlflow_server) -> UseCase:
 
 
 @pytest.fixture(scope="module")
-def judged(energy: UseCase) -> Decision:
+def judged(energy: UseCase) -> GateDecision:
     """The first challenger against the trivial baseline, not settled yet."""
-    return gate.judge(energy, another(energy, "first"))
+    return gate.evaluate(energy, another(energy, "first"))
 
 
 def another(use_case: UseCase, name: str) -> int:
@@ -40,12 +40,12 @@ def another(use_case: UseCase, name: str) -> int:
     return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=name)
 
 
-def borderline(decision: Decision, challenger: int) -> Decision:
+def borderline(decision: GateDecision, challenger: int) -> GateDecision:
     unsure = {"promote": False, "outcome": "not-enough-evidence", "borderline": True, "interval": (-0.1, 0.5)}
     return decision.model_copy(update=unsure | {"challenger": challenger})
 
 
-def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: Decision) -> None:
+def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: GateDecision) -> None:
     assert judged.promote
     assert "beats the trivial baseline" in judged.reason
     names = [rule.name for rule in judged.rules]
@@ -57,12 +57,12 @@ def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: Decisi
     assert run.data.metrics["gate_rule/holdout rows"] == judged.rows
     assert run.data.metrics["gate_latency_seconds"] > 0
     logged = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/gate.json")
-    assert Decision(**logged) == judged
+    assert GateDecision(**logged) == judged
     assert "| holdout rows |" in mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/gate.md")
 
 
-def test_judging_again_decides_the_same(energy: UseCase, judged: Decision) -> None:
-    again = gate.judge(energy, judged.challenger)
+def test_judging_again_decides_the_same(energy: UseCase, judged: GateDecision) -> None:
+    again = gate.evaluate(energy, judged.challenger)
     measured = {"smoke test in a fresh process", "seconds to predict a row"}
     assert [r for r in again.rules if r.name not in measured] == [r for r in judged.rules if r.name not in measured]
     assert (again.outcome, again.interval, again.reason) == (judged.outcome, judged.interval, judged.reason)
@@ -72,37 +72,37 @@ def test_judging_again_decides_the_same(energy: UseCase, judged: Decision) -> No
     ("policy", "sure", "unsure"), [("never", False, False), ("borderline", False, True), ("always", True, True)]
 )
 def test_a_person_is_asked_as_the_policy_says(energy, judged, policy: str, sure: bool, unsure: bool) -> None:
-    assert gate.is_for_a_person(energy, judged, policy) is sure
-    assert gate.is_for_a_person(energy, borderline(judged, 1), policy) is unsure
+    assert gate.needs_approval(energy, judged, policy) is sure
+    assert gate.needs_approval(energy, borderline(judged, 1), policy) is unsure
     by_use_case = energy.model_copy(update={"gate": energy.gate.model_copy(update={"approval": policy})})
-    assert gate.is_for_a_person(by_use_case, judged) is sure
+    assert gate.needs_approval(by_use_case, judged) is sure
     rejected = judged.model_copy(update={"promote": False, "outcome": "reject"})
-    assert not gate.is_for_a_person(by_use_case, rejected)
+    assert not gate.needs_approval(by_use_case, rejected)
 
 
-def test_what_the_gate_rejects_nobody_can_approve(energy: UseCase, judged: Decision) -> None:
+def test_what_the_gate_rejects_nobody_can_approve(energy: UseCase, judged: GateDecision) -> None:
     rejected = judged.model_copy(update={"promote": False, "outcome": "reject"})
     with pytest.raises(PerennialError, match="cannot be approved"):
-        gate.settle(energy, rejected, approved=True, actor="alice")
+        gate.finalize(energy, rejected, approved=True, actor="alice")
     assert ledger.entries(energy) == []
 
 
-def test_borderline_is_promoted_by_a_persons_yes_only(energy: UseCase, judged: Decision) -> None:
+def test_borderline_is_promoted_by_a_persons_yes_only(energy: UseCase, judged: GateDecision) -> None:
     version = another(energy, "unsure")
-    settled = gate.settle(energy, borderline(judged, version))
+    settled = gate.finalize(energy, borderline(judged, version))
     assert not settled.promote
     (entry,) = ledger.entries(energy)
     assert (entry.action, entry.evidence["outcome"]) == ("rejected", "not-enough-evidence")
     version = another(energy, "unsure too")
-    assert "its gain may be luck" in gate.question(energy, borderline(judged, version))
-    assert gate.settle(energy, borderline(judged, version), True, "alice").promote
+    assert "its gain may be luck" in gate.approval_question(energy, borderline(judged, version))
+    assert gate.finalize(energy, borderline(judged, version), True, "alice").promote
     entry = ledger.champion(energy)
     assert (entry.model_version, entry.actor, entry.evidence["promote"]) == (version, "alice", True)
     assert entry.reason.endswith("approved by alice")
     assert int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version) == version
 
 
-def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCase, judged: Decision) -> None:
+def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     version = another(energy, "paused")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
@@ -120,34 +120,34 @@ def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCas
             evidence={"pause_until": (datetime.now(UTC) + timedelta(days=1)).isoformat()},
             event_id="rollback:test",
         )
-    assert gate.is_for_a_person(energy, decision, "never")
-    assert not gate.is_for_a_person(energy, borderline(decision, version), "never")
-    assert "by bob: looks odd" in gate.question(energy, decision)
+    assert gate.needs_approval(energy, decision, "never")
+    assert not gate.needs_approval(energy, borderline(decision, version), "never")
+    assert "by bob: looks odd" in gate.approval_question(energy, decision)
     with pytest.raises(PerennialError, match="bob paused automatic promotion"):
-        gate.settle(energy, decision)
+        gate.finalize(energy, decision)
     assert ledger.champion(energy).model_version == holding.model_version
-    assert gate.settle(energy, decision, True, "alice").promote
+    assert gate.finalize(energy, decision, True, "alice").promote
     assert ledger.champion(energy).model_version == version
 
 
-def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, judged: Decision) -> None:
+def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, judged: GateDecision) -> None:
     refused = judged.model_copy(update={"challenger": another(energy, "reasoned")})
-    gate.settle(energy, refused, approved=False, actor="bob", why="wrong at night")
+    gate.finalize(energy, refused, approved=False, actor="bob", why="wrong at night")
     entry = ledger.decisions(energy)[-1]
     assert (entry.action, entry.actor) == ("rejected", "bob")
     assert entry.reason == f"{judged.reason}; refused by bob: wrong at night"
 
 
-def test_the_first_answer_stands(energy: UseCase, judged: Decision) -> None:
+def test_the_first_answer_stands(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     decision = judged.model_copy(update={"challenger": holding.model_version})
     before = ledger.entries(energy)
-    assert gate.settle(energy, decision, False, "mallory").promote
+    assert gate.finalize(energy, decision, False, "mallory").promote
     assert ledger.entries(energy) == before
-    assert gate.judge(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"
+    assert gate.evaluate(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"
 
 
-def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: Decision) -> None:
+def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     scored = energy.partition("2024-01-04")
     ingest.ingest_partition(energy, scored)
@@ -156,7 +156,7 @@ def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCa
     version = another(energy, "late")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
     assert decision.effective_from == scored.start, "the window ends where the scored partition begins"
-    settled = gate.settle(energy, decision, True, "alice")
+    settled = gate.finalize(energy, decision, True, "alice")
     assert settled.effective_from == ledger.champion(energy).effective_from == scored.end
     assert ledger.champion_at(energy, scored.start).model_version == holding.model_version
     retraining_requests.make(energy, scored, "schedule", {}, "test")
@@ -177,9 +177,11 @@ def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_on
     assert [model.model_uri for model in logged] == [registered.source]
 
 
-def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(energy: UseCase, judged: Decision) -> None:
+def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(
+    energy: UseCase, judged: GateDecision
+) -> None:
     assert ledger.champion(energy) is not None
     plan = planning.plan_training(energy, None, {"window_end": "2024-01-02", "force": True})
     version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="an earlier window")
-    decision = gate.judge(energy, version)
+    decision = gate.evaluate(energy, version)
     assert (decision.outcome, decision.promote, decision.rows) == ("not-enough-evidence", False, 0)

@@ -268,10 +268,10 @@ def test_a_person_resumes_once_and_only_what_is_paused(served: UseCase) -> None:
     assert ledger.champion(served).action == "rolled-back"
 
 
-def promotable(use_case: UseCase, challenger: int, champion: int) -> gate.Decision:
+def promotable(use_case: UseCase, challenger: int, champion: int) -> gate.GateDecision:
     """What the gate says of a challenger that beat `champion`."""
     partition = use_case.partition("2024-01-02")
-    return gate.Decision(
+    return gate.GateDecision(
         promote=True,
         outcome="promote",
         reason="better",
@@ -290,13 +290,13 @@ def test_a_challenger_judged_before_a_rollback_is_not_promoted_after_it(energy: 
     decision = promotable(served, challenger, champion=3)
     roll_back(served, "a", pause="0h")
     with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
-        gate.settle(served, decision)
+        gate.finalize(served, decision)
     with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
-        gate.settle(served, decision, True, "bob")
+        gate.finalize(served, decision, True, "bob")
     # To and fro: the rival is the same again, but promotion is paused, and no person was asked.
     roll_back(served, "b", to=3)
     with pytest.raises(PerennialError, match="paused automatic promotion"):
-        gate.settle(served, decision)
+        gate.finalize(served, decision)
     assert ledger.champion(served).model_version == alias() == 3
 
 

@@ -33,11 +33,11 @@ def blurred(truth: np.ndarray, noise: float, seed: int = 1) -> np.ndarray:
     return 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) + np.random.default_rng(seed).normal(0, noise, len(truth)))))
 
 
-def found(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray) -> judging.Findings:
+def found(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray) -> judging.RuleResults:
     return judging.findings(rules.Pair.of(use_case, holdout, challenger, rival), holdout)
 
 
-def failed(findings: judging.Findings) -> list[str]:
+def failed(findings: judging.RuleResults) -> list[str]:
     return [rule.name for rule in findings.rules if not rule.passed]
 
 

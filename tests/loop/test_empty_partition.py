@@ -40,7 +40,7 @@ def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
         if verdicts[day.key].reason == "first-model":
             plan = planning.plan_training(energy, day.key, {"force": True})
             data = planning.build_training_set(energy, plan)
-            gate.settle(energy, gate.judge(energy, fit.fit_challenger(energy, plan, data, made_by=day.key)))
+            gate.finalize(energy, gate.evaluate(energy, fit.fit_challenger(energy, plan, data, made_by=day.key)))
     return verdicts
 
 

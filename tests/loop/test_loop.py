@@ -32,11 +32,11 @@ def step(use_case: UseCase, partition: Partition) -> monitor.Verdict:
     return monitor.monitor(use_case, partition)
 
 
-def retrain(use_case: UseCase, partition: Partition) -> gate.Decision:
+def retrain(use_case: UseCase, partition: Partition) -> gate.GateDecision:
     plan = planning.plan_training(use_case, partition.key, {})
     data = planning.build_training_set(use_case, plan)
     version = fit.fit_challenger(use_case, plan, data, made_by=f"run-{partition}")
-    return gate.settle(use_case, gate.judge(use_case, version))
+    return gate.finalize(use_case, gate.evaluate(use_case, version))
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> N
 
 def test_settling_twice_promotes_once(energy, lived) -> None:
     entry = ledger.promotions(energy)[0]
-    decision = gate.Decision(**entry.evidence)
+    decision = gate.GateDecision(**entry.evidence)
     before = ledger.entries(energy)
-    gate.settle(energy, decision)
+    gate.finalize(energy, decision)
     assert ledger.entries(energy) == before
     champion = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
     assert int(champion.version) == ledger.champion(energy).model_version
@@ -154,7 +154,7 @@ def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> No
     plan = planning.TrainingPlan(**_artifact(energy, champion.model_version, "plan.json"))
     data = TrainingSet(**_artifact(energy, champion.model_version, "training_set.json"))
     twin = fit.fit_challenger(energy, plan, data, made_by="twin")
-    decision = gate.judge(energy, twin)
+    decision = gate.evaluate(energy, twin)
     assert not decision.promote
     assert "rmse gained" in decision.reason
 

@@ -236,7 +236,7 @@ def champion(energy: UseCase) -> ledger.Entry:
         if number == 3:
             plan = planning.plan_training(energy, "2024-01-03", {})
             version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="first")
-            gate.settle(energy, gate.judge(energy, version))
+            gate.finalize(energy, gate.evaluate(energy, version))
         if number > 3:
             with_labels(energy, day(energy, number), 0.0)
             scoring.score(energy, day(energy, number))

@@ -45,7 +45,7 @@ def energy(project, mlflow_server) -> UseCase:
     before = energy.partition(BEFORE)
     monitor.request_retraining(energy, before, monitor.monitor(energy, before), made_by="<i>monitor</i>")
     first = train(energy, "energy.training/first", window_start="2024-01-01", window_end=BEFORE)
-    gate.settle(energy, gate.judge(energy, first))
+    gate.finalize(energy, gate.evaluate(energy, first))
     scored = energy.partition(SCORED)
     with_labels(energy, 0.9)
     scoring.score(energy, scored)

@@ -33,7 +33,7 @@ def energy(project, mlflow_server, http: TestClient) -> UseCase:
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
             plan = planning.plan_training(use_case, partition.key, {})
             version = fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by="first")
-            gate.settle(use_case, gate.judge(use_case, version))
+            gate.finalize(use_case, gate.evaluate(use_case, version))
     return use_case
 
 

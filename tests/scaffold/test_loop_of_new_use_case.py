@@ -40,7 +40,7 @@ def closed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield discovery.load("closed_sales")
 
 
-def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], list[str], list[gate.Decision]]:
+def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], list[str], list[gate.GateDecision]]:
     """Rows ingested and what was asked for in each partition; what the gate decided."""
     rows, reasons, decisions = [], [], []
     for partition in partitions:
@@ -55,7 +55,7 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
             plan = planning.plan_training(use_case, partition.key, {})
             version = fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by="run")
-            decisions.append(gate.settle(use_case, gate.judge(use_case, version)))
+            decisions.append(gate.finalize(use_case, gate.evaluate(use_case, version)))
     return rows, reasons, decisions
 
 

@@ -1,10 +1,10 @@
-"""The gate: whether a challenger replaces the champion, judged on data later than anything either was trained on.
+"""The gate: whether a challenger replaces the champion, measured on data later than anything either was trained on.
 
-- `decision`: what it decides, rule by rule, as data and as tables for people (light to import);
-- `judging`: judge a challenger; `settling`: carry the decision out, after asking a person where that is wanted;
-- `rules`: what a challenger must fulfil, `slices`: also on parts of the holdout; `bootstrap` and `blocks`: how sure one
-  can be that it is better;
-- `smoke` and `fresh`: the stored model in a process of its own.
+- `decision`: what the gate decides, rule by rule, as data and as tables for people (light to import);
+- `challenger`: evaluates a challenger; `promotion`: asks for approval where needed and carries the decision out;
+- `rules`: what a challenger must fulfil, on the whole holdout and on its slices;
+- `smoke` and `fresh_process`: the stored model loaded and run in a process of its own;
+- `rollback_plan` and `rollback`: let an earlier version serve again; `model_card`: the page about a version.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial._common.lazy_imports import attributes_of
-from perennial.gate.decision import Decision, Rule
+from perennial.gate.decision import GateDecision, Rule
 
 if TYPE_CHECKING:
-    from perennial.gate.challenger import judge
-    from perennial.gate.promotion import is_for_a_person, question, settle
+    from perennial.gate.challenger import evaluate
+    from perennial.gate.promotion import approval_question, finalize, needs_approval
 
-__all__ = ["Decision", "Rule", "is_for_a_person", "judge", "question", "settle"]
+__all__ = ["GateDecision", "Rule", "approval_question", "evaluate", "finalize", "needs_approval"]
 
 __getattr__ = attributes_of(
-    __name__, {".challenger": ("judge",), ".promotion": ("is_for_a_person", "question", "settle")}
+    __name__, {".challenger": ("evaluate",), ".promotion": ("approval_question", "finalize", "needs_approval")}
 )

@@ -15,7 +15,7 @@ import pandas as pd
 from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, smoke
-from perennial.gate.decision import Decision, Outcome, Rule
+from perennial.gate.decision import GateDecision, Outcome, Rule
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.planning import TrainingPlan
@@ -28,7 +28,7 @@ Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Findings:
+class RuleResults:
     """What was found about a challenger.
 
     Attributes:
@@ -60,7 +60,7 @@ class Findings:
         return "promote" if self.gain.low > margin else "reject"
 
 
-def judge(use_case: UseCase, challenger: int) -> Decision:
+def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     """Judge a registered challenger against the champion, and log the decision whatever it is.
 
     Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. The first
@@ -68,7 +68,7 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
 
     A version is decided on once: what is settled is not judged again, against a champion that may be itself.
     """
-    earlier = promotion.settled(use_case, challenger)
+    earlier = promotion.final_decision(use_case, challenger)
     if earlier is not None:
         return earlier
     run_id = tracking.run_of(use_case, challenger)
@@ -91,7 +91,7 @@ def judge(use_case: UseCase, challenger: int) -> Decision:
     found.safe.extend(rules.budgets(use_case, smoked.measured))
     outcome = found.outcome(use_case.gate.margin)
     gained = found.gain.estimate if found.gain else None
-    decision = Decision(
+    decision = GateDecision(
         promote=outcome == "promote",
         outcome=outcome,
         borderline=outcome == "not-enough-evidence" and gained is not None and gained > use_case.gate.margin,
@@ -131,20 +131,20 @@ def _fitted_until(use_case: UseCase, number: int) -> datetime:
     return datetime.fromisoformat(run.data.tags["perennial.holdout_start"])
 
 
-def findings(pair: rules.Pair, holdout: pd.DataFrame) -> Findings:
+def findings(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
     """Everything that the holdout says."""
     evidence = rules.evidence(pair)
     if not (pair.rows and pair.varies):
-        return Findings(evidence, safe=[])
+        return RuleResults(evidence, safe=[])
     values = pair.metrics()
     if not all(rule.passed for rule in evidence):
-        return Findings(evidence, safe=[], metrics=values)
+        return RuleResults(evidence, safe=[], metrics=values)
     gain, better = rules.gain(pair)
     on_slices, not_judged = rules.slices(pair, holdout)
-    return Findings(evidence, [*on_slices, rules.calibration(pair)], better, gain, not_judged, values)
+    return RuleResults(evidence, [*on_slices, rules.calibration(pair)], better, gain, not_judged, values)
 
 
-def _reason(use_case: UseCase, challenger: int, holding: Entry | None, found: Findings, outcome: Outcome) -> str:
+def _reason(use_case: UseCase, challenger: int, holding: Entry | None, found: RuleResults, outcome: Outcome) -> str:
     """The decision in one sentence, with its numbers."""
     gate, rows = use_case.gate, int(found.evidence[0].value)
     rival = "the trivial baseline" + (f" and {gate.baseline}" if gate.baseline else "")
@@ -164,7 +164,7 @@ def _reason(use_case: UseCase, challenger: int, holding: Entry | None, found: Fi
     return f"not enough evidence that v{challenger} beats {rival} {numbers}: {failed}"
 
 
-def _log(run_id: str, decision: Decision) -> None:
+def _log(run_id: str, decision: GateDecision) -> None:
     """On the challenger's own MLflow run, and in the task's log."""
     for line in decision.lines():
         log.info("%s", line)

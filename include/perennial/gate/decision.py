@@ -26,7 +26,7 @@ class Rule(Declaration):
     note: str = ""
 
 
-class Decision(Declaration):
+class GateDecision(Declaration):
     """The gate's decision on one challenger.
 
     Attributes:
@@ -79,7 +79,7 @@ class Decision(Declaration):
             return given | {"outcome": "promote" if given["promote"] else "reject"}
         return given
 
-    def answered(self, approved: bool, person: str, why: str = "") -> Decision:
+    def answered(self, approved: bool, person: str, why: str = "") -> GateDecision:
         """The same evidence, decided by the person who was asked, with what they gave as their reason."""
         said = f"{'approved' if approved else 'refused'} by {person}" + (f": {why}" if why else "")
         return self.model_copy(update={"promote": approved, "reason": f"{self.reason}; {said}"})

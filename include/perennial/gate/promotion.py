@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perennial.errors import PerennialError
 from perennial.gate import model_card
-from perennial.gate.decision import Decision
+from perennial.gate.decision import GateDecision
 from perennial.registry import deployments, ledger, tracking
 from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
@@ -13,7 +13,7 @@ from perennial.use_case import Approval, UseCase
 GATE = "gate"
 
 
-def is_for_a_person(use_case: UseCase, decision: Decision, wanted: Approval | None = None) -> bool:
+def needs_approval(use_case: UseCase, decision: GateDecision, wanted: Approval | None = None) -> bool:
     """Whether a person is to decide.
 
     Args:
@@ -26,7 +26,7 @@ def is_for_a_person(use_case: UseCase, decision: Decision, wanted: Approval | No
     return decision.borderline and policy in ("always", "borderline")
 
 
-def question(use_case: UseCase, decision: Decision) -> str:
+def approval_question(use_case: UseCase, decision: GateDecision) -> str:
     """What the person who is asked reads: the evidence, and why they are asked. Markdown."""
     pause = ledger.pause(use_case)
     why = []
@@ -37,7 +37,9 @@ def question(use_case: UseCase, decision: Decision) -> str:
     return "\n\n".join([decision.markdown(), *why])
 
 
-def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: str = GATE, why: str = "") -> Decision:
+def finalize(
+    use_case: UseCase, decision: GateDecision, approved: bool = True, actor: str = GATE, why: str = ""
+) -> GateDecision:
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
     A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
@@ -60,7 +62,7 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
         _insist_on_a_choice(use_case, decision, approved)
         decision = decision.answered(approved, actor, why)
     with postgres.exclusive("promotion", use_case.name):
-        earlier = settled(use_case, decision.challenger)
+        earlier = final_decision(use_case, decision.challenger)
         if earlier is not None:
             decision = earlier
         else:
@@ -88,13 +90,13 @@ def settle(use_case: UseCase, decision: Decision, approved: bool = True, actor: 
     return decision
 
 
-def settled(use_case: UseCase, challenger: int) -> Decision | None:
+def final_decision(use_case: UseCase, challenger: int) -> GateDecision | None:
     """The decision on a version as it was carried out; None before that."""
     entries = (entry for entry in ledger.decisions(use_case) if entry.model_version == challenger)
-    return next((Decision(**entry.evidence) for entry in entries), None)
+    return next((GateDecision(**entry.evidence) for entry in entries), None)
 
 
-def _insist_on_a_choice(use_case: UseCase, decision: Decision, approved: bool) -> None:
+def _insist_on_a_choice(use_case: UseCase, decision: GateDecision, approved: bool) -> None:
     if approved and not (decision.promote or decision.borderline):
         raise PerennialError(
             f"Use case {use_case.name!r}: v{decision.challenger} cannot be approved; the gate says"
@@ -104,7 +106,7 @@ def _insist_on_a_choice(use_case: UseCase, decision: Decision, approved: bool) -
         )
 
 
-def _insist_on_the_same_rival(use_case: UseCase, decision: Decision) -> None:
+def _insist_on_the_same_rival(use_case: UseCase, decision: GateDecision) -> None:
     holding = ledger.champion(use_case)
     if (holding.model_version if holding else None) != decision.champion:
         raise PerennialError(
@@ -115,7 +117,7 @@ def _insist_on_the_same_rival(use_case: UseCase, decision: Decision) -> None:
         )
 
 
-def _insist_on_no_pause(use_case: UseCase, decision: Decision, actor: str) -> None:
+def _insist_on_no_pause(use_case: UseCase, decision: GateDecision, actor: str) -> None:
     pause = ledger.pause(use_case) if actor == GATE else None
     if pause is not None:
         raise PerennialError(

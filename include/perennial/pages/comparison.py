@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from perennial.gate.decision import Decision
+from perennial.gate.decision import GateDecision
 from perennial.registry.ledger import DECISIONS, Entry
 from perennial.use_case import UseCase, gain
 
@@ -38,7 +38,7 @@ class Comparison:
         compared: The gate's metric first.
     """
 
-    decision: Decision
+    decision: GateDecision
     entry: Entry | None
     compared: tuple[Compared, ...]
 
@@ -67,10 +67,10 @@ def comparison(
     return Comparison(found, entry, tuple(Compared(name, mine.get(name), its.get(name)) for name in names))
 
 
-def _decision(evidence: Mapping[str, Any]) -> Decision | None:
+def _decision(evidence: Mapping[str, Any]) -> GateDecision | None:
     """The decision that was kept; None where another release of the library wrote it in a form that this one cannot
     read: the ledger's row still says it in a sentence."""
     try:
-        return Decision(**evidence)
+        return GateDecision(**evidence)
     except (ValidationError, TypeError):
         return None

@@ -38,12 +38,12 @@ def version(energy: UseCase) -> int:
 
 
 @pytest.fixture(scope="module")
-def settled(energy: UseCase, version: int) -> gate.Decision:
-    return gate.settle(energy, gate.judge(energy, version))
+def settled(energy: UseCase, version: int) -> gate.GateDecision:
+    return gate.finalize(energy, gate.evaluate(energy, version))
 
 
 @pytest.fixture(scope="module")
-def card(energy: UseCase, version: int, settled: gate.Decision) -> Card:
+def card(energy: UseCase, version: int, settled: gate.GateDecision) -> Card:
     return facts.gather(energy, version)
 
 

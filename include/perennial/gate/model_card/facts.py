@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.errors import PerennialError
 from perennial.evaluation.quality import Quality
-from perennial.gate import Decision
+from perennial.gate import GateDecision
 from perennial.registry import ledger, tracking
 from perennial.use_case import UseCase
 
@@ -131,6 +131,6 @@ def gather(use_case: UseCase, version: int) -> Card:
         provenance=provenance,
         changes=held.get("code/changes.json", {}),
         quality=Quality(**measured) if measured else None,
-        gate=Decision(**held["gate.json"]).model_dump(mode="json") if "gate.json" in held else {},
+        gate=GateDecision(**held["gate.json"]).model_dump(mode="json") if "gate.json" in held else {},
         history=[e for e in ledger.entries(use_case) if version in (e.model_version, e.previous_version)],
     )
