@@ -177,9 +177,10 @@ def _bare() -> dict[str, Any]:
     from perennial import discovery, lake_cache
     from perennial.lake_cache import catalog, iceberg, kept
     from perennial.status import overview
+    from perennial.table_names import TableNames
 
     names = [name for name in discovery.names() if name.startswith("fleet")]
-    tables = [f"{name}.{table}" for name in names for table in overview.TABLES]
+    tables = [TableNames(name)[table] for name in names for table in overview.TABLES]
     home = Path(os.environ["PERENNIAL_HOME"])
 
     def select() -> None:

@@ -56,8 +56,9 @@ def write_records() -> int:
     from perennial import lake
     from perennial.lake import schemas
     from perennial.partitions import Cadence
+    from perennial.table_names import TableNames
 
-    chance = random.Random(1)  # noqa: S311 - no secret
+    tables, chance = TableNames(FIRST), random.Random(1)  # noqa: S311 - no secret
     first = Cadence.MONTHLY.partition(START)
     version, commits, wait = 0, 0, _NOW
     for number in range(PARTITIONS):
@@ -67,9 +68,9 @@ def write_records() -> int:
             schema = getattr(schemas, table.upper())
             content = pa.Table.from_pylist([{"partition": partition.key, **row} for row in rows], schema=schema)
             if table in ("batches", "computations"):
-                lake.replace(f"{FIRST}.{table}", partition.key, content)
+                lake.replace(tables[table], partition.key, content)
             else:
-                lake.append_missing(f"{FIRST}.{table}", content, key=[*schema.names[1:]])
+                lake.append_missing(tables[table], content, key=[*schema.names[1:]])
             commits += 1
             version += table == "ledger" and rows[0]["action"] == "promoted"
     return commits
@@ -171,11 +172,13 @@ def commit_once() -> None:
     """One more verdict on the first use case's last partition: a single commit, of which its pages tell."""
     from perennial import lake
     from perennial.lake import schemas
+    from perennial.table_names import TableNames
 
-    held = max(lake.records(f"{FIRST}.verdicts"), key=lambda row: row["recorded_at"])
+    table = TableNames(FIRST).verdicts
+    held = max(lake.records(table), key=lambda row: row["recorded_at"])
     row = held | {"labels": held["labels"] + 1, "recorded_at": held["recorded_at"] + timedelta(minutes=1)}
     content = pa.Table.from_pylist([row], schema=schemas.VERDICTS)
-    lake.append_missing(f"{FIRST}.verdicts", content, key=("model_version", "label_coverage", "labels"))
+    lake.append_missing(table, content, key=("model_version", "label_coverage", "labels"))
 
 
 def copy_records(names: Iterable[str]) -> None:

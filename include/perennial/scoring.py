@@ -60,7 +60,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     # While no promotion or rollback can come in between: a partition's version is the one that the ledger names.
     with postgres.exclusive("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
-            added = lake.append_missing(f"{use_case.name}.predictions", predictions, key=use_case.examples.key)
+            added = lake.append_missing(use_case.tables.predictions, predictions, key=use_case.examples.key)
         else:
             added = None
     if added is None:
@@ -72,7 +72,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
 
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
     """The partition's examples without a prediction, without their label: a model must not even see it pass by."""
-    examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key])
+    examples = lake.read(use_case.tables.examples, partitions=[partition.key])
     if examples is None or not (examples.num_rows or computations.with_examples(use_case, partition, partition)):
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
@@ -80,7 +80,7 @@ def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
         )
     examples = examples.drop_columns(["label", "label_timestamp"])
     key = list(use_case.examples.key)
-    made = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=key)
+    made = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=key)
     if made is None or not made.num_rows:
         return examples
     return examples.join(made, keys=key, join_type="left anti")

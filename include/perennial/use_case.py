@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
+from perennial.table_names import RESERVED, TableNames
 
 Name = str
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
@@ -303,11 +304,8 @@ class UseCase(Declaration):
         if self.end is not None and self.cadence.partition(self.end) <= self.cadence.partition(self.start):
             raise ValueError(f"end {self.end!r} is not after start {self.start!r}")
         names = [table.name for table in self.raw] + [table.name for table in self.features]
-        reserved = {"examples", "predictions", "quarantine", "batches", "parity"}
-        reserved |= {"refused_batches", "quarantine_decisions", "validations", "computations"}
-        reserved |= {"metrics", "drift", "verdicts", "requests", "ledger"}
         for name in names:
-            if not _NAME.match(name) or name in reserved or names.count(name) > 1:
+            if not _NAME.match(name) or name in RESERVED or names.count(name) > 1:
                 raise ValueError(f"table name {name!r} is malformed, reserved or used twice")
         inputs = [*(name for table in self.features for name in table.inputs), *self.examples.inputs]
         for wanted in inputs:
@@ -317,6 +315,11 @@ class UseCase(Declaration):
         if self.gate.metric not in known:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(known)} for {self.task}")
         return self
+
+    @property
+    def tables(self) -> TableNames:
+        """The full names of its tables in the lake."""
+        return TableNames(self.name)
 
     @property
     def higher_is_better(self) -> bool:

@@ -218,7 +218,7 @@ def arrive(use_case: UseCase, partition: Partition) -> None:
 
 def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_by: float = 0.0) -> None:
     """Let the first share of the partition's labels be known, and no other."""
-    name = f"{use_case.name}.examples"
+    name = use_case.tables.examples
     rows = lake.read(name, partitions=[partition.key]).to_pandas()
     known = rows["event_timestamp"].rank(method="first") <= share * len(rows)
     truth = rows["meter"].str.removeprefix("meter-").astype(float) + worse_by

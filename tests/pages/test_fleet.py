@@ -277,7 +277,7 @@ def test_a_lake_out_of_reach_is_told_once_and_nothing_is_called_new(energy: UseC
 def write(use_case: UseCase, **tables: tuple[pa.Schema, dict[str, Any]]) -> None:
     for name, (schema, row) in tables.items():
         content = pa.Table.from_pylist([row], schema=schema)
-        lake.append_missing(f"{use_case.name}.{name}", content, key=schema.names[1:])
+        lake.append_missing(use_case.tables[name], content, key=schema.names[1:])
 
 
 def test_the_page_is_served_to_who_may_read_and_tells_what_was_committed_since(http, access, energy: UseCase) -> None:

@@ -120,6 +120,6 @@ def test_a_ledger_of_an_older_version_still_loads(use_case: UseCase) -> None:
         "evidence": '{"promote": true}',
         "recorded_at": MAY,
     }
-    lake.append_missing(f"{use_case.name}.ledger", pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
+    lake.append_missing(use_case.tables.ledger, pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
     assert ledger.champion(use_case).model_version == 1
     assert ledger.champion_at(use_case, MARCH).model_version == 1

@@ -34,9 +34,7 @@ def use_case(home: Path, request: pytest.FixtureRequest) -> UseCase:
 
 
 def write(use_case: UseCase, table: str, schema: pa.Schema, *rows: dict[str, Any]) -> None:
-    lake.append_missing(
-        f"{use_case.name}.{table}", pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:]
-    )
+    lake.append_missing(use_case.tables[table], pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:])
 
 
 def test_the_first_model_is_compared_on_the_same_labels_or_not_at_all(use_case: UseCase) -> None:

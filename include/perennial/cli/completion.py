@@ -226,8 +226,9 @@ def _use_case(ctx: typer.Context) -> UseCase:
 
 def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
     from perennial import lake_cache
+    from perennial.table_names import TableNames
 
-    table = f"{_given(ctx, 'use_case')}.ledger"
+    table = TableNames(str(_given(ctx, "use_case"))).ledger
     rows = lake_cache.records([table], {table: ("model_version", "action", "recorded_at")})[table]
     return sorted((row for row in rows if row["model_version"] is not None), key=lambda row: row["recorded_at"])
 
@@ -237,9 +238,10 @@ def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
     import json
 
     from perennial import lake_cache
+    from perennial.table_names import TableNames
 
-    name, partition = _given(ctx, "use_case"), _given(ctx, "partition")
-    rows, batches = f"{name}.quarantine", f"{name}.refused_batches"
+    tables, partition = TableNames(str(_given(ctx, "use_case"))), _given(ctx, "partition")
+    rows, batches = tables.quarantine, tables.refused_batches
     common = ("partition", "reasons", "recorded_at")
     held = lake_cache.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
     found = [(row, str(row["row_id"]), str(row["reasons"])) for row in held[rows] if row.get("refusal")]

@@ -97,7 +97,7 @@ def resume(
 
     tell = note if as_json else say
     found = discovery.load(use_case)
-    table = f"{found.name}.ledger"
+    table = found.tables.ledger
     pause = rollback_plan.insist_on_a_pause(found, ledger.parsed(lake_cache.records([table])[table]))
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
     wish = rollback_plan.params_of(use_case, {"action": "resume", "reason": why})

@@ -67,7 +67,7 @@ def between(partitions: Sequence[Partition], first: str | None, last: str | None
 
 def in_order(use_case: UseCase, wanted: Sequence[Partition]) -> list[Partition]:
     """The partitions in the order in which they are to be computed: see the top of this module."""
-    table = f"{use_case.name}.batches"
+    table = use_case.tables.batches
     there: dict[str, set[str]] = {}
     for row in lake_cache.records([table])[table]:
         there.setdefault(row["partition"], set()).add(row["table"])

@@ -115,7 +115,7 @@ def _features_of(objects: Sequence[str], before: Definitions, service: str) -> s
 
 def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, ...], str]:
     """The versions that serve, served, or are about to, and why their features are not known."""
-    table = f"{use_case.name}.ledger"
+    table = use_case.tables.ledger
     reigns = ledger.reigns(ledger.parsed(lake_cache.records([table])[table]))
     roles = {reign.entry.model_version: EARLIER for reign in reigns}
     if reigns:

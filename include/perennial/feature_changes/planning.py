@@ -159,9 +159,7 @@ class _Coming:
         self.notes: list[str] = []
         self.widened: dict[str, list[str]] = {}
         self.gone: dict[str, set[str]] = {}
-        self._tables = {
-            f"{each.name}.{table.name}": (each, table.name) for each in use_cases for table in each.features
-        }
+        self._tables = {each.tables[table.name]: (each, table.name) for each in use_cases for table in each.features}
         self._known: dict[str, dict[str, str]] = {}
 
     def columns(self, source: LakeSource) -> dict[str, str]:

@@ -78,9 +78,9 @@ def stale(use_case: UseCase, views: Mapping[str, View], need: Need, everything: 
 
     recorded = computations.held(use_case)
     now = fingerprints.of_transforms(use_case)
-    stored = {table: set(lake.partitions(f"{use_case.name}.{table}")) for table in now}
+    stored = {table: set(lake.partitions(use_case.tables[table])) for table in now}
     held = sorted({*recorded, *stored[fingerprints.EXAMPLES]})
-    ours = {name: view for name, view in views.items() if view.source in {f"{use_case.name}.{table}" for table in now}}
+    ours = {name: view for name, view in views.items() if view.source in {use_case.tables[table] for table in now}}
     why: dict[str, tuple[str, ...]] = {}
     for key in held:
         partition = use_case.cadence.partition(key)

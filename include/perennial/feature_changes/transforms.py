@@ -31,7 +31,7 @@ def coming_schema(use_case: UseCase, table: str) -> pa.Schema | None:
     from perennial import lake
 
     declared = next(each for each in use_case.features if each.name == table)
-    held = {name: lake.table(f"{use_case.name}.{name}") for name in declared.inputs}
+    held = {name: lake.table(use_case.tables[name]) for name in declared.inputs}
     where = f"include/use_cases/{use_case.name}/transforms.py, {table}()"
     function = getattr(use_case.module("transforms"), table, None)
     if function is None:

@@ -30,16 +30,14 @@ def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> 
         for name, count in rows.items()
     ]
     content = pa.Table.from_pylist(made, schema=COMPUTATIONS)
-    lake.replace(f"{use_case.name}.computations", partition.key, content, sort_by=("table",))
+    lake.replace(use_case.tables.computations, partition.key, content, sort_by=("table",))
 
 
 def with_examples(use_case: UseCase, first: Partition, last: Partition) -> set[str]:
     """The partitions from `first` to `last` of which examples were computed, be it that there were none."""
     from perennial import lake
 
-    rows = lake.records(
-        f"{use_case.name}.computations", between=(first.key, last.key), columns=(lake.PARTITION, "table")
-    )
+    rows = lake.records(use_case.tables.computations, between=(first.key, last.key), columns=(lake.PARTITION, "table"))
     return {row[lake.PARTITION] for row in rows if row["table"] == "examples"}
 
 
@@ -49,7 +47,7 @@ def held(use_case: UseCase) -> dict[str, dict[str, str]]:
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
-    table = f"{use_case.name}.computations"
+    table = use_case.tables.computations
     found: dict[str, dict[str, str]] = {}
     for row in lake_cache.records([table])[table]:
         found.setdefault(row["partition"], {})[row["table"]] = row["transform"]

@@ -52,12 +52,12 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         contracts.insist_on_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
-            f"{use_case.name}.{table.name}",
+            use_case.tables[table.name],
             partition.key,
             computed[table.name],
             sort_by=(*table.key, "event_timestamp"),
         )
-    lake.replace(f"{use_case.name}.examples", partition.key, computed["examples"], sort_by=use_case.examples.key)
+    lake.replace(use_case.tables.examples, partition.key, computed["examples"], sort_by=use_case.examples.key)
     computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
     return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
 
@@ -113,7 +113,7 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
     """
     oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
     batches = lake.records(
-        f"{use_case.name}.batches", between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
+        use_case.tables.batches, between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
     )
     ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
     absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
@@ -123,7 +123,7 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
             f" {', '.join(absent)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
             f"Run {use_case.name}.features for {absent[0]} first.",
         )
-    rows = lake.read(f"{use_case.name}.{table.name}", between=(oldest.key, partition.key))
+    rows = lake.read(use_case.tables[table.name], between=(oldest.key, partition.key))
     assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
     return _since(table, rows.drop_columns([lake.PARTITION]), since)
 

@@ -60,7 +60,7 @@ def ingest_partition(use_case: UseCase, partition: Partition, refetch: bool = Tr
 
 def _held(use_case: UseCase, partition: Partition) -> dict[str, Any] | None:
     """What the lake's batches of the partition count, if it holds one of every raw table; None: it lacks one."""
-    rows = lake.records(f"{use_case.name}.batches", between=(partition.key, partition.key))
+    rows = lake.records(use_case.tables.batches, between=(partition.key, partition.key))
     if {table.name for table in use_case.raw} - {row["table"] for row in rows}:
         return None
     return {name: sum(row[name] for row in rows) for name in ("rows", "quarantined", "released")}
@@ -81,7 +81,7 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
     }
     for name, each in admitted.items():
         table = use_case.raw_table(name)
-        lake.replace(f"{use_case.name}.{name}", partition.key, each.parted.clean, sort_by=table.key)
+        lake.replace(use_case.tables[name], partition.key, each.parted.clean, sort_by=table.key)
         each.settle()
     batches = pa.table(
         {
@@ -96,7 +96,7 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
         },
         schema=BATCHES,
     )
-    lake.replace(f"{use_case.name}.batches", partition.key, batches, sort_by=("table",))
+    lake.replace(use_case.tables.batches, partition.key, batches, sort_by=("table",))
     return {name: pc.sum(batches[name]).as_py() for name in ("rows", "quarantined", "released")}
 
 

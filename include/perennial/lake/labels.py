@@ -55,7 +55,7 @@ def null_where_unknown(labels: pa.ChunkedArray) -> pa.ChunkedArray:
 def known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
     """The examples of a partition whose label is known: the columns of their key, and `label`."""
     found = lake.read(
-        f"{use_case.name}.examples",
+        use_case.tables.examples,
         partitions=[partition.key],
         columns=[*use_case.examples.key, "label"],
         where=lake.known("label"),
@@ -66,7 +66,7 @@ def known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
 
 def counted(use_case: UseCase, partitions: Iterable[str]) -> dict[str, Known]:
     """What is known of each partition by now; from keys and labels alone, a batch at a time."""
-    name, columns, known = f"{use_case.name}.examples", [*use_case.examples.key, "label"], lake.known("label")
+    name, columns, known = use_case.tables.examples, [*use_case.examples.key, "label"], lake.known("label")
     return {
         each: Known.among(lake.batches(name, partition=each, columns=columns, where=known), columns)
         for each in partitions

@@ -81,7 +81,7 @@ def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict
 
 def _version(use_case: UseCase, partition: Partition) -> int | None:
     """The version that scored most of the partition: late rows may have met a newer one. None: nothing is scored."""
-    scored = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=("model_version",))
+    scored = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=("model_version",))
     if scored is None or not scored.num_rows:
         return None
     counts = scored["model_version"].value_counts().to_pylist()
@@ -106,7 +106,7 @@ def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
     """Whether the partition was computed, and nothing was to be predicted in it."""
     if not computations.with_examples(use_case, partition, partition):
         return False
-    examples = lake.read(f"{use_case.name}.examples", partitions=[partition.key], columns=(lake.PARTITION,))
+    examples = lake.read(use_case.tables.examples, partitions=[partition.key], columns=(lake.PARTITION,))
     return examples is None or not examples.num_rows
 
 
@@ -124,7 +124,7 @@ def _without_examples(use_case: UseCase, partition: Partition) -> Verdict:
 
 def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:
     """The rows as the version saw them, in one pass and a batch at a time."""
-    identifier = f"{use_case.name}.predictions"
+    identifier = use_case.tables.predictions
     table = lake.table(identifier)
     held = set(table.schema().column_names) if table is not None else set()
     # A row has at least its prediction, so that rows are counted even where no column of the profile is left.
@@ -225,4 +225,4 @@ def _append(
     stamp = {"partition": partition.key, "recorded_at": datetime.now(UTC)}
     records = pa.Table.from_pylist([{**row, **stamp} for row in rows], schema=schema)
     if records.num_rows:
-        lake.append_news(f"{use_case.name}.{table}", records)
+        lake.append_news(use_case.tables[table], records)

@@ -64,7 +64,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     truth = labels.known(use_case, partition)
     made = pl.DataFrame(
         lake.read(
-            f"{use_case.name}.predictions",
+            use_case.tables.predictions,
             partitions=[partition.key],
             columns=[*key, "event_timestamp", "prediction"],
             where=lake.equal("model_version", version),
@@ -120,11 +120,11 @@ def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inp
     gone = [name for name in inputs if name not in served]
     if not gone:
         return []
-    table = lake.table(f"{use_case.name}.predictions")
+    table = lake.table(use_case.tables.predictions)
     held = [name for name in gone if table is not None and name in table.schema().column_names]
     where = lake.equal("model_version", version)
     columns = [lake.PARTITION, *held]
-    rows = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=columns, where=where)
+    rows = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=columns, where=where)
     had = {name for name in held if rows is not None and rows[name].null_count < rows.num_rows}
     return [name for name in gone if name not in had]
 
@@ -147,7 +147,7 @@ def _predicted_by(
 
 def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[pa.RecordBatch]:
     where = lake.equal("model_version", version)
-    return lake.batches(f"{use_case.name}.predictions", partition=partition.key, columns=("*",), where=where)
+    return lake.batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
 
 
 def _uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float:

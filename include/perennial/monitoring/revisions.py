@@ -62,7 +62,7 @@ def _verdicts(
     """The recorded verdicts about a version, or about any, by partition: both oldest first."""
     if not partitions:
         return {}
-    rows = lake.records(f"{use_case.name}.verdicts", between=(partitions[0].key, partitions[-1].key))
+    rows = lake.records(use_case.tables.verdicts, between=(partitions[0].key, partitions[-1].key))
     found: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: (row["partition"], row["recorded_at"])):
         about = row["model_version"]

@@ -52,7 +52,7 @@ def records(use_case: UseCase) -> dict[str, Rows]:
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
-    names = {name: f"{use_case.name}.{name}" for name in (*_WHOLE, *_PARTS)}
+    names = {name: use_case.tables[name] for name in (*_WHOLE, *_PARTS)}
     found = lake_cache.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
     return {name: found[table] for name, table in names.items()}
 
@@ -60,7 +60,7 @@ def records(use_case: UseCase) -> dict[str, Rows]:
 def predictions(use_case: UseCase, partition: Partition) -> Rows:
     """What scored the partition: `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and
     `first` and `last` time of prediction (processing time); most rows first. Reads those columns of its rows only."""
-    found = lake.read(f"{use_case.name}.predictions", partitions=[partition.key], columns=(*_MAKING, "predicted_at"))
+    found = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=(*_MAKING, "predicted_at"))
     if found is None or not found.num_rows:
         return []
     grouped = found.group_by(list(_MAKING)).aggregate(

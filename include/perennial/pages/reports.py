@@ -40,7 +40,7 @@ def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None 
     Raises:
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
-    table = f"{use_case.name}.verdicts"
+    table = use_case.tables.verdicts
     rows = lake_cache.records([table], {table: ("partition", "report", "recorded_at")})[table]
     own = sorted((row for row in rows if row["partition"] == partition.key), key=lambda row: row["recorded_at"])
     kept = [found for row in own if (found := mlflow_state.run_named_in(row["report"]))]

@@ -56,7 +56,7 @@ class Version:
 
 def _version(use_case: UseCaseDep, version: str) -> Version:
     """The version that a path names: known to the ledger, or, while nothing is decided about it, to MLflow."""
-    table = f"{use_case.name}.ledger"
+    table = use_case.tables.ledger
     entries = ledger.parsed(lake_cache.records([table])[table])
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 0
     run = next((entry.model_run for entry in reversed(entries) if entry.model_version == number), None)
@@ -88,7 +88,7 @@ VersionDep = Annotated[Version, Depends(_version)]
 def show(request: Request, version: VersionDep, acts: ActsDep) -> HTMLResponse:
     """Everything that is recorded of a version."""
     use_case = version.use_case
-    tables = {name: f"{use_case.name}.{name}" for name in ("metrics", "verdicts")}
+    tables = {name: use_case.tables[name] for name in ("metrics", "verdicts")}
     rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
     made, away = version_made.of(version.run)
     by = version_made.airflow_run(made)

@@ -89,9 +89,9 @@ def find(
 
 def _rows(use_case: UseCase, partition: Partition | None, held: dict[tuple[str, str, str], Decision]) -> list[Item]:
     between = (partition.key, partition.key) if partition else None
-    batches = lake.records(f"{use_case.name}.batches", between=between)
+    batches = lake.records(use_case.tables.batches, between=between)
     held_back = refusals(batches)
-    rows = [row for row in lake.records(f"{use_case.name}.quarantine", between=between) if may_return(row)]
+    rows = [row for row in lake.records(use_case.tables.quarantine, between=between) if may_return(row)]
     rows.sort(key=lambda row: (is_current(row, held_back), row["recorded_at"]))
     found = []
     for row in {(row["partition"], row["table"], row["row_id"]): row for row in rows}.values():

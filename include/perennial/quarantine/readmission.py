@@ -101,7 +101,7 @@ def _contents(
     while waiting:
         rows, some = waiting.pop()
         rows = rows.select([name for name in together.column_names if name in rows.column_names])
-        fit, misfit = _fit(f"{use_case.name}.{table.name}", together, rows)
+        fit, misfit = _fit(use_case.tables[table.name], together, rows)
         if not misfit:
             together = _joined(together, rows, fit)
             decisions += some
@@ -176,7 +176,7 @@ def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partitio
         UnfitBatch: there are such.
     """
     try:
-        lake.check(f"{use_case.name}.{table.name}", rows)
+        lake.check(use_case.tables[table.name], rows)
     except Misfit as error:
         where = validation.batch_name(use_case, table, partition)
         raise UnfitBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error

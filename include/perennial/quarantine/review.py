@@ -188,7 +188,7 @@ def _try_rows(
 ) -> None:
     if not rows:
         return
-    clean = lake.read(f"{use_case.name}.{table.name}", partitions=[partition.key])
+    clean = lake.read(use_case.tables[table.name], partitions=[partition.key])
     held = files.content(use_case, rows[0].content).slice(0, 0) if clean is None else clean.drop_columns(["partition"])
     parted = Parted(held, held.slice(0, 0), pa.array([], pa.string()), Judgement.of_nothing())
     wishes = [_wish(item, accept) for item in rows]

@@ -35,7 +35,7 @@ def share(use_case: UseCase, partition: Partition) -> Share:
     """
     raw = {table.name for table in use_case.raw}
     rows = lake.records(
-        f"{use_case.name}.batches",
+        use_case.tables.batches,
         between=(use_case.first.key, partition.key),
         columns=(lake.PARTITION, "table", "rows", "quarantined"),
     )

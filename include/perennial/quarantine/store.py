@@ -49,7 +49,7 @@ class Decision:
 def decisions(use_case: UseCase, partition: Partition | None = None) -> dict[tuple[str, str, str], Decision]:
     """What holds: (partition, table, item) -> decision; of all partitions without one."""
     between = (partition.key, partition.key) if partition else None
-    rows = lake.records(f"{use_case.name}.quarantine_decisions", between=between)
+    rows = lake.records(use_case.tables.quarantine_decisions, between=between)
     rows.sort(key=lambda row: row["number"])
     return {
         (row["partition"], row["table"], row["item"]): Decision(
@@ -93,7 +93,7 @@ def decide(
             rows.append(row)
     if rows:
         lake.append_missing(
-            f"{use_case.name}.quarantine_decisions",
+            use_case.tables.quarantine_decisions,
             pa.Table.from_pylist(rows, schema=QUARANTINE_DECISIONS),
             key=("table", "item", "number"),
         )
@@ -141,7 +141,7 @@ def keep_rows(
             "recorded_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), count),
         }
     ).select(QUARANTINE.names)
-    lake.append_missing(f"{use_case.name}.quarantine", rows, key=("table", "refusal", "position"))
+    lake.append_missing(use_case.tables.quarantine, rows, key=("table", "refusal", "position"))
     return refusal
 
 
@@ -172,7 +172,7 @@ def keep_batch(
         "recorded_at": datetime.now(UTC),
     }
     lake.append_missing(
-        f"{use_case.name}.refused_batches",
+        use_case.tables.refused_batches,
         pa.Table.from_pylist([row], schema=REFUSED_BATCHES),
         key=("table", "batch", "suite", "reasons"),
     )
@@ -193,7 +193,7 @@ def batch_item(use_case: UseCase, table: RawTable, partition: Partition, name: s
 def refused_batches(use_case: UseCase, partition: Partition | None = None) -> list[dict[str, Any]]:
     """Batches refused as a whole, each as it was judged last, oldest first."""
     between = (partition.key, partition.key) if partition else None
-    rows = lake.records(f"{use_case.name}.refused_batches", between=between)
+    rows = lake.records(use_case.tables.refused_batches, between=between)
     rows.sort(key=lambda row: row["recorded_at"])
     return list({(row["partition"], row["table"], row["batch"]): row for row in rows}.values())
 

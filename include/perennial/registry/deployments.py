@@ -65,7 +65,7 @@ def history(use_case: UseCase) -> History:
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
-    table = f"{use_case.name}.ledger"
+    table = use_case.tables.ledger
     entries = ledger.parsed(lake_cache.records([table])[table])
     return History(use_case.name, tuple(served(entries)), ledger.pause_among(entries, datetime.now(UTC)))
 

@@ -125,7 +125,7 @@ def record(
         "evidence": json.dumps(evidence, sort_keys=True, default=str),
         "recorded_at": _after(held),
     }
-    lake.append_missing(f"{use_case.name}.ledger", pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
+    lake.append_missing(use_case.tables.ledger, pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
     return parsed([row])[0]
 
 
@@ -142,7 +142,7 @@ def unscored(use_case: UseCase) -> datetime:
     """
     from perennial import lake
 
-    scored = lake.partitions(f"{use_case.name}.predictions")
+    scored = lake.partitions(use_case.tables.predictions)
     return use_case.cadence.partition(max(scored)).end if scored else use_case.first.start
 
 
@@ -150,7 +150,7 @@ def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
     from perennial import lake
 
-    return parsed(lake.records(f"{use_case.name}.ledger"))
+    return parsed(lake.records(use_case.tables.ledger))
 
 
 def parsed(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:

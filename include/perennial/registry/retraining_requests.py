@@ -47,14 +47,14 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
         "recorded_at": datetime.now(UTC),
     }
     appended = lake.append_missing(
-        f"{use_case.name}.requests", pa.Table.from_pylist([row], schema=REQUESTS), key=("request_id",)
+        use_case.tables.requests, pa.Table.from_pylist([row], schema=REQUESTS), key=("request_id",)
     )
     return appended.num_rows == 1
 
 
 def made(use_case: UseCase) -> list[dict[str, Any]]:
     """All requests, oldest partition first."""
-    rows = lake.records(f"{use_case.name}.requests")
+    rows = lake.records(use_case.tables.requests)
     return sorted(rows, key=lambda row: (row["partition"], row["recorded_at"]))
 
 

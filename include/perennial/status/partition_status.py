@@ -100,17 +100,16 @@ def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Reco
     """All rows of each use case's records by table, as far as `of_records` needs them, and of the tables `more`; or why
     they cannot be read. A damaged table of one use case does not hide the others.
     """
-    names = [use_case.name for use_case in use_cases]
     tables = dict.fromkeys((*TABLES, *more))
     # Refused rows may be many, and long: of them only what tells which ones wait.
-    few = {f"{name}.{table}": columns for name in names for table, columns in _FEW.items()}
+    few = {use_case.tables[table]: columns for use_case in use_cases for table, columns in _FEW.items()}
     try:
-        found = lake_cache.records([f"{name}.{table}" for name in names for table in tables], few)
+        found = lake_cache.records([use_case.tables[table] for use_case in use_cases for table in tables], few)
     except ServiceUnavailable as error:
-        return [error] * len(names)
+        return [error] * len(use_cases)
     except PerennialError as error:
-        return [error] if len(names) == 1 else [records([use_case], more)[0] for use_case in use_cases]
-    return [{table: found[f"{name}.{table}"] for table in tables} for name in names]
+        return [error] if len(use_cases) == 1 else [records([use_case], more)[0] for use_case in use_cases]
+    return [{table: found[use_case.tables[table]] for table in tables} for use_case in use_cases]
 
 
 def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:

@@ -91,7 +91,7 @@ def newest_partition(use_case: UseCase) -> str:
     Raises:
         NotEnoughData: none has.
     """
-    held = lake.partitions(f"{use_case.name}.examples")
+    held = lake.partitions(use_case.tables.examples)
     if not held:
         raise NotEnoughData(
             f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."

@@ -168,10 +168,10 @@ def retrieve(
 ) -> Retrieved:
     """Retrieve and check, as `build` does, and store nothing."""
     tables = repository.lake_tables(use_case.feature_service)
-    identifiers = [*tables.values(), f"{use_case.name}.examples"]
+    identifiers = [*tables.values(), use_case.tables.examples]
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
     snapshots = dict(snapshots) if snapshots is not None else lake.snapshots(identifiers)
-    examples, unlabelled = _examples(use_case, first, last, snapshots.get(f"{use_case.name}.examples"))
+    examples, unlabelled = _examples(use_case, first, last, snapshots.get(use_case.tables.examples))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
@@ -189,7 +189,7 @@ def retrieve(
 
 def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> tuple[pa.Table, int]:
     """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
-    identifier = f"{use_case.name}.examples"
+    identifier = use_case.tables.examples
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
     held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
     absent = [partition.key for partition in first.through(last) if partition.key not in held]

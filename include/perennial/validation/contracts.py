@@ -59,7 +59,7 @@ def insist_on_types(use_case: UseCase, name: str, rows: pa.Table, partition: Par
         BadFeatures: naming table and column.
     """
     try:
-        lake.check(f"{use_case.name}.{name}", rows)
+        lake.check(use_case.tables[name], rows)
     except Misfit as error:
         raise BadFeatures(
             f"Use case {use_case.name!r}, partition {partition.key!r}: {error.problem} Nothing was written.", error.fix

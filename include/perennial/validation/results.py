@@ -49,7 +49,7 @@ def keep(use_case: UseCase, partition: Partition, judged: Mapping[str, tuple[int
     ]
     if rows:
         lake.append_missing(
-            f"{use_case.name}.validations",
+            use_case.tables.validations,
             pa.Table.from_pylist(rows, schema=VALIDATIONS),
             key=("table", "validation"),
         )
@@ -63,7 +63,7 @@ def address(use_case: str, partition: str, validation: str) -> str:
 
 def of_partition(use_case: UseCase, partition: Partition) -> list[dict[str, Any]]:
     """All kept results of a partition, newest first; `result` is Great Expectations' own, parsed."""
-    rows = lake.records(f"{use_case.name}.validations", between=(partition.key, partition.key))
+    rows = lake.records(use_case.tables.validations, between=(partition.key, partition.key))
     rows.sort(key=lambda row: row["table"])
     rows.sort(key=lambda row: row["recorded_at"], reverse=True)
     return [{**row, "result": json.loads(row["result"])} for row in rows]

@@ -64,7 +64,7 @@ def broken(energy: UseCase):
 
 
 def records(use_case: UseCase, day: str) -> list[dict[str, Any]]:
-    rows = lake.records(f"{use_case.name}.parity", between=(day, day))
+    rows = lake.records(use_case.tables.parity, between=(day, day))
     return sorted(rows, key=lambda row: row["recorded_at"])
 
 

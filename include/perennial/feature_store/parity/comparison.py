@@ -198,7 +198,7 @@ def _predictions(use_case: UseCase, partition: Partition, count: int) -> pa.Tabl
     """A partition's first `count` predictions by the hash of their key."""
     import polars as pl
 
-    rows = lake.read(f"{use_case.name}.predictions", partitions=[partition.key])
+    rows = lake.read(use_case.tables.predictions, partitions=[partition.key])
     if rows is None or not rows.num_rows:
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no predictions of partition {partition.key!r}.",
@@ -239,4 +239,4 @@ def _record(use_case: UseCase, partition: Partition, found: Parity) -> None:
         for view in found.views
     ]
     if rows:
-        lake.append_news(f"{use_case.name}.parity", pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
+        lake.append_news(use_case.tables.parity, pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
