@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from measuring import environment
 
 from perennial import UseCase, discovery, drift
-from perennial.drift import Counted, Limits, Profile
+from perennial.drift import ColumnCounts, Limits, Profile
 
 SHUFFLES, WINDOWS = 5, 40
 #: One window in so many is also judged with something done to it, in each way.
@@ -164,7 +164,7 @@ class Monitor:
 
     def finds(self, injected: Injected) -> bool:
         """Whether the changed column, or any where none was, is called drifted: the partition is a warning at least."""
-        counted = Counted.of(self.profile, [injected.rows.drop("event_timestamp").to_arrow()])
+        counted = ColumnCounts.of(self.profile, [injected.rows.drop("event_timestamp").to_arrow()])
         size = round(counted.rows / 4_000)
         if size not in self.limits:
             self.limits[size] = drift.limits(self.use_case, self.profile, counted.rows)
@@ -199,7 +199,7 @@ def speed(use_case: UseCase, rows: pl.DataFrame) -> None:
     table = pl.concat([rows.select(columns)] * (3_400_000 // rows.height + 1)).head(3_400_000).to_arrow()
     bins = {name: column.bins for name, column in profile.columns.items()}
     table = pa.table({name: _plain(table[name]) for name in columns})
-    ours, result = _timed(lambda: Counted.of(profile, table.to_batches(max_chunksize=131_072)))
+    ours, result = _timed(lambda: ColumnCounts.of(profile, table.to_batches(max_chunksize=131_072)))
     by_numpy, arrays = _timed(lambda: _by_numpy(table, bins))
     with duckdb.connect(config={"threads": 1}) as engine:
         engine.register("rows", table)
@@ -221,7 +221,7 @@ def speed(use_case: UseCase, rows: pl.DataFrame) -> None:
         " memory beside that of reading it"
     )
     judged, columns_found = _timed(lambda: drift.compare(use_case, profile, use_case.partition("2013-12"), result))
-    paged, page = _timed(lambda: drift.page(profile, result, columns_found))
+    paged, page = _timed(lambda: drift.html_report(profile, result, columns_found))
     print(f"Judging the counts {judged:.2f} s, Evidently's page of them {paged:.2f} s ({len(page) / 1e6:.1f} MB)")
 
 

@@ -11,7 +11,7 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
-from perennial.gate.rollback_plan import UndoParams
+from perennial.gate.rollback_plan import RollbackRequest
 
 
 @task
@@ -42,7 +42,7 @@ def champion(use_case: UseCase) -> None:
         resume()
 
     # Given earlier, each task would get a copy of its own.
-    pipeline().params.update(po.form(UndoParams))
+    pipeline().params.update(po.form(RollbackRequest))
 
 
 for use_case in po.use_cases():

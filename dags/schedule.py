@@ -16,7 +16,7 @@ def ask() -> None:
     from perennial.training import planning
 
     use_case = po.of_run()
-    partition = planning.request_by_schedule(use_case, po.run_name())
+    partition = planning.request_scheduled_retraining(use_case, po.run_name())
     if partition is None:
         po.skip("No retraining is asked for.")
     po.announce(po.retraining_asset(use_case), {"reason": "schedule"}, partition)

@@ -73,7 +73,7 @@ def revisit(use_case: UseCase, partition: Partition, run: str, results: Results)
 def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.training import planning
 
-    return planning.request_by_schedule(use_case, run)
+    return planning.request_scheduled_retraining(use_case, run)
 
 
 def plan(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -111,14 +111,14 @@ def settle(use_case: UseCase, partition: Partition, run: str, results: Results) 
 def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.gate import rollback, rollback_plan
 
-    wish = rollback_plan.params_of(use_case.name, results["conf"])
+    wish = rollback_plan.parse_request(use_case.name, results["conf"])
     return rollback.roll_back(use_case, wish, made_by=run, actor="ann").as_json()
 
 
 def resume(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.gate import rollback, rollback_plan
 
-    wish = rollback_plan.params_of(use_case.name, results["conf"])
+    wish = rollback_plan.parse_request(use_case.name, results["conf"])
     return rollback.resume(use_case, wish, made_by=run, actor="ann").as_json()
 
 

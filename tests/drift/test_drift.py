@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from perennial import Cadence, ColumnPolicy, DriftPolicy, drift
 from perennial.drift.bins import CATEGORIES, Bins, count_by_block
-from perennial.drift.distances import moved
-from perennial.drift.page import DRAWN_ROWS, rows
+from perennial.drift.distances import column_distances
+from perennial.drift.report import DRAWN_ROWS, sample_rows
 from perennial.drift.windows import BLOCKS, Blocks
 from perennial.errors import PerennialError
 
@@ -65,7 +65,7 @@ def compare(
     reference: drift.Profile, current: pd.DataFrame, case: SimpleNamespace | None = None, partition=PARTITION
 ) -> dict[str, drift.ColumnDrift]:
     table = pa.Table.from_pandas(current, preserve_index=False)
-    counted = drift.Counted.of(reference, table.to_batches(max_chunksize=777))
+    counted = drift.ColumnCounts.of(reference, table.to_batches(max_chunksize=777))
     return {c.column: c for c in drift.compare(case or use_case(), reference, partition, counted)}
 
 
@@ -190,9 +190,9 @@ def test_the_policy_of_a_column_wins(world) -> None:
     ],
 )
 def test_a_policy_that_fits_no_column_is_an_error_that_names_it(columns: dict, told: str) -> None:
-    rows = pa.Table.from_pandas(sample(1), preserve_index=False)
+    sample_rows = pa.Table.from_pandas(sample(1), preserve_index=False)
     with pytest.raises(PerennialError, match=told):
-        drift.Profile.of_features(use_case(columns=columns), rows, ["number", "letter"])
+        drift.Profile.of_features(use_case(columns=columns), sample_rows, ["number", "letter"])
 
 
 def test_the_score_is_the_drifted_share_of_importance() -> None:
@@ -208,8 +208,8 @@ def test_fewer_rows_are_allowed_to_be_farther(world) -> None:
 
 def test_counting_in_batches_and_at_once_is_the_same(world) -> None:
     table = pa.Table.from_pandas(sample(3), preserve_index=False)
-    once = drift.Counted.of(world, [table])
-    many = drift.Counted.of(world, table.to_batches(max_chunksize=123))
+    once = drift.ColumnCounts.of(world, [table])
+    many = drift.ColumnCounts.of(world, table.to_batches(max_chunksize=123))
     assert once.rows == many.rows == table.num_rows
     assert all((once.columns[name] == many.columns[name]).all() for name in world.columns)
 
@@ -243,7 +243,7 @@ def test_rare_categories_share_a_bin_and_none_of_them_is_new() -> None:
     bins = Bins.of(pa.chunked_array([names]))
     assert not bins.complete
     assert bins.size == CATEGORIES + 2
-    assert "new" not in moved(bins, "jensenshannon", np.ones((1, bins.size)), np.ones((1, bins.size)))
+    assert "new" not in column_distances(bins, "jensenshannon", np.ones((1, bins.size)), np.ones((1, bins.size)))
 
 
 @pytest.mark.parametrize("kind", [pa.bool_(), pa.decimal128(30, 2), pa.int32(), pa.float32(), pa.large_string()])
@@ -269,7 +269,7 @@ def test_numbers_that_became_text_are_nulls(world) -> None:
 def test_distances_of_categories_are_evidentlys(method: str, stock: Any) -> None:
     one, two = sample(1)["letter"], sample(2).replace({"letter": {"b": "a"}})["letter"]
     bins = Bins.of(pa.chunked_array([pa.array(one)]))
-    ours = moved(bins, method, *(bins.count(pa.array(x))[None, :] for x in (two, one)))["values"][0]
+    ours = column_distances(bins, method, *(bins.count(pa.array(x))[None, :] for x in (two, one)))["values"][0]
     # Evidently's PSI takes another small number for an empty share only where all shares are tiny.
     theirs = stock(one.copy(), two.copy(), ColumnType.Categorical, None).drift_score
     assert ours == pytest.approx(theirs, rel=1e-6)
@@ -281,7 +281,7 @@ def test_the_distance_of_numbers_is_evidentlys_but_for_the_width_of_bins(shift: 
     random = np.random.default_rng(seed)
     one, two = random.gamma(2, 1, 5_000), random.gamma(2, times, 5_000) + shift
     bins = Bins.of(pa.chunked_array([one]))
-    ours = moved(bins, "wasserstein", bins.count(pa.array(two))[None, :], bins.count(pa.array(one))[None, :])
+    ours = column_distances(bins, "wasserstein", bins.count(pa.array(two))[None, :], bins.count(pa.array(one))[None, :])
     theirs = wasserstein_stat_test(pd.Series(one), pd.Series(two), ColumnType.Numerical, None).drift_score
     # In a bin, a value counts as the bin's centre: by how much all are moved so, the distance can differ.
     centres = np.asarray(bins.centres)
@@ -296,7 +296,7 @@ def test_bins_are_fine_where_the_training_values_are(share: float, seed: int) ->
     one = random.gamma(2, 1, 5_000)
     two = np.where(random.random(5_000) < share, random.permutation(one) / 2 + one.min() / 2, one)
     bins = Bins.of(pa.chunked_array([one]))
-    ours = moved(bins, "wasserstein", bins.count(pa.array(two))[None, :], bins.count(pa.array(one))[None, :])
+    ours = column_distances(bins, "wasserstein", bins.count(pa.array(two))[None, :], bins.count(pa.array(one))[None, :])
     theirs = wasserstein_stat_test(pd.Series(one), pd.Series(two), ColumnType.Numerical, None).drift_score
     assert ours["values"][0] == pytest.approx(theirs, rel=0.08, abs=0.02)
 
@@ -360,8 +360,8 @@ def test_counts_by_block_are_the_counts() -> None:
 
 
 def test_the_page_says_of_how_many_rows_it_is(world) -> None:
-    counted = drift.Counted.of(world, [pa.Table.from_pandas(sample(2, 1_000), preserve_index=False)])
-    page = drift.page(world, counted, drift.compare(use_case(), world, PARTITION, counted))
+    counted = drift.ColumnCounts.of(world, [pa.Table.from_pandas(sample(2, 1_000), preserve_index=False)])
+    page = drift.html_report(world, counted, drift.compare(use_case(), world, PARTITION, counted))
     assert "all 1,000 rows" in page
     assert "20,000 training rows" in page
     assert "https://" not in page.split("<body>")[1][:2_000]
@@ -369,8 +369,8 @@ def test_the_page_says_of_how_many_rows_it_is(world) -> None:
 
 def test_a_page_of_nothing_but_nulls_is_a_page(world) -> None:
     empty = sample(2, 100).assign(number=None, letter=None, whole=None)
-    counted = drift.Counted.of(world, [pa.Table.from_pandas(empty, preserve_index=False)])
-    assert "all 100 rows" in drift.page(world, counted, drift.compare(use_case(), world, PARTITION, counted))
+    counted = drift.ColumnCounts.of(world, [pa.Table.from_pandas(empty, preserve_index=False)])
+    assert "all 100 rows" in drift.html_report(world, counted, drift.compare(use_case(), world, PARTITION, counted))
 
 
 @settings(max_examples=25, deadline=None)
@@ -378,7 +378,7 @@ def test_a_page_of_nothing_but_nulls_is_a_page(world) -> None:
 def test_drawn_rows_keep_the_range_and_the_share_of_nulls(values: list[float | None]) -> None:
     column = pa.chunked_array([pa.array(values, pa.float64())])
     bins = Bins.of(column)
-    drawn = rows(bins, bins.count(column))
+    drawn = sample_rows(bins, bins.count(column))
     assert len(drawn) == DRAWN_ROWS
     assert drawn.isna().mean() == pytest.approx(column.null_count / len(values), abs=1 / DRAWN_ROWS)
     present = [value for value in values if value is not None]

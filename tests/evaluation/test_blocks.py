@@ -39,7 +39,7 @@ def test_blocks_drawn_several_times_give_the_metric_of_their_rows(use_case, name
         drawn = np.repeat(np.arange(count), weight[block])
         if len(drawn) < 2 or len(np.unique(label[drawn])) < 2:
             continue
-        assert value == pytest.approx(metrics.one(use_case, name, label[drawn], prediction[drawn]), abs=1e-9)
+        assert value == pytest.approx(metrics.evaluate_one(use_case, name, label[drawn], prediction[drawn]), abs=1e-9)
 
 
 @pytest.mark.parametrize("use_case", [BINARY, REGRESSION])
@@ -60,7 +60,7 @@ def test_average_precision_of_many_scores_is_near_the_exact_one() -> None:
     label, prediction, block = rows(5, 30_000, 20, "binary", ties=False)
     prediction = np.clip(prediction + 0.2 * label, 0, 1)
     value = blocks.metric("average_precision", label, prediction, block)(np.ones((1, 20)))[0]
-    assert value == pytest.approx(metrics.one(BINARY, "average_precision", label, prediction), abs=5e-4)
+    assert value == pytest.approx(metrics.evaluate_one(BINARY, "average_precision", label, prediction), abs=5e-4)
 
 
 @given(

@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 from perennial import discovery, gate, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import rollback, rollback_plan
-from perennial.gate.rollback_plan import UndoParams
+from perennial.gate.rollback_plan import RollbackRequest
 from perennial.ingestion import compute, ingest, publish
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
@@ -83,7 +83,7 @@ def promote(use_case: UseCase, version: int) -> None:
 
 
 def roll_back(use_case: UseCase, made_by: str = "run", **wish) -> Entry:
-    return rollback.roll_back(use_case, UndoParams(**{"reason": "bad"} | wish), made_by=made_by, actor="ada")
+    return rollback.roll_back(use_case, RollbackRequest(**{"reason": "bad"} | wish), made_by=made_by, actor="ada")
 
 
 def alias() -> int:
@@ -257,7 +257,7 @@ def test_promotion_pauses_for_the_time_asked_for_or_until_it_is_resumed(served: 
 
 
 def test_a_person_resumes_once_and_only_what_is_paused(served: UseCase) -> None:
-    wish = UndoParams(action="resume", reason="mended")
+    wish = RollbackRequest(action="resume", reason="mended")
     roll_back(served)
     entry = rollback.resume(served, wish, made_by="run", actor="bob")
     assert (entry.action, entry.model_version, entry.actor, entry.reason) == ("resumed", 2, "bob", "mended")

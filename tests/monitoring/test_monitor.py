@@ -19,7 +19,7 @@ from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
 from perennial.monitoring import monitor, performance, revisions, verdicts
 from perennial.monitoring.performance import Performance
-from perennial.monitoring.verdicts import Findings
+from perennial.monitoring.verdicts import Observations
 from perennial.partitions import Partition
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
@@ -62,13 +62,13 @@ def decide(
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
     known = {} if lived is None else {"roc_auc": lived}
-    found = Findings(
+    found = Observations(
         partition=month,
         champion=CHAMPION,
         rows=rows,
         performance=Performance(rows, rows, known, uncertainty=uncertainty),
         columns=list(columns),
-        sustained=dict.fromkeys(verdicts.beyond(case.drift, list(columns)), 1 + before),
+        sustained=dict.fromkeys(verdicts.alarming_drift(case.drift, list(columns)), 1 + before),
         quarantined=quarantined,
     )
     return verdicts.decide(case, found)
@@ -365,7 +365,7 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
 
 def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
     case, lived = use_case(), Performance(1000, 1000, {"roc_auc": 0.75}, first_left_out="v1: gone", uncertainty=0.01)
-    found = Findings(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
+    found = Observations(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
     assert verdicts.decide(case, found).evidence["first_model_left_out"] == "v1: gone"
 
 
@@ -388,7 +388,7 @@ def test_a_profile_of_an_earlier_version_is_held_against_still(energy, champion,
     profile = drift.Profile.load(run.info.run_id)
     table = pa.Table.from_pandas(quantiles)
     same, little, far = (
-        drift.Counted.of(profile, [table.set_column(0, "meter_last", pa.array(quantiles["meter_last"] + by))])
+        drift.ColumnCounts.of(profile, [table.set_column(0, "meter_last", pa.array(quantiles["meter_last"] + by))])
         for by in (0.0, 0.3, 3.0)
     )
     assert drift.score(drift.compare(energy, profile, day(energy, 4), same)) == 0

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from perennial import TrainingParams, discovery
-from perennial.gate.rollback_plan import UndoParams
+from perennial.gate.rollback_plan import RollbackRequest
 from perennial.orchestration import form
 
 
@@ -58,7 +58,7 @@ class ReadOtherwise(TrainingParams):
     depth: int = Field(default=3, description="Of a tree.")
 
 
-MODELS = (Own, Nothing, Redefined, Grandchild, MixinBefore, MixinBehind, ReadOtherwise, TrainingParams, UndoParams)
+MODELS = (Own, Nothing, Redefined, Grandchild, MixinBefore, MixinBehind, ReadOtherwise, TrainingParams, RollbackRequest)
 
 
 def said(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
@@ -86,7 +86,7 @@ def test_a_form_says_what_the_model_says(params: type[BaseModel]) -> None:
 
 
 def test_a_parameter_without_a_default_is_required() -> None:
-    assert not form(UndoParams)["reason"].has_value
+    assert not form(RollbackRequest)["reason"].has_value
 
 
 def test_a_form_belongs_to_one_dag() -> None:

@@ -72,4 +72,4 @@ def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
     rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
     with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
-        fit.fit_estimator(energy, planning.params_of(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
+        fit.fit_estimator(energy, planning.validate_params(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))

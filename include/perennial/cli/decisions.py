@@ -24,7 +24,7 @@ from perennial.cli.frame import (
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
-    from perennial.gate.rollback_plan import UndoParams
+    from perennial.gate.rollback_plan import RollbackRequest
     from perennial.use_case import UseCase
 
 Reason = Annotated[
@@ -70,7 +70,7 @@ def rollback(
     tell = note if as_json else say
     found = discovery.load(use_case)
     why = "dry run" if dry_run and not reason else _reason(reason, "roll back")
-    wish = rollback_plan.params_of(use_case, {"to": to, "reason": why, "pause": pause})
+    wish = rollback_plan.parse_request(use_case, {"to": to, "reason": why, "pause": pause})
     planned = rollback_plan.plan(found, wish.to)
     first = found.cadence.at(planned.effective_from).key
     paused = f"for {wish.pause}" if wish.pause else f"until `perennial resume {use_case}`"
@@ -98,9 +98,9 @@ def resume(
     tell = note if as_json else say
     found = discovery.load(use_case)
     table = found.tables.ledger
-    pause = rollback_plan.insist_on_a_pause(found, ledger.parsed(lake_cache.records([table])[table]))
+    pause = rollback_plan.active_pause(found, ledger.parsed(lake_cache.records([table])[table]))
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
-    wish = rollback_plan.params_of(use_case, {"action": "resume", "reason": why})
+    wish = rollback_plan.parse_request(use_case, {"action": "resume", "reason": why})
     ends = "would end" if dry_run else "ends"
     tell(f"{use_case}: this pause of automatic promotion {ends}: {deployments.paused(pause)}")
     told: dict[str, Any] = {"pause": deployments.paused(pause)}
@@ -130,7 +130,7 @@ def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
         out.print(f"Paused: {deployments.paused(told.pause)}", highlight=False, markup=False)
 
 
-def _run(use_case: UseCase, wish: UndoParams, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:
+def _run(use_case: UseCase, wish: RollbackRequest, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:
     params = wish.model_dump(mode="json", exclude_none=True)
     return runs.run(use_case, "champion", partition=None, params=params, wait=wait, tell=tell)
 

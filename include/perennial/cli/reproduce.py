@@ -62,7 +62,7 @@ def reproduce(
             step("loading the libraries")
             expected = _training_seconds(found, version)
         with watched(what, expected) as step:
-            result = _replay(found, version, step)
+            result = _refit(found, version, step)
     if as_json:
         show_json(result.as_json())
     else:
@@ -92,7 +92,7 @@ def card(
     from perennial.gate import model_card
 
     if dry_run:
-        shown = model_card.written(found, version)[model_card.HTML if as_html else model_card.MARKDOWN]
+        shown = model_card.render(found, version)[model_card.HTML if as_html else model_card.MARKDOWN]
     else:
         markdown = model_card.attach(found, version)
         shown = model_card.read(found, version, model_card.HTML) if as_html else markdown
@@ -108,12 +108,12 @@ def _training_seconds(use_case: UseCase, version: int) -> float | None:
 
     with quickly():
         from perennial.registry import tracking
-        from perennial.reproduce import replay  # noqa: F401 - what `_replay` needs
+        from perennial.reproduce import refit  # noqa: F401 - what `_refit` needs
     about = tracking.training_run(use_case, version).info
     return (about.end_time - about.start_time) / 1000 if about.end_time else None
 
 
-def _replay(use_case: UseCase, version: int, step: Callable[[str], None]) -> Reproduction:
-    from perennial.reproduce import replay
+def _refit(use_case: UseCase, version: int, step: Callable[[str], None]) -> Reproduction:
+    from perennial.reproduce import refit
 
-    return replay.reproduce(use_case, version, step)
+    return refit.reproduce(use_case, version, step)

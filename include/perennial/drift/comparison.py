@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.drift.bins import Bins, count
-from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, moved
-from perennial.drift.limits import Limits, limits, method_of
-from perennial.drift.profile import Column, Profile
+from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, column_distances
+from perennial.drift.limits import Limits, distance_method, limits
+from perennial.drift.profile import ColumnProfile, Profile
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -57,7 +57,7 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True)
-class Counted:
+class ColumnCounts:
     """The rows of a partition, counted as the champion's profile is.
 
     Attributes:
@@ -69,7 +69,7 @@ class Counted:
     columns: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, profile: Profile, batches: Iterable[pa.RecordBatch | pa.Table]) -> Counted:
+    def of(cls, profile: Profile, batches: Iterable[pa.RecordBatch | pa.Table]) -> ColumnCounts:
         """Count in one pass. A column that is not there is one of nulls."""
         rows = 0
 
@@ -88,7 +88,7 @@ class Counted:
 
 
 def compare(
-    use_case: UseCase, profile: Profile, partition: Partition, counted: Counted, normal: Limits | None = None
+    use_case: UseCase, profile: Profile, partition: Partition, counted: ColumnCounts, normal: Limits | None = None
 ) -> list[ColumnDrift]:
     """Hold a partition against the champion's profile, and against the same season in it.
 
@@ -114,14 +114,14 @@ def score(found: list[ColumnDrift]) -> float:
 def _column(
     use_case: UseCase,
     name: str,
-    column: Column,
+    column: ColumnProfile,
     now: np.ndarray,
     normal: Limits,
     seasonal: np.ndarray,
     importance: float,
 ) -> ColumnDrift:
     policy = use_case.drift
-    method = method_of(policy, name, column.bins)
+    method = distance_method(policy, name, column.bins)
     allowed = policy.ratio_of(name)
     most = normal.most[name]
     moves = {
@@ -148,13 +148,15 @@ def _column(
     )
 
 
-def _distances(column: Column, method: str, now: np.ndarray, seasonal: np.ndarray, min_rows: int) -> dict[str, float]:
+def _distances(
+    column: ColumnProfile, method: str, now: np.ndarray, seasonal: np.ndarray, min_rows: int
+) -> dict[str, float]:
     """By aspect, the distance from the whole profile or from its season, whichever is nearer."""
     references = [column.counts.sum(axis=0)]
     same_season = column.counts[seasonal].sum(axis=0) if seasonal.any() else None
     if same_season is not None and same_season.sum() >= min_rows:
         references.append(same_season)
-    found = [moved(column.bins, method, now[None, :], reference[None, :]) for reference in references]
+    found = [column_distances(column.bins, method, now[None, :], reference[None, :]) for reference in references]
     # An aspect that cannot be told (a column without values) did not move; its nulls did.
     return {aspect: float(np.nan_to_num(min(one[aspect][0] for one in found))) for aspect in found[0]}
 
@@ -169,7 +171,9 @@ def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, floa
     return str(bins.values[most]), float(missing[most]), VANISHES_FROM / seen
 
 
-def _told(column: Column, now: np.ndarray, why: str, distance: float, reference: float, method: str, gone: str) -> str:
+def _told(
+    column: ColumnProfile, now: np.ndarray, why: str, distance: float, reference: float, method: str, gone: str
+) -> str:
     """In words, after "column x:"."""
     if why == NULLS:
         before, after = (float(c[-1] / max(c.sum(), 1)) for c in (column.counts.sum(axis=0), now))

@@ -24,7 +24,7 @@ def default_method(bins: Bins) -> str:
     return "wasserstein" if bins.kind == "number" else "jensenshannon"
 
 
-def moved(bins: Bins, method: str, now: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+def column_distances(bins: Bins, method: str, now: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
     """How far each window is from its reference, by aspect; NaN where too few values tell.
 
     Args:

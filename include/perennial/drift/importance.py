@@ -26,7 +26,7 @@ def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, lab
     rows = np.sort(random.permutation(len(features))[:5_000])
     sample, truth = features.iloc[rows], label.iloc[rows].to_numpy()
     metric = use_case.gate.metric
-    whole = metrics.one(use_case, metric, truth, predict(sample))
+    whole = metrics.evaluate_one(use_case, metric, truth, predict(sample))
     if whole is None:
         return dict.fromkeys(features.columns, 1 / len(features.columns))
     lost: dict[str, float] = {}
@@ -37,7 +37,7 @@ def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, lab
         shuffled = [sample.assign(**{name: sample[name].to_numpy()[random.permutation(len(sample))]}) for name in names]
         predictions = np.split(predict(pd.concat(shuffled, ignore_index=True)), len(names))
         for name, prediction in zip(names, predictions, strict=True):
-            left = metrics.one(use_case, metric, truth, prediction)
+            left = metrics.evaluate_one(use_case, metric, truth, prediction)
             lost[name] = max(0.0, gain(metric, whole, left)) if left is not None else 0.0
     total = sum(lost.values())
     return {name: value / total if total else 1 / len(lost) for name, value in lost.items()}

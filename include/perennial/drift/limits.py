@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import gamma
 
 from perennial.drift.bins import Bins
-from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, default_method, moved
-from perennial.drift.profile import Column, Profile
+from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, column_distances, default_method
+from perennial.drift.profile import ColumnProfile, Profile
 from perennial.use_case import DriftPolicy, UseCase
 
 #: Where a profile knows nothing of time, or no window of it has enough values, a column may move by this much.
@@ -36,7 +36,7 @@ class Limits:
     least: dict[str, np.ndarray]
 
 
-def method_of(policy: DriftPolicy, name: str, bins: Bins) -> str:
+def distance_method(policy: DriftPolicy, name: str, bins: Bins) -> str:
     """The distance by which a column is judged: the policy's, else by its type."""
     declared = policy.columns.get(name)
     fits = declared is not None and (bins.kind == "number" or declared.method != "wasserstein")
@@ -52,7 +52,7 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
     least: dict[str, np.ndarray] = {}
     by_chance: dict[tuple[str, str], np.ndarray] = {}
     for name, column in profile.columns.items():
-        method = method_of(policy, name, column.bins)
+        method = distance_method(policy, name, column.bins)
         happened = _runs_of(column, runs)
         if column.bins.kind == "category":
             least[name] = _least(column, happened)
@@ -67,7 +67,7 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
     return Limits(most, least)
 
 
-def _runs_of(column: Column, runs: np.ndarray) -> np.ndarray:
+def _runs_of(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
     """(windows, size) counts of the runs that hold at least half as many rows as usual."""
     if not len(runs):
         return np.empty((0, column.bins.size), dtype=int)
@@ -77,14 +77,14 @@ def _runs_of(column: Column, runs: np.ndarray) -> np.ndarray:
     return found[rows >= np.median(rows) / 2]
 
 
-def _farthest(column: Column, method: str, happened: np.ndarray, rows: int) -> dict[str, float]:
+def _farthest(column: ColumnProfile, method: str, happened: np.ndarray, rows: int) -> dict[str, float]:
     """The largest distance of a run from all other rows, of each aspect."""
     if not len(happened):
         known = {VALUES: column.reference} if column.reference is not None else {}
         return UNKNOWN | {aspect: max(value, SMALLEST[aspect]) for aspect, value in known.items()}
     found = _apart(column, method, happened, rows)
     if column.held is not None:
-        later = moved(column.bins, method, column.held[None, :], column.counts.sum(axis=0)[None, :])
+        later = column_distances(column.bins, method, column.held[None, :], column.counts.sum(axis=0)[None, :])
         found = {aspect: np.concatenate([found[aspect], later[aspect]]) for aspect in found}
     return SMALLEST | {aspect: _most(aspect, values) for aspect, values in found.items()}
 
@@ -94,10 +94,10 @@ def _most(aspect: str, distances: np.ndarray) -> float:
     return max(SMALLEST[aspect], float(told.max())) if len(told) else UNKNOWN[aspect]
 
 
-def _apart(column: Column, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+def _apart(column: ColumnProfile, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
     """The distance of each window from all training rows outside it."""
     others = column.counts.sum(axis=0) - windows
-    return moved(column.bins, method, _thinned(windows, rows), others)
+    return column_distances(column.bins, method, _thinned(windows, rows), others)
 
 
 def _thinned(windows: np.ndarray, rows: int) -> np.ndarray:
@@ -127,7 +127,7 @@ def _bounds(by_chance: dict[tuple[str, str], np.ndarray], false_alarms: float) -
     return bounds
 
 
-def _least(column: Column, happened: np.ndarray) -> np.ndarray:
+def _least(column: ColumnProfile, happened: np.ndarray) -> np.ndarray:
     windows = happened if len(happened) else column.counts.sum(axis=0)[None, :]
     named = windows[:, : len(column.bins.values)]
     return np.asarray((named / np.maximum(windows[:, :-1].sum(axis=1), 1)[:, None]).min(axis=0))

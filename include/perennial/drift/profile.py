@@ -33,7 +33,7 @@ Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnProfile:
     """What one column was like in training.
 
     Attributes:
@@ -59,7 +59,7 @@ class Profile:
         importance: Column -> its share in the model's skill.
     """
 
-    columns: dict[str, Column]
+    columns: dict[str, ColumnProfile]
     blocks: Blocks
     importance: dict[str, float] = field(default_factory=dict)
 
@@ -74,7 +74,7 @@ class Profile:
         for name in rows.column_names:
             if name != "event_timestamp":
                 bins = Bins.of(rows[name])
-                columns[name] = Column(bins, count_by_block(bins, rows[name], block, len(blocks)))
+                columns[name] = ColumnProfile(bins, count_by_block(bins, rows[name], block, len(blocks)))
         return cls(columns, blocks)
 
     @classmethod
@@ -108,7 +108,7 @@ class Profile:
         predicted = pa.chunked_array([predict(sample[columns])[block >= 0]])
         bins = Bins.of(predicted)
         later = holdout.iloc[:: len(holdout) // PREDICTED_ROWS + 1]
-        prediction = Column(
+        prediction = ColumnProfile(
             bins,
             count_by_block(bins, predicted, block[block >= 0], len(self.blocks)),
             held=bins.count(pa.array(predict(later[columns]))),
@@ -161,7 +161,7 @@ class Profile:
         for name in rows:
             values = pa.chunked_array([pa.array(rows[name], from_pandas=True)])
             bins = Bins.of(values)
-            columns[str(name)] = Column(bins, bins.count(values)[None, :], reference=reference[str(name)])
+            columns[str(name)] = ColumnProfile(bins, bins.count(values)[None, :], reference=reference[str(name)])
         return cls(columns, Blocks(np.empty(0, dtype=np.int64), 0), importance)
 
     def _table(self) -> pa.Table:
@@ -197,10 +197,10 @@ _SCHEMA = pa.schema(
 )
 
 
-def _column(row: dict[str, Any]) -> Column:
+def _column(row: dict[str, Any]) -> ColumnProfile:
     bins = Bins(row["kind"], row["edges"], row["centres"], row["names"] or row["numbers"], row["complete"])
     held = None if row["held"] is None else np.asarray(row["held"])
-    return Column(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), held)
+    return ColumnProfile(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), held)
 
 
 def _insist_on_known(use_case: UseCase, profile: Profile) -> None:

@@ -12,6 +12,19 @@ from perennial.use_case import UseCase, gain
 Array = np.ndarray
 
 
+def constant_predictions(fitted_on: Array, rows: int) -> Array:
+    """Predictions of the trivial baseline: the rate or mean of the labels it was fitted on, whatever the features say.
+
+    Args:
+        fitted_on: (n,) labels of the training rows.
+        rows: How many predictions to make.
+
+    Returns:
+        (rows,) floats.
+    """
+    return np.full(rows, float(np.mean(fitted_on)))
+
+
 def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Array:
     """The trivial baseline's predictions of `rows`, or the gate's `baseline` feature, whichever is better on them.
 
@@ -26,7 +39,7 @@ def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Arra
     Raises:
         BadFeatures: the model does not see the feature that the gate names.
     """
-    constant = metrics.trivial(use_case, fitted_on, len(rows))
+    constant = constant_predictions(fitted_on, len(rows))
     feature, metric = use_case.gate.baseline, use_case.gate.metric
     if feature is None:
         return constant
@@ -39,6 +52,6 @@ def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Arra
     known = rows[feature].to_numpy(dtype=float)
     guess = np.where(np.isnan(known), constant, known)
     label = rows["label"].to_numpy()
-    guessed, flat = (metrics.one(use_case, metric, label, each) for each in (guess, constant))
+    guessed, flat = (metrics.evaluate_one(use_case, metric, label, each) for each in (guess, constant))
     is_better = guessed is not None and flat is not None and gain(metric, guessed, flat) > 0
     return guess if is_better else constant

@@ -37,11 +37,11 @@ def blocks_of(times: pd.Series, length: timedelta) -> Array:
     """
     since = times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
     _, block = np.unique(since // (length // timedelta(microseconds=1)), return_inverse=True)
-    found = count(block)
+    found = count_blocks(block)
     return block if found <= MOST_BLOCKS else block * MOST_BLOCKS // found
 
 
-def count(block: Array) -> int:
+def count_blocks(block: Array) -> int:
     """How many blocks the rows are from, given (n,) as `blocks_of` gives it."""
     return int(block.max(initial=-1)) + 1
 
@@ -67,7 +67,7 @@ def calibration_error(task: str, label: Array, prediction: Array, block: Array) 
         sums = _sums(block, np.ones_like(label), prediction - label)
         spread = float(np.std(label)) or 1.0
         return lambda weights: np.abs((weights @ sums[:, 1]) / (weights @ sums[:, 0])) / spread
-    bins, known = metrics.equal_mass_bins(prediction), count(block)
+    bins, known = metrics.equal_mass_bins(prediction), count_blocks(block)
     cell, cells = block * metrics.BINS + bins, known * metrics.BINS
     rows, positives, expected = (
         np.bincount(cell, weights=each, minlength=cells).reshape(known, metrics.BINS)
@@ -107,7 +107,7 @@ def _errors(name: str, label: Array, prediction: Array) -> Array:
 def _roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
     """Of every pair of a positive and a negative row, the share in which the positive one is scored higher; ties are
     half. Counted once for each pair of blocks, which is all that weights of blocks can change."""
-    blocks = count(block)
+    blocks = count_blocks(block)
     positive, negative = label == 1, label == 0
     order = np.argsort(prediction[positive])
     score, home = prediction[positive][order], block[positive][order]
@@ -128,7 +128,7 @@ def _roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
 
 def _average_precision(label: Array, prediction: Array, block: Array) -> Statistic:
     """Precision at each score, weighted by the positives that it adds."""
-    blocks = count(block)
+    blocks = count_blocks(block)
     edges = np.unique(prediction)
     if len(edges) > _SCORE_GROUPS:
         edges = np.unique(np.quantile(prediction, np.arange(_SCORE_GROUPS) / _SCORE_GROUPS, method="inverted_cdf"))

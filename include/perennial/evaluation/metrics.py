@@ -37,20 +37,15 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array) -> dict[str, fl
         Metric by name; what needs both classes is left out where only one occurs.
     """
     known = _REGRESSION if use_case.task == "regression" else _BINARY
-    values = {name: one(use_case, name, label, prediction) for name in known}
+    values = {name: evaluate_one(use_case, name, label, prediction) for name in known}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float | None:
+def evaluate_one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float | None:
     """One metric of `evaluate`; None where it needs both classes and only one occurs."""
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
-
-
-def trivial(use_case: UseCase, train_label: Array, rows: int) -> Array:
-    """Predictions of the trivial baseline: the training rows' rate or mean, whatever the features say."""
-    return np.full(rows, float(np.mean(train_label)))
 
 
 def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> float:

@@ -26,7 +26,7 @@ class Measured(Declaration):
     high: float | None = None
 
 
-class Slice(Declaration):
+class SliceQuality(Declaration):
     """A slice of the holdout (`perennial.evaluation.slices`), measured by the gate's metric if it has enough rows."""
 
     column: str
@@ -51,7 +51,7 @@ class Quality(Declaration):
     confidence: float
     metrics: dict[str, Measured]
     trivial: dict[str, float]
-    slices: list[Slice]
+    slices: list[SliceQuality]
 
 
 def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, trivial: np.ndarray) -> Quality:
@@ -63,15 +63,15 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, tr
     """
     label, times = holdout["label"].to_numpy(), holdout["event_timestamp"]
     slices = []
-    for each in slicing.slices(use_case, holdout):
+    for each in slicing.slices_of(use_case, holdout):
         at = each.rows
         enough = len(at) >= FEWEST_ROWS
         only = (use_case.gate.metric,)
         measured = _measured(use_case, label[at], prediction[at], times.iloc[at], only) if enough else {}
-        slices.append(Slice(column=each.column, value=each.value, rows=len(at), metrics=measured))
+        slices.append(SliceQuality(column=each.column, value=each.value, rows=len(at), metrics=measured))
     return Quality(
         rows=len(holdout),
-        blocks=blocks.count(blocks.blocks_of(times, use_case.gate.block)),
+        blocks=blocks.count_blocks(blocks.blocks_of(times, use_case.gate.block)),
         confidence=use_case.gate.confidence,
         metrics=_measured(use_case, label, prediction, times),
         trivial=metrics.evaluate(use_case, label, trivial),
@@ -88,7 +88,7 @@ def _measured(
 ) -> dict[str, Measured]:
     """The metrics of the task, all or only some, with their intervals where there are enough blocks."""
     block = blocks.blocks_of(times, use_case.gate.block)
-    count = blocks.count(block)
+    count = blocks.count_blocks(block)
     measured = {}
     for name, value in metrics.evaluate(use_case, label, prediction).items():
         if only is not None and name not in only:

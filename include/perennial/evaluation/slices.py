@@ -34,7 +34,7 @@ class Slice:
         return f"{self.column}={self.value}"
 
 
-def slices(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
+def slices_of(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
     """Every slice of the gate's columns, in order of value, those without a value last: every row is in one."""
     for column in use_case.gate.slices:
         codes, values = pd.factorize(holdout[column], sort=True)
@@ -45,7 +45,7 @@ def slices(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
                 yield Slice(column, value, np.asarray(rows[code]))
 
 
-def insist_on_columns(use_case: UseCase, known: Collection[str]) -> None:
+def check_columns(use_case: UseCase, known: Collection[str]) -> None:
     """Refuse columns of `gate.slices` that a training set does not have.
 
     Raises:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from perennial.errors import PerennialError
 from perennial.feature_store import repository
 from perennial.gate import rollback_plan
-from perennial.gate.rollback_plan import UndoParams
+from perennial.gate.rollback_plan import RollbackRequest
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.services import postgres
@@ -22,7 +22,7 @@ from perennial.use_case import UseCase
 log = logging.getLogger(__name__)
 
 
-def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> Entry:
+def roll_back(use_case: UseCase, wish: RollbackRequest, *, made_by: str, actor: str) -> Entry:
     """Let an earlier version serve again and pause automatic promotion; return the ledger's entry.
 
     Args:
@@ -38,7 +38,7 @@ def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) 
         held = ledger.entries(use_case)
         entry = next((entry for entry in held if entry.event_id == event_id), None)
         if entry is None:
-            planned = rollback_plan.planned(use_case, held, wish.to)
+            planned = rollback_plan.plan_from_entries(use_case, held, wish.to)
             _insist_it_can_serve(use_case, planned.version)
             until = None if wish.pause_for is None else datetime.now(UTC) + wish.pause_for
             entry = ledger.record(
@@ -61,7 +61,7 @@ def roll_back(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) 
     return entry
 
 
-def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> Entry:
+def resume(use_case: UseCase, wish: RollbackRequest, *, made_by: str, actor: str) -> Entry:
     """Let the gate promote by itself again; return the ledger's entry. Arguments as in `roll_back`.
 
     Raises:
@@ -73,7 +73,7 @@ def resume(use_case: UseCase, wish: UndoParams, *, made_by: str, actor: str) -> 
         earlier = next((entry for entry in held if entry.event_id == event_id), None)
         if earlier is not None:
             return earlier
-        pause = rollback_plan.insist_on_a_pause(use_case, held)
+        pause = rollback_plan.active_pause(use_case, held)
         start, serving = ledger.reigns(held)[-1]
         now = max(start, ledger.unscored(use_case))
         return ledger.record(

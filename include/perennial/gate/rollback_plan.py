@@ -21,7 +21,7 @@ from perennial.use_case import Declaration, UseCase, problems
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
 
-class UndoParams(Declaration):
+class RollbackRequest(Declaration):
     """Parameters of a run of `<use case>.champion`."""
 
     action: Literal["rollback", "resume"] = Field(
@@ -46,14 +46,14 @@ class UndoParams(Declaration):
         return timedelta(hours=int(self.pause[:-1]) * _HOURS[self.pause[-1]]) if self.pause else None
 
 
-def params_of(use_case: str, conf: Mapping[str, Any]) -> UndoParams:
+def parse_request(use_case: str, conf: Mapping[str, Any]) -> RollbackRequest:
     """What a run, or the command line, asks for.
 
     Raises:
         InvalidParams: an unknown key, no reason, a wrong type, or a value out of range.
     """
     try:
-        return UndoParams(**conf)
+        return RollbackRequest(**conf)
     except ValidationError as error:
         raise InvalidParams(
             f"Parameters of {use_case}.champion: {problems(error)}.",
@@ -61,7 +61,7 @@ def params_of(use_case: str, conf: Mapping[str, Any]) -> UndoParams:
         ) from error
 
 
-def insist_on_a_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
+def active_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
     """The pause of automatic promotion that holds now.
 
     Raises:
@@ -77,7 +77,7 @@ def insist_on_a_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
 
 
 @dataclass(frozen=True)
-class Rollback:
+class RollbackPlan:
     """What a rollback would do.
 
     Attributes:
@@ -92,7 +92,7 @@ class Rollback:
     effective_from: datetime
 
 
-def plan(use_case: UseCase, to: int | None = None) -> Rollback:
+def plan(use_case: UseCase, to: int | None = None) -> RollbackPlan:
     """What a rollback would do now; nothing is changed.
 
     Args:
@@ -101,10 +101,10 @@ def plan(use_case: UseCase, to: int | None = None) -> Rollback:
     Raises:
         InvalidParams: nothing serves yet, nothing served before, or `to` never served or serves already.
     """
-    return planned(use_case, ledger.entries(use_case), to)
+    return plan_from_entries(use_case, ledger.entries(use_case), to)
 
 
-def planned(use_case: UseCase, held: list[Entry], to: int | None = None) -> Rollback:
+def plan_from_entries(use_case: UseCase, held: list[Entry], to: int | None = None) -> RollbackPlan:
     """What `plan` says where the ledger holds `held`, oldest first."""
     reigns = ledger.reigns(held)
     if not reigns:
@@ -131,7 +131,7 @@ def planned(use_case: UseCase, held: list[Entry], to: int | None = None) -> Roll
             f"Use case {use_case.name!r}: v{target} has never served.",
             f"Choose one of those that have: {served}. To let a new version serve, train it: the gate decides.",
         )
-    return Rollback(target, runs[target], serving.model_version, max(start, ledger.unscored(use_case)))
+    return RollbackPlan(target, runs[target], serving.model_version, max(start, ledger.unscored(use_case)))
 
 
 def _line(held: list[Entry]) -> list[int]:

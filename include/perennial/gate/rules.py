@@ -47,7 +47,7 @@ class Pair:
     @property
     def blocks(self) -> int:
         """How many blocks the rows are from."""
-        return blocks.count(self.block)
+        return blocks.count_blocks(self.block)
 
     @property
     def telling_blocks(self) -> int:
@@ -123,7 +123,7 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
     gate = pair.use_case.gate
     judged: dict[str, Pair] = {}
     not_judged: list[str] = []
-    for each in slicing.slices(pair.use_case, holdout):
+    for each in slicing.slices_of(pair.use_case, holdout):
         name, part = each.name, pair.part(each.rows)
         if part.rows >= gate.slice_min_rows and part.varies and part.telling_blocks >= gate.min_blocks:
             judged[name] = part

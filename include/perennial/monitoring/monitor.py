@@ -13,14 +13,14 @@ import mlflow
 import pyarrow as pa
 
 from perennial import drift, lake, quarantine
-from perennial.drift import ColumnDrift, Counted, Profile
+from perennial.drift import ColumnCounts, ColumnDrift, Profile
 from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import Known
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
 from perennial.monitoring import performance, verdicts
 from perennial.monitoring.performance import Performance
-from perennial.monitoring.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Findings, Verdict
+from perennial.monitoring.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Observations, Verdict
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests, tracking
 from perennial.use_case import UseCase
@@ -55,7 +55,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     counted = _counted(use_case, partition, version, profile)
     columns = drift.compare(use_case, profile, partition, counted)
     lived = performance.measure(use_case, partition, version)
-    found = Findings(
+    found = Observations(
         partition=partition,
         champion=champion,
         rows=counted.rows,
@@ -65,7 +65,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         quarantined=quarantine.share(use_case, partition),
     )
     verdict = verdicts.decide(use_case, found)
-    report = _keep_report(use_case, found, known, verdict, drift.page(profile, counted, columns))
+    report = _keep_report(use_case, found, known, verdict, drift.html_report(profile, counted, columns))
     verdict = verdict.model_copy(update={"report": report})
     _append_metrics(use_case, partition, version, lived)
     _append_drift(use_case, partition, found)
@@ -122,7 +122,7 @@ def _without_examples(use_case: UseCase, partition: Partition) -> Verdict:
     return _record(use_case, partition, serving.model_version if serving else None, None, Known(), verdict)
 
 
-def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> Counted:
+def _counted(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> ColumnCounts:
     """The rows as the version saw them, in one pass and a batch at a time."""
     identifier = use_case.tables.predictions
     table = lake.table(identifier)
@@ -130,7 +130,7 @@ def _counted(use_case: UseCase, partition: Partition, version: int, profile: Pro
     # A row has at least its prediction, so that rows are counted even where no column of the profile is left.
     columns = sorted({drift.PREDICTION, *profile.columns} & held)
     where = lake.equal("model_version", version)
-    return Counted.of(profile, lake.batches(identifier, partition=partition.key, columns=columns, where=where))
+    return ColumnCounts.of(profile, lake.batches(identifier, partition=partition.key, columns=columns, where=where))
 
 
 def _sustained(
@@ -140,19 +140,19 @@ def _sustained(
 
     Asks the partitions' rows, not their verdicts: partitions that are monitored in any order, or at once, say the same.
     """
-    now = verdicts.beyond(use_case.drift, columns)
+    now = verdicts.alarming_drift(use_case.drift, columns)
     found = dict.fromkeys(sorted(now), 1)
     if not found:
         return found
     for earlier in partition.preceding(verdicts.persistence(use_case)[1] - 1, use_case.first):
         if _version(use_case, earlier) == version:
             counted = _counted(use_case, earlier, version, profile)
-            was = verdicts.beyond(use_case.drift, drift.compare(use_case, profile, earlier, counted))
+            was = verdicts.alarming_drift(use_case.drift, drift.compare(use_case, profile, earlier, counted))
             found = {kind: times + (kind in was) for kind, times in found.items()}
     return found
 
 
-def _keep_report(use_case: UseCase, found: Findings, known: Known, verdict: Verdict, page: str) -> str:
+def _keep_report(use_case: UseCase, found: Observations, known: Known, verdict: Verdict, page: str) -> str:
     """Evidently's page as an artifact of a MLflow run of this verdict's own; return the run's address."""
     name = f"{found.partition.key} v{found.champion.model_version}"
     rests_on = [known.digest, verdict.verdict, verdict.evidence, [vars(column) for column in found.columns]]
@@ -186,7 +186,7 @@ def _append_metrics(use_case: UseCase, partition: Partition, version: int, lived
     _append(use_case, "metrics", METRICS, partition, records)
 
 
-def _append_drift(use_case: UseCase, partition: Partition, found: Findings) -> None:
+def _append_drift(use_case: UseCase, partition: Partition, found: Observations) -> None:
     stamp = {"model_version": found.champion.model_version, "rows": found.rows}
     records = [{name: value for name, value in vars(c).items() if name in DRIFT.names} | stamp for c in found.columns]
     _append(use_case, "drift", DRIFT, partition, records)
@@ -196,7 +196,7 @@ def _record(
     use_case: UseCase,
     partition: Partition,
     version: int | None,
-    found: Findings | None,
+    found: Observations | None,
     known: Known,
     verdict: Verdict,
 ) -> Verdict:

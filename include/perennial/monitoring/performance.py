@@ -156,6 +156,6 @@ def _uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -
     if stretches < 2:
         return float("inf")
     pieces = zip(np.array_split(label, stretches), np.array_split(prediction, stretches), strict=True)
-    values = [metrics.one(use_case, use_case.gate.metric, *piece) for piece in pieces]
+    values = [metrics.evaluate_one(use_case, use_case.gate.metric, *piece) for piece in pieces]
     told = [value for value in values if value is not None]
     return _Z * float(np.std(told, ddof=1)) / len(told) ** 0.5 if len(told) > 1 else float("inf")

@@ -40,7 +40,7 @@ class Verdict(Declaration):
 
 
 @dataclass(frozen=True)
-class Findings:
+class Observations:
     """What a monitor found out about one partition.
 
     Attributes:
@@ -70,14 +70,14 @@ def persistence(use_case: UseCase) -> tuple[int, int]:
     return use_case.drift.persistence or ((2, 3) if often else (1, 1))
 
 
-def beyond(policy: DriftPolicy, columns: list[ColumnDrift]) -> set[str]:
+def alarming_drift(policy: DriftPolicy, columns: list[ColumnDrift]) -> set[str]:
     """The kinds of drift that these columns are an alarm of, if it lasts."""
     predictions = {column.drifted for column in columns if column.column == drift.PREDICTION}
     kinds = {DRIFT} if any(c.drifted for c in columns) and drift.score(columns) >= policy.alarm else set()
     return kinds | ({PREDICTION_DRIFT} if True in predictions else set())
 
 
-def decide(use_case: UseCase, found: Findings) -> Verdict:
+def decide(use_case: UseCase, found: Observations) -> Verdict:
     """The verdict, its reason, and both in words."""
     evidence = _evidence(use_case, found)
     alarms = _alarms(use_case, found, evidence)
@@ -99,7 +99,7 @@ def decide(use_case: UseCase, found: Findings) -> Verdict:
     )
 
 
-def _alarms(use_case: UseCase, found: Findings, evidence: dict[str, Any]) -> dict[str, str]:
+def _alarms(use_case: UseCase, found: Observations, evidence: dict[str, Any]) -> dict[str, str]:
     """Kind -> in words, the weightiest first."""
     policy, lived = use_case.drift, found.performance
     alarms: dict[str, str] = {}
@@ -127,7 +127,9 @@ def _alarms(use_case: UseCase, found: Findings, evidence: dict[str, Any]) -> dic
     return alarms
 
 
-def _warnings(use_case: UseCase, found: Findings, evidence: dict[str, Any], alarms: dict[str, str]) -> dict[str, str]:
+def _warnings(
+    use_case: UseCase, found: Observations, evidence: dict[str, Any], alarms: dict[str, str]
+) -> dict[str, str]:
     """What is worth a look but no alarm."""
     policy = use_case.drift
     if found.rows < policy.min_rows:
@@ -152,12 +154,12 @@ def _grew(policy: DriftPolicy, share: Share) -> bool:
     return share.now > max(SMALLEST_QUARANTINE, policy.quarantine_growth * share.usual)
 
 
-def _calm(found: Findings) -> str:
+def _calm(found: Observations) -> str:
     drifted = _columns(found)
     return f"only drift of {drifted}" if drifted else "nothing is beyond what was usual in training"
 
 
-def _columns(found: Findings) -> str:
+def _columns(found: Observations) -> str:
     """The drifted columns in words, what matters most first; what is broken before what moved."""
     drifted = [c for c in found.columns if c.drifted and c.column != drift.PREDICTION]
     drifted.sort(key=lambda c: (not c.is_broken, -c.importance, -c.ratio))
@@ -166,7 +168,7 @@ def _columns(found: Findings) -> str:
     return f"{told} and {more} more columns" if more > 0 else told
 
 
-def _evidence(use_case: UseCase, found: Findings) -> dict[str, Any]:
+def _evidence(use_case: UseCase, found: Observations) -> dict[str, Any]:
     policy, champion, metric = use_case.drift, found.champion, use_case.gate.metric
     promised = champion.evidence.get("metrics", {}).get("challenger", {}).get(metric)
     lived = found.performance.champion.get(metric)

@@ -183,14 +183,14 @@ def conf() -> dict[str, Any]:
     return dict(get_current_context()["params"])
 
 
-def wish(action: str) -> tuple[UseCase, rollback_plan.UndoParams]:
+def wish(action: str) -> tuple[UseCase, rollback_plan.RollbackRequest]:
     """The use case of the running task and what the run asks of its champion; skips the task if it is another action.
 
     Raises:
         InvalidParams: the run's conf is not what the DAG knows.
     """
     use_case = of_run()
-    wished = rollback_plan.params_of(use_case.name, conf())
+    wished = rollback_plan.parse_request(use_case.name, conf())
     if wished.action != action:
         skip(f"This run is for the action {wished.action}.")
     return use_case, wished

@@ -172,7 +172,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     problems: dict[str, str] = {}
     planned = None
     try:
-        planned = rollback_plan.planned(use_case, list(facts.held), to)
+        planned = rollback_plan.plan_from_entries(use_case, list(facts.held), to)
     except InvalidParams as error:
         problems["to"] = error.problem
     if serving is None or not options:
@@ -183,7 +183,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     pause = given.get("pause", "").strip()
     if sent:
         try:
-            rollback_plan.params_of(use_case.name, {"reason": "-", "pause": pause or None})
+            rollback_plan.parse_request(use_case.name, {"reason": "-", "pause": pause or None})
         except InvalidParams:
             problems["pause"] = f"{pause!r} is no number of hours, days or weeks such as 12h, 7d or 2w."
     if (shown := given.get("serving")) and shown != str(serving.model_version):

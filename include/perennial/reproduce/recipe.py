@@ -74,7 +74,7 @@ def read(use_case: UseCase, version: int) -> Recipe:
     )
 
 
-def insist_on_snapshots(use_case: UseCase, recipe: Recipe) -> None:
+def check_snapshots(use_case: UseCase, recipe: Recipe) -> None:
     """Refuse a version whose lake snapshots are gone.
 
     Raises:

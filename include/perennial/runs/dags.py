@@ -25,7 +25,7 @@ def form(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
 
         return FeaturesParams
     if pipeline == "champion":
-        from perennial.gate.rollback_plan import UndoParams
+        from perennial.gate.rollback_plan import RollbackRequest
 
-        return UndoParams
+        return RollbackRequest
     return None

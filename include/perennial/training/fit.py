@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from perennial import drift
 from perennial.errors import TrainingFailed
-from perennial.evaluation import metrics, plots, quality
+from perennial.evaluation import baseline, plots, quality
 from perennial.feature_store import repository
 from perennial.registry import ledger, provenance, tracking, uncommitted_changes
 from perennial.training import planning
@@ -47,7 +47,7 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
     registered = tracking.version_made_by(use_case, made_by)
     if registered is not None:
         return registered
-    params = planning.params_of(use_case, planned.params)
+    params = planning.validate_params(use_case, planned.params)
     columns = feature_columns(use_case)
     with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
         _log_inputs(use_case, planned, data, params)
@@ -136,7 +136,7 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
 def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any) -> None:
     """Metrics on the holdout, whole and by slice, beside the trivial baseline, with the plots people look at."""
     label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
-    trivial = metrics.trivial(use_case, data.fit["label"].to_numpy(), len(label))
+    trivial = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label))
     measured = quality.measure(use_case, data.holdout, prediction, trivial)
     logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
     logged |= {f"trivial_{name}": value for name, value in measured.trivial.items()}

@@ -32,7 +32,7 @@ class TrainingPlan(Declaration):
     skip: str = ""
 
 
-def params_of(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
+def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
     """The run's parameters.
 
     Raises:
@@ -57,7 +57,7 @@ def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, A
         InvalidParams, InvalidPartition: see there.
         NotEnoughData: the window is empty.
     """
-    params = params_of(use_case, conf)
+    params = validate_params(use_case, conf)
     open_requests = retraining_requests.unanswered(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
     if partition is None and not params.window_end:
@@ -99,7 +99,7 @@ def newest_partition(use_case: UseCase) -> str:
     return held[-1]
 
 
-def request_by_schedule(use_case: UseCase, made_by: str) -> str | None:
+def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
     """Ask for retraining on all data there is, because it is time; the partition asked for.
 
     None if the newest data was asked for lately, or if there is no champion yet: the monitor asks for the first model.

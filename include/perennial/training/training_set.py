@@ -177,7 +177,7 @@ def retrieve(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
     )
     kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
-    slices.insist_on_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
+    slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(_encode, kept)

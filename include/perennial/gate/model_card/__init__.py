@@ -59,7 +59,7 @@ def read(use_case: UseCase, version: int, form: str = MARKDOWN) -> str:
         return mlflow.artifacts.load_text(f"runs:/{run_id}/{FOLDER}/{form}")
 
 
-def written(use_case: UseCase, version: int) -> dict[str, str]:
+def render(use_case: UseCase, version: int) -> dict[str, str]:
     """The card as `attach` would make it now, as `MARKDOWN` and as `HTML`; nothing is attached.
 
     Raises:

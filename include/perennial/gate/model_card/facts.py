@@ -86,7 +86,7 @@ def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]
     """
     from perennial.drift import Profile
     from perennial.drift.distances import VALUES
-    from perennial.drift.limits import limits, method_of
+    from perennial.drift.limits import distance_method, limits
 
     try:
         profile = Profile.load(run_id)
@@ -94,7 +94,9 @@ def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]
         return []
     normal = limits(use_case, profile, rows or 0).most
     return [
-        Feature(name, profile.importance.get(name), normal[name][VALUES], method_of(use_case.drift, name, column.bins))
+        Feature(
+            name, profile.importance.get(name), normal[name][VALUES], distance_method(use_case.drift, name, column.bins)
+        )
         for name, column in profile.columns.items()
     ]
 

@@ -34,7 +34,7 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
     """
     say("reading what was recorded")
     recorded = recipe.read(use_case, version)
-    recipe.insist_on_snapshots(use_case, recorded)
+    recipe.check_snapshots(use_case, recorded)
     say("building the training set again")
     with checkout.own_definitions():
         rebuilt = _rebuilt(use_case, recorded)
@@ -115,7 +115,7 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
     wanted = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
     try:
-        params = planning.params_of(use_case, {name: recorded.plan.params[name] for name in wanted})
+        params = planning.validate_params(use_case, {name: recorded.plan.params[name] for name in wanted})
         model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))

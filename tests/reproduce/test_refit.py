@@ -24,7 +24,7 @@ from perennial.cli import app
 from perennial.errors import InvalidParams, PerennialError
 from perennial.feature_store import repository
 from perennial.registry import ledger, tracking
-from perennial.reproduce import compare, recipe, replay
+from perennial.reproduce import compare, recipe, refit
 from perennial.reproduce.report import Part, Reproduction
 from perennial.use_case import UseCase
 
@@ -69,7 +69,7 @@ def recorded_as(use_case: UseCase, version: int, artifact: str, **otherwise: Any
 
 
 def test_a_version_comes_out_equal_to_the_bit_though_its_data_was_corrected_since(energy, version) -> None:
-    found = replay.reproduce(energy, version)
+    found = refit.reproduce(energy, version)
     assert found.equal
     assert all(part.equal for part in found.parts), found
     assert not found.advice
@@ -81,7 +81,7 @@ def test_the_command_shows_each_part_and_exits_with_0(energy, version) -> None:
     assert f"energy v{version}: equal" in result.stdout
     assert "288 of the holdout, bit for bit" in result.stdout
     as_json = CliRunner().invoke(app, ["reproduce", "energy", str(version), "--json"])
-    assert Reproduction.from_json(json.loads(as_json.stdout)) == replay.reproduce(energy, version)
+    assert Reproduction.from_json(json.loads(as_json.stdout)) == refit.reproduce(energy, version)
 
 
 def test_with_changes_alone_means_nothing(energy) -> None:
@@ -98,14 +98,14 @@ def test_reproducing_leaves_everything_as_it_was(energy, version, home) -> None:
         return tables, files, [run.to_dictionary() for run in runs], len(versions), ledger.entries(energy)
 
     before = state()
-    replay.reproduce(energy, version)
+    refit.reproduce(energy, version)
     assert state() == before
 
 
 def test_another_parameter_gives_other_predictions_on_equal_data(energy, version) -> None:
     plan = mlflow.artifacts.load_dict(f"runs:/{tracking.run_of(energy, version)}/plan.json")
     with recorded_as(energy, version, "plan.json", params=plan["params"] | {"alpha": 50.0}):
-        found = replay.reproduce(energy, version)
+        found = refit.reproduce(energy, version)
     assert not found.equal
     assert part(found, "data").equal
     assert "288 of 288 of the holdout differ" in part(found, "predictions").said[0]
@@ -115,7 +115,7 @@ def test_another_parameter_gives_other_predictions_on_equal_data(energy, version
 def test_a_parameter_that_the_code_no_longer_knows_is_named(energy, version) -> None:
     plan = mlflow.artifacts.load_dict(f"runs:/{tracking.run_of(energy, version)}/plan.json")
     with recorded_as(energy, version, "plan.json", params=plan["params"] | {"beta": 2.0}):
-        found = replay.reproduce(energy, version)
+        found = refit.reproduce(energy, version)
     assert not found.equal
     assert part(found, "predictions").equal is None
     assert "beta: Extra inputs" in part(found, "predictions").said[0]
@@ -125,13 +125,13 @@ def test_how_the_run_was_started_is_no_part_of_the_model(energy, version) -> Non
     """Parameters of the run, not of the estimator, may have changed their kind since."""
     plan = mlflow.artifacts.load_dict(f"runs:/{tracking.run_of(energy, version)}/plan.json")
     with recorded_as(energy, version, "plan.json", params=plan["params"] | {"require_approval": False, "force": "no"}):
-        assert replay.reproduce(energy, version).equal
+        assert refit.reproduce(energy, version).equal
 
 
 def test_other_rows_are_told_by_table_column_and_number(energy, version) -> None:
     snapshots = {name: lake.snapshot(name) for name in ("energy.examples", "energy.meter_history")}
     with recorded_as(energy, version, "training_set.json", snapshots=snapshots):
-        found = replay.reproduce(energy, version)
+        found = refit.reproduce(energy, version)
     assert not found.equal
     said = "\n".join(part(found, "data").said)
     assert "Column meter_last of energy.meter_history: 288 rows differ" in said
@@ -144,9 +144,9 @@ def test_a_damaged_training_set_is_told_and_does_not_hide_the_rest(energy, versi
     content = file.read_bytes()
     try:
         file.write_bytes(content[:-1] + b"!")
-        found = replay.reproduce(energy, version)
+        found = refit.reproduce(energy, version)
         file.unlink()
-        gone = replay.reproduce(energy, version)
+        gone = refit.reproduce(energy, version)
     finally:
         file.write_bytes(content)
     assert [one.name for one in found.parts if not one.equal] == ["stored file"]
@@ -162,7 +162,7 @@ def test_changed_definitions_are_read_from_disk_and_change_no_registry(energy, v
     try:
         file.write_text(content.replace(', Field(name="meter_mean_24h", dtype=Float64)', ""))
         forget()
-        found = replay.reproduce(energy, version)
+        found = refit.reproduce(energy, version)
     finally:
         file.write_text(content)
         forget()
@@ -170,7 +170,7 @@ def test_changed_definitions_are_read_from_disk_and_change_no_registry(energy, v
     assert part(found, "code").said[1] == "1 file differs: feature_repo/energy.py."
     assert f"perennial reproduce energy {version} --checkout" in found.advice
     assert repository.applied() == applied
-    assert replay.reproduce(energy, version).equal
+    assert refit.reproduce(energy, version).equal
 
 
 def test_an_older_record_is_enough_to_reproduce(energy, version) -> None:
@@ -190,7 +190,7 @@ def test_looking_a_models_inputs_up_leaves_no_file_behind(energy, version, tmp_p
 
 def test_a_missing_version_is_named(energy, version) -> None:
     with pytest.raises(PerennialError, match="Model 'energy' has no version 99"):
-        replay.reproduce(energy, 99)
+        refit.reproduce(energy, 99)
 
 
 def test_a_deleted_run_is_named_with_the_way_back(energy, version) -> None:
@@ -198,7 +198,7 @@ def test_a_deleted_run_is_named_with_the_way_back(energy, version) -> None:
     tracking.client().delete_run(run_id)
     try:
         with pytest.raises(PerennialError, match=rf"{run_id}(.|\n)*was deleted(.|\n)*mlflow runs restore"):
-            replay.reproduce(energy, version)
+            refit.reproduce(energy, version)
     finally:
         tracking.client().restore_run(run_id)
 
@@ -208,7 +208,7 @@ def test_an_expired_snapshot_is_named_by_table(energy, version) -> None:
     number = recipe.read(energy, version).data.snapshots["energy.meter_history"]
     lake.table("energy.meter_history").maintenance.expire_snapshots().by_id(number).commit()
     with pytest.raises(PerennialError, match=rf"no longer holds energy.meter_history \(snapshot {number}\)"):
-        replay.reproduce(energy, version)
+        refit.reproduce(energy, version)
 
 
 @given(

@@ -11,22 +11,22 @@ from evidently import DataDefinition, Dataset, Report
 from evidently.metrics import ValueDrift
 
 from perennial.drift.bins import Bins
-from perennial.drift.comparison import ColumnDrift, Counted
+from perennial.drift.comparison import ColumnCounts, ColumnDrift
 from perennial.drift.profile import Profile
 
 #: Rows that stand for a distribution in Evidently's report.
 DRAWN_ROWS = 4_000
 
 
-def page(profile: Profile, counted: Counted, found: list[ColumnDrift]) -> str:
+def html_report(profile: Profile, counted: ColumnCounts, found: list[ColumnDrift]) -> str:
     """A self-contained HTML page: each column's distribution now and in training, its distance and its limit.
 
     Evidently takes rows, so it is given 4,000 whose distributions are those of the counts; the page says of how many
     rows they are. It has no row for a column without any value, now or in training.
     """
     drawn = {column.column: profile.columns[column.column] for column in found}
-    reference = {name: rows(column.bins, column.counts.sum(axis=0)) for name, column in drawn.items()}
-    current = {name: rows(column.bins, counted.columns[name]) for name, column in drawn.items()}
+    reference = {name: sample_rows(column.bins, column.counts.sum(axis=0)) for name, column in drawn.items()}
+    current = {name: sample_rows(column.bins, counted.columns[name]) for name, column in drawn.items()}
     comparable = [c for c in found if reference[c.column].notna().any() and current[c.column].notna().any()]
     if not comparable:
         return f"<!DOCTYPE html><p>{_of(profile, counted)} No column has values in both.</p>"
@@ -48,7 +48,7 @@ def page(profile: Profile, counted: Counted, found: list[ColumnDrift]) -> str:
     return text.replace("<body>", f"<body>{said}", 1)
 
 
-def _of(profile: Profile, counted: Counted) -> str:
+def _of(profile: Profile, counted: ColumnCounts) -> str:
     trained = max((int(column.counts.sum()) for column in profile.columns.values()), default=0)
     return (
         f"Current: all {counted.rows:,} rows of the partition. Reference: {trained:,} training rows of the champion."
@@ -57,7 +57,7 @@ def _of(profile: Profile, counted: Counted) -> str:
     )
 
 
-def rows(bins: Bins, counts: np.ndarray) -> pd.Series:
+def sample_rows(bins: Bins, counts: np.ndarray) -> pd.Series:
     """`DRAWN_ROWS` values distributed as the counts say: numbers spread evenly inside a bin, nulls by their share."""
     total = int(counts.sum())
     kept = round(DRAWN_ROWS * int(counts[:-1].sum()) / total) if total else 0
