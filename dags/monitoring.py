@@ -35,13 +35,11 @@ def request_retraining(verdict: dict) -> None:
 @task
 def revisit() -> None:
     """Judge earlier partitions again whose labels are others now; skipped if none asks for retraining by that."""
-    from perennial.monitoring import monitor as monitoring
     from perennial.monitoring import revisions
 
     use_case, partition = po.here()
-    revisions.revisit(use_case, partition)
-    verdict = revisions.revised_alarm(use_case, partition)
-    if verdict is None or not monitoring.request_retraining(use_case, partition, verdict, po.run_name()):
+    verdict = revisions.revisit_and_request(use_case, partition, po.run_name())
+    if verdict is None:
         po.skip("No revised verdict asks for retraining.")
     po.announce(po.retraining_asset(use_case), verdict.model_dump(mode="json"))
 

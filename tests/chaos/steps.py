@@ -62,12 +62,9 @@ def request_retraining(use_case: UseCase, partition: Partition, run: str, result
 
 
 def revisit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.monitoring import monitor as monitoring
     from perennial.monitoring import revisions
 
-    revisions.revisit(use_case, partition)
-    verdict = revisions.revised_alarm(use_case, partition)
-    return verdict is not None and monitoring.request_retraining(use_case, partition, verdict, run)
+    return revisions.revisit_and_request(use_case, partition, run) is not None
 
 
 def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:

@@ -15,6 +15,24 @@ from perennial.registry import ledger, retraining_requests
 from perennial.use_case import UseCase
 
 
+def revisit_and_request(use_case: UseCase, partition: Partition, made_by: str) -> Verdict | None:
+    """Judge earlier partitions again whose labels changed, and request retraining for an alarm that this raised.
+
+    Args:
+        use_case: Whose partitions.
+        partition: The one just monitored; earlier ones are revisited.
+        made_by: The DAG run that asks. The same run gets the same answer again.
+
+    Returns:
+        The verdict whose request is to be published; None if no revised verdict asks for retraining.
+    """
+    revisit(use_case, partition)
+    verdict = revised_alarm(use_case, partition)
+    if verdict is None or not monitor.request_retraining(use_case, partition, verdict, made_by):
+        return None
+    return verdict
+
+
 def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
     """Judge again the partitions before this one whose labels are others than at their last verdict, oldest first.
 
