@@ -21,7 +21,7 @@ import stored_files
 from perennial import lake
 from perennial.feature_store import repository
 from perennial.feature_store.online.sqlite import NewestSqliteOnlineStore
-from perennial.registry import tracking
+from perennial.registry import mlflow_tags, tracking
 from perennial.services import postgres
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -64,7 +64,7 @@ class _Renaming:
             for number, entry in enumerate(lake.catalog().load_table(table).history(), 1):
                 self._names[str(entry.snapshot_id)] = f"(snapshot {number} of {table})"
         for run in _runs(use_case):
-            self._names[run.info.run_id] = f"(run of {run.data.tags.get(tracking.MADE_BY)})"
+            self._names[run.info.run_id] = f"(run of {run.data.tags.get(mlflow_tags.MADE_BY)})"
         for experiment in tracking.client().search_experiments():
             for model in tracking.client().search_logged_models([experiment.experiment_id]):
                 self._names[model.model_id] = f"(model of {self._names.get(model.source_run_id, 'nobody')})"
@@ -166,7 +166,7 @@ def _registry(use_case: UseCase) -> Contents:
     )
     for run in _runs(use_case):
         tags = dict(run.data.tags)
-        name = f"mlflow {names[run.info.experiment_id]} {tags.get(tracking.MADE_BY)}"
+        name = f"mlflow {names[run.info.experiment_id]} {tags.get(mlflow_tags.MADE_BY)}"
         metrics = {
             key: sorted({point.value for point in server.get_metric_history(run.info.run_id, key)})
             for key in run.data.metrics

@@ -11,7 +11,7 @@ from perennial import discovery, gate, scoring
 from perennial.errors import PerennialError
 from perennial.gate import GateDecision
 from perennial.ingestion import compute, ingest, publish
-from perennial.registry import ledger, retraining_requests, tracking
+from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
 from perennial.services import postgres
 from perennial.training import fit, planning
 from perennial.use_case import UseCase
@@ -52,7 +52,7 @@ def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: GateDe
     assert names[:2] == ["holdout rows", "blocks of 2 hours"]
     assert {"smoke test in a fresh process", "calibration error added", "rmse gained on site=site-0"} <= set(names)
     run = tracking.client().get_run(tracking.run_of(energy, judged.challenger))
-    assert run.data.tags["perennial.gate"] == "promote"
+    assert run.data.tags[mlflow_tags.GATE] == "promote"
     assert run.data.metrics["gate_gained_low"] == judged.interval[0]
     assert run.data.metrics["gate_rule/holdout rows"] == judged.rows
     assert run.data.metrics["gate_latency_seconds"] > 0

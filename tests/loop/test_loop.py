@@ -11,7 +11,7 @@ from perennial.feature_store import repository
 from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
-from perennial.registry import ledger, retraining_requests, tracking
+from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
 from perennial.training import fit, planning
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
@@ -143,7 +143,7 @@ def test_the_same_seed_and_rows_give_the_same_training_set_and_predictions(energ
     plan = planning.plan_training(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
     data = planning.build_training_set(energy, plan)
     logged = tracking.client().get_run(tracking.run_of(energy, 1)).data
-    assert logged.tags["perennial.training_set"] == data.digest
+    assert logged.tags[mlflow_tags.TRAINING_SET] == data.digest
     again = fit.fit_challenger(energy, plan, data, made_by="again")
     one, two = tracking.load(energy, 1)(data.holdout), tracking.load(energy, again)(data.holdout)
     assert (one == two).all()
@@ -163,9 +163,9 @@ def test_everything_needed_to_train_again_is_logged(energy, lived) -> None:
     run = tracking.client().get_run(tracking.run_of(energy, 1))
     wanted = {"training_set", "snapshots", "lock_digest", "window", "holdout_start", "gate", "owner", "requests"}
     assert {f"perennial.{name}" for name in wanted} <= set(run.data.tags)
-    assert run.data.tags["mlflow.source.git.commit"]
+    assert run.data.tags[mlflow_tags.GIT_COMMIT]
     assert run.data.params["alpha"] == "1.0"
-    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags["perennial.training_set"][:36]
+    assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags[mlflow_tags.TRAINING_SET][:36]
 
 
 def test_online_values_are_the_newest_of_the_lake(energy, lived) -> None:

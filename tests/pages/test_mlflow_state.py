@@ -13,7 +13,7 @@ import pytest
 
 from perennial.errors import ServiceUnavailable
 from perennial.pages import mlflow_state
-from perennial.registry import tracking
+from perennial.registry import mlflow_tags, tracking
 from perennial.settings import settings
 
 NOBODY = "0" * 32
@@ -27,7 +27,7 @@ def run(mlflow_server) -> str:
     with mlflow.start_run() as active:
         mlflow.log_params({"alpha": 1.0})
         mlflow.log_metrics({"rows_fit": 10})
-        mlflow.set_tags({"perennial.window": "a..b"})
+        mlflow.set_tags({mlflow_tags.WINDOW: "a..b"})
         mlflow.log_dict({"rows": 3}, "training_set.json")
         mlflow.log_text("<p>grüße", "drift.html")
     server = tracking.client()
@@ -39,7 +39,7 @@ def run(mlflow_server) -> str:
 def test_a_run_is_what_was_logged(run) -> None:
     found = mlflow_state.run(run)
     assert found is not None
-    assert (found.params["alpha"], found.metrics["rows_fit"], found.tags["perennial.window"]) == ("1.0", 10, "a..b")
+    assert (found.params["alpha"], found.metrics["rows_fit"], found.tags[mlflow_tags.WINDOW]) == ("1.0", 10, "a..b")
     assert found.artifact_page("a b.json") == f"{tracking.run_url(run)}/artifacts/a%20b.json"
 
 

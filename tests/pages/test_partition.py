@@ -18,7 +18,7 @@ from perennial.monitoring import monitor
 from perennial.pages import airflow_state, frame, mlflow_state, partition_judged, reports, version_made
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.settings import settings
 from perennial.use_case import ColumnPolicy, UseCase
 
@@ -243,7 +243,7 @@ def test_the_version_tells_status_gate_and_making(energy) -> None:
     assert ">champion</span>" in text
     for rule in entry.evidence["rules"]:
         assert str(escape(rule["name"])) in text
-    assert run.data.tags["perennial.training_set"] in text
+    assert run.data.tags[mlflow_tags.TRAINING_SET] in text
     assert "<dt>alpha</dt><dd>1.0</dd>" in text
     assert "perennial reproduce energy 1" in text
     for table in ("energy.examples", "energy.meter_history"):
@@ -335,7 +335,6 @@ def test_the_card_is_locked_up_and_runs_nothing(energy, http, access) -> None:
 
 def test_names_that_light_modules_repeat_are_those_of_the_heavy_ones() -> None:
     assert f"{model_card.FOLDER}/{model_card.HTML}" == reports.CARD
-    assert version_made.MADE_BY == tracking.MADE_BY
     from perennial import drift
 
     assert partition_judged._PREDICTION == drift.PREDICTION

@@ -14,7 +14,7 @@ from reproducible import commit, forget, git, ingest, make_repository, train
 
 from perennial import discovery
 from perennial.errors import PerennialError
-from perennial.registry import tracking
+from perennial.registry import mlflow_tags, tracking
 from perennial.reproduce import checkout
 from perennial.use_case import UseCase
 
@@ -156,10 +156,10 @@ def test_changes_that_somebody_changed_are_not_run(energy, dirty) -> None:
 def test_a_commit_that_is_not_there_is_named(energy, clean, recorded: str, message: str) -> None:
     run_id = tracking.run_of(energy, clean)
     server = tracking.client()
-    commit_then = server.get_run(run_id).data.tags["mlflow.source.git.commit"]
-    server.set_tag(run_id, "mlflow.source.git.commit", recorded)
+    commit_then = server.get_run(run_id).data.tags[mlflow_tags.GIT_COMMIT]
+    server.set_tag(run_id, mlflow_tags.GIT_COMMIT, recorded)
     try:
         with pytest.raises(PerennialError, match=message):
             checkout.reproduce(energy, clean)
     finally:
-        server.set_tag(run_id, "mlflow.source.git.commit", commit_then)
+        server.set_tag(run_id, mlflow_tags.GIT_COMMIT, commit_then)

@@ -16,7 +16,7 @@ from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import GateDecision, Outcome, Rule
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -128,7 +128,7 @@ def _fitted_until(use_case: UseCase, number: int) -> datetime:
     """Event time up to which a version was fitted; its own gate's holdout begins there."""
     with tracking.reachable():
         run = tracking.client().get_run(tracking.run_of(use_case, number))
-    return datetime.fromisoformat(run.data.tags["perennial.holdout_start"])
+    return datetime.fromisoformat(run.data.tags[mlflow_tags.HOLDOUT_START])
 
 
 def findings(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
@@ -182,10 +182,10 @@ def _log(run_id: str, decision: GateDecision) -> None:
         mlflow.log_text(decision.markdown(), "gate.md")
         mlflow.set_tags(
             {
-                "perennial.gate": decision.outcome,
-                "perennial.gate_borderline": str(decision.borderline).lower(),
-                "perennial.gate_failed": failed,
-                "perennial.gate_reason": decision.reason,
+                mlflow_tags.GATE: decision.outcome,
+                mlflow_tags.GATE_BORDERLINE: str(decision.borderline).lower(),
+                mlflow_tags.GATE_FAILED: failed,
+                mlflow_tags.GATE_REASON: decision.reason,
             }
         )
         mlflow.log_metrics(numbers)

@@ -22,7 +22,7 @@ from perennial.monitoring import performance, verdicts
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.verdicts import ALARM, HEALTHY, NO_CHAMPION, WARNING, Observations, Verdict
 from perennial.partitions import Partition
-from perennial.registry import ledger, retraining_requests, tracking
+from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
 from perennial.use_case import UseCase
 
 __all__ = [
@@ -164,9 +164,9 @@ def _keep_report(use_case: UseCase, found: Observations, known: Known, verdict: 
         mlflow.log_metrics({name: verdict.evidence[name] for name in ("drift_score", "label_coverage")})
         mlflow.set_tags(
             {
-                "perennial.verdict": verdict.verdict,
-                "perennial.reason": verdict.reason,
-                "perennial.explanation": verdict.explanation,
+                mlflow_tags.VERDICT: verdict.verdict,
+                mlflow_tags.REASON: verdict.reason,
+                mlflow_tags.EXPLANATION: verdict.explanation,
             }
         )
         return tracking.run_url(active.info.run_id)

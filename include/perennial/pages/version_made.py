@@ -11,11 +11,10 @@ from typing import Any
 from perennial.errors import ServiceUnavailable
 from perennial.pages import mlflow_state
 from perennial.pages.mlflow_state import Run
+from perennial.registry import mlflow_tags
 from perennial.registry.deployments import NOTHING
 
 _DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json")
-#: The Airflow run that made an MLflow run, as `perennial.registry.tracking` tags it; that module is heavy to import.
-MADE_BY = "perennial.made_by"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def of(run_id: str | None) -> tuple[Made | None, str]:
 
 def airflow_run(made: Made | None) -> tuple[str, str] | None:
     """The DAG and the run in Airflow that made it; None: not recorded, or not made by Airflow."""
-    dag, _, run = (made.run.tags.get(MADE_BY, "") if made else "").partition("/")
+    dag, _, run = (made.run.tags.get(mlflow_tags.MADE_BY, "") if made else "").partition("/")
     return (dag, run) if run else None
 
 
@@ -51,19 +50,19 @@ def view(made: Made) -> dict[str, Any]:
     environment = provenance.get("environment", {})
     params = {**held.get("plan.json", {}).get("params", {}), **made.run.params}
     return {
-        "window": tags.get("perennial.window"),
+        "window": tags.get(mlflow_tags.WINDOW),
         "training_set": training_set,
         **{name: _moment(training_set.get(name)) for name in ("start", "holdout_start", "end")},
         "snapshots": training_set.get("snapshots", {}),
         "rows_fit": metrics.get("rows_fit"),
         "rows_holdout": metrics.get("rows_holdout"),
         "fit_seconds": metrics.get("fit_seconds"),
-        "algorithm": tags.get("perennial.algorithm"),
+        "algorithm": tags.get(mlflow_tags.ALGORITHM),
         "params": {name: _text(value) for name, value in params.items() if name != "seed"},
         "seed": params.get("seed"),
-        "requests": json.loads(tags.get("perennial.requests") or "[]"),
-        "commit": provenance.get("commit") or tags.get("mlflow.source.git.commit"),
-        "changes": tags.get("perennial.code_changes"),
+        "requests": json.loads(tags.get(mlflow_tags.REQUESTS) or "[]"),
+        "commit": provenance.get("commit") or tags.get(mlflow_tags.GIT_COMMIT),
+        "changes": tags.get(mlflow_tags.CODE_CHANGES),
         "environment": {
             name: environment[name] for name in ("python", "platform", "processor", "lock") if environment.get(name)
         },

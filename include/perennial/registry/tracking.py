@@ -19,6 +19,7 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from perennial.errors import PerennialError, ServiceUnavailable, UnknownVersion
+from perennial.registry import mlflow_tags
 from perennial.services import credentials
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -27,8 +28,6 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 #: Types that skops does not know and that hold data only; a use case may add its own.
 SAFE_TYPES = ("numpy.dtype",)
-#: The Airflow run that made an MLflow run: a task that was killed finds its own half-finished run by it.
-MADE_BY = "perennial.made_by"
 
 for _name, _value in {
     # MLflow's own default retries for four minutes; Airflow's task retries come on top of these.
@@ -83,7 +82,9 @@ def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflo
     with reachable():
         found = find_run(use_case, kind, made_by)
         mlflow.set_experiment(f"{use_case.name}.{kind}")
-        arguments: dict[str, Any] = {"run_id": found} if found else {"run_name": name, "tags": {MADE_BY: made_by}}
+        arguments: dict[str, Any] = (
+            {"run_id": found} if found else {"run_name": name, "tags": {mlflow_tags.MADE_BY: made_by}}
+        )
         with mlflow.start_run(**arguments) as active:
             yield active
 
@@ -95,7 +96,7 @@ def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
     if experiment is None:
         return None
     quoted = made_by.replace("'", "\\'")
-    found = server.search_runs([experiment.experiment_id], f"tags.`{MADE_BY}` = '{quoted}'", max_results=1)
+    found = server.search_runs([experiment.experiment_id], f"tags.`{mlflow_tags.MADE_BY}` = '{quoted}'", max_results=1)
     return found[0].info.run_id if found else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial import lake
 from perennial.errors import PerennialError
-from perennial.registry import tracking
+from perennial.registry import mlflow_tags, tracking
 from perennial.registry.provenance import Provenance
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -58,7 +58,7 @@ def read(use_case: UseCase, version: int) -> Recipe:
             "Restore MLflow's artifacts from a backup.",
         )
     tags = run.data.tags
-    commit, dirty, _ = tags.get("mlflow.source.git.commit", "").partition(_DIRTY)
+    commit, dirty, _ = tags.get(mlflow_tags.GIT_COMMIT, "").partition(_DIRTY)
     return Recipe(
         version=version,
         run_id=run.info.run_id,
@@ -68,8 +68,8 @@ def read(use_case: UseCase, version: int) -> Recipe:
         # It goes into git's arguments, and whoever can write to MLflow can write it.
         commit=commit if _COMMIT.fullmatch(commit) else "",
         is_dirty=bool(dirty),
-        lock=tags.get("perennial.lock_digest", "unknown"),
-        changes_digest=tags.get("perennial.code_changes", ""),
+        lock=tags.get(mlflow_tags.LOCK_DIGEST, "unknown"),
+        changes_digest=tags.get(mlflow_tags.CODE_CHANGES, ""),
         changes=held.get("code/changes.json", {}),
     )
 

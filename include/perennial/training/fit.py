@@ -15,13 +15,12 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from perennial import drift
 from perennial.errors import TrainingFailed
 from perennial.evaluation import baseline, plots, quality
 from perennial.feature_store import repository
-from perennial.registry import ledger, provenance, tracking, uncommitted_changes
+from perennial.registry import ledger, mlflow_tags, provenance, tracking, uncommitted_changes
 from perennial.training import planning
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -58,7 +57,7 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
             predict = tracking.predictor(use_case, model)
             completing = aside.submit(profiling.result().with_model, use_case, data.fit, data.holdout, predict)
             mlflow.log_metric("fit_seconds", seconds)
-            mlflow.set_tag("perennial.algorithm", _algorithm(model))
+            mlflow.set_tag(mlflow_tags.ALGORITHM, _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
             mlflow.log_dict(provenance.of_training(use_case, columns).model_dump(mode="json"), "provenance.json")
             _log_quality(use_case, data, columns, predict)
@@ -105,19 +104,19 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
     mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})
     mlflow.set_tags(
         {
-            MLFLOW_GIT_COMMIT: provenance.code_version(),
-            "perennial.use_case": use_case.name,
-            "perennial.owner": use_case.owner,
-            "perennial.lock_digest": provenance.lock_digest(),
-            "perennial.window": f"{planned.first}..{planned.last}",
-            "perennial.training_set": data.digest,
-            "perennial.training_set_path": data.path,
-            "perennial.holdout_start": data.holdout_start.isoformat(),
-            "perennial.end": data.end.isoformat(),
-            "perennial.snapshots": json.dumps(data.snapshots, sort_keys=True),
-            "perennial.requests": json.dumps(planned.requests),
-            "perennial.code_changes": changed.digest if changed else "",
-            "perennial.champion_then": str(champion.model_version if champion else ""),
+            mlflow_tags.GIT_COMMIT: provenance.code_version(),
+            mlflow_tags.USE_CASE: use_case.name,
+            mlflow_tags.OWNER: use_case.owner,
+            mlflow_tags.LOCK_DIGEST: provenance.lock_digest(),
+            mlflow_tags.WINDOW: f"{planned.first}..{planned.last}",
+            mlflow_tags.TRAINING_SET: data.digest,
+            mlflow_tags.TRAINING_SET_PATH: data.path,
+            mlflow_tags.HOLDOUT_START: data.holdout_start.isoformat(),
+            mlflow_tags.END: data.end.isoformat(),
+            mlflow_tags.SNAPSHOTS: json.dumps(data.snapshots, sort_keys=True),
+            mlflow_tags.REQUESTS: json.dumps(planned.requests),
+            mlflow_tags.CODE_CHANGES: changed.digest if changed else "",
+            mlflow_tags.CHAMPION_THEN: str(champion.model_version if champion else ""),
         }
     )
     mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")

@@ -20,7 +20,7 @@ from perennial.cli import app
 from perennial.gate import model_card
 from perennial.gate.model_card import facts, pages
 from perennial.gate.model_card.facts import Card
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -56,7 +56,7 @@ def test_the_card_says_what_was_recorded(energy, card) -> None:
     run = tracking.client().get_run(card.run_id)
     assert energy.owner in section(written, "Model details")
     assert "| Parameter `alpha` | `1.0` |" in section(written, "Model details")
-    assert run.data.tags["perennial.training_set"] in section(written, "Training data")
+    assert run.data.tags[mlflow_tags.TRAINING_SET] in section(written, "Training data")
     for table, number in card.training_set["snapshots"].items():
         assert f"| Snapshot of `{table}` | `{number}` |" in section(written, "Training data")
     for name in ("hour_sin", "hour_cos", "meter_last", "meter_mean_24h", "prediction"):
@@ -103,8 +103,8 @@ def test_attaching_twice_leaves_one_card_that_the_version_links_to(energy, versi
     held = [item.path for item in tracking.client().list_artifacts(run_id, model_card.FOLDER)]
     assert sorted(held) == ["model_card/model_card.html", "model_card/model_card.md"]
     registered = tracking.client().get_model_version("energy", str(version))
-    assert registered.tags[model_card.TAG].endswith(f"/runs/{run_id}/artifacts/model_card/model_card.html")
-    assert registered.tags[model_card.TAG] in registered.description
+    assert registered.tags[mlflow_tags.MODEL_CARD].endswith(f"/runs/{run_id}/artifacts/model_card/model_card.html")
+    assert registered.tags[mlflow_tags.MODEL_CARD] in registered.description
 
 
 def test_the_command_prints_the_card_in_both_forms(energy, version, settled) -> None:
@@ -119,10 +119,10 @@ def test_the_command_prints_the_card_in_both_forms(energy, version, settled) -> 
 
 def test_a_card_can_be_seen_without_attaching_it(energy, version, settled) -> None:
     server = tracking.client()
-    server.delete_model_version_tag("energy", str(version), model_card.TAG)
+    server.delete_model_version_tag("energy", str(version), mlflow_tags.MODEL_CARD)
     result = CliRunner().invoke(app, ["card", "energy", str(version), "--dry-run", "--json"])
     told = json.loads(result.stdout)
-    assert model_card.TAG not in server.get_model_version("energy", str(version)).tags
+    assert mlflow_tags.MODEL_CARD not in server.get_model_version("energy", str(version)).tags
     assert (told["version"], told["attached"]) == (version, False)
     assert told["card"] == model_card.attach(energy, version)
 

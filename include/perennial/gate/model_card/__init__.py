@@ -13,14 +13,12 @@ from pathlib import Path
 import mlflow
 
 from perennial.gate.model_card import facts, pages
-from perennial.registry import tracking
+from perennial.registry import mlflow_tags, tracking
 from perennial.use_case import UseCase
 
 #: Where a version's MLflow run holds its card.
 FOLDER = "model_card"
 MARKDOWN, HTML = "model_card.md", "model_card.html"
-#: The registered version's tag that links to the card.
-TAG = "perennial.model_card"
 
 
 def attach(use_case: UseCase, version: int) -> str:
@@ -40,7 +38,7 @@ def attach(use_case: UseCase, version: int) -> str:
         server = tracking.client()
         server.log_artifacts(card.run_id, folder, FOLDER)
         link = f"{card.run_url}/artifacts/{FOLDER}/{HTML}"
-        server.set_model_version_tag(use_case.name, str(version), TAG, link)
+        server.set_model_version_tag(use_case.name, str(version), mlflow_tags.MODEL_CARD, link)
         said = server.get_model_version(use_case.name, str(version)).description
         # What a person wrote there stays.
         if not said or pages.LINK in said:

@@ -8,7 +8,7 @@ from typing import Any
 from perennial.errors import PerennialError
 from perennial.evaluation.quality import Quality
 from perennial.gate import GateDecision
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.use_case import UseCase
 
 _RECORDS = (
@@ -121,9 +121,9 @@ def gather(use_case: UseCase, version: int) -> Card:
         version=version,
         run_id=run.info.run_id,
         run_url=tracking.run_url(run.info.run_id),
-        algorithm=tags.get("perennial.algorithm", ""),
-        commit=tags.get("mlflow.source.git.commit", "unknown"),
-        window=tags.get("perennial.window", "unknown"),
+        algorithm=tags.get(mlflow_tags.ALGORITHM, ""),
+        commit=tags.get(mlflow_tags.GIT_COMMIT, "unknown"),
+        window=tags.get(mlflow_tags.WINDOW, "unknown"),
         tags=tags,
         params=held.get("plan.json", {}).get("params", {}),
         features=_features(use_case, run.info.run_id, _whole(numbers.get("rows_holdout"))),

@@ -1,0 +1,38 @@
+"""The names of the MLflow tags that Perennial writes and reads; they are stored, so they never change."""
+
+from __future__ import annotations
+
+#: MLflow's own: the git commit of the code, with `+dirty` when the code differed from it.
+GIT_COMMIT = "mlflow.source.git.commit"
+
+# Of every run.
+MADE_BY = "perennial.made_by"  #: The Airflow run: a task that was killed finds its own half-finished MLflow run by it.
+
+# Of a training run.
+USE_CASE = "perennial.use_case"
+OWNER = "perennial.owner"
+ALGORITHM = "perennial.algorithm"  #: The class of the estimator; of a pipeline, of its steps.
+WINDOW = "perennial.window"  #: First and last partition of the training window, as `first..last`.
+END = "perennial.end"  #: End of the training window, event time, ISO 8601.
+HOLDOUT_START = "perennial.holdout_start"  #: Event time, ISO 8601.
+TRAINING_SET = "perennial.training_set"  #: Digest of its content.
+TRAINING_SET_PATH = "perennial.training_set_path"
+SNAPSHOTS = "perennial.snapshots"  #: JSON: lake table -> snapshot it was read from.
+REQUESTS = "perennial.requests"  #: JSON list: ids of the retraining requests it handles.
+LOCK_DIGEST = "perennial.lock_digest"  #: SHA-256 of requirements.lock.
+CODE_CHANGES = "perennial.code_changes"  #: Digest of the uncommitted changes; empty: there were none.
+CHAMPION_THEN = "perennial.champion_then"  #: Version of the champion when the training began; empty: there was none.
+
+# Of a training run, once the gate has decided.
+GATE = "perennial.gate"  #: The outcome.
+GATE_BORDERLINE = "perennial.gate_borderline"  #: `true` or `false`.
+GATE_FAILED = "perennial.gate_failed"  #: The rules that did not pass, separated by commas.
+GATE_REASON = "perennial.gate_reason"
+
+# Of a monitoring run.
+VERDICT = "perennial.verdict"
+REASON = "perennial.reason"
+EXPLANATION = "perennial.explanation"
+
+# Of a registered version.
+MODEL_CARD = "perennial.model_card"  #: Address of its card.
