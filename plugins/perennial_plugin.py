@@ -38,8 +38,8 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
 
     They get Airflow's application with it, to call its REST API in the person's name.
     """
+    from perennial.pages.airflow_rest import AIRFLOW
     from perennial.pages.app import app
-    from perennial.pages.as_person import AIRFLOW
 
     await app({**scope, AIRFLOW: scope.get("app")}, receive, send)
 

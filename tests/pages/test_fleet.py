@@ -14,7 +14,7 @@ import pytest
 
 from perennial import discovery, lake
 from perennial.lake.schemas import BATCHES, LEDGER, METRICS, VERDICTS
-from perennial.pages import fleet, frame
+from perennial.pages import fleet, layout
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.fleet import Fact
 from perennial.registry import ledger
@@ -96,7 +96,7 @@ def fact(seen: overview.Overview, **more: Any) -> Fact:
 def page(*facts: Fact, known: int | None = None) -> str:
     """The page's text, in one line."""
     shown = fleet.view(facts, len(facts) if known is None else known)
-    return re.sub(r"\s+", " ", frame.render("fleet", **shown))
+    return re.sub(r"\s+", " ", layout.render("fleet", **shown))
 
 
 def test_a_row_tells_champion_metric_promise_coverage_drift_and_quarantine(energy: UseCase) -> None:

@@ -15,7 +15,7 @@ from reproducible import ingest, train
 from perennial import discovery, gate, lake, scoring
 from perennial.gate import model_card
 from perennial.monitoring import monitor
-from perennial.pages import airflow_state, frame, mlflow_state, partition_judged, reports, version_made
+from perennial.pages import airflow_state, layout, mlflow_state, partition_monitoring, reports, version_training
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
 from perennial.registry import ledger, mlflow_tags, tracking
@@ -59,17 +59,17 @@ def energy(project, mlflow_server) -> UseCase:
 def shown(energy: UseCase, day: str, held: dict | None = None, runs: tuple = ()) -> str:
     partition = energy.partition(day)
     made = page.predictions(energy, partition)
-    return frame.render("partition", **page.view(energy, partition, held or page.records(energy), made, runs))
+    return layout.render("partition", **page.view(energy, partition, held or page.records(energy), made, runs))
 
 
 def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entries: list | None = None) -> str:
     held = page.records(energy)
     entries = ledger.entries(energy) if entries is None else entries
     run = mlflow_state.run_of("energy", number)
-    made, away = version_made.of(run)
+    made, away = version_training.of(run)
     found = version_page.Version(energy, number, tuple(entries), run)
     view = version_page.view(found, held["metrics"], held["verdicts"], made, away)
-    return frame.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
+    return layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
 
 
 class Parsed(HTMLParser):
@@ -112,19 +112,19 @@ def test_every_number_of_the_partition_is_there_with_its_source(energy) -> None:
     for name in ("batches", "computations", "predictions", "metrics", "verdicts", "drift", "requests", "ledger"):
         assert f"<code>energy.{name}</code>" in text
     assert "from 2024-01-04 00:00 UTC to before 2024-01-05 00:00 UTC" in text
-    (verdict, _) = partition_judged.verdicts(row for row in held["verdicts"] if row["partition"] == SCORED)
+    (verdict, _) = partition_monitoring.verdicts(row for row in held["verdicts"] if row["partition"] == SCORED)
     assert verdict["verdict"] == "alarm"
     assert str(escape(verdict["explanation"])) in text
     for row in held["drift"]:
         assert f"<code>{row['column']}</code>" in text
         assert f"{row['ratio']:.2f}" in text
     for row in held["metrics"]:
-        assert frame.value(row["value"]) in text
+        assert layout.value(row["value"]) in text
     assert "288 predictions" in text
 
 
 def test_labels_that_came_late_show_both_measurements_newest_first(energy) -> None:
-    revisions = partition_judged.revisions(energy, page.records(energy)["metrics"], ledger.entries(energy))
+    revisions = partition_monitoring.revisions(energy, page.records(energy)["metrics"], ledger.entries(energy))
     assert [revision["labelled"] for revision in revisions] == [288, 259]
     for revision in revisions:
         names = [metric["name"] for metric in revision["metrics"]]
@@ -152,8 +152,8 @@ def test_a_request_says_what_became_of_it(energy) -> None:
 
 def test_a_cool_down_that_holds_a_request_back_is_named(energy) -> None:
     made = [{"partition": BEFORE}, {"partition": "2024-01-01"}]
-    assert partition_judged.held_back_by(energy, energy.partition(SCORED), made) == BEFORE
-    assert partition_judged.held_back_by(energy, energy.partition("2024-01-06"), made) is None
+    assert partition_monitoring.held_back_by(energy, energy.partition(SCORED), made) == BEFORE
+    assert partition_monitoring.held_back_by(energy, energy.partition("2024-01-06"), made) is None
     assert f"partitions/{BEFORE}" in shown(energy, SCORED).split("Requests for retraining")[1].split("Ledger")[0]
 
 
@@ -162,7 +162,7 @@ def test_a_column_with_a_limit_of_its_own_is_held_against_that(energy) -> None:
     column = rows[0]["column"]
     policy = energy.drift.model_copy(update={"columns": {column: ColumnPolicy(ratio=9.0)}})
     own = energy.model_copy(update={"drift": policy})
-    judged = partition_judged.drift(own, rows, None)
+    judged = partition_monitoring.drift(own, rows, None)
     assert {row["column"]: row["limit"] for row in judged["columns"]} == {
         row["column"]: 9.0 if row["column"] == column else policy.ratio for row in rows
     }
@@ -286,7 +286,7 @@ def test_pages_are_served_to_who_may_see_the_runs(energy, http, viewing) -> None
         assert http.get(PLACE + place).status_code == 401
         answer = http.get(PLACE + place, headers=viewing)
         assert answer.status_code == 200, answer.text[-500:]
-        assert answer.headers["content-security-policy"] == frame.HEADERS["Content-Security-Policy"]
+        assert answer.headers["content-security-policy"] == layout.HEADERS["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("number", ["9", "0", "-1", "x", "1.0", "%C2%B2", "9" * 400])
@@ -304,7 +304,7 @@ def test_an_unknown_partition_is_not_found(energy, http, access) -> None:
 
 
 def test_the_report_is_locked_up_and_is_that_of_the_verdict(energy, http, access) -> None:
-    found = partition_judged.verdicts(row for row in page.records(energy)["verdicts"] if row["partition"] == SCORED)
+    found = partition_monitoring.verdicts(row for row in page.records(energy)["verdicts"] if row["partition"] == SCORED)
     place = f"{PLACE}/partitions/{SCORED}/drift_report"
     newest = http.get(place, headers=access)
     assert newest.content == mlflow_state.artifact(found[0]["run"], "drift.html")
@@ -337,7 +337,7 @@ def test_names_that_light_modules_repeat_are_those_of_the_heavy_ones() -> None:
     assert f"{model_card.FOLDER}/{model_card.HTML}" == reports.CARD
     from perennial import drift
 
-    assert partition_judged._PREDICTION == drift.PREDICTION
+    assert partition_monitoring._PREDICTION == drift.PREDICTION
 
 
 def test_without_mlflow_pages_say_so_and_show_the_rest(energy, http, access, away) -> None:

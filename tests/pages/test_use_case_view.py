@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from use_case_world import EVIL, NOON, World, decision, doing
 
 from perennial import discovery
-from perennial.pages import comparison, frame, heat_map, marked, timeline
+from perennial.pages import gate_comparison, heat_map, layout, markdown, timeline
 from perennial.pages import use_case as page
-from perennial.pages.acts import Done
+from perennial.pages.actions import Done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.partitions import Cadence
 from perennial.status.partition_status import PartitionStatus
@@ -83,7 +83,7 @@ class Read(HTMLParser):
 
 def text(world: World, may: frozenset = ALL, until: str | None = None, done: Any = None, **more: Any) -> str:
     shown = page.view(world.use_case, world.rows, doing(world.use_case, **more), until)
-    return frame.render("use_case", **shown, may=may, done=done)
+    return layout.render("use_case", **shown, may=may, done=done)
 
 
 def read(world: World, **how: Any) -> Read:
@@ -133,7 +133,7 @@ def test_where_nothing_ran_the_page_says_what_to_do(energy) -> None:
 
 def test_dags_that_airflow_does_not_know_are_told(energy) -> None:
     shown = page.view(energy, World(energy).rows, page.Doing({name: Pipeline(name, name) for name in page_names()}))
-    words = Read(frame.render("use_case", **shown, may=ALL, done=None)).words
+    words = Read(layout.render("use_case", **shown, may=ALL, done=None)).words
     assert "Airflow does not know the DAGs" in words
     assert words.count("not in Airflow") == len(page_names())
 
@@ -158,7 +158,7 @@ def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
     pipelines["training"] = Pipeline("training", "energy.training", known=True, active=2, latest=RUN)
     pipelines["features"] = Pipeline("features", "energy.features", True, next=NOON + timedelta(days=9999))
     shown = page.view(lived.use_case, lived.rows, page.Doing(pipelines))
-    found = Read(frame.render("use_case", **shown, may=ALL, done=None))
+    found = Read(layout.render("use_case", **shown, may=ALL, done=None))
     assert "Scoring failed Last run: 2024-01-04, failed" in found.words
     assert "Training and gate running 2 runs" in found.words
     assert "Features not run yet Next run in" in found.words
@@ -172,7 +172,7 @@ def test_runs_that_failed_and_rows_that_wait_are_all_links_however_many(lived) -
         "scoring": Pipeline("scoring", "energy.scoring", known=True, failed=failed)
     }
     found = Read(
-        frame.render("use_case", **page.view(lived.use_case, lived.rows, page.Doing(pipelines)), may=ALL, done=None)
+        layout.render("use_case", **page.view(lived.use_case, lived.rows, page.Doing(pipelines)), may=ALL, done=None)
     )
     assert {run.path for run in failed} <= set(found.leaving)
     assert "scoring of 2024-01-01" in found.words
@@ -344,11 +344,11 @@ def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on
     from perennial.registry import ledger
 
     entries = ledger.parsed(lived.rows["ledger"])
-    waiting = comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))
-    decided = comparison.comparison(lived.use_case, entries)
+    waiting = gate_comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))
+    decided = gate_comparison.comparison(lived.use_case, entries)
     assert (waiting.decision.challenger, waiting.entry) == (7, None)
     assert (decided.decision.challenger, decided.entry.model_version) == (2, 2)
-    assert comparison.comparison(lived.use_case, []) is None
+    assert gate_comparison.comparison(lived.use_case, []) is None
 
 
 def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energy) -> None:
@@ -359,13 +359,13 @@ def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energ
 
 
 def test_a_metric_is_gained_when_it_gets_better_whichever_way_that_is() -> None:
-    assert comparison.Compared("rmse", 0.2, 0.5).gained == pytest.approx(0.3)
-    assert comparison.Compared("r2", 0.2, 0.5).gained == pytest.approx(-0.3)
-    assert comparison.Compared("calibration_error", 0.2, None).gained is None
+    assert gate_comparison.Compared("rmse", 0.2, 0.5).gained == pytest.approx(0.3)
+    assert gate_comparison.Compared("r2", 0.2, 0.5).gained == pytest.approx(-0.3)
+    assert gate_comparison.Compared("calibration_error", 0.2, None).gained is None
 
 
 def test_markdown_becomes_html_whose_links_leave_the_frame() -> None:
-    html = marked.html("**sure** [run](http://mlflow/#/runs/1)\n\n| a |\n|--:|\n| 1 |")
+    html = markdown.html("**sure** [run](http://mlflow/#/runs/1)\n\n| a |\n|--:|\n| 1 |")
     assert '<strong>sure</strong> <a href="http://mlflow/#/runs/1" class="leaving">run</a>' in html
     assert "<td>1</td>" in html
     assert "style" not in html

@@ -13,7 +13,7 @@ import pytest
 from perennial import discovery
 from perennial.errors import BadBatch, BadFeatures
 from perennial.ingestion import compute, ingest
-from perennial.pages import frame
+from perennial.pages import layout
 from perennial.pages import validation as page
 from perennial.use_case import UseCase
 from perennial.validation import results
@@ -29,7 +29,7 @@ def energy(project) -> UseCase:
 
 
 def render(energy: UseCase, rows: list[dict[str, Any]], report: str) -> str:
-    return frame.render("validation", **page.view(energy, DAY, rows, report.rpartition("/")[2]))
+    return layout.render("validation", **page.view(energy, DAY, rows, report.rpartition("/")[2]))
 
 
 def path(address: str) -> str:

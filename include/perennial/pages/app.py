@@ -8,17 +8,17 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.pages import acts, fleet, links, partition, quarantined, reports, use_case, validation, version
-from perennial.pages.frame import STATIC, page
+from perennial.pages import actions, fleet, links, partition, quarantine, reports, use_case, validation, version
+from perennial.pages.layout import STATIC, page
 
 #: No route is left out: whoever has no login gets no page, no file, and no error that tells anything.
 app = FastAPI(title="Perennial", openapi_url=None, dependencies=[Depends(get_user), Depends(fleet.warm_up)])
-app.include_router(acts.router)
+app.include_router(actions.router)
 app.include_router(fleet.router)
 app.include_router(links.router)
 app.include_router(validation.router)
 app.include_router(partition.router)
-app.include_router(quarantined.router)
+app.include_router(quarantine.router)
 app.include_router(reports.router)
 app.include_router(version.router)
 app.include_router(use_case.router)

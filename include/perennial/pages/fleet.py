@@ -19,7 +19,7 @@ from perennial import discovery
 from perennial.errors import PerennialError
 from perennial.pages import access, airflow_state, timeline
 from perennial.pages.airflow_state import Approval, Pipeline
-from perennial.pages.frame import page
+from perennial.pages.layout import page
 from perennial.runs.dags import LOOP
 from perennial.status import overview, partition_status
 from perennial.status.overview import Overview

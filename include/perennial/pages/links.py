@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from perennial import discovery
 from perennial.errors import InvalidPartition
 from perennial.pages import access, airflow_state
-from perennial.pages.frame import page, root
+from perennial.pages.layout import page, root
 from perennial.runs import dags
 
 router = APIRouter()
@@ -27,7 +27,7 @@ def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, tas
     """
     name, _, pipeline = dag.rpartition(".")
     if name not in discovery.names() or pipeline not in dags.ALL:
-        return page(request, "not_ours", dag=dag, names=access.readable(discovery.names(), user))
+        return page(request, "no_page", dag=dag, names=access.readable(discovery.names(), user))
     if not access.readable([name], user):
         raise HTTPException(403, f"Your role in Airflow does not let you read the use case {name!r}.")
     return RedirectResponse(f"{root(request)}/use_cases/{name}{_below(name, dag, run)}", 303)

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial import lake, lake_cache
-from perennial.pages import airflow_state, partition_data, partition_judged
+from perennial.pages import airflow_state, partition_data, partition_monitoring
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.airflow_state import Run
-from perennial.pages.frame import page
+from perennial.pages.layout import page
 from perennial.partitions import Partition
 from perennial.quarantine import states
 from perennial.registry import ledger
@@ -83,8 +83,8 @@ def view(
     """
     own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in held.items()}
     entries = ledger.parsed(held["ledger"])
-    verdicts = partition_judged.verdicts(own["verdicts"])
-    revisions = partition_judged.revisions(use_case, own["metrics"], entries)
+    verdicts = partition_monitoring.verdicts(own["verdicts"])
+    revisions = partition_monitoring.revisions(use_case, own["metrics"], entries)
     return {
         "use_case": use_case,
         "partition": partition,
@@ -97,12 +97,12 @@ def view(
         "features": partition_data.features(use_case, own),
         "parity": partition_data.parity(own["parity"]),
         "predictions": partition_data.scored(made),
-        "reign": partition_judged.reign(entries, partition.start),
+        "reign": partition_monitoring.reign(entries, partition.start),
         "revisions": revisions,
-        "drift": partition_judged.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
+        "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
         "reports": [each for each in verdicts if each["run"]],
-        "requests": partition_judged.requests(use_case, partition.key, held["requests"], entries),
-        "held_back_by": partition_judged.held_back_by(use_case, partition, held["requests"]),
+        "requests": partition_monitoring.requests(use_case, partition.key, held["requests"], entries),
+        "held_back_by": partition_monitoring.held_back_by(use_case, partition, held["requests"]),
         "decisions": [entry for entry in entries if entry.partition == partition.key],
         "runs": runs,
         "took": [_took(run) for run in runs],

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from perennial import lake_cache
 from perennial.pages import mlflow_state
 from perennial.pages.access import PartitionDep, UseCaseDep
-from perennial.pages.frame import HEADERS
+from perennial.pages.layout import HEADERS
 from perennial.pages.version import VersionDep
 
 router = APIRouter()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from perennial.pages.frame import version_colour
+from perennial.pages.layout import version_colour
 from perennial.registry.ledger import SUCCESSIONS, Entry
 from perennial.status.partition_status import PartitionStatus
 from perennial.use_case import UseCase

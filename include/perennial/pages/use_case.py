@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial.errors import PerennialError
-from perennial.pages import airflow_state, comparison, heat_map, marked, mlflow_state, timeline
+from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, mlflow_state, timeline
 from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
-from perennial.pages.acts import done
+from perennial.pages.actions import done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
-from perennial.pages.frame import page
+from perennial.pages.layout import page
 from perennial.registry import deployments, ledger
 from perennial.registry.ledger import Entry
 from perennial.status import overview, partition_status
@@ -92,14 +92,14 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "seen": seen,
         "by_key": {line.key: line for line in every},
         "first_step": partition_status.first_step(use_case),
-        "approvals": [(approval, marked.html(approval.body)) for approval in doing.approvals],
+        "approvals": [(approval, markdown.html(approval.body)) for approval in doing.approvals],
         "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
         "pipelines": doing.pipelines,
         "failed": [run for pipeline in doing.pipelines.values() for run in pipeline.failed],
         "window": window,
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
         "heat": heat_map.heat_map(use_case.drift, held["drift"], [line.key for line in window.lines]),
-        "compared": comparison.comparison(use_case, entries, doing.judged),
+        "compared": gate_comparison.comparison(use_case, entries, doing.judged),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
         "acted": len(entries),
         "served": [(reign, deployments.reach(use_case, reign)) for reign in reversed(served)],

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from perennial.pages.access import PartitionDep, UseCaseDep
-from perennial.pages.frame import page
+from perennial.pages.layout import page
 from perennial.use_case import UseCase
 from perennial.validation import results
 

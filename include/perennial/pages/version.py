@@ -14,9 +14,9 @@ from fastapi.responses import HTMLResponse
 
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
-from perennial.pages import airflow_state, mlflow_state, version_made
+from perennial.pages import airflow_state, mlflow_state, version_training
 from perennial.pages.access import ActsDep, UseCaseDep
-from perennial.pages.frame import page, version_colour
+from perennial.pages.layout import page, version_colour
 from perennial.registry import deployments, ledger
 from perennial.registry.ledger import Entry
 from perennial.use_case import LOWER_IS_BETTER, UseCase
@@ -90,8 +90,8 @@ def show(request: Request, version: VersionDep, acts: ActsDep) -> HTMLResponse:
     use_case = version.use_case
     tables = {name: use_case.tables[name] for name in ("metrics", "verdicts")}
     rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
-    made, away = version_made.of(version.run)
-    by = version_made.airflow_run(made)
+    made, away = version_training.of(version.run)
+    by = version_training.airflow_run(made)
     return page(
         request,
         "version",
@@ -106,7 +106,7 @@ def view(
     version: Version,
     metrics: Sequence[Row],
     verdicts: Sequence[Row],
-    made: version_made.Made | None = None,
+    made: version_training.Made | None = None,
     away: str = "",
 ) -> dict[str, Any]:
     """What the page shows.
@@ -143,7 +143,7 @@ def view(
         "run": version.run,
         "run_page": mlflow_state.run_page(version.run) if version.run else None,
         "model_page": mlflow_state.model_page(use_case.name, number),
-        "made": version_made.view(made) if made else None,
+        "made": version_training.view(made) if made else None,
         "away": away,
     }
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
 from perennial.pages.access import PartitionDep, UseCaseDep
-from perennial.pages.frame import page
+from perennial.pages.layout import page
 from perennial.partitions import Partition
 from perennial.quarantine import pending
 from perennial.quarantine.pending import Item

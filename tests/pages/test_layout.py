@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.pages import frame
+from perennial.pages import layout
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 #: Of the npm package uplot, version 1.6.32: `dist/` and `LICENSE`, as they are published.
@@ -36,12 +36,12 @@ VENDORED = {
     ],
 )
 def test_how_long_ago_is_said_in_the_largest_unit(distance: timedelta, said: str) -> None:
-    assert frame.ago(NOW - distance, NOW) == said
+    assert layout.ago(NOW - distance, NOW) == said
 
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.timezones()))
 def test_moments_are_written_in_utc(when: datetime) -> None:
-    assert frame.moment(when) == f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    assert layout.moment(when) == f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @pytest.mark.parametrize(
@@ -59,34 +59,34 @@ def test_moments_are_written_in_utc(when: datetime) -> None:
     ],
 )
 def test_metrics_are_written_to_what_can_be_told_apart(number: float | None, said: str) -> None:
-    assert frame.value(number) == said
+    assert layout.value(number) == said
 
 
 @pytest.mark.parametrize(("number", "said"), [(0.0123, "+0.0123"), (-1e-5, "-1e-05"), (0.0, "+0.0000")])
 def test_a_difference_is_never_rounded_to_nothing(number: float, said: str) -> None:
-    assert frame.signed(number) == said
+    assert layout.signed(number) == said
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    unknown = (frame.moment, frame.ago, frame.count, frame.value, frame.signed, frame.share)
+    unknown = (layout.moment, layout.ago, layout.count, layout.value, layout.signed, layout.share)
     assert {write(None) for write in unknown} == {"–"}
-    assert frame.value(float("nan")) == frame.share(float("nan")) == "–"
+    assert layout.value(float("nan")) == layout.share(float("nan")) == "–"
 
 
 @pytest.mark.parametrize("name", sorted(VENDORED))
 def test_the_library_of_the_charts_is_as_it_was_published(name: str) -> None:
-    assert hashlib.sha256((frame.STATIC / "vendor" / name).read_bytes()).hexdigest() == VENDORED[name]
+    assert hashlib.sha256((layout.STATIC / "vendor" / name).read_bytes()).hexdigest() == VENDORED[name]
 
 
 def test_nothing_that_is_shipped_loads_anything_from_elsewhere() -> None:
-    for file in frame.STATIC.rglob("*"):
+    for file in layout.STATIC.rglob("*"):
         if file.suffix in (".css", ".svg"):
             assert not re.search(r"@import|url\(|href=", file.read_text()), file.name
 
 
 def test_no_template_holds_a_script_or_a_style() -> None:
     # The policy of every page would keep them from working.
-    for file in (Path(frame.__file__).parent / "templates").iterdir():
+    for file in (Path(layout.__file__).parent / "templates").iterdir():
         text = file.read_text()
         assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text), file.name
         for script in re.findall(r"<script[^>]*>", text):
@@ -94,7 +94,7 @@ def test_no_template_holds_a_script_or_a_style() -> None:
 
 
 def test_files_are_for_who_is_logged_in_and_kept_by_the_browser(http, access) -> None:
-    address = f"/perennial/{frame._versioned('perennial.css')}"
+    address = f"/perennial/{layout._versioned('perennial.css')}"
     assert http.get(address).status_code == 401
     answer = http.get(address, headers=access)
     assert answer.status_code == 200
@@ -111,7 +111,7 @@ def test_a_refusal_is_a_page_with_the_same_protection(http, access) -> None:
     answer = http.get("/perennial/no/such/page", headers=access)
     assert answer.status_code == 404
     assert "<h1>" in answer.text
-    for name, value in frame.HEADERS.items():
+    for name, value in layout.HEADERS.items():
         assert answer.headers[name] == value
 
 

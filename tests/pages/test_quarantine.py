@@ -19,8 +19,8 @@ from perennial import discovery
 from perennial.cli import app
 from perennial.errors import BadBatch
 from perennial.ingestion import ingest
-from perennial.pages import frame
-from perennial.pages import quarantined as page
+from perennial.pages import layout
+from perennial.pages import quarantine as page
 from perennial.quarantine import pending, review
 from perennial.quarantine.pending import Item
 from perennial.use_case import UseCase
@@ -63,7 +63,7 @@ def items(energy: UseCase, day: str = DAY) -> list[Item]:
 
 
 def shown(energy: UseCase, day: str = DAY, **chosen: str) -> str:
-    return frame.render("quarantine", **page.view(energy, energy.partition(day), items(energy, day), **chosen))
+    return layout.render("quarantine", **page.view(energy, energy.partition(day), items(energy, day), **chosen))
 
 
 def commands(text: str) -> list[str]:

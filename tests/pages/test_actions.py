@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial import discovery
-from perennial.pages import act_fields, act_forms
+from perennial.pages.forms import fields, forms
 from perennial.registry import ledger
 from perennial.use_case import UseCase
 
@@ -273,7 +273,7 @@ def test_a_token_is_no_cookie(http, person) -> None:
 
 
 def test_what_was_done_is_told_only_of_a_run_that_is_there(energy, http, person) -> None:
-    from perennial.pages.acts import done
+    from perennial.pages.actions import done
 
     form = shown(http, person["uma"], "retrain")
     said = {"done": "retrain", "of": "training", "run": form["as"]}
@@ -286,28 +286,28 @@ def test_what_was_done_is_told_only_of_a_run_that_is_there(energy, http, person)
         assert done(energy, said | wrong) is None
 
 
-def facts(held=(), **state) -> act_forms.Facts:
+def facts(held=(), **state) -> forms.Facts:
     from perennial.pages.airflow_state import Pipeline
 
     known = {"known": True} | state
-    return act_forms.Facts(held, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
+    return forms.Facts(held, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
 
 
 @pytest.mark.parametrize("act", ["retrain", "resume", "answer"])
 def test_what_airflow_does_not_know_cannot_be_sent(energy, act) -> None:
-    form = act_forms.form(energy, act, facts(known=False), {"reason": "r"}, sent=True)
+    form = forms.form(energy, act, facts(known=False), {"reason": "r"}, sent=True)
     assert form.blocked
     assert form.call is None
 
 
 def test_a_paused_dag_and_runs_under_way_are_told_before(energy) -> None:
-    form = act_forms.form(energy, "retrain", facts(paused=True, active=2), {}, sent=False)
+    form = forms.form(energy, "retrain", facts(paused=True, active=2), {}, sent=False)
     assert "is paused in Airflow" in form.warnings[0]
     assert "2 runs are under way" in form.warnings[1]
 
 
 def test_before_the_first_champion_there_is_nothing_to_roll_back(energy) -> None:
-    assert "no champion yet" in act_forms.form(energy, "roll-back", facts(), {}, sent=False).blocked
+    assert "no champion yet" in forms.form(energy, "roll-back", facts(), {}, sent=False).blocked
 
 
 def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
@@ -319,9 +319,9 @@ def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
         | {"evidence": {ledger.PAUSE_UNTIL: until}, "recorded_at": second.recorded_at + timedelta(seconds=1)}
     )
     held = facts((first, second, back))
-    assert "A person is asked" not in act_forms.form(energy, "retrain", facts((first,)), {}, sent=False).says[2]
-    assert "a person is asked before" in act_forms.form(energy, "retrain", held, {}, sent=False).says[2]
-    form = act_forms.form(energy, "resume", held, {"reason": "mended"}, sent=True)
+    assert "A person is asked" not in forms.form(energy, "retrain", facts((first,)), {}, sent=False).says[2]
+    assert "a person is asked before" in forms.form(energy, "retrain", held, {}, sent=False).says[2]
+    form = forms.form(energy, "resume", held, {"reason": "mended"}, sent=True)
     assert "by bob: wrong at night" in form.says[0]
     assert form.call is not None
     assert form.call.body["conf"] == {"action": "resume", "reason": "mended"}
@@ -329,13 +329,13 @@ def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
 
 @given(st.text(max_size=600))
 def test_a_reason_is_refused_or_kept_trimmed(typed: str) -> None:
-    kept, problem = act_fields.reason({"reason": typed})
-    assert problem or (0 < len(kept) <= act_fields.LONGEST and kept == kept.strip() and "\x00" not in kept)
+    kept, problem = fields.reason({"reason": typed})
+    assert problem or (0 < len(kept) <= fields.LONGEST and kept == kept.strip() and "\x00" not in kept)
 
 
 @given(st.dictionaries(st.sampled_from(["window_start", "window_end", "seed", "force", "alpha", "x"]), st.text()))
 def test_whatever_is_typed_is_a_parameter_or_a_problem(energy, typed: dict[str, str]) -> None:
-    params, problems = act_fields.meant(energy, energy.params, typed)
+    params, problems = fields.meant(energy, energy.params, typed)
     assert params.keys() <= set(energy.params.model_fields)
     if not problems:
         energy.params(**params)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from perennial.pages import evidence, mlflow_state
+from perennial.pages import mlflow_state, verdict_evidence
 from perennial.partitions import Partition
 from perennial.registry import ledger
 from perennial.registry.ledger import Entry, Reign
@@ -29,7 +29,7 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
             {
                 **row,
                 "evidence": told,
-                "facts": evidence.facts(told),
+                "facts": verdict_evidence.facts(told),
                 "raw": json.dumps(told, indent=2, ensure_ascii=False),
                 "run": run,
                 "run_page": mlflow_state.run_page(run) if run else None,
@@ -145,7 +145,7 @@ def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Se
                 for entry in entries
                 if entry.action in ledger.DECISIONS and use_case.cadence.partition(entry.partition) >= start
             )
-            found.append({**row, "answer": next(answers, None), "facts": evidence.facts(told)})
+            found.append({**row, "answer": next(answers, None), "facts": verdict_evidence.facts(told)})
     return found
 
 

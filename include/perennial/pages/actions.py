@@ -16,11 +16,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from perennial import lake_cache
-from perennial.pages import act_fields, act_forms, airflow_state, as_person, marked
+from perennial.pages import airflow_rest, airflow_state, markdown
 from perennial.pages.access import Act, ActDep, UseCaseDep, from_our_own_page
-from perennial.pages.act_forms import Facts, Form
 from perennial.pages.airflow_state import Run
-from perennial.pages.frame import page, root
+from perennial.pages.forms import fields, forms
+from perennial.pages.forms.forms import Facts, Form
+from perennial.pages.layout import page, root
 from perennial.registry import ledger
 from perennial.services.airflow_api import detail
 from perennial.use_case import UseCase
@@ -51,7 +52,7 @@ class Done:
 def show(request: Request, use_case: UseCaseDep, act: ActDep) -> HTMLResponse:
     """The form of an act."""
     given = dict(request.query_params)
-    return _page(request, use_case, act_forms.form(use_case, act, _facts(use_case, act, given), given, sent=False))
+    return _page(request, use_case, forms.form(use_case, act, _facts(use_case, act, given), given, sent=False))
 
 
 @router.post("/{act}", dependencies=[Depends(from_our_own_page)])
@@ -63,7 +64,7 @@ async def carry_out(request: Request, use_case: UseCaseDep, act: ActDep) -> Resp
     if form.call is None:
         return _page(request, use_case, form, 409 if form.blocked else 422)
     path = f"/dags/{use_case.name}.{form.call.pipeline}{form.call.path}"
-    answer = await as_person.call(request, form.call.method, path, form.call.body)
+    answer = await airflow_rest.call(request, form.call.method, path, form.call.body)
     done = given["choice"].lower() if act == "answer" else act
     if answer.status_code == 409 and act != "answer":
         done = "already"
@@ -83,7 +84,7 @@ def done(use_case: UseCase, query: Mapping[str, str]) -> Done | None:
 
 
 def _sent(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Form:
-    return act_forms.form(use_case, act, _facts(use_case, act, given), given, sent=True)
+    return forms.form(use_case, act, _facts(use_case, act, given), given, sent=True)
 
 
 def _facts(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Facts:
@@ -102,12 +103,12 @@ def _facts(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Facts:
 def _page(request: Request, use_case: UseCase, form: Form, status: int = 200) -> HTMLResponse:
     return page(
         request,
-        "act",
+        "action",
         status,
         use_case=use_case,
         form=form,
-        evidence=marked.html(form.evidence),
-        longest=act_fields.LONGEST,
+        evidence=markdown.html(form.evidence),
+        longest=fields.LONGEST,
     )
 
 

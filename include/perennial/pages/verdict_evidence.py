@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from perennial.pages.frame import count, share, signed, value
+from perennial.pages.layout import count, share, signed, value
 
 
 def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from perennial.errors import InvalidParams
 from perennial.gate import rollback_plan
-from perennial.pages import act_fields
 from perennial.pages.access import Act
-from perennial.pages.act_fields import Field
 from perennial.pages.airflow_state import Answer, Approval, Pipeline
+from perennial.pages.forms import fields
+from perennial.pages.forms.fields import Field
 from perennial.registry import deployments, ledger
 from perennial.registry.ledger import Entry, Pause
 from perennial.use_case import UseCase
@@ -117,13 +117,13 @@ def form(use_case: UseCase, act: Act, facts: Facts, given: Mapping[str, str], se
         use_case, facts, given, sent
     )
     missing = _missing(facts.pipelines["training" if act in ("retrain", "answer") else "champion"])
-    reason, problem = act_fields.reason(given)
+    reason, problem = fields.reason(given)
     made = replace(made, reason=reason, problem=problem if sent else "", blocked=made.blocked or missing)
     return replace(made, call=None) if not sent or made.blocked or made.wrong else made
 
 
 def _retrain(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bool) -> Form:
-    params, problems = act_fields.meant(use_case, use_case.params, given)
+    params, problems = fields.meant(use_case, use_case.params, given)
     names = ("window_start", "window_end", "require_approval")
     rest = [name for name in use_case.params.model_fields if name not in names]
     shown = problems if sent else {}
@@ -142,8 +142,8 @@ def _retrain(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bo
         warnings=_state(facts.pipelines["training"]),
         buttons=[("retrain", "Retrain", "main")],
         hidden={"as": (run := _as(facts, given))},
-        fields=act_fields.fields(use_case.params, names, given, shown),
-        folded=act_fields.fields(use_case.params, rest, given, shown),
+        fields=fields.fields(use_case.params, names, given, shown),
+        folded=fields.fields(use_case.params, rest, given, shown),
         problems=[said for name, said in shown.items() if name not in use_case.params.model_fields],
         call=_run("training", run, given, params),
     )
@@ -266,7 +266,7 @@ def _answer(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: boo
     champion = facts.champion
     stays = f"v{champion.model_version} stays champion" if champion else "there is still no champion"
     where = "/".join(quote(part, safe="") for part in (asked.run.id, "taskInstances", asked.task, str(asked.map_index)))
-    reason, _ = act_fields.reason(given)
+    reason, _ = fields.reason(given)
     return Form(
         act="answer",
         title=asked.subject,
@@ -332,7 +332,7 @@ def _as(facts: Facts, given: Mapping[str, str]) -> str:
 
 def _run(pipeline: str, run: str, given: Mapping[str, str], params: dict[str, Any]) -> Call:
     """Start a run of a pipeline; the reason is noted on it, and is one of its parameters where it takes one."""
-    reason, _ = act_fields.reason(given)
+    reason, _ = fields.reason(given)
     conf = params | ({"reason": reason} if pipeline == "champion" else {})
     body = {"dag_run_id": run, "logical_date": None, "conf": conf, "note": reason}
     return Call("POST", pipeline, "/dagRuns", body, run)
