@@ -110,16 +110,16 @@ def _perennial(rows: pa.Table) -> Callable[[], object]:
     from perennial import validation
 
     expectations = suite()
-    validation.judge(rows.slice(0, 1000), expectations, "warm-up")
-    return lambda: validation.judge(rows, expectations, "benchmark")
+    validation.validate(rows.slice(0, 1000), expectations, "warm-up")
+    return lambda: validation.validate(rows, expectations, "benchmark")
 
 
 def _stock(rows: pa.Table) -> Callable[[], object]:
-    from perennial.validation import stock
+    from perennial.validation import pandas_fallback
 
     expectations = list(enumerate(suite()))
-    stock.judge(rows.slice(0, 1000), expectations, set())
-    return lambda: stock.judge(rows, expectations, set())
+    pandas_fallback.evaluate(rows.slice(0, 1000), expectations, set())
+    return lambda: pandas_fallback.evaluate(rows, expectations, set())
 
 
 def _duckdb(rows: pa.Table) -> Callable[[], object]:

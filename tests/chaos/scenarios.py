@@ -28,7 +28,7 @@ def with_bad_rows(life: Life, day: str, *later: str) -> None:
     come into the lake, it is scored."""
     life.through([day], sends=BAD_ROWS)
     for each in later:
-        life.run("features", each, {"sends": MANY_BAD_ROWS}, name="refused", ends_in="UnfitBatch")
+        life.run("features", each, {"sends": MANY_BAD_ROWS}, name="refused", ends_in="RejectedBatch")
         life.through([each])  # Whoever sent it has mended it.
     life.run("release", day, {"accept": [NULL]})
     life.run("discard", day)
@@ -64,5 +64,5 @@ def in_full(life: Life, partitions: int) -> None:
 
 def refused_and_released(life: Life, day: str) -> None:
     """Its batch is refused as a whole, and a person lets it in: the next run of the partition brings it."""
-    life.run("features", day, {"sends": FEW_ROWS}, name="refused", ends_in="UnfitBatch")
+    life.run("features", day, {"sends": FEW_ROWS}, name="refused", ends_in="RejectedBatch")
     life.run("release", day, {"accept": ["min_rows"]})

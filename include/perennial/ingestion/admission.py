@@ -15,7 +15,7 @@ from perennial.partitions import Partition
 from perennial.quarantine import Decision, readmission
 from perennial.quarantine.readmission import Returned
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import Judgement, Parted, UnfitBatch
+from perennial.validation import RejectedBatch, SplitBatch, SuiteResult
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Admitted:
         settle: Records what entering means for earlier decisions; called once the rows are in the lake.
     """
 
-    parted: Parted
+    parted: SplitBatch
     released: int
     settle: Callable[[], None]
 
@@ -47,7 +47,7 @@ class Admission:
 
     use_case: UseCase
     partition: Partition
-    judged: dict[str, tuple[int, Judgement]] = field(default_factory=dict)
+    judged: dict[str, tuple[int, SuiteResult]] = field(default_factory=dict)
     refusals: list[BadBatch] = field(default_factory=list)
 
     def admit(self, table: RawTable, arrived: pa.Table | BadBatch) -> Admitted | None:
@@ -67,7 +67,7 @@ class Admission:
             for decision in self._released(table, of_batches=True):
                 try:
                     admitted = self._judge(table, quarantine.content(self.use_case, decision.content), decision)
-                except UnfitBatch as error:
+                except RejectedBatch as error:
                     log.warning("A released batch does not enter: %s", error.problem)
                 else:
                     log.warning("%s. The batch released by %s enters in its place", refusal.problem, decision.actor)
@@ -79,27 +79,27 @@ class Admission:
         """Judge a batch.
 
         Raises:
-            UnfitBatch: it is refused, and kept.
+            RejectedBatch: it is refused, and kept.
         """
-        parted = validation.part(self.use_case, table, rows, self.partition)
+        parted = validation.split_batch(self.use_case, table, rows, self.partition)
         if decision is None or table.name not in self.judged:
-            self.judged[table.name] = (rows.num_rows, parted.judgement)
+            self.judged[table.name] = (rows.num_rows, parted.result)
         accepted = decision.accepted if decision else frozenset()
         fits = Returned(parted)
         try:
-            if not parted.judgement.absent:
+            if not parted.result.missing_columns:
                 released = self._released(table, of_batches=False)
                 fits = readmission.bring_back(self.use_case, table, self.partition, parted, released)
-            validation.insist_on_batch(self.use_case, table, fits.parted, self.partition, accepted)
+            validation.check_batch(self.use_case, table, fits.parted, self.partition, accepted)
             readmission.insist_on_types(self.use_case, table, fits.parted.clean, self.partition)
-        except UnfitBatch as error:
+        except RejectedBatch as error:
             if decision is None:
                 kept = quarantine.keep_batch(
-                    self.use_case, table, self.partition, rows, error.broken, parted.judgement.suite
+                    self.use_case, table, self.partition, rows, error.broken, parted.result.suite
                 )
-                raise UnfitBatch(f"{error.problem} It is kept as {kept}.", error.fix, error.broken) from error
+                raise RejectedBatch(f"{error.problem} It is kept as {kept}.", error.fix, error.broken) from error
             raise
-        self.judged[table.name] = (rows.num_rows, parted.judgement)
+        self.judged[table.name] = (rows.num_rows, parted.result)
         return Admitted(fits.parted, fits.released, lambda: self._settle(table, fits, decision))
 
     def _released(self, table: RawTable, *, of_batches: bool) -> list[Decision]:

@@ -31,25 +31,25 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     computed = {}
     for table in use_case.features:
         rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
-        computed[table.name] = contracts.features(use_case, table, rows, partition)
+        computed[table.name] = contracts.checked_features(use_case, table, rows, partition)
     rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
-    computed["examples"] = contracts.examples(use_case, rows, partition)
-    judged = {
+    computed["examples"] = contracts.checked_examples(use_case, rows, partition)
+    validated = {
         name: (
             rows.num_rows,
-            validation.judge(
+            validation.validate(
                 rows,
-                validation.expectations_of(use_case, name, partition),
-                validation.place(use_case, name),
+                validation.use_case_expectations(use_case, name, partition),
+                validation.suite_location(use_case, name),
                 by_row=False,
             ),
         )
         for name, rows in computed.items()
     }
-    report = results.keep(use_case, partition, judged)
-    for name, (_, judgement) in judged.items():
-        validation.insist_on(use_case, name, judgement, partition, BadFeatures, f" What was found: {report}")
-        contracts.insist_on_types(use_case, name, computed[name], partition)
+    report = results.record(use_case, partition, validated)
+    for name, (_, result) in validated.items():
+        validation.check_computed_table(use_case, name, result, partition, BadFeatures, f" What was found: {report}")
+        contracts.check_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
             use_case.tables[table.name],

@@ -50,7 +50,7 @@ def ingest_partition(use_case: UseCase, partition: Partition, refetch: bool = Tr
     # Decisions of people are taken under the same lock: each is seen by this run or by the one that it starts.
     with quarantine.lock(use_case, partition):
         admitted = {table.name: admission.admit(table, fetched[table.name]) for table in use_case.raw}
-        report = results.keep(use_case, partition, admission.judged)
+        report = results.record(use_case, partition, admission.judged)
         if admission.refusals:
             raise _together(admission.refusals, report)
         counts = _write(use_case, partition, {name: each for name, each in admitted.items() if each is not None})
@@ -73,9 +73,9 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
             use_case,
             use_case.raw_table(name),
             partition,
-            each.parted.refused,
+            each.parted.quarantined,
             each.parted.reasons,
-            each.parted.judgement.suite,
+            each.parted.result.suite,
         )
         for name, each in admitted.items()
     }
@@ -88,9 +88,9 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
             "partition": [partition.key] * len(admitted),
             "table": list(admitted),
             "rows": [each.parted.clean.num_rows for each in admitted.values()],
-            "quarantined": [each.parted.refused.num_rows for each in admitted.values()],
+            "quarantined": [each.parted.quarantined.num_rows for each in admitted.values()],
             "released": [each.released for each in admitted.values()],
-            "suite": [each.parted.judgement.suite for each in admitted.values()],
+            "suite": [each.parted.result.suite for each in admitted.values()],
             "refusal": list(refusals.values()),
             "code_version": [provenance.code_version()] * len(admitted),
         },

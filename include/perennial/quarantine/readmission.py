@@ -18,8 +18,8 @@ from perennial.quarantine import files, store
 from perennial.quarantine.states import TYPES
 from perennial.quarantine.store import Decision
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import Parted, UnfitBatch, declared, part
-from perennial.validation.sentences import name as name_of
+from perennial.validation import RejectedBatch, SplitBatch, declared_expectations, split_batch
+from perennial.validation.messages import expectation_name
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Returned:
         refused: Released rows that still break something, and what.
     """
 
-    parted: Parted
+    parted: SplitBatch
     released: int = 0
     superseded: list[Decision] = field(default_factory=list)
     refused: list[tuple[Decision, str]] = field(default_factory=list)
@@ -41,11 +41,11 @@ class Returned:
 
 def unacceptable(table: RawTable, partition: Partition) -> set[str]:
     """What nobody can accept: without a key, or outside the partition, a row cannot be found again."""
-    return {name_of(each.configuration) for each in declared(table, partition)}
+    return {expectation_name(each.configuration) for each in declared_expectations(table, partition)}
 
 
 def bring_back(
-    use_case: UseCase, table: RawTable, partition: Partition, parted: Parted, released: Sequence[Decision]
+    use_case: UseCase, table: RawTable, partition: Partition, parted: SplitBatch, released: Sequence[Decision]
 ) -> Returned:
     """Put released rows among the clean ones of `parted`, if the present suite lets them, or they were accepted.
 
@@ -84,8 +84,8 @@ def bring_back(
 
 
 def _contents(
-    use_case: UseCase, table: RawTable, parted: Parted, released: Sequence[Decision]
-) -> tuple[Parted, pa.Table, list[Decision], dict[str, str]]:
+    use_case: UseCase, table: RawTable, parted: SplitBatch, released: Sequence[Decision]
+) -> tuple[SplitBatch, pa.Table, list[Decision], dict[str, str]]:
     """The batch and the released rows in the same columns, and the decisions in the rows' order.
 
     Columns of the batch that a row lacks are null, and those that the batch lacks are not entered. Rows whose values
@@ -150,21 +150,21 @@ def _reasons(
     """What each of `rows` breaks among the clean ones."""
     reasons: list[list[str]] = [[] for _ in range(rows.num_rows)]
     if rows.num_rows:
-        broken = part(use_case, table, pa.concat_tables([clean, rows]), partition).judgement.broken_rows
+        broken = split_batch(use_case, table, pa.concat_tables([clean, rows]), partition).result.failing_rows
         for number, why in zip(broken["row"].to_pylist(), broken["reasons"].to_pylist(), strict=True):
             if number >= clean.num_rows:
                 reasons[number - clean.num_rows] = why.split("; ")
     return reasons
 
 
-def _without(parted: Parted, returned: set[str], entering: pa.Table) -> Parted:
+def _without(parted: SplitBatch, returned: set[str], entering: pa.Table) -> SplitBatch:
     """The batch with what returned among the clean rows, and no longer among the refused ones if the source sent it."""
-    _, items = store.identify(parted.refused)
+    _, items = store.identify(parted.quarantined)
     stay = pa.array([item not in returned for item in items], pa.bool_())
     return replace(
         parted,
         clean=pa.concat_tables([parted.clean, entering]),
-        refused=parted.refused.filter(stay),
+        quarantined=parted.quarantined.filter(stay),
         reasons=parted.reasons.filter(stay),
     )
 
@@ -173,13 +173,13 @@ def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partitio
     """Refuse a batch whose values the lake's table would turn into others, before any table is written.
 
     Raises:
-        UnfitBatch: there are such.
+        RejectedBatch: there are such.
     """
     try:
         lake.check(use_case.tables[table.name], rows)
     except Misfit as error:
         where = validation.batch_name(use_case, table, partition)
-        raise UnfitBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error
+        raise RejectedBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error
 
 
 def settle(use_case: UseCase, partition: Partition, returned: Returned) -> None:

@@ -18,7 +18,7 @@ from perennial.quarantine.readmission import bring_back, insist_on_types, unacce
 from perennial.quarantine.states import TYPES
 from perennial.quarantine.store import Decision, decide
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import Judgement, Parted, UnfitBatch, insist_on_batch, part
+from perennial.validation import RejectedBatch, SplitBatch, SuiteResult, check_batch, split_batch
 
 SAME_KEY = "a clean row with its key has arrived meanwhile"
 #: What is kept has the types that it came in.
@@ -190,7 +190,7 @@ def _try_rows(
         return
     clean = lake.read(use_case.tables[table.name], partitions=[partition.key])
     held = files.content(use_case, rows[0].content).slice(0, 0) if clean is None else clean.drop_columns(["partition"])
-    parted = Parted(held, held.slice(0, 0), pa.array([], pa.string()), Judgement.of_nothing())
+    parted = SplitBatch(held, held.slice(0, 0), pa.array([], pa.string()), SuiteResult.empty())
     wishes = [_wish(item, accept) for item in rows]
     returned = bring_back(use_case, table, partition, parted, wishes)
     refused = {decision.item: why for decision, why in returned.refused}
@@ -234,11 +234,11 @@ def _try_batches(
             f"Name the right one: {names}.",
         )
     for item in batches:
-        parted = part(use_case, table, files.content(use_case, item.content), partition)
+        parted = split_batch(use_case, table, files.content(use_case, item.content), partition)
         try:
-            insist_on_batch(use_case, table, parted, partition, accept)
+            check_batch(use_case, table, parted, partition, accept)
             insist_on_types(use_case, table, parted.clean, partition)
-        except UnfitBatch as error:
+        except RejectedBatch as error:
             why = "; ".join(error.broken.values())
             outcome.refused.append((item, f"{why} {_ANOTHER_BATCH}" if TYPES in error.broken else why))
         else:

@@ -234,7 +234,7 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
                     f"{where}: {late} rows see values of view {view!r} from their future.",
                     "Report this: the offline store is wrong.",
                 )
-    validation.insist(use_case, "training_set", rows, None, BadFeatures)
+    validation.validate_computed_table(use_case, "training_set", rows, None, BadFeatures)
 
 
 def _insist_on_enough(

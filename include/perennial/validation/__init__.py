@@ -1,21 +1,52 @@
-"""Great Expectations as the judge of raw batches, feature tables and training sets, at DuckDB's speed."""
+"""Validates raw batches, feature tables and training sets with Great Expectations, at DuckDB's speed.
 
-from perennial.validation.batches import Parted, UnfitBatch, batch_name, insist, insist_on, insist_on_batch, part, split
-from perennial.validation.judging import Judgement, judge
-from perennial.validation.suites import declared, expectations_of, place
+- `suites`: the expectations of a table; `contracts`: what a transform must return besides;
+- `suite_validation`: a table validated against a suite, by `duckdb_pass` where `sql` has a translation, otherwise by
+  `pandas_fallback`; `messages` puts failures into words, `results` records them;
+- `batches`: raw batches, split into clean and quarantined rows; `computed_tables`: tables that Perennial computed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
+
+if TYPE_CHECKING:
+    from perennial.validation.batches import (
+        RejectedBatch,
+        SplitBatch,
+        batch_name,
+        check_batch,
+        split_batch,
+        validate_batch,
+    )
+    from perennial.validation.computed_tables import check_computed_table, validate_computed_table
+    from perennial.validation.suite_validation import SuiteResult, validate
+    from perennial.validation.suites import declared_expectations, suite_location, use_case_expectations
 
 __all__ = [
-    "Judgement",
-    "Parted",
-    "UnfitBatch",
+    "RejectedBatch",
+    "SplitBatch",
+    "SuiteResult",
     "batch_name",
-    "declared",
-    "expectations_of",
-    "insist",
-    "insist_on",
-    "insist_on_batch",
-    "judge",
-    "part",
-    "place",
-    "split",
+    "check_batch",
+    "check_computed_table",
+    "declared_expectations",
+    "split_batch",
+    "suite_location",
+    "use_case_expectations",
+    "validate",
+    "validate_batch",
+    "validate_computed_table",
 ]
+
+__getattr__ = attributes_of(
+    __name__,
+    {
+        ".batches": ("RejectedBatch", "SplitBatch", "batch_name", "check_batch", "split_batch", "validate_batch"),
+        ".computed_tables": ("check_computed_table", "validate_computed_table"),
+        ".suite_validation": ("SuiteResult", "validate"),
+        ".suites": ("declared_expectations", "suite_location", "use_case_expectations"),
+    },
+)

@@ -1,4 +1,4 @@
-"""Raw batches: which rows may enter, and whether the batch may."""
+"""Splits a raw batch into clean and quarantined rows, and checks whether the batch as a whole may enter the lake."""
 
 from __future__ import annotations
 
@@ -12,162 +12,171 @@ import pyarrow as pa
 from perennial.errors import BadBatch, PerennialError
 from perennial.partitions import Partition
 from perennial.use_case import RawTable, UseCase
-from perennial.validation import sentences
-from perennial.validation.judging import Judgement, judge
-from perennial.validation.suites import declared, expectations_of, place
+from perennial.validation import messages
+from perennial.validation.suite_validation import SuiteResult, validate
+from perennial.validation.suites import declared_expectations, suite_location, use_case_expectations
 
-#: What a batch breaks that no expectation says but its declaration in `use_case.py`.
+#: Limits that a raw table's declaration in `use_case.py` sets, by the names under which a batch breaks them.
 MIN_ROWS, MAX_QUARANTINED = "min_rows", "max_quarantined"
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Parted:
-    """A raw batch, judged row by row.
+class SplitBatch:
+    """A raw batch, validated row by row.
 
     Attributes:
         clean: The rows that break nothing.
-        refused: The others, as they came.
-        reasons: What each refused row breaks: names of expectations, separated by `; `.
-        judgement: What the suite says of the whole.
+        quarantined: The others, as they came.
+        reasons: What each quarantined row breaks: names of expectations, separated by `; `.
+        result: The result of the suite for the whole batch.
     """
 
     clean: pa.Table
-    refused: pa.Table
+    quarantined: pa.Table
     reasons: pa.Array
-    judgement: Judgement
+    result: SuiteResult
 
     @property
-    def rows(self) -> int:
-        return self.clean.num_rows + self.refused.num_rows
+    def num_rows(self) -> int:
+        """How many rows arrived."""
+        return self.clean.num_rows + self.quarantined.num_rows
 
 
-class UnfitBatch(BadBatch):
-    """A batch that is refused as a whole; `broken` names what it breaks, each with a sentence."""
+class RejectedBatch(BadBatch):
+    """A batch that is rejected as a whole; `broken` names what it breaks, each with a message."""
 
     def __init__(self, problem: str, fix: str, broken: dict[str, str] | None = None) -> None:
         super().__init__(problem, fix)
         self.broken = broken or {}
 
 
-def part(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> Parted:
-    """Judge a raw batch by the table's suite and part its rows."""
-    suite = [*declared(table, partition), *expectations_of(use_case, table.name, partition)]
+def split_batch(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> SplitBatch:
+    """Validate a raw batch against the table's suite and split its rows.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        rows: The batch, in the lake's types.
+        partition: The partition that it is for.
+
+    Raises:
+        PerennialError: the suite itself is at fault.
+    """
+    suite = [*declared_expectations(table, partition), *use_case_expectations(use_case, table.name, partition)]
+    location = suite_location(use_case, table.name)
     try:
-        judgement = judge(rows, suite, place(use_case, table.name))
+        result = validate(rows, suite, location)
     except PerennialError:
         if rows.num_rows >= table.min_rows:
             raise
-        # That so few arrived says more than that a column of nothing has no type.
-        judgement = judge(rows, [], place(use_case, table.name))
-    for warning in judgement.warnings:
+        # That too few rows arrived explains more than that a column without values has no type.
+        result = validate(rows, [], location)
+    for warning in result.warnings:
         log.warning("%s: %s", batch_name(use_case, table, partition), warning)
-    broken = judgement.broken_rows
-    keep = np.ones(rows.num_rows, bool)
-    keep[broken["row"].to_numpy()] = False
-    return Parted(
-        clean=rows.filter(pa.array(keep)) if broken.num_rows else rows,
-        refused=rows.take(broken["row"]),
-        reasons=broken["reasons"].combine_chunks(),
-        judgement=judgement,
+    failing = result.failing_rows
+    is_clean = np.ones(rows.num_rows, bool)
+    is_clean[failing["row"].to_numpy()] = False
+    return SplitBatch(
+        clean=rows.filter(pa.array(is_clean)) if failing.num_rows else rows,
+        quarantined=rows.take(failing["row"]),
+        reasons=failing["reasons"].combine_chunks(),
+        result=result,
     )
 
 
-def insist_on_batch(
-    use_case: UseCase, table: RawTable, parted: Parted, partition: Partition, accepted: Collection[str] = ()
+def check_batch(
+    use_case: UseCase, table: RawTable, batch: SplitBatch, partition: Partition, accepted: Collection[str] = ()
 ) -> None:
-    """Refuse a batch that may not enter as a whole.
+    """Reject a batch that may not enter as a whole.
 
     Args:
-        use_case, table, partition: Whose it is.
-        parted: The batch.
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        batch: The batch, split.
+        partition: The partition that it is for.
         accepted: What a person accepted of it: names of expectations, `min_rows`, `max_quarantined`.
 
     Raises:
-        UnfitBatch: too few rows, a missing column, a failed batch-level expectation, or too many quarantined rows.
+        RejectedBatch: too few rows, a missing column, a failed batch-level expectation, or too many quarantined rows.
     """
     where = batch_name(use_case, table, partition)
-    suite, declaration = place(use_case, table.name), f"include/use_cases/{use_case.name}/use_case.py"
-    judgement, rows, refused = parted.judgement, parted.rows, parted.refused.num_rows
-    if rows < table.min_rows and MIN_ROWS not in accepted:
-        sentence = f"{rows} rows arrived, at least {table.min_rows} are expected"
-        raise UnfitBatch(
-            f"{where}: {sentence}; nothing was written.",
+    suite, declaration = suite_location(use_case, table.name), f"include/use_cases/{use_case.name}/use_case.py"
+    if MIN_ROWS not in accepted:
+        _check_row_count(table, batch, where, declaration)
+    _check_columns(batch, where, suite)
+    failed = {name: message for name, message in batch.result.failed_expectations.items() if name not in accepted}
+    if failed:
+        raise RejectedBatch(
+            f"{where}: {'; '.join(failed.values())}. Nothing was written.",
+            f"Fix the batch at its source and clear the task, or correct {suite} if the expectation is wrong.",
+            failed,
+        )
+    if MAX_QUARANTINED not in accepted:
+        _check_quarantined_share(table, batch, where, declaration)
+
+
+def _check_row_count(table: RawTable, batch: SplitBatch, where: str, declaration: str) -> None:
+    if batch.num_rows < table.min_rows:
+        message = f"{batch.num_rows} rows arrived, at least {table.min_rows} are expected"
+        raise RejectedBatch(
+            f"{where}: {message}; nothing was written.",
             "The file may be truncated or not complete yet: fetch it again and clear the task. If so few are right,"
             f" lower min_rows in {declaration}.",
-            {MIN_ROWS: sentence},
+            {MIN_ROWS: message},
         )
-    if judgement.absent:
-        columns = parted.clean.column_names
-        hints = ", ".join(sentences.absent(column, columns) for column in judgement.absent)
-        raise UnfitBatch(
-            f"{where}: {suite}: the batch has no column {hints}. It has {', '.join(columns)}. Nothing was written.",
+
+
+def _check_columns(batch: SplitBatch, where: str, suite: str) -> None:
+    missing, columns = batch.result.missing_columns, batch.clean.column_names
+    if missing:
+        names = ", ".join(messages.missing_column(column, columns) for column in missing)
+        raise RejectedBatch(
+            f"{where}: {suite}: the batch has no column {names}. It has {', '.join(columns)}. Nothing was written.",
             "Have the source send the column again, map it in source.py, or change the expectation.",
-            {f"expect_column_to_exist({column})": f"no column {column!r}" for column in judgement.absent},
+            {f"expect_column_to_exist({column})": f"no column {column!r}" for column in missing},
         )
-    broken = {name: sentence for name, sentence in judgement.broken_batch.items() if name not in accepted}
-    if broken:
-        raise UnfitBatch(
-            f"{where}: {'; '.join(broken.values())}. Nothing was written.",
-            f"Mend the batch at its source and clear the task, or correct {suite} if the expectation is wrong.",
-            broken,
-        )
-    if rows and refused / rows > table.max_quarantined and MAX_QUARANTINED not in accepted:
-        counts = "; ".join(f"{name}: {number} rows" for name, number in sorted(judgement.counts.items()))
-        sentence = (
-            f"{refused} of {rows} rows break an expectation, more than the {table.max_quarantined:.0%} that may be"
+
+
+def _check_quarantined_share(table: RawTable, batch: SplitBatch, where: str, declaration: str) -> None:
+    rows, quarantined = batch.num_rows, batch.quarantined.num_rows
+    if rows and quarantined / rows > table.max_quarantined:
+        counts = "; ".join(f"{name}: {count} rows" for name, count in sorted(batch.result.failing_counts.items()))
+        message = (
+            f"{quarantined} of {rows} rows break an expectation, more than the {table.max_quarantined:.0%} that may be"
             f" quarantined ({counts})"
         )
-        raise UnfitBatch(
-            f"{where}: {sentence}. Nothing was written.",
-            f"Mend the batch at its source and clear the task, or raise max_quarantined in {declaration}.",
-            {MAX_QUARANTINED: sentence},
+        raise RejectedBatch(
+            f"{where}: {message}. Nothing was written.",
+            f"Fix the batch at its source and clear the task, or raise max_quarantined in {declaration}.",
+            {MAX_QUARANTINED: message},
         )
 
 
-def split(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> Parted:
-    """Judge a raw batch and part it.
+def validate_batch(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> SplitBatch:
+    """Split a raw batch, and check that it may enter as a whole.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        rows: The batch, in the lake's types.
+        partition: The partition that it is for.
 
     Raises:
-        UnfitBatch: it may not enter as a whole, see `insist_on_batch`. Nothing of it may be written then.
+        RejectedBatch: it may not, see `check_batch`. Nothing of it may be written then.
+        PerennialError: the suite itself is at fault.
     """
-    parted = part(use_case, table, rows, partition)
-    insist_on_batch(use_case, table, parted, partition)
-    return parted
-
-
-def insist(
-    use_case: UseCase, name: str, rows: pa.Table, partition: Partition | None, error: type[PerennialError]
-) -> Judgement:
-    """Judge a table that Perennial computed itself; any broken critical expectation is an error.
-
-    Raises:
-        PerennialError: of class `error`; the suite is not kept.
-    """
-    judgement = judge(rows, expectations_of(use_case, name, partition), place(use_case, name), by_row=False)
-    insist_on(use_case, name, judgement, partition, error)
-    return judgement
-
-
-def insist_on(
-    use_case: UseCase,
-    name: str,
-    judgement: Judgement,
-    partition: Partition | None,
-    error: type[PerennialError],
-    more: str = "",
-) -> None:
-    """Raise `error`, which says `more`, if a computed table broke a critical expectation."""
-    broken = list(judgement.broken_batch.values())
-    broken += [f"no column {column!r}" for column in judgement.absent]
-    if broken:
-        where = f", partition {partition.key!r}" if partition else ""
-        raise error(
-            f"Use case {use_case.name!r}, table {name!r}{where}: {'; '.join(broken)}. Nothing was written.{more}",
-            f"Look at transforms.py, or correct {place(use_case, name)} if the expectation is wrong.",
-        )
+    batch = split_batch(use_case, table, rows, partition)
+    check_batch(use_case, table, batch, partition)
+    return batch
 
 
 def batch_name(use_case: UseCase, table: RawTable, partition: Partition) -> str:
-    """A batch as errors and logs name it."""
+    """A batch as errors and logs name it.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        partition: The partition that it is for.
+    """
     return f"Use case {use_case.name!r}, raw table {table.name!r}, partition {partition.key!r}"

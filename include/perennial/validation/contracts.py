@@ -1,8 +1,7 @@
-"""What the functions of a use case's transforms.py promise of the rows that they return."""
+"""Checks what the functions of a use case's `transforms.py` return against their contract: columns, keys and times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,51 +11,70 @@ from perennial import lake
 from perennial.errors import BadFeatures, Misfit
 from perennial.lake import labels
 from perennial.partitions import Partition
-from perennial.use_case import Examples, FeatureTable, UseCase
+from perennial.use_case import FeatureTable, UseCase
 
 
-def features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:
-    """The rows of a feature table that became known inside the partition.
+def checked_features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:
+    """Check the rows of a feature table; return those whose event time is inside the partition.
+
+    Args:
+        use_case: The use case.
+        table: The declaration of the feature table.
+        rows: What its transform returned, with the rows of its lookback.
+        partition: The partition that is computed.
 
     Raises:
-        BadFeatures: a column that is promised is not there, a key has no value, or one key and time has several rows.
+        BadFeatures: a declared column is missing, a key has no value, or one key and event time has several rows.
     """
-    place = f"Use case {use_case.name!r}, feature table {table.name!r}, partition {partition.key!r}"
-    _insist_on_columns(rows, (*table.key, "event_timestamp"), place)
+    where = f"Use case {use_case.name!r}, feature table {table.name!r}, partition {partition.key!r}"
+    key = (*table.key, "event_timestamp")
+    _check_columns(rows, key, where)
     time = rows["event_timestamp"]
     inside = pc.and_(pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end)))
     rows = rows.filter(inside)
-    _insist_on_unique(rows, (*table.key, "event_timestamp"), place)
+    _check_keys(rows, key, where)
     return rows
 
 
-def examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Table:
-    """The examples of the partition, with null for a label that is not known.
+def checked_examples(use_case: UseCase, rows: pa.Table, partition: Partition) -> pa.Table:
+    """Check the examples of a partition; return them with null for a label that is not known.
+
+    Args:
+        use_case: The use case.
+        rows: What the transform `examples` returned.
+        partition: The partition that is computed.
 
     Raises:
-        BadFeatures: as of `features`, or a label matures before the moment of prediction.
+        BadFeatures: a declared column is missing, a key has no value or several rows, or a label matures before the
+            moment of prediction.
     """
-    place = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
-    declared: Examples = use_case.examples
-    required = (*declared.key, *declared.request_features, "event_timestamp", "label", "label_timestamp")
-    _insist_on_columns(rows, required, place)
-    _insist_on_unique(rows, declared.key, place)
-    at = rows.column_names.index("label")
-    rows = rows.set_column(at, "label", labels.null_where_unknown(rows["label"]))
+    where = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
+    examples = use_case.examples
+    required = (*examples.key, *examples.request_features, "event_timestamp", "label", "label_timestamp")
+    _check_columns(rows, required, where)
+    _check_keys(rows, examples.key, where)
+    position = rows.column_names.index("label")
+    rows = rows.set_column(position, "label", labels.null_where_unknown(rows["label"]))
     early = pc.and_(pc.is_valid(rows["label"]), pc.less(rows["label_timestamp"], rows["event_timestamp"]))
-    if pc.sum(early).as_py():
+    if count := pc.sum(early).as_py():
         raise BadFeatures(
-            f"{place}: {pc.sum(early).as_py()} labels mature before the moment of prediction: the label leaks.",
+            f"{where}: {count} labels mature before the moment of prediction: the label leaks.",
             "`event_timestamp` is when the prediction is made, `label_timestamp` when its outcome became known.",
         )
     return rows
 
 
-def insist_on_types(use_case: UseCase, name: str, rows: pa.Table, partition: Partition) -> None:
-    """Refuse rows whose values the lake's table would turn into others.
+def check_types(use_case: UseCase, name: str, rows: pa.Table, partition: Partition) -> None:
+    """Check that the lake's table can hold the rows without changing a value.
+
+    Args:
+        use_case: The use case.
+        name: The feature table, or `examples`.
+        rows: Its rows.
+        partition: The partition that is computed.
 
     Raises:
-        BadFeatures: naming table and column.
+        BadFeatures: it cannot; the error names table and column.
     """
     try:
         lake.check(use_case.tables[name], rows)
@@ -66,25 +84,26 @@ def insist_on_types(use_case: UseCase, name: str, rows: pa.Table, partition: Par
         ) from error
 
 
-def _insist_on_columns(rows: pa.Table, wanted: tuple[str, ...], place: str) -> None:
-    absent = [name for name in wanted if name not in rows.column_names]
-    if absent:
+def _check_columns(rows: pa.Table, required: tuple[str, ...], where: str) -> None:
+    missing = [name for name in required if name not in rows.column_names]
+    if missing:
         raise BadFeatures(
-            f"{place}: the transform returned no column {', '.join(map(repr, absent))};"
+            f"{where}: the transform returned no column {', '.join(map(repr, missing))};"
             f" it returned {', '.join(rows.column_names)}.",
             "Add them in transforms.py.",
         )
 
 
-def _insist_on_unique(rows: pa.Table, key: tuple[str, ...], place: str) -> None:
+def _check_keys(rows: pa.Table, key: tuple[str, ...], where: str) -> None:
+    """Every key has a value and one row."""
     for name in key:
         if rows[name].null_count:
-            raise BadFeatures(f"{place}: {rows[name].null_count} rows have no {name!r}.", "Drop or fill them.")
+            raise BadFeatures(f"{where}: {rows[name].null_count} rows have no {name!r}.", "Drop or fill them.")
     counts = rows.select(list(key)).group_by(list(key)).aggregate([([], "count_all")])
     repeated = counts.filter(pc.greater(counts["count_all"], 1))
     if repeated.num_rows:
-        example: Mapping[str, Any] = repeated.slice(0, 1).select(list(key)).to_pylist()[0]
+        example: dict[str, Any] = repeated.slice(0, 1).select(list(key)).to_pylist()[0]
         raise BadFeatures(
-            f"{place}: {repeated.num_rows} keys occur more than once, for instance {dict(example)}.",
+            f"{where}: {repeated.num_rows} keys occur more than once, for instance {example}.",
             "Aggregate them to one row in transforms.py; which of several rows is right cannot be known later.",
         )

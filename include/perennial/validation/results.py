@@ -1,4 +1,4 @@
-"""What suites said, kept in the lake for as long as anybody may ask, and the address of its page."""
+"""Records validation results in the lake, and reads them back for the page that shows them."""
 
 from __future__ import annotations
 
@@ -19,50 +19,65 @@ from perennial.settings import settings
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
-    from perennial.validation.judging import Judgement
+    from perennial.validation.suite_validation import SuiteResult
 
 
-def keep(use_case: UseCase, partition: Partition, judged: Mapping[str, tuple[int, Judgement]]) -> str:
-    """Keep the results of one task's run on a partition; return the address of their page.
+def record(use_case: UseCase, partition: Partition, validated: Mapping[str, tuple[int, SuiteResult]]) -> str:
+    """Record the results of one task's run on a partition; return the address of the page that shows them.
 
     Args:
-        use_case, partition: What was judged.
-        judged: Table -> its number of rows and what its suite said of it.
+        use_case: The use case.
+        partition: The partition that was validated.
+        validated: Table -> its number of rows and the result of its suite.
     """
-    results = {name: json.dumps(each.result.to_json_dict(), sort_keys=True) for name, (_, each) in judged.items()}
+    results = {name: json.dumps(each.gx_result.to_json_dict(), sort_keys=True) for name, (_, each) in validated.items()}
     content = "\n".join(f"{name} {results[name]}" for name in sorted(results))
     # Equal results have one name: a run that is repeated adds nothing.
     validation = hashlib.sha256(content.encode()).hexdigest()[:16]
-    rows = [
+    records = [
         {
             "partition": partition.key,
             "table": name,
             "validation": validation,
-            "success": bool(each.result.success),
+            "success": bool(each.gx_result.success),
             "rows": rows,
             "suite": each.suite,
             "result": results[name],
             "code_version": provenance.code_version(),
             "recorded_at": datetime.now(UTC),
         }
-        for name, (rows, each) in judged.items()
+        for name, (rows, each) in validated.items()
     ]
-    if rows:
+    if records:
         lake.append_missing(
             use_case.tables.validations,
-            pa.Table.from_pylist(rows, schema=VALIDATIONS),
+            pa.Table.from_pylist(records, schema=VALIDATIONS),
             key=("table", "validation"),
         )
-    return address(use_case.name, partition.key, validation)
+    return page_address(use_case.name, partition.key, validation)
 
 
-def address(use_case: str, partition: str, validation: str) -> str:
-    """Where Airflow shows the results of one run."""
+def page_address(use_case: str, partition: str, validation: str) -> str:
+    """Where Airflow shows the results of one run.
+
+    Args:
+        use_case: Name of the use case.
+        partition: Key of the partition.
+        validation: Name of the results, as `record` makes it.
+    """
     return f"{settings().airflow_public_uri}/perennial/validations/{use_case}/{quote(partition)}/{validation}"
 
 
 def of_partition(use_case: UseCase, partition: Partition) -> list[dict[str, Any]]:
-    """All kept results of a partition, newest first; `result` is Great Expectations' own, parsed."""
+    """All recorded results of a partition, newest first.
+
+    Args:
+        use_case: The use case.
+        partition: The partition that was validated.
+
+    Returns:
+        Rows of the lake's table `validations`; `result` is Great Expectations' own, parsed.
+    """
     rows = lake.records(use_case.tables.validations, between=(partition.key, partition.key))
     rows.sort(key=lambda row: row["table"])
     rows.sort(key=lambda row: row["recorded_at"], reverse=True)

@@ -1,4 +1,4 @@
-"""The expectations of a table: what its declaration implies, and what the use case's `expectations.py` adds."""
+"""The suite of a table: the expectations its declaration implies, and those of the use case's `expectations.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from perennial.partitions import Partition
 from perennial.use_case import RawTable, UseCase
 
 
-def declared(table: RawTable, partition: Partition) -> list[gxe.Expectation]:
-    """The expectations that a raw table's declaration implies: keys, event time, volume."""
+def declared_expectations(table: RawTable, partition: Partition) -> list[gxe.Expectation]:
+    """The expectations that a raw table's declaration implies, all critical: its key and its event time.
+
+    Args:
+        table: The declaration, from `use_case.py`.
+        partition: The interval of event time that the rows must be in.
+    """
     expectations: list[gxe.Expectation] = [
         gxe.ExpectColumnToExist(column=name, severity="critical") for name in table.key
     ]
@@ -37,34 +42,44 @@ def declared(table: RawTable, partition: Partition) -> list[gxe.Expectation]:
     return expectations
 
 
-def expectations_of(use_case: UseCase, name: str, partition: Partition | None) -> list[gxe.Expectation]:
-    """What the use case expects of table `name`; nothing when its `expectations.py` has no such function.
+def use_case_expectations(use_case: UseCase, name: str, partition: Partition | None) -> list[gxe.Expectation]:
+    """The expectations that the use case's `expectations.py` adds; none when it has no function of that name.
+
+    Args:
+        use_case: The use case.
+        name: The table: a raw or feature table, `examples` or `training_set`.
+        partition: The partition that is validated; None for a table that has none, such as a training set.
 
     Raises:
-        PerennialError: the function raises or returns something else than expectations.
+        PerennialError: the function raises, or returns something else than expectations.
     """
     function = getattr(use_case.module("expectations"), name, None)
     if function is None:
         return []
-    where = place(use_case, name)
+    location = suite_location(use_case, name)
     try:
         expectations = list(function() if partition is None else function(partition))
     except Exception as error:
-        raise PerennialError(f"{where} raised {type(error).__name__}: {error}", "Correct the suite.") from error
+        raise PerennialError(f"{location} raised {type(error).__name__}: {error}", "Correct the suite.") from error
     for expectation in expectations:
         if not isinstance(expectation, gxe.Expectation):
             raise PerennialError(
-                f"{where} returned {expectation!r}.", "Return great_expectations.expectations objects."
+                f"{location} returned {expectation!r}.", "Return great_expectations.expectations objects."
             )
     return expectations
 
 
-def place(use_case: UseCase, name: str) -> str:
-    """Where the suite of table `name` is written, for errors."""
+def suite_location(use_case: UseCase, name: str) -> str:
+    """Where the suite of a table is written, for errors.
+
+    Args:
+        use_case: The use case.
+        name: The table.
+    """
     return f"include/use_cases/{use_case.name}/expectations.py, {name}()"
 
 
-def digest(expectations: Sequence[gxe.Expectation]) -> str:
-    """What a suite is known by: equal suites, equal digest."""
+def suite_digest(expectations: Sequence[gxe.Expectation]) -> str:
+    """A suite's digest, 12 hexadecimal digits: equal suites have equal digests."""
     configurations = sorted(str(each.configuration.to_json_dict()) for each in expectations)
     return hashlib.sha256("\n".join(configurations).encode()).hexdigest()[:12]

@@ -15,8 +15,8 @@ def split(
     flights: UseCase, name: str, rows: pl.DataFrame | pa.Table, partition: Partition
 ) -> tuple[pa.Table, pa.Table]:
     table = rows if isinstance(rows, pa.Table) else rows.to_arrow()
-    parted = validation.split(flights, flights.raw_table(name), lake.canonical(table), partition)
-    return parted.clean, parted.refused.append_column("reasons", parted.reasons)
+    parted = validation.validate_batch(flights, flights.raw_table(name), lake.canonical(table), partition)
+    return parted.clean, parted.quarantined.append_column("reasons", parted.reasons)
 
 
 def test_a_real_month_of_flights_passes_whole(

@@ -1,0 +1,197 @@
+"""Evaluates all translated expectations of a suite, computed by DuckDB in one pass over the table.
+
+The table stays in Arrow, of which DuckDB reads only the columns that are asked about. One query counts, for each
+expectation, the rows that break it, and computes all aggregates; only where something is broken another one looks for
+the rows. Duplicates are found by 64-bit hashes, which need a fraction of the keys' memory; only keys whose hashes are
+equal are compared themselves. Great Expectations' own expectation objects then decide on the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import duckdb
+import great_expectations.expectations as gxe
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+
+from perennial._common.duckdb_session import over, selected
+from perennial.validation import _compat
+from perennial.validation.sql.aggregates import Aggregates
+from perennial.validation.sql.columns import quoted, source
+from perennial.validation.sql.row_conditions import RowCondition
+from perennial.validation.sql.translation import SchemaFacts, Translation
+
+#: The row's number, in the queries that look for rows.
+ROW = "__row__"
+
+#: Number of an expectation in its suite, the expectation, its translation.
+Translated = list[tuple[int, gxe.Expectation, Translation]]
+
+
+def evaluate(
+    rows: pa.Table, translated: Translated, locate: Iterable[int]
+) -> tuple[dict[int, ExpectationValidationResult], pa.Table]:
+    """Evaluate translated expectations.
+
+    Args:
+        rows: Any table.
+        translated: The expectations with their translations.
+        locate: Numbers of the expectations whose failing rows are wanted.
+
+    Returns:
+        Number -> result, without expectations that cannot decide on what was computed; and the failing rows, one for
+        each expectation that a row breaks: `row`, numbered from 0, and `expectation` (int64).
+
+    Raises:
+        duckdb.Error: DuckDB cannot compute something, for instance a deviation of infinite numbers.
+    """
+    numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
+    conditions = {number: each for number, _, each in translated if isinstance(each, RowCondition)}
+    with over(rows=rows.append_column(ROW, numbers)) as connection:
+        computed = _compute(connection, rows.schema, translated)
+        broken = [number for number in conditions if computed[number]["unexpected_count"]]
+        shown = {number: _shown(connection, rows.schema, conditions[number]) for number in broken}
+        failing = {
+            number: _failing(connection, rows.schema, conditions[number], ROW)[ROW]
+            for number in locate
+            if number in broken
+        }
+    results = {}
+    for number, expectation, translation in translated:
+        try:
+            metrics = _metrics(expectation, translation, computed[number], shown.get(number, []), rows.num_rows)
+            results[number] = _compat.evaluate(expectation, metrics)
+        except Exception:  # Bounds that do not compare, for instance: Great Expectations itself says what is wrong.
+            failing.pop(number, None)
+    return results, failing_table(failing)
+
+
+def failing_table(failing: Mapping[int, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """Number of an expectation -> numbers of the rows that break it, as a table of `row` and `expectation` (int64)."""
+    empty = pa.table({"row": pa.array([], pa.int64()), "expectation": pa.array([], pa.int64())})
+    tables = [
+        pa.table({"row": rows, "expectation": pa.array([number] * len(rows), pa.int64())})
+        for number, rows in failing.items()
+    ]
+    return pa.concat_tables([empty, *tables])
+
+
+def _compute(
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, translated: Translated
+) -> dict[int, dict[str, Any]]:
+    """Number of an expectation -> name -> value, for the aggregates of its translation."""
+    aggregates: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    columns: tuple[list[str], list[str]] = ([], [])
+    for number, _, translation in translated:
+        ordered = isinstance(translation, Aggregates) and translation.ordered
+        columns[ordered].extend([] if isinstance(translation, SchemaFacts) else translation.columns)
+        for name, sql in _aggregates(translation).items():
+            aggregates[ordered][f"{number} {name}"] = sql
+    values: dict[str, Any] = {}
+    for ordered in (False, True):
+        if aggregates[ordered]:
+            # The sum of floating-point numbers must be the same whenever it is taken.
+            connection.execute("SET threads = 1" if ordered else "RESET threads")
+            terms = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in aggregates[ordered].items())
+            row = selected(connection, f"SELECT {terms} FROM {source(schema, columns[ordered])}")  # noqa: S608
+            values |= row.to_pylist()[0]
+    connection.execute("RESET threads")
+    computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
+    for key, value in values.items():
+        number, _, name = key.partition(" ")
+        computed[int(number)][name] = value
+    for number, _, translation in translated:
+        if isinstance(translation, RowCondition) and translation.broken is None:
+            duplicates = _duplicates(connection, schema, translation, "count(*) AS rows")
+            computed[number]["unexpected_count"] = duplicates["rows"][0].as_py()
+    return computed
+
+
+def _aggregates(translation: Translation) -> dict[str, str]:
+    """Name -> SQL aggregate."""
+    if isinstance(translation, Aggregates):
+        return translation.metrics
+    if isinstance(translation, SchemaFacts):
+        return {}
+    counts = {"checked": f"count(*) FILTER (WHERE {translation.checked})"}
+    if len(translation.columns) == 1:
+        counts["nonnull"] = f"count({quoted(translation.columns[0])})"
+    if translation.broken is not None:
+        counts["unexpected_count"] = f"count(*) FILTER (WHERE {translation.checked} AND {translation.broken})"
+    return counts
+
+
+def _duplicates(
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, what: str, more: str = ""
+) -> pa.Table:
+    """Select from the rows whose key another row has too."""
+    keys = [
+        # Two zeros that differ in their sign are one key.
+        f"{quoted(name)} + 0.0" if pa.types.is_floating(schema.field(name).type) else quoted(name)
+        for name in condition.columns
+    ]
+    key = ", ".join(keys)
+    checked = f"{source(schema, condition.columns, ROW)} WHERE {condition.checked}"
+    repeated = f"SELECT hash({key}) FROM {checked} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608
+    hashes = selected(connection, repeated).rename_columns(["hash"])
+    connection.register("repeated", hashes)
+    candidates = f"SELECT *, count(*) OVER (PARTITION BY {key}) AS __copies__ FROM {checked}"  # noqa: S608
+    candidates += f" AND hash({key}) IN (SELECT hash FROM repeated)"  # noqa: S608
+    if not hashes.num_rows:
+        candidates += " AND FALSE"
+    return selected(connection, f"SELECT {what} FROM ({candidates}) WHERE __copies__ > 1 {more}")  # noqa: S608
+
+
+def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition) -> list[dict[str, Any]]:
+    """The values of the first rows that break an expectation, as many as Great Expectations shows."""
+    values = ", ".join(quoted(name) for name in condition.columns)
+    return _failing(connection, schema, condition, values, f"ORDER BY {ROW} LIMIT {_compat.SHOWN}").to_pylist()
+
+
+def _failing(
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, what: str, more: str = ""
+) -> pa.Table:
+    """Select from the rows that break an expectation."""
+    if condition.broken is None:
+        return _duplicates(connection, schema, condition, what, more)
+    table = source(schema, condition.columns, ROW)
+    where = f"{condition.checked} AND {condition.broken}"
+    return selected(connection, f"SELECT {what} FROM {table} WHERE {where} {more}")  # noqa: S608
+
+
+def _metrics(
+    expectation: gxe.Expectation,
+    translation: Translation,
+    computed: dict[str, Any],
+    shown: list[dict[str, Any]],
+    rows: int,
+) -> dict[str, Any]:
+    """Great Expectations' names of metrics -> values, of what was computed."""
+    metrics: dict[str, Any] = {"table.row_count": rows}
+    if isinstance(translation, SchemaFacts):
+        return metrics | translation.metrics
+    if isinstance(translation, Aggregates):
+        return metrics | {name: _as_pandas(value) for name, value in translation.finish(computed).items()}
+    prefix = _compat.metric_prefix(expectation)
+    return metrics | {
+        f"{prefix}.filtered_row_count": computed["checked"],
+        "column_values.nonnull.unexpected_count": rows - computed.get("nonnull", 0),
+        f"{prefix}.unexpected_count": computed["unexpected_count"],
+        f"{prefix}.unexpected_values": _values(expectation, shown),
+    }
+
+
+def _values(expectation: gxe.Expectation, shown: list[dict[str, Any]]) -> list[Any]:
+    """Values of one column, pairs of two, dictionaries of more."""
+    if hasattr(expectation, "column_list"):
+        return shown
+    values = [tuple(row.values()) for row in shown]
+    return values if hasattr(expectation, "column_A") else [value for (value,) in values]
+
+
+def _as_pandas(value: Any) -> Any:
+    return pd.Timestamp(value) if hasattr(value, "tzinfo") else value
