@@ -102,8 +102,8 @@ def _compute(
     connection.execute("RESET threads")
     computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
     for key, value in values.items():
-        number, _, name = key.partition(" ")
-        computed[int(number)][name] = value
+        prefix, _, name = key.partition(" ")
+        computed[int(prefix)][name] = value
     for number, _, translation in translated:
         if isinstance(translation, RowCondition) and translation.broken is None:
             duplicates = _duplicates(connection, schema, translation, "count(*) AS rows")
