@@ -1,4 +1,4 @@
-"""Raw batch -> judged -> lake -> feature tables -> online store -> parity, one partition a run.
+"""Raw batches -> validation -> lake -> feature tables -> online store -> consistency check, one partition a run.
 
 Runs when a partition has ended, or on demand with a partition key. Publishes the asset `features`, which starts
 scoring. Running it again for a partition replaces exactly that partition, and changes nothing where nothing changed.
@@ -8,23 +8,24 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
+from perennial.runs.dags import FEATURES
 from perennial.runs.params import FeaturesParams
 
 
 @task(multiple_outputs=False)
 def ingest() -> dict:
-    """Fetch the partition's raw batches, judge them, write clean rows to the lake and bad ones to quarantine."""
+    """Fetch and validate the partition's raw batches; write clean rows to the lake and bad ones to quarantine."""
     from perennial.ingestion import ingest
 
-    return ingest.ingest_partition(*po.here(), refetch=po.conf()["refetch"])
+    return ingest.ingest_partition(*po.partition_of_run(), refetch=po.params_of_run()["refetch"])
 
 
 @task(multiple_outputs=False)
 def compute() -> dict:
-    """Compute the partition's feature tables and examples from the lake, judge and write them."""
+    """Compute the partition's feature tables and examples from the lake, validate and write them."""
     from perennial.ingestion import compute
 
-    return compute.compute_features(*po.here())
+    return compute.compute_features(*po.partition_of_run())
 
 
 @task(multiple_outputs=False)
@@ -32,27 +33,29 @@ def publish() -> dict:
     """Apply the feature definitions if they changed, and bring exactly this interval to the online store."""
     from perennial.ingestion import publish
 
-    return publish.publish_features(*po.here())
+    return publish.publish_features(*po.partition_of_run())
 
 
 @task(multiple_outputs=False)
 def parity() -> dict:
-    """Hold what is online against the lake, for sampled entities of each view: the same values, of the same time."""
+    """Compare online and offline store for sampled entities of each view: the same values, of the same time."""
     from perennial.feature_store.parity import comparison
 
-    return comparison.prove(*po.here())
+    return comparison.prove(*po.partition_of_run())
 
 
-def features(use_case: UseCase) -> None:
+def features_dag(use_case: UseCase) -> None:
+    """Make the DAG."""
     # One run at a time: features of a partition look back into the partitions before it.
-    @dag(schedule=po.by_clock(use_case), **po.pipeline(use_case, "features", __doc__, max_active_runs=1))
+    arguments = po.dag_arguments(use_case, FEATURES, __doc__, max_active_runs=1)
+
+    @dag(schedule=po.on_partition_end(use_case), **arguments)
     def pipeline() -> None:
         published = publish.override(outlets=[po.features_asset(use_case)])
         ingest() >> compute() >> published() >> parity()
 
-    # Given earlier, each task would get a copy of its own.
-    pipeline().params.update(po.form(FeaturesParams))
+    po.add_form(pipeline(), FeaturesParams)
 
 
 for use_case in po.use_cases():
-    features(use_case)
+    features_dag(use_case)

@@ -19,8 +19,8 @@ class Evidence(BaseOperatorLink):
     """From a task to its evidence; a task that left none shows a button without an address.
 
     A task that returns a dictionary leaves each of its values under its own key: the address is the one called
-    `report`. `ingest` and `compute` return that of what Great Expectations found, `monitor` and `judge` that of their
-    run in MLflow.
+    `report`. `ingest` and `compute` return that of the validation by Great Expectations, `monitor` and `evaluate`
+    that of their run in MLflow.
     """
 
     name = "Evidence"

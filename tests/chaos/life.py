@@ -80,11 +80,10 @@ class Life:
 
         results: dict[str, Any] = {"conf": conf or {}}
         for step in PIPELINES[pipeline]:
-            task = Task(pipeline, step.__name__, partition, name)
-            results[step.__name__] = self.task(task, results, ends_in)
+            results[step] = self.task(Task(pipeline, step, partition, name), results, ends_in)
             if ends_in or results.get("plan", {}).get("skip"):
                 break
-        self.promotions += bool(results.get("settle", {}).get("promote"))
+        self.promotions += bool(results.get("finalize", {}).get("promote"))
         return results
 
     def task(self, task: Task, results: dict[str, Any], ends_in: str = "") -> Any:
@@ -116,6 +115,7 @@ class Life:
     def try_once(self, task: Task, results: dict[str, Any], plan: dict[str, Any] | None = None) -> dict[str, Any]:
         """One attempt of a task, whatever comes of it."""
         request = {
+            "pipeline": task.pipeline,
             "step": task.step,
             "partition": task.partition,
             "run": f"energy.{task.pipeline}/{task.partition}{task.run}",
@@ -126,7 +126,7 @@ class Life:
 
     def contents(self) -> dict[str, Any]:
         """What all stores hold now, and what was told."""
-        answer = self.try_once(Task("", "contents", "2024-01-01"), {})
+        answer = self.try_once(Task("stores", "contents", "2024-01-01"), {})
         assert answer["outcome"] == "done", answer
         found = answer["result"]
         found["contents"]["told of refused batches"] = dict(self.refusals)

@@ -54,7 +54,7 @@ def in_full(life: Life, partitions: int) -> None:
     to_the_first_model(life)
     with_bad_rows(life, *days[3:5])
     life.through(days[5:])
-    if life.run("schedule", days[-1])["ask"]:
+    if life.run("schedule", days[-1])["request_retraining"]:
         life.run("training", days[-1], name="scheduled")
     if life.promotions > 1:
         life.run("rollback", days[-1], {"action": "rollback", "reason": "It predicts nonsense.", "pause": "2w"})

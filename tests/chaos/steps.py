@@ -67,7 +67,7 @@ def revisit(use_case: UseCase, partition: Partition, run: str, results: Results)
     return revisions.revisit_and_request(use_case, partition, run) is not None
 
 
-def ask(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+def request_by_schedule(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.training import planning
 
     return planning.request_scheduled_retraining(use_case, run)
@@ -93,30 +93,30 @@ def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> 
     return training.fit_challenger(use_case, planning.TrainingPlan(**results["plan"]), data, run)
 
 
-def judge(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+def evaluate(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial import gate
 
     return gate.evaluate(use_case, results["fit"]).model_dump(mode="json")
 
 
-def settle(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+def finalize(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial import gate
 
-    return gate.finalize(use_case, gate.GateDecision(**results["judge"])).model_dump(mode="json")
+    return gate.finalize(use_case, gate.GateDecision(**results["evaluate"])).model_dump(mode="json")
 
 
 def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.gate import rollback, rollback_plan
 
-    wish = rollback_plan.parse_request(use_case.name, results["conf"])
-    return rollback.roll_back(use_case, wish, made_by=run, actor="ann").as_json()
+    request = rollback_plan.parse_request(use_case.name, results["conf"])
+    return rollback.roll_back(use_case, request, made_by=run, actor="ann").as_json()
 
 
 def resume(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.gate import rollback, rollback_plan
 
-    wish = rollback_plan.parse_request(use_case.name, results["conf"])
-    return rollback.resume(use_case, wish, made_by=run, actor="ann").as_json()
+    request = rollback_plan.parse_request(use_case.name, results["conf"])
+    return rollback.resume(use_case, request, made_by=run, actor="ann").as_json()
 
 
 def release(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -145,22 +145,25 @@ def contents(use_case: UseCase, partition: Partition, run: str, results: Results
     return state.contents(use_case)
 
 
-#: The tasks of each pipeline, in the order in which they run.
-PIPELINES: dict[str, tuple[Step, ...]] = {
-    "features": (ingest, compute, publish, parity),
-    "scoring": (score,),
-    "monitoring": (monitor, request_retraining, revisit),
-    "schedule": (ask,),
-    "training": (plan, build_training_set, fit, judge, settle),
+def _by_name(*steps: Step) -> dict[str, Step]:
+    return {step.__name__: step for step in steps}
+
+
+#: The tasks of each pipeline by name, in the order in which they run.
+PIPELINES: dict[str, dict[str, Step]] = {
+    "features": _by_name(ingest, compute, publish, parity),
+    "scoring": _by_name(score),
+    "monitoring": _by_name(monitor, request_retraining, revisit),
+    "schedule": {"request_retraining": request_by_schedule},
+    "training": _by_name(plan, build_training_set, fit, evaluate, finalize),
     # Two kinds of runs of the DAG `champion`.
-    "rollback": (roll_back,),
-    "resume": (resume,),
+    "rollback": _by_name(roll_back),
+    "resume": _by_name(resume),
     # Commands of a person.
-    "release": (release,),
-    "discard": (discard,),
-}
-STEPS: dict[str, Step] = {step.__name__: step for steps in PIPELINES.values() for step in steps} | {
-    contents.__name__: contents
+    "release": _by_name(release),
+    "discard": _by_name(discard),
+    # For the comparison.
+    "stores": _by_name(contents),
 }
 #: Steps that are no task of a DAG.
 NO_TASKS = {"release", "discard", "contents"}

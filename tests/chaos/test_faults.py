@@ -179,17 +179,17 @@ FAULTS = [
     _fault("MLflow is away", "2024-01-03/training/fit", mlflow_is_away, SERVICE),
     _fault(
         "PostgreSQL crashes before the ledger",
-        "2024-01-03/training/settle",
+        "2024-01-03/training/finalize",
         postgres_ends(signal.SIGQUIT, "perennial.registry.ledger.record", "before", 1),
         SERVICE,
     ),
     _fault(
         "MLflow dies between ledger and alias",
-        "2024-01-03/training/settle",
+        "2024-01-03/training/finalize",
         mlflow_dies("perennial.registry.ledger.record", "after", 1),
         SERVICE,
     ),
-    _fault("MLflow is still away", "2024-01-03/training/settle", mlflow_is_away, SERVICE),
+    _fault("MLflow is still away", "2024-01-03/training/finalize", mlflow_is_away, SERVICE),
 ]
 
 

@@ -6,8 +6,8 @@ As Airflow's executor does it: the process that forks never touches a store. Eac
 its own: it reads one request a line and answers with one line; what children print goes to the log. Ends when its
 standard input does.
 
-    {"step": "fit", "partition": "2024-01-03", "run": "...", "results": {}, "env": {"PERENNIAL_HOME": "..."},
-     "watch": true, "seam": ["posix.replace", "before", 1], "seconds": 0.2}
+    {"pipeline": "training", "step": "fit", "partition": "2024-01-03", "run": "...", "results": {},
+     "env": {"PERENNIAL_HOME": "..."}, "watch": true, "seam": ["posix.replace", "before", 1], "seconds": 0.2}
 
 At the `seam` the child dies, or, if the request says `"ends": [pid, signal]`, that process does. After `seconds` the
 child is killed wherever it is. `"largest_file"` is how many bytes the child may write to a file.
@@ -154,12 +154,12 @@ def _end(pid: int, how: int) -> None:
 
 
 def _run(request: Request, watch: Watch) -> Any:
-    from steps import STEPS
+    from steps import PIPELINES
 
     from perennial import discovery
 
     use_case = discovery.load(request.get("use_case", "energy"))
-    step, partition = STEPS[request["step"]], use_case.partition(request["partition"])
+    step, partition = PIPELINES[request["pipeline"]][request["step"]], use_case.partition(request["partition"])
     if request.get("largest_file"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
     if request.get("seam") or request.get("watch"):

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow.utils.file import might_contain_dag
 
 from perennial import discovery
+from perennial.runs import dags
 
 DAGS = Path(__file__).parents[2] / "dags"
-PIPELINES = ("features", "scoring", "monitoring", "training", "champion")
 HEAVY = ("feast", "mlflow", "great_expectations", "evidently", "sklearn", "pandas", "polars", "ibis", "pyiceberg")
 
 
@@ -19,12 +20,30 @@ def test_every_dag_file_parses(dag_bag) -> None:
     assert dag_bag.import_errors == {}
 
 
+@pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.name)
+def test_a_dag_file_has_at_most_80_lines(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 80
+
+
+@pytest.mark.parametrize("file", sorted(DAGS.glob("*.py")), ids=lambda file: file.name)
+def test_airflow_does_not_skip_a_dag_file(file: Path) -> None:
+    assert might_contain_dag(str(file), safe_mode=True)
+
+
+def test_tasks_and_dags_are_called_as_the_library_calls_them(dag_bag) -> None:
+    tasks = {dags.FIT, dags.EVALUATE, dags.APPROVE, dags.FINALIZE}
+    assert tasks <= set(dag_bag.dags[dags.dag_id("energy", dags.TRAINING)].task_ids)
+    for pipeline in (dags.MONITORING, dags.SCHEDULE):
+        assert dags.REQUEST_RETRAINING in dag_bag.dags[dags.dag_id("energy", pipeline)].task_ids
+    assert {dags.use_case_name(dag) for dag in dag_bag.dags} == set(discovery.names())
+
+
 def test_every_use_case_has_every_pipeline(dag_bag) -> None:
-    every = {f"{name}.{kind}" for name in discovery.names() for kind in PIPELINES}
+    every = {f"{name}.{kind}" for name in discovery.names() for kind in dags.ALL}
     assert set(dag_bag.dags) == every | {"energy.schedule"}, "only energy retrains by the clock"
 
 
-@pytest.fixture(params=[f"{name}.{kind}" for name in ("flights", "energy") for kind in PIPELINES] + ["energy.schedule"])
+@pytest.fixture(params=[f"{name}.{kind}" for name in ("flights", "energy") for kind in dags.ALL] + ["energy.schedule"])
 def dag(dag_bag, request):
     return dag_bag.dags[request.param]
 

@@ -75,20 +75,20 @@ def test_training_on_demand_promotes_the_first_model(run) -> None:
     state, tasks = run("energy.training", None, alpha=2.0)
     assert state == "success"
     assert tasks["approve"] == "skipped"
-    assert tasks["settle"] == "success"
+    assert tasks["finalize"] == "success"
     (entry,) = lake.read("energy.ledger").to_pylist()
     assert entry["action"] == "promoted"
-    assert run("energy.schedule", None)[1]["ask"] == "success"
+    assert run("energy.schedule", None)[1]["request_retraining"] == "success"
     (request,) = lake.read("energy.requests").to_pylist()
     assert (request["partition"], request["reason"]) == ("2024-01-03", "schedule")
-    assert run("energy.schedule", None)[1]["ask"] == "skipped", "asked again within the cool-down"
-    assert run("energy.training", None)[1]["settle"] == "skipped"
+    assert run("energy.schedule", None)[1]["request_retraining"] == "skipped", "asked again within the cool-down"
+    assert run("energy.training", None)[1]["finalize"] == "skipped"
     assert [row["action"] for row in lake.read("energy.ledger").to_pylist()].count("promoted") == 1
 
 
 def test_before_the_first_model_the_clock_asks_for_nothing(run) -> None:
     run("energy.features", "2024-01-01")
-    assert run("energy.schedule", None)[1]["ask"] == "skipped"
+    assert run("energy.schedule", None)[1]["request_retraining"] == "skipped"
 
 
 @pytest.fixture

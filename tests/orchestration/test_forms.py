@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perennial import TrainingParams, discovery
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.orchestration import form
+from perennial.orchestration.forms import form
 
 
 class Solver(StrEnum):

@@ -84,7 +84,7 @@ def test_a_question_that_waits_stands_on_top_with_the_challenger_it_is_about(ene
         "/api/v2/dags/energy.training/dagRuns", headers=access, json={"logical_date": None, "dag_run_id": "asking"}
     )
     assert started.status_code == 200, started.text
-    airflow_world.leave("energy.training", "asking", "judge", entry.evidence | {"challenger": 7, "champion": 1})
+    airflow_world.leave("energy.training", "asking", "evaluate", entry.evidence | {"challenger": 7, "champion": 1})
     airflow_world.ask("energy.training", "asking")
     text = http.get(PAGE, headers=access).text
     assert text.index("Promote a new champion of energy?") < text.index("Live rmse")

@@ -26,7 +26,7 @@ def test_every_field_says_what_it_means() -> None:
     class Anything:
         params = TrainingParams
 
-    forms = [form for name in dags.ALL if (form := dags.form(Anything(), name)) is not None]
+    forms = [form for name in dags.ALL if (form := dags.params_model(Anything(), name)) is not None]
     silent = [
         f"{model.__name__}.{name}"
         for model in (*fields.PARTS, Settings, *forms)
@@ -59,9 +59,9 @@ def test_every_table_of_the_lake_and_every_column_says_what_it_means() -> None:
 @pytest.mark.parametrize("pipeline", dags.ALL)
 def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
     flights = discovery.load("flights")
-    form = dags.form(flights, pipeline)
+    form = dags.params_model(flights, pipeline)
     for example in rest.EXAMPLES[pipeline]:
-        assert (example.partition is None) == (pipeline in dags.BY_HAND)
+        assert (example.partition is None) == (pipeline in dags.ON_DEMAND)
         if example.partition:
             assert flights.partition(example.partition)
         assert form is not None or not example.conf
@@ -71,5 +71,5 @@ def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
 
 def test_every_task_of_every_dag_file_is_told() -> None:
     page = rest.markdown()
-    for task in ("ingest", "compute", "publish", "parity", "score", "monitor", "revisit", "approve", "settle"):
+    for task in ("ingest", "compute", "publish", "parity", "score", "monitor", "revisit", "approve", "finalize"):
         assert f"- `{task}`: " in page

@@ -148,9 +148,9 @@ def params(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Parameters of the pipeline, up to the equals sign; after it the values, where they are few."""
     from typing import Literal, get_args, get_origin
 
-    from perennial.runs.dags import form
+    from perennial.runs.dags import params_model
 
-    model = form(_use_case(ctx), str(_given(ctx, "pipeline")))
+    model = params_model(_use_case(ctx), str(_given(ctx, "pipeline")))
     fields = model.model_fields if model else {}
     name, equals, _ = incomplete.partition("=")
     if not equals:

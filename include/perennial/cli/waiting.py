@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from perennial.cli.frame import console
+from perennial.runs.dags import AWAITING_INPUT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,8 +50,8 @@ def tasks_of(client: AirflowClient, step: Step) -> Callable[[Run], None]:
     def seen(run: Run) -> None:
         tasks = client.task_instances(run)
         over = [task for task in tasks if task.state in ("success", "failed", "skipped", "upstream_failed", "removed")]
-        now = [task.task for task in tasks if task.state in ("running", "awaiting_input", "deferred", "up_for_retry")]
-        waits = any(task.state == "awaiting_input" for task in tasks)
+        now = [task.task for task in tasks if task.state in ("running", AWAITING_INPUT, "deferred", "up_for_retry")]
+        waits = any(task.state == AWAITING_INPUT for task in tasks)
         said = f"{', '.join(now) or run.state}{' (waits for a person)' if waits else ''}"
         step(said, len(over), len(tasks))
 

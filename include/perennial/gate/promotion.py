@@ -113,7 +113,7 @@ def _insist_on_the_same_rival(use_case: UseCase, decision: GateDecision) -> None
             f"Use case {use_case.name!r}: v{decision.challenger} was judged against"
             f" {f'v{decision.champion}' if decision.champion else 'no champion'}, but the champion is now"
             f" {f'v{holding.model_version}' if holding else 'none'}.",
-            "Clear the task `judge` of this run: it is then judged against the present champion.",
+            "Clear the task `evaluate` of this run: it is then judged against the present champion.",
         )
 
 
@@ -123,5 +123,5 @@ def _insist_on_no_pause(use_case: UseCase, decision: GateDecision, actor: str) -
         raise PerennialError(
             f"Use case {use_case.name!r}: v{decision.challenger} is not promoted, because {pause.by} paused automatic"
             f" promotion after the gate had decided: {pause.reason}.",
-            "Clear the task `ask_a_person` of this run: a person is then asked.",
+            "Clear the task `needs_approval` of this run: a person is then asked.",
         )

@@ -1,4 +1,4 @@
-"""Trigger forms: what can be said to a run, as Airflow shows and checks it, made of a model of parameters."""
+"""Trigger forms: Airflow's typed fields for the parameters of a run, made from a Pydantic model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from inspect import get_annotations
 from typing import Any
 
-from airflow.sdk import Param
+from airflow.sdk import DAG, Param
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelFieldsSchema
@@ -14,42 +14,46 @@ from pydantic_core.core_schema import ModelFieldsSchema
 from perennial.use_case import TrainingParams
 
 
+def add_form(dag: DAG, params: type[BaseModel]) -> None:
+    """Give a DAG its trigger form. Called last: each task gets a copy of the params that its DAG has before it.
+
+    Args:
+        dag: The DAG with all its tasks.
+        params: The parameters of a run.
+    """
+    dag.params.update(form(params))
+
+
 def form(params: type[BaseModel]) -> dict[str, Param]:
     """The trigger form of a pipeline: one typed, documented field for each parameter, required if it has no default."""
     return {name: Param(**field) for name, field in _fields(params).items()}
-
-
-def reason() -> dict[str, Param]:
-    """What is asked beside a yes or a no. Not required: whoever answers over REST need not know of it."""
-    said = "Why; it is kept in the ledger."
-    return {"reason": Param(None, title="reason", description=said, type=["null", "string"])}
 
 
 @cache
 def _fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """What `Param` takes, for each field in the model's order.
 
-    Every use case has a model of its own, and most of its fields from `TrainingParams`, whose schemas are made once:
-    they are what takes longest in parsing, beside Airflow's own objects.
+    The models of all use cases inherit most of their fields from `TrainingParams`. The schemas of those are made once:
+    after Airflow's own objects, making schemas takes the most time in parsing a DAG file.
     """
     inherited = _inherited(params)
-    properties = params.model_json_schema(schema_generator=_passing_over(inherited))["properties"]
+    properties = params.model_json_schema(schema_generator=_schema_without(inherited))["properties"]
     own = {name: _field(name, dict(schema)) for name, schema in properties.items()}
     return _fields(TrainingParams) | own if inherited else own
 
 
 def _inherited(params: type[BaseModel]) -> frozenset[str]:
-    """The fields that `params` has from `TrainingParams` as they are; none if it could read them otherwise."""
-    line, base = params.__mro__, TrainingParams.__mro__
-    heirs = line[: -len(base)]
-    if not heirs or line[-len(base) :] != base or params.model_config != TrainingParams.model_config:
+    """The fields that `params` inherits unchanged from `TrainingParams`; none if it might alter their schemas."""
+    bases, inherited = params.__mro__, TrainingParams.__mro__
+    subclasses = bases[: -len(inherited)]
+    if not subclasses or bases[-len(inherited) :] != inherited or params.model_config != TrainingParams.model_config:
         return frozenset()
-    return frozenset(TrainingParams.model_fields).difference(*map(get_annotations, heirs))
+    return frozenset(TrainingParams.model_fields).difference(*map(get_annotations, subclasses))
 
 
 @cache
-def _passing_over(inherited: frozenset[str]) -> type[GenerateJsonSchema]:
-    """A generator of a model's JSON schema without these fields."""
+def _schema_without(inherited: frozenset[str]) -> type[GenerateJsonSchema]:
+    """A generator of a model's JSON schema that leaves these fields out."""
 
     class Generator(GenerateJsonSchema):
         def model_fields_schema(self, schema: ModelFieldsSchema) -> JsonSchemaValue:
@@ -64,7 +68,7 @@ def _passing_over(inherited: frozenset[str]) -> type[GenerateJsonSchema]:
 
 
 def _field(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    # Pydantic says "string or null" as anyOf, the form wants it as a list of types.
+    # Pydantic writes "string or null" as anyOf; the form needs a list of types.
     options = schema.pop("anyOf", None)
     if options:
         schema |= {key: value for option in options for key, value in option.items() if key != "type"}

@@ -16,7 +16,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
-from perennial.runs.dags import ALL, BY_HAND
+from perennial.runs.dags import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, TRAINING, dag_id
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
         )
         failed: dict[str, list[Run]] = {}
         for run in _runs(session, DagRun.state == "failed", DagRun.id.in_(newest_of_each)):
-            if run.pipeline not in BY_HAND or run == latest[run.dag]:
+            if run.pipeline not in ON_DEMAND or run == latest[run.dag]:
                 failed.setdefault(run.dag, []).append(run)
         active = {
             row.dag_id: row.many
@@ -186,7 +186,7 @@ def run(dag: str, run_id: str) -> Run | None:
 
 def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
     """The questions that wait for a person, by use case, oldest first; use cases without one are left out."""
-    dags = [f"{name}.training" for name in names]
+    dags = [dag_id(name, TRAINING) for name in names]
     found: dict[str, list[Approval]] = {}
     with create_session() as session:
         waiting = session.execute(
@@ -195,7 +195,7 @@ def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
             .where(
                 TaskInstance.dag_id.in_(dags),
                 HITLDetail.responded_at.is_(None),
-                TaskInstance.state == "awaiting_input",
+                TaskInstance.state == AWAITING_INPUT,
             )
             .order_by(HITLDetail.created_at)
         ).all()
@@ -227,16 +227,16 @@ def answer(dag: str, run_id: str) -> Answer | None:
 def version(dag: str, run_id: str) -> int | None:
     """The model version that a training run registered; None: none, or not yet."""
     with create_session() as session:
-        left = XComModel.get_many(key="return_value", task_ids="fit", dag_ids=dag, run_id=run_id, limit=1)
+        left = XComModel.get_many(key="return_value", task_ids=FIT, dag_ids=dag, run_id=run_id, limit=1)
         row = session.scalars(left).first()
         value = XComModel.deserialize_value(row) if row is not None else None
     return value if isinstance(value, int) else None
 
 
 def decision(dag: str, run_id: str) -> dict[str, Any] | None:
-    """The gate's decision in a training run, as its task `judge` returned it; None: none, or not yet."""
+    """The gate's decision in a training run, as its task `evaluate` returned it; None: none, or not yet."""
     with create_session() as session:
-        left = XComModel.get_many(key="return_value", task_ids="judge", dag_ids=dag, run_id=run_id, limit=1)
+        left = XComModel.get_many(key="return_value", task_ids=EVALUATE, dag_ids=dag, run_id=run_id, limit=1)
         row = session.scalars(left).first()
         value = XComModel.deserialize_value(row) if row is not None else None
     return value if isinstance(value, dict) else None

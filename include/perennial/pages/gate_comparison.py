@@ -54,7 +54,7 @@ def comparison(
 
     Args:
         entries: The ledger's, oldest first.
-        waiting: The gate's decision that a person is asked about, as the task `judge` returned it.
+        waiting: The gate's decision that a person is asked about, as the task `evaluate` returned it.
     """
     decided = next((entry for entry in reversed(entries) if entry.action in DECISIONS), None)
     found = _decision(waiting) if waiting else None

@@ -158,8 +158,8 @@ def _pipeline(pipeline: str) -> Iterator[str]:
     yield ""
     yield from (f"- `{name}`: {said}" for name, said in _tasks(file))
     yield ""
-    model = dags.form(_Example(), pipeline)  # type: ignore[arg-type]
-    takes = "No `partition_key`" if pipeline in dags.BY_HAND else "Takes `partition_key`"
+    model = dags.params_model(_Example(), pipeline)  # type: ignore[arg-type]
+    takes = "No `partition_key`" if pipeline in dags.ON_DEMAND else "Takes `partition_key`"
     yield f"{takes}{', and as `conf`:' if model else '; no `conf`.'}"
     if model:
         yield ""
@@ -176,14 +176,14 @@ def _pipeline(pipeline: str) -> Iterator[str]:
 
 
 def _tasks(file: ast.Module) -> Iterator[tuple[str, str]]:
-    """Name and meaning of each task of a DAG file: decorated functions, and what asks a person."""
+    """Name and meaning of each task of a DAG file: decorated functions, and the task in which a person decides."""
     for node in ast.walk(file):
         if isinstance(node, ast.FunctionDef) and any("task" in ast.unparse(one) for one in node.decorator_list):
             yield node.name, paragraphs(ast.get_docstring(node))
-        elif isinstance(node, ast.Call):
-            said = {one.arg: one.value.value for one in node.keywords if isinstance(one.value, ast.Constant)}
-            if "task_id" in said and "doc_md" in said:
-                yield str(said["task_id"]), str(said["doc_md"])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "po.approval_task":
+            module = ast.parse((settings().project / "include/perennial/orchestration/approval.py").read_text())
+            (function,) = (one for one in module.body if getattr(one, "name", "") == "approval_task")
+            yield dags.APPROVE, paragraphs(ast.get_docstring(function))  # type: ignore[arg-type]
 
 
 def _pages() -> Iterator[tuple[str, str]]:

@@ -1,4 +1,7 @@
-"""The pipelines of a use case by name, and what can be asked of those that are started by hand. Light to import."""
+"""Names of the pipelines, of their DAGs and tasks, and the parameters that each pipeline takes. Light to import.
+
+A task or pipeline that more than one file names is named here; `tests/dags` checks that the DAG files agree.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,65 @@ if TYPE_CHECKING:
 
     from perennial.use_case import UseCase
 
+FEATURES = "features"
+SCORING = "scoring"
+MONITORING = "monitoring"
+TRAINING = "training"
+CHAMPION = "champion"
+#: Only use cases with `retraining.schedule` have it.
+SCHEDULE = "schedule"
+
 #: The loop, in the order in which a partition goes through it.
-LOOP = ("features", "scoring", "monitoring", "training")
-#: Those that need no partition.
-BY_HAND = ("training", "champion")
-ALL = tuple(dict.fromkeys((*LOOP, *BY_HAND)))
+LOOP = (FEATURES, SCORING, MONITORING, TRAINING)
+#: Those whose runs need no partition.
+ON_DEMAND = (TRAINING, CHAMPION)
+#: Those that every use case has.
+ALL = tuple(dict.fromkeys((*LOOP, *ON_DEMAND)))
+
+#: Task of `monitoring` and of `schedule`: skipped when there is no reason to retrain.
+REQUEST_RETRAINING = "request_retraining"
+#: Tasks of `training`: register the challenger, compare it with the champion, ask a person, promote or reject.
+FIT = "fit"
+EVALUATE = "evaluate"
+APPROVE = "approve"
+FINALIZE = "finalize"
+
+#: Airflow's state of a task that waits for a person's response.
+AWAITING_INPUT = "awaiting_input"
 
 
-def form(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
-    """The parameters that a run of `pipeline` takes; None: it takes none."""
-    if pipeline == "training":
+def dag_id(use_case: str, pipeline: str) -> str:
+    """The id of the DAG of a use case's pipeline.
+
+    Args:
+        use_case: The use case's name.
+        pipeline: One of the pipelines above.
+    """
+    return f"{use_case}.{pipeline}"
+
+
+def use_case_name(dag_id: str) -> str:
+    """The name of the use case that a DAG belongs to."""
+    return dag_id.partition(".")[0]
+
+
+def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
+    """The parameters that a run takes.
+
+    Args:
+        use_case: Its estimator's parameters are among those of `training`.
+        pipeline: The pipeline to run.
+
+    Returns:
+        The model of the parameters; None if the pipeline takes none.
+    """
+    if pipeline == TRAINING:
         return use_case.params
-    if pipeline == "features":
+    if pipeline == FEATURES:
         from perennial.runs.params import FeaturesParams
 
         return FeaturesParams
-    if pipeline == "champion":
+    if pipeline == CHAMPION:
         from perennial.gate.rollback_plan import RollbackRequest
 
         return RollbackRequest

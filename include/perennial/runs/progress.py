@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from perennial.partitions import Partition
+from perennial.runs.dags import FEATURES
 from perennial.runs.replay import Step
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _line(step: Step) -> str:
             return f"{step.partition}  {step.pipeline:<10} done in {step.seconds:.1f} s"
         case "waiting-for-approval":
             return f"{step.partition}  {step.pipeline:<10} waits for a person's approval: {step.url}"
-        case "already-done" if step.pipeline == "features":
+        case "already-done" if step.pipeline == FEATURES:
             return f"{step.partition}  already there"
         case _:
             return ""

@@ -14,12 +14,18 @@ from datetime import UTC, datetime
 
 from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
 from perennial.partitions import Partition
-from perennial.runs.dags import LOOP
+from perennial.runs.dags import (
+    AWAITING_INPUT,
+    FEATURES,
+    LOOP,
+    MONITORING,
+    REQUEST_RETRAINING,
+    SCORING,
+    TRAINING,
+    dag_id,
+)
 from perennial.services.airflow_api import AirflowClient, Run, failure
 from perennial.use_case import UseCase
-
-#: The task of `monitoring` that asks for retraining; it is skipped when there is no reason to.
-REQUEST_TASK = "request_retraining"
 
 _POLL = 0.3
 _HEALTH_EVERY = 10.0
@@ -72,7 +78,7 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
-    wanted = {f"{use_case.name}.{pipeline}" for pipeline in LOOP}
+    wanted = {dag_id(use_case.name, pipeline) for pipeline in LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
     while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()
@@ -100,14 +106,14 @@ class _Passage:
         self._ill = 0
 
     def steps(self) -> Iterator[Step]:
-        features = yield from self._follow("features", self._features, after=None)
-        scoring = yield from self._follow("scoring", None, after=features)
-        monitoring = yield from self._follow("monitoring", None, after=scoring)
+        features = yield from self._follow(FEATURES, self._features, after=None)
+        scoring = yield from self._follow(SCORING, None, after=features)
+        monitoring = yield from self._follow(MONITORING, None, after=scoring)
         if self._asked_for_training(monitoring):
-            yield from self._follow("training", None, after=monitoring)
+            yield from self._follow(TRAINING, None, after=monitoring)
 
     def _features(self) -> Run:
-        dag = f"{self._use_case}.features"
+        dag = dag_id(self._use_case, FEATURES)
         return self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition)
 
     def _follow(self, pipeline: str, start: Callable[[], Run] | None, after: Run | None) -> Generator[Step, None, Run]:
@@ -144,7 +150,7 @@ class _Passage:
         return run
 
     def _latest(self, pipeline: str, after: Run | None) -> Run | None:
-        dag = f"{self._use_case}.{pipeline}"
+        dag = dag_id(self._use_case, pipeline)
         since = after.started if after is not None else None
         runs = [
             run
@@ -155,12 +161,12 @@ class _Passage:
 
     def _asked_for_training(self, monitoring: Run) -> bool:
         return any(
-            task.task.rsplit(".", 1)[-1] == REQUEST_TASK and task.state == "success"
+            task.task == REQUEST_RETRAINING and task.state == "success"
             for task in self._client.task_instances(monitoring)
         )
 
     def _awaits_approval(self, run: Run) -> bool:
-        return any(task.state == "awaiting_input" for task in self._client.task_instances(run))
+        return any(task.state == AWAITING_INPUT for task in self._client.task_instances(run))
 
     def _is_time_to_check(self) -> bool:
         """Every few seconds: is the part of Airflow that starts tasks alive?"""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from perennial.partitions import Partition
-from perennial.runs.dags import LOOP
+from perennial.runs.dags import LOOP, TRAINING
 from perennial.services.airflow_api import AirflowClient
 from perennial.use_case import UseCase
 
@@ -36,7 +36,7 @@ def outlook(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition
 def _of(client: AirflowClient, use_case: UseCase, partition: Partition) -> Outlook:
     newest = {run.dag.rpartition(".")[2]: run.state for run in client.runs(partition.key, prefix=f"{use_case.name}.")}
     states = {pipeline: newest[pipeline] for pipeline in LOOP if pipeline in newest}
-    always = [states.get(pipeline) for pipeline in LOOP if pipeline != "training"]
+    always = [states.get(pipeline) for pipeline in LOOP if pipeline != TRAINING]
     if not states:
         todo = "run"
     elif "failed" in states.values():

@@ -28,11 +28,11 @@ def check(use_case: UseCase, pipeline: str, partition: str | None, params: dict[
     if pipeline not in dags.ALL:
         guess = did_you_mean(pipeline, dags.ALL)
         raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dags.ALL)}.")
-    if partition is None and pipeline not in dags.BY_HAND:
+    if partition is None and pipeline not in dags.ON_DEMAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
-    form = dags.form(use_case, pipeline)
+    form = dags.params_model(use_case, pipeline)
     known = sorted(form.model_fields) if form else []
     if unknown := sorted(params.keys() - set(known)):
         guess = did_you_mean(unknown[0], known)
@@ -57,7 +57,7 @@ def start(
         InvalidParams, InvalidPartition: see `check`; or the DAG refuses a value.
     """
     check(use_case, pipeline, partition, params)
-    dag = f"{use_case.name}.{pipeline}"
+    dag = dags.dag_id(use_case.name, pipeline)
     if client.dags(dag).get(dag):
         client.unpause(dag)
     run_id = f"manual__{datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%S.%f')}"

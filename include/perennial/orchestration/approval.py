@@ -1,0 +1,41 @@
+"""The task of `training` in which a person approves or rejects a promotion, and what that person reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
+
+from perennial import gate
+from perennial.orchestration.task_context import use_case_of_run
+from perennial.runs import dags
+from perennial.use_case import UseCase
+
+
+def approval_task(use_case: UseCase) -> HITLOperator:
+    """A person decides. The request shows the gate's evidence; no response in time is a rejection."""
+    return HITLOperator(
+        task_id=dags.APPROVE,
+        subject=f"Promote a new champion of {use_case.name}?",
+        body=f"{{{{ approval_question(ti.xcom_pull(task_ids='{dags.EVALUATE}')) }}}}",
+        options=["Approve", "Reject"],
+        params={"reason": _reason()},
+        defaults="Reject",
+        response_timeout=use_case.gate.approval_timeout,
+        doc_md=approval_task.__doc__,
+    )
+
+
+def _approval_question(decision: dict[str, Any]) -> str:
+    """The gate's evidence as the person reads it, in Markdown."""
+    return gate.approval_question(use_case_of_run(), gate.GateDecision(**decision))
+
+
+#: What the template of `approval_task` calls: the DAG needs them as `user_defined_macros`.
+APPROVAL_MACROS = {"approval_question": _approval_question}
+
+
+def _reason() -> Param:
+    # Not required: a script that responds over REST may leave it out.
+    return Param(None, title="reason", description="Why; it is kept in the ledger.", type=["null", "string"])

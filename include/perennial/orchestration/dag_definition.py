@@ -1,0 +1,75 @@
+"""What the DAGs of all pipelines share: the use cases to make them for, and the arguments of `@dag`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
+
+from perennial import discovery
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.runs import dags
+from perennial.use_case import UseCase
+
+#: A service that does not answer is worth another try; what a person has to fix is not.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(ServiceUnavailable, RetryAction.RETRY, reason="a service does not answer"),
+        RetryRule(PerennialError, RetryAction.FAIL, reason="needs a person: see the error for the fix"),
+    ]
+)
+
+
+def use_cases() -> Iterator[UseCase]:
+    """The use cases whose DAGs this process needs: all of them in the DAG processor, one in a running task."""
+    wanted = get_parsing_context().dag_id
+    for name in discovery.names() if wanted is None else [dags.use_case_name(wanted)]:
+        yield discovery.load(name)
+
+
+def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any) -> dict[str, Any]:
+    """The arguments of `@dag` that every pipeline shares: id, owner, docs with triage notes, retries, tags.
+
+    Args:
+        use_case: Whose pipeline it is.
+        pipeline: Its name in `perennial.runs.dags`; the DAG is called `<use case>.<pipeline>`.
+        doc: What the pipeline does; the DAG file's docstring.
+        more: Further arguments, which take precedence.
+    """
+    end = use_case.cadence.partition(use_case.end).start if use_case.end else None
+    return {
+        "dag_id": dags.dag_id(use_case.name, pipeline),
+        "description": f"{use_case.title}: {pipeline}",
+        "doc_md": _docs(use_case, doc or ""),
+        "tags": ["perennial", use_case.name, pipeline, *use_case.tags],
+        "start_date": use_case.first.start,
+        "end_date": end,
+        "catchup": False,
+        "max_active_runs": 4,
+        "default_args": {
+            "owner": use_case.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=20),
+            "retry_exponential_backoff": 2.0,
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(hours=6),
+        },
+        **more,
+    }
+
+
+def _docs(use_case: UseCase, doc: str) -> str:
+    until = f", before {use_case.end}" if use_case.end else ""
+    return f"""{doc.strip()}
+
+**{use_case.title}.** {use_case.description}
+
+- **Owner:** {use_case.owner}
+- **Partitions:** {use_case.cadence}, named like `{use_case.first.key}`, from {use_case.start}{until}
+- **Defined in:** `include/use_cases/{use_case.name}/`
+- **Page:** [{use_case.name} in Perennial](plugin/perennial/perennial/use_cases/{use_case.name})
+
+**When a run fails.** {use_case.triage}
+"""

@@ -1,0 +1,119 @@
+"""What a running task asks Airflow: its use case, partition and parameters; and what it tells: an event, or a skip."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from airflow.sdk import Asset, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from perennial import discovery
+from perennial.errors import InvalidParams, InvalidPartition
+from perennial.gate import rollback_plan
+from perennial.partitions import Partition
+from perennial.runs import dags
+from perennial.use_case import UseCase
+
+
+def partition_of_run() -> tuple[UseCase, Partition]:
+    """The use case and the partition of the running task.
+
+    Raises:
+        InvalidPartition: the run has no partition key, or the use case has no such partition.
+        InvalidParams: the run's conf has keys that the DAG does not know.
+    """
+    use_case = use_case_of_run()
+    key = partition_key()
+    if key is None:
+        dag_id = get_current_context()["dag"].dag_id
+        raise InvalidPartition(
+            f"This run of {dag_id} names no partition.",
+            f"Trigger it with a partition key, for instance {use_case.start!r}.",
+        )
+    return use_case, use_case.partition(key)
+
+
+def use_case_of_run() -> UseCase:
+    """The use case of the running task.
+
+    Raises:
+        InvalidParams: the run's conf has keys that the DAG does not know.
+    """
+    context = get_current_context()
+    dag = context["dag"]
+    unknown = sorted(set(context["dag_run"].conf or {}) - set(dag.params))
+    if unknown:
+        known = ", ".join(dag.params) or "none"
+        raise InvalidParams(f"{dag.dag_id} knows no parameter {', '.join(map(repr, unknown))}.", f"Known: {known}.")
+    return discovery.load(dags.use_case_name(dag.dag_id))
+
+
+def partition_key() -> str | None:
+    """The partition key of the run, if it has one."""
+    return get_current_context()["dag_run"].partition_key
+
+
+def run_reference() -> str:
+    """The running DAG run as MLflow and the lake record it; unique over all DAGs."""
+    run = get_current_context()["dag_run"]
+    return f"{run.dag_id}/{run.run_id}"
+
+
+def triggering_user() -> str:
+    """Who triggered the run: the user's name in Airflow."""
+    return get_current_context()["dag_run"].triggering_user_name or "unknown"
+
+
+def params_of_run() -> dict[str, Any]:
+    """The run's parameters, the form's defaults included."""
+    return dict(get_current_context()["params"])
+
+
+def rollback_request(action: str) -> tuple[UseCase, rollback_plan.RollbackRequest]:
+    """The use case of the running task and the parameters of its run; skips the task if the run has another action.
+
+    Raises:
+        InvalidParams: the run's conf is not what the DAG knows.
+    """
+    use_case = use_case_of_run()
+    request = rollback_plan.parse_request(use_case.name, params_of_run())
+    if request.action != action:
+        skip(f"This run is for the action {request.action}.")
+    return use_case, request
+
+
+def approval_response() -> tuple[bool, str, str]:
+    """The response to the request for approval.
+
+    Returns:
+        Whether it was approved, by whom, and why. Without a request: approved by `gate`.
+    """
+    response = get_current_context()["ti"].xcom_pull(task_ids=dags.APPROVE)
+    if response is None:
+        return True, "gate", ""
+    user = (response.get("responded_by_user") or {}).get("name", "nobody in time")
+    why = (response.get("params_input") or {}).get("reason") or ""
+    return response["chosen_options"] == ["Approve"], user, why.strip()
+
+
+def emit_asset_event(asset: Asset, evidence: dict[str, Any], partition: str | None = None) -> None:
+    """Set what the event of `asset` carries, which Airflow emits when this task succeeds.
+
+    Args:
+        asset: An outlet of this task.
+        evidence: The event's content, JSON-ready.
+        partition: The event's partition key, where the run itself has none.
+    """
+    event = get_current_context()["outlet_events"][asset]
+    event.extra = evidence
+    if partition is not None:
+        event.add_partitions(partition)
+
+
+def skip(why: str) -> NoReturn:
+    """End this task as skipped; nothing behind it runs and no event goes out.
+
+    Raises:
+        AirflowSkipException: always, with `why` for the task's log.
+    """
+    raise AirflowSkipException(why)
