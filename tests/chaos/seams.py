@@ -15,7 +15,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -185,7 +184,8 @@ def _name(code: CodeType) -> str | None:
     if code.co_filename.endswith(_CALLS_C):
         return _C
     if _LIBRARY in code.co_filename and "." not in code.co_qualname and not code.co_name.startswith(("_", "<")):
-        return f"perennial.{Path(code.co_filename).stem}.{code.co_qualname}"
+        module = code.co_filename.rpartition(_LIBRARY)[2].removesuffix(".py").replace(os.sep, ".")
+        return f"perennial.{module}.{code.co_qualname}"
     return None
 
 
