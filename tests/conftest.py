@@ -12,11 +12,14 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from xdist.scheduler import LoadFileScheduling
+
+if TYPE_CHECKING:
+    from perennial.use_case import UseCase
 
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
 os.environ.update(OMP_WAIT_POLICY="PASSIVE", OMP_NUM_THREADS="1", GX_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
@@ -94,6 +97,14 @@ def project(home: Path) -> Iterator[Path]:
     yield folder
     del os.environ["PERENNIAL_PROJECT"]
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def energy() -> UseCase:
+    """The second use case as it is declared. A file's own `energy` says what has happened to it before the tests."""
+    from perennial import discovery
+
+    return discovery.load("energy")
 
 
 @pytest.fixture(scope="module")

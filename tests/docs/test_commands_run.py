@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 from command_checks import CHECKS, parse
 from fenced import ROOT, commands
-from reproducible import ingest, train
+from pipelines import run_features_until, train
 from typer.testing import CliRunner, Result
 
 from perennial import discovery
@@ -65,7 +65,7 @@ def lived(project: Path, mlflow_server: str) -> Iterator[UseCase]:
     honest = source.readings
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(source, "readings", lambda partition: _with_a_wrong_row(honest(partition)))
-        ingest(energy, LAST)
+        run_features_until(energy, LAST)
         monitor.monitor(energy, energy.partition(LAST))
         _serve(energy, train(energy, "first"))
         patched.chdir(project)

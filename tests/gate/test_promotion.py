@@ -6,27 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import mlflow
 import pytest
+from pipelines import run_features_until, train
 
-from perennial import discovery, gate, scoring
+from perennial import gate, scoring
 from perennial.errors import PerennialError
 from perennial.gate import GateDecision
-from perennial.ingestion import compute, ingest, publish
+from perennial.ingestion import compute, ingest
 from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
 from perennial.services import postgres
-from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 
 @pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> UseCase:
-    use_case = discovery.load("energy")
-    for partition in use_case.first.through(use_case.partition("2024-01-03")):
-        ingest.ingest_partition(use_case, partition)
-        compute.compute_features(use_case, partition)
-    publish.publish_features(use_case, use_case.partition("2024-01-03"))
-    return use_case
+def energy(project, mlflow_server, energy: UseCase) -> UseCase:
+    """Three days of data."""
+    run_features_until(energy, "2024-01-03")
+    return energy
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +33,7 @@ def judged(energy: UseCase) -> GateDecision:
 
 
 def another(use_case: UseCase, name: str) -> int:
-    plan = planning.plan_training(use_case, None, {"window_end": "2024-01-03", "force": True})
-    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=name)
+    return train(use_case, name, window_end="2024-01-03", force=True)
 
 
 def borderline(decision: GateDecision, challenger: int) -> GateDecision:
@@ -181,7 +177,6 @@ def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(
     energy: UseCase, judged: GateDecision
 ) -> None:
     assert ledger.champion(energy) is not None
-    plan = planning.plan_training(energy, None, {"window_end": "2024-01-02", "force": True})
-    version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="an earlier window")
+    version = train(energy, "an earlier window", window_end="2024-01-02", force=True)
     decision = gate.evaluate(energy, version)
     assert (decision.outcome, decision.promote, decision.rows) == ("not-enough-evidence", False, 0)

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
+from pipelines import run_features_until
 from sklearn.linear_model import LinearRegression
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import rollback, rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.ingestion import compute, ingest, publish
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.training import fit
@@ -28,16 +28,12 @@ DAYS = ("2024-01-03", "2024-01-04", "2024-01-05")
 
 
 @pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> UseCase:
+def energy(project, mlflow_server, energy: UseCase) -> UseCase:
     """Five days of data and three registered versions, of which each predicts its own number."""
-    use_case = discovery.load("energy")
-    for partition in use_case.first.through(use_case.partition(DAYS[-1])):
-        ingest.ingest_partition(use_case, partition)
-        compute.compute_features(use_case, partition)
-        publish.publish_features(use_case, partition)
+    run_features_until(energy, DAYS[-1])
     for number in (1, 2, 3):
-        register(use_case, fit.feature_columns(use_case), number)
-    return use_case
+        register(energy, fit.feature_columns(energy), number)
+    return energy
 
 
 def register(use_case: UseCase, columns: list[str], number: int) -> int:

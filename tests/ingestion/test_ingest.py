@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from perennial import discovery, lake
+from perennial import lake
 from perennial.errors import BadBatch, BadFeatures
 from perennial.ingestion import compute, ingest
 from perennial.use_case import UseCase
@@ -19,8 +19,8 @@ DAY, NEXT = "2024-01-20", "2024-01-21"
 
 
 @pytest.fixture
-def energy(project) -> UseCase:
-    return discovery.load("energy").model_copy(update={"start": DAY})
+def energy(project, energy: UseCase) -> UseCase:
+    return energy.model_copy(update={"start": DAY})
 
 
 @pytest.fixture

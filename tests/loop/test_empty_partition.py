@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pipelines import run_features
 
-from perennial import RawTable, discovery, gate, lake, scoring
+from perennial import RawTable, gate, lake, scoring
 from perennial.errors import BadFeatures, NotEnoughData
-from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger
@@ -21,15 +21,14 @@ CLOSED = ("2024-01-02", "2024-01-05")
 
 
 @pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> Iterator[UseCase]:
+def energy(project, mlflow_server, energy: UseCase) -> Iterator[UseCase]:
     """Energy, of whose meters none is read on closed days."""
-    declared = discovery.load("energy")
     raw = RawTable(name="readings", key=("site", "meter", "read_at"), time="read_at", min_rows=0)
-    source = declared.module("source")
+    source = energy.module("source")
     readings = source.readings
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(source, "readings", lambda day: readings(day).slice(0, 0 if day.key in CLOSED else None))
-        yield declared.model_copy(update={"raw": (raw,)})
+        yield energy.model_copy(update={"raw": (raw,)})
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,7 @@ def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
 
 
 def step(use_case: UseCase, day: Partition) -> monitor.Verdict:
-    ingest.ingest_partition(use_case, day)
-    compute.compute_features(use_case, day)
-    publish.publish_features(use_case, day)
+    run_features(use_case, day)
     scoring.score(use_case, day)
     return monitor.monitor(use_case, day)
 

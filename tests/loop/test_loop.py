@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from pipelines import run_features
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.feature_store import repository
-from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
@@ -19,15 +19,8 @@ from perennial.use_case import UseCase
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 
-@pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> UseCase:
-    return discovery.load("energy")
-
-
 def step(use_case: UseCase, partition: Partition) -> monitor.Verdict:
-    ingest.ingest_partition(use_case, partition)
-    compute.compute_features(use_case, partition)
-    publish.publish_features(use_case, partition)
+    run_features(use_case, partition)
     scoring.score(use_case, partition)
     return monitor.monitor(use_case, partition)
 

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pipelines import train
 
-from perennial import Cadence, DriftPolicy, Retraining, discovery, drift, gate, lake, scoring
+from perennial import Cadence, DriftPolicy, Retraining, drift, gate, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
@@ -23,7 +24,7 @@ from perennial.monitoring.verdicts import Observations
 from perennial.partitions import Partition
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
-from perennial.training import fit, planning
+from perennial.training import fit
 from perennial.use_case import UseCase
 
 MARCH = Cadence.MONTHLY.partition("2013-03")
@@ -202,11 +203,6 @@ def test_the_evidence_of_a_column_is_all_it_rests_on_and_json() -> None:
 # --- Labels that come late, on real stores.
 
 
-@pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> UseCase:
-    return discovery.load("energy")
-
-
 def day(use_case: UseCase, number: int) -> Partition:
     return use_case.partition(f"2024-01-{number:02}")
 
@@ -227,16 +223,14 @@ def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_
 
 
 @pytest.fixture(scope="module")
-def champion(energy: UseCase) -> ledger.Entry:
+def champion(project, mlflow_server, energy: UseCase) -> ledger.Entry:
     """A model of the first three days, and days 4 to 6 scored before any of their labels is known."""
     for number in range(1, 7):
         arrive(energy, day(energy, number))
         if number == 1:
             publish.publish_features(energy, day(energy, number))  # applies feature_repo/
         if number == 3:
-            plan = planning.plan_training(energy, "2024-01-03", {})
-            version = fit.fit_challenger(energy, plan, planning.build_training_set(energy, plan), made_by="first")
-            gate.finalize(energy, gate.evaluate(energy, version))
+            gate.finalize(energy, gate.evaluate(energy, train(energy, "first")))
         if number > 3:
             with_labels(energy, day(energy, number), 0.0)
             scoring.score(energy, day(energy, number))

@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import discovery
 from perennial.pages.forms import fields, forms
 from perennial.registry import ledger
 from perennial.use_case import UseCase
@@ -23,13 +22,12 @@ PASSWORDS = {"ada": "lovelace", "otto": "hahn", "uma": "rani", "vera": "rubin"}
 
 
 @pytest.fixture(scope="module")
-def energy(project, http) -> UseCase:
+def energy(project, energy: UseCase, http) -> UseCase:
     """Two versions have served; Airflow knows the DAGs."""
     airflow_world.register_dags()
-    use_case = discovery.load("energy")
     for version, partition in enumerate(("2024-01-03", "2024-01-05"), start=1):
-        record(use_case, version, partition)
-    return use_case
+        record(energy, version, partition)
+    return energy
 
 
 def record(use_case: UseCase, version: int, partition: str) -> None:

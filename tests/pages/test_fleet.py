@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import airflow_world
@@ -24,11 +23,6 @@ from perennial.use_case import UseCase
 pytestmark = pytest.mark.usefixtures("project")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 FAILED = Run("energy.scoring", "r", "failed", "2024-01-01", NOON, NOON, NOON)
-
-
-@pytest.fixture
-def energy(project: Path) -> UseCase:
-    return discovery.load("energy")
 
 
 def records(use_case: UseCase, **tables: list[dict[str, Any]]) -> overview.Records:

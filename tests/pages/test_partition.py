@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pyarrow as pa
 import pytest
 from markupsafe import escape
-from reproducible import ingest, train
+from pipelines import run_features_until, train
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.gate import model_card
 from perennial.monitoring import monitor
 from perennial.pages import airflow_state, layout, mlflow_state, partition_monitoring, reports, version_training
@@ -38,10 +38,9 @@ def with_labels(energy: UseCase, share: float, worse_by: float = 0.0) -> None:
 
 
 @pytest.fixture(scope="module")
-def energy(project, mlflow_server) -> UseCase:
+def energy(project, mlflow_server, energy: UseCase) -> UseCase:
     """Three days and a first model; a fourth that it scored, and whose labels came in two parts; a challenger."""
-    energy = discovery.load("energy")
-    ingest(energy, SCORED)
+    run_features_until(energy, SCORED)
     before = energy.partition(BEFORE)
     monitor.request_retraining(energy, before, monitor.monitor(energy, before), made_by="<i>monitor</i>")
     first = train(energy, "energy.training/first", window_start="2024-01-01", window_end=BEFORE)

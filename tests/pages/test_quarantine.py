@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from markupsafe import escape
 from typer.testing import CliRunner
 
-from perennial import discovery
 from perennial.cli import app
 from perennial.errors import BadBatch
 from perennial.ingestion import ingest
@@ -33,9 +32,8 @@ TOO_MUCH = "expect_column_values_to_be_between(kwh)"
 
 
 @pytest.fixture(scope="module")
-def energy(project) -> UseCase:
+def energy(project, energy: UseCase) -> UseCase:
     """Two rows of a day are refused, of another the whole batch."""
-    energy = discovery.load("energy")
     source = energy.module("source")
     original = source.readings
 

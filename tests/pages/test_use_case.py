@@ -5,13 +5,12 @@ from __future__ import annotations
 import airflow_world
 import pytest
 from fastapi.testclient import TestClient
+from pipelines import run_features, train
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.feature_store import repository
-from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor
 from perennial.registry import ledger
-from perennial.training import fit, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -20,21 +19,16 @@ LAST = "2024-01-04"
 
 
 @pytest.fixture(scope="module")
-def energy(project, mlflow_server, http: TestClient) -> UseCase:
+def energy(project, mlflow_server, energy: UseCase, http: TestClient) -> UseCase:
     """Three days without a model, one that the first model scored; Airflow knows the DAGs."""
     airflow_world.register_dags()
-    use_case = discovery.load("energy")
-    for partition in use_case.first.through(use_case.partition(LAST)):
-        ingest.ingest_partition(use_case, partition)
-        compute.compute_features(use_case, partition)
-        publish.publish_features(use_case, partition)
-        scoring.score(use_case, partition)
-        verdict = monitor.monitor(use_case, partition)
-        if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            plan = planning.plan_training(use_case, partition.key, {})
-            version = fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by="first")
-            gate.finalize(use_case, gate.evaluate(use_case, version))
-    return use_case
+    for partition in energy.first.through(energy.partition(LAST)):
+        run_features(energy, partition)
+        scoring.score(energy, partition)
+        verdict = monitor.monitor(energy, partition)
+        if monitor.request_retraining(energy, partition, verdict, made_by=f"monitor-{partition}"):
+            gate.finalize(energy, gate.evaluate(energy, train(energy, "first")))
+    return energy
 
 
 @pytest.fixture(scope="module")

@@ -11,22 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from use_case_world import EVIL, NOON, World, decision, doing
 
-from perennial import discovery
 from perennial.pages import gate_comparison, heat_map, layout, markdown, timeline
 from perennial.pages import use_case as page
 from perennial.pages.actions import Done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.partitions import Cadence
 from perennial.status.partition_status import PartitionStatus
-from perennial.use_case import DriftPolicy, UseCase
+from perennial.use_case import DriftPolicy
 
 ALL = frozenset({"retrain", "answer", "roll-back", "resume"})
 RUN = Run("energy.training", "manual__2026 x", "running", None, NOON, NOON, None)
-
-
-@pytest.fixture
-def energy() -> UseCase:
-    return discovery.load("energy")
 
 
 @pytest.fixture

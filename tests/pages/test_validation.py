@@ -10,7 +10,6 @@ import great_expectations.expectations as gxe
 import pyarrow as pa
 import pytest
 
-from perennial import discovery
 from perennial.errors import BadBatch, BadFeatures
 from perennial.ingestion import compute, ingest
 from perennial.pages import layout
@@ -21,11 +20,6 @@ from perennial.validation import results
 pytestmark = pytest.mark.usefixtures("project")
 DAY = "2024-01-01"
 EVIL = "<script>alert('x')</script>"
-
-
-@pytest.fixture
-def energy(project) -> UseCase:
-    return discovery.load("energy")
 
 
 def render(energy: UseCase, rows: list[dict[str, Any]], report: str) -> str:

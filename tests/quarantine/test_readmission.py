@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from perennial import discovery, lake, quarantine
+from perennial import lake, quarantine
 from perennial.errors import BadBatch, InvalidParams, PerennialError
 from perennial.ingestion import ingest
 from perennial.partitions import Partition
@@ -25,11 +25,6 @@ pytestmark = pytest.mark.usefixtures("project")
 WHO = {"actor": "ada", "reason": "I looked at the meter"}
 DAYS = count()
 HIGH = "expect_column_values_to_be_between(kwh)"
-
-
-@pytest.fixture
-def energy(project) -> UseCase:
-    return discovery.load("energy")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from itertools import count
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake, quarantine
+from perennial import lake, quarantine
 from perennial.errors import BadBatch, InvalidParams
 from perennial.ingestion import ingest as ingestion
 from perennial.lake import column_types
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.usefixtures("project")
 WHO = {"actor": "ada", "reason": "I looked at the meter"}
 HIGH = "expect_column_values_to_be_between(kwh)"
 DAYS, COLUMNS = count(), count()
-
-
-@pytest.fixture
-def energy(project) -> UseCase:
-    return discovery.load("energy")
 
 
 @pytest.fixture

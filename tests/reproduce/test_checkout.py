@@ -10,9 +10,9 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from reproducible import commit, forget, git, ingest, make_repository, train
+from pipelines import run_features_until, train
+from reproducible import commit, forget, git, make_repository
 
-from perennial import discovery
 from perennial.errors import PerennialError
 from perennial.registry import mlflow_tags, tracking
 from perennial.reproduce import checkout
@@ -23,11 +23,11 @@ MODEL = "include/use_cases/energy/model.py"
 
 
 @pytest.fixture(scope="module")
-def energy(project: Path, mlflow_server: str) -> UseCase:
+def energy(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
+    """Three days of data, in a project that is a git checkout."""
     make_repository(project)
-    found = discovery.load("energy")
-    ingest(found, "2024-01-03")
-    return found
+    run_features_until(energy, "2024-01-03")
+    return energy
 
 
 @pytest.fixture(scope="module")

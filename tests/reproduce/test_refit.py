@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reproducible import forget, ingest, make_repository, train
+from pipelines import run_features_until, train
+from reproducible import forget, make_repository
 from typer.testing import CliRunner
 
-from perennial import discovery, lake
+from perennial import lake
 from perennial.cli import app
 from perennial.errors import InvalidParams, PerennialError
 from perennial.feature_store import repository
@@ -32,15 +33,16 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 
 @pytest.fixture(scope="module")
-def energy(project: Path, mlflow_server: str) -> UseCase:
+def energy(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
+    """In a project that is a git checkout."""
     make_repository(project)
-    return discovery.load("energy")
+    return energy
 
 
 @pytest.fixture(scope="module")
 def version(energy: UseCase) -> int:
     """A version trained on three days, of which one was corrected afterwards."""
-    ingest(energy, "2024-01-03")
+    run_features_until(energy, "2024-01-03")
     number = train(energy, "first")
     held = lake.read("energy.meter_history", partitions=["2024-01-02"])
     column = held.column_names.index("meter_last")

@@ -1,4 +1,4 @@
-"""A use case with a version that was trained in a git checkout: what the tests of reproducing start from."""
+"""A project that is a git checkout, so that what was trained in it can be reproduced from a commit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from perennial.ingestion import compute, publish
-from perennial.ingestion import ingest as ingestion
 from perennial.registry import provenance
-from perennial.training import fit, planning
-from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,17 +42,3 @@ def forget() -> None:
     """The project has changed: what a process remembers of it no longer holds."""
     provenance.code_version.cache_clear()
     provenance.lock_digest.cache_clear()
-
-
-def ingest(use_case: UseCase, last: str) -> None:
-    """Bring the use case's first partitions into the lake and the feature store."""
-    for partition in use_case.first.through(use_case.partition(last)):
-        ingestion.ingest_partition(use_case, partition)
-        compute.compute_features(use_case, partition)
-        publish.publish_features(use_case, partition)
-
-
-def train(use_case: UseCase, made_by: str, **params: object) -> int:
-    """A version trained on all there is."""
-    plan = planning.plan_training(use_case, None, params)
-    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.usefixtures("project")
 
 
 @pytest.fixture
-def energy(project) -> UseCase:
+def energy(project, energy: UseCase) -> UseCase:
     """Under a name of its own, so that its requests and ledger are empty."""
-    return discovery.load("energy").model_copy(update={"name": "planned"})
+    return energy.model_copy(update={"name": "planned"})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
 def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> None:
     case = energy.model_copy(update={"name": "by_hand"})
     assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
-    monkeypatch.setattr(fit, "newest_partition", lambda use_case: "2024-01-12")
+    monkeypatch.setattr(planning, "newest_partition", lambda use_case: "2024-01-12")
     assert planning.plan_training(case, None, {}).last == "2024-01-12"
     assert planning.plan_training(case, "2024-01-06", {}).last == "2024-01-06"
 

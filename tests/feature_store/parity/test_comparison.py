@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake
+from perennial import lake
 from perennial.errors import BadFeatures, ParityBroken
 from perennial.feature_store import repository
 from perennial.feature_store.parity import comparison
@@ -29,18 +29,17 @@ KEY = {"site": "site-0", "meter": "meter-3"}
 
 
 @pytest.fixture(scope="module")
-def energy(project: Path) -> UseCase:
+def energy(project: Path, energy: UseCase) -> UseCase:
     """The second use case with three days in the lake and online, the middle one last."""
-    use_case = discovery.load("energy")
     repository.apply_if_changed()
     with pytest.raises(BadFeatures, match="none of its feature views is online yet"):
-        comparison.check(use_case)
+        comparison.check(energy)
     for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
-        ingest.ingest_partition(use_case, use_case.partition(day))
-        compute.compute_features(use_case, use_case.partition(day))
+        ingest.ingest_partition(energy, energy.partition(day))
+        compute.compute_features(energy, energy.partition(day))
     for day in ("2024-01-01", "2024-01-03", "2024-01-02"):
-        publish.publish_features(use_case, use_case.partition(day))
-    return use_case
+        publish.publish_features(energy, energy.partition(day))
+    return energy
 
 
 def write_online(time: datetime, value: float, key: dict[str, str] = KEY) -> None:

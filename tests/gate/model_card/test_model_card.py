@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from reproducible import ingest, train
+from pipelines import run_features_until, train
 from typer.testing import CliRunner
 
-from perennial import discovery, gate
+from perennial import gate
 from perennial.cli import app
 from perennial.gate import model_card
 from perennial.gate.model_card import facts, pages
@@ -27,9 +27,10 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 
 @pytest.fixture(scope="module")
-def energy(project: Path, mlflow_server: str) -> UseCase:
-    ingest(found := discovery.load("energy"), "2024-01-03")
-    return found
+def energy(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
+    """Three days of data."""
+    run_features_until(energy, "2024-01-03")
+    return energy
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,27 @@
+"""The pipelines of a use case as plain calls, a partition after another, as the tasks of its DAGs make them."""
+
+from __future__ import annotations
+
+from perennial.ingestion import compute, ingest, publish
+from perennial.partitions import Partition
+from perennial.training import fit, planning
+from perennial.use_case import UseCase
+
+
+def run_features(use_case: UseCase, partition: Partition) -> None:
+    """Bring one partition into the lake and the feature store."""
+    ingest.ingest_partition(use_case, partition)
+    compute.compute_features(use_case, partition)
+    publish.publish_features(use_case, partition)
+
+
+def run_features_until(use_case: UseCase, last: str) -> None:
+    """Bring the partitions from the first one to `last` into the lake and the feature store."""
+    for partition in use_case.first.through(use_case.partition(last)):
+        run_features(use_case, partition)
+
+
+def train(use_case: UseCase, made_by: str, **params: object) -> int:
+    """A version trained on what the lake holds, by a run with these parameters; not evaluated yet."""
+    plan = planning.plan_training(use_case, None, params)
+    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)
