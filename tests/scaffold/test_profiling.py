@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import names, places, profiling
-from perennial.scaffold.places import quoted
 
 few = settings(max_examples=12, deadline=None)
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -31,7 +31,7 @@ def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[
     """What is found of a column of a CSV file, and its values as they are read."""
     with tempfile.TemporaryDirectory() as folder, profiling.at(new_cases.csv(frame, Path(folder), **how), {}) as look:
         column = look.column(what, "--label")
-        expression = column.moment if column.kind == "time" else quoted(column.name)
+        expression = column.moment if column.kind == "time" else quote_ident(column.name)
         return column, read(look, expression)
 
 

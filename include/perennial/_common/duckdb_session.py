@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
+from perennial._common.sql_quoting import quote_literal
+
 #: How much of its own a connection may hold beside the tables that it reads; beyond that it spills.
 MEMORY = "1GB"
 
@@ -17,7 +19,8 @@ MEMORY = "1GB"
 def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that knows Arrow tables by name; it reads them in place."""
     with tempfile.TemporaryDirectory(prefix="perennial-") as folder, duckdb.connect() as connection:
-        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'; SET temp_directory = '{folder}'")
+        connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
+        connection.execute(f"SET temp_directory = {quote_literal(folder)}")
         for name, table in tables.items():
             connection.register(name, table)
         yield connection

@@ -23,6 +23,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 from pyarrow import fs
 
+from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import BadFeatures
 from perennial.feature_store import files, lake_files
 from perennial.feature_store.entity_rows import EntityRows, bounds_of, time_column, utc
@@ -79,7 +80,7 @@ class EntityQuery:
 
     @cached_property
     def _summary(self) -> tuple[int, datetime | None, datetime | None]:
-        time = _quoted(self.time)
+        time = quote_ident(self.time)
         with self._connection() as connection:
             found = connection.sql(
                 f"SELECT count(*), min(t)::TIMESTAMPTZ lo, max(t)::TIMESTAMPTZ hi"  # noqa: S608 - parsed
@@ -93,7 +94,7 @@ class EntityQuery:
             return EntityRows.of(connection.sql(self.sql).to_arrow_table())
 
     def by_time(self, rows: int) -> Iterator[EntityRows]:
-        time = _quoted(self.time)
+        time = quote_ident(self.time)
         ordered = f"SELECT * FROM ({self.sql}) ORDER BY {time}::TIMESTAMPTZ NULLS FIRST"  # noqa: S608 - parsed
         with self._connection() as connection:
             empty = True
@@ -127,7 +128,7 @@ class EntityQuery:
             connection.execute(f"SET memory_limit = '{memory >> 20}MiB'")
             connection.execute(f"SET threads = {min(os.cpu_count() or 1, memory // _LEAST_MEMORY)}")
             connection.execute(f"SET preserve_insertion_order = {str(in_order).lower()}")
-            connection.execute(f"SET temp_directory = '{spill}'")
+            connection.execute(f"SET temp_directory = {quote_literal(spill)}")
             allowed: list[str] = []
             for number, ((schema, name), held) in enumerate(self.tables.items()):
                 if isinstance(held, list):
@@ -137,8 +138,8 @@ class EntityQuery:
                     connection.register(f"__{number}", held)
                     rows = f'"__{number}"'
                 if schema:
-                    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
-                target = f"{_quoted(schema)}.{_quoted(name)}" if schema else _quoted(name)
+                    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_ident(schema)}")
+                target = f"{quote_ident(schema)}.{quote_ident(name)}" if schema else quote_ident(name)
                 connection.execute(f"CREATE VIEW {target} AS FROM {rows}")
             if allowed:
                 connection.execute(f"SET allowed_paths = {_text(*allowed)}")
@@ -218,8 +219,4 @@ def _table(name: Name, config: RepoConfig, registry: BaseRegistry, project: str)
 
 def _text(*values: str) -> str:
     """A list of strings in SQL."""
-    return "[" + ", ".join("'" + value.replace("'", "''") + "'" for value in values) + "]"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return "[" + ", ".join(map(quote_literal, values)) + "]"

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from perennial import lake, validation
 from perennial._common.duckdb_session import over, selected
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import Misfit
 from perennial.lake import column_types
 from perennial.lake.column_types import Fit
@@ -137,7 +138,7 @@ def _with_the_key_of(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.
     if not rows.num_rows or not clean.num_rows:
         return taken
     numbered = rows.select(list(key)).append_column("__row__", pa.array(np.arange(rows.num_rows)))
-    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in key)
+    quoted = ", ".join(map(quote_ident, key))
     with over(clean=clean, released=numbered) as connection:
         found = selected(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({quoted})")  # noqa: S608
         taken[found["__row__"].to_numpy()] = True

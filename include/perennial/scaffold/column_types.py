@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from perennial.scaffold.places import literal, quoted
+from perennial._common.sql_quoting import quote_ident, quote_literal
 
 Kind = Literal["integer", "number", "boolean", "text", "time"]
 
@@ -51,7 +51,7 @@ class Reading:
 
     def of(self, column: str) -> str:
         """The expression over a column of the data."""
-        return self.sql.replace("{c}", quoted(column))
+        return self.sql.replace("{c}", quote_ident(column))
 
 
 def _words(words: tuple[str, ...]) -> str:
@@ -119,9 +119,9 @@ NAMES = Reading("text", "CAST({c} AS VARCHAR)", "text")
 def in_notation(notation: str) -> Reading:
     """Days written as `notation`, with or without a time of day."""
     if any(clock.strip() in notation for clock in _CLOCKS if clock):
-        forms = literal(notation)
+        forms = quote_literal(notation)
     else:
-        forms = "[" + ", ".join(literal(notation + clock) for clock in _CLOCKS) + "]"
+        forms = "[" + ", ".join(quote_literal(notation + clock) for clock in _CLOCKS) + "]"
     # A year of two digits is none of four: 12/31/23 would be of the year 23.
     text = "CASE WHEN regexp_matches({c}, '[1-9][0-9]{3}') THEN {c} END" if "%Y" in notation else "{c}"
     return Reading(

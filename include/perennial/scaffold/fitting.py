@@ -7,9 +7,10 @@ from typing import Any
 
 import duckdb
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.scaffold import column_types, number_formats, places
 from perennial.scaffold.column_types import ENOUGH, Reading
-from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.places import Place
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
@@ -70,10 +71,10 @@ def find(
         lost = filled - most
         doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
         if best[0] is column_types.ISO:
-            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quoted(name)}, '{_DAY}')"  # noqa: S608
+            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quote_ident(name)}, '{_DAY}')"  # noqa: S608
             doubts[name]["begins_with_day"] = not places.read(connection, place, sql)[0][0]
         if lost:
-            sql = f"SELECT min({quoted(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
+            sql = f"SELECT min({quote_ident(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
             doubts[name]["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
     for name, (reading, *other) in number_formats.settle(connection, place, readings, fitting).items():
         readings[name] = reading
@@ -89,7 +90,7 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     simple = [each for each in column_types.OF_TEXT if each is not column_types.COMMA or has_decimal_comma]
     if not texts:
         return {}
-    head = f"(SELECT {', '.join(map(quoted, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
+    head = f"(SELECT {', '.join(map(quote_ident, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
     some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
     found = {}
@@ -100,7 +101,7 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
 
 def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
     counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
-    filled, *fits = connection.execute(f"SELECT count({quoted(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
+    filled, *fits = connection.execute(f"SELECT count({quote_ident(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
     if not filled:
         return (*readings, *column_types.NOTATIONS)
     return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
@@ -114,6 +115,6 @@ def _counted(
     wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
     if not wanted:
         return {}
-    counts = ", ".join(f"count({reading.of(name) if reading else quoted(name)})" for name, reading in wanted)
+    counts = ", ".join(f"count({reading.of(name) if reading else quote_ident(name)})" for name, reading in wanted)
     found = places.read(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
     return dict(zip(wanted, found, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from perennial.scaffold.places import quoted
+from perennial._common.sql_quoting import quote_ident
 from perennial.scaffold.profiling import Column, Look
 from perennial.scaffold.times import Times
 
@@ -83,6 +83,6 @@ def _is_named_like_key(column: Column) -> bool:
 
 
 def _more_than_once(look: Look, columns: tuple[str, ...]) -> int:
-    by = ", ".join(map(quoted, columns))
+    by = ", ".join(map(quote_ident, columns))
     sql = f"SELECT count(*) FROM (SELECT {by} FROM timed GROUP BY {by} HAVING count(*) > 1)"  # noqa: S608
     return int(look.ask(sql)[0][0])

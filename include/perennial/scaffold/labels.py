@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Label, Task, Wishes
-from perennial.scaffold.places import literal, quoted
 from perennial.scaffold.profiling import Column, Look
 
 #: Fewer rows with a label teach nothing that could be proven.
@@ -60,7 +60,7 @@ def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: lis
     Raises:
         InvalidParams: too few rows, one class only, more classes than a task has, or nobody to ask.
     """
-    rows, filled = look.ask(f"SELECT count(*), count({quoted(column.name)}) FROM timed")[0]  # noqa: S608
+    rows, filled = look.ask(f"SELECT count(*), count({quote_ident(column.name)}) FROM timed")[0]  # noqa: S608
     if filled < FEWEST_ROWS:
         raise InvalidParams(
             f"{filled} rows have a label (column {column.source!r}), and at least {FEWEST_ROWS} are needed: fewer"
@@ -81,12 +81,12 @@ def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: lis
 
 def truth(column: Column, positive: Any) -> str:
     """The label as a number, in SQL over the column; null where it is unknown."""
-    name = quoted(column.name)
+    name = quote_ident(column.name)
     if positive is None:
         return f"CAST({name} AS DOUBLE)"
     if isinstance(positive, bool):
         return f"CAST({name} = {str(positive).lower()} AS DOUBLE)"
-    value = literal(positive) if isinstance(positive, str) else repr(positive)
+    value = quote_literal(positive) if isinstance(positive, str) else repr(positive)
     return f"CAST({name} = {value} AS DOUBLE)"
 
 
@@ -149,7 +149,7 @@ def _too_many_classes(look: Look, column: Column) -> InvalidParams:
 
 def _counted(look: Look, column: Column, where: str = "true") -> str:
     """The most frequent values of a column, each with how many rows have it."""
-    name = quoted(column.name)
+    name = quote_ident(column.name)
     found = look.ask(
         f"SELECT {name}, count(*), count(*) OVER () FROM timed WHERE {name} IS NOT NULL AND {where}"  # noqa: S608
         f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_SHOWN}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from perennial.scaffold.places import quoted
+from perennial._common.sql_quoting import quote_ident
 from perennial.scaffold.profiling import Column, Look
 
 #: A column that alone predicts the label better than this has seen it: ROC AUC, or share of variance explained.
@@ -52,7 +52,7 @@ def find(look: Look, label: Column, truth: str, task: str, but: set[str]) -> lis
 
 def _as_number(column: Column) -> str:
     """A column as a number that a tree can part: text by its hash, which keeps equal values equal."""
-    name = quoted(column.name)
+    name = quote_ident(column.name)
     if column.kind == "time":
         return f"epoch({name}) AS {name}"
     if column.kind == "text":

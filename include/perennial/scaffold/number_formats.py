@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.scaffold import places
 from perennial.scaffold.column_types import COMMA, GROUPED, NUMBER, Reading
-from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.places import Place
 
 
 def settle(
@@ -51,7 +52,7 @@ def _looked_at(
 ) -> tuple[bool, bool | None]:
     """Whether `reading` and `COMMA` do not fit the same values after all; and whether the values without the sign end
     where thousands begin. None: there are none."""
-    number, comma, text = reading.of(name), COMMA.of(name), quoted(name)
+    number, comma, text = reading.of(name), COMMA.of(name), quote_ident(name)
     sql = (
         f"SELECT count(*) FILTER (({number} IS NULL) != ({comma} IS NULL)),"  # noqa: S608
         f" max(abs({number})) FILTER (NOT contains({text}, '{sign}')) FROM {place.reader}"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from perennial._common.sql_quoting import quote_literal
 from perennial.errors import InvalidParams
 
 #: What stands for "no value" in a text file.
@@ -58,21 +59,11 @@ class Place:
         """`reader`, if other texts of a CSV file stand for "no value"."""
         if self.format == "parquet":
             return "read_parquet($data, union_by_name = true)"
-        nulls = ", ".join(map(literal, texts))
+        nulls = ", ".join(map(quote_literal, texts))
         return (
-            f"read_csv($data, delim = {literal(self.delimiter)}, quote = {literal(self.quote)}, header = true,"
-            f" all_varchar = true, union_by_name = true, nullstr = [{nulls}])"
+            f"read_csv($data, delim = {quote_literal(self.delimiter)}, quote = {quote_literal(self.quote)},"
+            f" header = true, all_varchar = true, union_by_name = true, nullstr = [{nulls}])"
         )
-
-
-def literal(value: str) -> str:
-    """A string in SQL."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -82,7 +73,8 @@ def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnectio
         InvalidParams: the address is of a kind that cannot be read.
     """
     connection = duckdb.connect(str(folder / "looked.duckdb"))
-    connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{memory}'; SET temp_directory = '{folder}'")
+    connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{memory}'")
+    connection.execute(f"SET temp_directory = {quote_literal(str(folder))}")
     connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     if address.startswith("s3://"):
         from fsspec.implementations.arrow import ArrowFSWrapper

@@ -15,10 +15,11 @@ from typing import Any
 
 import duckdb
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types, fitting, names, places
 from perennial.scaffold.column_types import Reading
-from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.places import Place
 
 #: How much a look may hold in memory; beyond it spills.
 MEMORY = "1GB"
@@ -153,9 +154,9 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
-            selected = [f"{reading.of(name)} AS {quoted(plain[name])}" for name, reading in readings.items()]
+            selected = [f"{reading.of(name)} AS {quote_ident(plain[name])}" for name, reading in readings.items()]
             lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
-            selected += [f"{quoted(name)} AS {_written(plain[name])}" for name in lossy]
+            selected += [f"{quote_ident(name)} AS {_written(plain[name])}" for name in lossy]
             places.read(connection, place, f"CREATE TABLE looked AS SELECT {', '.join(selected)} FROM {place.reader}")  # noqa: S608
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
@@ -172,8 +173,8 @@ def as_written(look: Look, column: Column) -> Look:
         return look
     filled = look.rows - column.missing
     share = filled / (filled + column.unreadable) if column.is_number else 0.0
-    look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quoted(column.name)}")
-    look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quoted(column.name)}")
+    look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quote_ident(column.name)}")
+    look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quote_ident(column.name)}")
     text = Column(column.source, column.name, column_types.TEXT, mixed=share, either=(column.reading,))
     measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
     return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
@@ -181,7 +182,7 @@ def as_written(look: Look, column: Column) -> Look:
 
 def _written(name: str) -> str:
     """What table `looked` calls the text that column `name` was read from; no name of a column has two underscores."""
-    return quoted(f"{name}__written")
+    return quote_ident(f"{name}__written")
 
 
 def within(look: Look, table: str, rows: int) -> Look:
@@ -208,7 +209,10 @@ def _with_words_for_nothing(
     texts = [each for each in columns if each.kind == "text" and each.missing and not each.mixed]
     if place.format != "csv" or not texts:
         return columns
-    words = [f"CASE WHEN {quoted(each.source)} IN {places.NULLS[1:]} THEN {quoted(each.source)} END" for each in texts]
+    words = [
+        f"CASE WHEN {quote_ident(each.source)} IN {places.NULLS[1:]} THEN {quote_ident(each.source)} END"
+        for each in texts
+    ]
     asked = ", ".join(f"count({word}), min({word})" for word in words)
     found = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(places.NULLS[:1])}")[0]  # noqa: S608
     told = {
@@ -224,7 +228,7 @@ def _measured(
     """The columns with their statistics over the `rows` rows of a table."""
     measured = []
     for column in columns:
-        name = quoted(column.name)
+        name = quote_ident(column.name)
         wanted = [f"count({name})", f"approx_count_distinct({name})"]
         wanted += [f"min({name})", f"max({name})"] if column.kind != "text" else ["NULL", "NULL"]
         numeric = [f"avg({name})", f"stddev_pop({name})"] if column.is_number else ["NULL", "NULL"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.scaffold import texts
 from perennial.scaffold.column_types import Reading
 from perennial.scaffold.design import Design
-from perennial.scaffold.places import Place, quoted
+from perennial.scaffold.places import Place
 from perennial.scaffold.profiling import Column
 from perennial.scaffold.texts import noqa
 
@@ -23,11 +24,11 @@ def context(design: Design) -> dict[str, Any]:
         reading = column.as_time() if column.name == design.time.name else column.reading
         assert reading is not None  # noqa: S101
         called = _macro(reading, column, macros)
-        sql = f"{called}({quoted(column.source)})" if called else reading.of(column.source)
-        is_same = sql == quoted(column.source) and column.source == column.name
+        sql = f"{called}({quote_ident(column.source)})" if called else reading.of(column.source)
+        is_same = sql == quote_ident(column.source) and column.source == column.name
         # Quoted, whatever it is: some names are words of SQL.
-        lines.append(sql if is_same else f"{sql} AS {quoted(column.name)}")
-    moment, separator = quoted(design.time.name), ",\n        "
+        lines.append(sql if is_same else f"{sql} AS {quote_ident(column.name)}")
+    moment, separator = quote_ident(design.time.name), ",\n        "
     place = design.place
     reader = "arrived" if place.dialect else texts.sql_lines(place.reader, "        ")
     inner = f"    SELECT\n        {separator.join(lines)}\n    FROM {reader}"
@@ -56,7 +57,7 @@ def context(design: Design) -> dict[str, Any]:
 
 def _bounds(design: Design) -> list[str]:
     """Conditions on the rows of the whole use case, which may begin or end within a partition."""
-    moment = quoted(design.time.name)
+    moment = quote_ident(design.time.name)
     since = [f"{moment} >= TIMESTAMPTZ '{design.since.isoformat()}'"] if design.since else []
     return since + ([f"{moment} < TIMESTAMPTZ '{design.until.isoformat()}'"] if design.until else [])
 
@@ -78,7 +79,7 @@ def _row_id(design: Design) -> str:
     apart by their number: they get the same prediction, so which is which means nothing then; later, what was learnt
     orders them, not how they lie.
     """
-    later = ", ".join(map(quoted, design.learnt_later))
+    later = ", ".join(map(quote_ident, design.learnt_later))
     known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
     return f"md5({known}) || '-' || row_number() OVER (\n    PARTITION BY {known}\n    ORDER BY {later}\n) AS row_id"
 

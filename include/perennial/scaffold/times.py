@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.partitions import Cadence, Partition
-from perennial.scaffold.places import literal, quoted
 from perennial.scaffold.profiling import Column, Look
 
 #: So many partitions make a replay that shows something and ends.
@@ -83,8 +83,8 @@ def measure(look: Look, column: Column, since: datetime | None, until: datetime 
     Args:
         since, until: Rows outside are not looked at.
     """
-    bounds = [f"moment >= {literal(since.isoformat())}"] if since else []
-    bounds += [f"moment < {literal(until.isoformat())}"] if until else []
+    bounds = [f"moment >= {quote_literal(since.isoformat())}"] if since else []
+    bounds += [f"moment < {quote_literal(until.isoformat())}"] if until else []
     where = " AND ".join(["moment IS NOT NULL", *bounds])
     look.connection.execute(
         f"CREATE OR REPLACE VIEW timed AS SELECT * FROM (SELECT *, {column.moment} AS moment FROM looked) WHERE {where}"  # noqa: S608
@@ -176,7 +176,7 @@ def candidates(look: Look) -> list[Column]:
 
 def spacing(look: Look, keys: tuple[str, ...], moments: int) -> timedelta:
     """The usual time from one moment of a key to its next: the median, of some keys if there are very many rows."""
-    by = ", ".join(map(quoted, keys)) or "1"
+    by = ", ".join(map(quote_ident, keys)) or "1"
     some = f"WHERE hash({by}) % {math.ceil(moments / 1_000_000)} = 0" if keys and moments > 1_000_000 else ""
     sql = (
         f"SELECT approx_quantile(gap, 0.5) FROM (SELECT epoch(moment) - epoch(lag(moment) OVER"  # noqa: S608

@@ -19,9 +19,10 @@ import pyarrow as pa
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
 from perennial._common.duckdb_session import over, selected
+from perennial._common.sql_quoting import quote_ident
 from perennial.validation import _compat
 from perennial.validation.sql.aggregates import Aggregates
-from perennial.validation.sql.columns import quoted, source
+from perennial.validation.sql.columns import source
 from perennial.validation.sql.row_conditions import RowCondition
 from perennial.validation.sql.translation import SchemaFacts, Translation
 
@@ -96,7 +97,7 @@ def _compute(
         if aggregates[ordered]:
             # The sum of floating-point numbers must be the same whenever it is taken.
             connection.execute("SET threads = 1" if ordered else "RESET threads")
-            terms = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in aggregates[ordered].items())
+            terms = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in aggregates[ordered].items())
             row = selected(connection, f"SELECT {terms} FROM {source(schema, columns[ordered])}")  # noqa: S608
             values |= row.to_pylist()[0]
     connection.execute("RESET threads")
@@ -119,7 +120,7 @@ def _aggregates(translation: Translation) -> dict[str, str]:
         return {}
     counts = {"checked": f"count(*) FILTER (WHERE {translation.checked})"}
     if len(translation.columns) == 1:
-        counts["nonnull"] = f"count({quoted(translation.columns[0])})"
+        counts["nonnull"] = f"count({quote_ident(translation.columns[0])})"
     if translation.broken is not None:
         counts["unexpected_count"] = f"count(*) FILTER (WHERE {translation.checked} AND {translation.broken})"
     return counts
@@ -131,7 +132,7 @@ def _duplicates(
     """Select from the rows whose key another row has too."""
     keys = [
         # Two zeros that differ in their sign are one key.
-        f"{quoted(name)} + 0.0" if pa.types.is_floating(schema.field(name).type) else quoted(name)
+        f"{quote_ident(name)} + 0.0" if pa.types.is_floating(schema.field(name).type) else quote_ident(name)
         for name in condition.columns
     ]
     key = ", ".join(keys)
@@ -148,7 +149,7 @@ def _duplicates(
 
 def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition) -> list[dict[str, Any]]:
     """The values of the first rows that break an expectation, as many as Great Expectations shows."""
-    values = ", ".join(quoted(name) for name in condition.columns)
+    values = ", ".join(quote_ident(name) for name in condition.columns)
     return _failing(connection, schema, condition, values, f"ORDER BY {ROW} LIMIT {_compat.SHOWN}").to_pylist()
 
 

@@ -31,6 +31,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
 from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
 from perennial.feature_store.online.rows import UNKNOWN, OnlineRows, moment
@@ -122,7 +123,7 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         features = requested_features or [feature.name for feature in table.features]
         query = (
             f"SELECT entity_key, feature_name, value, coalesce(event_us, event_ts * 1000000) FROM"  # noqa: S608
-            f" {_quoted(_table(config, table))} WHERE entity_key IN ({_marks(keys)})"
+            f" {quote_ident(_table(config, table))} WHERE entity_key IN ({_marks(keys)})"
             f" AND feature_name IN ({_marks(features)})"
         )
         try:
@@ -151,11 +152,11 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         with _explained(self._get_db_path(config)):
             connection = self._get_conn(config)
             for view in tables_to_keep:
-                connection.execute(_CREATE.format(table=_quoted(_table(config, view))))
+                connection.execute(_CREATE.format(table=quote_ident(_table(config, view))))
                 for column in _EXACT:
                     _alter_table_add_column_if_missing(connection, _table(config, view), column, "INTEGER")
             for view in tables_to_delete:
-                connection.execute(f"DROP TABLE IF EXISTS {_quoted(_table(config, view))}")
+                connection.execute(f"DROP TABLE IF EXISTS {quote_ident(_table(config, view))}")
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Delete the database, its log included."""
@@ -182,7 +183,7 @@ def _upsert(table: str, features: Sequence[str]) -> str:
         for number, feature in enumerate(features, start=6)
     )
     return f"""
-        INSERT INTO {_quoted(table)} (entity_key, feature_name, value, event_ts, created_ts, event_us, created_us)
+        INSERT INTO {quote_ident(table)} (entity_key, feature_name, value, event_ts, created_ts, event_us, created_us)
         VALUES {rows}
         ON CONFLICT (entity_key, feature_name) DO UPDATE SET
           value = excluded.value, event_ts = excluded.event_ts, created_ts = excluded.created_ts,
@@ -196,10 +197,6 @@ def _upsert(table: str, features: Sequence[str]) -> str:
 
 def _table(config: RepoConfig, view: FeatureView) -> str:
     return compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 import pyarrow as pa
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.validation._compat import MAX_DISTINCT_VALUES
 from perennial.validation.sql.columns import (
     NUMERIC,
@@ -18,7 +19,6 @@ from perennial.validation.sql.columns import (
     NoTranslation,
     column_kind,
     members,
-    quoted,
 )
 
 
@@ -46,7 +46,7 @@ def _aggregate(
 
     def translation(expectation: Any, schema: pa.Schema) -> Aggregates:
         kind = column_kind(schema, expectation.column, *kinds)
-        column = quoted(expectation.column)
+        column = quote_ident(expectation.column)
         number = f"{column}::INTEGER" if kind == ColumnKind.BOOL else column
         return Aggregates(
             (expectation.column,),
@@ -63,7 +63,7 @@ def _distinct_values(expectation: Any, schema: pa.Schema) -> Aggregates:
     values = members(expectation.value_set, kind)
     if not values:
         raise NoTranslation
-    column = quoted(expectation.column)
+    column = quote_ident(expectation.column)
     outside = f"FILTER (WHERE {column} NOT IN ({values}))"
     expected = set(expectation.value_set)
 

@@ -1,4 +1,4 @@
-"""Columns and literals in the SQL of expectations: their quoting, their types, and NaN read as null, as pandas does."""
+"""Columns and literals in the SQL of expectations: their types, and NaN read as null, as pandas does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 from dateutil.parser import ParserError, parse
+
+from perennial._common.sql_quoting import quote_ident, quote_literal
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -34,16 +36,6 @@ ORDERED = (ColumnKind.INT, ColumnKind.FLOAT, ColumnKind.TIME)
 NUMERIC = (ColumnKind.INT, ColumnKind.FLOAT)
 
 
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A string in SQL."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def source(schema: pa.Schema, columns: Iterable[str], *others: str) -> str:
     """SQL that selects columns of the table `rows`, NaN as null.
 
@@ -54,7 +46,7 @@ def source(schema: pa.Schema, columns: Iterable[str], *others: str) -> str:
     """
     selected = [*others]
     for name in dict.fromkeys(columns):
-        column = quoted(name)
+        column = quote_ident(name)
         if pa.types.is_floating(schema.field(name).type):
             column = f"CASE WHEN isnan({column}) THEN NULL ELSE {column} END AS {column}"
         selected.append(column)
@@ -110,7 +102,7 @@ def literal(value: Any, kind: ColumnKind) -> str:
         if not math.isnan(value):
             return f"'{value!r}'::DOUBLE"
     if kind == ColumnKind.TEXT and isinstance(value, str) and "\0" not in value:
-        return text(value)
+        return quote_literal(value)
     if kind == ColumnKind.TIME:
         return f"TIMESTAMPTZ '{_moment(value).isoformat(sep=' ')}'"
     raise NoTranslation

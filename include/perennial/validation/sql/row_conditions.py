@@ -9,6 +9,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 import pyarrow as pa
 
+from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.validation.sql.columns import (
     NUMERIC,
     ORDERED,
@@ -18,8 +19,6 @@ from perennial.validation.sql.columns import (
     column_kind,
     literal,
     members,
-    quoted,
-    text,
 )
 from perennial.validation.sql.patterns import as_re2
 
@@ -41,17 +40,17 @@ class RowCondition:
 
 def _not_null(expectation: gxe.ExpectColumnValuesToNotBeNull, schema: pa.Schema) -> RowCondition:
     column_kind(schema, expectation.column, *SCALAR)
-    return RowCondition((expectation.column,), "TRUE", f"{quoted(expectation.column)} IS NULL")
+    return RowCondition((expectation.column,), "TRUE", f"{quote_ident(expectation.column)} IS NULL")
 
 
 def _null(expectation: gxe.ExpectColumnValuesToBeNull, schema: pa.Schema) -> RowCondition:
     column_kind(schema, expectation.column, *SCALAR)
-    return RowCondition((expectation.column,), "TRUE", f"{quoted(expectation.column)} IS NOT NULL")
+    return RowCondition((expectation.column,), "TRUE", f"{quote_ident(expectation.column)} IS NOT NULL")
 
 
 def _unique(expectation: gxe.ExpectColumnValuesToBeUnique, schema: pa.Schema) -> RowCondition:
     column_kind(schema, expectation.column, *SCALAR)
-    return RowCondition((expectation.column,), f"{quoted(expectation.column)} IS NOT NULL", None)
+    return RowCondition((expectation.column,), f"{quote_ident(expectation.column)} IS NOT NULL", None)
 
 
 def _compound_unique(expectation: gxe.ExpectCompoundColumnsToBeUnique, schema: pa.Schema) -> RowCondition:
@@ -65,17 +64,17 @@ def _between(expectation: gxe.ExpectColumnValuesToBeBetween, schema: pa.Schema) 
     low, high = expectation.min_value, expectation.max_value
     if low is not None and high is not None and _is_above(low, high):
         raise NoTranslation  # Great Expectations says what is wrong with it.
-    return _of_values(expectation.column, f"NOT ({_inside(expectation, quoted(expectation.column), kind)})")
+    return _of_values(expectation.column, f"NOT ({_inside(expectation, quote_ident(expectation.column), kind)})")
 
 
 def _in_set(expectation: gxe.ExpectColumnValuesToBeInSet, schema: pa.Schema) -> RowCondition:
     values = members(expectation.value_set, column_kind(schema, expectation.column, *NUMERIC, ColumnKind.TEXT))
-    return _of_values(expectation.column, f"{quoted(expectation.column)} NOT IN ({values})" if values else "TRUE")
+    return _of_values(expectation.column, f"{quote_ident(expectation.column)} NOT IN ({values})" if values else "TRUE")
 
 
 def _not_in_set(expectation: gxe.ExpectColumnValuesToNotBeInSet, schema: pa.Schema) -> RowCondition:
     values = members(expectation.value_set, column_kind(schema, expectation.column, *NUMERIC, ColumnKind.TEXT))
-    return _of_values(expectation.column, f"{quoted(expectation.column)} IN ({values})" if values else "FALSE")
+    return _of_values(expectation.column, f"{quote_ident(expectation.column)} IN ({values})" if values else "FALSE")
 
 
 def _matches_regex(expectation: gxe.ExpectColumnValuesToMatchRegex, schema: pa.Schema) -> RowCondition:
@@ -89,12 +88,12 @@ def _matches_no_regex(expectation: gxe.ExpectColumnValuesToNotMatchRegex, schema
 def _length_equals(expectation: gxe.ExpectColumnValueLengthsToEqual, schema: pa.Schema) -> RowCondition:
     column_kind(schema, expectation.column, ColumnKind.TEXT)
     expected = literal(expectation.value, ColumnKind.INT)
-    return _of_values(expectation.column, f"length({quoted(expectation.column)}) <> {expected}")
+    return _of_values(expectation.column, f"length({quote_ident(expectation.column)}) <> {expected}")
 
 
 def _length_between(expectation: gxe.ExpectColumnValueLengthsToBeBetween, schema: pa.Schema) -> RowCondition:
     column_kind(schema, expectation.column, ColumnKind.TEXT)
-    length = f"length({quoted(expectation.column)})"
+    length = f"length({quote_ident(expectation.column)})"
     return _of_values(expectation.column, f"NOT ({_inside(expectation, length, ColumnKind.INT)})")
 
 
@@ -111,14 +110,14 @@ def _pair_greater(expectation: gxe.ExpectColumnPairValuesAToBeGreaterThanB, sche
 def _sum_equals(expectation: gxe.ExpectMulticolumnSumToEqual, schema: pa.Schema) -> RowCondition:
     kinds = {column_kind(schema, name, *NUMERIC) for name in expectation.column_list}
     cast = "HUGEINT" if kinds == {ColumnKind.INT} else "DOUBLE"
-    total = " + ".join(f"{quoted(name)}::{cast}" for name in expectation.column_list)
+    total = " + ".join(f"{quote_ident(name)}::{cast}" for name in expectation.column_list)
     broken = f"({total} = {literal(expectation.sum_total, ColumnKind.FLOAT)}) IS NOT TRUE"
     return RowCondition(tuple(expectation.column_list), _not_ignored(expectation), broken)
 
 
 def _of_values(name: str, broken: str) -> RowCondition:
     """A condition on each value of a column that is not null."""
-    return RowCondition((name,), f"{quoted(name)} IS NOT NULL", broken)
+    return RowCondition((name,), f"{quote_ident(name)} IS NOT NULL", broken)
 
 
 def _inside(expectation: Any, value: str, kind: ColumnKind) -> str:
@@ -145,7 +144,7 @@ def _matches(expectation: Any, schema: pa.Schema) -> str:
     pattern = as_re2(expectation.regex) if isinstance(expectation.regex, str) else None
     if pattern is None:
         raise NoTranslation
-    return f"regexp_matches({quoted(expectation.column)}, {text(pattern)})"
+    return f"regexp_matches({quote_ident(expectation.column)}, {quote_literal(pattern)})"
 
 
 def _pair(expectation: Any, schema: pa.Schema, sign: str, alone: frozenset[ColumnKind] = frozenset()) -> RowCondition:
@@ -153,7 +152,7 @@ def _pair(expectation: Any, schema: pa.Schema, sign: str, alone: frozenset[Colum
     kinds = {column_kind(schema, name) for name in (expectation.column_A, expectation.column_B)}
     if not (kinds <= set(NUMERIC) or kinds == {ColumnKind.TIME} or (kinds and kinds == alone)):
         raise NoTranslation
-    holds = f"{quoted(expectation.column_A)} {sign} {quoted(expectation.column_B)}"
+    holds = f"{quote_ident(expectation.column_A)} {sign} {quote_ident(expectation.column_B)}"
     # A comparison with a value that is missing does not hold.
     return RowCondition(
         (expectation.column_A, expectation.column_B), _not_ignored(expectation), f"({holds}) IS NOT TRUE"
@@ -163,7 +162,7 @@ def _pair(expectation: Any, schema: pa.Schema, sign: str, alone: frozenset[Colum
 def _not_ignored(expectation: Any) -> str:
     """SQL: the rows that an expectation of several columns checks, by its `ignore_row_if`."""
     columns = getattr(expectation, "column_list", None) or [expectation.column_A, expectation.column_B]
-    present = [f"{quoted(name)} IS NOT NULL" for name in columns]
+    present = [f"{quote_ident(name)} IS NOT NULL" for name in columns]
     if expectation.ignore_row_if in ("all_values_are_missing", "both_values_are_missing"):
         return f"({' OR '.join(present)})"
     if expectation.ignore_row_if in ("any_value_is_missing", "either_value_is_missing"):
