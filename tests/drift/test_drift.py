@@ -88,7 +88,7 @@ def test_a_shifted_mean_drifts_and_only_it(world) -> None:
     found = compare(world, sample(2, 1_000, shift=0.3))
     assert drifted(found) == {"number"}
     assert found["number"].distance == pytest.approx(0.3, abs=0.05)
-    assert "wasserstein" in found["number"].told
+    assert "wasserstein" in found["number"].explanation
 
 
 def test_a_vanished_category_is_named(world) -> None:
@@ -96,7 +96,7 @@ def test_a_vanished_category_is_named(world) -> None:
     found = compare(world, current[current["letter"] != "c"])
     assert drifted(found) == {"letter"}
     assert found["letter"].why == "vanished"
-    assert "'c'" in found["letter"].told
+    assert "'c'" in found["letter"].explanation
 
 
 def test_a_category_that_was_not_always_there_may_be_missing() -> None:
@@ -120,7 +120,7 @@ def test_a_column_that_goes_null_drifts(world, column: str) -> None:
     found = compare(world, sample(2, 1_000).assign(**{column: None}))
     assert drifted(found) == {column}
     assert found[column].why == "nulls"
-    assert found[column].told == "100.0% nulls, 0.0% in training"
+    assert found[column].explanation == "100.0% nulls, 0.0% in training"
 
 
 def test_a_column_that_is_not_there_is_one_of_nulls(world) -> None:
@@ -141,7 +141,7 @@ def test_a_change_of_unit_is_seen_where_the_values_move_little() -> None:
     found = compare(reference, sample(2, 1_000).assign(number=lambda f: f["number"] / 60))
     assert found["number"].drifted
     assert found["number"].why == "scale"
-    assert "unit" in found["number"].told
+    assert "unit" in found["number"].explanation
 
 
 def test_a_column_that_always_moves_is_held_against_how_much_it_moves() -> None:

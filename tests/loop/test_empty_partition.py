@@ -10,6 +10,7 @@ from pipelines import run_features
 from perennial import RawTable, gate, lake, scoring
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.monitoring import monitor
+from perennial.monitoring.verdict import HEALTHY, WARNING
 from perennial.partitions import Partition
 from perennial.registry import ledger
 from perennial.training import fit, planning
@@ -51,7 +52,7 @@ def step(use_case: UseCase, day: Partition) -> monitor.Verdict:
 
 def test_a_model_is_trained_on_a_window_with_a_closed_day(energy, lived) -> None:
     assert ledger.champion(energy).model_version == 1
-    assert lived["2024-01-04"].verdict == monitor.HEALTHY
+    assert lived["2024-01-04"].verdict == HEALTHY
 
 
 def test_a_closed_day_is_scored_with_no_predictions(energy, lived) -> None:
@@ -61,7 +62,7 @@ def test_a_closed_day_is_scored_with_no_predictions(energy, lived) -> None:
 
 def test_its_verdict_says_that_nothing_was_to_be_predicted(energy, lived) -> None:
     verdict = lived["2024-01-05"]
-    assert (verdict.verdict, verdict.reason) == (monitor.WARNING, "")
+    assert (verdict.verdict, verdict.reason) == (WARNING, "")
     assert "nothing to predict" in verdict.explanation
 
 
@@ -69,7 +70,7 @@ def test_rows_that_come_late_are_scored_and_judged_all_the_same(energy, lived) -
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(f"{__name__}.CLOSED", ("2024-01-02",))
         verdict = step(energy, energy.partition("2024-01-05"))
-    assert verdict.verdict == monitor.HEALTHY
+    assert verdict.verdict == HEALTHY
     assert set(lake.read("energy.predictions", partitions=["2024-01-05"])["model_version"].to_pylist()) == {1}
 
 

@@ -10,6 +10,7 @@ from pipelines import run_features
 from perennial import gate, lake, scoring
 from perennial.feature_store import repository
 from perennial.monitoring import monitor
+from perennial.monitoring.verdict import ALARM, HEALTHY
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
 from perennial.training import fit, planning
@@ -49,14 +50,14 @@ def test_the_first_model_is_asked_for_once_enough_partitions_are_in(lived) -> No
 
 
 def test_a_steady_world_is_healthy(lived) -> None:
-    assert lived["2024-01-04"].verdict == monitor.HEALTHY
-    assert lived["2024-01-04"].evidence["label_coverage"] == 1
+    assert lived["2024-01-04"].verdict == HEALTHY
+    assert lived["2024-01-04"].evidence.label_coverage == 1
 
 
 def test_a_moved_world_is_an_alarm_of_performance_and_of_drift(lived) -> None:
-    assert lived["2024-01-06"].verdict == monitor.ALARM
+    assert lived["2024-01-06"].verdict == ALARM
     assert lived["2024-01-06"].reason == "performance"
-    assert lived["2024-01-06"].evidence["drifted"]
+    assert lived["2024-01-06"].evidence.drifted
 
 
 def test_the_retrained_champion_beats_the_stale_first_model(energy, lived) -> None:

@@ -18,9 +18,9 @@ from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
-from perennial.monitoring import monitor, performance, revisions, verdicts
+from perennial.monitoring import monitor, performance, revisions, rules
 from perennial.monitoring.performance import Performance
-from perennial.monitoring.verdicts import Observations
+from perennial.monitoring.rules import Observations
 from perennial.partitions import Partition
 from perennial.quarantine import Share
 from perennial.registry import ledger, retraining_requests
@@ -47,7 +47,7 @@ def use_case(cadence: Cadence = Cadence.MONTHLY, max_age: int | None = None, **p
 
 def column(importance: float, ratio: float = 2.0, name: str = "x", why: str = "values") -> ColumnDrift:
     told = f"{name} told"
-    return ColumnDrift(name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5, why=why, told=told)
+    return ColumnDrift(name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5, why=why, explanation=told)
 
 
 def decide(
@@ -69,10 +69,10 @@ def decide(
         rows=rows,
         performance=Performance(rows, rows, known, uncertainty=uncertainty),
         columns=list(columns),
-        sustained=dict.fromkeys(verdicts.alarming_drift(case.drift, list(columns)), 1 + before),
+        sustained=dict.fromkeys(rules.alarming_drift(case.drift, list(columns)), 1 + before),
         quarantined=quarantined,
     )
-    return verdicts.decide(case, found)
+    return rules.decide(case, found)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_what_did_not_drift_does_not_count() -> None:
 def test_performance_outranks_drift() -> None:
     decided = decide(column(0.9), lived=0.71)
     assert decided.reason == "performance"
-    assert decided.evidence["alarms"] == ["performance", "drift"]
-    assert decided.explanation.startswith("roc_auc is 0.71 on 1,000 labels where 0.75 was promised")
+    assert decided.evidence.alarms == ("performance", "drift")
+    assert decided.explanation.startswith("roc_auc is 0.71 on 1,000 labels where 0.75 was expected")
 
 
 def test_a_loss_inside_the_tolerance_is_no_alarm() -> None:
@@ -130,7 +130,7 @@ def test_a_loss_that_few_labels_may_have_made_up_is_no_alarm() -> None:
 def test_without_labels_there_is_no_alarm_of_performance() -> None:
     decided = decide(lived=None)
     assert decided.verdict == "healthy"
-    assert decided.evidence["lost"] is None
+    assert decided.evidence.lost is None
 
 
 def test_predictions_that_drift_are_an_alarm_of_their_own() -> None:
@@ -154,7 +154,7 @@ def test_a_champion_of_age_is_retrained(month: str, reason: str) -> None:
 def test_of_days_two_must_be_beyond_it(before: int, verdict: str) -> None:
     decided = decide(column(0.9), case=use_case(Cadence.DAILY), before=before)
     assert decided.verdict == verdict
-    assert decided.evidence["persistence"] == [2, 3]
+    assert decided.evidence.persistence == (2, 3)
 
 
 def test_the_persistence_of_the_use_case_wins() -> None:
@@ -187,7 +187,7 @@ def test_a_growing_quarantine_holds_back_the_retraining_for_drift_but_not_for_pe
 
 def test_the_evidence_of_a_column_is_all_it_rests_on_and_json() -> None:
     decided = decide(column(0.9), column(0, ratio=1.0, name="prediction"))
-    assert decided.evidence["drifted"]["x"] == {
+    assert decided.evidence.as_json()["drifted"]["x"] == {
         "why": "values",
         "told": "x told",
         "method": "wasserstein",
@@ -196,8 +196,8 @@ def test_the_evidence_of_a_column_is_all_it_rests_on_and_json() -> None:
         "ratio": 2.0,
         "importance": 0.9,
     }
-    assert decided.evidence["prediction_drift"] == 1.0
-    json.dumps(decided.evidence, allow_nan=False)
+    assert decided.evidence.prediction_drift == 1.0
+    json.dumps(decided.evidence.as_json(), allow_nan=False)
 
 
 # --- Labels that come late, on real stores.
@@ -245,15 +245,15 @@ def rows_of(table: str, partition: Partition) -> list[dict[str, Any]]:
 def test_labels_that_come_late_revise_a_verdict_by_a_new_row(energy, champion) -> None:
     fourth, fifth = day(energy, 4), day(energy, 5)
     first = monitor.monitor(energy, fourth)
-    assert first.evidence["label_coverage"] == 0
-    assert first.evidence["lived"] is None
+    assert first.evidence.label_coverage == 0
+    assert first.evidence.production is None
     assert not rows_of("metrics", fourth)
     assert revisions.revisit(energy, fifth) == [], "nothing grew"
 
     with_labels(energy, fourth, 0.5)
     (half,) = revisions.revisit(energy, fifth)
-    assert half.evidence["label_coverage"] == 0.5
-    assert half.evidence["lived"] is None, "the first half of the labels is not like the rest"
+    assert half.evidence.label_coverage == 0.5
+    assert half.evidence.production is None, "the first half of the labels is not like the rest"
 
     with_labels(energy, fourth, 1.0, worse_by=9.0)
     (whole,) = revisions.revisit(energy, fifth)
@@ -268,7 +268,7 @@ def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
     asking = revisions.revised_alarm(energy, fifth)
     assert asking is not None
-    assert asking.evidence["partition"] == "2024-01-04"
+    assert asking.evidence.partition == "2024-01-04"
     assert monitor.request_retraining(energy, fifth, asking, made_by="killed")
     assert monitor.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
     assert revisions.revised_alarm(energy, sixth) is None
@@ -314,23 +314,23 @@ def test_what_is_said_again_after_something_else_is_on_record_again(energy, cham
 def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkeypatch) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
     monkeypatch.setattr(retraining_requests, "made", lambda use_case: [])
-    assert revisions.revised_alarm(energy, sixth).evidence["partition"] == "2024-01-04", "the fifth began as an alarm"
+    assert revisions.revised_alarm(energy, sixth).evidence.partition == "2024-01-04", "the fifth began as an alarm"
     assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
 
 
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:
     fifth, version = day(energy, 5), champion.model_version
     truth = labels.known(energy, fifth)
-    known, why = performance._of_first(energy, fifth, version, version, truth)
+    known, why = performance._first_model_metrics(energy, fifth, version, version, truth)
     assert "mae" in known
     assert why == ""
 
     served = [name for name in fit.feature_columns(energy) if name != "meter_last"]
     monkeypatch.setattr(performance.repository, "feature_names", lambda service: served)
-    assert performance._of_first(energy, fifth, version, version, truth) == (known, ""), "it was served then"
+    assert performance._first_model_metrics(energy, fifth, version, version, truth) == (known, ""), "it was served then"
 
     monkeypatch.setattr(performance.tracking, "inputs", lambda *_: ["meter_last", "long_gone"])
-    none, why = performance._of_first(energy, fifth, version, version, truth)
+    none, why = performance._first_model_metrics(energy, fifth, version, version, truth)
     assert none == {}
     assert why == "v1: its inputs long_gone are no longer served"
 
@@ -341,7 +341,7 @@ def test_a_first_model_that_no_longer_loads_stops_nothing(energy, champion, monk
 
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
-    assert performance._of_first(energy, fifth, 1, 1, labels.known(energy, fifth)) == (
+    assert performance._first_model_metrics(energy, fifth, 1, 1, labels.known(energy, fifth)) == (
         {},
         "v1: TypeError: pickled by another age",
     )
@@ -354,19 +354,19 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
     with pytest.raises(ServiceUnavailable):
-        performance._of_first(energy, fifth, 1, 1, labels.known(energy, fifth))
+        performance._first_model_metrics(energy, fifth, 1, 1, labels.known(energy, fifth))
 
 
 def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
     case, lived = use_case(), Performance(1000, 1000, {"roc_auc": 0.75}, first_left_out="v1: gone", uncertainty=0.01)
     found = Observations(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
-    assert verdicts.decide(case, found).evidence["first_model_left_out"] == "v1: gone"
+    assert rules.decide(case, found).evidence.first_model_left_out == "v1: gone"
 
 
 def test_drift_is_counted_over_the_partitions_before_whatever_their_verdicts(energy, champion) -> None:
     quick = energy.model_copy(update={"drift": energy.drift.model_copy(update={"alarm": 0.0, "ratio": 1e-9})})
     found = monitor.monitor(quick, day(energy, 6))
-    assert found.evidence["sustained"]["drift"] == 3
+    assert found.evidence.sustained["drift"] == 3
     assert found.reason == "drift"
 
 

@@ -32,17 +32,17 @@ def request(partition: str, after: timedelta = timedelta(0), judged: str | None 
     ids=["its own", "a later one for it", "a later one since", "a later one before", "an earlier one"],
 )
 def test_a_revised_verdict_is_answered_by_what_knew_of_it(made: dict[str, Any], answers: bool) -> None:
-    assert revisions._answers(made, REVISED) is answers
+    assert revisions._covers(made, REVISED) is answers
 
 
 @pytest.mark.parametrize(
     ("now", "has_others"), [(Known(5, "a"), False), (Known(5, "b"), True), (Known(6, "b"), True), (Known(4, "c"), True)]
 )
 def test_other_labels_are_told_by_their_digest(now: Known, has_others: bool) -> None:
-    assert revisions._has_others({"labels": 5, "labels_digest": "a"}, now) is has_others
+    assert revisions._labels_changed({"labels": 5, "labels_digest": "a"}, now) is has_others
 
 
 @pytest.mark.parametrize("held", [{"labels": 5}, {"labels": 5, "labels_digest": None}])
 @pytest.mark.parametrize(("count", "has_others"), [(5, False), (6, True)])
 def test_a_record_of_before_digests_were_kept_is_judged_by_its_count(held, count: int, has_others: bool) -> None:
-    assert revisions._has_others(held, Known(count, "a")) is has_others
+    assert revisions._labels_changed(held, Known(count, "a")) is has_others

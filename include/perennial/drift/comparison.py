@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ class ColumnDrift:
         why: `values`: the distance by `method`. `nulls`: change of their share. `scale`: log2 of how many times wider
             or narrower the numbers are spread, as after a change of unit. `new`: share of values never seen.
             `vanished`: the share that was the least of a category that is gone.
-        told: The same in words.
+        explanation: The same in words, to follow the column's name.
         limit: The distance of the values above which the column would have drifted by them.
     """
 
@@ -47,13 +48,19 @@ class ColumnDrift:
     importance: float
     drifted: bool
     why: str = VALUES
-    told: str = ""
+    explanation: str = ""
     limit: float = float("nan")
 
     @property
     def is_broken(self) -> bool:
         """Whether it drifted as data do that were made wrongly, not as the world does."""
         return self.drifted and self.why != VALUES and (self.why != SCALE or self.distance > UNIT_FROM)
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields under the names of the lake's columns."""
+        row = asdict(self)
+        row["told"] = row.pop("explanation")
+        return row
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def _column(
         importance=importance,
         drifted=ratios[why] > allowed,
         why=why,
-        told=_told(column, now, why, distance, reference, method, gone[0] if gone else ""),
+        explanation=_explanation(column, now, why, distance, reference, method, gone[0] if gone else ""),
         limit=most[VALUES] * allowed,
     )
 
@@ -171,7 +178,7 @@ def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, floa
     return str(bins.values[most]), float(missing[most]), VANISHES_FROM / seen
 
 
-def _told(
+def _explanation(
     column: ColumnProfile, now: np.ndarray, why: str, distance: float, reference: float, method: str, gone: str
 ) -> str:
     """In words, after "column x:"."""
@@ -185,4 +192,4 @@ def _told(
         return f"{distance:.1%} of the values were never seen in training"
     if why == VANISHED:
         return f"value {gone!r}, in training never below {distance:.1%}, is gone"
-    return f"{method} {distance:.2f}, {distance / reference:.1f} times the most that was usual"
+    return f"{method} {distance:.2f}, {distance / reference:.1f} times its baseline"

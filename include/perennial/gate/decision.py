@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 from perennial.use_case import Declaration
 
+if TYPE_CHECKING:
+    from perennial.registry.ledger import Entry
+
 Outcome = Literal["promote", "reject", "not-enough-evidence"]
+#: Keys of `GateDecision.metrics`: the challenger, and the champion (before there is one, the baseline model).
+CHALLENGER, CHAMPION = "challenger", "rival"
 
 
 class Rule(Declaration):
@@ -107,6 +112,18 @@ class GateDecision(Declaration):
         ]
         small = [f"  Too few rows to be judged: {', '.join(self.not_judged)}"] if self.not_judged else []
         return [f"{self.outcome}: {self.reason}", *table, *small]
+
+
+def expected_metrics(entry: Entry) -> dict[str, float]:
+    """The metrics that a version reached on the gate's holdout: what its production metrics are compared with.
+
+    Args:
+        entry: The ledger's row of the decision on the version, or any other row.
+
+    Returns:
+        Metric by name; empty where the row is of no decision, or records none.
+    """
+    return dict(entry.evidence.get("metrics", {}).get(CHALLENGER, {}))
 
 
 def _cell(text: str) -> str:

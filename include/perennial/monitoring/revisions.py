@@ -1,22 +1,21 @@
-"""Verdicts revised by labels that came late or were corrected, and the alarms that they become."""
+"""Revises verdicts whose labels matured late or were corrected, and requests retraining for alarms that this raises."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from perennial import lake
 from perennial.lake import labels
 from perennial.lake.labels import Known
 from perennial.monitoring import monitor
-from perennial.monitoring.verdicts import ALARM, Verdict
+from perennial.monitoring.verdict import ALARM, Verdict, VerdictEvidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, retraining_requests
 from perennial.use_case import UseCase
 
 
 def revisit_and_request(use_case: UseCase, partition: Partition, made_by: str) -> Verdict | None:
-    """Judge earlier partitions again whose labels changed, and request retraining for an alarm that this raised.
+    """Monitor earlier partitions again whose labels changed, and request retraining for an alarm that this raised.
 
     Args:
         use_case: Whose partitions.
@@ -34,78 +33,81 @@ def revisit_and_request(use_case: UseCase, partition: Partition, made_by: str) -
 
 
 def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
-    """Judge again the partitions before this one whose labels are others than at their last verdict, oldest first.
+    """Monitor again the earlier partitions whose labels differ from those of their last verdict, oldest first.
 
     Looks at `drift.revisits` partitions; where nothing changed it reads no more than their keys and labels.
+
+    Args:
+        use_case: Whose partitions.
+        partition: The one just monitored.
     """
     earlier = partition.preceding(use_case.drift.revisits, use_case.first)
-    judged = {key: rows[-1] for key, rows in _verdicts(use_case, earlier).items()}
-    now = labels.counted(use_case, judged)
-    changed = {key for key, verdict in judged.items() if _has_others(verdict, now[key])}
+    latest = {key: rows[-1] for key, rows in _verdict_rows(use_case, earlier).items()}
+    now = labels.counted(use_case, latest)
+    changed = {key for key, row in latest.items() if _labels_changed(row, now[key])}
     return [monitor.monitor(use_case, each) for each in earlier if each.key in changed]
 
 
-def _has_others(verdict: dict[str, Any], now: Known) -> bool:
-    """Whether the labels are others than those that a recorded verdict rests on."""
-    digest = verdict.get("labels_digest")
-    if digest is None:  # of a record from before it was kept
-        return now.count > (verdict["labels"] or 0)
+def _labels_changed(row: dict[str, Any], now: Known) -> bool:
+    """Whether the labels differ from those that a recorded verdict rests on."""
+    digest = row.get("labels_digest")
+    if digest is None:  # A record from before the digest was kept.
+        return now.count > (row["labels"] or 0)
     return bool(now.digest != digest)
 
 
 def revised_alarm(use_case: UseCase, partition: Partition) -> Verdict | None:
-    """The newest verdict on an earlier partition that later labels made an alarm, if it is still to be asked for.
+    """The newest verdict on an earlier partition that later labels made an alarm whose retraining is not requested yet.
 
-    It counts while the version that it is about serves, and until retraining was asked for: for it, or since then for a
+    It counts while the version that it is about serves, and until retraining was requested: for it, or since then for a
     later partition, which is the same retraining. That is read from the records, so that a run that was killed in
-    between asks all the same.
+    between requests it all the same.
+
+    Args:
+        use_case: Whose partitions.
+        partition: Only earlier ones are considered.
     """
     serving = ledger.champion(use_case)
     if serving is None:
         return None
-    asked = retraining_requests.made(use_case)
-    held = _verdicts(use_case, partition.preceding(use_case.drift.revisits, use_case.first), serving.model_version)
-    for rows in reversed(held.values()):
+    requests = retraining_requests.made(use_case)
+    earlier = partition.preceding(use_case.drift.revisits, use_case.first)
+    for rows in reversed(_verdict_rows(use_case, earlier, serving.model_version).values()):
         first, last = rows[0], rows[-1]
-        is_new = (first["verdict"], first["reason"]) != (last["verdict"], last["reason"])
+        is_revised = (first["verdict"], first["reason"]) != (last["verdict"], last["reason"])
         is_alarm = last["verdict"] == ALARM and last["reason"]
-        if is_new and is_alarm and not any(_answers(request, last) for request in asked):
+        if is_revised and is_alarm and not any(_covers(request, last) for request in requests):
             return _verdict(last)
     return None
 
 
-def _verdicts(
+def _verdict_rows(
     use_case: UseCase, partitions: list[Partition], version: int | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """The recorded verdicts about a version, or about any, by partition: both oldest first."""
+    """The recorded verdicts about a version, or about any, by partition; both oldest first."""
     if not partitions:
         return {}
     rows = lake.records(use_case.tables.verdicts, between=(partitions[0].key, partitions[-1].key))
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_partition: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: (row["partition"], row["recorded_at"])):
-        about = row["model_version"]
-        if about is not None and version in (None, about):
-            found.setdefault(row["partition"], []).append(row)
-    return found
+        if row["model_version"] is not None and version in (None, row["model_version"]):
+            by_partition.setdefault(row["partition"], []).append(row)
+    return by_partition
 
 
-def _answers(request: dict[str, Any], verdict: dict[str, Any]) -> bool:
-    """Whether a request for retraining is for a verdict, or will do for it."""
-    if verdict["partition"] in (request["partition"], _judged(request)):
+def _covers(request: dict[str, Any], verdict: dict[str, Any]) -> bool:
+    """Whether a request for retraining was made for a verdict, or later for a later partition."""
+    requested_for = VerdictEvidence.from_json(request["evidence"]).partition
+    if verdict["partition"] in (request["partition"], requested_for):
         return True
     return bool(request["partition"] > verdict["partition"] and request["recorded_at"] >= verdict["recorded_at"])
-
-
-def _judged(request: dict[str, Any]) -> str | None:
-    """The partition whose verdict a request was made for."""
-    return json.loads(request["evidence"]).get("partition")
 
 
 def _verdict(row: dict[str, Any]) -> Verdict:
     return Verdict(
         verdict=row["verdict"],
         reason=row["reason"],
-        evidence=json.loads(row["evidence"]),
+        evidence=VerdictEvidence.from_json(row["evidence"]),
         report=row["report"],
         explanation=row["explanation"] or "",
     )

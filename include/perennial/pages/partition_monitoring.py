@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from perennial.gate import decision
+from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import mlflow_state, verdict_evidence
 from perennial.partitions import Partition
 from perennial.registry import ledger
@@ -23,14 +25,12 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """
     found = []
     for row in sorted(rows, key=lambda row: row["recorded_at"], reverse=True):
-        told = json.loads(row["evidence"] or "{}")
         run = mlflow_state.run_named_in(row["report"])
         found.append(
             {
                 **row,
-                "evidence": told,
-                "facts": verdict_evidence.facts(told),
-                "raw": json.dumps(told, indent=2, ensure_ascii=False),
+                "facts": verdict_evidence.facts(VerdictEvidence.from_json(row["evidence"])),
+                "raw": json.dumps(json.loads(row["evidence"] or "{}"), indent=2, ensure_ascii=False),
                 "run": run,
                 "run_page": mlflow_state.run_page(run) if run else None,
             }
@@ -94,7 +94,7 @@ def _gained(metric: str, champion: float | None, first: float | None) -> float |
 def _promised(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
     """The metrics that the gate measured of a version on its holdout."""
     decided = ledger.decision_on(entries, version)
-    return dict(decided.evidence.get("metrics", {}).get("challenger", {})) if decided else {}
+    return decision.expected_metrics(decided) if decided else {}
 
 
 def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Se
     """
     found = []
     for row in sorted(made, key=lambda row: row["recorded_at"]):
-        told = json.loads(row["evidence"] or "{}")
-        if partition in (row["partition"], told.get("partition")):
+        told = VerdictEvidence.from_json(row["evidence"])
+        if partition in (row["partition"], told.partition):
             start = use_case.cadence.partition(row["partition"])
             answers = (
                 entry

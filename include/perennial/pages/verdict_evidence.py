@@ -1,93 +1,87 @@
-"""The numbers that a verdict, or a request, rests on, as people read them."""
+"""The numbers that a verdict, or a request for retraining, rests on, as people read them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from perennial.pages.layout import count, share, signed, value
+from perennial.monitoring.verdict import QuarantinedShare, VerdictEvidence
+from perennial.pages.layout import NOTHING, count, share, signed, value
 
 
-def facts(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Evidence as (what, number in words), what was decided on first; what nobody knows a word for comes last, as it
-    is. Drift of columns is left out: the page has a table of it."""
-    known = [(said, _put(evidence[name], put, evidence)) for name, (said, put) in _KNOWN.items() if name in evidence]
+def facts(evidence: VerdictEvidence) -> list[tuple[str, str]]:
+    """Evidence as (what, number in words), what was decided on first; keys of other releases last, as they are.
+
+    Drift of columns is left out: the page has a table of it.
+    """
+    known = []
+    for name, (label, in_words) in _FACTS.items():
+        if name in evidence.model_fields_set:
+            fact = getattr(evidence, name)
+            known.append((label, NOTHING if fact is None else in_words(fact, evidence)))
     rest = [
-        (name.replace("_", " "), found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))
-        for name, found in sorted(evidence.items())
-        if name not in _KNOWN and name not in _ELSEWHERE
+        (name.replace("_", " "), other if isinstance(other, str) else json.dumps(other, ensure_ascii=False))
+        for name, other in sorted((evidence.model_extra or {}).items())
     ]
     return known + rest
 
 
-Put = Callable[[Any, Mapping[str, Any]], str]
+InWords = Callable[[Any, VerdictEvidence], str]
 
 
-def _put(found: Any, put: Put, evidence: Mapping[str, Any]) -> str:
-    """A value in words; as it is where it has another form than this version of the library writes."""
-    try:
-        return put(found, evidence)
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        return json.dumps(found, ensure_ascii=False)
+def _number(number: Any, _: VerdictEvidence) -> str:
+    return value(number)
 
 
-def _number(found: Any, _: Mapping[str, Any]) -> str:
-    return value(found)
+def _count(number: Any, _: VerdictEvidence) -> str:
+    return count(number)
 
 
-def _counted(found: Any, _: Mapping[str, Any]) -> str:
-    return count(found)
+def _share(number: Any, _: VerdictEvidence) -> str:
+    return share(number)
 
 
-def _share(found: Any, _: Mapping[str, Any]) -> str:
-    return share(found)
+def _text(text: Any, _: VerdictEvidence) -> str:
+    return str(text)
 
 
-def _text(found: Any, _: Mapping[str, Any]) -> str:
-    return str(found)
+def _lost(lost: float, evidence: VerdictEvidence) -> str:
+    uncertainty = evidence.lost_uncertainty
+    margin = f" ± {uncertainty:.4f}" if uncertainty is not None and uncertainty != float("inf") else ""
+    return f"{signed(lost)}{margin}"
 
 
-def _lost(found: Any, evidence: Mapping[str, Any]) -> str:
-    uncertainty = evidence.get("lost_uncertainty")
-    give = f", give or take {uncertainty:.4f}" if uncertainty is not None and uncertainty != float("inf") else ""
-    return "not judged" if found is None else f"{signed(found)}{give}"
+def _quarantined(quarantined: QuarantinedShare, _: VerdictEvidence) -> str:
+    usual = quarantined.usual
+    before = "no earlier partition to compare with" if usual is None else f"usually {share(usual)}"
+    return f"{share(quarantined.now)} of the rows, {before}"
 
 
-def _quarantined(found: Any, _: Mapping[str, Any]) -> str:
-    usual = f"usually {share(found['usual'])}" if found["usual"] is not None else "no earlier partition to compare with"
-    return f"{share(found['now'])} of the rows, {usual}"
+def _sustained(sustained: dict[str, int], _: VerdictEvidence) -> str:
+    return ", ".join(f"{kind} in {times} of the last partitions" for kind, times in sustained.items()) or "none"
 
 
-def _sustained(found: Any, evidence: Mapping[str, Any]) -> str:
-    return ", ".join(f"{kind} in {times} of the last partitions" for kind, times in found.items()) or "none"
-
-
-def _persistence(found: Any, _: Mapping[str, Any]) -> str:
-    return f"{found[0]} of {found[1]} partitions"
-
-
-_KNOWN: dict[str, tuple[str, Put]] = {
-    "alarms": ("alarms", lambda found, _: ", ".join(found) or "none"),
-    "model_version": ("version", lambda found, _: f"v{found}"),
+_FACTS: dict[str, tuple[str, InWords]] = {
+    "alarms": ("alarms", lambda alarms, _: ", ".join(alarms) or "none"),
+    "model_version": ("version", lambda version, _: f"v{version}"),
     "metric": ("gate's metric", _text),
-    "lived": ("lived: the metric on what has a label", _number),
-    "promised": ("promised: the metric on the gate's holdout", _number),
-    "lost": ("lost of what was promised", _lost),
-    "rows": ("predictions", _counted),
-    "labelled": ("of them with a label", _counted),
+    "production": ("production: the metric on labelled predictions", _number),
+    "expected": ("expected: the metric on the gate's holdout", _number),
+    "lost": ("lost against expected", _lost),
+    "rows": ("predictions", _count),
+    "labelled": ("labelled predictions", _count),
     "label_coverage": ("label coverage", _share),
-    "coverage_needed": ("coverage that is needed", _share),
-    "first_model_left_out": ("first model, which cannot be compared with", _text),
-    "drift_score": ("drift score: skill that rests on drifted columns", _share),
-    "prediction_drift": ("drift of the predictions, times the usual", lambda found, _: f"{found:.2f}"),
-    "sustained": ("drift that lasts", _sustained),
-    "persistence": ("drift is an alarm after", _persistence),
+    "coverage_needed": ("label coverage needed", _share),
+    "first_model_left_out": ("first model, which could not be compared", _text),
+    "drift_score": ("drift score: feature importance of drifted columns", _share),
+    "prediction_drift": ("drift of the predictions, times their baseline", lambda ratio, _: f"{ratio:.2f}"),
+    "sustained": ("sustained drift", _sustained),
+    "persistence": ("drift is an alarm after", lambda often, _: f"{often[0]} of {often[1]} partitions"),
     "quarantined": ("quarantined", _quarantined),
-    "age": ("age of the champion, in partitions", _counted),
+    "age": ("age of the champion, in partitions", _count),
     "new_data": ("data since it was trained", _text),
-    "partitions": ("partitions that are in", _counted),
-    "needed": ("needed for a first model", _counted),
+    "loaded": ("partitions loaded", _count),
+    "needed": ("partitions needed for the first model", _count),
+    "schedule": ("schedule", _text),
 }
-#: Told beside another fact, or by the page itself.
-_ELSEWHERE = frozenset({"drifted", "lost_uncertainty", "partition"})

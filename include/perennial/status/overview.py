@@ -5,7 +5,6 @@ Everything is read from records; what no record tells is None. Light to import.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from typing import Any
 
 from perennial import lake_cache
 from perennial.errors import PerennialError
+from perennial.gate import decision
+from perennial.monitoring.verdict import ALARM, PERFORMANCE, VerdictEvidence
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import Served
 from perennial.registry.ledger import Entry
@@ -177,7 +178,7 @@ def of_records(use_case: UseCase, rows: Records) -> Overview:
 def promises(use_case: UseCase, entries: Sequence[Entry]) -> dict[int, float]:
     """The gate's metric of each version that was judged, on the holdout that it was judged on."""
     judged = {
-        entry.model_version: entry.evidence.get("metrics", {}).get("challenger", {}).get(use_case.gate.metric)
+        entry.model_version: decision.expected_metrics(entry).get(use_case.gate.metric)
         for entry in entries
         if entry.action in ledger.DECISIONS
     }
@@ -193,12 +194,12 @@ def _live(
     promise = promised.get(newest.champion)
     gained = None if promise is None else gain(use_case.gate.metric, newest.metric, promise)
     verdict: Mapping[str, Any] = next((row for row in reversed(verdicts) if row["partition"] == newest.partition), {})
-    too_bad = verdict.get("verdict") == "alarm" and "performance" in json.loads(verdict["evidence"]).get("alarms", ())
+    too_bad = verdict.get("verdict") == ALARM and PERFORMANCE in VerdictEvidence.from_json(verdict["evidence"]).alarms
     return Live(newest.partition, newest.champion, newest.metric, promise, gained, too_bad)
 
 
 def _judged(row: Mapping[str, Any]) -> Judged:
-    drifted = json.loads(row["evidence"] or "{}").get("drifted", {})
+    drifted = VerdictEvidence.from_json(row["evidence"]).drifted
     return Judged(
         row["partition"],
         row["model_version"],
@@ -206,7 +207,7 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         row["reason"] or "",
         row["explanation"] or "",
         row["label_coverage"] if row["model_version"] else None,
-        tuple(sorted(drifted, key=lambda column: -(drifted[column].get("importance") or 0))),
+        tuple(sorted(drifted, key=lambda column: -(drifted[column].importance or 0))),
         row["recorded_at"],
     )
 

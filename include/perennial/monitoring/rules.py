@@ -1,0 +1,229 @@
+"""How a verdict follows from what a monitor observed: production performance outranks drift, drift outranks age."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from perennial import drift
+from perennial.drift import ColumnDrift
+from perennial.gate import decision
+from perennial.monitoring.performance import Performance
+from perennial.monitoring.verdict import (
+    AGE,
+    ALARM,
+    DRIFT,
+    HEALTHY,
+    PERFORMANCE,
+    PREDICTION_DRIFT,
+    QUARANTINE,
+    WARNING,
+    DriftedColumn,
+    QuarantinedShare,
+    Verdict,
+    VerdictEvidence,
+)
+from perennial.partitions import Cadence, Partition
+from perennial.quarantine import Share
+from perennial.registry.ledger import Entry
+from perennial.use_case import DriftPolicy, UseCase, gain
+
+#: A share of quarantined rows below this is never an alarm, however much it grew.
+SMALLEST_QUARANTINE = 0.01
+#: How many drifted columns a sentence names.
+_NAMED_COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What a monitor measured of one partition.
+
+    Attributes:
+        partition: The partition.
+        champion: The promotion of the version that scored it.
+        rows: Predictions by that version.
+        performance: What the labels say of them.
+        columns: Drift, column by column.
+        sustained: Kind of drift (`drift`, `prediction-drift`) -> in how many of the last partitions, this one included,
+            it reached its alarm level.
+        quarantined: The share of quarantined rows.
+    """
+
+    partition: Partition
+    champion: Entry
+    rows: int
+    performance: Performance
+    columns: list[ColumnDrift]
+    sustained: dict[str, int]
+    quarantined: Share
+
+
+def persistence(use_case: UseCase) -> tuple[int, int]:
+    """(n, m): drift is an alarm once n of the last m partitions reached the alarm level.
+
+    By default one month or week is enough; of hours and days, which are many and noisy, two of three.
+    """
+    is_short = use_case.cadence in (Cadence.HOURLY, Cadence.DAILY)
+    return use_case.drift.persistence or ((2, 3) if is_short else (1, 1))
+
+
+def alarming_drift(policy: DriftPolicy, columns: list[ColumnDrift]) -> set[str]:
+    """The kinds of drift that reach their alarm level in one partition; they are an alarm if they persist.
+
+    Args:
+        policy: The use case's drift policy.
+        columns: Drift of the partition's columns, predictions among them.
+
+    Returns:
+        Some of `drift` and `prediction-drift`.
+    """
+    kinds = set()
+    if any(column.drifted for column in columns) and drift.score(columns) >= policy.alarm:
+        kinds.add(DRIFT)
+    if any(column.drifted for column in columns if column.column == drift.PREDICTION):
+        kinds.add(PREDICTION_DRIFT)
+    return kinds
+
+
+def decide(use_case: UseCase, observed: Observations) -> Verdict:
+    """The verdict on a partition, its reason, and both in words.
+
+    Args:
+        use_case: Whose drift policy and gate metric apply.
+        observed: What was measured.
+    """
+    evidence = _evidence(use_case, observed)
+    alarms = _alarms(use_case, observed, evidence)
+    warnings = _warnings(use_case, observed, evidence, alarms)
+    aged = _aged(use_case, evidence)
+    sentences = [*alarms.values(), *warnings.values(), *aged.values()]
+    reason = next((kind for kind in [*alarms, *aged] if kind != QUARANTINE), "")
+    if QUARANTINE in alarms and reason not in ("", PERFORMANCE):
+        # Bad data explain what looks like drift; training on them would not fix it.
+        sentences.append(f"retraining for {reason} waits until the data are fixed")
+        reason = ""
+    return Verdict(
+        verdict=ALARM if alarms else WARNING if warnings or aged else HEALTHY,
+        reason=reason,
+        evidence=evidence.model_copy(update={"alarms": tuple(alarms)}),
+        explanation="; ".join(sentences) or _healthy(observed),
+    )
+
+
+def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence) -> dict[str, str]:
+    """Kind of alarm -> in words, the most important first."""
+    policy, labelled = use_case.drift, observed.performance.labelled
+    alarms: dict[str, str] = {}
+    # Few labels can make a good model look bad: it must be certain that anything was lost.
+    if (
+        policy.performance_drop is not None
+        and evidence.lost is not None
+        and evidence.lost > max(policy.performance_drop, observed.performance.uncertainty)
+    ):
+        alarms[PERFORMANCE] = (
+            f"{evidence.metric} is {evidence.production:.4g} on {labelled:,} labels where"
+            f" {evidence.expected:.4g} was expected"
+        )
+    if observed.rows >= policy.min_rows:
+        needed, _ = persistence(use_case)
+        if observed.sustained.get(DRIFT, 0) >= needed:
+            alarms[DRIFT] = (
+                f"{evidence.drift_score:.0%} of the champion's feature importance is in drifted columns:"
+                f" {_drifted_columns(observed)}"
+            )
+        if observed.sustained.get(PREDICTION_DRIFT, 0) >= needed:
+            (prediction,) = (column for column in observed.columns if column.column == drift.PREDICTION)
+            alarms[PREDICTION_DRIFT] = f"predictions drifted ({prediction.explanation})"
+    if _has_grown(policy, observed.quarantined):
+        share = observed.quarantined
+        alarms[QUARANTINE] = f"{share.now:.1%} of the rows are quarantined, usually {share.usual:.1%}"
+    return alarms
+
+
+def _warnings(
+    use_case: UseCase, observed: Observations, evidence: VerdictEvidence, alarms: dict[str, str]
+) -> dict[str, str]:
+    """What a person should look at although it is no alarm: kind -> in words."""
+    policy = use_case.drift
+    if observed.rows < policy.min_rows:
+        return {"few rows": f"only {observed.rows} rows, {policy.min_rows} are needed to measure drift"}
+    warnings: dict[str, str] = {}
+    drifted = _drifted_columns(observed)
+    is_important = (evidence.drift_score or 0) >= policy.warning or any(c.is_broken for c in observed.columns)
+    if DRIFT not in alarms and drifted and is_important:
+        warnings[DRIFT] = f"drift of {drifted}"
+    needed, of = persistence(use_case)
+    for kind in sorted(observed.sustained.keys() - alarms.keys()):
+        so_far = observed.sustained[kind]
+        warnings[kind] = f"{warnings.get(kind, kind)}, an alarm once in {needed} of {of} partitions ({so_far} so far)"
+    return warnings
+
+
+def _aged(use_case: UseCase, evidence: VerdictEvidence) -> dict[str, str]:
+    """That the champion is old enough to be replaced, if it is."""
+    age, oldest = evidence.age or 0, use_case.retraining.max_age
+    return {AGE: f"the champion is {age} partitions old"} if oldest is not None and age >= oldest else {}
+
+
+def _has_grown(policy: DriftPolicy, share: Share) -> bool:
+    """Whether more rows are quarantined than usual; never without earlier partitions."""
+    if policy.quarantine_growth is None or share.usual is None:
+        return False
+    return share.now > max(SMALLEST_QUARANTINE, policy.quarantine_growth * share.usual)
+
+
+def _healthy(observed: Observations) -> str:
+    drifted = _drifted_columns(observed)
+    return f"only drift of {drifted}" if drifted else "nothing exceeds its training baseline"
+
+
+def _drifted_columns(observed: Observations) -> str:
+    """The drifted columns in words, the most important first; what looks broken before what moved."""
+    drifted = [c for c in observed.columns if c.drifted and c.column != drift.PREDICTION]
+    drifted.sort(key=lambda c: (not c.is_broken, -c.importance, -c.ratio))
+    named = ", ".join(f"{c.column} ({c.explanation})" for c in drifted[:_NAMED_COLUMNS])
+    more = len(drifted) - _NAMED_COLUMNS
+    return f"{named} and {more} more columns" if more > 0 else named
+
+
+def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
+    champion, performance, metric = observed.champion, observed.performance, use_case.gate.metric
+    expected = decision.expected_metrics(champion).get(metric)
+    production = performance.champion.get(metric)
+    lost = gain(metric, expected, production) if production is not None and expected is not None else None
+    drifted = sorted((c for c in observed.columns if c.drifted), key=lambda c: -c.importance)
+    prediction = next((c for c in observed.columns if c.column == drift.PREDICTION), None)
+    evidence = VerdictEvidence(
+        partition=observed.partition.key,
+        model_version=champion.model_version,
+        rows=observed.rows,
+        labelled=performance.labelled,
+        label_coverage=round(performance.coverage, 4),
+        coverage_needed=use_case.drift.min_coverage,
+        metric=metric,
+        expected=expected,
+        production=production,
+        lost=lost,
+        lost_uncertainty=performance.uncertainty,
+        drift_score=round(drift.score(observed.columns), 4),
+        drifted={column.column: _drifted_column(column) for column in drifted},
+        prediction_drift=round(prediction.ratio, 2) if prediction else None,
+        sustained=observed.sustained,
+        persistence=persistence(use_case),
+        quarantined=QuarantinedShare(**asdict(observed.quarantined)),
+        age=len(list(use_case.cadence.at(champion.effective_from).through(observed.partition))),
+        new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
+    )
+    skipped = performance.first_left_out
+    return evidence.model_copy(update={"first_model_left_out": skipped}) if skipped else evidence
+
+
+def _drifted_column(column: ColumnDrift) -> DriftedColumn:
+    return DriftedColumn(
+        why=column.why,
+        explanation=column.explanation,
+        method=column.method,
+        distance=round(column.distance, 4),
+        reference=round(column.reference, 4),
+        ratio=round(column.ratio, 2),
+        importance=round(column.importance, 4),
+    )

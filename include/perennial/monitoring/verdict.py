@@ -1,0 +1,145 @@
+"""A monitor's verdict on a partition and the evidence it rests on, as data. Light to import."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from perennial.use_case import Declaration
+
+HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
+#: Kinds of alarms. All but the last are also reasons for retraining.
+PERFORMANCE, DRIFT, PREDICTION_DRIFT, QUARANTINE = "performance", "drift", "prediction-drift", "quarantine"
+#: Reasons for retraining that are no alarm.
+AGE, FIRST_MODEL = "age", "first-model"
+
+
+def _stored_as(key: str, default: Any = None) -> Any:
+    """A field that the lake keeps under another key than its name."""
+    return Field(default=default, validation_alias=key, serialization_alias=key)
+
+
+class _Stored(Declaration):
+    """Written with exactly the fields that were set, so that records keep the form in which they were first written.
+
+    Every field has a default: older records lack some. Keys of other releases are kept as they are.
+    """
+
+    model_config = ConfigDict(extra="allow", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    @model_serializer(mode="wrap")
+    def _only_what_was_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        stored: dict[str, Any] = serialize(self)
+        for name, field in type(self).model_fields.items():
+            if name not in self.model_fields_set:
+                stored.pop(field.serialization_alias or name, None)
+        return stored
+
+
+class DriftedColumn(_Stored):
+    """How a column drifted: see `perennial.drift.ColumnDrift`, whose numbers these are, rounded."""
+
+    why: str = ""
+    explanation: str = _stored_as("told", "")
+    method: str = ""
+    distance: float | None = None
+    reference: float | None = None
+    ratio: float | None = None
+    importance: float | None = None
+
+
+class QuarantinedShare(_Stored):
+    """The share of raw rows that were quarantined, 0 to 1: see `perennial.quarantine.Share`."""
+
+    now: float = 0.0
+    usual: float | None = None
+    partitions: int = 0
+
+
+class VerdictEvidence(_Stored):
+    """The numbers that a verdict, or a request for retraining, rests on. What does not apply is not set.
+
+    Attributes:
+        partition: The partition that the verdict is about.
+        model_version: The version that scored it.
+        rows, labelled: Predictions of that version, and those with a label.
+        label_coverage, coverage_needed: Their ratio, and the one from which on performance is computed.
+        metric: The gate's metric.
+        expected: Its value on the gate's holdout; None: the gate recorded none.
+        production: Its value on the labelled rows; None: too few labels.
+        lost: By how much `production` is worse than `expected`, positive if it is; None: one of them is missing.
+        lost_uncertainty: By how much less may have been lost (95%, one-sided); infinite: too few rows to tell.
+        first_model_left_out: Why the first model's metrics are missing.
+        drift_score: The drifted columns' share of the feature importance, 0 to 1.
+        drifted: Drifted columns by name, predictions among them.
+        prediction_drift: Drift of the predictions, as a multiple of their baseline.
+        sustained: Kind of drift -> in how many of the last partitions, this one included, it reached its alarm level.
+        persistence: (n, m): drift is an alarm once n of the last m partitions reached that level.
+        quarantined: The share of quarantined rows.
+        age: Partitions since the champion's first, that one included.
+        new_data: Event time since the champion was trained, for people.
+        alarms: Kinds of alarms, the most important first.
+        loaded: Partitions so far, while there is no champion.
+        needed: Partitions from which on the first model is trained.
+        schedule: The schedule that a request for retraining was made by.
+    """
+
+    partition: str | None = None
+    model_version: int | None = None
+    rows: int | None = None
+    labelled: int | None = None
+    label_coverage: float | None = None
+    coverage_needed: float | None = None
+    metric: str | None = None
+    expected: float | None = _stored_as("promised")
+    production: float | None = _stored_as("lived")
+    lost: float | None = None
+    lost_uncertainty: float | None = None
+    first_model_left_out: str | None = None
+    drift_score: float | None = None
+    drifted: dict[str, DriftedColumn] = Field(default_factory=dict)
+    prediction_drift: float | None = None
+    sustained: dict[str, int] = Field(default_factory=dict)
+    persistence: tuple[int, int] | None = None
+    quarantined: QuarantinedShare | None = None
+    age: int | None = None
+    new_data: str | None = None
+    alarms: tuple[str, ...] = ()
+    loaded: int | None = _stored_as("partitions")
+    needed: int | None = None
+    schedule: str | None = None
+
+    @classmethod
+    def from_json(cls, text: str | None) -> VerdictEvidence:
+        """Evidence as the lake keeps it. A value in a form that this release does not know is left out."""
+        stored = json.loads(text or "{}")
+        try:
+            return cls.model_validate(stored)
+        except ValidationError as error:
+            unknown = {each["loc"][0] for each in error.errors()}
+            return cls.model_validate({key: value for key, value in stored.items() if key not in unknown})
+
+    def as_json(self) -> dict[str, Any]:
+        """The evidence under the keys that the lake keeps it by, for `json.dumps`."""
+        return self.model_dump()
+
+
+class Verdict(Declaration):
+    """A monitor's decision on one partition.
+
+    Attributes:
+        verdict: `healthy`, `warning`, `alarm` or `no-champion`.
+        reason: Why retraining is requested (`performance`, `drift`, `prediction-drift`, `age`, `first-model`); empty if
+            it is not.
+        evidence: The numbers it rests on.
+        report: Address of the Evidently report; empty without one.
+        explanation: One sentence for people.
+    """
+
+    verdict: str
+    reason: str
+    evidence: VerdictEvidence
+    report: str = ""
+    explanation: str = ""
