@@ -176,7 +176,7 @@ def _bare() -> dict[str, Any]:
 
     from perennial import discovery, lake_cache
     from perennial.lake_cache import catalog, iceberg, kept
-    from perennial.status import overview
+    from perennial.reporting import overview
     from perennial.table_names import TableNames
 
     names = [name for name in discovery.names() if name.startswith("fleet")]

@@ -23,7 +23,7 @@ def test_help_imports_nothing_that_takes_long() -> None:
 def test_status_imports_nothing_that_takes_long(home: Path) -> None:
     done = run("status", "flights", PERENNIAL_HOME=str(home), PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
-    assert "perennial.status.partition_status" in imported(done.stderr)
+    assert "perennial.reporting.partition_status" in imported(done.stderr)
     # Its table is drawn by rich.
     assert not imported(done.stderr) & (SLOW - {"rich"})
 

@@ -17,7 +17,7 @@ from perennial.pages import fleet, layout
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.fleet import Fact
 from perennial.registry import ledger
-from perennial.status import overview
+from perennial.reporting import overview
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")

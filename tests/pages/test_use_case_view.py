@@ -16,7 +16,7 @@ from perennial.pages import use_case as page
 from perennial.pages.actions import Done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.partitions import Cadence
-from perennial.status.partition_status import PartitionStatus
+from perennial.reporting.partition_status import PartitionStatus
 from perennial.use_case import DriftPolicy
 
 ALL = frozenset({"retrain", "answer", "roll-back", "resume"})

@@ -18,7 +18,7 @@ from perennial.errors import BadBatch, InvalidParams, PerennialError
 from perennial.ingestion import ingest
 from perennial.partitions import Partition
 from perennial.quarantine import review
-from perennial.status import partition_status
+from perennial.reporting import partition_status
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")

@@ -12,8 +12,8 @@ import pyarrow as pa
 from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.use_case import Doing
+from perennial.reporting.partition_status import Records
 from perennial.runs import dags
-from perennial.status.partition_status import Records
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

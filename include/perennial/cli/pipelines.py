@@ -54,11 +54,11 @@ def replay(
     On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
     """
     from perennial import discovery
+    from perennial.reporting import partition_status
     from perennial.runs import progress
     from perennial.runs.replay import partitions
     from perennial.runs.replay import replay as steps
     from perennial.services.airflow_api import AirflowClient
-    from perennial.status import partition_status
 
     found = discovery.load(use_case)
     wanted = partitions(found, first, last)

@@ -73,7 +73,7 @@ def show_status(
     """
     from perennial import discovery, embedded
     from perennial.registry import deployments
-    from perennial.status import partition_status
+    from perennial.reporting import partition_status
 
     names = [use_case] if use_case else discovery.names()
     states = partition_status.fleet([discovery.load(name) for name in names])

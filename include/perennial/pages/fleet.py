@@ -20,9 +20,9 @@ from perennial.errors import PerennialError
 from perennial.pages import access, airflow_state, timeline
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.layout import page
+from perennial.reporting import overview, partition_status
+from perennial.reporting.overview import Overview
 from perennial.runs.dags import LOOP
-from perennial.status import overview, partition_status
-from perennial.status.overview import Overview
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)

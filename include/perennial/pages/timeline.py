@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.pages.layout import version_colour
 from perennial.registry.ledger import SUCCESSIONS, Entry
-from perennial.status.partition_status import PartitionStatus
+from perennial.reporting.partition_status import PartitionStatus
 from perennial.use_case import UseCase
 
 #: So many partitions are shown at once: of a use case with hourly ones a week.

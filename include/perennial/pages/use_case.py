@@ -18,8 +18,8 @@ from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.layout import page
 from perennial.registry import deployments, ledger
 from perennial.registry.ledger import Entry
-from perennial.status import overview, partition_status
-from perennial.status.partition_status import Records
+from perennial.reporting import overview, partition_status
+from perennial.reporting.partition_status import Records
 from perennial.use_case import UseCase
 
 router = APIRouter()

@@ -18,8 +18,8 @@ from perennial.monitoring.verdict import ALARM, PERFORMANCE, VerdictEvidence
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import Served
 from perennial.registry.ledger import Entry
-from perennial.status import partition_status
-from perennial.status.partition_status import PartitionStatus, Records, UseCaseStatus
+from perennial.reporting import partition_status
+from perennial.reporting.partition_status import PartitionStatus, Records, UseCaseStatus
 from perennial.use_case import UseCase, gain
 
 #: Partitions behind the clock are counted so far.

@@ -20,7 +20,7 @@ from perennial.lake.schemas import (
     REQUESTS,
     VERDICTS,
 )
-from perennial.status import partition_status
+from perennial.reporting import partition_status
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Reporting: what happened to each partition, and one overview of a use case, read from the records."""

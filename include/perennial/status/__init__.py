@@ -1,1 +1,0 @@
-"""Status: what happened to each partition, and one overview of a use case, read from the records."""
