@@ -82,7 +82,7 @@ def test_any_shape_of_data_gives_a_design_that_holds_all_of_it_or_a_clear_answer
     frame = shaped(**shape)
     with tempfile.TemporaryDirectory() as folder:
         data = new_cases.csv(frame, Path(folder))
-        made = design_or_answer(data, keys=["shop"] if shape["keys"] else [], no_key=not shape["keys"], label="label")
+        made = design_or_answer(data, key=["shop"] if shape["keys"] else [], no_key=not shape["keys"], label="label")
     if isinstance(made, InvalidParams):
         assert made.fix
         assert "\n" not in made.problem
@@ -323,7 +323,7 @@ def test_columns_that_may_be_keys_are_asked_about(tmp_path: Path) -> None:
 
 def test_a_key_of_one_row_each_and_no_key_at_all_do_and_are_told(tmp_path: Path) -> None:
     frame = series(order_id=np.arange(400))
-    by_order = design(new_cases.csv(frame, tmp_path), label="y", keys=["order_id"])
+    by_order = design(new_cases.csv(frame, tmp_path), label="y", key=["order_id"])
     assert [key.name for key in by_order.keys] == ["order_id"]
     assert about(by_order, "past") == "features of the past are mostly missing"
     made = design(new_cases.csv(frame, tmp_path), label="y")
@@ -381,9 +381,9 @@ def test_a_measure_with_some_words_is_no_key_with_a_past(tmp_path: Path) -> None
 )
 def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, known_after: timedelta) -> None:
     stores = pd.concat([series(60, every).assign(store=f"s{number}") for number in range(9)])
-    made = design(new_cases.csv(stores, tmp_path), label="y", keys=["store"])
+    made = design(new_cases.csv(stores, tmp_path), label="y", key=["store"])
     assert made.known_after == known_after
-    assert design(new_cases.csv(stores, tmp_path), label="y", keys=["store"], label_after="36h").known_after == (
+    assert design(new_cases.csv(stores, tmp_path), label="y", key=["store"], label_after="36h").known_after == (
         timedelta(hours=36)
     )
 
@@ -396,7 +396,7 @@ def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, kno
         ({"label": "at"}, "is the time"),
         ({"label": "y", "task": "multiclass"}, "binary and regression"),
         ({"label": "y", "task": "binary"}, "not two"),
-        ({"label": "y", "keys": ["x"]}, "keys are whole numbers or text"),
+        ({"label": "y", "key": ["x"]}, "keys are whole numbers or text"),
         ({"label": "y", "cadence": "yearly"}, "hourly, daily, weekly, monthly"),
         ({"label": "y", "label_after": "soon"}, "30m, 6h, 1d or 4w"),
         ({"label": "y", "since": "spring"}, "2024-01-31"),
@@ -413,7 +413,7 @@ def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[s
     ("option", "wish"),
     [
         ("--time at", {"time": "at", "drop": ["at"]}),
-        ("--key shop", {"keys": ["shop"], "drop": ["shop"]}),
+        ("--key shop", {"key": ["shop"], "drop": ["shop"]}),
         ("--label y", {"label": "y", "drop": ["y"]}),
         ("--later x", {"later": ["x"], "drop": ["x"]}),
         ("--keep x", {"keep": ["x"], "drop": ["x"]}),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("mlflow_server")
 def written(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UseCase]:
     """Daily sales by store, as they were found in a file."""
     data = new_cases.csv(new_cases.sales(stores=12), tmp_path_factory.mktemp("data"))
-    new_cases.create(project, "new_sales", data, time="Day", label="Revenue", keys=["Store Name"], later=["Customers"])
+    new_cases.create(project, "new_sales", data, time="Day", label="Revenue", key=["Store Name"], later=["Customers"])
     with new_cases.on_the_path(project):
         yield discovery.load("new_sales")
 

@@ -85,7 +85,7 @@ def written(project: Path, connected: None, web: Server, tmp_path_factory: pytes
     web.serves("/sales.csv.gz", Answer(packed(Path(new_cases.csv(frame(), folder)).read_bytes())))
     for name, data in SOURCES.items():
         address = f"{web.address}{data}" if data.startswith("/") else data
-        new_cases.create(project, f"f_{name}", address, time="at", label="Revenue", keys=["Store Name"])
+        new_cases.create(project, f"f_{name}", address, time="at", label="Revenue", key=["Store Name"])
     with new_cases.on_the_path(project):
         yield project
 
@@ -155,7 +155,7 @@ def test_a_table_whose_time_is_not_ordered_is_read_whole_and_that_is_told(connec
     with postgres.engine("lake").begin() as connection:
         rows = frame().assign(at=lambda rows: rows["at"].dt.strftime("%d.%m.%Y"))
         rows.to_sql("sales_german", connection, "shop", index=False)
-    made = new_cases.design("connection://far_pg/shop.sales_german", label="Revenue", keys=["Store Name"])
+    made = new_cases.design("connection://far_pg/shop.sales_german", label="Revenue", key=["Store Name"])
     assert new_cases.about(made, "reading") == "the whole table, for each partition"
     source = rendering.files(made)["include/use_cases/tried/source.py"]
     assert "everything is read, and most left out" in source
@@ -165,7 +165,7 @@ def test_columns_that_a_database_cannot_give_are_left_out_with_a_reason(connecte
     with postgres.engine("lake").begin() as connection:
         frame().to_sql("sales_more", connection, "shop", index=False)
         connection.exec_driver_sql("ALTER TABLE shop.sales_more ADD COLUMN tags jsonb")
-    made = new_cases.design("connection://far_pg/shop.sales_more", label="Revenue", keys=["Store Name"])
+    made = new_cases.design("connection://far_pg/shop.sales_more", label="Revenue", key=["Store Name"])
     assert made.left_out["tags"] == "is of type JSONB, which is not read"
 
 

@@ -13,7 +13,8 @@ import sklearn.datasets
 
 from perennial.scaffold import deciding, profiling, rendering, writing
 from perennial.scaffold.asking import nobody
-from perennial.scaffold.design import Design, Wishes
+from perennial.scaffold.design import Design
+from perennial.scaffold.options import Options
 
 
 def sales(stores: int = 6, days: int = 200) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def csv(frame: pd.DataFrame, folder: Path, name: str = "data.csv", **how: Any) -
 def design(data: str, name: str = "tried", ask: Any = nobody, **wishes: Any) -> Design:
     """The design of what `perennial new` would write."""
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
-    wanted = Wishes(name=name, data=data, owner="somebody", **given)
+    wanted = Options(name=name, data=data, owner="somebody", **given)
     notations = {wanted.time: wanted.time_format} if wanted.time_format else {}
     with profiling.at(data, notations) as look:
         return deciding.decide(look, wanted, ask)

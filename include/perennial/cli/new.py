@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import Field, fields
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,167 +14,90 @@ from perennial._common.suggestions import did_you_mean
 from perennial.cli import completion
 from perennial.cli.frame import AsJson, DryRun, app, example, if_interrupted, say, show_json
 from perennial.errors import InvalidParams
+from perennial.scaffold.options import Options
 
 if TYPE_CHECKING:
-    from perennial.scaffold.design import Design, Wishes
+    from perennial.scaffold.design import Design
+
+_NAME = Annotated[str, typer.Argument(help="Its name: lower case letters, digits, underscores.", metavar="NAME")]
+_DATA = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="CSV or Parquet: a file, a folder, an s3:// or https:// address. A table of a database:"
+        " connection://CONNECTION_ID/SCHEMA.TABLE, by that Airflow connection.",
+        metavar="PLACE",
+    ),
+]
 
 
-@app.command(epilog=example("perennial new sales --data sales.csv --key store --label revenue"))
-def new(
-    name: Annotated[str, typer.Argument(help="Its name: lower case letters, digits, underscores.", metavar="NAME")],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            help="CSV or Parquet: a file, a folder, an s3:// or https:// address. A table of a database:"
-            " connection://CONNECTION_ID/SCHEMA.TABLE, by that Airflow connection.",
-            metavar="PLACE",
-        ),
-    ],
-    time: Annotated[
-        str,
-        typer.Option(
-            "--time",
-            metavar="COLUMN",
-            help="The time of a row: the moment of prediction.",
-            autocompletion=completion.columns,
-        ),
-    ] = "",
-    time_format: Annotated[
-        str,
-        typer.Option(
-            "--time-format",
-            metavar="FORMAT",
-            help="How its days are written, for instance %d/%m/%Y.",
-            autocompletion=completion.notations,
-        ),
-    ] = "",
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--key",
-            metavar="COLUMN",
-            help="What a row is about, for instance a store. Once for each.",
-            autocompletion=completion.columns,
-        ),
-    ] = None,
-    no_key: Annotated[bool, typer.Option("--no-key", help="Nothing in particular: all rows are one series.")] = False,
-    label: Annotated[
-        str,
-        typer.Option("--label", metavar="COLUMN", help="What is to be predicted.", autocompletion=completion.columns),
-    ] = "",
-    task: Annotated[
-        str, typer.Option("--task", metavar="TASK", help="binary or regression.", autocompletion=completion.tasks)
-    ] = "",
-    positive: Annotated[
-        str, typer.Option("--positive", metavar="VALUE", help="The value of the label that is asked about.")
-    ] = "",
-    cadence: Annotated[
-        str,
-        typer.Option(
-            "--cadence",
-            metavar="CADENCE",
-            help="hourly, daily, weekly or monthly partitions.",
-            autocompletion=completion.cadences,
-        ),
-    ] = "",
-    label_after: Annotated[
-        str,
-        typer.Option(
-            "--label-after",
-            metavar="LENGTH",
-            help="How long after its time the label of a row is known: 6h, 1d, 4w.",
-            autocompletion=completion.lengths,
-        ),
-    ] = "",
-    later: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--later",
-            metavar="COLUMN",
-            help="A column that is known only with the label: of a number, or yes and no, the past is a feature.",
-            autocompletion=completion.columns,
-        ),
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep",
-            metavar="COLUMN",
-            help="A column that is a feature though it looks like a leak.",
-            autocompletion=completion.columns,
-        ),
-    ] = None,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--drop", metavar="COLUMN", help="A column that is no feature.", autocompletion=completion.columns
-        ),
-    ] = None,
-    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Leave out rows before this time.")] = "",
-    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Leave out rows from this time on.")] = "",
-    owner: Annotated[str, typer.Option("--owner", metavar="NAME", help="Who answers for it.")] = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
+def _parameter(option: Field[Any]) -> Parameter:
+    """The option of the command line for a field of `Options`."""
+    shown = option.metadata
+    if not shown:
+        return Parameter(option.name, Parameter.KEYWORD_ONLY, annotation=_NAME if option.name == "name" else _DATA)
+    kind = {bool: bool, str: str}.get(type(option.default), list[str])
+    declared = typer.Option(
+        f"--{option.name.replace('_', '-')}",
+        help=shown["help"],
+        metavar=shown["metavar"] or None,
+        autocompletion=getattr(completion, shown["completion"]) if shown["completion"] else None,
+    )
+    default = [] if kind is list[str] else option.default
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, declared])
+
+
+def new(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Write a new use case from data.
 
-    Looks at the data, asks about what is unclear (off a terminal: says which option tells it), and writes source,
-    transforms, expectations, model, Feast definitions, README and tests. What it assumed is listed, and stands in the
-    files. All or nothing; what exists is never touched.
+    Looks at the data, asks about what is unclear (without a terminal: names the option that answers it), and writes
+    source, transforms, expectations, model, Feast definitions, README and tests. Its assumptions are listed, and are
+    written into the files. It writes all files or none, and never touches a file that exists.
     """
-    from perennial.scaffold import writing
-    from perennial.scaffold.design import Wishes
+    from perennial.scaffold import rendering, writing
     from perennial.settings import settings
 
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
+    options = Options(**values)
     project = settings().project
-    writing.insist_on_new_name(name, project)
+    writing.insist_on_new_name(options.name, project)
     if_interrupted("Nothing was written.")
-    wishes = Wishes(
-        name=name,
-        data=data,
-        time=time,
-        time_format=time_format,
-        keys=tuple(key or ()),
-        no_key=no_key,
-        label=label,
-        task=task,
-        positive=positive,
-        cadence=cadence,
-        label_after=label_after,
-        later=tuple(later or ()),
-        keep=tuple(keep or ()),
-        drop=tuple(drop or ()),
-        since=since,
-        until=until,
-        owner=owner,
-    )
-    if time_format and not time:
+    if options.time_format and not options.time:
         raise InvalidParams("--time-format says how a column is written.", "Say which one: --time COLUMN.")
-    design = _designed(wishes, nobody_is_there=as_json or not sys.stdin.isatty())
-    from perennial.scaffold import rendering
-
+    design = _designed(options, nobody_is_there=as_json or not sys.stdin.isatty())
     files = rendering.files(design)
     if not dry_run:
-        writing.write(name, files, project)
+        writing.write(options.name, files, project)
     if as_json:
         show_json(_as_json(design, list(files), written=not dry_run))
     else:
         _tell(design, list(files), written=not dry_run)
 
 
-def _designed(wishes: Wishes, *, nobody_is_there: bool) -> Design:
+# Typer reads a command's options from its signature; those of `new` are the fields of `Options`.
+new.__signature__ = Signature(  # type: ignore[attr-defined]
+    [
+        *(_parameter(each) for each in fields(Options)),
+        Parameter("dry_run", Parameter.KEYWORD_ONLY, default=False, annotation=DryRun),
+        Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=AsJson),
+    ]
+)
+new.__annotations__ = {each.name: each.annotation for each in new.__signature__.parameters.values()}  # type: ignore[attr-defined]
+app.command(epilog=example("perennial new sales --data sales.csv --key store --label revenue"))(new)
+
+
+def _designed(options: Options, *, nobody_is_there: bool) -> Design:
     from contextlib import ExitStack
 
     from perennial.cli.waiting import watched
     from perennial.scaffold import deciding, profiling
     from perennial.scaffold.asking import nobody
 
-    notations = {wishes.time: wishes.time_format} if wishes.time_format else {}
+    notations = {options.time: options.time_format} if options.time_format else {}
     with ExitStack() as stack:
-        with watched(f"looking at {wishes.data}") as step:
-            look = stack.enter_context(profiling.at(wishes.data, notations, step))
-        return deciding.decide(look, wishes, nobody if nobody_is_there else _asked)
+        with watched(f"looking at {options.data}") as step:
+            look = stack.enter_context(profiling.at(options.data, notations, step))
+        return deciding.decide(look, options, nobody if nobody_is_there else _asked)
 
 
 def _asked(question: str, choices: Sequence[str], option: str) -> str:

@@ -9,24 +9,25 @@ from datetime import UTC, datetime
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types, features, figures, keys, labels, leakage, profiling, sources, times
 from perennial.scaffold.asking import Ask
-from perennial.scaffold.design import Assumption, Design, Wishes
+from perennial.scaffold.design import Assumption, Design
+from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Column, Look
 from perennial.scaffold.times import Times
 
 
-def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
+def decide(look: Look, options: Options, ask: Ask) -> Design:
     """Decide everything.
 
     Raises:
         InvalidParams: the data does not do, a wish does not fit it, or something is unclear and nobody is asked.
     """
     assume: list[Assumption] = []
-    drop = _dropped(look, wishes)
-    time = _time(look, wishes, drop, ask, assume)
-    label_column = labels.choose(look, wishes, drop | {time.name}, ask, assume)
-    if wishes.task != "regression":  # A class that is read as missing would be gone.
+    drop = _dropped(look, options)
+    time = _time(look, options, drop, ask, assume)
+    label_column = labels.choose(look, options, drop | {time.name}, ask, assume)
+    if options.task != "regression":  # A class that is read as missing would be gone.
         look = profiling.as_written(look, label_column)
-    since, until = _moment(wishes.since, "--since"), _moment(wishes.until, "--until")
+    since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
     measured = times.measure(look, time, since, until)
     if measured is None:
         raise InvalidParams(
@@ -36,17 +37,17 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     if measured.missing:
         look = profiling.within(look, "timed", measured.rows)
     label_column = look.column(label_column.source, "--label")
-    label = labels.understand(look, label_column, wishes, ask, assume)
-    entity = _keys(look, measured, wishes, label_column, drop, ask, assume)
+    label = labels.understand(look, label_column, options, ask, assume)
+    entity = _keys(look, measured, options, label_column, drop, ask, assume)
     values = max((key.distinct for key in entity), default=0)
     if values > measured.rows / 2:
         why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
         assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
-    cuts = figures.cuts(measured, wishes, assume)
-    known_after = figures.known_after(measured, wishes, assume)
-    later = tuple(look.column(name, "--later") for name in wishes.later)
+    cuts = figures.cuts(measured, options, assume)
+    known_after = figures.known_after(measured, options, assume)
+    later = tuple(look.column(name, "--later") for name in options.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
-    keep = {look.column(name, "--keep").name for name in wishes.keep}
+    keep = {look.column(name, "--keep").name for name in options.keep}
     found = leakage.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
     leaks = [each for each in found if each.column.name not in keep]
     named = (label_column, *later, *(each.column for each in leaks))
@@ -55,11 +56,11 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop)
     features.tell(look, assume)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
-    owner = wishes.owner or getpass.getuser()
-    if not wishes.owner:
+    owner = options.owner or getpass.getuser()
+    if not options.owner:
         assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
     return Design(
-        name=wishes.name,
+        name=options.name,
         owner=owner,
         place=look.place,
         rows=measured.rows,
@@ -85,15 +86,15 @@ def decide(look: Look, wishes: Wishes, ask: Ask) -> Design:
     )
 
 
-def _dropped(look: Look, wishes: Wishes) -> set[str]:
+def _dropped(look: Look, options: Options) -> set[str]:
     """The columns that somebody does not want, for whatever else they may be."""
-    found = {look.column(name, "--drop").name for name in wishes.drop}
+    found = {look.column(name, "--drop").name for name in options.drop}
     wanted = {
-        "--time": (wishes.time,) if wishes.time else (),
-        "--key": wishes.keys,
-        "--label": (wishes.label,) if wishes.label else (),
-        "--later": wishes.later,
-        "--keep": wishes.keep,
+        "--time": (options.time,) if options.time else (),
+        "--key": options.key,
+        "--label": (options.label,) if options.label else (),
+        "--later": options.later,
+        "--keep": options.keep,
     }
     for option, given in wanted.items():
         for name in given:
@@ -105,10 +106,10 @@ def _dropped(look: Look, wishes: Wishes) -> set[str]:
     return found
 
 
-def _time(look: Look, wishes: Wishes, drop: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[Assumption]) -> Column:
     """The column of the rows' time."""
-    if wishes.time:
-        column = look.column(wishes.time, "--time")
+    if options.time:
+        column = look.column(options.time, "--time")
     else:
         found = [each for each in times.candidates(look) if each.name not in drop]
         if not found:
@@ -180,17 +181,17 @@ def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None
 def _keys(
     look: Look,
     measured: Times,
-    wishes: Wishes,
+    options: Options,
     label: Column,
     drop: set[str],
     ask: Ask,
     assume: list[Assumption],
 ) -> tuple[Column, ...]:
     """What rows are about; empty: all are one series."""
-    if wishes.keys and wishes.no_key:
+    if options.key and options.no_key:
         raise InvalidParams("--key and --no-key exclude each other.", "Give one of them.")
-    if wishes.keys:
-        found = tuple(look.column(key, "--key") for key in wishes.keys)
+    if options.key:
+        found = tuple(look.column(key, "--key") for key in options.key)
         for column in found:
             if column.name in (label.name, measured.column.name):
                 raise InvalidParams(f"--key {column.source}: that column is the label or the time.", "Leave it out.")
@@ -200,7 +201,7 @@ def _keys(
                     "Give another one, or --no-key.",
                 )
         return found
-    if wishes.no_key:
+    if options.no_key:
         return ()
     candidates = keys.candidates(look, measured, {label.name, measured.column.name, *drop})
     series = [each for each in candidates if each.is_series]

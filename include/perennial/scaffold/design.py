@@ -14,29 +14,6 @@ Task = Literal["binary", "regression"]
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What somebody said about a new use case; what is empty was not said. Columns by their names in the data."""
-
-    name: str
-    data: str
-    time: str = ""
-    time_format: str = ""
-    keys: tuple[str, ...] = ()
-    no_key: bool = False
-    label: str = ""
-    task: str = ""
-    positive: str = ""
-    cadence: str = ""
-    label_after: str = ""
-    later: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    since: str = ""
-    until: str = ""
-    owner: str = ""
-
-
-@dataclass(frozen=True)
 class Assumption:
     """Something that nobody said, why it was taken so, and what to give to have it otherwise."""
 

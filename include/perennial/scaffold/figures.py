@@ -10,7 +10,8 @@ from datetime import timedelta
 from perennial.errors import InvalidParams
 from perennial.partitions import Cadence
 from perennial.scaffold import times
-from perennial.scaffold.design import Assumption, Label, Policy, Span, Wishes
+from perennial.scaffold.design import Assumption, Label, Policy, Span
+from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Look
 from perennial.scaffold.texts import spoken
 from perennial.scaffold.times import Buckets, Times
@@ -40,14 +41,14 @@ _BLOCKS = {
 _MAX_AGE = {Cadence.HOURLY: 24, Cadence.DAILY: 7, Cadence.WEEKLY: 4, Cadence.MONTHLY: 3}
 
 
-def cuts(measured: Times, wishes: Wishes, assume: list[Assumption]) -> Buckets:
+def cuts(measured: Times, options: Options, assume: list[Assumption]) -> Buckets:
     """The cadence and its partitions, most of which have rows: all of them, unless another cadence was asked for."""
-    if wishes.cadence:
-        if wishes.cadence not in set(Cadence):
-            raise InvalidParams(f"--cadence {wishes.cadence}: unknown.", f"Known: {', '.join(Cadence)}.")
-        chosen = [each for each in measured.buckets if each.cadence == wishes.cadence]
+    if options.cadence:
+        if options.cadence not in set(Cadence):
+            raise InvalidParams(f"--cadence {options.cadence}: unknown.", f"Known: {', '.join(Cadence)}.")
+        chosen = [each for each in measured.buckets if each.cadence == options.cadence]
         if not chosen or not chosen[0].is_mostly_filled:
-            raise _unfit(measured, chosen[0] if chosen else None, wishes.cadence)
+            raise _unfit(measured, chosen[0] if chosen else None, options.cadence)
         return _with_gaps_told(chosen[0], assume)
     found = times.fitting(measured, _ROWS_A_PARTITION)
     if found is None:
@@ -85,13 +86,13 @@ def _unfit(measured: Times, cuts: Buckets | None, cadence: str) -> InvalidParams
     )
 
 
-def known_after(measured: Times, wishes: Wishes, assume: list[Assumption]) -> timedelta:
+def known_after(measured: Times, options: Options, assume: list[Assumption]) -> timedelta:
     """How long after its moment a label is known."""
-    if wishes.label_after:
-        parted = re.fullmatch(r"(\d+)\s*(s|m|h|d|w)", wishes.label_after.strip())
+    if options.label_after:
+        parted = re.fullmatch(r"(\d+)\s*(s|m|h|d|w)", options.label_after.strip())
         if parted is None or not int(parted[1]):
             raise InvalidParams(
-                f"--label-after {wishes.label_after}: that is no length of time.", "Write it like 30m, 6h, 1d or 4w."
+                f"--label-after {options.label_after}: that is no length of time.", "Write it like 30m, 6h, 1d or 4w."
             )
         unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[parted[2]]
         found = timedelta(**{unit: int(parted[1])})
@@ -101,7 +102,7 @@ def known_after(measured: Times, wishes: Wishes, assume: list[Assumption]) -> ti
         why = f"times are written to the {unit}, and what is of a {unit} is known once it is over"
         assume.append(Assumption("label known after", spoken(found), why, "--label-after"))
     # Within a second nobody knows which came first.
-    return found + timedelta(seconds=1) if measured.resolution.is_below_seconds and wishes.label_after else found
+    return found + timedelta(seconds=1) if measured.resolution.is_below_seconds and options.label_after else found
 
 
 def sample(look: Look, cuts: Buckets, truth: str) -> tuple[str, ...]:

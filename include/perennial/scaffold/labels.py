@@ -8,7 +8,8 @@ from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types
 from perennial.scaffold.asking import Ask
-from perennial.scaffold.design import Assumption, Label, Task, Wishes
+from perennial.scaffold.design import Assumption, Label, Task
+from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Column, Look
 
 #: Fewer rows with a label teach nothing that could be proven.
@@ -27,14 +28,14 @@ _ONE_OF_THEM = (
 _CLASSES = 20
 
 
-def choose(look: Look, wishes: Wishes, but: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[Assumption]) -> Column:
     """The label's column: as given, as its name says, or as answered.
 
     Args:
         but: Names of columns that it is not: the time, and what was dropped.
     """
-    if wishes.label:
-        column = look.column(wishes.label, "--label")
+    if options.label:
+        column = look.column(options.label, "--label")
     else:
         others = [column for column in look.columns if column.name not in but]
         obvious = [column for column in others if column.name in _OBVIOUS]
@@ -54,7 +55,7 @@ def choose(look: Look, wishes: Wishes, but: set[str], ask: Ask, assume: list[Ass
     return column
 
 
-def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> Label:
+def understand(look: Look, column: Column, options: Options, ask: Ask, assume: list[Assumption]) -> Label:
     """What is asked of the label: its task and, of two classes, which one is meant.
 
     Raises:
@@ -67,7 +68,7 @@ def understand(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: lis
             " prove nothing about any model.",
             "Give more data.",
         )
-    task, wanted = _task(look, column, wishes, ask, assume)
+    task, wanted = _task(look, column, options, ask, assume)
     positive = _positive(look, column, wanted, ask, assume) if task == "binary" else None
     rate, spread = look.ask(f"SELECT avg(t), stddev_pop(t) FROM (SELECT {truth(column, positive)} AS t FROM timed)")[0]  # noqa: S608
     if not spread:
@@ -90,7 +91,7 @@ def truth(column: Column, positive: Any) -> str:
     return f"CAST({name} = {value} AS DOUBLE)"
 
 
-def _task(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
+def _task(look: Look, column: Column, options: Options, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
     """The task and, where that is said already, the class that it asks about."""
     values = column.values
     if len(values) == 1:
@@ -98,20 +99,20 @@ def _task(look: Look, column: Column, wishes: Wishes, ask: Ask, assume: list[Ass
             f"Every label (column {column.source!r}) is {values[0]!r}: there is nothing to learn.",
             "Give data with both outcomes, or another --label.",
         )
-    if wishes.task == "multiclass" or (wishes.task and wishes.task not in ("binary", "regression")):
+    if options.task == "multiclass" or (options.task and options.task not in ("binary", "regression")):
         raise InvalidParams(
-            f"--task {wishes.task}: the tasks are binary and regression.",
+            f"--task {options.task}: the tasks are binary and regression.",
             "Of several classes ask about one: --positive VALUE.",
         )
-    if wishes.task == "regression":
+    if options.task == "regression":
         if not column.is_number:
             raise InvalidParams(
                 f"--task regression: column {column.source!r} holds {column.reading.told}, no numbers.",
                 "Use --task binary, or another --label.",
             )
         return "regression", ""
-    if wishes.task == "binary" or wishes.positive:
-        return "binary", wishes.positive
+    if options.task == "binary" or options.positive:
+        return "binary", options.positive
     if column.kind == "boolean" or (len(values) == 2 and (column.kind == "text" or set(values) <= {0, 1, -1})):
         assume.append(Assumption("task", "binary", f"column {column.source!r} has two values", "--task"))
         return "binary", ""
