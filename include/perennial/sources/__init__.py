@@ -1,5 +1,24 @@
-"""Where raw rows come from that are no files at hand: the web, and the tables of databases.
+"""Where raw rows come from: files on a disk, in S3 or on the web, and tables of databases.
 
-A use case's `source.py` reads one partition through `web` or `tables`; credentials are Airflow connections, which
-`connections` finds.
+A use case's `source.py` declares its columns and reads one partition of them by `Files` or `DatabaseTable`; what these
+do not read, it reads by `web` or `tables`. Credentials are Airflow connections, which `connections` finds.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
+
+if TYPE_CHECKING:
+    from perennial.sources.columns import Column
+    from perennial.sources.database_table import DatabaseTable
+    from perennial.sources.files import Files
+    from perennial.sources.row_ids import with_row_id
+
+__all__ = ["Column", "DatabaseTable", "Files", "with_row_id"]
+
+__getattr__ = attributes_of(
+    __name__,
+    {".columns": ["Column"], ".database_table": ["DatabaseTable"], ".files": ["Files"], ".row_ids": ["with_row_id"]},
+)

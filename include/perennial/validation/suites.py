@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import great_expectations.expectations as gxe
 
 from perennial.errors import PerennialError
+from perennial.expectations import resolved
 from perennial.partitions import Partition
 from perennial.use_case import RawTable, UseCase
 
@@ -43,7 +44,9 @@ def declared_expectations(table: RawTable, partition: Partition) -> list[gxe.Exp
 
 
 def use_case_expectations(use_case: UseCase, name: str, partition: Partition | None) -> list[gxe.Expectation]:
-    """The expectations that the use case's `expectations.py` adds; none when it has no function of that name.
+    """The expectations that the use case's `expectations.py` adds; none when it does not name the table.
+
+    There a suite is a list, or a function of the partition; of no arguments, where `partition` is None.
 
     Args:
         use_case: The use case.
@@ -51,20 +54,21 @@ def use_case_expectations(use_case: UseCase, name: str, partition: Partition | N
         partition: The partition that is validated; None for a table that has none, such as a training set.
 
     Raises:
-        PerennialError: the function raises, or returns something else than expectations.
+        PerennialError: a function raises, or the suite holds something else than expectations.
     """
-    function = getattr(use_case.module("expectations"), name, None)
-    if function is None:
+    suite = getattr(use_case.module("expectations"), name, None)
+    if suite is None:
         return []
     location = suite_location(use_case, name)
     try:
-        expectations = list(function() if partition is None else function(partition))
+        expectations = resolved(suite, partition)
     except Exception as error:
         raise PerennialError(f"{location} raised {type(error).__name__}: {error}", "Correct the suite.") from error
     for expectation in expectations:
         if not isinstance(expectation, gxe.Expectation):
             raise PerennialError(
-                f"{location} returned {expectation!r}.", "Return great_expectations.expectations objects."
+                f"{location} returned {expectation!r}.",
+                "Use perennial.expectations, or objects of great_expectations.expectations.",
             )
     return expectations
 

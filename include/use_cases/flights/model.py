@@ -1,19 +1,11 @@
 """The estimator of the flights use case."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
-if TYPE_CHECKING:
-    from use_cases.flights.use_case import FlightsParams
-
-#: Columns of text; everything else is a number.
-CATEGORIES = ["carrier", "origin", "dest"]
+from use_cases.flights.use_case import FlightsParams
 
 
 def build(params: FlightsParams) -> Pipeline:
@@ -22,11 +14,9 @@ def build(params: FlightsParams) -> Pipeline:
     All preprocessing is inside: text becomes ordinal codes learnt in the fit, -1 for a value that is missing or was not
     seen there; missing numbers need no filling. The same params, seed and rows give the same model.
     """
-    encode = make_column_transformer(
-        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1), CATEGORIES),
-        remainder="passthrough",
-        verbose_feature_names_out=False,
-    )
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)
+    columns = (codes, ["carrier", "origin", "dest"])
+    encode = make_column_transformer(columns, remainder="passthrough", verbose_feature_names_out=False)
     boost = HistGradientBoostingClassifier(
         max_iter=params.max_iter,
         learning_rate=params.learning_rate,

@@ -5,64 +5,46 @@ by then. A late arrival counts from the moment the flight has landed, never from
 that the flight that left at eleven will come in late. A late departure counts from the moment the flight has left.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
+from functools import partial
 
 import ibis
 
+from perennial.transforms import known_after, rolling_means
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 #: A flight is late from this many minutes on: the industry's own definition.
 LATE_MINUTES = 15
-
-#: A delay counts for at most this many minutes in a mean.
+#: A delay counts for at most this many minutes in a mean, so that one flight does not color a whole week.
 LONGEST_DELAY = 180
-
-#: How long before its scheduled departure a flight is predicted.
-NOTICE = timedelta(hours=1)
-
-#: An hourly weather report is published within this time.
-PUBLICATION = timedelta(hours=1)
 
 
 def origin_weather(weather: ibis.Table) -> ibis.Table:
-    """Weather at an origin. A report for an hour is known one hour later at the earliest, and only used from then."""
+    """Weather at an origin. A report for an hour is published within the next one, and only used from then."""
     measures = ("temp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
-    return weather.select(
-        "origin",
-        event_timestamp=weather.observed_at + ibis.literal(PUBLICATION),
-        **{f"weather_{name}": weather[name].cast("float64") for name in measures},
-    )
+    values = {f"weather_{name}": weather[name].cast("float64") for name in measures}
+    return weather.select("origin", event_timestamp=known_after(weather.observed_at, HOUR), **values)
 
 
-def carrier_lateness(flights: ibis.Table) -> ibis.Table:
-    """How late a carrier's flights have been arriving over the last day and week."""
-    return _lateness(flights, "carrier", "carrier", "arr", {"1d": 24, "7d": 7 * 24})
+def _lateness(flights: ibis.Table, by: str, spans: dict[str, timedelta], end: str = "arr") -> ibis.Table:
+    """Share of late flights, and their mean delay in minutes, as flights come in (`arr`) or leave (`dep`)."""
+    known_at, name = {"arr": ("arrived_at", by), "dep": ("departed_at", "departures")}[end]
+    delay = flights[f"{end}_delay"]
+    values = {f"{name}_late_rate": delay >= LATE_MINUTES, f"{name}_mean_delay": delay.clip(upper=LONGEST_DELAY)}
+    return rolling_means(flights, by, known_at, spans, values)
 
 
-def origin_lateness(flights: ibis.Table) -> ibis.Table:
-    """How late flights out of an origin have been arriving over the last three hours and day."""
-    return _lateness(flights, "origin", "origin", "arr", {"3h": 3, "1d": 24})
-
-
-def origin_departures(flights: ibis.Table) -> ibis.Table:
-    """How late flights have been leaving an origin over the last two hours: hours ahead of their late arrivals."""
-    return _lateness(flights, "origin", "departures", "dep", {"2h": 2})
-
-
-def route_lateness(flights: ibis.Table) -> ibis.Table:
-    """How late flights on a route have been arriving over the last week and four weeks."""
-    return _lateness(flights, "route", "route", "arr", {"7d": 7 * 24, "28d": 28 * 24})
+carrier_lateness = partial(_lateness, by="carrier", spans={"1d": DAY, "7d": 7 * DAY})
+origin_lateness = partial(_lateness, by="origin", spans={"3h": 3 * HOUR, "1d": DAY})
+route_lateness = partial(_lateness, by="route", spans={"7d": 7 * DAY, "28d": 28 * DAY})
+#: Known hours ahead of the late arrivals that follow.
+origin_departures = partial(_lateness, by="origin", spans={"2h": 2 * HOUR}, end="dep")
 
 
 def plane_facts(planes: ibis.Table) -> ibis.Table:
     """What is known of a plane when the partition starts."""
-    return planes.select(
-        "tailnum",
-        event_timestamp=planes.known_at,
-        plane_year=planes.year.cast("int64"),
-        plane_seats=planes.seats.cast("int64"),
-        plane_engines=planes.engines.cast("int64"),
-    )
+    facts = {f"plane_{name}": planes[name].cast("int64") for name in ("year", "seats", "engines")}
+    return planes.select("tailnum", event_timestamp=planes.known_at, **facts)
 
 
 def examples(flights: ibis.Table) -> ibis.Table:
@@ -72,47 +54,8 @@ def examples(flights: ibis.Table) -> ibis.Table:
     diverted; `label_timestamp` is when it landed. Nothing else here is learnt after `event_timestamp`.
     """
     return flights.select(
-        "flight_id",
-        "carrier",
-        "origin",
-        "dest",
-        "route",
-        "tailnum",
-        "hour",
-        "weekday",
-        "distance",
-        event_timestamp=flights.sched_dep - ibis.literal(NOTICE),
+        *("flight_id", "carrier", "origin", "dest", "route", "tailnum", "hour", "weekday", "distance"),
+        event_timestamp=flights.sched_dep - ibis.literal(HOUR),
         label=(flights.arr_delay >= LATE_MINUTES).cast("int64"),
         label_timestamp=flights.arrived_at,
     )
-
-
-def _lateness(flights: ibis.Table, key: str, prefix: str, end: str, spans: dict[str, int]) -> ibis.Table:
-    """Share of late flights and mean delay (minutes) of each `key` over trailing spans (hours), as flights come in.
-
-    One row a (key, minute in which a flight arrived or left): all of that minute, and of the span before it, are in.
-
-    Args:
-        key: What to group by.
-        prefix: Of the features' names.
-        end: `arr` or `dep`: which end of a flight is looked at.
-        spans: Name in the features' names -> hours.
-    """
-    moment, delay = {"arr": ("arrived_at", "arr_delay"), "dep": ("departed_at", "dep_delay")}[end]
-    seen = flights.filter(flights[moment].notnull(), flights[key].notnull())
-    minutes = seen.group_by(seen[key], event_timestamp=seen[moment]).agg(
-        flights=seen.count(),
-        late=(seen[delay] >= LATE_MINUTES).cast("int64").sum(),
-        # Capped, so that one flight that came a day late does not colour a whole week.
-        delay=seen[delay].clip(upper=LONGEST_DELAY).sum(),
-    )
-    features = {}
-    for span, hours in spans.items():
-        # Over whole seconds: ten times faster than over timestamps, whose arithmetic follows the session's time zone.
-        window = ibis.range_window(
-            preceding=hours * 3600, following=0, group_by=minutes[key], order_by=minutes.event_timestamp.epoch_seconds()
-        )
-        count = minutes.flights.sum().over(window)
-        features[f"{prefix}_late_rate_{span}"] = minutes.late.sum().over(window) / count
-        features[f"{prefix}_mean_delay_{span}"] = minutes.delay.sum().over(window) / count
-    return minutes.select(key, "event_timestamp", **features)

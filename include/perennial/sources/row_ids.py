@@ -1,0 +1,28 @@
+"""Names rows that no column identifies: a digest of what is known of a row at its moment, and a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from perennial._common.duckdb_session import over, selected
+from perennial.sources.columns import quoted
+
+
+def with_row_id(rows: pa.Table, learnt_later: Sequence[str]) -> pa.Table:
+    """The rows with a column `row_id` (string): the same for the same row, in whatever order rows come.
+
+    Rows that are alike at their moment are told apart by a number. They get the same prediction, so which is which
+    means nothing then; later, what was learnt orders them.
+
+    Args:
+        rows: All rows of one partition.
+        learnt_later: The columns that say more after a row's moment than at it, such as its label. They are not in the
+            digest, so that a row stays that row when its label comes in.
+    """
+    later = ", ".join(map(quoted, learnt_later))
+    known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
+    number = f"row_number() OVER (PARTITION BY {known} ORDER BY {later})"
+    with over(rows=rows) as connection:
+        return selected(connection, f"SELECT *, md5({known}) || '-' || {number} AS row_id FROM rows")  # noqa: S608
