@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from changes_cases import Checkout
 
@@ -141,6 +143,30 @@ def test_a_helper_is_reached_however_it_is_imported(helped: Checkout, imported: 
     after = fingerprints.of_transforms(helped.use_case)
     assert after["meter_history"] != before["meter_history"]
     assert after["examples"] == before["examples"], "examples do not use it"
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "from perennial.transforms import known_after\nmade = known_after",
+        "from perennial import transforms as vocabulary\nmade = vocabulary.known_after",
+        "import perennial.transforms\nmade = perennial.transforms.known_after",
+    ],
+)
+def test_the_library_s_transforms_are_in_the_fingerprint(
+    helped: Checkout, imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocabulary = tmp_path / "transforms.py"
+    vocabulary.write_text(fingerprints.VOCABULARY.read_text())
+    monkeypatch.setattr(fingerprints, "VOCABULARY", vocabulary)
+    helped.edit(helped.transforms, (f"from use_cases.{helped.name}.common import scaled as made", imported))
+    before = fingerprints.of_transforms(helped.use_case)
+    helped.edit(vocabulary, ("ibis.literal(delay)", "ibis.literal(2 * delay)"))
+    after = fingerprints.of_transforms(helped.use_case)
+    assert after["meter_history"] != before["meter_history"]
+    assert after["examples"] == before["examples"], "examples do not use it"
+    helped.edit(vocabulary, ("def known_after", "# Other words.\ndef known_after"))
+    assert fingerprints.of_transforms(helped.use_case) == after
 
 
 def test_a_transform_that_is_missing_is_an_error_that_names_it(helped: Checkout) -> None:

@@ -1,4 +1,4 @@
-"""A transform's fingerprint: the same as long as its code, and what it calls in the use case's folder, is the same."""
+"""A transform's fingerprint, which changes with its code and with what it calls in the use case or in `transforms`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = "examples"
 _DIGITS = 16
+#: The library's module whose functions compute features. A change of what one of them does must be seen.
+VOCABULARY = Path(__file__).parents[1] / "transforms.py"
 #: Stands for all names of a module.
 _EVERYTHING = "*"
 
@@ -25,8 +27,8 @@ def of_transforms(use_case: UseCase) -> dict[str, str]:
     """The fingerprint of each feature table of a use case, and of its `examples`, as the files are now.
 
     It changes with the transform's code, with any function, constant or import that the code reaches in the use case's
-    folder, and with the table's declaration. Comments, docstrings and layout do not matter; neither does the library's
-    own code, nor what the raw tables hold.
+    folder or in `perennial.transforms`, and with the table's declaration. Comments, docstrings and layout do not
+    matter; neither does the rest of the library, nor what the raw tables hold.
 
     Raises:
         BadFeatures: a file is not Python, or lacks a transform.
@@ -135,7 +137,7 @@ class _Code:
                 continue
             entered = not any(file == module.file for file, _ in seen)
             seen.add((module.file, wanted))
-            called = ".".join(module.file.relative_to(self.folder).with_suffix("").parts)
+            called = self._name(module.file)
             for piece in [*module.defined.get(wanted, ()), *(module.always if entered else ())]:
                 pieces.add(f"{called}: {_text(piece)}")
                 waiting += [(module, used) for used in _uses(piece)]
@@ -182,14 +184,23 @@ class _Code:
         return package.joinpath(*parts)
 
     def _absolute(self, parts: list[str]) -> Path | None:
-        return self.folder.parent.joinpath(*parts[1:]) if parts[0] == "use_cases" else None
+        if parts[0] == "use_cases":
+            return self.folder.parent.joinpath(*parts[1:])
+        return VOCABULARY.parent.joinpath(*parts[1:]) if parts[0] == "perennial" else None
 
     def _at(self, place: Path | None) -> _Module | None:
-        """The package or module there, if it lies in the use case's folder."""
+        """The package or module there, if it lies in the use case's folder or is the library's `VOCABULARY`."""
+        if place == VOCABULARY.with_suffix(""):
+            return self._module(VOCABULARY)
         if place is None or not place.is_relative_to(self.folder):
             return None
         package = self._module(place / "__init__.py")
         return package or (self._module(place.with_name(f"{place.name}.py")) if place != self.folder else None)
+
+    def _name(self, file: Path) -> str:
+        if file == VOCABULARY:
+            return f"perennial.{file.stem}"
+        return ".".join(file.relative_to(self.folder).with_suffix("").parts)
 
     def _module(self, file: Path) -> _Module | None:
         if file not in self._modules and file.is_file():

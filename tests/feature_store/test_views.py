@@ -1,0 +1,34 @@
+"""A view of a lake table says what a plain Feast view says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from feast import Entity, FeatureView, Field, ValueType
+from feast.types import Int64
+
+from perennial.feature_store.source import LakeSource
+from perennial.feature_store.views import LakeTables
+
+shop = Entity(name="shop", value_type=ValueType.STRING)
+day = Entity(name="day", value_type=ValueType.STRING)
+
+
+def test_a_view_is_the_feast_view_written_out() -> None:
+    table = LakeTables("sales", owner="finance")
+    plain = FeatureView(
+        name="sales_history",
+        entities=[shop, day],
+        ttl=timedelta(days=7),
+        schema=[Field(name="description", dtype=Int64, description="Of what."), Field(name="ttl", dtype=Int64)],
+        source=LakeSource(table="sales.history", timestamp_field="event_timestamp"),
+        description="What came of earlier sales.",
+        owner="finance",
+        tags={"use_case": "sales", "freshness": "PT36H"},
+    )
+    ours = table("history", shop, day, ttl=timedelta(days=7), dtype=Int64, tags={"freshness": "PT36H"}).view(
+        "What came of earlier sales.", description="Of what.", ttl=""
+    )
+    assert type(ours) is FeatureView
+    ours.created_timestamp = plain.created_timestamp = ours.last_updated_timestamp = plain.last_updated_timestamp = None
+    assert ours.to_proto() == plain.to_proto()
