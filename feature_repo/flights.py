@@ -1,8 +1,8 @@
 """Feature definitions of the `flights` use case: plain Feast objects, for people and for `feast apply`.
 
-To change a feature: change its transform in `include/use_cases/flights/transforms.py`, its schema here, and what it
-must look like in `include/use_cases/flights/expectations.py`. A feature that no model needs any more leaves the service
-first, its view later. By its tag `freshness`, else by its TTL, a view may lag behind the end of what is online.
+To change a feature: change its transform and expectations in `include/use_cases/flights/`, and its description here. A
+feature that no model needs any more leaves the service first, its view later. By its tag `freshness`, else by its TTL,
+a view may lag behind the end of what is online.
 """
 
 from datetime import timedelta

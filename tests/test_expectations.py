@@ -13,7 +13,7 @@ import pytest
 from perennial import Cadence
 from perennial import expectations as expect
 from perennial.errors import PerennialError
-from perennial.validation.suites import expectations_of
+from perennial.validation.suites import use_case_expectations
 
 FEBRUARY = Cadence.MONTHLY.partition("2024-02")
 DAY = timedelta(days=1)
@@ -97,7 +97,7 @@ def test_severity_is_a_word(declared: Any) -> None:
 def of(suite: Any, partition: Any = FEBRUARY) -> list[gxe.Expectation]:
     """A use case's suite of table `sales`."""
     use_case: Any = SimpleNamespace(name="shops", module=lambda name: SimpleNamespace(sales=suite))
-    return expectations_of(use_case, "sales", partition)
+    return use_case_expectations(use_case, "sales", partition)
 
 
 def test_a_suite_is_a_list_a_function_or_lists_of_both() -> None:
@@ -122,11 +122,11 @@ def test_a_function_that_raises_is_named() -> None:
         of([lambda partition: {}["a"]])
 
 
-def test_a_suite_is_judged() -> None:
-    from perennial.validation.judging import judge
+def test_a_suite_is_validated() -> None:
+    from perennial.validation.suite_validation import validate
 
     suite = [expect.required("a"), expect.between({"a": (0, 5)}), expect.covers("at", DAY)]
     rows = pa.table({"a": [1, None, 9], "at": pa.array([FEBRUARY.start] * 3, pa.timestamp("us", "UTC"))})
-    judgement = judge(rows, expect.resolved(suite, FEBRUARY), "here")
-    assert judgement.broken_rows["row"].to_pylist() == [1, 2]
-    assert list(judgement.broken_batch) == ["expect_column_max_to_be_between(at)"]
+    result = validate(rows, expect.resolved(suite, FEBRUARY), "here")
+    assert result.failing_rows["row"].to_pylist() == [1, 2]
+    assert list(result.failed_expectations) == ["expect_column_max_to_be_between(at)"]

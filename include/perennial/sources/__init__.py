@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial.sources.columns import Column
+    from perennial.sources.columns import Column, Schema
     from perennial.sources.database_table import DatabaseTable
     from perennial.sources.files import Files
     from perennial.sources.row_ids import with_row_id
 
-__all__ = ["Column", "DatabaseTable", "Files", "with_row_id"]
+__all__ = ["Column", "DatabaseTable", "Files", "Schema", "with_row_id"]
 
 __getattr__ = attributes_of(
     __name__,
-    {".columns": ["Column"], ".database_table": ["DatabaseTable"], ".files": ["Files"], ".row_ids": ["with_row_id"]},
+    {
+        ".columns": ["Column", "Schema"],
+        ".database_table": ["DatabaseTable"],
+        ".files": ["Files"],
+        ".row_ids": ["with_row_id"],
+    },
 )

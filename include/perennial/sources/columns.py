@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from perennial._common.sql import literal
 from perennial.errors import PerennialError
 
 #: Arrow's names; `timestamp` is in microseconds, UTC.
@@ -83,16 +84,6 @@ def reading(column: Column, kind: str) -> str:
             return _in_format(column.format).replace("{c}", "{c}" if is_text else f"CAST({_whole(base)} AS VARCHAR)")
         case _:
             return _ISO.replace("{c}", _text(base))
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """A string in SQL."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _words(words: tuple[str, ...]) -> str:

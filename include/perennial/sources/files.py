@@ -19,10 +19,11 @@ import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import over
+from perennial._common.sql import literal
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources import web
-from perennial.sources.columns import Schema, literal
+from perennial.sources.columns import Schema
 from perennial.sources.typed import Named, Part, Unreadable, typed
 
 if TYPE_CHECKING:

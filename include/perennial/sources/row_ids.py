@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from perennial._common.duckdb_session import over, selected
-from perennial.sources.columns import quoted
+from perennial._common.sql import quoted
 
 
 def with_row_id(rows: pa.Table, learnt_later: Sequence[str]) -> pa.Table:

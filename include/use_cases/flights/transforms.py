@@ -13,10 +13,9 @@ import ibis
 from perennial.transforms import known_after, rolling_means
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-#: A flight is late from this many minutes on: the industry's own definition.
-LATE_MINUTES = 15
-#: A delay counts for at most this many minutes in a mean, so that one flight does not color a whole week.
-LONGEST_DELAY = 180
+#: A flight is late from 15 minutes on, the industry's own definition. In a mean a delay counts for 180 at most, so that
+#: one flight that came a day late does not color a whole week.
+LATE_MINUTES, LONGEST_DELAY = 15, 180
 
 
 def origin_weather(weather: ibis.Table) -> ibis.Table:
