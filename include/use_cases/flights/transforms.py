@@ -1,8 +1,8 @@
 """Feature tables and examples of the flights use case: ibis expressions over the raw tables.
 
 Every row says in `event_timestamp` (us UTC) when its values became known, and each value comes only from what was known
-by then. A late arrival counts from the moment the flight has landed, never from its departure: at noon nobody knows yet
-that the flight that left at eleven will come in late. A late departure counts from the moment the flight has left.
+by then. A delay counts from the moment the flight has landed, or left, and not from its schedule: at noon nobody knows
+yet that the flight that left at eleven will come in late.
 """
 
 from datetime import timedelta
