@@ -30,5 +30,6 @@ def test_a_view_is_the_feast_view_written_out() -> None:
         "What came of earlier sales.", description="Of what.", ttl=""
     )
     assert type(ours) is FeatureView
-    ours.created_timestamp = plain.created_timestamp = ours.last_updated_timestamp = plain.last_updated_timestamp = None
+    for each in (ours, plain, ours.batch_source, plain.batch_source):
+        each.created_timestamp = each.last_updated_timestamp = None
     assert ours.to_proto() == plain.to_proto()

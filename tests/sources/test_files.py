@@ -288,6 +288,12 @@ def test_what_was_written_is_read_again(
     assert found["s"].to_pylist() == [s for _, _, s in rows]
 
 
+@pytest.mark.parametrize("time", ["", "shop", "nosuch"])
+def test_a_partition_needs_a_declared_timestamp(tmp_path: Path, time: str) -> None:
+    with pytest.raises(BadBatch, match=rf"cut out by {time!r}(.|\n)*use_cases/shops/source\.py"):
+        files(csv(tmp_path, *ROWS)).read(SCHEMA, FEBRUARY, time)
+
+
 def test_a_column_of_an_unknown_type_is_refused() -> None:
     with pytest.raises(PerennialError, match=r"type 'integer'(.|\n)*int64"):
         Column("integer")
@@ -295,10 +301,15 @@ def test_a_column_of_an_unknown_type_is_refused() -> None:
 
 def test_a_row_id_knows_nothing_of_what_is_learnt_later() -> None:
     rows = pa.table({"a": ["x", "x", "y"], "label": [1, 2, 3]})
-    named = with_row_id(rows, ["label"])
-    later = with_row_id(pa.table({"a": ["y", "x", "x"], "label": [9, 2, 1]}), ["label"])
-    assert named["row_id"].to_pylist() == later["row_id"].to_pylist()[::-1]
-    assert len(set(named["row_id"].to_pylist())) == 3
+    again = pa.table({"a": ["y", "x", "x"], "label": [3, 2, 1]})
+    later = pa.table({"a": ["x", "y", "x"], "label": [None, 7, None]})
+    ids, ids_again, ids_later = (
+        {row["row_id"]: row["label"] for row in with_row_id(each, ["label"]).to_pylist()}
+        for each in (rows, again, later)
+    )
+    assert ids == ids_again
+    assert len(ids) == 3
+    assert ids.keys() == ids_later.keys()
 
 
 def test_a_day_is_cut_in_utc(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from perennial._common.sql import literal
+from perennial._common.sql_quoting import quote_literal
 from perennial.errors import PerennialError
 
 #: Arrow's names; `timestamp` is in microseconds, UTC.
@@ -87,7 +87,7 @@ def reading(column: Column, kind: str) -> str:
 
 
 def _words(words: tuple[str, ...]) -> str:
-    return ", ".join(map(literal, words))
+    return ", ".join(map(quote_literal, words))
 
 
 _BOOL = (
@@ -135,9 +135,9 @@ def _number(decimal: str, thousands: str) -> str:
 
 def _in_format(form: str) -> str:
     if any(clock.strip() in form for clock in _CLOCKS if clock):
-        forms = literal(form)
+        forms = quote_literal(form)
     else:
-        forms = "[" + ", ".join(literal(form + clock) for clock in _CLOCKS) + "]"
+        forms = "[" + ", ".join(quote_literal(form + clock) for clock in _CLOCKS) + "]"
     # A year of two digits is none of four: 12/31/23 would be of the year 23.
     text = "CASE WHEN regexp_matches({c}, '[1-9][0-9]{3}') THEN {c} END" if "%Y" in form else "{c}"
     return f"CAST(try_strptime({text}, {forms}) AS TIMESTAMPTZ)"

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import over
-from perennial._common.sql import literal
+from perennial._common.sql_quoting import quote_literal
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources import web
@@ -108,8 +108,8 @@ class Files:
 
     def _relation(self, address: str) -> str:
         if self.format == "parquet":
-            return f"read_parquet({literal(address)}, union_by_name = true)"
-        return csv_relation(literal(address), self.delimiter, self.quote, self.skip, self.nulls)
+            return f"read_parquet({quote_literal(address)}, union_by_name = true)"
+        return csv_relation(quote_literal(address), self.delimiter, self.quote, self.skip, self.nulls)
 
     @contextmanager
     def _opened(self, place: str, file: str) -> Iterator[tuple[str, str]]:
@@ -169,8 +169,8 @@ def csv_relation(data: str, delimiter: str, quote: str, skip: int, nulls: Sequen
         nulls: What stands for "no value".
     """
     return (
-        f"read_csv({data}, delim = {literal(delimiter)}, quote = {literal(quote)}, header = true, skip = {skip},"
-        f" all_varchar = true, union_by_name = true, nullstr = [{', '.join(map(literal, nulls))}])"
+        f"read_csv({data}, delim = {quote_literal(delimiter)}, quote = {quote_literal(quote)}, skip = {skip},"
+        f" header = true, all_varchar = true, union_by_name = true, nullstr = [{', '.join(map(quote_literal, nulls))}])"
     )
 
 

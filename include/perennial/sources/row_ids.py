@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from perennial._common.duckdb_session import over, selected
-from perennial._common.sql import quoted
+from perennial._common.sql_quoting import quote_ident
 
 
 def with_row_id(rows: pa.Table, learnt_later: Sequence[str]) -> pa.Table:
@@ -21,7 +21,7 @@ def with_row_id(rows: pa.Table, learnt_later: Sequence[str]) -> pa.Table:
         learnt_later: The columns that say more after a row's moment than at it, such as its label. They are not in the
             digest, so that a row stays that row when its label comes in.
     """
-    later = ", ".join(map(quoted, learnt_later))
+    later = ", ".join(map(quote_ident, learnt_later))
     known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
     number = f"row_number() OVER (PARTITION BY {known} ORDER BY {later})"
     with over(rows=rows) as connection:

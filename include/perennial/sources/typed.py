@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import selected
-from perennial._common.sql import quoted
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources.columns import Column, Schema, columns, reading
@@ -79,10 +79,10 @@ def typed(
     """
     kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
     declared = columns(schema)
-    _check_columns(declared, kinds, named)
+    _check_columns(declared, kinds, named, part)
     values = {name: reading(each, kinds[each.source]) for name, each in declared.items()}
-    values = {name: sql.replace("{c}", quoted(declared[name].source)) for name, sql in values.items()}
-    raw = ", ".join(dict.fromkeys(quoted(each.source) for each in declared.values()))
+    values = {name: sql.replace("{c}", quote_ident(declared[name].source)) for name, sql in values.items()}
+    raw = ", ".join(dict.fromkeys(quote_ident(each.source) for each in declared.values()))
     if part is None:
         connection.execute(f"CREATE TEMP TABLE part AS SELECT {raw} FROM {relation}")  # noqa: S608
     else:
@@ -99,11 +99,16 @@ def typed(
         )
     if unreadable == "error":
         _check_values(connection, declared, values, named, part.time if part else "")
-    read = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in values.items())
+    read = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in values.items())
     return selected(connection, f"SELECT {read} FROM part")  # noqa: S608
 
 
-def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named) -> None:
+def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: Part | None) -> None:
+    if part is not None and (part.time not in declared or declared[part.time].type != "timestamp"):
+        raise BadBatch(
+            f"{named}: partitions are cut out by {part.time!r}, which is no timestamp of the declared columns.",
+            f"Name one in {named.declaration}; declared: {', '.join(declared)}.",
+        )
     missing = [each.source for each in declared.values() if each.source not in kinds]
     if missing:
         raise BadBatch(
@@ -118,7 +123,7 @@ def _check_values(
     """Every value of table `part` must be of its column's type; a time must also be there."""
     asked = {}
     for name, sql in values.items():
-        raw = quoted(declared[name].source)
+        raw = quote_ident(declared[name].source)
         if sql != raw or name == time:
             unread = f"FILTER (WHERE {sql} IS NULL{'' if name == time else f' AND {raw} IS NOT NULL'})"
             asked[name] = f"count(*) {unread}, arg_min(CAST({raw} AS VARCHAR), rowid) {unread}"
