@@ -13,7 +13,7 @@ from perennial.cli.features import _Done
 from perennial.errors import PerennialError
 from perennial.feature_changes import planning
 from perennial.ingestion import compute, ingest
-from perennial.runs.replay import Step
+from perennial.runs.progress import Step
 
 
 @pytest.fixture(scope="module")

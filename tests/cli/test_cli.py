@@ -11,7 +11,7 @@ from typed import SLOW, imported, run
 
 from perennial.discovery import load
 from perennial.errors import InvalidPartition
-from perennial.runs.replay import partitions
+from perennial.runs.replay import partitions_between
 
 
 def test_help_imports_nothing_that_takes_long() -> None:
@@ -90,7 +90,7 @@ def test_down_when_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_partitions_of_a_replay_include_both_ends() -> None:
-    wanted = partitions(load("flights"), "2013-11", "2013-12")
+    wanted = partitions_between(load("flights"), "2013-11", "2013-12")
     assert [partition.key for partition in wanted] == ["2013-11", "2013-12"]
     with pytest.raises(InvalidPartition, match="is after"):
-        partitions(load("flights"), "2013-12", "2013-11")
+        partitions_between(load("flights"), "2013-12", "2013-11")

@@ -47,7 +47,7 @@ def _perennial(arguments: list[str]) -> None:
     if path == "trigger":
         from perennial.cli.pipelines import _params
 
-        trigger.check(use_case, given["pipeline"], given["partition"], _params(given["param"] or []))
+        trigger.check_request(use_case, given["pipeline"], given["partition"], _params(given["param"] or []))
 
 
 def parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
@@ -89,7 +89,7 @@ def _curl(arguments: list[str]) -> None:
     if route.endswith("/dagRuns"):
         use_case, pipeline = path.split("/")[4].split(".")
         assert {"dag_run_id", "logical_date"} <= sent.keys()
-        trigger.check(discovery.load(use_case), pipeline, sent.get("partition_key"), sent.get("conf", {}))
+        trigger.check_request(discovery.load(use_case), pipeline, sent.get("partition_key"), sent.get("conf", {}))
 
 
 def _request(arguments: list[str]) -> tuple[str, str, str | None]:

@@ -28,7 +28,7 @@ from perennial.errors import InvalidParams, PerennialError
 if TYPE_CHECKING:
     from perennial.feature_changes.planning import Plan
     from perennial.partitions import Partition
-    from perennial.runs.replay import Step
+    from perennial.runs.progress import Step
     from perennial.use_case import UseCase
 
 

@@ -56,12 +56,12 @@ def replay(
     from perennial import discovery
     from perennial.reporting import partition_status
     from perennial.runs import progress
-    from perennial.runs.replay import partitions
+    from perennial.runs.replay import partitions_between
     from perennial.runs.replay import replay as steps
     from perennial.services.airflow_api import AirflowClient
 
     found = discovery.load(use_case)
-    wanted = partitions(found, first, last)
+    wanted = partitions_between(found, first, last)
     if dry_run:
         _foresee(found, wanted, as_json)
         return
@@ -157,14 +157,14 @@ def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
     from dataclasses import asdict
 
     from perennial.errors import ServiceUnavailable
-    from perennial.runs.replay_preview import Outlook, outlook
+    from perennial.runs.replay_preview import PartitionPreview, preview
 
     tell = note if as_json else say
     try:
         with runs.asking() as client:
-            found = outlook(client, use_case, wanted)
+            found = preview(client, use_case, wanted)
     except ServiceUnavailable as error:
-        found = [Outlook(partition.key, "unknown") for partition in wanted]
+        found = [PartitionPreview(partition.key, "unknown") for partition in wanted]
         tell(f"Now it would fail: {error.problem}")
     if as_json:
         show_json([asdict(each) for each in found])

@@ -38,7 +38,8 @@ def run(
         PerennialError: it was waited for, and failed.
     """
     from perennial.cli.waiting import tasks_of, usual_seconds, watched
-    from perennial.runs.trigger import follow, start
+    from perennial.runs.follow import RunFollower
+    from perennial.runs.trigger import start
     from perennial.services.airflow_api import AirflowClient
 
     name = f"{use_case.name}.{pipeline}"
@@ -50,7 +51,7 @@ def run(
         tell(f"{run.dag}: {run.id} {url}")
         if wait:
             with watched(run.dag, usual_seconds(client, run.dag)) as step:
-                run = follow(client, run, tasks_of(client, step))
+                run = RunFollower(client).follow(run, tasks_of(client, step))
             tell(f"{run.dag}: {run.state}")
         return {"dag": run.dag, "run": run.id, "partition": run.partition, "url": url, "state": run.state}
 
@@ -66,12 +67,12 @@ def would_run(
     """What `run` would start, for JSON; said in words on the way. Nothing is changed.
 
     Raises:
-        InvalidParams, InvalidPartition: see `perennial.runs.trigger.check`.
+        InvalidParams, InvalidPartition: see `perennial.runs.trigger.check_request`.
     """
     from perennial.errors import PerennialError
-    from perennial.runs.trigger import check
+    from perennial.runs.trigger import check_request
 
-    check(use_case, pipeline, partition, params)
+    check_request(use_case, pipeline, partition, params)
     name = f"{use_case.name}.{pipeline}"
     given = f" with {', '.join(f'{key}={value}' for key, value in params.items())}" if params else ""
     tell(f"Would start {name}{f' for partition {partition}' if partition else ''}{given}.")

@@ -18,18 +18,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from perennial import lake_cache
-from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.errors import InvalidPartition, PerennialError
 from perennial.feature_store import fingerprints
 from perennial.partitions import Cadence, Partition
-from perennial.runs.replay import Step
-from perennial.services.airflow_api import AirflowClient, Run, failure
+from perennial.runs import dags
+from perennial.runs.follow import RunFollower
+from perennial.runs.progress import Step
+from perennial.services.airflow_api import AirflowClient, Run
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
-_POLL = 0.3
-_HEALTH_EVERY = 10.0
-_ILL_CHECKS = 3
 _FORMATS = {"%Y-%m-%dT%H": Cadence.HOURLY, "%Y-%m-%d": Cadence.DAILY, "%Y-%m": Cadence.MONTHLY}
 
 
@@ -86,7 +85,7 @@ def backfill(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partitio
         BackfillFailed: a run failed, or Airflow's workers run other transforms than this checkout has.
         ServiceUnavailable: Airflow, or a part of it, went away.
     """
-    dag = f"{use_case.name}.features"
+    dag = dags.dag_id(use_case.name, dags.FEATURES)
     known = client.dags(dag)
     if dag not in known:
         raise PerennialError(
@@ -115,17 +114,17 @@ class _Partition:
         self._client = client
         self._use_case = use_case
         self._partition = partition
-        self._dag = f"{use_case.name}.features"
+        self._dag = dags.dag_id(use_case.name, dags.FEATURES)
         self._name = f"apply__{wish}__{partition.key}"
         self._began = datetime.now(UTC)
 
     def steps(self) -> Iterator[Step]:
         started = time.monotonic()
         run = self._run()
-        yield Step(self._partition.key, "features", "started", url=self._client.run_url(run))
-        self._follow(run)
+        yield Step(self._partition.key, dags.FEATURES, "started", url=self._client.run_url(run))
+        RunFollower(self._client, BackfillFailed).follow(run)
         self._insist_on_our_transforms(run)
-        yield Step(self._partition.key, "features", "done", time.monotonic() - started)
+        yield Step(self._partition.key, dags.FEATURES, "done", time.monotonic() - started)
 
     def _run(self) -> Run:
         """The run that is under way or has failed, else a new one. One that has succeeded was another's wish: the
@@ -142,24 +141,6 @@ class _Partition:
             return self._client.clear(run) if run.state == "failed" else run
         name = f"{self._name}.{len(earlier) + 1}" if earlier else self._name
         return self._client.trigger(self._dag, name, partition=self._partition.key, conf={"refetch": False})
-
-    def _follow(self, run: Run) -> None:
-        checked, ill = time.monotonic(), 0
-        while not run.is_over:
-            time.sleep(_POLL)
-            run = self._client.run(run.dag, run.id)
-            if time.monotonic() - checked > _HEALTH_EVERY:
-                checked = time.monotonic()
-                health = self._client.health()
-                sick = [part for part in ("metadatabase", "scheduler") if health[part]["status"] != "healthy"]
-                ill = ill + 1 if sick else 0
-                if ill == _ILL_CHECKS:  # Once may be a heartbeat that came late on a busy machine.
-                    raise ServiceUnavailable(
-                        f"Airflow's {' and '.join(sick)} does not run: nothing is being started.",
-                        "Run `perennial up`, then the same command again: it picks up where it was.",
-                    )
-        if run.state == "failed":
-            raise failure(self._client, run, BackfillFailed)
 
     def _insist_on_our_transforms(self, run: Run) -> None:
         """What the run computed must be what this checkout would have: workers may run another commit."""

@@ -1,4 +1,4 @@
-"""The parameters of a run of `features`. Light to import."""
+"""The parameters of a run of `features`, as Airflow's trigger form shows them. Light to import."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from perennial.use_case import Declaration
 
 
 class FeaturesParams(Declaration):
-    """What a run of `<use case>.features` may be asked for; all appear in Airflow's trigger form."""
+    """Parameters of a run of `<use case>.features`."""
 
     refetch: bool = Field(
         default=True,
-        description="Fetch the raw batches again. Off: compute from the raw rows that the lake holds; they are fetched"
-        " only if it lacks a raw table of the partition.",
+        description="Fetch the raw batches again. Off: compute from the raw rows in the lake; they are fetched only if"
+        " the lake lacks a raw table of the partition.",
     )

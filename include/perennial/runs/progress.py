@@ -1,21 +1,43 @@
-"""Showing a replay as it goes: a live bar on a terminal, plain lines elsewhere."""
+"""Showing the progress of a replay or a backfill: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from perennial.partitions import Partition
 from perennial.runs.dags import FEATURES
-from perennial.runs.replay import Step
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+@dataclass(frozen=True)
+class Step:
+    """What happened to one pipeline of one partition.
+
+    Attributes:
+        seconds: How long it took, once it is done.
+        url: The page of its run in Airflow; empty if there is none yet.
+    """
+
+    partition: str
+    pipeline: str
+    state: Literal["started", "waiting-for-approval", "done", "already-done"]
+    seconds: float = 0.0
+    url: str = ""
+
+
 def show(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
-    """Go through `steps` to the end and show them on `console`."""
+    """Go through `steps` to the end and show them.
+
+    Args:
+        console: Where to.
+        wanted: The partitions that the steps are about, in their order.
+        steps: Made while they are shown.
+    """
     if console.is_terminal:
         _live(console, wanted, steps)
     else:
@@ -60,13 +82,13 @@ def _live(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) 
 
 
 def _line(step: Step) -> str:
-    """What to print about a step; nothing while it begins."""
+    """What to print about a step; nothing when it starts."""
     match step.state:
         case "done":
             return f"{step.partition}  {step.pipeline:<10} done in {step.seconds:.1f} s"
         case "waiting-for-approval":
-            return f"{step.partition}  {step.pipeline:<10} waits for a person's approval: {step.url}"
+            return f"{step.partition}  {step.pipeline:<10} is waiting for approval: {step.url}"
         case "already-done" if step.pipeline == FEATURES:
-            return f"{step.partition}  already there"
+            return f"{step.partition}  already done"
         case _:
             return ""

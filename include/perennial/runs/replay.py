@@ -1,6 +1,6 @@
 """Replaying history: one partition after another through the real DAGs, by Airflow's REST API.
 
-Only `<use case>.features` is triggered. Scoring, monitoring and, when asked for, training start by themselves from the
+Only `<use case>.features` is triggered. Scoring, monitoring and, when requested, training start by themselves from the
 asset events of what came before, with the same partition key; the replay follows them. Everything it needs to know is
 in Airflow: a replay that was stopped anywhere picks up where it was.
 """
@@ -8,50 +8,36 @@ in Airflow: a replay that was stopped anywhere picks up where it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 
-from perennial.errors import InvalidPartition, PerennialError, ServiceUnavailable
+from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Partition
-from perennial.runs.dags import (
-    AWAITING_INPUT,
-    FEATURES,
-    LOOP,
-    MONITORING,
-    REQUEST_RETRAINING,
-    SCORING,
-    TRAINING,
-    dag_id,
-)
-from perennial.services.airflow_api import AirflowClient, Run, failure
+from perennial.runs import dags
+from perennial.runs.follow import RunFollower
+from perennial.runs.progress import Step
+from perennial.services.airflow_api import AirflowClient, Run
 from perennial.use_case import UseCase
 
-_POLL = 0.3
-_HEALTH_EVERY = 10.0
-_ILL_CHECKS = 3
 #: How long the scheduler may take to turn an asset event into a run, in seconds.
 _EVENT_PATIENCE = 120.0
+#: How long Airflow may take to read the DAG files, in seconds.
 _DAG_PATIENCE = 120.0
+#: How often a run that goes on is asked whether it waits for approval, in seconds.
+_APPROVAL_EVERY = 10.0
 
 
 class ReplayFailed(PerennialError):
     """A run of the replay failed; the error shows its last words and where to read on."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """One pipeline of one partition, as the replay goes through it."""
-
-    partition: str
-    pipeline: str
-    state: str  #: started, waiting-for-approval, done or already-done
-    seconds: float = 0.0
-    url: str = ""
-
-
-def partitions(use_case: UseCase, first: str, last: str) -> list[Partition]:
+def partitions_between(use_case: UseCase, first: str, last: str) -> list[Partition]:
     """The partitions from `first` to `last`, both included.
+
+    Args:
+        use_case: Whose partitions they are.
+        first: The key of the first.
+        last: The key of the last.
 
     Raises:
         InvalidPartition: one of them does not exist, or `first` is after `last`.
@@ -67,18 +53,24 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
 
     A partition that is already through is passed over. A run that failed in an earlier try is run again, once.
 
+    Args:
+        client: The Airflow to run them on.
+        use_case: Whose pipelines are run.
+        wanted: The partitions, in order.
+
     Raises:
-        ReplayFailed: a run failed.
+        ReplayFailed: a run failed, or was not started.
+        PerennialError: Airflow cannot read the DAG files.
         ServiceUnavailable: Airflow, or a part of it, went away.
     """
     _prepare(client, use_case)
     for partition in wanted:
-        yield from _Passage(client, use_case.name, partition.key).steps()
+        yield from _PartitionReplay(client, use_case.name, partition.key).steps()
 
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
-    wanted = {dag_id(use_case.name, pipeline) for pipeline in LOOP}
+    wanted = {dags.dag_id(use_case.name, pipeline) for pipeline in dags.LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
     while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()
@@ -86,7 +78,7 @@ def _prepare(client: AirflowClient, use_case: UseCase) -> None:
             reasons = "\n".join(f"{file}:\n{trace.strip()}" for file, trace in errors.items())
             raise PerennialError(
                 f"Airflow does not know {', '.join(sorted(missing))}.\n{reasons}".rstrip(),
-                "Mend the file named above." if errors else "Look at `dags/` and at the log of the dag-processor.",
+                "Fix the file named above." if errors else "Look at `dags/` and at the log of the dag-processor.",
             )
         time.sleep(0.5)
     for dag in wanted:
@@ -94,7 +86,7 @@ def _prepare(client: AirflowClient, use_case: UseCase) -> None:
             client.unpause(dag)
 
 
-class _Passage:
+class _PartitionReplay:
     """One partition's way through the pipelines."""
 
     def __init__(self, client: AirflowClient, use_case: str, partition: str) -> None:
@@ -102,55 +94,59 @@ class _Passage:
         self._use_case = use_case
         self._partition = partition
         self._began = datetime.now(UTC)
-        self._checked = time.monotonic()
-        self._ill = 0
+        self._follower = RunFollower(client, ReplayFailed)
+        self._retried: set[str] = set()
 
     def steps(self) -> Iterator[Step]:
-        features = yield from self._follow(FEATURES, self._features, after=None)
-        scoring = yield from self._follow(SCORING, None, after=features)
-        monitoring = yield from self._follow(MONITORING, None, after=scoring)
-        if self._asked_for_training(monitoring):
-            yield from self._follow(TRAINING, None, after=monitoring)
+        features = yield from self._follow(dags.FEATURES)
+        scoring = yield from self._follow(dags.SCORING, after=features)
+        monitoring = yield from self._follow(dags.MONITORING, after=scoring)
+        if self._requested_retraining(monitoring):
+            yield from self._follow(dags.TRAINING, after=monitoring)
 
-    def _features(self) -> Run:
-        dag = dag_id(self._use_case, FEATURES)
-        return self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition)
-
-    def _follow(self, pipeline: str, start: Callable[[], Run] | None, after: Run | None) -> Generator[Step, None, Run]:
+    def _follow(self, pipeline: str, after: Run | None = None) -> Generator[Step, None, Run]:
         """Follow the pipeline's run to its end and return it.
 
         Args:
-            start: Starts the run when there is none; None: an asset event does.
-            after: The run whose event starts it; a run that is older belongs to an earlier pass.
+            pipeline: Which pipeline.
+            after: The run whose asset event starts it; None: it is triggered here.
         """
-        began, announced = time.monotonic(), False
-        retried: set[str] = set()
-        while True:
-            run = self._latest(pipeline, after)
-            if run is None and start is not None:
-                run = start()
-            if run is not None and run.state == "success":
+        began = asked = time.monotonic()
+        started = False
+        for run in self._follower.states(lambda: self._current(pipeline, after)):
+            if run is not None and run.is_over:
                 break
-            if run is not None and run.state == "failed":
-                old = run.ended is not None and run.ended < self._began
-                if run.id in retried or not old:
-                    raise failure(self._client, run, ReplayFailed)
-                retried.add(run.id)
-                self._client.clear(run)
-            if not announced:
+            if not started:
                 yield Step(self._partition, pipeline, "started", url=self._client.run_url(run) if run else "")
-                announced = True
+                started = True
             if run is None and time.monotonic() - began > _EVENT_PATIENCE:
-                raise self._silence(pipeline, after)
-            if self._is_time_to_check() and run is not None and self._awaits_approval(run):
-                yield Step(self._partition, pipeline, "waiting-for-approval", url=self._client.run_url(run))
-            time.sleep(_POLL)
-        seconds = time.monotonic() - began
-        yield Step(self._partition, pipeline, "done" if announced else "already-done", seconds)
+                raise self._not_started(pipeline, after)
+            if run is not None and time.monotonic() - asked > _APPROVAL_EVERY:
+                asked = time.monotonic()
+                if self._awaits_approval(run):
+                    yield Step(self._partition, pipeline, "waiting-for-approval", url=self._client.run_url(run))
+        assert run is not None  # noqa: S101 - the loop ends with a run
+        self._follower.successful(run)
+        yield Step(self._partition, pipeline, "done" if started else "already-done", time.monotonic() - began)
         return run
 
+    def _current(self, pipeline: str, after: Run | None) -> Run | None:
+        """The pipeline's run; triggered where no event starts it, cleared if it failed in an earlier try."""
+        run = self._latest(pipeline, after)
+        if run is None and after is None:
+            dag = dags.dag_id(self._use_case, pipeline)
+            run = self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition)
+        if run is not None and run.state == "failed" and run.id not in self._retried and self._is_old(run):
+            self._retried.add(run.id)
+            return self._client.clear(run)
+        return run
+
+    def _is_old(self, run: Run) -> bool:
+        return run.ended is not None and run.ended < self._began
+
     def _latest(self, pipeline: str, after: Run | None) -> Run | None:
-        dag = dag_id(self._use_case, pipeline)
+        """The newest run of the pipeline on this partition; runs from before `after` belong to an earlier pass."""
+        dag = dags.dag_id(self._use_case, pipeline)
         since = after.started if after is not None else None
         runs = [
             run
@@ -159,34 +155,19 @@ class _Passage:
         ]
         return runs[-1] if runs else None
 
-    def _asked_for_training(self, monitoring: Run) -> bool:
+    def _requested_retraining(self, monitoring: Run) -> bool:
         return any(
-            task.task == REQUEST_RETRAINING and task.state == "success"
+            task.task == dags.REQUEST_RETRAINING and task.state == "success"
             for task in self._client.task_instances(monitoring)
         )
 
     def _awaits_approval(self, run: Run) -> bool:
-        return any(task.state == AWAITING_INPUT for task in self._client.task_instances(run))
+        return any(task.state == dags.AWAITING_INPUT for task in self._client.task_instances(run))
 
-    def _is_time_to_check(self) -> bool:
-        """Every few seconds: is the part of Airflow that starts tasks alive?"""
-        if time.monotonic() - self._checked < _HEALTH_EVERY:
-            return False
-        self._checked = time.monotonic()
-        health = self._client.health()
-        ill = [part for part in ("metadatabase", "scheduler") if health[part]["status"] != "healthy"]
-        self._ill = self._ill + 1 if ill else 0
-        if self._ill == _ILL_CHECKS:  # Once may be a heartbeat that came late on a busy machine.
-            raise ServiceUnavailable(
-                f"Airflow's {' and '.join(ill)} does not run: nothing is being started.",
-                "Run `perennial up`, then the same replay again: it picks up where it was.",
-            )
-        return True
-
-    def _silence(self, pipeline: str, after: Run | None) -> ReplayFailed:
+    def _not_started(self, pipeline: str, after: Run | None) -> ReplayFailed:
+        dag = dags.dag_id(self._use_case, pipeline)
         source = f" by the asset event of {after.dag} ({after.id})" if after else ""
         return ReplayFailed(
-            f"{self._use_case}.{pipeline} was not started for partition {self._partition}{source}"
-            f" within {_EVENT_PATIENCE:.0f} s.",
-            f"Look at the DAG's schedule and whether it is paused: {self._client.uri}/dags/{self._use_case}.{pipeline}",
+            f"{dag} was not started for partition {self._partition}{source} within {_EVENT_PATIENCE:.0f} s.",
+            f"Look at the DAG's schedule and whether it is paused: {self._client.uri}/dags/{dag}",
         )

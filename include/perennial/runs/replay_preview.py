@@ -1,4 +1,4 @@
-"""What a replay would do, asked beforehand."""
+"""What a replay would do with each partition, from the runs that Airflow has now."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from perennial.use_case import UseCase
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PartitionPreview:
     """One partition of a replay.
 
     Attributes:
+        todo: What the replay would do with it: `skip`, `run`, `run again`, `follow` or `unknown`.
         states: The state of the newest run of each pipeline of the loop that has one.
-        todo: What the replay would do with it, in a word: `skip`, `run`, `run again`, `follow` or `unknown`.
     """
 
     partition: str
@@ -25,15 +25,20 @@ class Outlook:
     states: dict[str, str] = field(default_factory=dict)
 
 
-def outlook(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]) -> list[Outlook]:
-    """What `perennial.runs.replay.replay` would do with each partition, by the runs that Airflow has now.
+def preview(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]) -> list[PartitionPreview]:
+    """What `perennial.runs.replay.replay` would do with each partition.
 
-    Training is left out: whether it is asked for is only known once a partition was monitored.
+    Training is left out: whether it is requested is only known once a partition was monitored.
+
+    Args:
+        client: The Airflow that would be used; it is only read.
+        use_case: Whose pipelines would run.
+        wanted: The partitions, in order.
     """
-    return [_of(client, use_case, partition) for partition in wanted]
+    return [_of_partition(client, use_case, partition) for partition in wanted]
 
 
-def _of(client: AirflowClient, use_case: UseCase, partition: Partition) -> Outlook:
+def _of_partition(client: AirflowClient, use_case: UseCase, partition: Partition) -> PartitionPreview:
     newest = {run.dag.rpartition(".")[2]: run.state for run in client.runs(partition.key, prefix=f"{use_case.name}.")}
     states = {pipeline: newest[pipeline] for pipeline in LOOP if pipeline in newest}
     always = [states.get(pipeline) for pipeline in LOOP if pipeline != TRAINING]
@@ -45,4 +50,4 @@ def _of(client: AirflowClient, use_case: UseCase, partition: Partition) -> Outlo
         todo = "skip"
     else:
         todo = "follow"
-    return Outlook(partition.key, todo, states)
+    return PartitionPreview(partition.key, todo, states)

@@ -1,9 +1,7 @@
-"""Starting one pipeline by hand, and waiting for it."""
+"""Starting one run of a pipeline on demand."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,14 +10,18 @@ from pydantic import ValidationError
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
 from perennial.runs import dags
-from perennial.services.airflow_api import AirflowClient, Run, failure
+from perennial.services.airflow_api import AirflowClient, Run
 from perennial.use_case import UseCase, problems
 
-_POLL = 0.5
 
+def check_request(use_case: UseCase, pipeline: str, partition: str | None, params: dict[str, Any]) -> None:
+    """Check a request for a run as far as that is possible without Airflow.
 
-def check(use_case: UseCase, pipeline: str, partition: str | None, params: dict[str, Any]) -> None:
-    """Refuse what could not be started, as far as that can be told without Airflow.
+    Args:
+        use_case: Whose pipeline is to run.
+        pipeline: One of `perennial.runs.dags.ALL`.
+        partition: The partition to run it on; None: no partition.
+        params: The run's parameters; those left out have their defaults.
 
     Raises:
         InvalidParams: no such pipeline or parameter, or a value out of range.
@@ -32,19 +34,24 @@ def check(use_case: UseCase, pipeline: str, partition: str | None, params: dict[
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
-    form = dags.params_model(use_case, pipeline)
-    known = sorted(form.model_fields) if form else []
+    _check_params(use_case, pipeline, params)
+
+
+def _check_params(use_case: UseCase, pipeline: str, params: dict[str, Any]) -> None:
+    dag = dags.dag_id(use_case.name, pipeline)
+    model = dags.params_model(use_case, pipeline)
+    known = sorted(model.model_fields) if model else []
     if unknown := sorted(params.keys() - set(known)):
         guess = did_you_mean(unknown[0], known)
         fix = f"{guess}Known: {', '.join(known)}." if known else f"{pipeline} has no parameters."
-        raise InvalidParams(f"{use_case.name}.{pipeline} has no parameter {', '.join(unknown)}.", fix)
-    if form is not None:
+        raise InvalidParams(f"{dag} has no parameter {', '.join(unknown)}.", fix)
+    if model is not None:
         try:
-            form(**params)
+            model(**params)
         except ValidationError as error:
             raise InvalidParams(
-                f"Parameters of {use_case.name}.{pipeline}: {problems(error)}.",
-                f"The form of {use_case.name}.{pipeline} in Airflow lists each parameter and its range.",
+                f"Parameters of {dag}: {problems(error)}.",
+                f"The form of {dag} in Airflow lists each parameter and its range.",
             ) from error
 
 
@@ -53,30 +60,20 @@ def start(
 ) -> Run:
     """Start a run of `pipeline`, under a new run id.
 
+    Args:
+        client: The Airflow to start it on; a paused DAG is unpaused there.
+        use_case: See `check_request`, as the other arguments.
+        pipeline: One of `perennial.runs.dags.ALL`.
+        partition: The partition to run it on; None: no partition.
+        params: The run's parameters.
+
     Raises:
-        InvalidParams, InvalidPartition: see `check`; or the DAG refuses a value.
+        InvalidParams: see `check_request`; or the DAG rejects a value.
+        InvalidPartition: see `check_request`.
     """
-    check(use_case, pipeline, partition, params)
+    check_request(use_case, pipeline, partition, params)
     dag = dags.dag_id(use_case.name, pipeline)
     if client.dags(dag).get(dag):
         client.unpause(dag)
     run_id = f"manual__{datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%S.%f')}"
     return client.trigger(dag, run_id, partition=partition, conf=params)
-
-
-def follow(client: AirflowClient, run: Run, seen: Callable[[Run], None] = lambda run: None) -> Run:
-    """Wait until the run is over.
-
-    Args:
-        seen: Told what the run is like, each time it is looked at.
-
-    Raises:
-        PerennialError: it failed; the error shows the failed task's last words.
-    """
-    while not run.is_over:
-        seen(run)
-        time.sleep(_POLL)
-        run = client.run(run.dag, run.id)
-    if run.state == "failed":
-        raise failure(client, run)
-    return run

@@ -1,0 +1,66 @@
+"""Following a run: until it is over, fails, or nothing starts tasks any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_airflow import FakeAirflow
+
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.runs import follow
+from perennial.runs.follow import RunFollower
+
+DAG = "flights.features"
+
+
+class Failed(PerennialError):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_POLL", 0.0)
+    monkeypatch.setattr(follow, "_HEALTH_EVERY", 0.0)
+
+
+def follower(airflow: Any) -> RunFollower:
+    return RunFollower(airflow, Failed)
+
+
+def test_a_run_is_followed_to_its_end() -> None:
+    airflow = FakeAirflow({DAG: ["queued", "queued", "running", "success"]})
+    observed: list[str] = []
+    ended = follower(airflow).follow(airflow.run(DAG, "one"), lambda run: observed.append(run.state))
+    assert (ended.id, ended.state) == ("one", "success")
+    assert observed == ["queued", "running"]
+
+
+def test_a_failed_run_raises_the_error_asked_for() -> None:
+    airflow = FakeAirflow({DAG: ["running", "failed"]})
+    airflow.tasks[DAG] = {"ingest": "failed"}
+    with pytest.raises(
+        Failed, match=r"flights\.features, task ingest, failed for partition 2013-01:\n.*no such column"
+    ):
+        follower(airflow).follow(airflow.run(DAG, "one"))
+
+
+def test_a_scheduler_that_stays_away_is_an_error() -> None:
+    airflow = FakeAirflow({DAG: ["running"]})
+    airflow.unhealthy = 3
+    with pytest.raises(ServiceUnavailable, match="scheduler does not run") as raised:
+        follower(airflow).follow(airflow.run(DAG, "one"))
+    assert raised.value.fix == "Run `perennial up`, then the same command again: it picks up where it was."
+
+
+def test_a_late_heartbeat_is_no_error() -> None:
+    airflow = FakeAirflow({DAG: [*["running"] * 6, "success"]})
+    airflow.unhealthy = 2
+    assert follower(airflow).follow(airflow.run(DAG, "one")).state == "success"
+
+
+def test_what_is_not_there_yet_is_looked_for_again() -> None:
+    airflow = FakeAirflow({DAG: ["success"]})
+    looks = iter([None, None, airflow.run(DAG, "one")])
+    states = list(follower(airflow).states(lambda: next(looks)))
+    assert [state and state.id for state in states] == [None, None, "one"]
