@@ -77,7 +77,7 @@ def lived(project: Path, mlflow_server: str) -> Iterator[UseCase]:
 def _serve(energy: UseCase, version: int) -> None:
     """The model and two more are promoted, and the second serves again, as far as the ledger goes: what the gate would
     need half a minute for."""
-    run_id = tracking.training_run(energy, version).info.run_id
+    run_id = tracking.training_run(energy, version).id
     for number, action, previous in (
         (1, "promoted", None),
         (2, "promoted", 1),

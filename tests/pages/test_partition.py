@@ -15,10 +15,10 @@ from pipelines import run_features_until, train
 from perennial import gate, lake, scoring
 from perennial.gate import model_card
 from perennial.monitoring import monitor
-from perennial.pages import airflow_state, layout, mlflow_state, partition_monitoring, reports, version_training
+from perennial.pages import airflow_state, layout, partition_monitoring, reports, version_training
 from perennial.pages import partition as page
 from perennial.pages import version as version_page
-from perennial.registry import ledger, mlflow_tags, tracking
+from perennial.registry import ledger, mlflow_records, mlflow_tags, tracking
 from perennial.settings import settings
 from perennial.use_case import ColumnPolicy, UseCase
 
@@ -64,7 +64,7 @@ def shown(energy: UseCase, day: str, held: dict | None = None, runs: tuple = ())
 def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entries: list | None = None) -> str:
     held = page.records(energy)
     entries = ledger.entries(energy) if entries is None else entries
-    run = mlflow_state.run_of("energy", number)
+    run = mlflow_records.quick.run_of("energy", number)
     made, away = version_training.of(run)
     found = version_page.Version(energy, number, tuple(entries), run)
     view = version_page.view(found, held["metrics"], held["verdicts"], made, away)
@@ -306,9 +306,9 @@ def test_the_report_is_locked_up_and_is_that_of_the_verdict(energy, http, access
     found = partition_monitoring.verdicts(row for row in page.records(energy)["verdicts"] if row["partition"] == SCORED)
     place = f"{PLACE}/partitions/{SCORED}/drift_report"
     newest = http.get(place, headers=access)
-    assert newest.content == mlflow_state.artifact(found[0]["run"], "drift.html")
+    assert newest.content == mlflow_records.quick.artifact(found[0]["run"], "drift.html")
     earlier = http.get(f"{place}?run={found[1]['run']}", headers=access)
-    assert earlier.content == mlflow_state.artifact(found[1]["run"], "drift.html")
+    assert earlier.content == mlflow_records.quick.artifact(found[1]["run"], "drift.html")
     policy = newest.headers["content-security-policy"].split("; ")
     assert {"default-src 'none'", "sandbox allow-scripts", "script-src 'unsafe-inline'"} <= set(policy)
     assert not {"allow-same-origin", "connect-src", "http:", "https:", "*"} & set(" ".join(policy).split())

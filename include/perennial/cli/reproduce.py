@@ -109,8 +109,8 @@ def _training_seconds(use_case: UseCase, version: int) -> float | None:
     with quickly():
         from perennial.registry import tracking
         from perennial.reproduce import refit  # noqa: F401 - what `_refit` needs
-    about = tracking.training_run(use_case, version).info
-    return (about.end_time - about.start_time) / 1000 if about.end_time else None
+    run = tracking.training_run(use_case, version)
+    return (run.ended - run.started).total_seconds() if run.started and run.ended else None
 
 
 def _refit(use_case: UseCase, version: int, step: Callable[[str], None]) -> Reproduction:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.registry import mlflow_api
 from perennial.services import credentials
 from perennial.settings import settings
 
@@ -38,7 +39,7 @@ def mlflow() -> Iterator[Finding]:
         else "Check PERENNIAL_MLFLOW_URI."
     )
     try:
-        with httpx.Client(base_url=where.mlflow_uri, timeout=_PATIENCE, auth=_mlflow_login(embedded)) as client:
+        with httpx.Client(base_url=where.mlflow_uri, timeout=_PATIENCE, auth=mlflow_api.authentication()) as client:
             health = client.get("/health")
             if health.status_code != 200:
                 said = f"{where.mlflow_uri} answers {health.status_code} to /health: hardly an MLflow server"
@@ -106,14 +107,6 @@ def _accepted(name: str, answer: httpx.Response, mend: str) -> Finding:
     if answer.status_code < 300:
         return passed(name, "works")
     return failed(name, f"is refused: {answer.status_code}", mend)
-
-
-def _mlflow_login(embedded: bool) -> tuple[str, str] | None:
-    """The login that the pipelines use: the environment's, or the generated one for our own server."""
-    if "MLFLOW_TRACKING_USERNAME" in os.environ:
-        return os.environ["MLFLOW_TRACKING_USERNAME"], os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
-    access = credentials.known() if embedded else None
-    return (access.user, access.password) if access else None
 
 
 def _artifacts(client: httpx.Client, embedded: bool) -> Finding:

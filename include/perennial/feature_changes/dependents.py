@@ -10,18 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from perennial import lake_cache
-from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.errors import PerennialError
 from perennial.feature_changes.differences import Change, lost_features
-from perennial.registry import ledger
-from perennial.settings import settings
+from perennial.registry import ledger, mlflow_records
 
 if TYPE_CHECKING:
     from perennial.feature_changes.sides import Definitions
     from perennial.use_case import UseCase
 
+#: Roles of versions; the first two are the registry's aliases, too.
 CHAMPION, CHALLENGER, EARLIER = "champion", "challenger", "earlier champion"
-#: Seconds that MLflow may take to say that it is there.
-_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -121,8 +119,7 @@ def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, 
     if reigns:
         roles[reigns[-1].entry.model_version] = CHAMPION
     try:
-        _insist_on_an_answer()
-        challenger = _challenger(use_case)
+        challenger = mlflow_records.quick.version_with_alias(use_case.name, CHALLENGER)
         if challenger is not None:
             roles.setdefault(challenger, CHALLENGER)
         found = [Version(number, role, _fitted_on(use_case, number, served)) for number, role in roles.items()]
@@ -133,37 +130,6 @@ def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, 
         trouble = f"{error.problem.splitlines()[0].rstrip('.')}, {known}."
     order = (CHAMPION, CHALLENGER, EARLIER)
     return tuple(sorted(found, key=lambda version: (order.index(version.role), -version.number))), trouble
-
-
-def _insist_on_an_answer() -> None:
-    """MLflow's client would try for a quarter of a minute.
-
-    Raises:
-        ServiceUnavailable: nobody listens where MLflow is said to be.
-    """
-    import httpx
-
-    uri = settings().mlflow_uri
-    try:
-        if uri.startswith("http"):
-            httpx.get(f"{uri}/health", timeout=_PATIENCE)
-    except httpx.TransportError as error:
-        raise ServiceUnavailable(f"MLflow at {uri} does not answer ({type(error).__name__})") from error
-
-
-def _challenger(use_case: UseCase) -> int | None:
-    """The version whose alias is `challenger`."""
-    from mlflow.exceptions import MlflowException
-
-    from perennial.registry import tracking
-
-    with tracking.reachable():
-        try:
-            return int(tracking.client().get_model_version_by_alias(use_case.name, tracking.CHALLENGER).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
 
 
 def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[str, ...]:

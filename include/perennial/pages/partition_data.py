@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from perennial.pages import mlflow_state
+from perennial.registry import mlflow_records
 from perennial.use_case import UseCase
 
 Row = Mapping[str, Any]
@@ -87,7 +87,7 @@ def scored(made: Iterable[Row]) -> list[dict[str, Any]]:
         {
             **row,
             "snapshots": json.loads(row["lake_snapshots"] or "{}"),
-            "run_page": mlflow_state.run_page(row["model_run"]),
+            "run_page": mlflow_records.run_page(row["model_run"]),
         }
         for row in made
     ]

@@ -9,9 +9,9 @@ from typing import Any
 
 from perennial.gate import decision
 from perennial.monitoring.verdict import VerdictEvidence
-from perennial.pages import mlflow_state, verdict_evidence
+from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
-from perennial.registry import ledger
+from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Entry, Reign
 from perennial.use_case import LOWER_IS_BETTER, UseCase, gain
 
@@ -25,14 +25,14 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """
     found = []
     for row in sorted(rows, key=lambda row: row["recorded_at"], reverse=True):
-        run = mlflow_state.run_named_in(row["report"])
+        run = mlflow_records.run_id_in(row["report"])
         found.append(
             {
                 **row,
                 "facts": verdict_evidence.facts(VerdictEvidence.from_json(row["evidence"])),
                 "raw": json.dumps(json.loads(row["evidence"] or "{}"), indent=2, ensure_ascii=False),
                 "run": run,
-                "run_page": mlflow_state.run_page(run) if run else None,
+                "run_page": mlflow_records.run_page(run) if run else None,
             }
         )
     return found

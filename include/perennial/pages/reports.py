@@ -10,10 +10,10 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from perennial import lake_cache
-from perennial.pages import mlflow_state
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.layout import HEADERS
 from perennial.pages.version import VersionDep
+from perennial.registry import mlflow_records
 
 router = APIRouter()
 
@@ -43,12 +43,12 @@ def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None 
     table = use_case.tables.verdicts
     rows = lake_cache.records([table], {table: ("partition", "report", "recorded_at")})[table]
     own = sorted((row for row in rows if row["partition"] == partition.key), key=lambda row: row["recorded_at"])
-    kept = [found for row in own if (found := mlflow_state.run_named_in(row["report"]))]
+    kept = [found for row in own if (found := mlflow_records.run_id_in(row["report"]))]
     # Only what a verdict names is asked of MLflow, whatever an address says.
     if not kept or run not in (None, *kept):
         raise HTTPException(404, f"No drift report {run or ''} of {use_case.name} {partition.key} is kept.")
     return _enclosed(
-        mlflow_state.artifact(run or kept[-1], REPORT), "MLflow no longer holds this report.", _WITH_SCRIPTS
+        mlflow_records.quick.artifact(run or kept[-1], REPORT), "MLflow no longer holds this report.", _WITH_SCRIPTS
     )
 
 
@@ -59,7 +59,7 @@ def card(version: VersionDep) -> Response:
     Raises:
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
-    found = mlflow_state.artifact(version.run, CARD) if version.run else None
+    found = mlflow_records.quick.artifact(version.run, CARD) if version.run else None
     linked = found.replace(*_ELSEWHERE, 1) if found else None
     return _enclosed(linked, f"Version {version.number} has no model card.", _WITHOUT)
 

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial.errors import PerennialError
-from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, mlflow_state, timeline
+from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, timeline
 from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
 from perennial.pages.actions import done
 from perennial.pages.airflow_state import Approval, Pipeline, Run
 from perennial.pages.layout import page
-from perennial.registry import deployments, ledger
+from perennial.registry import deployments, ledger, mlflow_records
 from perennial.registry.ledger import Entry
 from perennial.reporting import overview, partition_status
 from perennial.reporting.partition_status import Records
@@ -115,7 +115,7 @@ def _evidence(use_case: UseCase, entry: Entry) -> dict[str, Any] | None:
     `address` is whole, or begins below Airflow's own.
     """
     if entry.event_id.startswith("gate:"):
-        return {"said": "MLflow run", "address": mlflow_state.run_page(entry.model_run), "in_airflow": False}
+        return {"said": "MLflow run", "address": mlflow_records.run_page(entry.model_run), "in_airflow": False}
     _, _, made_by = entry.event_id.partition(":")
     dag, _, run_id = made_by.partition("/")
     if dag != f"{use_case.name}.champion" or not run_id:

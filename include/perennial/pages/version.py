@@ -14,10 +14,10 @@ from fastapi.responses import HTMLResponse
 
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
-from perennial.pages import airflow_state, mlflow_state, version_training
+from perennial.pages import airflow_state, version_training
 from perennial.pages.access import ActsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
-from perennial.registry import deployments, ledger
+from perennial.registry import deployments, ledger, mlflow_records
 from perennial.registry.ledger import Entry
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
@@ -63,8 +63,8 @@ def _version(use_case: UseCaseDep, version: str) -> Version:
     if run is None:
         known = {entry.model_version for entry in entries}
         try:
-            run = mlflow_state.run_of(use_case.name, number) if number else None
-            known.update(mlflow_state.versions(use_case.name) if run is None else ())
+            run = mlflow_records.quick.run_of(use_case.name, number) if number else None
+            known.update(mlflow_records.quick.versions(use_case.name) if run is None else ())
         except ServiceUnavailable as error:
             raise ServiceUnavailable(
                 f"Version {number} of {use_case.name} is not in the ledger, which has {_listed(known)}, and MLflow,"
@@ -141,8 +141,8 @@ def view(
         "lived": lived,
         "chart": _chart(number, lived, promised) if len(lived) > 1 else None,
         "run": version.run,
-        "run_page": mlflow_state.run_page(version.run) if version.run else None,
-        "model_page": mlflow_state.model_page(use_case.name, number),
+        "run_page": mlflow_records.run_page(version.run) if version.run else None,
+        "model_page": mlflow_records.model_page(use_case.name, number),
         "made": version_training.view(made) if made else None,
         "away": away,
     }

@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from perennial.errors import ServiceUnavailable
-from perennial.pages import mlflow_state
-from perennial.pages.mlflow_state import Run
-from perennial.registry import mlflow_tags
+from perennial.registry import mlflow_records, mlflow_tags
 from perennial.registry.deployments import NOTHING
+from perennial.registry.mlflow_records import MlflowRun
 
 _DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json")
 
@@ -21,17 +20,17 @@ _DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json
 class Made:
     """The run that made a version, and those of its documents that are there, by their names."""
 
-    run: Run
+    run: MlflowRun
     documents: dict[str, Any]
 
 
 def of(run_id: str | None) -> tuple[Made | None, str]:
     """What MLflow holds of a run, and why nothing, if that is so."""
     try:
-        run = mlflow_state.run(run_id) if run_id else None
-        if run is None:
+        run = mlflow_records.quick.run(run_id) if run_id else None
+        if run is None or run.is_deleted:
             return None, "MLflow no longer holds the run that made it: it was deleted."
-        return Made(run, mlflow_state.documents(run.id, _DOCUMENTS)), ""
+        return Made(run, mlflow_records.quick.documents(run.id, _DOCUMENTS)), ""
     except ServiceUnavailable as error:
         return None, error.problem
 

@@ -12,15 +12,14 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.entities import LifecycleStage, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
-from perennial.errors import PerennialError, ServiceUnavailable, UnknownVersion
-from perennial.registry import mlflow_tags
-from perennial.services import credentials
+from perennial.errors import PerennialError, UnknownVersion
+from perennial.registry import mlflow_api, mlflow_records, mlflow_tags
+from perennial.registry.mlflow_records import MlflowRun
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -30,9 +29,8 @@ CHALLENGER = "challenger"
 SAFE_TYPES = ("numpy.dtype",)
 
 for _name, _value in {
-    # MLflow's own default retries for four minutes; Airflow's task retries come on top of these.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(mlflow_api.task_limits().retries),
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{mlflow_api.task_limits().answer:.0f}",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -42,18 +40,9 @@ for _name, _value in {
 
 def client() -> MlflowClient:
     """A client of the configured tracking server."""
-    _sign_in()
+    mlflow_api.sign_in_client()
     mlflow.set_tracking_uri(settings().mlflow_uri)
     return MlflowClient()
-
-
-def _sign_in() -> None:
-    """Where the server is the embedded one and the environment names no login, take the generated one."""
-    where = settings()
-    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}" and credentials.path().exists()
-    if is_embedded and "MLFLOW_TRACKING_USERNAME" not in os.environ:
-        access = credentials.login()
-        os.environ |= {"MLFLOW_TRACKING_USERNAME": access.user, "MLFLOW_TRACKING_PASSWORD": access.password}
 
 
 @contextmanager
@@ -63,10 +52,7 @@ def reachable() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"} and "API request" in str(error):
-            raise ServiceUnavailable(
-                f"MLflow at {settings().mlflow_uri} does not answer: {str(error)[:300]}",
-                "Start it (`perennial up`), or set PERENNIAL_MLFLOW_URI; then clear the task, nothing needs undoing.",
-            ) from error
+            raise mlflow_api.not_answering(str(error)[:300]) from error
         raise
 
 
@@ -143,49 +129,55 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
 def run_of(use_case: UseCase, number: int) -> str:
     """The id of the MLflow run that made a registered version.
 
+    Args:
+        use_case: Whose model.
+        number: The version.
+
     Raises:
         UnknownVersion: there is no such version.
     """
-    with reachable():
-        try:
-            return str(client().get_model_version(use_case.name, str(number)).run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            held = sorted(int(each.version) for each in client().search_model_versions(f"name='{use_case.name}'"))
-            known = f"It has {', '.join(map(str, held))}. " if held else "It has none. "
-            raise UnknownVersion(
-                f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
-                f"{known}It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
-            ) from error
+    run_id = mlflow_records.patient.run_of(use_case.name, number)
+    if run_id is None:
+        versions = mlflow_records.patient.versions(use_case.name)
+        known = f"It has {', '.join(map(str, versions))}. " if versions else "It has none. "
+        raise UnknownVersion(
+            f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
+            f"{known}It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
+        )
+    return run_id
 
 
-def training_run(use_case: UseCase, number: int) -> Run:
+def training_run(use_case: UseCase, number: int) -> MlflowRun:
     """The MLflow run that made a registered version.
+
+    Args:
+        use_case: Whose model.
+        number: The version.
 
     Raises:
         PerennialError: there is no such version, or its run was deleted.
     """
     run_id = run_of(use_case, number)
-    with reachable():
-        try:
-            found = client().get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            found = None
-    if found is None or found.info.lifecycle_stage == LifecycleStage.DELETED:
-        fix = f"Restore it: `mlflow runs restore --run-id {run_id}`." if found else "Restore MLflow from a backup."
+    run = mlflow_records.patient.run(run_id)
+    if run is None or run.is_deleted:
+        fix = f"Restore it: `mlflow runs restore --run-id {run_id}`." if run else "Restore MLflow from a backup."
         raise PerennialError(
             f"The MLflow run {run_id} that made version {number} of model {use_case.name!r} was deleted, and what it"
             " recorded with it.",
             fix,
         )
-    return found
+    return run
 
 
 def recorded(run_id: str, names: Sequence[str]) -> dict[str, Any]:
-    """The JSON artifacts of a run that are there, of those called `names`."""
+    """The JSON artifacts of a run that exist, by name, fetched from where models are fetched from.
+
+    Not through MLflow's server as for a page: it may leave artifacts to its clients.
+
+    Args:
+        run_id: The run that kept them.
+        names: Those that are asked for, with their folders.
+    """
     with reachable(), ThreadPoolExecutor(max_workers=4) as threads:
         server = client()
         folders = {name.rpartition("/")[0] for name in names}
@@ -290,6 +282,12 @@ def promote(use_case: UseCase, number: int) -> None:
 
 
 def run_url(run_id: str) -> str:
-    """Where a person sees a run."""
-    experiment = client().get_run(run_id).info.experiment_id
-    return f"{settings().mlflow_public_uri}/#/experiments/{experiment}/runs/{run_id}"
+    """Where a person sees a run.
+
+    Raises:
+        PerennialError: there is no such run.
+    """
+    run = mlflow_records.patient.run(run_id)
+    if run is None:
+        raise PerennialError(f"MLflow at {settings().mlflow_uri} has no run {run_id}.", "Restore MLflow from a backup.")
+    return run.page

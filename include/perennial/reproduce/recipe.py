@@ -49,19 +49,19 @@ def read(use_case: UseCase, version: int) -> Recipe:
     """
     run = tracking.training_run(use_case, version)
     wanted = ("plan.json", "training_set.json")
-    held = tracking.recorded(run.info.run_id, (*wanted, "provenance.json", "code/changes.json"))
+    held = tracking.recorded(run.id, (*wanted, "provenance.json", "code/changes.json"))
     absent = [name for name in wanted if name not in held]
     if absent:
         raise PerennialError(
-            f"The MLflow run {run.info.run_id} of version {version} of model {use_case.name!r} no longer holds"
+            f"The MLflow run {run.id} of version {version} of model {use_case.name!r} no longer holds"
             f" {' and '.join(absent)}, which say what it was trained on.",
             "Restore MLflow's artifacts from a backup.",
         )
-    tags = run.data.tags
+    tags = run.tags
     commit, dirty, _ = tags.get(mlflow_tags.GIT_COMMIT, "").partition(_DIRTY)
     return Recipe(
         version=version,
-        run_id=run.info.run_id,
+        run_id=run.id,
         plan=TrainingPlan(**held["plan.json"]),
         data=TrainingSet(**held["training_set.json"]),
         provenance=Provenance(**held["provenance.json"]) if "provenance.json" in held else None,

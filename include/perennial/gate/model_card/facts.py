@@ -112,21 +112,21 @@ def gather(use_case: UseCase, version: int) -> Card:
         PerennialError: there is no such version, or its run is gone.
     """
     run = tracking.training_run(use_case, version)
-    held = tracking.recorded(run.info.run_id, _RECORDS)
+    held = tracking.recorded(run.id, _RECORDS)
     provenance = held.get("provenance.json", {})
-    tags, numbers = run.data.tags, run.data.metrics
+    tags, numbers = run.tags, run.metrics
     measured = held.get("quality.json")
     return Card(
         use_case=use_case,
         version=version,
-        run_id=run.info.run_id,
-        run_url=tracking.run_url(run.info.run_id),
+        run_id=run.id,
+        run_url=run.page,
         algorithm=tags.get(mlflow_tags.ALGORITHM, ""),
         commit=tags.get(mlflow_tags.GIT_COMMIT, "unknown"),
         window=tags.get(mlflow_tags.WINDOW, "unknown"),
         tags=tags,
         params=held.get("plan.json", {}).get("params", {}),
-        features=_features(use_case, run.info.run_id, _whole(numbers.get("rows_holdout"))),
+        features=_features(use_case, run.id, _whole(numbers.get("rows_holdout"))),
         rows_fit=_whole(numbers.get("rows_fit")),
         rows_holdout=_whole(numbers.get("rows_holdout")),
         training_set=held.get("training_set.json", {}),

@@ -1,0 +1,198 @@
+"""Asks MLflow's REST API: where the server is, how to sign in, how long to wait, and what to say if it does not answer.
+
+MLflow's own client takes seconds to import, more than a web page or a preview has. It is used where models are logged,
+registered and loaded (`tracking`), and signs in and fails the same way: see `sign_in_client` and `not_answering`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from perennial.errors import ServiceUnavailable
+from perennial.services import credentials
+from perennial.settings import settings
+
+#: MLflow's words for: nothing of that name exists.
+_ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+#: Answers that say to try again.
+_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long an answer is waited for.
+
+    Attributes:
+        connect: Seconds until the server takes the connection.
+        answer: Seconds until it has answered; the answer may be a report of some megabytes.
+        retries: How often a call that was not answered is repeated.
+    """
+
+    connect: float
+    answer: float
+    retries: int = 0
+
+
+#: For who waits at a screen.
+PAGE_LIMITS = TimeLimits(connect=1.5, answer=5.0)
+
+
+def task_limits() -> TimeLimits:
+    """The time limits of a task. MLflow's own default retries for four minutes; Airflow's retries come on top."""
+    answer = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"))
+    return TimeLimits(answer, answer, int(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")))
+
+
+def get(path: str, limits: TimeLimits, /, **query: str) -> httpx.Response | None:
+    """The answer to a GET request.
+
+    Args:
+        path: Below the server's address, such as `api/2.0/mlflow/runs/get`.
+        limits: How long to wait for it.
+        query: The parameters in the address.
+
+    Returns:
+        The successful answer; None where MLflow says that nothing of that name exists.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer in time, or refuses the login.
+    """
+    client = _client(settings().mlflow_uri)
+    timeout = httpx.Timeout(limits.answer, connect=limits.connect)
+    attempts = Retrying(
+        stop=stop_after_attempt(limits.retries + 1),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
+        retry=retry_if_exception_type(_NoAnswer),
+        retry_error_callback=_last_result,
+    )
+    return attempts(_get_once, client, path, timeout, query)
+
+
+def get_json(path: str, limits: TimeLimits, /, **query: str) -> dict[str, Any]:
+    """The answer to a GET request, parsed.
+
+    Args:
+        path: Below the server's address.
+        limits: How long to wait for it.
+        query: The parameters in the address.
+
+    Returns:
+        The JSON object; empty where MLflow says that nothing of that name exists.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer in time, refuses the login, or another server answers there.
+    """
+    answer = get(path, limits, **query)
+    try:
+        return dict(answer.json()) if answer else {}
+    except (ValueError, TypeError) as error:
+        raise ServiceUnavailable(
+            f"The answer of {settings().mlflow_uri} is not one of MLflow's.",
+            "Set PERENNIAL_MLFLOW_URI to MLflow's address.",
+        ) from error
+
+
+def authentication() -> httpx.Auth | None:
+    """How calls sign in: with the token or login that the environment names, else with the embedded server's login."""
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        return _Token(token)
+    if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return httpx.BasicAuth(user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
+    generated = _generated_login()
+    return httpx.BasicAuth(generated.user, generated.password) if generated else None
+
+
+def sign_in_client() -> None:
+    """Let MLflow's own client sign in as calls do: it takes its login from the environment."""
+    if "MLFLOW_TRACKING_USERNAME" not in os.environ and (generated := _generated_login()):
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": generated.user, "MLFLOW_TRACKING_PASSWORD": generated.password}
+
+
+def not_answering(reason: str) -> ServiceUnavailable:
+    """The error for a server that does not answer.
+
+    Args:
+        reason: What was seen instead of an answer.
+    """
+    return ServiceUnavailable(
+        f"MLflow at {settings().mlflow_uri} does not answer: {reason}",
+        "Start it (`perennial up`), or set PERENNIAL_MLFLOW_URI. Then clear the task that failed, if one did: nothing"
+        " needs undoing.",
+    )
+
+
+class _NoAnswer(Exception):
+    """No answer, or one that says to try again."""
+
+
+def _get_once(client: httpx.Client, path: str, timeout: httpx.Timeout, query: dict[str, str]) -> httpx.Response | None:
+    try:
+        answer = client.get(path, params=query, auth=authentication(), timeout=timeout)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _NoAnswer(str(error).partition("\n")[0] or type(error).__name__) from error
+    if answer.is_success:
+        return answer
+    if answer.is_error and _error_code(answer) in _ABSENT:
+        return None
+    if answer.status_code in (401, 403):
+        raise ServiceUnavailable(
+            f"MLflow at {settings().mlflow_uri} refuses the login ({answer.status_code}).",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
+        )
+    reason = f"it answered {answer.status_code} to {path}"
+    raise _NoAnswer(reason) if answer.status_code in _TRY_AGAIN else not_answering(reason)
+
+
+def _last_result(state: RetryCallState) -> None:
+    """After the last attempt."""
+    error = state.outcome.exception() if state.outcome else None
+    raise not_answering(str(error)) from error
+
+
+def _error_code(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("error_code", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+@cache
+def _client(address: str) -> httpx.Client:
+    """A client that keeps its connections; proxies are for addresses elsewhere."""
+    if not address.startswith(("http://", "https://")):
+        raise ServiceUnavailable(
+            f"MLflow is at {address}, which is not the address of a server.",
+            "Set PERENNIAL_MLFLOW_URI to one that starts with http:// or https://.",
+        )
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("1", "true")
+    verify: Any = not insecure
+    if certificate := os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
+        import ssl
+
+        verify = ssl.create_default_context(cafile=certificate)
+    return httpx.Client(base_url=address.rstrip("/") + "/", verify=verify)
+
+
+def _generated_login() -> credentials.Login | None:
+    """The login that `perennial up` made, where the server is the embedded one."""
+    where = settings()
+    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
+    return credentials.known() if is_embedded else None
+
+
+class _Token(httpx.Auth):
+    """A bearer token."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        yield request
