@@ -176,10 +176,11 @@ def test_a_partition_page_shows_its_verdict_and_metrics(energy: UseCase, expecte
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_version_page_shows_decision_and_training_set(energy: UseCase, expected: dict, version: int) -> None:
-    from perennial.pages import mlflow_state, version_training
     from perennial.pages import version as page
+    from perennial.pages import version_training
+    from perennial.registry import mlflow_records
 
-    run = mlflow_state.run_of("energy", version)
+    run = mlflow_records.quick.run_of("energy", version)
     made, problem = version_training.of(run)
     held = page.Version(energy, version, tuple(ledger.entries(energy)), run)
     records = {name: lake.records(f"energy.{name}") for name in ("metrics", "verdicts")}
@@ -212,10 +213,10 @@ def test_a_validation_page_shows_every_expectation(energy: UseCase) -> None:
 
 
 def test_a_verdict_leads_to_its_drift_report(energy: UseCase) -> None:
-    from perennial.pages import mlflow_state
+    from perennial.registry import mlflow_records
 
     (row,) = lake.records("energy.verdicts", between=(LAST, LAST))
-    report = mlflow_state.artifact(mlflow_state.run_named_in(row["report"]) or "", "drift.html")
+    report = mlflow_records.quick.artifact(mlflow_records.run_id_in(row["report"]) or "", "drift.html")
     assert report is not None
     assert b"meter_mean_24h" in report
 
