@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from perennial.services.airflow_api import AirflowClient, Run
+    from perennial.services.airflow_api import AirflowClient, DagRun
 
 BENCHMARKS = Path(__file__).parent
 
@@ -110,7 +110,7 @@ def servers() -> list[psutil.Process]:
     return [process for process in alive if process is not None]
 
 
-def finished(client: AirflowClient, run: Run) -> Run:
+def finished(client: AirflowClient, run: DagRun) -> DagRun:
     """The run, once it is over.
 
     Raises:
@@ -124,7 +124,7 @@ def finished(client: AirflowClient, run: Run) -> Run:
     return run
 
 
-def seconds(run: Run) -> float:
+def seconds(run: DagRun) -> float:
     """From a run's start to its end."""
     if run.started is None or run.ended is None:
         raise SystemExit("The run has no start or no end.")

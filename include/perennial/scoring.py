@@ -58,7 +58,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
         }
     )
     # While no promotion or rollback can come in between: a partition's version is the one that the ledger names.
-    with postgres.exclusive("promotion", use_case.name):
+    with postgres.advisory_lock("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
             added = lake.append_missing(use_case.tables.predictions, predictions, key=use_case.examples.key)
         else:

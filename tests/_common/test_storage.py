@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from perennial import lake
-from perennial._common.storage import explained
+from perennial._common.storage import explaining
 from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
 from perennial.services import postgres
 
@@ -76,7 +76,7 @@ def test_a_table_that_is_not_there_is_still_none() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_worth_another_try(number: int) -> None:
-    with pytest.raises(StorageFull, match="Lake table"), explained("Lake table 'a.b'"):
+    with pytest.raises(StorageFull, match="Lake table"), explaining("Lake table 'a.b'"):
         raise OSError(number, os.strerror(number))
     assert issubclass(StorageFull, ServiceUnavailable)
 
@@ -84,7 +84,7 @@ def test_a_full_disk_is_worth_another_try(number: int) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE])
 def test_what_the_system_does_not_let_us_read_is_not_called_damaged(number: int) -> None:
     file = "/lake/a/b/data/partition=2013-01/0.parquet"
-    with pytest.raises(OSError, match=r"0\.parquet") as failed, explained("Lake table 'a.b'"):
+    with pytest.raises(OSError, match=r"0\.parquet") as failed, explaining("Lake table 'a.b'"):
         raise OSError(number, os.strerror(number), file)
     assert not isinstance(failed.value, DamagedFile)
 
@@ -99,30 +99,30 @@ def test_what_the_system_does_not_let_us_read_is_not_called_damaged(number: int)
     ],
 )
 def test_an_object_store_that_refuses_is_asked_again(answer: str) -> None:
-    with pytest.raises(ServiceUnavailable, match="object store"), explained("Lake table 'a.b'"):
+    with pytest.raises(ServiceUnavailable, match="object store"), explaining("Lake table 'a.b'"):
         raise OSError(f"When reading information for key 'a/b/data/0.parquet' in bucket 'lake': AWS Error {answer}")
 
 
 def test_an_object_that_is_gone_is_a_loss() -> None:
-    with pytest.raises(DamagedFile), explained("Lake table 'a.b'"):
+    with pytest.raises(DamagedFile), explaining("Lake table 'a.b'"):
         raise FileNotFoundError("Path does not exist 'bucket/a/b/data/0.parquet'")
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    with pytest.raises(OSError, match="unheard of"), explained("Lake table 'a.b'"):
+    with pytest.raises(OSError, match="unheard of"), explaining("Lake table 'a.b'"):
         raise OSError("unheard of, in /lake/a/b/data/0.parquet")
 
 
 def test_a_connection_that_ends_under_a_lock_is_told() -> None:
     with (
         pytest.raises(ServiceUnavailable, match="PostgreSQL"),
-        postgres.exclusive("storage", "lock"),
+        postgres.advisory_lock("storage", "lock"),
         postgres.engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
         connection.execute(
             text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
         )
-    with postgres.exclusive("storage", "lock"):
+    with postgres.advisory_lock("storage", "lock"):
         pass
 
 
@@ -131,7 +131,7 @@ def test_a_wrong_statement_is_not_a_server_that_is_gone() -> None:
 
     with (
         pytest.raises(ProgrammingError),
-        postgres.exclusive("storage", "wrong"),
+        postgres.advisory_lock("storage", "wrong"),
         postgres.engine("lake").connect() as connection,
     ):
         connection.execute(text("SELECT nothing FROM nowhere"))

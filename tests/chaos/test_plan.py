@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plan import Chaos, Kill, Task, Usual, schedule
 from seams import WRITERS, Moment
 
-from perennial._common.heavy_imports import quickly
+from perennial._common.heavy_imports import fast_imports
 
 WHEN = st.sampled_from(["before", "after"])
 MOMENTS = st.lists(st.tuples(st.sampled_from(["sql commit", "PUT /a", "lake manifest", "perennial.x.y"]), WHEN))
@@ -103,7 +103,7 @@ def test_a_kill_is_told_so_that_it_can_be_repeated() -> None:
 def test_what_writes_to_stores_is_still_called_so(place: tuple[str, str]) -> None:
     # When this fails, a library has renamed it: kills would no longer be aimed at it.
     path, name = place
-    with quickly():
+    with fast_imports():
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     found = inspect.unwrap(reduce(getattr, name.split("."), module))  # type: ignore[arg-type]
     assert found.__code__.co_qualname == name

@@ -23,7 +23,7 @@ from perennial import embedded
 from perennial.embedded import environment, machine, postgres, processes
 from perennial.errors import InvalidSetting, PerennialError, ServiceUnavailable
 from perennial.services import postgres as database
-from perennial.services.credentials import login, others, path, write_once
+from perennial.services.credentials import login, other_logins, path, write_once
 from perennial.settings import settings
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -70,12 +70,12 @@ def test_login_from_the_environment_wins(empty_home: Path, monkeypatch: pytest.M
 def test_further_users_get_a_password_each_that_stays(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_USERS", '{"vera": "viewer", "otto": "op"}')
     settings.cache_clear()
-    first = others()
+    first = other_logins()
     assert [one.user for one in first] == ["vera", "otto"]
     assert len({one.password for one in (*first, login())}) == 3
     monkeypatch.setenv("PERENNIAL_USERS", '{"otto": "op", "admin": "viewer"}')
     settings.cache_clear()
-    assert others() == first[1:], "and nobody takes the admin's place"
+    assert other_logins() == first[1:], "and nobody takes the admin's place"
 
 
 @pytest.mark.parametrize("users", ['{"vera": "boss"}', '{"a:admin,b": "viewer"}', '{"../x": "viewer"}'])

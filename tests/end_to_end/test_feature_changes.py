@@ -74,7 +74,7 @@ class Project:
     def runs(self) -> list[str]:
         """The ids of the runs of `features` that `apply` made."""
         with AirflowClient() as client:
-            return [run.id for run in client.runs_of("energy.features", state="success", prefix="apply__")]
+            return [run.id for run in client.runs_of_dag("energy.features", state="success", prefix="apply__")]
 
 
 TRANSFORMS, DEFINITIONS = "code/use_cases/energy/transforms.py", "feature_repo/energy.py"

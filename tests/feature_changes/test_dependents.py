@@ -31,7 +31,7 @@ def trained(checkout: Checkout, made_by: str) -> int:
 def promote(checkout: Checkout, number: int) -> None:
     use_case = checkout.use_case
     serving = ledger.champion(use_case)
-    with postgres.exclusive("promotion", use_case.name):
+    with postgres.advisory_lock("promotion", use_case.name):
         ledger.record(
             use_case,
             partition="2024-01-03",

@@ -102,7 +102,7 @@ def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCas
     holding = ledger.champion(energy)
     version = another(energy, "paused")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
-    with postgres.exclusive("promotion", energy.name):
+    with postgres.advisory_lock("promotion", energy.name):
         ledger.record(
             energy,
             partition=holding.partition,
@@ -155,8 +155,8 @@ def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCa
     settled = gate.finalize(energy, decision, True, "alice")
     assert settled.effective_from == ledger.champion(energy).effective_from == scored.end
     assert ledger.champion_at(energy, scored.start).model_version == holding.model_version
-    retraining_requests.make(energy, scored, "schedule", {}, "test")
-    open_requests = retraining_requests.unanswered(energy)
+    retraining_requests.create(energy, scored, "schedule", {}, "test")
+    open_requests = retraining_requests.open_requests(energy)
     assert [row["partition"] for row in open_requests] == [scored.key], "its data are new to the version all the same"
 
 

@@ -41,17 +41,17 @@ def test_a_column_takes_values_in_or_grows_or_refuses_them_and_every_value_stays
     held: pa.ChunkedArray, coming: pa.ChunkedArray
 ) -> None:
     schema = pa.schema({"value": held.type})
-    found = column_types.fit(pa.table({"value": coming}), schema, lambda _: True)
+    found = column_types.plan_columns(pa.table({"value": coming}), schema, lambda _: True)
     if found.misfits:
-        assert column_types.fitted(coming, held.type) is None
+        assert column_types.cast_exactly(coming, held.type) is None
         return
     kind = found.promoted.get("value", held.type)
-    kept, there = column_types.fitted(held, kind), column_types.fitted(coming, kind)
+    kept, there = column_types.cast_exactly(held, kind), column_types.cast_exactly(coming, kind)
     assert kept is not None
     assert there is not None
     assert kept.to_pylist() == held.to_pylist()
     # A decimal may be a double, from which it can be told again.
-    assert column_types.same(there.cast(coming.type), coming)
+    assert column_types.columns_equal(there.cast(coming.type), coming)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_column_takes_values_in_or_grows_or_refuses_them_and_every_value_stays
     [(pa.int64(), [0.5]), (pa.float64(), [2**53 + 1]), (pa.int32(), [0.5]), (pa.int32(), ["1"]), (pa.string(), [1])],
 )
 def test_what_iceberg_does_not_promote_is_no_promotion(held: pa.DataType, coming: list) -> None:
-    found = column_types.fit(pa.table({"value": coming}), pa.schema({"value": held}), lambda _: True)
+    found = column_types.plan_columns(pa.table({"value": coming}), pa.schema({"value": held}), lambda _: True)
     assert not found.promoted
     assert len(found.misfits) == 1
 
@@ -67,5 +67,5 @@ def test_what_iceberg_does_not_promote_is_no_promotion(held: pa.DataType, coming
 def test_the_digits_of_a_decimal_follow_the_type_and_not_the_values() -> None:
     schema = pa.schema({"value": pa.decimal128(4, 2)})
     for value in (1, 2**62):
-        found = column_types.fit(pa.table({"value": [value]}), schema, lambda _: True)
+        found = column_types.plan_columns(pa.table({"value": [value]}), schema, lambda _: True)
         assert found.promoted == {"value": pa.decimal128(22, 2)}

@@ -58,7 +58,7 @@ def test_a_killed_holder_does_not_block_the_next(tmp_path: Path) -> None:
     code = f"""
 import time, pathlib
 from perennial.services import postgres
-with postgres.exclusive("killed", "holder"):
+with postgres.advisory_lock("killed", "holder"):
     pathlib.Path({str(held)!r}).touch()
     time.sleep(600)
 """
@@ -74,7 +74,7 @@ with postgres.exclusive("killed", "holder"):
 
 
 def _take() -> bool:
-    with postgres.exclusive("killed", "holder"):
+    with postgres.advisory_lock("killed", "holder"):
         return True
 
 

@@ -25,7 +25,7 @@ def recorded(found: list[tuple[str, Rows]]) -> pa.Table:
     held = finding("", [], 0)
     for at, (name, values) in enumerate(found):
         rows = finding(name, values, at)
-        held = pa.concat_tables([held, rows.filter(deduplication.among(rows, held, ["name"], "recorded_at"))])
+        held = pa.concat_tables([held, rows.filter(deduplication.find_changed(rows, held, ["name"], "recorded_at"))])
     return held
 
 
@@ -50,4 +50,4 @@ def test_the_record_is_what_was_found_without_repetitions(found: list[tuple[str,
 def test_the_order_of_rows_says_nothing(rows: Rows, random) -> None:
     shuffled = random.sample(rows, len(rows))
     again = finding("a", shuffled, 1)
-    assert not any(deduplication.among(again, finding("a", rows, 0), ["name"], "recorded_at").to_pylist())
+    assert not any(deduplication.find_changed(again, finding("a", rows, 0), ["name"], "recorded_at").to_pylist())

@@ -23,21 +23,24 @@ def batch(held: Held, kind: pa.DataType | None = None) -> pa.RecordBatch:
     return pa.record_batch({"id": pa.array(held, pa.string()), "label": pa.array(held.values(), kind or pa.float64())})
 
 
-def known(held: Held, kind: pa.DataType | None = None) -> labels.Known:
-    return labels.Known.among([batch(held, kind)], ["id", "label"])
+def known(held: Held, kind: pa.DataType | None = None) -> labels.KnownLabels:
+    return labels.KnownLabels.among([batch(held, kind)], ["id", "label"])
 
 
 def test_without_examples_nothing_is_known() -> None:
-    assert labels.counted(SimpleNamespace(name="nothing", examples=USE_CASE.examples), ["2024-01"]) == {
-        "2024-01": labels.Known()
+    assert labels.count_known(SimpleNamespace(name="nothing", examples=USE_CASE.examples), ["2024-01"]) == {
+        "2024-01": labels.KnownLabels()
     }
 
 
 def test_what_the_lake_knows_is_counted_by_partition() -> None:
     for partition, held in (("2024-01", {"a": 1.0, "b": None, "c": float("nan")}), ("2024-02", {"a": None})):
         lake.replace("labelled.examples", partition, pa.Table.from_batches([batch(held)]))
-    assert labels.counted(USE_CASE, ["2024-01", "2024-02"]) == {"2024-01": known({"a": 1.0}), "2024-02": labels.Known()}
-    assert labels.known(USE_CASE, PARTITION).to_dicts() == [{"id": "a", "label": 1.0}]
+    assert labels.count_known(USE_CASE, ["2024-01", "2024-02"]) == {
+        "2024-01": known({"a": 1.0}),
+        "2024-02": labels.KnownLabels(),
+    }
+    assert labels.read_known(USE_CASE, PARTITION).to_dicts() == [{"id": "a", "label": 1.0}]
 
 
 @pytest.mark.parametrize("unknown", [None, float("nan")])
@@ -61,7 +64,7 @@ def test_a_corrected_label_is_seen_and_another_order_is_not(held: Held, data: st
     before = known(held)
     parted = data.draw(st.permutations(list(held.items())))
     batches = [batch(dict(parted[:1])), batch(dict(parted[1:]))]
-    assert labels.Known.among(batches, ["id", "label"]) == before
+    assert labels.KnownLabels.among(batches, ["id", "label"]) == before
     one = data.draw(st.sampled_from(sorted(held)))
     after = known(held | {one: held[one] + 1})
     assert after.count == before.count == len(held)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perennial import lake
-from perennial.errors import Misfit
+from perennial.errors import SchemaMismatch
 
 pytestmark = pytest.mark.usefixtures("home")
 _names = count()
@@ -75,23 +75,23 @@ MISFITS = {
 def test_a_value_that_would_become_another_is_refused(identifier: str, case: str) -> None:
     held, coming = MISFITS[case]
     before = lake.replace(identifier, "2013-01", pa.table({"value": held}))
-    with pytest.raises(Misfit, match=re.escape(f"'value' is {held.type} there and")):
-        lake.check(identifier, pa.table({"value": coming}))
-    with pytest.raises(Misfit, match="'value'"):
+    with pytest.raises(SchemaMismatch, match=re.escape(f"'value' is {held.type} there and")):
+        lake.check_schema(identifier, pa.table({"value": coming}))
+    with pytest.raises(SchemaMismatch, match="'value'"):
         lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.snapshot(identifier) == before
 
 
 def test_no_truth_becomes_text_inside_a_list(identifier: str) -> None:
     lake.replace(identifier, "2013-01", rows(value=[["a"]]))
-    with pytest.raises(Misfit, match="'value'"):
+    with pytest.raises(SchemaMismatch, match="'value'"):
         lake.replace(identifier, "2013-02", rows(value=[[True]]))
 
 
 @pytest.mark.parametrize("coming", [pa.array([["a"]]), pa.array([1])], ids=["list", "number"])
 def test_what_does_not_fit_a_list_is_refused(identifier: str, coming: pa.Array) -> None:
     before = lake.replace(identifier, "2013-01", pa.table({"value": [[1]]}))
-    with pytest.raises(Misfit, match="'value' is large_list<element: int64> there and"):
+    with pytest.raises(SchemaMismatch, match="'value' is large_list<element: int64> there and"):
         lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.snapshot(identifier) == before
 
@@ -115,19 +115,19 @@ EXACT = {
 def test_a_value_that_stays_what_it_is_enters(identifier: str, case: str) -> None:
     held, coming, expected = EXACT[case]
     lake.replace(identifier, "2013-01", pa.table({"value": held}))
-    lake.check(identifier, pa.table({"value": coming}))
+    lake.check_schema(identifier, pa.table({"value": coming}))
     lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.read(identifier, partitions=["2013-02"])["value"].to_pylist() == expected
 
 
 def test_a_column_that_was_always_empty_takes_the_type_of_its_first_values(identifier: str) -> None:
     before = lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1)}))
-    lake.check(identifier, rows(id=[2], weight=[10.5]))
+    lake.check_schema(identifier, rows(id=[2], weight=[10.5]))
     lake.replace(identifier, "2013-02", rows(id=[2], weight=[10.5]))
     assert [row["weight"] for row in content(identifier)] == [None, 10.5]
     assert lake.read(identifier)["weight"].type == pa.float64()
     assert lake.read(identifier, snapshot=before)["weight"].to_pylist() == [None]
-    with pytest.raises(Misfit):
+    with pytest.raises(SchemaMismatch):
         lake.replace(identifier, "2013-03", rows(id=[3], weight=["heavy"]))
 
 
@@ -147,7 +147,7 @@ PROMOTED = {
 def test_a_column_that_is_outgrown_is_promoted_and_every_value_stays_what_it_is(identifier: str, case: str) -> None:
     held, coming, wider = PROMOTED[case]
     lake.replace(identifier, "2013-01", pa.table({"value": held}))
-    lake.check(identifier, pa.table({"value": coming}))
+    lake.check_schema(identifier, pa.table({"value": coming}))
     lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.read(identifier)["value"].type == wider
     for partition, values in (("2013-01", held), ("2013-02", coming)):
@@ -163,7 +163,7 @@ def test_an_older_snapshot_has_the_type_from_before_the_promotion(identifier: st
 def test_rows_from_before_a_promotion_are_found_by_their_value(identifier: str) -> None:
     lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1, 2], pa.int32())}))
     lake.replace(identifier, "2013-02", rows(value=[2**40]))
-    found = lake.read(identifier, where=lake.equal("value", 2))
+    found = lake.read(identifier, where=lake.equals("value", 2))
     assert found["partition"].to_pylist() == ["2013-01"]
 
 
@@ -215,7 +215,7 @@ def test_what_is_refused_changes_no_column(identifier: str) -> None:
     narrow = pa.array([1], pa.int32())
     lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1), "count": narrow}))
     before = lake.read(identifier).schema
-    with pytest.raises(Misfit, match="'id' is int64 there and string here"):
+    with pytest.raises(SchemaMismatch, match="'id' is int64 there and string here"):
         lake.replace(identifier, "2013-02", rows(id=["x"], weight=[0.5], count=[2**40], extra=[1]))
     assert lake.read(identifier).schema == before
 
@@ -225,15 +225,17 @@ def test_what_is_refused_changes_no_column(identifier: str) -> None:
 def test_a_type_that_the_lake_does_not_have_is_refused(identifier: str, kind: pa.DataType, is_new: bool) -> None:
     before = None if is_new else lake.replace(identifier, "2013-01", rows(id=[1]))
     coming = pa.table({"id": [2], "value": pa.nulls(1, kind)})
-    for attempt in (lambda: lake.check(identifier, coming), lambda: lake.replace(identifier, "2013-02", coming)):
-        with pytest.raises(Misfit, match=re.escape(f"'value' is {kind} here, a type that the lake does not have")):
+    for attempt in (lambda: lake.check_schema(identifier, coming), lambda: lake.replace(identifier, "2013-02", coming)):
+        with pytest.raises(
+            SchemaMismatch, match=re.escape(f"'value' is {kind} here, a type that the lake does not have")
+        ):
             attempt()
     assert lake.snapshot(identifier) == before
     assert (lake.table(identifier) is None) is is_new
 
 
 def test_a_number_too_large_for_the_type_it_would_get_is_refused(identifier: str) -> None:
-    with pytest.raises(Misfit, match="'value' would be int32 there and is uint32 here"):
+    with pytest.raises(SchemaMismatch, match="'value' would be int32 there and is uint32 here"):
         lake.replace(identifier, "2013-01", pa.table({"value": pa.array([2**31], pa.uint32())}))
     assert lake.table(identifier) is None
 
@@ -251,21 +253,21 @@ def finding(at: int, values: list[float], partition: str = "p", view: str = "v")
 
 
 def test_what_is_found_again_is_no_news(identifier: str) -> None:
-    assert lake.append_news(identifier, finding(1, [1.0, float("nan")])).num_rows == 2
-    assert lake.append_news(identifier, finding(2, [float("nan"), 1.0])).num_rows == 0
+    assert lake.append_changed(identifier, finding(1, [1.0, float("nan")])).num_rows == 2
+    assert lake.append_changed(identifier, finding(2, [float("nan"), 1.0])).num_rows == 0
 
 
 def test_a_finding_is_appended_as_a_whole(identifier: str) -> None:
-    lake.append_news(identifier, finding(1, [1.0, 2.0]))
-    assert lake.append_news(identifier, finding(2, [1.0, 3.0]))["value"].to_pylist() == [1.0, 3.0]
-    assert lake.append_news(identifier, finding(3, [1.0]))["value"].to_pylist() == [1.0], "one that lost a row is news"
+    lake.append_changed(identifier, finding(1, [1.0, 2.0]))
+    assert lake.append_changed(identifier, finding(2, [1.0, 3.0]))["value"].to_pylist() == [1.0, 3.0]
+    assert lake.append_changed(identifier, finding(3, [1.0]))["value"].to_pylist() == [1.0], "it lost a row"
 
 
 def test_findings_of_another_partition_or_view_are_apart(identifier: str) -> None:
-    lake.append_news(identifier, finding(1, [1.0]), per=["view"])
+    lake.append_changed(identifier, finding(1, [1.0]), per=["view"])
     for partition, view in (("q", "v"), ("p", "w")):
-        assert lake.append_news(identifier, finding(1, [1.0], partition, view), per=["view"]).num_rows == 1
-    assert lake.append_news(identifier, finding(2, [1.0]), per=["view"]).num_rows == 0
+        assert lake.append_changed(identifier, finding(1, [1.0], partition, view), per=["view"]).num_rows == 1
+    assert lake.append_changed(identifier, finding(2, [1.0]), per=["view"]).num_rows == 0
 
 
 def test_append_missing_never_touches_what_is_there(identifier: str) -> None:

@@ -140,10 +140,10 @@ def test_who_changes_a_row_changes_nothing_that_is_kept(table: str) -> None:
 
 
 def test_a_stamp_changes_with_every_commit_and_with_nothing_else(table: str) -> None:
-    before = lake_cache.stamps([table, "kept.nothing"])
-    assert lake_cache.stamps([table]) == before
+    before = lake_cache.metadata_locations([table, "kept.nothing"])
+    assert lake_cache.metadata_locations([table]) == before
     lake.replace(table, "b", pa.table({"number": [7]}))
-    assert lake_cache.stamps([table]) != before
+    assert lake_cache.metadata_locations([table]) != before
 
 
 def test_tables_of_one_name_with_columns_of_other_types_are_read_apart() -> None:

@@ -95,7 +95,7 @@ def test_a_request_is_made_once_and_again_only_by_the_run_that_was_killed(energy
 
 
 def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> None:
-    asked = [energy.partition(row["partition"]).start for row in retraining_requests.made(energy)]
+    asked = [energy.partition(row["partition"]).start for row in retraining_requests.load_all(energy)]
     assert len(asked) > 1
     assert all((later - earlier).days > 1 for earlier, later in pairwise(asked))
 

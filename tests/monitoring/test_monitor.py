@@ -272,18 +272,18 @@ def test_a_revised_alarm_asks_for_retraining_once(energy, champion) -> None:
     assert monitor.request_retraining(energy, fifth, asking, made_by="killed")
     assert monitor.request_retraining(energy, fifth, asking, made_by="killed"), "the same run may announce it again"
     assert revisions.revised_alarm(energy, sixth) is None
-    assert [row["partition"] for row in retraining_requests.unanswered(energy)] == ["2024-01-05"]
+    assert [row["partition"] for row in retraining_requests.open_requests(energy)] == ["2024-01-05"]
 
 
 def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champion) -> None:
     sixth = day(energy, 6)
     alone = energy.model_copy(update={"retraining": energy.retraining.model_copy(update={"cooldown": 0})})
     own, revised = ({"partition": f"2024-01-0{number}"} for number in (6, 5))
-    assert retraining_requests.make(alone, sixth, "performance", own, made_by="run")
-    assert retraining_requests.make(alone, sixth, "performance", own, made_by="run"), (
+    assert retraining_requests.create(alone, sixth, "performance", own, made_by="run")
+    assert retraining_requests.create(alone, sixth, "performance", own, made_by="run"), (
         "it was killed before its event went out"
     )
-    assert not retraining_requests.make(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
+    assert not retraining_requests.create(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
 
 
 def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champion) -> None:
@@ -320,7 +320,7 @@ def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkey
 
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:
     fifth, version = day(energy, 5), champion.model_version
-    truth = labels.known(energy, fifth)
+    truth = labels.read_known(energy, fifth)
     known, why = performance._first_model_metrics(energy, fifth, version, version, truth)
     assert "mae" in known
     assert why == ""
@@ -341,7 +341,7 @@ def test_a_first_model_that_no_longer_loads_stops_nothing(energy, champion, monk
 
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
-    assert performance._first_model_metrics(energy, fifth, 1, 1, labels.known(energy, fifth)) == (
+    assert performance._first_model_metrics(energy, fifth, 1, 1, labels.read_known(energy, fifth)) == (
         {},
         "v1: TypeError: pickled by another age",
     )
@@ -354,7 +354,7 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
     monkeypatch.setattr(performance.tracking, "load", load)
     fifth = day(energy, 5)
     with pytest.raises(ServiceUnavailable):
-        performance._first_model_metrics(energy, fifth, 1, 1, labels.known(energy, fifth))
+        performance._first_model_metrics(energy, fifth, 1, 1, labels.read_known(energy, fifth))
 
 
 def test_the_verdict_says_that_the_first_model_was_left_out() -> None:

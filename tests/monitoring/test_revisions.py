@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perennial.lake.labels import Known
+from perennial.lake.labels import KnownLabels
 from perennial.monitoring import revisions
 
 NOON = datetime(2024, 1, 7, 12, tzinfo=UTC)
@@ -36,13 +36,19 @@ def test_a_revised_verdict_is_answered_by_what_knew_of_it(made: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    ("now", "has_others"), [(Known(5, "a"), False), (Known(5, "b"), True), (Known(6, "b"), True), (Known(4, "c"), True)]
+    ("now", "has_others"),
+    [
+        (KnownLabels(5, "a"), False),
+        (KnownLabels(5, "b"), True),
+        (KnownLabels(6, "b"), True),
+        (KnownLabels(4, "c"), True),
+    ],
 )
-def test_other_labels_are_told_by_their_digest(now: Known, has_others: bool) -> None:
+def test_other_labels_are_told_by_their_digest(now: KnownLabels, has_others: bool) -> None:
     assert revisions._labels_changed({"labels": 5, "labels_digest": "a"}, now) is has_others
 
 
 @pytest.mark.parametrize("held", [{"labels": 5}, {"labels": 5, "labels_digest": None}])
 @pytest.mark.parametrize(("count", "has_others"), [(5, False), (6, True)])
 def test_a_record_of_before_digests_were_kept_is_judged_by_its_count(held, count: int, has_others: bool) -> None:
-    assert revisions._labels_changed(held, Known(count, "a")) is has_others
+    assert revisions._labels_changed(held, KnownLabels(count, "a")) is has_others

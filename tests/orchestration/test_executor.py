@@ -148,10 +148,10 @@ assert preloaded == [True]
 def test_feast_is_quick_without_typeguard_and_both_are_whole_afterwards() -> None:
     check = """
 import gc, sys, time
-from perennial._common.heavy_imports import quickly
+from perennial._common.heavy_imports import fast_imports
 import typeguard
 original, began = typeguard.typechecked, time.process_time()
-with quickly():
+with fast_imports():
     assert not gc.isenabled()
     import feast
 assert typeguard.typechecked is original

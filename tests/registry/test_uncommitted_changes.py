@@ -35,14 +35,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_clean_checkout_has_no_changes(project: Path) -> None:
     (project / "include/ignored.py").write_text("whatever\n")
-    assert uncommitted_changes.uncommitted() is None
+    assert uncommitted_changes.collect() is None
     assert provenance.code_version() == git(project, "rev-parse", "HEAD").strip()
 
 
 def test_a_file_that_git_does_not_know_is_a_change(project: Path) -> None:
     (project / "include/new.py").write_text("beta = 2\n")
     assert provenance.code_version().endswith("+dirty")
-    kept = uncommitted_changes.uncommitted()
+    kept = uncommitted_changes.collect()
     assert kept.files == ["include/new.py"]
     assert "+beta = 2" in kept.diff
 
@@ -55,7 +55,7 @@ def test_a_project_may_be_a_folder_of_a_larger_repository(project: Path, monkeyp
     settings.cache_clear()
     commit(project)
     (inner / "include/[model].py").write_text("alpha = 2\n")
-    kept = uncommitted_changes.uncommitted()
+    kept = uncommitted_changes.collect()
     assert kept.files == ["team/project/include/[model].py"]
     assert "+alpha = 2" in kept.diff
 
@@ -71,7 +71,7 @@ def test_the_users_repository_is_left_as_it_was(project: Path) -> None:
         return held, git(project, "diff", "--cached"), git(project, "status", "--porcelain")
 
     before = state()
-    uncommitted_changes.uncommitted()
+    uncommitted_changes.collect()
     assert state() == before
 
 
@@ -89,7 +89,7 @@ def test_what_looks_like_a_secret_is_named_and_not_kept(project: Path, name: str
     (project / name).parent.mkdir(exist_ok=True)
     (project / name).write_text(content)
     (project / "include/model.py").write_text("alpha = 2\n")
-    kept = uncommitted_changes.uncommitted()
+    kept = uncommitted_changes.collect()
     assert kept.withheld == {name: "looks as if it held a secret"}
     assert kept.files == ["include/model.py"]
     assert content.strip() not in kept.diff
@@ -97,24 +97,24 @@ def test_what_looks_like_a_secret_is_named_and_not_kept(project: Path, name: str
 
 def test_code_that_only_speaks_of_secrets_is_kept(project: Path) -> None:
     (project / "include/model.py").write_text("password = login().password\ntoken: str = field(repr=False)\n")
-    assert uncommitted_changes.uncommitted().files == ["include/model.py"]
+    assert uncommitted_changes.collect().files == ["include/model.py"]
 
 
 def test_a_large_change_is_named_and_not_kept(project: Path) -> None:
     (project / "include/data.py").write_text("x = 1\n" * uncommitted_changes.LARGEST_FILE)
-    assert uncommitted_changes.uncommitted().withheld == {"include/data.py": "too large"}
+    assert uncommitted_changes.collect().withheld == {"include/data.py": "too large"}
 
 
 def test_text_that_is_not_utf8_is_named_and_not_kept(project: Path) -> None:
     (project / "include/latin.py").write_bytes("name = 'Zoé'\n".encode("latin-1"))
-    assert uncommitted_changes.uncommitted().withheld == {"include/latin.py": "is not UTF-8"}
+    assert uncommitted_changes.collect().withheld == {"include/latin.py": "is not UTF-8"}
 
 
 def test_outside_a_checkout_there_is_nothing_to_say(project: Path, tmp_path_factory, monkeypatch) -> None:
     monkeypatch.setenv("PERENNIAL_PROJECT", str(tmp_path_factory.mktemp("elsewhere")))
     settings.cache_clear()
     forget()
-    assert uncommitted_changes.uncommitted() is None
+    assert uncommitted_changes.collect() is None
     assert provenance.code_version() == "unknown"
     monkeypatch.setenv("PERENNIAL_COMMIT", "31fbad9")
     settings.cache_clear()
@@ -132,7 +132,7 @@ contents = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_si
 def test_the_difference_applied_to_the_commit_gives_the_code_that_ran(project: Path, model: bytes, new: bytes) -> None:
     (project / "include/model.py").write_bytes(model)
     (project / "include/new file.py").write_bytes(new)
-    kept = uncommitted_changes.uncommitted()
+    kept = uncommitted_changes.collect()
     clean = project.parent / f"{project.name}-clean"
     git(project, "worktree", "add", "--quiet", "--force", "--detach", str(clean), "HEAD")
     try:

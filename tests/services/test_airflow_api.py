@@ -136,7 +136,7 @@ def test_a_wrong_login_is_not_retried(server: Server) -> None:
 def test_runs_of_a_partition_exclude_longer_names(server: Server, client: AirflowClient) -> None:
     runs = [RUN, RUN | {"partition_key": "2013-01-02"}]
     server.answers = [(200, {"dag_runs": runs, "total_entries": 2})]
-    assert [run.partition for run in client.runs("2013-01")] == ["2013-01"]
+    assert [run.partition for run in client.runs_of_partition("2013-01")] == ["2013-01"]
 
 
 def test_a_failed_task_is_explained_by_its_exception(server: Server, client: AirflowClient) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from perennial.services.airflow_api import Run, TaskInstance
+from perennial.services.airflow_api import TaskInstance
+from perennial.services.airflow_api import DagRun
 
 NOW = datetime.now(UTC)
 
@@ -31,20 +32,20 @@ class FakeAirflow:
         self.cleared: list[str] = []
         self._ended = ended
 
-    def run(self, dag: str, run_id: str) -> Run:
+    def run(self, dag: str, run_id: str) -> DagRun:
         shown = self.states[dag]
         state = shown.pop(0) if len(shown) > 1 else shown[0]
-        return Run(dag, run_id, state, "2013-01", None, NOW, self._ended, {})
+        return DagRun(dag, run_id, state, "2013-01", None, NOW, self._ended, {})
 
-    def runs(self, partition: str, *, prefix: str = "") -> list[Run]:
+    def runs(self, partition: str, *, prefix: str = "") -> list[DagRun]:
         return [self.run(dag, "asset") for dag in list(self.states) if self.states[dag]]
 
-    def trigger(self, dag: str, run_id: str, **_: Any) -> Run:
+    def trigger(self, dag: str, run_id: str, **_: Any) -> DagRun:
         self.triggered.append(run_id)
         self.states[dag] = ["running", "success"]
         return self.run(dag, run_id)
 
-    def clear(self, run: Run) -> Run:
+    def clear(self, run: DagRun) -> DagRun:
         self.cleared.append(run.dag)
         self.states[run.dag] = ["success"]
         return replace(run, state="queued")
@@ -52,13 +53,13 @@ class FakeAirflow:
     def dags(self, prefix: str = "") -> dict[str, bool]:
         return {f"flights.{name}": False for name in ("features", "scoring", "monitoring", "training")}
 
-    def task_instances(self, run: Run) -> list[TaskInstance]:
+    def task_instances(self, run: DagRun) -> list[TaskInstance]:
         return [TaskInstance(task, state, 1, -1) for task, state in self.tasks.get(run.dag, {}).items()]
 
-    def log_tail(self, run: Run, task: TaskInstance) -> list[str]:
+    def log_tail(self, run: DagRun, task: TaskInstance) -> list[str]:
         return ["ValueError: no such column"]
 
-    def run_url(self, run: Run) -> str:
+    def run_url(self, run: DagRun) -> str:
         return f"{self.uri}/dags/{run.dag}/runs/{run.id}"
 
     def health(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_without_data_there_is_nothing_to_plan(energy) -> None:
 
 def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
     for key in ("2024-01-06", "2024-01-09"):
-        assert retraining_requests.make(energy, energy.partition(key), "drift", {}, made_by=key)
+        assert retraining_requests.create(energy, energy.partition(key), "drift", {}, made_by=key)
     plan = planning.plan_training(energy, "2024-01-06", {})
     assert (plan.first, plan.last) == ("2024-01-05", "2024-01-09")
     assert plan.requests == ["2024-01-06:drift", "2024-01-09:drift"]
@@ -55,7 +55,7 @@ def test_the_policys_window_ends_with_the_newest_open_request(energy) -> None:
 
 def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> None:
     case = energy.model_copy(update={"name": "by_hand"})
-    assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    assert retraining_requests.create(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
     monkeypatch.setattr(planning, "newest_partition", lambda use_case: "2024-01-12")
     assert planning.plan_training(case, None, {}).last == "2024-01-12"
     assert planning.plan_training(case, "2024-01-06", {}).last == "2024-01-06"
@@ -63,9 +63,9 @@ def test_a_person_who_names_no_window_gets_all_there_is(energy, monkeypatch) -> 
 
 def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
     case = energy.model_copy(update={"name": "cooling"})
-    assert retraining_requests.make(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
-    assert not retraining_requests.make(case, case.partition("2024-01-07"), "drift", {}, made_by="b")
-    assert retraining_requests.make(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
+    assert retraining_requests.create(case, case.partition("2024-01-06"), "drift", {}, made_by="a")
+    assert not retraining_requests.create(case, case.partition("2024-01-07"), "drift", {}, made_by="b")
+    assert retraining_requests.create(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
 
 
 def test_a_failing_estimator_names_file_and_columns(project) -> None:

@@ -17,7 +17,7 @@ def start(work: Callable[..., None], *arguments: object) -> threading.Thread:
     return thread
 
 
-def at_work() -> bool:
+def any_alive() -> bool:
     """Whether something was left behind.
 
     Then `os._exit` must end the process: at Python's own end (before 3.14) a thread that comes back from a library's

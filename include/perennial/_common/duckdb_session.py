@@ -16,7 +16,7 @@ MEMORY = "1GB"
 
 
 @contextmanager
-def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_session(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that knows Arrow tables by name; it reads them in place."""
     with tempfile.TemporaryDirectory(prefix="perennial-") as folder, duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'")
@@ -26,7 +26,7 @@ def over(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def selected(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+def fetch_table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     """What a query gives."""
     found = connection.sql(sql).to_arrow_table()
     assert found is not None, "a SELECT gives a table"  # noqa: S101

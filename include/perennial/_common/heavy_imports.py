@@ -75,7 +75,7 @@ def preload(libraries: tuple[str, ...] = LIBRARIES) -> float:
     began = time.perf_counter()
     # Importing it prints hundreds of "Skipping registering function" lines; the workers inherit the level.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    with quickly(), warnings.catch_warnings():
+    with fast_imports(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Other people's deprecations.
         for name in libraries:
             try:
@@ -89,7 +89,7 @@ def preload(libraries: tuple[str, ...] = LIBRARIES) -> float:
 
 
 @contextmanager
-def quickly() -> Iterator[None]:
+def fast_imports() -> Iterator[None]:
     """Import inside without typeguard's rewriting, which is two thirds of `import feast`, and without collecting
     garbage, which a tenth of any large import goes into. Both are as they were afterwards."""
     if "feast" in sys.modules:

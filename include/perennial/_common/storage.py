@@ -1,7 +1,7 @@
-"""What a disk and a database say when they fail, turned into errors that teach.
+"""Turns the errors of disks, object stores and databases into errors that name the fix.
 
-Light to import. The functions that read or write the lake wear `told`; a task that fails so is tried again by Airflow
-where that may help (`ServiceUnavailable`, `StorageFull`), and is not where a person has to bring a file back.
+Functions that read or write the lake are decorated with `explain_storage_errors`. Airflow retries a task that fails with
+`ServiceUnavailable` or `StorageFull`, and does not retry one for which a person has to restore a file (`DamagedFile`).
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ _OBJECT_STORE = re.compile(r"AWS Error ([A-Z_]+)")
 _GONE = {"NO_SUCH_KEY", "RESOURCE_NOT_FOUND"}
 
 
-def told(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, whose first argument names a table of the lake, with `explained` around it."""
+def explain_storage_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose first argument names a table of the lake, with `explaining` around it."""
 
     @functools.wraps(function)
-    def explaining(*args: P.args, **kwargs: P.kwargs) -> R:
-        with explained(f"Lake table {args[0]!r}" if args else function.__name__):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with explaining(f"Lake table {args[0]!r}" if args else function.__name__):
             return function(*args, **kwargs)
 
-    return explaining
+    return wrapper
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explaining(what: str) -> Iterator[None]:
     """Turn what storage says into an error that names `what`, the file, and what to do.
 
     Raises:
@@ -66,7 +66,7 @@ def explained(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def answering(what: str) -> Iterator[None]:
+def explaining_database(what: str) -> Iterator[None]:
     """The same for the database alone.
 
     Raises:

@@ -127,7 +127,7 @@ def main() -> NoReturn:
 
 def _end(code: Any) -> NoReturn:
     """End the process as `sys.exit(code)` does, also with a thread left behind in a library's C++ code."""
-    if background_threads.at_work():
+    if background_threads.any_alive():
         with suppress(OSError):  # Nobody reads any more.
             sys.stdout.flush()
             sys.stderr.flush()

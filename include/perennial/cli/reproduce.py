@@ -104,9 +104,9 @@ def card(
 
 def _training_seconds(use_case: UseCase, version: int) -> float | None:
     """How long the training of a version took, which to do again takes about as long."""
-    from perennial._common.heavy_imports import quickly
+    from perennial._common.heavy_imports import fast_imports
 
-    with quickly():
+    with fast_imports():
         from perennial.registry import tracking
         from perennial.reproduce import refit  # noqa: F401 - what `_refit` needs
     run = tracking.training_run(use_case, version)

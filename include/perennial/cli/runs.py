@@ -103,7 +103,7 @@ def asking() -> Iterator[AirflowClient]:
     from perennial.services.airflow_api import AirflowClient
     from perennial.settings import settings
 
-    access = credentials.known()
+    access = credentials.existing_login()
     if access is None:
         raise ServiceUnavailable(
             f"There is no login for Airflow at {settings().airflow_uri}: nothing was started yet.",

@@ -115,7 +115,7 @@ def login(as_json: AsJson = False) -> None:
 
 def _addresses() -> dict[str, Any]:
     from perennial.services.credentials import login as access
-    from perennial.services.credentials import others
+    from perennial.services.credentials import other_logins
     from perennial.settings import settings
 
     where, who = settings(), access()
@@ -125,7 +125,7 @@ def _addresses() -> dict[str, Any]:
         "user": who.user,
         "password": who.password,
     }
-    return told | ({"others": {one.user: one.password for one in more}} if (more := others()) else {})
+    return told | ({"others": {one.user: one.password for one in more}} if (more := other_logins()) else {})
 
 
 def _print_addresses() -> None:

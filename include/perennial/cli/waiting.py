@@ -17,7 +17,7 @@ from perennial.runs.dags import AWAITING_INPUT
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perennial.services.airflow_api import AirflowClient, Run
+    from perennial.services.airflow_api import AirflowClient, DagRun
 
 #: Takes the name of a step that begins, and how many of all steps (done, all) are behind it where that is known.
 Step = Callable[..., None]
@@ -40,14 +40,16 @@ def watched(what: str, expected: float | None = None) -> Iterator[Step]:
 
 def usual_seconds(client: AirflowClient, dag: str) -> float | None:
     """How long the latest runs of a DAG that succeeded took, in the middle; None: none did."""
-    took = [(run.ended - run.started).total_seconds() for run in client.latest(dag) if run.started and run.ended]
+    took = [
+        (run.ended - run.started).total_seconds() for run in client.latest_successes(dag) if run.started and run.ended
+    ]
     return median(took) if took else None
 
 
-def tasks_of(client: AirflowClient, step: Step) -> Callable[[Run], None]:
+def tasks_of(client: AirflowClient, step: Step) -> Callable[[DagRun], None]:
     """What shows the tasks of a run that is followed, each time it is looked at."""
 
-    def seen(run: Run) -> None:
+    def seen(run: DagRun) -> None:
         tasks = client.task_instances(run)
         over = [task for task in tasks if task.state in ("success", "failed", "skipped", "upstream_failed", "removed")]
         now = [task.task for task in tasks if task.state in ("running", AWAITING_INPUT, "deferred", "up_for_retry")]

@@ -23,16 +23,16 @@ def definitions() -> dict[str, Any]:
 
     `registry` is the digest of the definitions applied last, empty if there are none, None if it does not answer.
     """
-    from perennial._common.heavy_imports import quickly
-    from perennial._common.storage import answering
+    from perennial._common.heavy_imports import fast_imports
+    from perennial._common.storage import explaining_database
 
-    with quickly():
+    with fast_imports():
         from perennial.feature_store import definitions, repository
 
         folder = settings().feature_repo
         told: dict[str, Any] = {"digest": definitions.digest(folder), "services": _services(), "silence": ""}
         try:
-            with answering(repository.REGISTRY):
+            with explaining_database(repository.REGISTRY):
                 told["registry"] = repository.applied() or ""
         except ServiceUnavailable as error:
             told |= {"registry": None, "silence": error.problem}

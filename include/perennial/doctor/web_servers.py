@@ -79,7 +79,7 @@ def airflow() -> Iterator[Finding]:
                 return
             yield _version("Airflow", answer.json()["version"], version("apache-airflow"), where.airflow_uri)
             yield from _pulse(client.get("/api/v2/monitor/health").json())
-            if (access := credentials.known()) is None:
+            if (access := credentials.existing_login()) is None:
                 yield failed("Airflow login", "there is none", "Set PERENNIAL_USER and PERENNIAL_PASSWORD.")
                 return
             token = client.post("/auth/token", json={"username": access.user, "password": access.password})

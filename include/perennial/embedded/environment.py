@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from perennial.services import postgres
-from perennial.services.credentials import login, others, write_once, write_private
+from perennial.services.credentials import login, other_logins, write_once, write_private
 from perennial.settings import settings
 
 
@@ -129,7 +129,7 @@ def write_airflow_login() -> None:
     """Hand the generated logins to Airflow's simple auth manager."""
     file = settings().home / "airflow" / "passwords.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(file, json.dumps({one.user: one.password for one in (*others(), login())}))
+    write_private(file, json.dumps({one.user: one.password for one in (*other_logins(), login())}))
 
 
 def _keys() -> dict[str, str]:

@@ -115,7 +115,7 @@ def _widen(made: Plan) -> None:
         use_case, _, name = table.partition(".")
         schema = transforms.coming_schema(discovery.load(use_case), name)
         if schema is not None:
-            lake.widen(table, schema)
+            lake.add_columns(table, schema)
 
 
 def _forget(store: FeatureStore, views: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ from perennial.partitions import Cadence, Partition
 from perennial.runs import dags
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
-from perennial.services.airflow_api import AirflowClient, Run
+from perennial.services.airflow_api import AirflowClient, DagRun
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
@@ -126,12 +126,12 @@ class _Partition:
         self._insist_on_our_transforms(run)
         yield Step(self._partition.key, dags.FEATURES, "done", time.monotonic() - started)
 
-    def _run(self) -> Run:
+    def _run(self) -> DagRun:
         """The run that is under way or has failed, else a new one. One that has succeeded was another's wish: the
         partition would not be asked for, had it done what is needed."""
         earlier = [
             run
-            for run in self._client.runs(self._partition.key, prefix=self._dag)
+            for run in self._client.runs_of_partition(self._partition.key, prefix=self._dag)
             if run.dag == self._dag and re.fullmatch(rf"{re.escape(self._name)}(\.\d+)?", run.id)
         ]
         unfinished = [run for run in earlier if run.state != "success"]
@@ -142,7 +142,7 @@ class _Partition:
         name = f"{self._name}.{len(earlier) + 1}" if earlier else self._name
         return self._client.trigger(self._dag, name, partition=self._partition.key, conf={"refetch": False})
 
-    def _insist_on_our_transforms(self, run: Run) -> None:
+    def _insist_on_our_transforms(self, run: DagRun) -> None:
         """What the run computed must be what this checkout would have: workers may run another commit."""
         from perennial.feature_store import computations
 

@@ -139,10 +139,10 @@ def has_lake() -> bool:
     from sqlalchemy import inspect
     from sqlalchemy.exc import OperationalError
 
-    from perennial._common.storage import answering
+    from perennial._common.storage import explaining_database
     from perennial.services import postgres
 
-    with answering("The lake's catalog"):
+    with explaining_database("The lake's catalog"):
         try:
             return inspect(postgres.engine("lake")).has_table("iceberg_tables")
         except OperationalError as error:

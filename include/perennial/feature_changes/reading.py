@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from perennial._common.heavy_imports import quickly
-from perennial._common.storage import answering
+from perennial._common.heavy_imports import fast_imports
+from perennial._common.storage import explaining_database
 from perennial.feature_changes.sides import NOTHING, Definitions, Entity, Service, View
 from perennial.feature_store import definition_files, definitions, repository
 from perennial.services import postgres_address
@@ -41,14 +41,14 @@ def nothing_was_ever_started() -> bool:
     return settings().database is None and not postgres_address.folder().exists()
 
 
-@answering(repository.REGISTRY)
+@explaining_database(repository.REGISTRY)
 def registered() -> Definitions:
     """What the registry holds now.
 
     Raises:
         ServiceUnavailable: its database does not answer.
     """
-    with quickly():
+    with fast_imports():
         import feast  # noqa: F401
     config = repository.config_of(settings().feature_repo)
     content = _content(config)
@@ -71,7 +71,7 @@ def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> De
     Raises:
         BadFeatures: a definition is wrong.
     """
-    with quickly():
+    with fast_imports():
         import feast  # noqa: F401
     folder = settings().feature_repo
     modules = definitions.modules(folder)

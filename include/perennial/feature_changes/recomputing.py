@@ -154,7 +154,7 @@ def last_time(client: AirflowClient, use_case: UseCase, partitions: Sequence[str
     """
     dag = f"{use_case.name}.features"
     try:
-        runs = client.runs_of(dag, state="success")
+        runs = client.runs_of_dag(dag, state="success")
     except PerennialError as error:
         return None, f"not known: {error.problem.splitlines()[0]}"
     took = {

@@ -25,7 +25,7 @@ def as_declared(values: Column, kind: FeastType, name: str, view: str) -> Column
         BadFeatures: a value does not fit.
     """
     if kind == Int32 and pa.types.is_integer(values.type):
-        fitting = column_types.fitted(values, pa.int32())
+        fitting = column_types.cast_exactly(values, pa.int32())
     else:
         fitting = None if kind == Float32 and _would_become_infinite(values) else values
     if fitting is None:

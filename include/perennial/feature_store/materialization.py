@@ -31,7 +31,7 @@ def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, en
     task = MaterializationTask(store.project, view, start_time=start, end_time=end - _INSTANT)
     # Reading and writing under one lock: of rows with the same times the last written stays, and that must be the one
     # that the lake held last.
-    with postgres.exclusive("materialize", store.project, view.name):
+    with postgres.advisory_lock("materialize", store.project, view.name):
         [job] = cast(PassthroughProvider, store.provider).batch_engine.materialize(store.registry, task)
         error = job.error()
         if error is not None:
@@ -44,7 +44,7 @@ def _record(store: FeatureStore, view: str, interval: Interval) -> None:
     """Add an interval to those the registry holds, and say that the view can be served."""
     # Feast reads, changes and writes the whole view, so nobody may apply or record in between. It never merges
     # intervals either, though every call costs more the longer their list is.
-    with postgres.exclusive("feast", store.project):
+    with postgres.advisory_lock("feast", store.project):
         current = store.registry.get_feature_view(view, store.project)
         current.materialization_intervals = merged([*current.materialization_intervals, interval])
         current.state = FeatureViewState.AVAILABLE_ONLINE

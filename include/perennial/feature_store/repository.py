@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perennial._common.heavy_imports import quickly
-from perennial._common.storage import answering
+from perennial._common.heavy_imports import fast_imports
+from perennial._common.storage import explaining_database
 from perennial.errors import BadFeatures
 from perennial.services import postgres
 from perennial.settings import settings
@@ -68,7 +68,7 @@ def answering_by(store: FeatureStore) -> Iterator[None]:
         _stand_in.reset(before)
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None = None) -> bool:
     """Register the definitions in `feature_repo/` if they are not the ones registered; whether they were not.
 
@@ -81,7 +81,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
     Raises:
         BadFeatures: a definition is wrong.
     """
-    with quickly():
+    with fast_imports():
         from feast import Project
     from feast.repo_operations import extract_objects_for_apply_delete
 
@@ -90,7 +90,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
     folder = settings().feature_repo
     store = open_store()
     wanted = definitions.digest(folder)
-    with postgres.exclusive("feast", store.project):
+    with postgres.advisory_lock("feast", store.project):
         if _applied(store) == wanted:
             return False
         modules = definitions.modules(folder)
@@ -110,7 +110,7 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
         return True
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def materialize(service: str, start: datetime, end: datetime, views: Sequence[str] | None = None) -> dict[str, int]:
     """Bring each view's newest rows with an event time in [start, end) online; how many entities, by view.
 
@@ -125,7 +125,7 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
     Raises:
         BadFeatures: there is no such service or view, or it promises what the lake lacks.
     """
-    with quickly():
+    with fast_imports():
         from perennial.feature_store.materialization import materialize_view
 
     store = open_store()
@@ -141,7 +141,7 @@ def materialize(service: str, start: datetime, end: datetime, views: Sequence[st
     return rows
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def historical_features(
     service: str,
     entities: pa.Table,
@@ -170,7 +170,7 @@ def historical_features(
     return job.to_arrow()
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def online_features(
     service: str, keys: Sequence[Mapping[str, Any]], event_timestamps: bool = False
 ) -> list[dict[str, Any]]:
@@ -213,27 +213,27 @@ def applied() -> str | None:
     return _applied(open_store())
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def feature_names(service: str) -> list[str]:
     """The features of a service, in its own order, as retrievals name them."""
     found = _service(open_store(), service)
     return [feature.name for projection in found.feature_view_projections for feature in projection.features]
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def join_keys(service: str) -> list[str]:
     """The columns by which a service's views are joined."""
     views = _views(open_store(), service)
     return list(dict.fromkeys(key for view in views.values() for key in view.join_keys if key != "__dummy_id"))
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def feature_views(service: str) -> dict[str, FeatureView]:
     """The views of a service that have rows of their own, as the registry holds them now."""
     return _views(open_store(), service)
 
 
-@answering(REGISTRY)
+@explaining_database(REGISTRY)
 def lake_tables(service: str) -> dict[str, str]:
     """The lake table behind each view of a service."""
     from perennial.feature_store.scan import lake_source
@@ -291,7 +291,7 @@ def _applied(store: FeatureStore) -> str | None:
 @cache
 def _store(process: int, folder: Path, home: Path) -> FeatureStore:
     """One store a process: connections do not survive a fork, and tests change the home."""
-    with quickly():
+    with fast_imports():
         from feast import FeatureStore
 
     store = FeatureStore(config=config_of(folder))

@@ -16,7 +16,7 @@ from feast.feature_view import FeatureView
 from feast.infra.offline_stores.file_source import FileSource
 from feast.repo_config import RepoConfig
 
-from perennial._common.storage import explained
+from perennial._common.storage import explaining
 from perennial.errors import BadFeatures
 from perennial.feature_store import files, lake_files
 from perennial.feature_store.entity_rows import in_one_piece
@@ -76,7 +76,7 @@ class Scan:
         """At most so many rows have a time in [start, end], by what the files say of themselves."""
         condition = self._filter(time, start, end, None, None)
         count = 0
-        with explained(f"{self.reader}, {self.where}"):
+        with explaining(f"{self.reader}, {self.where}"):
             for fragment in self.dataset.get_fragments(filter=condition):
                 if condition is not None and isinstance(fragment, ds.ParquetFileFragment):
                     count += sum(group.num_rows for group in fragment.subset(condition, schema=self.schema).row_groups)
@@ -127,7 +127,7 @@ class Scan:
         """
         names = list(dict.fromkeys(columns)) or self.schema.names
         self.check([*names, time])
-        with explained(f"{self.reader}, {self.where}"):
+        with explaining(f"{self.reader}, {self.where}"):
             return self.dataset.to_table(names, filter=self._filter(time, start, end, before, keys)).combine_chunks()
 
     def batches(
@@ -150,7 +150,7 @@ class Scan:
             batch_readahead=2,
             fragment_readahead=1,
         )
-        with explained(f"{self.reader}, {self.where}"):
+        with explaining(f"{self.reader}, {self.where}"):
             for batch in scanner.to_batches():
                 yield pa.Table.from_batches([batch])
 

@@ -134,7 +134,7 @@ def _chunks(logs: pa.Table | Path) -> Iterable[pa.Table]:
 
 def _upsert(table: str, partition: str, rows: pa.Table, identity: list[str]) -> None:
     # Another name than the table's own lock, which `replace` takes meanwhile: only pushes wait for one another.
-    with postgres.exclusive("pushed", table, partition):
+    with postgres.advisory_lock("pushed", table, partition):
         held = lake.read(table, partitions=[partition])
         if held is not None and held.num_rows:
             rows = _merged(held.drop_columns([lake.PARTITION]), rows, identity)
@@ -145,7 +145,7 @@ def _upsert(table: str, partition: str, rows: pa.Table, identity: list[str]) -> 
 
 def _add_to_files(source: FileSource, config: RepoConfig, rows: pa.Table, identity: list[str]) -> None:
     filesystem, path = files.place(source, config.repo_path)
-    with postgres.exclusive("pushed", path):
+    with postgres.advisory_lock("pushed", path):
         exists = files.exists(filesystem, path)
         if exists:
             schema = files.dataset(source, config.repo_path, f"File source {source.name!r}").schema

@@ -61,7 +61,7 @@ def finalize(
     if actor != GATE or not approved:
         _insist_on_a_choice(use_case, decision, approved)
         decision = decision.answered(approved, actor, why)
-    with postgres.exclusive("promotion", use_case.name):
+    with postgres.advisory_lock("promotion", use_case.name):
         earlier = final_decision(use_case, decision.challenger)
         if earlier is not None:
             decision = earlier

@@ -34,7 +34,7 @@ def roll_back(use_case: UseCase, wish: RollbackRequest, *, made_by: str, actor: 
         PerennialError: that version cannot be loaded, or its features are no longer served.
     """
     event_id = f"rollback:{made_by}"
-    with postgres.exclusive("promotion", use_case.name):
+    with postgres.advisory_lock("promotion", use_case.name):
         held = ledger.entries(use_case)
         entry = next((entry for entry in held if entry.event_id == event_id), None)
         if entry is None:
@@ -68,7 +68,7 @@ def resume(use_case: UseCase, wish: RollbackRequest, *, made_by: str, actor: str
         InvalidParams: automatic promotion is not paused.
     """
     event_id = f"resume:{made_by}"
-    with postgres.exclusive("promotion", use_case.name):
+    with postgres.advisory_lock("promotion", use_case.name):
         held = ledger.entries(use_case)
         earlier = next((entry for entry in held if entry.event_id == event_id), None)
         if earlier is not None:

@@ -44,7 +44,7 @@ def _cast(values: pa.ChunkedArray, column: pa.Field) -> pa.ChunkedArray:
 
 
 @dataclass(frozen=True)
-class Fit:
+class ColumnPlan:
     """How the columns of a table can take rows in.
 
     Attributes:
@@ -58,7 +58,7 @@ class Fit:
     misfits: list[str] = field(default_factory=list)
 
 
-def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> Fit:
+def plan_columns(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> ColumnPlan:
     """How columns of the types `held` can take `rows` in; those that are not held are new ones.
 
     Args:
@@ -66,11 +66,11 @@ def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool
         held: The columns that there are.
         holds_values: Whether a row has a value in one of those already.
     """
-    found = Fit()
+    found = ColumnPlan()
     for column in rows.schema:
         name, values = column.name, rows[column.name]
         is_held = name in held.names
-        if is_held and fitted(values, held.field(name).type) is not None:
+        if is_held and cast_exactly(values, held.field(name).type) is not None:
             continue
         if is_held and holds_values(held.field(name)):
             wider = _promoted(held.field(name).type, values)
@@ -82,7 +82,7 @@ def fit(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool
         given = _type_given_to(column)
         if given is None:
             found.misfits.append(f"{name!r} is {column.type} here, a type that the lake does not have")
-        elif fitted(values, given) is None:
+        elif cast_exactly(values, given) is None:
             found.misfits.append(f"{name!r} would be {given} there and is {column.type} here")
         elif is_held:
             found.empty.append(name)
@@ -103,7 +103,7 @@ def _promoted(held: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
         wider = pa.decimal128(min(digits, _MOST_DIGITS), held.scale)
     else:
         return None
-    return wider if fitted(values, wider) is not None else None
+    return wider if cast_exactly(values, wider) is not None else None
 
 
 def _whole_digits(kind: pa.DataType) -> int:
@@ -124,7 +124,7 @@ def _type_given_to(column: pa.Field) -> pa.DataType | None:
     return canonical(schema.as_arrow().empty_table()).schema.field(0).type
 
 
-def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+def cast_exactly(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
     """`values` as `kind`; None: some of them would become other values.
 
     Numbers become numbers of another width, and days moments, where each of them can be turned back. Nothing becomes
@@ -138,16 +138,16 @@ def fitted(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None
         return None
     try:
         converted = values.cast(kind)
-        is_exact = same(converted.cast(values.type), values)
+        is_exact = columns_equal(converted.cast(values.type), values)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     return converted if is_exact else None
 
 
-def in_schema(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
+def conform(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
     """`rows`, which fit, in these columns; those that they lack are null, those that are not wanted are left out."""
     columns = [
-        fitted(rows[column.name], column.type)
+        cast_exactly(rows[column.name], column.type)
         if column.name in rows.column_names
         else pa.nulls(rows.num_rows, column.type)
         for column in wanted
@@ -179,14 +179,14 @@ def _family(kind: pa.DataType) -> str:
     return str(kind.id)
 
 
-def equal(one: pa.Table, other: pa.Table) -> bool:
+def tables_equal(one: pa.Table, other: pa.Table) -> bool:
     """Whether two tables have the same columns, with the same values in the same order."""
     return one.schema.equals(other.schema) and all(
-        same(mine, its) for mine, its in zip(one.columns, other.columns, strict=True)
+        columns_equal(mine, its) for mine, its in zip(one.columns, other.columns, strict=True)
     )
 
 
-def same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+def columns_equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     """Whether two columns of one type have the same values; NaN is the same as NaN, which Arrow denies."""
     if one.equals(other):
         return True
@@ -195,7 +195,7 @@ def same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
     kind = one.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         are_as_long = pc.list_value_length(one).equals(pc.list_value_length(other))
-        return are_as_long and same(pc.list_flatten(one), pc.list_flatten(other))
+        return are_as_long and columns_equal(pc.list_flatten(one), pc.list_flatten(other))
     if not pa.types.is_floating(kind):
         return False
     return bool(pc.is_nan(one).equals(pc.is_nan(other)) and _without_nan(one).equals(_without_nan(other)))

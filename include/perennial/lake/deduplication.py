@@ -13,7 +13,7 @@ import pyarrow as pa
 Name = tuple[Any, ...]
 
 
-def among(rows: pa.Table, held: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
+def find_changed(rows: pa.Table, held: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
     """(rows,) whether the finding that a row belongs to says anything else than the newest one on record.
 
     Args:

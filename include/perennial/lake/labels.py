@@ -16,7 +16,7 @@ from perennial.use_case import UseCase
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownLabels:
     """Which labels of a partition are known.
 
     Attributes:
@@ -28,7 +28,7 @@ class Known:
     digest: str = f"{0:016x}"
 
     @classmethod
-    def among(cls, rows: Iterable[pa.RecordBatch], columns: Sequence[str]) -> Known:
+    def among(cls, rows: Iterable[pa.RecordBatch], columns: Sequence[str]) -> KnownLabels:
         """What is known in batches of examples, of which `columns` are the key and `label`."""
         count, digest = 0, 0
         for batch in rows:
@@ -52,22 +52,22 @@ def null_where_unknown(labels: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(are_known(labels), labels, pa.scalar(None, labels.type))
 
 
-def known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
+def read_known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
     """The examples of a partition whose label is known: the columns of their key, and `label`."""
     found = lake.read(
         use_case.tables.examples,
         partitions=[partition.key],
         columns=[*use_case.examples.key, "label"],
-        where=lake.known("label"),
+        where=lake.is_known("label"),
     )
     assert found is not None, "who asks for labels has seen examples"  # noqa: S101
     return pl.DataFrame(found.filter(are_known(found["label"])))
 
 
-def counted(use_case: UseCase, partitions: Iterable[str]) -> dict[str, Known]:
+def count_known(use_case: UseCase, partitions: Iterable[str]) -> dict[str, KnownLabels]:
     """What is known of each partition by now; from keys and labels alone, a batch at a time."""
-    name, columns, known = use_case.tables.examples, [*use_case.examples.key, "label"], lake.known("label")
+    name, columns, known = use_case.tables.examples, [*use_case.examples.key, "label"], lake.is_known("label")
     return {
-        each: Known.among(lake.batches(name, partition=each, columns=columns, where=known), columns)
+        each: KnownLabels.among(lake.iter_batches(name, partition=each, columns=columns, where=known), columns)
         for each in partitions
     }

@@ -9,21 +9,21 @@ import pyarrow as pa
 from pyiceberg.expressions import NotNull
 from pyiceberg.table import Table
 
-from perennial.errors import Misfit
+from perennial.errors import SchemaMismatch
 from perennial.lake import column_types
-from perennial.lake.column_types import Fit, canonical
+from perennial.lake.column_types import ColumnPlan, canonical
 
 
-def fit(identifier: str, target: Table | None, rows: pa.Table) -> Fit:
+def plan(identifier: str, target: Table | None, rows: pa.Table) -> ColumnPlan:
     """How the table's columns take `rows` in; None is a table that does not exist yet.
 
     Raises:
-        Misfit: a value would become another one, or is of a type that the lake does not have.
+        SchemaMismatch: a value would become another one, or is of a type that the lake does not have.
     """
     held = schema(target) if target is not None else pa.schema([])
-    found = column_types.fit(rows, held, lambda column: target is not None and _holds_values(target, column))
+    found = column_types.plan_columns(rows, held, lambda column: target is not None and _holds_values(target, column))
     if found.misfits:
-        raise Misfit(
+        raise SchemaMismatch(
             f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(found.misfits)}.",
             "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
             " column of its own.",
@@ -32,7 +32,7 @@ def fit(identifier: str, target: Table | None, rows: pa.Table) -> Fit:
     return found
 
 
-def evolved(target: Table, coming: pa.Schema, found: Fit) -> Table:
+def apply(target: Table, coming: pa.Schema, found: ColumnPlan) -> Table:
     """The table with columns that take rows of schema `coming` in, as `fit` found.
 
     A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a

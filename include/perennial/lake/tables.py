@@ -2,12 +2,12 @@
 
 - `replace` swaps one partition of a table atomically and does nothing when the content is already there;
 - `append_missing` adds rows whose key is not there yet, and never touches one that is;
-- `append_news` adds what was found out about a partition if the newest record does not say so already;
+- `append_changed` adds what was found out about a partition if the newest record does not say so already;
 - `read` sees one snapshot, the current one or a named one.
 
 A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by. Its
 columns follow what is written (`perennial.lake.schema_evolution`), and never turn a value into another one.
-Writers of one table wait for one another (`perennial.services.postgres.exclusive`); readers never wait.
+Writers of one table wait for one another (`perennial.services.postgres.advisory_lock`); readers never wait.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.table import Table
 
-from perennial._common.storage import explained, told
+from perennial._common.storage import explain_storage_errors, explaining
 from perennial.errors import DamagedFile
 from perennial.lake import column_types, deduplication, schema_evolution
 from perennial.lake.column_types import canonical
@@ -62,7 +62,7 @@ def catalog() -> Catalog:
     return load_catalog("perennial", **properties)
 
 
-@told
+@explain_storage_errors
 def table(identifier: str) -> Table | None:
     """The table as it is now, or None when nothing was ever written to it."""
     try:
@@ -98,7 +98,7 @@ def records(
     return found.to_pylist() if found is not None else []
 
 
-@told
+@explain_storage_errors
 def read(
     identifier: str,
     *,
@@ -115,7 +115,7 @@ def read(
         partitions: Only these partitions.
         between: Only partitions from the first name to the last, both included.
         columns: Only these columns.
-        where: A further filter: `equal`, `known`, or another of pyiceberg's.
+        where: A further filter: `equals`, `is_known`, or another of pyiceberg's.
         snapshot: This snapshot; None is the current one.
     """
     found = table(identifier)
@@ -130,17 +130,17 @@ def read(
     return canonical(scan.to_arrow())
 
 
-def equal(column: str, value: Any) -> BooleanExpression:
+def equals(column: str, value: Any) -> BooleanExpression:
     """A filter for `where`: the rows whose column has this value."""
     return EqualTo(column, value)
 
 
-def known(column: str) -> BooleanExpression:
+def is_known(column: str) -> BooleanExpression:
     """A filter for `where`: the rows whose column is not null."""
     return NotNull(column)
 
 
-def batches(
+def iter_batches(
     identifier: str, *, partition: str, columns: Sequence[str], where: BooleanExpression | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Rows of one partition a batch at a time, for partitions that do not fit into memory; as `read` otherwise."""
@@ -152,7 +152,7 @@ def batches(
         yield from canonical(pa.Table.from_batches([batch])).to_batches()
 
 
-@told
+@explain_storage_errors
 def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequence[str] = ()) -> int | None:
     """Make `rows` the whole content of one partition, in one commit; return the table's snapshot after it.
 
@@ -161,19 +161,19 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     is replaced without being read.
 
     Raises:
-        Misfit: a column's values would become others, because the table holds another type there, or the lake has no
-            such type; the table is as it was.
+        SchemaMismatch: a value cannot be stored as it is, because the table's column has another type, or the lake has
+            no such type; the table is unchanged.
     """
     rows = canonical(_with_partition(rows, partition))
     if sort_by:
         rows = rows.sort_by([(column, "ascending") for column in sort_by])
-    with postgres.exclusive("lake", identifier):
+    with postgres.advisory_lock("lake", identifier):
         target = _table_for(identifier, rows)
-        rows = column_types.in_schema(schema_evolution.schema(target), rows)
+        rows = column_types.conform(schema_evolution.schema(target), rows)
         held = _held(target, partition)
         if held is not None and sort_by:
             held = held.sort_by([(column, "ascending") for column in sort_by])
-        if held is None or not column_types.equal(held, rows):
+        if held is None or not column_types.tables_equal(held, rows):
             with target.transaction() as transaction:
                 if held is None or held.num_rows:
                     transaction.delete(EqualTo(PARTITION, partition))
@@ -182,17 +182,17 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
         return target.metadata.current_snapshot_id
 
 
-@told
+@explain_storage_errors
 def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa.Table:
     """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
 
     What is there is never changed: running again appends nothing.
 
     Raises:
-        Misfit: as `replace` does.
+        SchemaMismatch: as `replace` does.
     """
     rows = canonical(rows)
-    with postgres.exclusive("lake", identifier):
+    with postgres.advisory_lock("lake", identifier):
         target = _table_for(identifier, rows)
         keys = [PARTITION, *key]
         wanted = set(rows[PARTITION].to_pylist())
@@ -205,8 +205,8 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         return _append(target, rows.filter(is_new))
 
 
-@told
-def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> pa.Table:
+@explain_storage_errors
+def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> pa.Table:
     """Append what was found out about partitions, unless it is what the newest record says; return what was appended.
 
     Rows of one partition and one value of `per` are a finding, which is appended as a whole, in one commit with the
@@ -217,45 +217,45 @@ def append_news(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> 
         rows: With a column `RECORDED_AT`, equal in all rows of a finding.
 
     Raises:
-        Misfit: as `replace` does.
+        SchemaMismatch: as `replace` does.
     """
     rows = canonical(rows)
-    with postgres.exclusive("lake", identifier):
+    with postgres.advisory_lock("lake", identifier):
         target = _table_for(identifier, rows)
         held = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
-        is_news = deduplication.among(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
+        is_news = deduplication.find_changed(rows, canonical(held), (PARTITION, *per), RECORDED_AT)
         return _append(target, rows.filter(is_news))
 
 
 def _append(target: Table, rows: pa.Table) -> pa.Table:
     """Append rows that fit, if there are any; return them as the table has them."""
-    fresh = column_types.in_schema(schema_evolution.schema(target), rows)
+    fresh = column_types.conform(schema_evolution.schema(target), rows)
     if fresh.num_rows:
         target.append(fresh)
     return fresh
 
 
-@told
-def widen(identifier: str, schema: pa.Schema) -> None:
+@explain_storage_errors
+def add_columns(identifier: str, schema: pa.Schema) -> None:
     """Give an existing table the columns of `schema` that it lacks, null in the rows that it has; a table that does not
     exist is left to its first write.
 
     Raises:
-        Misfit: the lake has no type for a new column.
+        SchemaMismatch: the lake has no type for a new column.
     """
-    with postgres.exclusive("lake", identifier):
+    with postgres.advisory_lock("lake", identifier):
         if table(identifier) is not None:
             _table_for(identifier, canonical(schema.empty_table()))
 
 
-@told
-def check(identifier: str, rows: pa.Table) -> None:
+@explain_storage_errors
+def check_schema(identifier: str, rows: pa.Table) -> None:
     """Write nothing, and tell whether `rows` could be written.
 
     Raises:
-        Misfit: as `replace` would.
+        SchemaMismatch: as `replace` would.
     """
-    schema_evolution.fit(identifier, table(identifier), canonical(rows))
+    schema_evolution.plan(identifier, table(identifier), canonical(rows))
 
 
 def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
@@ -268,10 +268,10 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
     """The table, created on its first write, with columns that take `rows` in.
 
     Raises:
-        Misfit: a value would become another one; the table is as it was.
+        SchemaMismatch: a value would become another one; the table is as it was.
     """
     found = table(identifier)
-    fit = schema_evolution.fit(identifier, found, rows)
+    fit = schema_evolution.plan(identifier, found, rows)
     if found is None:
         catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
         try:
@@ -282,13 +282,13 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
         with found.update_spec() as update:
             update.add_identity(PARTITION)
         found = found.refresh()
-    return schema_evolution.evolved(found, rows.schema, fit)
+    return schema_evolution.apply(found, rows.schema, fit)
 
 
 def _held(target: Table, partition: str) -> pa.Table | None:
     """What a partition holds now; None if that can no longer be read, and so can only be replaced."""
     try:
-        with explained(f"Lake table {'.'.join(target.name())!r}"):
+        with explaining(f"Lake table {'.'.join(target.name())!r}"):
             return canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
     except DamagedFile as error:
         log.warning("%s It is replaced.", error.problem)

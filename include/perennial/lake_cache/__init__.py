@@ -15,7 +15,7 @@ from typing import Any
 from perennial.lake_cache import kept
 from perennial.lake_cache.catalog import locations
 
-__all__ = ["records", "stamps"]
+__all__ = ["metadata_locations", "records"]
 
 
 def records(
@@ -45,7 +45,7 @@ def records(
     }
 
 
-def stamps(identifiers: Sequence[str]) -> dict[str, str]:
+def metadata_locations(identifiers: Sequence[str]) -> dict[str, str]:
     """Of each table that exists what changes with every commit to it: whoever computed something from its rows may keep
     that until then.
 

@@ -16,7 +16,7 @@ from perennial import drift, lake, quarantine
 from perennial.drift import ColumnCounts, ColumnDrift, Profile
 from perennial.feature_store import computations
 from perennial.lake import labels
-from perennial.lake.labels import Known
+from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
 from perennial.monitoring import performance, rules
 from perennial.monitoring.performance import Performance
@@ -44,7 +44,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         PerennialError: the champion's drift profile or model cannot be loaded.
     """
     # Before anything is measured: labels that arrive meanwhile are other labels, and count at the next visit.
-    known = labels.counted(use_case, [partition.key])[partition.key]
+    known = labels.count_known(use_case, [partition.key])[partition.key]
     version = _scoring_version(use_case, partition)
     if version is None:
         if _is_without_examples(use_case, partition):
@@ -85,7 +85,7 @@ def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict
     """
     if not verdict.reason:
         return False
-    return retraining_requests.make(use_case, partition, verdict.reason, verdict.evidence.as_json(), made_by)
+    return retraining_requests.create(use_case, partition, verdict.reason, verdict.evidence.as_json(), made_by)
 
 
 def _scoring_version(use_case: UseCase, partition: Partition) -> int | None:
@@ -97,7 +97,7 @@ def _scoring_version(use_case: UseCase, partition: Partition) -> int | None:
     return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"])
 
 
-def _without_champion(use_case: UseCase, partition: Partition, known: Known) -> Verdict:
+def _without_champion(use_case: UseCase, partition: Partition, known: KnownLabels) -> Verdict:
     """Before the first model: once enough partitions are loaded, request it."""
     loaded = len(list(use_case.first.through(partition)))
     needed = use_case.retraining.initial_partitions
@@ -128,7 +128,7 @@ def _without_examples(use_case: UseCase, partition: Partition) -> Verdict:
         evidence=VerdictEvidence(rows=0),
         explanation="no examples: there was nothing to predict, and nothing to evaluate",
     )
-    return _record(use_case, partition, serving.model_version if serving else None, None, Known(), verdict)
+    return _record(use_case, partition, serving.model_version if serving else None, None, KnownLabels(), verdict)
 
 
 def _column_counts(use_case: UseCase, partition: Partition, version: int, profile: Profile) -> ColumnCounts:
@@ -138,8 +138,10 @@ def _column_counts(use_case: UseCase, partition: Partition, version: int, profil
     existing = set(table.schema().column_names) if table is not None else set()
     # A row has at least its prediction, so that rows are counted even where no column of the profile is left.
     columns = sorted({drift.PREDICTION, *profile.columns} & existing)
-    where = lake.equal("model_version", version)
-    return ColumnCounts.of(profile, lake.batches(identifier, partition=partition.key, columns=columns, where=where))
+    where = lake.equals("model_version", version)
+    return ColumnCounts.of(
+        profile, lake.iter_batches(identifier, partition=partition.key, columns=columns, where=where)
+    )
 
 
 def _sustained(
@@ -160,7 +162,7 @@ def _sustained(
     return sustained
 
 
-def _log_report(use_case: UseCase, observed: Observations, known: Known, verdict: Verdict, page: str) -> str:
+def _log_report(use_case: UseCase, observed: Observations, known: KnownLabels, verdict: Verdict, page: str) -> str:
     """Log Evidently's page to an MLflow run of this verdict's own; return the run's address."""
     name = f"{observed.partition.key} v{observed.champion.model_version}"
     evidence = verdict.evidence.as_json()
@@ -209,7 +211,7 @@ def _record(
     partition: Partition,
     version: int | None,
     observed: Observations | None,
-    known: Known,
+    known: KnownLabels,
     verdict: Verdict,
 ) -> Verdict:
     row = {
@@ -235,4 +237,4 @@ def _append(identifier: str, schema: pa.Schema, partition: Partition, rows: Iter
     stamp = {"partition": partition.key, "recorded_at": datetime.now(UTC)}
     records = pa.Table.from_pylist([{**row, **stamp} for row in rows], schema=schema)
     if records.num_rows:
-        lake.append_news(identifier, records)
+        lake.append_changed(identifier, records)

@@ -69,13 +69,13 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         ServiceUnavailable: MLflow, which holds the first model, does not answer.
     """
     key = list(use_case.examples.key)
-    truth = labels.known(use_case, partition)
+    truth = labels.read_known(use_case, partition)
     predictions = pl.DataFrame(
         lake.read(
             use_case.tables.predictions,
             partitions=[partition.key],
             columns=[*key, "event_timestamp", "prediction"],
-            where=lake.equal("model_version", version),
+            where=lake.equals("model_version", version),
         )
     )
     labelled = predictions.join(truth, on=key, validate="1:1").sort("event_timestamp", *key)
@@ -130,7 +130,7 @@ def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inp
         return []
     table = lake.table(use_case.tables.predictions)
     stored = [name for name in absent if table is not None and name in table.schema().column_names]
-    where = lake.equal("model_version", version)
+    where = lake.equals("model_version", version)
     columns = [lake.PARTITION, *stored]
     rows = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=columns, where=where)
     with_values = {name for name in stored if rows is not None and rows[name].null_count < rows.num_rows}
@@ -158,8 +158,8 @@ def _predictions_of(
 
 
 def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[pa.RecordBatch]:
-    where = lake.equal("model_version", version)
-    return lake.batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
+    where = lake.equals("model_version", version)
+    return lake.iter_batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
 
 
 def _uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float:

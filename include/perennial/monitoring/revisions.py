@@ -6,7 +6,7 @@ from typing import Any
 
 from perennial import lake
 from perennial.lake import labels
-from perennial.lake.labels import Known
+from perennial.lake.labels import KnownLabels
 from perennial.monitoring import monitor
 from perennial.monitoring.verdict import ALARM, Verdict, VerdictEvidence
 from perennial.partitions import Partition
@@ -43,12 +43,12 @@ def revisit(use_case: UseCase, partition: Partition) -> list[Verdict]:
     """
     earlier = partition.preceding(use_case.drift.revisits, use_case.first)
     latest = {key: rows[-1] for key, rows in _verdict_rows(use_case, earlier).items()}
-    now = labels.counted(use_case, latest)
+    now = labels.count_known(use_case, latest)
     changed = {key for key, row in latest.items() if _labels_changed(row, now[key])}
     return [monitor.monitor(use_case, each) for each in earlier if each.key in changed]
 
 
-def _labels_changed(row: dict[str, Any], now: Known) -> bool:
+def _labels_changed(row: dict[str, Any], now: KnownLabels) -> bool:
     """Whether the labels differ from those that a recorded verdict rests on."""
     digest = row.get("labels_digest")
     if digest is None:  # A record from before the digest was kept.
@@ -70,7 +70,7 @@ def revised_alarm(use_case: UseCase, partition: Partition) -> Verdict | None:
     serving = ledger.champion(use_case)
     if serving is None:
         return None
-    requests = retraining_requests.made(use_case)
+    requests = retraining_requests.load_all(use_case)
     earlier = partition.preceding(use_case.drift.revisits, use_case.first)
     for rows in reversed(_verdict_rows(use_case, earlier, serving.model_version).values()):
         first, last = rows[0], rows[-1]

@@ -23,7 +23,7 @@ from perennial.pages.forms import fields, forms
 from perennial.pages.forms.forms import Facts, Form
 from perennial.pages.layout import page, root
 from perennial.registry import ledger
-from perennial.services.airflow_api import detail
+from perennial.services.airflow_api import error_detail
 from perennial.use_case import UseCase
 
 router = APIRouter(prefix="/use_cases/{use_case}/acts")
@@ -116,7 +116,7 @@ def _refused(
     request: Request, use_case: UseCase, form: Form, answer: httpx.Response, given: Mapping[str, str]
 ) -> HTMLResponse:
     """Airflow's refusal: what can be mended brings the form back, the rest is a page that says why."""
-    said = detail(answer, f"Airflow answered {answer.status_code}.")
+    said = error_detail(answer, f"Airflow answered {answer.status_code}.")
     if answer.status_code == 409:  # Somebody answered in between: the form now says who.
         return _page(request, use_case, _sent(use_case, form.act, given), 409)
     if answer.status_code in (400, 422):

@@ -11,4 +11,4 @@ from perennial.use_case import UseCase
 
 def lock(use_case: UseCase, partition: Partition) -> AbstractContextManager[None]:
     """Hold the partition's raw tables and quarantine; it ends with its holder, also with a killed one."""
-    return postgres.exclusive("ingest", use_case.name, partition.key)
+    return postgres.advisory_lock("ingest", use_case.name, partition.key)

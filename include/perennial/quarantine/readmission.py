@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from perennial import lake, validation
-from perennial._common.duckdb_session import over, selected
+from perennial._common.duckdb_session import fetch_table, open_session
 from perennial._common.sql_quoting import quote_ident
-from perennial.errors import Misfit
+from perennial.errors import SchemaMismatch
 from perennial.lake import column_types
-from perennial.lake.column_types import Fit
+from perennial.lake.column_types import ColumnPlan
 from perennial.partitions import Partition
 from perennial.quarantine import files, store
 from perennial.quarantine.states import TYPES
@@ -115,21 +115,21 @@ def _contents(
     return replace(parted, clean=together.slice(0, count)), together.slice(count), decisions, misfits
 
 
-def _fit(identifier: str, batch: pa.Table, rows: pa.Table) -> tuple[Fit, str]:
+def _fit(identifier: str, batch: pa.Table, rows: pa.Table) -> tuple[ColumnPlan, str]:
     """How the batch's columns take `rows` in, and what of them neither they nor the lake's can hold; empty: nothing."""
     try:
-        lake.check(identifier, rows)
-    except Misfit as error:
-        return Fit(), f"the types of the lake: {', '.join(error.columns)}"
-    fit = column_types.fit(rows, batch.schema, lambda column: batch[column.name].null_count < batch.num_rows)
+        lake.check_schema(identifier, rows)
+    except SchemaMismatch as error:
+        return ColumnPlan(), f"the types of the lake: {', '.join(error.columns)}"
+    fit = column_types.plan_columns(rows, batch.schema, lambda column: batch[column.name].null_count < batch.num_rows)
     return fit, f"the types of the batch: {', '.join(fit.misfits)}" if fit.misfits else ""
 
 
-def _joined(batch: pa.Table, rows: pa.Table, fit: Fit) -> pa.Table:
+def _joined(batch: pa.Table, rows: pa.Table, fit: ColumnPlan) -> pa.Table:
     """The batch with `rows` behind it, in columns that hold both."""
     kinds = {name: rows.schema.field(name).type for name in fit.empty} | fit.promoted
     schema = pa.schema([pa.field(column.name, kinds.get(column.name, column.type)) for column in batch.schema])
-    return pa.concat_tables([column_types.in_schema(schema, each) for each in (batch, rows)])
+    return pa.concat_tables([column_types.conform(schema, each) for each in (batch, rows)])
 
 
 def _with_the_key_of(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
@@ -139,8 +139,8 @@ def _with_the_key_of(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.
         return taken
     numbered = rows.select(list(key)).append_column("__row__", pa.array(np.arange(rows.num_rows)))
     quoted = ", ".join(map(quote_ident, key))
-    with over(clean=clean, released=numbered) as connection:
-        found = selected(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({quoted})")  # noqa: S608
+    with open_session(clean=clean, released=numbered) as connection:
+        found = fetch_table(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({quoted})")  # noqa: S608
         taken[found["__row__"].to_numpy()] = True
     return taken
 
@@ -177,8 +177,8 @@ def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partitio
         RejectedBatch: there are such.
     """
     try:
-        lake.check(use_case.tables[table.name], rows)
-    except Misfit as error:
+        lake.check_schema(use_case.tables[table.name], rows)
+    except SchemaMismatch as error:
         where = validation.batch_name(use_case, table, partition)
         raise RejectedBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error
 

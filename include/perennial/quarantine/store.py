@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial import lake
-from perennial._common.duckdb_session import over, selected
+from perennial._common.duckdb_session import fetch_table, open_session
 from perennial.lake.schemas import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.partitions import Partition
 from perennial.quarantine import files
@@ -104,8 +104,8 @@ def identify(rows: pa.Table) -> tuple[pa.Array, list[str]]:
     """Each row as JSON for people, and what it is known by: equal rows of one table are numbered."""
     if not rows.num_rows:
         return pa.array([], pa.string()), []
-    with over(rows=rows) as connection:
-        shown = selected(connection, "SELECT to_json(__row__)::VARCHAR AS row FROM rows AS __row__")["row"]
+    with open_session(rows=rows) as connection:
+        shown = fetch_table(connection, "SELECT to_json(__row__)::VARCHAR AS row FROM rows AS __row__")["row"]
     seen: dict[str, int] = {}
     items = []
     for row in shown.to_pylist():
@@ -201,11 +201,11 @@ def refused_batches(use_case: UseCase, partition: Partition | None = None) -> li
 def supersede(use_case: UseCase, table: RawTable, partition: Partition) -> None:
     """A batch that arrived has entered: those refused before wait no longer, and none that was released stands in."""
     held = decisions(use_case, partition)
-    over = []
+    open_session = []
     for row in refused_batches(use_case, partition):
         decision = held.get((partition.key, row["table"], row["batch"]))
         closed = decision is not None and decision.action in ("discarded", "superseded")
         if row["table"] == table.name and not closed:
-            over.append({**row, "item": row["batch"], "position": None})
-    if over:
-        decide(use_case, partition, "superseded", over, actor="ingest", reason="Another batch has entered.")
+            open_session.append({**row, "item": row["batch"], "position": None})
+    if open_session:
+        decide(use_case, partition, "superseded", open_session, actor="ingest", reason="Another batch has entered.")

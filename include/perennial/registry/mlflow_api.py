@@ -184,7 +184,7 @@ def _generated_login() -> credentials.Login | None:
     """The login that `perennial up` made, where the server is the embedded one."""
     where = settings()
     is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
-    return credentials.known() if is_embedded else None
+    return credentials.existing_login() if is_embedded else None
 
 
 class _Token(httpx.Auth):

@@ -19,7 +19,7 @@ from perennial.registry import ledger
 from perennial.use_case import UseCase
 
 
-def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[str, Any], made_by: str) -> bool:
+def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[str, Any], made_by: str) -> bool:
     """Ask for retraining on everything up to the end of `partition`.
 
     Args:
@@ -31,7 +31,7 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
         Whether the request stands and its event is to be published; False inside a cool-down or if already made.
     """
     request_id = f"{partition.key}:{reason}"
-    earlier = [row for row in made(use_case) if row["partition"] <= partition.key]
+    earlier = [row for row in load_all(use_case) if row["partition"] <= partition.key]
     for row in earlier:
         if row["request_id"] == request_id:
             is_repeated = json.loads(row["evidence"]).get("partition") == evidence.get("partition")
@@ -52,20 +52,22 @@ def make(use_case: UseCase, partition: Partition, reason: str, evidence: dict[st
     return appended.num_rows == 1
 
 
-def made(use_case: UseCase) -> list[dict[str, Any]]:
+def load_all(use_case: UseCase) -> list[dict[str, Any]]:
     """All requests, oldest partition first."""
     rows = lake.records(use_case.tables.requests)
     return sorted(rows, key=lambda row: (row["partition"], row["recorded_at"]))
 
 
-def unanswered(use_case: UseCase) -> list[dict[str, Any]]:
+def open_requests(use_case: UseCase) -> list[dict[str, Any]]:
     """The requests whose partition no model has seen that the gate decided on, oldest partition first.
 
     A rollback answers none.
     """
     seen = [use_case.cadence.partition(entry.partition) for entry in ledger.decisions(use_case)]
     newest = max(seen, default=None)
-    return [row for row in made(use_case) if newest is None or use_case.cadence.partition(row["partition"]) > newest]
+    return [
+        row for row in load_all(use_case) if newest is None or use_case.cadence.partition(row["partition"]) > newest
+    ]
 
 
 def _within_cooldown(use_case: UseCase, earlier: str, partition: Partition) -> bool:

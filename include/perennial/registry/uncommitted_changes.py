@@ -29,7 +29,7 @@ _SECRET = re.compile(
 )
 
 
-class Changes(Declaration):
+class UncommittedChanges(Declaration):
     """The difference between a commit and the code that ran.
 
     Attributes:
@@ -50,7 +50,7 @@ class Changes(Declaration):
         return hashlib.sha256(self.diff.encode()).hexdigest()
 
 
-def uncommitted() -> Changes | None:
+def collect() -> UncommittedChanges | None:
     """What differs from the commit in the project's code now; None when nothing does, or outside a checkout."""
     try:
         commit = git("rev-parse", "HEAD").strip()
@@ -60,7 +60,7 @@ def uncommitted() -> Changes | None:
         return None
 
 
-def _between(commit: str, folder: Path) -> Changes | None:
+def _between(commit: str, folder: Path) -> UncommittedChanges | None:
     # An index and an object store of its own: nothing of the user's repository is touched.
     objects = Path(git("rev-parse", "--path-format=absolute", "--git-path", "objects").strip())
     (folder / "objects").mkdir()
@@ -93,7 +93,7 @@ def _between(commit: str, folder: Path) -> Changes | None:
             diffs[name] = diff
     if not diffs and not withheld:
         return None
-    return Changes(commit=commit, diff="".join(diffs.values()), files=list(diffs), withheld=withheld)
+    return UncommittedChanges(commit=commit, diff="".join(diffs.values()), files=list(diffs), withheld=withheld)
 
 
 def _reason_to_withhold(name: str, diff: str, so_far: int) -> str:

@@ -151,7 +151,7 @@ def _stamps(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
     """What changes whenever one of a use case's tables does; empty where the lake is out of reach."""
     names = {use_case.name: [use_case.tables[table] for table in TABLES] for use_case in use_cases}
     try:
-        stamps = lake_cache.stamps([table for tables in names.values() for table in tables])
+        stamps = lake_cache.metadata_locations([table for tables in names.values() for table in tables])
     except PerennialError:
         return {}
     return {name: tuple(map(stamps.get, tables)) for name, tables in names.items()}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.services.airflow_api import AirflowClient, Run, failure
+from perennial.services.airflow_api import AirflowClient, DagRun, run_failure
 
 _POLL = 0.3
 _HEALTH_EVERY = 10.0
@@ -29,7 +29,7 @@ class RunFollower:
         self._checked = time.monotonic()
         self._unhealthy = 0
 
-    def follow(self, run: Run, observe: Callable[[Run], None] = lambda run: None) -> Run:
+    def follow(self, run: DagRun, observe: Callable[[DagRun], None] = lambda run: None) -> DagRun:
         """Wait until a run is over.
 
         Args:
@@ -51,7 +51,7 @@ class RunFollower:
                 observe(current)
         return self.successful(current)
 
-    def states(self, look: Callable[[], Run | None]) -> Iterator[Run | None]:
+    def states(self, look: Callable[[], DagRun | None]) -> Iterator[DagRun | None]:
         """What `look` returns, again and again, until that is a run that is over.
 
         Args:
@@ -68,14 +68,14 @@ class RunFollower:
             time.sleep(_POLL)
             self._check_health()
 
-    def successful(self, run: Run) -> Run:
+    def successful(self, run: DagRun) -> DagRun:
         """A run that is over, if it did not fail.
 
         Raises:
             PerennialError: it failed; of the class given to the constructor, with the last lines of the task's log.
         """
         if run.state == "failed":
-            raise failure(self._client, run, self._error)
+            raise run_failure(self._client, run, self._error)
         return run
 
     def _check_health(self) -> None:

@@ -16,7 +16,7 @@ from perennial.partitions import Partition
 from perennial.runs import dags
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
-from perennial.services.airflow_api import AirflowClient, Run
+from perennial.services.airflow_api import AirflowClient, DagRun
 from perennial.use_case import UseCase
 
 #: How long the scheduler may take to turn an asset event into a run, in seconds.
@@ -104,7 +104,7 @@ class _PartitionReplay:
         if self._requested_retraining(monitoring):
             yield from self._follow(dags.TRAINING, after=monitoring)
 
-    def _follow(self, pipeline: str, after: Run | None = None) -> Generator[Step, None, Run]:
+    def _follow(self, pipeline: str, after: DagRun | None = None) -> Generator[Step, None, DagRun]:
         """Follow the pipeline's run to its end and return it.
 
         Args:
@@ -130,7 +130,7 @@ class _PartitionReplay:
         yield Step(self._partition, pipeline, "done" if started else "already-done", time.monotonic() - began)
         return run
 
-    def _current(self, pipeline: str, after: Run | None) -> Run | None:
+    def _current(self, pipeline: str, after: DagRun | None) -> DagRun | None:
         """The pipeline's run; triggered where no event starts it, cleared if it failed in an earlier try."""
         run = self._latest(pipeline, after)
         if run is None and after is None:
@@ -141,30 +141,30 @@ class _PartitionReplay:
             return self._client.clear(run)
         return run
 
-    def _is_old(self, run: Run) -> bool:
+    def _is_old(self, run: DagRun) -> bool:
         return run.ended is not None and run.ended < self._began
 
-    def _latest(self, pipeline: str, after: Run | None) -> Run | None:
+    def _latest(self, pipeline: str, after: DagRun | None) -> DagRun | None:
         """The newest run of the pipeline on this partition; runs from before `after` belong to an earlier pass."""
         dag = dags.dag_id(self._use_case, pipeline)
         since = after.started if after is not None else None
         runs = [
             run
-            for run in self._client.runs(self._partition, prefix=f"{self._use_case}.")
+            for run in self._client.runs_of_partition(self._partition, prefix=f"{self._use_case}.")
             if run.dag == dag and (since is None or run.queued is None or run.queued >= since)
         ]
         return runs[-1] if runs else None
 
-    def _requested_retraining(self, monitoring: Run) -> bool:
+    def _requested_retraining(self, monitoring: DagRun) -> bool:
         return any(
             task.task == dags.REQUEST_RETRAINING and task.state == "success"
             for task in self._client.task_instances(monitoring)
         )
 
-    def _awaits_approval(self, run: Run) -> bool:
+    def _awaits_approval(self, run: DagRun) -> bool:
         return any(task.state == dags.AWAITING_INPUT for task in self._client.task_instances(run))
 
-    def _not_started(self, pipeline: str, after: Run | None) -> ReplayFailed:
+    def _not_started(self, pipeline: str, after: DagRun | None) -> ReplayFailed:
         dag = dags.dag_id(self._use_case, pipeline)
         source = f" by the asset event of {after.dag} ({after.id})" if after else ""
         return ReplayFailed(

@@ -39,7 +39,10 @@ def preview(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition
 
 
 def _of_partition(client: AirflowClient, use_case: UseCase, partition: Partition) -> PartitionPreview:
-    newest = {run.dag.rpartition(".")[2]: run.state for run in client.runs(partition.key, prefix=f"{use_case.name}.")}
+    newest = {
+        run.dag.rpartition(".")[2]: run.state
+        for run in client.runs_of_partition(partition.key, prefix=f"{use_case.name}.")
+    }
     states = {pipeline: newest[pipeline] for pipeline in LOOP if pipeline in newest}
     always = [states.get(pipeline) for pipeline in LOOP if pipeline != TRAINING]
     if not states:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
 from perennial.runs import dags
-from perennial.services.airflow_api import AirflowClient, Run
+from perennial.services.airflow_api import AirflowClient, DagRun
 from perennial.use_case import UseCase, problems
 
 
@@ -57,7 +57,7 @@ def _check_params(use_case: UseCase, pipeline: str, params: dict[str, Any]) -> N
 
 def start(
     client: AirflowClient, use_case: UseCase, pipeline: str, *, partition: str | None, params: dict[str, Any]
-) -> Run:
+) -> DagRun:
     """Start a run of `pipeline`, under a new run id.
 
     Args:

@@ -24,7 +24,7 @@ class _Unanswered(Exception):
 
 
 @dataclass(frozen=True)
-class Run:
+class DagRun:
     """One DAG run. Times are UTC."""
 
     dag: str
@@ -78,7 +78,7 @@ class AirflowClient:
 
     def trigger(
         self, dag: str, run_id: str, *, partition: str | None = None, conf: dict[str, Any] | None = None
-    ) -> Run:
+    ) -> DagRun:
         """Start run `run_id` of `dag`, or return it if it is already there: safe to repeat.
 
         Raises:
@@ -91,14 +91,14 @@ class AirflowClient:
             return self.run(dag, run_id)
         if answer.status_code in (400, 422):
             fix = f"See the form of {dag} at {self.uri}/dags/{dag}: it lists each parameter and its range."
-            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {detail(answer)}", fix)
+            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {error_detail(answer)}", fix)
         return _run(answer.json())
 
-    def run(self, dag: str, run_id: str) -> Run:
+    def run(self, dag: str, run_id: str) -> DagRun:
         """The run as it is now."""
         return _run(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}").json())
 
-    def runs(self, partition: str, *, prefix: str = "") -> list[Run]:
+    def runs_of_partition(self, partition: str, *, prefix: str = "") -> list[DagRun]:
         """All runs with partition key `partition` of DAGs whose name begins with `prefix`, oldest first."""
         query = {
             "partition_key_prefix_pattern": partition,
@@ -106,23 +106,23 @@ class AirflowClient:
             "order_by": "id",
             "limit": 100,
         }
-        found: list[Run] = []
+        found: list[DagRun] = []
         while True:
             page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(found)}).json()
             found.extend(map(_run, page["dag_runs"]))
             if len(found) >= page["total_entries"] or not page["dag_runs"]:
                 return [run for run in found if run.partition == partition]
 
-    def latest(self, dag: str, count: int = 5) -> list[Run]:
+    def latest_successes(self, dag: str, count: int = 5) -> list[DagRun]:
         """The latest runs of a DAG that succeeded, newest first."""
         query = {"state": "success", "order_by": "-id", "limit": count}
         return list(map(_run, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]))
 
-    def runs_of(self, dag: str, *, state: str, prefix: str = "") -> list[Run]:
+    def runs_of_dag(self, dag: str, *, state: str, prefix: str = "") -> list[DagRun]:
         """All runs of a DAG that are in `state` and whose id begins with `prefix`, newest first; none if Airflow does
         not know the DAG."""
         query = {"state": state, "run_id_prefix_pattern": prefix, "order_by": "-id", "limit": 100}
-        found: list[Run] = []
+        found: list[DagRun] = []
         while True:
             path = f"/dags/{quote(dag)}/dagRuns"
             answer = self._call("GET", path, params=query | {"offset": len(found)}, expected=(200, 404))
@@ -133,7 +133,7 @@ class AirflowClient:
             if len(found) >= page["total_entries"] or not page["dag_runs"]:
                 return found
 
-    def task_instances(self, run: Run) -> list[TaskInstance]:
+    def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """The tasks of a run."""
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/taskInstances"
         return [
@@ -141,7 +141,7 @@ class AirflowClient:
             for task in self._call("GET", path, params={"limit": 1000}).json()["task_instances"]
         ]
 
-    def log_tail(self, run: Run, task: TaskInstance, lines: int = 12) -> list[str]:
+    def log_tail(self, run: DagRun, task: TaskInstance, lines: int = 12) -> list[str]:
         """Why a task failed: its exceptions' messages, or its log's last lines without one; [] without a log."""
         path = (
             f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}"
@@ -158,8 +158,8 @@ class AirflowClient:
             said = [event for message in messages if not (event := str(message.get("event", ""))).startswith("::")]
         return "\n".join(said).splitlines()[-lines:]
 
-    def clear(self, run: Run, *, only_failed: bool = True) -> Run:
-        """Run again what failed in a finished run, and what comes after it."""
+    def clear(self, run: DagRun, *, only_failed: bool = True) -> DagRun:
+        """DagRun again what failed in a finished run, and what comes after it."""
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/clear"
         self._call("POST", path, json={"dry_run": False, "only_failed": only_failed})
         return self.run(run.dag, run.id)
@@ -182,7 +182,7 @@ class AirflowClient:
         errors = self._call("GET", "/importErrors", params={"limit": 100}).json()["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in errors}
 
-    def run_url(self, run: Run) -> str:
+    def run_url(self, run: DagRun) -> str:
         """The page of a run in Airflow, for people."""
         where = settings()
         place = where.airflow_public_uri if self.uri == where.airflow_uri.rstrip("/") else self.uri
@@ -218,17 +218,17 @@ class AirflowClient:
         except httpx.TransportError as error:
             raise _Unanswered(f"{type(error).__name__}: {error}") from error
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {detail(answer)}")
+            raise _Unanswered(f"{answer.status_code} {error_detail(answer)}")
         return answer
 
     def _log_in(self) -> None:
         access = self._access or login()
         answer = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {detail(answer)}")
+            raise _Unanswered(f"{answer.status_code} {error_detail(answer)}")
         if answer.status_code >= 400:
             raise PerennialError(
-                f"Airflow at {self.uri} refused the login of user {access.user!r}: {detail(answer)}",
+                f"Airflow at {self.uri} refused the login of user {access.user!r}: {error_detail(answer)}",
                 "It may belong to another PERENNIAL_HOME, or set PERENNIAL_USER and PERENNIAL_PASSWORD.",
             )
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
@@ -236,10 +236,10 @@ class AirflowClient:
     def _refusal(self, answer: httpx.Response) -> PerennialError:
         what = f"{answer.request.method} {answer.request.url.path}"
         fix = "Check the name, and whether its DAG file was read: `perennial status` and Airflow's page show both."
-        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {detail(answer)}", fix)
+        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {error_detail(answer)}", fix)
 
 
-def failure(client: AirflowClient, run: Run, error: type[PerennialError] = PerennialError) -> PerennialError:
+def run_failure(client: AirflowClient, run: DagRun, error: type[PerennialError] = PerennialError) -> PerennialError:
     """Why a run failed: the task, the last lines of its log, and where to read on."""
     failed = next((task for task in client.task_instances(run) if task.state == "failed"), None)
     where = f"{run.dag}, task {failed.task}," if failed else run.dag
@@ -251,8 +251,8 @@ def failure(client: AirflowClient, run: Run, error: type[PerennialError] = Peren
     )
 
 
-def _run(found: dict[str, Any]) -> Run:
-    return Run(
+def _run(found: dict[str, Any]) -> DagRun:
+    return DagRun(
         dag=found["dag_id"],
         id=found["dag_run_id"],
         state=found["state"],
@@ -268,7 +268,7 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def detail(answer: httpx.Response, otherwise: str | None = None) -> str:
+def error_detail(answer: httpx.Response, otherwise: str | None = None) -> str:
     """What Airflow says is wrong, in a line; where it says nothing, `otherwise` or how the answer begins."""
     try:
         said = answer.json()["detail"]

@@ -47,7 +47,7 @@ def login() -> Login:
         ) from error
 
 
-def others() -> list[Login]:
+def other_logins() -> list[Login]:
     """The logins of `PERENNIAL_USERS` on the embedded Airflow, each generated when it is first asked for and kept."""
     folder = settings().home / "logins"
     found = []
@@ -58,7 +58,7 @@ def others() -> list[Login]:
     return found
 
 
-def known() -> Login | None:
+def existing_login() -> Login | None:
     """The login if there is one already; nothing is generated."""
     return login() if os.environ.get("PERENNIAL_PASSWORD") or path().exists() else None
 

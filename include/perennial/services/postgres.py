@@ -13,7 +13,7 @@ from functools import cache
 
 from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url, text
 
-from perennial._common.storage import answering
+from perennial._common.storage import explaining_database
 from perennial.services import postgres_address
 from perennial.settings import settings
 
@@ -50,7 +50,7 @@ def engine(database: str) -> Engine:
 
 
 @contextmanager
-def exclusive(*what: object) -> Iterator[None]:
+def advisory_lock(*what: object) -> Iterator[None]:
     """Hold the lock named `what` across all processes and machines on this database.
 
     A PostgreSQL session-level advisory lock: it ends with its connection, so a killed holder never blocks the next.
@@ -61,7 +61,7 @@ def exclusive(*what: object) -> Iterator[None]:
     name = ":".join(map(str, what))
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
     with (
-        answering(f"The lock {name!r}"),
+        explaining_database(f"The lock {name!r}"),
         engine("lake").connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})

@@ -99,7 +99,7 @@ def _algorithm(model: Any) -> str:
 
 def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, params: TrainingParams) -> None:
     """Everything that is needed to train this model again."""
-    changed = uncommitted_changes.uncommitted()
+    changed = uncommitted_changes.collect()
     champion = ledger.champion(use_case)
     mlflow.log_params({name: value for name, value in params.model_dump().items() if value is not None})
     mlflow.set_tags(

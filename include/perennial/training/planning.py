@@ -58,7 +58,7 @@ def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, A
         NotEnoughData: the window is empty.
     """
     params = validate_params(use_case, conf)
-    open_requests = retraining_requests.unanswered(use_case)
+    open_requests = retraining_requests.open_requests(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
     if partition is None and not params.window_end:
         candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
@@ -108,7 +108,7 @@ def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
         return None
     newest = newest_partition(use_case)
     evidence = {"schedule": use_case.retraining.schedule}
-    asked = retraining_requests.make(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    asked = retraining_requests.create(use_case, use_case.partition(newest), "schedule", evidence, made_by)
     return newest if asked else None
 
 

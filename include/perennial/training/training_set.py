@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from perennial import lake, validation
-from perennial._common.storage import explained
+from perennial._common.storage import explaining
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
 from perennial.feature_store import EVENT_TIMESTAMP, computations, repository
@@ -275,7 +275,7 @@ def _store(content: bytes, target: str) -> None:
     # An object store shows an object when it is complete; a folder shows a file from its first byte.
     is_local = isinstance(filesystem, fs.LocalFileSystem)
     written = f"{path}.{uuid4().hex}.part" if is_local else path
-    with explained(f"Training set {target}"):
+    with explaining(f"Training set {target}"):
         if is_local:
             filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
         try:

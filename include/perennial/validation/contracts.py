@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake
-from perennial.errors import BadFeatures, Misfit
+from perennial.errors import BadFeatures, SchemaMismatch
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.use_case import FeatureTable, UseCase
@@ -77,8 +77,8 @@ def check_types(use_case: UseCase, name: str, rows: pa.Table, partition: Partiti
         BadFeatures: it cannot; the error names table and column.
     """
     try:
-        lake.check(use_case.tables[name], rows)
-    except Misfit as error:
+        lake.check_schema(use_case.tables[name], rows)
+    except SchemaMismatch as error:
         raise BadFeatures(
             f"Use case {use_case.name!r}, partition {partition.key!r}: {error.problem} Nothing was written.", error.fix
         ) from error

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
-from perennial._common.duckdb_session import over, selected
+from perennial._common.duckdb_session import fetch_table, open_session
 from perennial._common.sql_quoting import quote_ident
 from perennial.validation import _compat
 from perennial.validation.sql.aggregates import Aggregates
@@ -52,7 +52,7 @@ def evaluate(
     """
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
     conditions = {number: each for number, _, each in translated if isinstance(each, RowCondition)}
-    with over(rows=rows.append_column(ROW, numbers)) as connection:
+    with open_session(rows=rows.append_column(ROW, numbers)) as connection:
         computed = _compute(connection, rows.schema, translated)
         broken = [number for number in conditions if computed[number]["unexpected_count"]]
         shown = {number: _shown(connection, rows.schema, conditions[number]) for number in broken}
@@ -98,7 +98,7 @@ def _compute(
             # The sum of floating-point numbers must be the same whenever it is taken.
             connection.execute("SET threads = 1" if ordered else "RESET threads")
             terms = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in aggregates[ordered].items())
-            row = selected(connection, f"SELECT {terms} FROM {source(schema, columns[ordered])}")  # noqa: S608
+            row = fetch_table(connection, f"SELECT {terms} FROM {source(schema, columns[ordered])}")  # noqa: S608
             values |= row.to_pylist()[0]
     connection.execute("RESET threads")
     computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
@@ -138,13 +138,13 @@ def _duplicates(
     key = ", ".join(keys)
     checked = f"{source(schema, condition.columns, ROW)} WHERE {condition.checked}"
     repeated = f"SELECT hash({key}) FROM {checked} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608
-    hashes = selected(connection, repeated).rename_columns(["hash"])
+    hashes = fetch_table(connection, repeated).rename_columns(["hash"])
     connection.register("repeated", hashes)
     candidates = f"SELECT *, count(*) OVER (PARTITION BY {key}) AS __copies__ FROM {checked}"  # noqa: S608
     candidates += f" AND hash({key}) IN (SELECT hash FROM repeated)"  # noqa: S608
     if not hashes.num_rows:
         candidates += " AND FALSE"
-    return selected(connection, f"SELECT {what} FROM ({candidates}) WHERE __copies__ > 1 {more}")  # noqa: S608
+    return fetch_table(connection, f"SELECT {what} FROM ({candidates}) WHERE __copies__ > 1 {more}")  # noqa: S608
 
 
 def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def _failing(
         return _duplicates(connection, schema, condition, what, more)
     table = source(schema, condition.columns, ROW)
     where = f"{condition.checked} AND {condition.broken}"
-    return selected(connection, f"SELECT {what} FROM {table} WHERE {where} {more}")  # noqa: S608
+    return fetch_table(connection, f"SELECT {what} FROM {table} WHERE {where} {more}")  # noqa: S608
 
 
 def _metrics(

@@ -27,7 +27,7 @@ from great_expectations.expectations.expectation import (
     MulticolumnMapExpectation,
 )
 
-from perennial._common.duckdb_session import over, selected
+from perennial._common.duckdb_session import fetch_table, open_session
 from perennial.errors import PerennialError
 from perennial.validation import duckdb_pass, messages, pandas_fallback
 from perennial.validation.sql.translation import translate
@@ -139,8 +139,8 @@ def _with_reasons(failing: pa.Table, names: list[str]) -> pa.Table:
     if not failing.num_rows:
         return FAILING_ROWS.empty_table()
     expectations = pa.table({"expectation": pa.array(range(len(names)), pa.int64()), "name": names})
-    with over(failing=failing, expectations=expectations) as connection:
-        joined = selected(
+    with open_session(failing=failing, expectations=expectations) as connection:
+        joined = fetch_table(
             connection,
             "SELECT row, string_agg(name, '; ' ORDER BY expectation) AS reasons"
             " FROM failing JOIN expectations USING (expectation) GROUP BY row ORDER BY row",

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake
-from perennial._common.heavy_imports import quickly
+from perennial._common.heavy_imports import fast_imports
 from perennial.errors import BadFeatures
 from perennial.feature_store.parity.report import FRESHNESS, SHOWN, Parity, ViewParity, insist, plain
 from perennial.lake.schemas import PARITY
@@ -88,7 +88,7 @@ def check_logged(
     Raises:
         BadFeatures: the partition has no predictions, or a snapshot they were made from is gone.
     """
-    with quickly():
+    with fast_imports():
         from perennial.feature_store import repository
         from perennial.feature_store.parity import served
 
@@ -136,7 +136,7 @@ def prove(use_case: UseCase, partition: Partition) -> dict[str, int]:
 def _check_view(
     view: FeatureView, until: datetime | None, now: datetime | None, partition: Partition | None, count: int
 ) -> ViewParity:
-    with quickly():
+    with fast_imports():
         from perennial.feature_store import repository
         from perennial.feature_store.parity import served
 
@@ -239,4 +239,4 @@ def _record(use_case: UseCase, partition: Partition, found: Parity) -> None:
         for view in found.views
     ]
     if rows:
-        lake.append_news(use_case.tables.parity, pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
+        lake.append_changed(use_case.tables.parity, pa.Table.from_pylist(rows, schema=PARITY), per=("view",))
