@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from perennial import lake
 from perennial.lake import labels
+from perennial.table_names import TableNames
 
 pytestmark = pytest.mark.usefixtures("home")
-USE_CASE = SimpleNamespace(name="labelled", examples=SimpleNamespace(key=("id",)))
+EXAMPLES = SimpleNamespace(key=("id",))
+USE_CASE = SimpleNamespace(tables=TableNames("labelled"), examples=EXAMPLES)
 PARTITION = SimpleNamespace(key="2024-01")
 
 Held = dict[str, float | None]
@@ -28,7 +30,7 @@ def known(held: Held, kind: pa.DataType | None = None) -> labels.KnownLabels:
 
 
 def test_without_examples_nothing_is_known() -> None:
-    assert labels.count_known(SimpleNamespace(name="nothing", examples=USE_CASE.examples), ["2024-01"]) == {
+    assert labels.count_known(SimpleNamespace(tables=TableNames("nothing"), examples=EXAMPLES), ["2024-01"]) == {
         "2024-01": labels.KnownLabels()
     }
 

@@ -1,7 +1,7 @@
 """Turns the errors of disks, object stores and databases into errors that name the fix.
 
-Functions that read or write the lake are decorated with `explain_storage_errors`. Airflow retries a task that fails with
-`ServiceUnavailable` or `StorageFull`, and does not retry one for which a person has to restore a file (`DamagedFile`).
+Functions that read or write the lake are decorated with `explain_storage_errors`. Airflow retries a task that fails
+with `ServiceUnavailable` or `StorageFull`, and not one for which a person has to restore a file (`DamagedFile`).
 """
 
 from __future__ import annotations
