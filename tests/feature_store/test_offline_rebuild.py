@@ -13,6 +13,7 @@ from feature_cases import Repository
 from perennial import lake
 from perennial.feature_store import repository
 from perennial.partitions import Cadence
+from perennial.table_names import TableNames
 from perennial.training import training_set
 from perennial.use_case import Examples, Gate
 
@@ -65,6 +66,7 @@ def use_case(repo: Repository) -> SimpleNamespace:
     repository.apply_if_changed()
     return SimpleNamespace(
         name=repo.name,
+        tables=TableNames(repo.name),
         feature_service=repo.name,
         task="binary",
         examples=Examples(key=("id", "driver_id"), inputs=("stats",)),

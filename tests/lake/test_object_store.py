@@ -14,7 +14,6 @@ import pytest
 from perennial import lake
 from perennial.doctor import stores
 from perennial.settings import settings
-from perennial.table_names import TableNames
 from perennial.training import training_set
 
 
@@ -71,7 +70,7 @@ def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
     from perennial.quarantine import files
 
     rows = pa.table({"id": pa.array([1, 2], pa.int16()), "day": pa.array([1, None], pa.date32())})
-    use_case = SimpleNamespace(name="on_s3", tables=TableNames("on_s3"))
+    use_case = SimpleNamespace(name="on_s3")
     name = files.put(use_case, rows)
     assert files.put(use_case, rows) == name
     assert files.content(use_case, name).equals(rows)

@@ -9,7 +9,7 @@ from datetime import datetime
 import duckdb
 import pyarrow as pa
 
-from perennial._common.duckdb_session import over
+from perennial._common.duckdb_session import open_session
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources import tables
@@ -67,7 +67,10 @@ class DatabaseTable:
         sources = {name: each.source for name, each in columns(schema).items()}
         span = Span(sources[time], part.start, part.end, self.written) if self.written else None
         try:
-            with tables.rows(address, list(dict.fromkeys(sources.values())), span) as arrived, over() as connection:
+            with (
+                tables.rows(address, list(dict.fromkeys(sources.values())), span) as arrived,
+                open_session() as connection,
+            ):
                 connection.register("arrived", arrived)
                 return typed(connection, "arrived", schema, named, part, self.unreadable)
         except duckdb.Error as error:

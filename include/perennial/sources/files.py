@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from perennial._common.duckdb_session import over
+from perennial._common.duckdb_session import open_session
 from perennial._common.sql_quoting import quote_literal
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
@@ -93,7 +93,7 @@ class Files:
         """
         place = str(data or os.environ.get(self.variable) or self.default)
         part = Part.of(partition, time, since, until) if partition else None
-        with self._opened(place, file) as (address, shown), over() as connection:
+        with self._opened(place, file) as (address, shown), open_session() as connection:
             named = Named(self.use_case, shown)
             connection.execute("SET autoinstall_known_extensions = false")
             if address.startswith(S3):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from perennial._common.duckdb_session import over, selected
+from perennial._common.duckdb_session import fetch_table, open_session
 from perennial._common.sql_quoting import quote_ident
 
 
@@ -24,5 +24,5 @@ def with_row_id(rows: pa.Table, learnt_later: Sequence[str]) -> pa.Table:
     later = ", ".join(map(quote_ident, learnt_later))
     known = f"CAST(row(*COLUMNS(* EXCLUDE ({later}))) AS VARCHAR)"
     number = f"row_number() OVER (PARTITION BY {known} ORDER BY {later})"
-    with over(rows=rows) as connection:
-        return selected(connection, f"SELECT *, md5({known}) || '-' || {number} AS row_id FROM rows")  # noqa: S608
+    with open_session(rows=rows) as connection:
+        return fetch_table(connection, f"SELECT *, md5({known}) || '-' || {number} AS row_id FROM rows")  # noqa: S608

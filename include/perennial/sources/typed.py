@@ -12,7 +12,7 @@ from typing import Literal
 import duckdb
 import pyarrow as pa
 
-from perennial._common.duckdb_session import selected
+from perennial._common.duckdb_session import fetch_table
 from perennial._common.sql_quoting import quote_ident
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
@@ -100,7 +100,7 @@ def typed(
     if unreadable == "error":
         _check_values(connection, declared, values, named, part.time if part else "")
     read = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in values.items())
-    return selected(connection, f"SELECT {read} FROM part")  # noqa: S608
+    return fetch_table(connection, f"SELECT {read} FROM part")  # noqa: S608
 
 
 def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: Part | None) -> None:
