@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from perennial.services.airflow_api import TaskInstance
-from perennial.services.airflow_api import DagRun
+from perennial.services.airflow_api import DagRun, TaskInstance
 
 NOW = datetime.now(UTC)
 
@@ -37,7 +36,7 @@ class FakeAirflow:
         state = shown.pop(0) if len(shown) > 1 else shown[0]
         return DagRun(dag, run_id, state, "2013-01", None, NOW, self._ended, {})
 
-    def runs(self, partition: str, *, prefix: str = "") -> list[DagRun]:
+    def runs_of_partition(self, partition: str, *, prefix: str = "") -> list[DagRun]:
         return [self.run(dag, "asset") for dag in list(self.states) if self.states[dag]]
 
     def trigger(self, dag: str, run_id: str, **_: Any) -> DagRun:
