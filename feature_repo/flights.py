@@ -10,7 +10,7 @@ from datetime import timedelta
 from feast import Entity, FeatureService, ValueType
 from feast.types import Int64
 
-from perennial.feature_store.views import LakeTables
+from perennial import LakeTables
 
 STRING = ValueType.STRING
 carrier = Entity(name="carrier", value_type=STRING, description="Airline, two-letter IATA code.")

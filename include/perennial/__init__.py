@@ -1,4 +1,8 @@
-"""Perennial keeps machine-learning models alive. This module is the vocabulary a use case is written in."""
+"""Perennial keeps machine-learning models alive.
+
+What `__all__` names is what use cases, feature definitions and notebooks may import; it is described in
+docs/python_api.md. Everything else may change with any release.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,11 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
+    from perennial import errors, expectations, sources, transforms
+    from perennial.analysis.champion import LoadedChampion, champion
+    from perennial.analysis.tables import examples, features_as_of, predictions, status, training_set
+    from perennial.feature_store.source import LakeSource
+    from perennial.feature_store.views import LakeTables
     from perennial.partitions import Cadence, Partition
     from perennial.use_case import (
         ColumnPolicy,
@@ -27,19 +36,39 @@ __all__ = [
     "Examples",
     "FeatureTable",
     "Gate",
+    "LakeSource",
+    "LakeTables",
+    "LoadedChampion",
     "Partition",
     "RawTable",
     "Retraining",
     "TrainingParams",
     "UseCase",
+    "champion",
+    "errors",
+    "examples",
+    "expectations",
+    "features_as_of",
+    "predictions",
+    "sources",
+    "status",
+    "training_set",
+    "transforms",
 ]
-
 
 # The command line's help needs none of them, so each is imported when it is first used.
 __getattr__ = attributes_of(
     __name__,
     {
+        ".analysis.champion": ("LoadedChampion", "champion"),
+        ".analysis.tables": ("examples", "features_as_of", "predictions", "status", "training_set"),
+        ".feature_store.source": ("LakeSource",),
+        ".feature_store.views": ("LakeTables",),
         ".partitions": ("Cadence", "Partition"),
-        ".use_case": [name for name in __all__ if name not in ("Cadence", "Partition")],
+        ".use_case": (
+            *("ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable", "Retraining"),
+            *("TrainingParams", "UseCase"),
+        ),
     },
+    submodules=("errors", "expectations", "sources", "transforms"),
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import airflow_world
 import pytest
 from fastapi.testclient import TestClient
-from pipelines import run_features, train
+from pipelines import run_loop_until
 
-from perennial import gate, lake, scoring
+from perennial import lake
 from perennial.feature_store import repository
-from perennial.monitoring import monitor
 from perennial.registry import ledger
 from perennial.use_case import UseCase
 
@@ -22,12 +21,7 @@ LAST = "2024-01-04"
 def energy(project, mlflow_server, energy: UseCase, http: TestClient) -> UseCase:
     """Three days without a model, one that the first model scored; Airflow knows the DAGs."""
     airflow_world.register_dags()
-    for partition in energy.first.through(energy.partition(LAST)):
-        run_features(energy, partition)
-        scoring.score(energy, partition)
-        verdict = monitor.monitor(energy, partition)
-        if monitor.request_retraining(energy, partition, verdict, made_by=f"monitor-{partition}"):
-            gate.finalize(energy, gate.evaluate(energy, train(energy, "first")))
+    run_loop_until(energy, LAST)
     return energy
 
 

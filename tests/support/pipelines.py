@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from perennial import gate, scoring
 from perennial.ingestion import compute, ingest, publish
+from perennial.monitoring import monitor
 from perennial.partitions import Partition
 from perennial.training import fit, planning
 from perennial.use_case import UseCase
@@ -25,3 +27,13 @@ def train(use_case: UseCase, made_by: str, **params: object) -> int:
     """A version trained on what the lake holds, by a run with these parameters; not evaluated yet."""
     plan = planning.plan_training(use_case, None, params)
     return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)
+
+
+def run_loop_until(use_case: UseCase, last: str) -> None:
+    """Bring the partitions up to `last` through all pipelines; train and decide wherever a monitor asks for it."""
+    for partition in use_case.first.through(use_case.partition(last)):
+        run_features(use_case, partition)
+        scoring.score(use_case, partition)
+        verdict = monitor.monitor(use_case, partition)
+        if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
+            gate.finalize(use_case, gate.evaluate(use_case, train(use_case, f"run-{partition}")))

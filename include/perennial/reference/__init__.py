@@ -9,7 +9,7 @@ from pathlib import Path
 def pages() -> dict[str, Callable[[], str]]:
     """File in docs/ -> what writes it."""
     from perennial.cli import reference as cli
-    from perennial.reference import fields, rest, tables
+    from perennial.reference import fields, python_api, rest, tables
 
     return {
         "cli.md": cli.markdown,
@@ -17,6 +17,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "use_case_fields.md": fields.use_case,
         "rest.md": rest.markdown,
         "tables.md": tables.markdown,
+        "python_api.md": python_api.markdown,
     }
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.types import Float64
 
-from perennial.feature_store.source import LakeSource
+from perennial import LakeSource
 
 site = Entity(name="site", join_keys=["site"], value_type=ValueType.STRING)
 meter = Entity(name="meter", join_keys=["meter"], value_type=ValueType.STRING)
