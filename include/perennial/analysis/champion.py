@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from perennial import discovery
-from perennial._common.heavy_imports import quickly
+from perennial._common.heavy_imports import fast_imports
 from perennial.errors import UnknownVersion
 from perennial.registry import ledger
 
@@ -68,7 +68,7 @@ def champion(use_case: str) -> LoadedChampion:
         PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
-    with quickly():
+    with fast_imports():
         from perennial.registry import tracking
 
     declared = discovery.load(use_case)

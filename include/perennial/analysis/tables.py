@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from perennial import discovery, lake
-from perennial._common.heavy_imports import quickly
+from perennial._common.heavy_imports import fast_imports
 from perennial.errors import InvalidParams, NotEnoughData, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def training_set(use_case: str, first: str, last: str, *, frame: FrameKind = "pa
     """
     import pyarrow.compute as pc
 
-    with quickly():
+    with fast_imports():
         from perennial.training import training_set as sets
 
     declared = discovery.load(use_case)
@@ -135,7 +135,7 @@ def features_as_of(
     """
     import pyarrow as pa
 
-    with quickly():
+    with fast_imports():
         from perennial.feature_store import repository
 
     declared = discovery.load(use_case)
