@@ -194,7 +194,7 @@ def test_what_is_scored_keeps_its_version_and_the_next_partition_gets_the_other(
     assert roll_back(served, "again").effective_from == second.end
 
 
-def test_a_rollback_does_not_reach_back_before_the_reign_it_ends(served: UseCase) -> None:
+def test_a_rollback_does_not_reach_back_before_what_it_ends(served: UseCase) -> None:
     assert rollback_plan.plan(served).effective_from == served.partition("2024-01-02").end
 
 

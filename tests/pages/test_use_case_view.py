@@ -337,7 +337,7 @@ def test_a_column_that_was_judged_again_is_shown_as_it_was_judged_last(energy) -
 def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on_last(lived) -> None:
     from perennial.registry import ledger
 
-    entries = ledger.parsed(lived.rows["ledger"])
+    entries = ledger.from_rows(lived.rows["ledger"])
     waiting = gate_comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))
     decided = gate_comparison.comparison(lived.use_case, entries)
     assert (waiting.decision.challenger, waiting.entry) == (7, None)

@@ -51,7 +51,7 @@ def entries(acts: list[tuple]) -> list[Entry]:
 @given(st.lists(ACTS, max_size=12), st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_at_every_moment_exactly_the_ledgers_champion_serves(acts: list[tuple], shares: list[float]) -> None:
     held = entries(acts)
-    told = deployments.served(held)
+    told = deployments.periods(held)
     end = held[-1].recorded_at + timedelta(days=1) if held else START
     edges = [entry.recorded_at + timedelta(microseconds=one) for entry in held for one in (-1, 0, 1)]
     for moment in [START, end, *edges, *(START + (end - START) * share for share in shares)]:
@@ -62,7 +62,7 @@ def test_at_every_moment_exactly_the_ledgers_champion_serves(acts: list[tuple], 
 
 @given(st.lists(ACTS, max_size=12), st.integers(0, 400))
 def test_at_every_point_of_event_time_exactly_the_version_that_scores_it(acts: list[tuple], day: int) -> None:
-    told = deployments.served(entries(acts))
+    told = deployments.periods(entries(acts))
     moment = datetime(2012, 12, 15, tzinfo=UTC) + timedelta(days=day)
     scoring = [
         one.version
@@ -73,8 +73,8 @@ def test_at_every_point_of_event_time_exactly_the_version_that_scores_it(acts: l
 
 
 @given(st.lists(ACTS, max_size=12))
-def test_reigns_meet_without_a_gap_in_both_times(acts: list[tuple]) -> None:
-    told = deployments.served(entries(acts))
+def test_deployments_meet_without_a_gap_in_both_times(acts: list[tuple]) -> None:
+    told = deployments.periods(entries(acts))
     for one, following in pairwise(told):
         assert one.until == following.since
         assert one.effective_until == following.effective_from
@@ -86,14 +86,15 @@ def test_the_reach_is_told_in_partitions() -> None:
     months = [datetime(2013, month, 1, tzinfo=UTC) for month in (3, 6, 6, 7)]
     acts = [("promoted", number + 1, month, 1) for number, month in enumerate(months)]
     flights = discovery.load("flights")
-    reaches = [deployments.reach(flights, one) for one in deployments.served(entries(acts))]
+    reaches = [deployments.partitions_served(flights, one) for one in deployments.periods(entries(acts))]
     assert reaches == ["2013-03..2013-05", deployments.NOTHING, "2013-06", "2013-07 on"]
 
 
 @pytest.mark.parametrize("reason", ["too many [late] flights", "[/]", "[bold]"])
 def test_the_table_shows_a_reason_as_it_was_written(reason: str) -> None:
     (act,) = entries([("promoted", 1, START, 1)])
-    told = deployments.History("flights", tuple(deployments.served([Entry(**vars(act) | {"reason": reason})])), None)
+    entry = Entry(**vars(act) | {"reason": reason})
+    told = deployments.DeploymentHistory("flights", tuple(deployments.periods([entry])), None)
     out = Console(width=200, record=True, file=StringIO())
-    out.print(deployments.table(discovery.load("flights"), told))
+    out.print(deployments.as_table(discovery.load("flights"), told))
     assert reason in out.export_text()

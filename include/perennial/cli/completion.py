@@ -137,9 +137,9 @@ def versions(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 @_quietly
 def served(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Versions that have served, newest first: what one can return to."""
-    from perennial.registry.ledger import SUCCESSIONS
+    from perennial.registry.ledger import DEPLOYING
 
-    found = {int(row["model_version"]) for row in _ledger(ctx) if row["action"] in SUCCESSIONS}
+    found = {int(row["model_version"]) for row in _ledger(ctx) if row["action"] in DEPLOYING}
     return [str(version) for version in sorted(found, reverse=True)]
 
 

@@ -98,12 +98,12 @@ def resume(
     tell = note if as_json else say
     found = discovery.load(use_case)
     table = found.tables.ledger
-    pause = rollback_plan.active_pause(found, ledger.parsed(lake_cache.records([table])[table]))
+    pause = rollback_plan.active_pause(found, ledger.from_rows(lake_cache.records([table])[table]))
     why = "dry run" if dry_run and not reason else _reason(reason, "resume automatic promotion")
     wish = rollback_plan.parse_request(use_case, {"action": "resume", "reason": why})
     ends = "would end" if dry_run else "ends"
-    tell(f"{use_case}: this pause of automatic promotion {ends}: {deployments.paused(pause)}")
-    told: dict[str, Any] = {"pause": deployments.paused(pause)}
+    tell(f"{use_case}: this pause of automatic promotion {ends}: {deployments.pause_text(pause)}")
+    told: dict[str, Any] = {"pause": deployments.pause_text(pause)}
     if not dry_run:
         told["run"] = _run(found, wish, wait, tell)
     if as_json:
@@ -125,9 +125,9 @@ def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
         say(f"{use_case}: no version has served yet.")
         return
     out = console()
-    out.print(deployments.table(found, told))
+    out.print(deployments.as_table(found, told))
     if told.pause:
-        out.print(f"Paused: {deployments.paused(told.pause)}", highlight=False, markup=False)
+        out.print(f"Paused: {deployments.pause_text(told.pause)}", highlight=False, markup=False)
 
 
 def _run(use_case: UseCase, wish: RollbackRequest, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def show_status(
         if state.rollback:
             out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
         if state.pause:
-            out.print(f"{'Paused':<10} {deployments.paused(state.pause)}", highlight=False, markup=False)
+            out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
         if state.partitions:
             out.print(partition_status.table(state))
     for hint in dict.fromkeys(state.hint for state in states if state.hint):

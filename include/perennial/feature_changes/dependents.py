@@ -114,10 +114,10 @@ def _features_of(objects: Sequence[str], before: Definitions, service: str) -> s
 def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, ...], str]:
     """The versions that serve, served, or are about to, and why their features are not known."""
     table = use_case.tables.ledger
-    reigns = ledger.reigns(ledger.parsed(lake_cache.records([table])[table]))
-    roles = {reign.entry.model_version: EARLIER for reign in reigns}
-    if reigns:
-        roles[reigns[-1].entry.model_version] = CHAMPION
+    deployed = ledger.deployments(ledger.from_rows(lake_cache.records([table])[table]))
+    roles = {deployment.entry.model_version: EARLIER for deployment in deployed}
+    if deployed:
+        roles[deployed[-1].entry.model_version] = CHAMPION
     try:
         challenger = mlflow_records.quick.version_with_alias(use_case.name, CHALLENGER)
         if challenger is not None:

@@ -31,7 +31,7 @@ def approval_question(use_case: UseCase, decision: GateDecision) -> str:
     pause = ledger.pause(use_case)
     why = []
     if pause is not None:
-        why.append(f"You are asked because of a pause: {deployments.paused(pause)}.")
+        why.append(f"You are asked because of a pause: {deployments.pause_text(pause)}.")
     if decision.borderline:
         why.append("The gate by itself would not promote this challenger: its gain may be luck.")
     return "\n\n".join([decision.markdown(), *why])
@@ -43,7 +43,7 @@ def finalize(
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
     A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
-    first: it is what scoring asks, and the alias follows it. A promotion's reign begins, in event time, with the first
+    first: it is what scoring asks, and the alias follows it. A promotion's deployment begins, in event time, with the first
     partition that the version has not seen and nobody has scored.
 
     Args:
@@ -69,7 +69,7 @@ def finalize(
             if decision.promote:
                 _insist_on_the_same_rival(use_case, decision)
                 _insist_on_no_pause(use_case, decision, actor)
-                start = max(decision.effective_from, ledger.unscored(use_case))
+                start = max(decision.effective_from, ledger.unscored_from(use_case))
                 decision = decision.model_copy(update={"effective_from": start})
             ledger.record(
                 use_case,

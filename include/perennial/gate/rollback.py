@@ -74,8 +74,8 @@ def resume(use_case: UseCase, wish: RollbackRequest, *, made_by: str, actor: str
         if earlier is not None:
             return earlier
         pause = rollback_plan.active_pause(use_case, held)
-        start, serving = ledger.reigns(held)[-1]
-        now = max(start, ledger.unscored(use_case))
+        start, serving = ledger.deployments(held)[-1]
+        now = max(start, ledger.unscored_from(use_case))
         return ledger.record(
             use_case,
             event_id=event_id,

@@ -106,14 +106,14 @@ def plan(use_case: UseCase, to: int | None = None) -> RollbackPlan:
 
 def plan_from_entries(use_case: UseCase, held: list[Entry], to: int | None = None) -> RollbackPlan:
     """What `plan` says where the ledger holds `held`, oldest first."""
-    reigns = ledger.reigns(held)
-    if not reigns:
+    deployed = ledger.deployments(held)
+    if not deployed:
         raise InvalidParams(
             f"Use case {use_case.name!r} has no champion yet, there is nothing to roll back.",
             f"See `perennial status {use_case.name}`.",
         )
-    start, serving = reigns[-1]
-    runs = {reign.entry.model_version: reign.entry.model_run for reign in reigns}
+    start, serving = deployed[-1]
+    runs = {deployment.entry.model_version: deployment.entry.model_run for deployment in deployed}
     served = ", ".join(f"v{version}" for version in sorted(runs))
     line = _line(held)
     target = to if to is not None else (line[-2] if len(line) > 1 else None)
@@ -131,7 +131,7 @@ def plan_from_entries(use_case: UseCase, held: list[Entry], to: int | None = Non
             f"Use case {use_case.name!r}: v{target} has never served.",
             f"Choose one of those that have: {served}. To let a new version serve, train it: the gate decides.",
         )
-    return RollbackPlan(target, runs[target], serving.model_version, max(start, ledger.unscored(use_case)))
+    return RollbackPlan(target, runs[target], serving.model_version, max(start, ledger.unscored_from(use_case)))
 
 
 def _line(held: list[Entry]) -> list[int]:
@@ -141,7 +141,7 @@ def _line(held: list[Entry]) -> list[int]:
     asked for by its number, stands at the end again.
     """
     line: list[int] = []
-    for _, entry in ledger.reigns(held):
+    for _, entry in ledger.deployments(held):
         if entry.model_version in line:
             del line[line.index(entry.model_version) :]
         line.append(entry.model_version)

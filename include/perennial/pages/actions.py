@@ -90,7 +90,7 @@ def _sent(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Form:
 def _facts(use_case: UseCase, act: Act, given: Mapping[str, str]) -> Facts:
     """What holds now: read for every form anew."""
     table = use_case.tables.ledger
-    held = ledger.parsed(lake_cache.records([table])[table])
+    held = ledger.from_rows(lake_cache.records([table])[table])
     pipelines = airflow_state.pipelines([use_case.name])[use_case.name]
     if act != "answer":
         return Facts(held, pipelines)

@@ -82,7 +82,7 @@ def view(
         runs: Airflow's runs on it, newest first.
     """
     own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in held.items()}
-    entries = ledger.parsed(held["ledger"])
+    entries = ledger.from_rows(held["ledger"])
     verdicts = partition_monitoring.verdicts(own["verdicts"])
     revisions = partition_monitoring.revisions(use_case, own["metrics"], entries)
     return {
@@ -97,7 +97,7 @@ def view(
         "features": partition_data.features(use_case, own),
         "parity": partition_data.parity(own["parity"]),
         "predictions": partition_data.scored(made),
-        "reign": partition_monitoring.reign(entries, partition.start),
+        "deployment": partition_monitoring.deployment(entries, partition.start),
         "revisions": revisions,
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
         "reports": [each for each in verdicts if each["run"]],

@@ -12,7 +12,7 @@ from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_records
-from perennial.registry.ledger import Entry, Reign
+from perennial.registry.ledger import Deployment, Entry
 from perennial.use_case import LOWER_IS_BETTER, UseCase, gain
 
 Row = Mapping[str, Any]
@@ -159,6 +159,6 @@ def held_back_by(use_case: UseCase, partition: Partition, made: Iterable[Row]) -
     return max(within, default=None)
 
 
-def reign(entries: Iterable[Entry], start: datetime) -> Reign | None:
+def deployment(entries: Iterable[Entry], start: datetime) -> Deployment | None:
     """Who held when a partition began (event time); None: no version did."""
-    return next((each for each in reversed(ledger.reigns(entries)) if each.start <= start), None)
+    return next((each for each in reversed(ledger.deployments(entries)) if each.start <= start), None)

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from perennial.pages.layout import version_colour
-from perennial.registry.ledger import SUCCESSIONS, Entry
+from perennial.registry.ledger import DEPLOYING, Entry
 from perennial.reporting.partition_status import PartitionStatus
 from perennial.use_case import UseCase
 
@@ -86,7 +86,7 @@ def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], pa
     Args:
         partitions: What the addresses of the partitions' pages begin with.
     """
-    reigns = list(_reigns(shown))
+    deployed = list(_deployments(shown))
     return {
         "x": [line.key for line in shown],
         "series": [
@@ -97,11 +97,11 @@ def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], pa
         ],
         "bands": [
             {"from": first, "to": last, "colour": colour(version), "label": f"v{version}"}
-            for version, first, last in reigns
+            for version, first, last in deployed
         ],
         "from": [
             {"from": first, "to": last, "value": shown[first].promised, "colour": colour(version)}
-            for version, first, last in reigns
+            for version, first, last in deployed
             if shown[first].promised is not None
         ],
         "marks": list(_marks(shown, entries)),
@@ -114,7 +114,7 @@ def colour(version: int) -> str:
     return f"--{version_colour(version)}"
 
 
-def _reigns(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:
+def _deployments(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:
     """(version, first place, last place) of neighbouring partitions that one version scored."""
     for version, group in groupby(enumerate(shown), key=lambda item: item[1].status.champion):
         places = [place for place, _ in group]
@@ -133,7 +133,7 @@ MARKS = {
 def _marks(shown: Sequence[Line], entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     """Alarms, and where the ledger says that another version came: below the partition after which it did."""
     for place, line in enumerate(shown):
-        acts = [e.action for e in entries if e.partition == line.key and e.action in SUCCESSIONS]
+        acts = [e.action for e in entries if e.partition == line.key and e.action in DEPLOYING]
         for kind in [*(["alarm"] if line.status.verdict == "alarm" else []), *acts]:
             sign, shade = MARKS[kind]
             yield {"at": place, "sign": sign, "colour": shade}

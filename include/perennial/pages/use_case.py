@@ -82,11 +82,11 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         until: The last partition to show; None: the newest.
     """
     seen = overview.of_records(use_case, held)
-    entries = ledger.parsed(held["ledger"])
+    entries = ledger.from_rows(held["ledger"])
     verdicts = sorted(held["verdicts"], key=itemgetter("recorded_at"))
     every = timeline.lines(seen.status.partitions, verdicts, overview.promises(use_case, entries))
     window = timeline.window(every, until)
-    served = deployments.served(entries)
+    served = deployments.periods(entries)
     return {
         "use_case": use_case,
         "seen": seen,
@@ -102,8 +102,10 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "compared": gate_comparison.comparison(use_case, entries, doing.judged),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
         "acted": len(entries),
-        "served": [(reign, deployments.reach(use_case, reign)) for reign in reversed(served)],
-        "has_another": len({reign.version for reign in served}) > 1,
+        "served": [
+            (deployment, deployments.partitions_served(use_case, deployment)) for deployment in reversed(served)
+        ],
+        "has_another": len({deployment.version for deployment in served}) > 1,
         "needs": NEEDS,
         "open": OPEN,
     }

@@ -57,7 +57,7 @@ class Version:
 def _version(use_case: UseCaseDep, version: str) -> Version:
     """The version that a path names: known to the ledger, or, while nothing is decided about it, to MLflow."""
     table = use_case.tables.ledger
-    entries = ledger.parsed(lake_cache.records([table])[table])
+    entries = ledger.from_rows(lake_cache.records([table])[table])
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 0
     run = next((entry.model_run for entry in reversed(entries) if entry.model_version == number), None)
     if run is None:
@@ -132,10 +132,10 @@ def view(
         "decision": decision,
         "compared": _compared(decision.get("metrics", {})),
         "promised": promised,
-        "reigns": [
-            {"reign": reign, "partitions": deployments.reach(use_case, reign)}
-            for reign in deployments.served(entries)
-            if reign.version == number
+        "deployments": [
+            {"deployment": deployment, "partitions": deployments.partitions_served(use_case, deployment)}
+            for deployment in deployments.periods(entries)
+            if deployment.version == number
         ],
         "mentions": [entry for entry in entries if number in (entry.model_version, entry.previous_version)],
         "lived": lived,
@@ -154,7 +154,7 @@ def status(entries: Sequence[Entry], number: int) -> str:
     serving = ledger.champion_among(entries)
     if serving is not None and serving.model_version == number:
         return "champion"
-    if any(reign.entry.model_version == number for reign in ledger.reigns(entries)):
+    if any(deployment.entry.model_version == number for deployment in ledger.deployments(entries)):
         return "served before"
     decided = ledger.decision_on(entries, number)
     if decided is None:

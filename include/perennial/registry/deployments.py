@@ -1,7 +1,7 @@
 """Which version served when, read from the ledger.
 
 Two times: `since` and `until` say when it was the champion, `effective_from` and `effective_until` which part of event
-time it predicts. Each reign ends, in both, where the next begins: there are no gaps and no overlaps. Light to import.
+time it predicts. Each deployment ends, in both, where the next begins: there are no gaps and no overlaps. Light to import.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True)
-class Served:
-    """One reign of one version; half-open intervals, UTC.
+class DeploymentPeriod:
+    """One deployment of one version; half-open intervals, UTC.
 
     Attributes:
         since, until: Processing time in which it was the champion; until None: it still is.
@@ -47,34 +47,34 @@ class Served:
 
 
 @dataclass(frozen=True)
-class History:
-    """All reigns of a use case, oldest first, and the pause of automatic promotion that holds now."""
+class DeploymentHistory:
+    """All deployments of a use case, oldest first, and the pause of automatic promotion that holds now."""
 
     name: str
-    served: tuple[Served, ...]
+    served: tuple[DeploymentPeriod, ...]
     pause: Pause | None
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; times as ISO 8601."""
-        return in_json(asdict(self))
+        return json_ready(asdict(self))
 
 
-def history(use_case: UseCase) -> History:
+def history(use_case: UseCase) -> DeploymentHistory:
     """The history of a use case.
 
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
     table = use_case.tables.ledger
-    entries = ledger.parsed(lake_cache.records([table])[table])
-    return History(use_case.name, tuple(served(entries)), ledger.pause_among(entries, datetime.now(UTC)))
+    entries = ledger.from_rows(lake_cache.records([table])[table])
+    return DeploymentHistory(use_case.name, tuple(periods(entries)), ledger.pause_among(entries, datetime.now(UTC)))
 
 
-def served(entries: Iterable[Entry]) -> list[Served]:
-    """The reigns that `entries` tell of, oldest first."""
-    reigns = ledger.reigns(entries)
+def periods(entries: Iterable[Entry]) -> list[DeploymentPeriod]:
+    """The deployments that `entries` tell of, oldest first."""
+    deployed = ledger.deployments(entries)
     return [
-        Served(
+        DeploymentPeriod(
             version=entry.model_version,
             since=entry.recorded_at,
             until=following.entry.recorded_at if following else None,
@@ -85,12 +85,12 @@ def served(entries: Iterable[Entry]) -> list[Served]:
             reason=entry.reason,
             model_run=entry.model_run,
         )
-        for (start, entry), following in zip_longest(reigns, reigns[1:])
+        for (start, entry), following in zip_longest(deployed, deployed[1:])
     ]
 
 
-def table(use_case: UseCase, told: History) -> Table:
-    """The reigns as a table for a terminal."""
+def as_table(use_case: UseCase, told: DeploymentHistory) -> Table:
+    """The deployments as a table for a terminal."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -105,47 +105,47 @@ def table(use_case: UseCase, told: History) -> Table:
     for heading in ("version", "since", "until", "partitions", "how", "by"):
         drawn.add_column(heading, no_wrap=True)
     drawn.add_column("why")
-    for reign in told.served:
+    for deployment in told.served:
         drawn.add_row(
-            f"v{reign.version}",
-            clock(reign.since),
-            clock(reign.until) if reign.until else "now",
-            reach(use_case, reign),
-            reign.how.replace("-", " "),
-            escape(reign.by),
-            escape(reign.reason),
+            f"v{deployment.version}",
+            format_utc(deployment.since),
+            format_utc(deployment.until) if deployment.until else "now",
+            partitions_served(use_case, deployment),
+            deployment.how.replace("-", " "),
+            escape(deployment.by),
+            escape(deployment.reason),
         )
     return drawn
 
 
-def reach(use_case: UseCase, reign: Served) -> str:
+def partitions_served(use_case: UseCase, deployment: DeploymentPeriod) -> str:
     """The partitions that a version predicts: `2013-03..2013-06`, or `2013-07 on`."""
-    at = use_case.cadence.at(reign.effective_from)
-    first = at if at.start == reign.effective_from else at.next
-    if reign.effective_until is None:
+    at = use_case.cadence.at(deployment.effective_from)
+    first = at if at.start == deployment.effective_from else at.next
+    if deployment.effective_until is None:
         return f"{first.key} on"
-    if first.start >= reign.effective_until:
+    if first.start >= deployment.effective_until:
         return NOTHING
-    last = use_case.cadence.at(reign.effective_until)
-    last = last.previous if last.start == reign.effective_until else last
+    last = use_case.cadence.at(deployment.effective_until)
+    last = last.previous if last.start == deployment.effective_until else last
     return first.key if first == last else f"{first.key}..{last.key}"
 
 
-def paused(pause: Pause) -> str:
+def pause_text(pause: Pause) -> str:
     """What is paused, until when, and who wanted it."""
-    until = f"until {clock(pause.until)} UTC" if pause.until else "until a person resumes it"
-    return f"automatic promotion, {until}, since {clock(pause.since)} UTC by {pause.by}: {pause.reason}"
+    until = f"until {format_utc(pause.until)} UTC" if pause.until else "until a person resumes it"
+    return f"automatic promotion, {until}, since {format_utc(pause.since)} UTC by {pause.by}: {pause.reason}"
 
 
-def clock(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """A moment for people, to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def in_json(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """Dictionaries, lists and values with moments as ISO 8601."""
     if isinstance(value, dict):
-        return {name: in_json(held) for name, held in value.items()}
+        return {name: json_ready(held) for name, held in value.items()}
     if isinstance(value, list | tuple):
-        return [in_json(held) for held in value]
+        return [json_ready(held) for held in value]
     return value.isoformat() if isinstance(value, datetime) else value

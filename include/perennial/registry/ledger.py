@@ -2,7 +2,7 @@
 
 Two clocks, never mixed. `recorded_at` is processing time: a version serves from the moment its entry is recorded until
 the next such entry is. `effective_from` is event time: a version may predict partitions that start there or later, that
-is, after all that it or its gate saw; no reign begins before the one it ends. So who held when a partition began is a
+is, after all that it or its gate saw; no deployment begins before the one it ends. So who held when a partition began is a
 look-up, and a rollback does not change what it says of partitions that are scored already.
 Light to import: `perennial status` asks it too.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Action = Literal["promoted", "rejected", "rolled-back", "resumed"]
 #: A version serves from such an entry on.
-SUCCESSIONS = ("promoted", "rolled-back")
+DEPLOYING = ("promoted", "rolled-back")
 #: What the gate, or a person whom it asked, decides on a challenger.
 DECISIONS = ("promoted", "rejected")
 #: Where a rollback's evidence says until when (ISO 8601) automatic promotion pauses; null: until a person resumes it.
@@ -57,7 +57,7 @@ class Entry:
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(self).items()}
 
 
-class Reign(NamedTuple):
+class Deployment(NamedTuple):
     """A version's time as champion: the entry it began with, and the event time from which it predicts."""
 
     start: datetime
@@ -126,7 +126,7 @@ def record(
         "recorded_at": _after(held),
     }
     lake.append_missing(use_case.tables.ledger, pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
-    return parsed([row])[0]
+    return from_rows([row])[0]
 
 
 def _after(held: list[Entry]) -> datetime:
@@ -135,8 +135,8 @@ def _after(held: list[Entry]) -> datetime:
     return max(now, held[-1].recorded_at + timedelta(microseconds=1)) if held else now
 
 
-def unscored(use_case: UseCase) -> datetime:
-    """Where the partitions begin of which none is scored yet (event time): no new reign begins before.
+def unscored_from(use_case: UseCase) -> datetime:
+    """Where the partitions begin of which none is scored yet (event time): no new deployment begins before.
 
     What is scored keeps its version, also for rows of it that come late.
     """
@@ -150,10 +150,10 @@ def entries(use_case: UseCase) -> list[Entry]:
     """All entries, oldest first."""
     from perennial import lake
 
-    return parsed(lake.records(use_case.tables.ledger))
+    return from_rows(lake.records(use_case.tables.ledger))
 
 
-def parsed(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """Rows of the table `ledger` as entries, oldest first."""
     found = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
     return sorted(found, key=lambda entry: entry.recorded_at)
@@ -181,7 +181,8 @@ def _decided_on(version: int | None) -> str:
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
     """The entry that holds for a partition starting at `moment` (event time); None before the first one."""
-    return next((reign.entry for reign in reversed(reigns(entries(use_case))) if reign.start <= moment), None)
+    latest_first = reversed(deployments(entries(use_case)))
+    return next((deployment.entry for deployment in latest_first if deployment.start <= moment), None)
 
 
 def champion(use_case: UseCase) -> Entry | None:
@@ -191,17 +192,17 @@ def champion(use_case: UseCase) -> Entry | None:
 
 def champion_among(entries: Iterable[Entry]) -> Entry | None:
     """The newest promotion or rollback among `entries`; None if there is none."""
-    held = reigns(entries)
+    held = deployments(entries)
     return held[-1].entry if held else None
 
 
-def reigns(entries: Iterable[Entry]) -> list[Reign]:
-    """Who served, oldest first: each reign ends, in both times, where the next begins."""
-    found: list[Reign] = []
+def deployments(entries: Iterable[Entry]) -> list[Deployment]:
+    """Who served, oldest first: each deployment ends, in both times, where the next begins."""
+    found: list[Deployment] = []
     for entry in sorted(entries, key=lambda entry: entry.recorded_at):
-        if entry.action in SUCCESSIONS:
+        if entry.action in DEPLOYING:
             start = max(found[-1].start, entry.effective_from) if found else entry.effective_from
-            found.append(Reign(start, entry))
+            found.append(Deployment(start, entry))
     return found
 
 

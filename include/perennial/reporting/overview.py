@@ -16,7 +16,7 @@ from perennial.errors import PerennialError
 from perennial.gate import decision
 from perennial.monitoring.verdict import ALARM, PERFORMANCE, VerdictEvidence
 from perennial.registry import deployments, ledger
-from perennial.registry.deployments import Served
+from perennial.registry.deployments import DeploymentPeriod
 from perennial.registry.ledger import Entry
 from perennial.reporting import partition_status
 from perennial.reporting.partition_status import PartitionStatus, Records, UseCaseStatus
@@ -101,11 +101,11 @@ class Online:
 
 @dataclass(frozen=True)
 class Overview:
-    """A use case at a glance; `serving` is the present champion's reign."""
+    """A use case at a glance; `serving` is the present champion's deployment."""
 
     use_case: UseCase
     status: UseCaseStatus
-    serving: Served | None = None
+    serving: DeploymentPeriod | None = None
     live: Live | None = None
     judged: Judged | None = None
     arrived: Arrived | None = None
@@ -160,8 +160,8 @@ def _stamps(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
 def of_records(use_case: UseCase, rows: Records) -> Overview:
     """A use case whose records are these, as `status.records` gives them with `parity`."""
     state = partition_status.of_records(use_case, rows)
-    entries = ledger.parsed(rows["ledger"])
-    served = deployments.served(entries)
+    entries = ledger.from_rows(rows["ledger"])
+    served = deployments.periods(entries)
     verdicts = sorted(rows["verdicts"], key=lambda row: (row["partition"], row["recorded_at"]))
     batches = [one for one in state.partitions if one.rows is not None]
     return Overview(

@@ -47,7 +47,9 @@ class Undone:
     reason: str
 
     def __str__(self) -> str:
-        return f"v{self.previous} to v{self.version} at {deployments.clock(self.at)} UTC by {self.by}: {self.reason}"
+        return (
+            f"v{self.previous} to v{self.version} at {deployments.format_utc(self.at)} UTC by {self.by}: {self.reason}"
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class UseCaseStatus:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready; times as ISO 8601."""
-        return deployments.in_json(asdict(self))
+        return deployments.json_ready(asdict(self))
 
 
 #: Rows by the name of their table, without its use case.
@@ -115,7 +117,7 @@ def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Reco
 def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
     """The state of a use case whose records are these."""
     partitions = of_partitions(use_case, rows)
-    entries = ledger.parsed(rows["ledger"])
+    entries = ledger.from_rows(rows["ledger"])
     champion = ledger.champion_among(entries)
     return replace(
         unknown(use_case),

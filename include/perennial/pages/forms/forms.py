@@ -153,7 +153,7 @@ def _who(use_case: UseCase, pause: Pause | None = None) -> str:
     """Who decides on what the gate finds."""
     policy = use_case.gate.approval
     if pause is not None:
-        until = f"until {deployments.clock(pause.until)} UTC" if pause.until else "until somebody resumes it"
+        until = f"until {deployments.format_utc(pause.until)} UTC" if pause.until else "until somebody resumes it"
         return f"Automatic promotion is paused {until}: a person is asked before anything is promoted."
     if policy == "always":
         return "If it is for the new version, a person is asked before anything is promoted."
@@ -164,9 +164,10 @@ def _who(use_case: UseCase, pause: Pause | None = None) -> str:
 
 def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bool) -> Form:
     serving = facts.champion
-    reigns = {reign.version: reign for reign in deployments.served(facts.held)}  # The last reign of each.
-    options = [reign for version, reign in reigns.items() if serving and version != serving.model_version]
-    options.sort(key=lambda reign: reign.since, reverse=True)
+    # The last deployment of each version.
+    deployed = {deployment.version: deployment for deployment in deployments.periods(facts.held)}
+    options = [deployment for version, deployment in deployed.items() if serving and version != serving.model_version]
+    options.sort(key=lambda deployment: deployment.since, reverse=True)
     wanted = given.get("to", "")
     to = int(wanted) if wanted.isdecimal() and len(wanted) < 10 else None
     problems: dict[str, str] = {}
@@ -199,7 +200,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
         says=(
             f"v{serving.model_version} serves now: {serving.actor}"
             f" {'promoted it' if serving.action == 'promoted' else 'rolled back to it'}"
-            f" on {deployments.clock(serving.recorded_at)} UTC.",
+            f" on {deployments.format_utc(serving.recorded_at)} UTC.",
             f"The version that you choose becomes champion again and predicts from partition {first} on. What is scored"
             " already stays as it is.",
             "Automatic promotion pauses, so that the gate does not undo this; meanwhile a person decides on what it"
@@ -215,7 +216,7 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
                 "choice",
                 "It must have served before; by default the one before the present.",
                 str(planned.version) if planned else wanted,
-                tuple((str(reign.version), _told(use_case, reign)) for reign in options),
+                tuple((str(deployment.version), _told(use_case, deployment)) for deployment in options),
                 problems.get("to", "") if sent or wanted else "",
             ),
             Field(
@@ -231,10 +232,12 @@ def _roll_back(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: 
     )
 
 
-def _told(use_case: UseCase, reign: deployments.Served) -> str:
-    until = deployments.clock(reign.until)[:10] if reign.until else "now"
-    reach = deployments.reach(use_case, reign)
-    return f"v{reign.version}: served {deployments.clock(reign.since)[:10]} to {until}, partitions {reach}"
+def _told(use_case: UseCase, deployment: deployments.DeploymentPeriod) -> str:
+    until = deployments.format_utc(deployment.until)[:10] if deployment.until else "now"
+    reach = deployments.partitions_served(use_case, deployment)
+    return (
+        f"v{deployment.version}: served {deployments.format_utc(deployment.since)[:10]} to {until}, partitions {reach}"
+    )
 
 
 def _resume(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bool) -> Form:
@@ -245,7 +248,7 @@ def _resume(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: boo
         act="resume",
         title="Resume automatic promotion",
         says=(
-            f"This pause ends: {deployments.paused(facts.pause)}.",
+            f"This pause ends: {deployments.pause_text(facts.pause)}.",
             f"From then on the gate decides as the use case says. {_who(use_case)}",
             f"A run of {use_case.name}.champion does it in your name; the ledger keeps your name and your reason.",
         ),
@@ -274,7 +277,7 @@ def _answer(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: boo
             "Approve: the new version becomes champion and predicts from the first partition that it has not seen and"
             " that is not scored yet.",
             f"Reject: {stays}.",
-            f"If nobody answers until {deployments.clock(ends)} UTC, it is a no.",
+            f"If nobody answers until {deployments.format_utc(ends)} UTC, it is a no.",
             "The ledger keeps your name and your reason.",
         ),
         warnings=_state(facts.pipelines["training"], waiting=False),
@@ -298,7 +301,7 @@ def _no_question(facts: Facts) -> str:
     run, answer = facts.answered
     who = answer.by or "Nobody answered in time, so"
     said = f"{who} answered {answer.chosen}" if answer.by else f"{who} it is {answer.chosen}"
-    return f"{said} on {deployments.clock(answer.at)} UTC (run {run}). An answer is given once."
+    return f"{said} on {deployments.format_utc(answer.at)} UTC (run {run}). An answer is given once."
 
 
 def _missing(pipeline: Pipeline) -> str:
@@ -321,7 +324,7 @@ def _state(pipeline: Pipeline, waiting: bool = True) -> list[str]:
 def _paused(pause: Pause | None) -> list[str]:
     if pause is None:
         return []
-    return [f"Paused already: {deployments.paused(pause)}. Of two pauses the one that ends last holds."]
+    return [f"Paused already: {deployments.pause_text(pause)}. Of two pauses the one that ends last holds."]
 
 
 def _as(facts: Facts, given: Mapping[str, str]) -> str:
