@@ -43,7 +43,7 @@ def finalize(
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
     A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
-    first: it is what scoring asks, and the alias follows it. A promotion's deployment begins, in event time, with the first
+    first: it is what scoring asks, and the alias follows it. A deployment begins, in event time, with the first
     partition that the version has not seen and nobody has scored.
 
     Args:

@@ -1,6 +1,6 @@
 """What was read of the lake's small tables, for the next process: a server that starts, the next `perennial status`.
 
-An SQLite file under home, `glance.db`. It only saves time: where it cannot be written or read, nothing is missing.
+An SQLite file under home, `lake_cache.db`. It only saves time: where it cannot be written or read, nothing is missing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _named(key: Key) -> tuple[str, str]:
 
 
 def _path() -> Path:
-    return settings().home / "glance.db"
+    return settings().home / "lake_cache.db"
 
 
 def _opened(*, create: bool) -> sqlite3.Connection:

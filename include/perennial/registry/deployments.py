@@ -1,7 +1,7 @@
 """Which version served when, read from the ledger.
 
 Two times: `since` and `until` say when it was the champion, `effective_from` and `effective_until` which part of event
-time it predicts. Each deployment ends, in both, where the next begins: there are no gaps and no overlaps. Light to import.
+time it predicts. Each deployment ends, in both, where the next begins: there are no gaps and no overlaps.
 """
 
 from __future__ import annotations

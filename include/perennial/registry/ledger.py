@@ -1,10 +1,9 @@
-"""The ledger: the append-only record of who served when, and of every decision about it.
+"""The ledger: the append-only record of which version served when, and of every decision about it.
 
 Two clocks, never mixed. `recorded_at` is processing time: a version serves from the moment its entry is recorded until
 the next such entry is. `effective_from` is event time: a version may predict partitions that start there or later, that
-is, after all that it or its gate saw; no deployment begins before the one it ends. So who held when a partition began is a
-look-up, and a rollback does not change what it says of partitions that are scored already.
-Light to import: `perennial status` asks it too.
+is, after everything it or its gate saw; no deployment begins before the one it ends. So the champion of a partition is
+a look-up, and a rollback does not change it for partitions that are already scored.
 """
 
 from __future__ import annotations
