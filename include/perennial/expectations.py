@@ -52,6 +52,16 @@ def between(columns: Mapping[str, Bounds], *, mostly: float = 1.0, severity: Sev
     return _each(gxe.ExpectColumnValuesToBeBetween, _bounds(columns), mostly=mostly, severity=severity)
 
 
+def widened(columns: Mapping[str, tuple[float, float]], times: float) -> dict[str, Bounds]:
+    """Bounds that are wider on either side by so many times their width (by 1 if they have none); whole stay whole."""
+    wider: dict[str, Bounds] = {}
+    for column, (low, high) in columns.items():
+        slack = (high - low) * times or 1
+        is_whole = isinstance(low, int) and isinstance(high, int)
+        wider[column] = (low - math.ceil(slack), high + math.ceil(slack)) if is_whole else (low - slack, high + slack)
+    return wider
+
+
 def one_of(
     columns: Mapping[str, Iterable[Any]], *, mostly: float = 1.0, severity: Severity = "critical"
 ) -> Expectations:

@@ -6,11 +6,11 @@ from typing import Any
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
-from perennial.scaffold import column_types
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Label, Task
 from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Column, Look
+from perennial.sources import columns
 
 #: Fewer rows with a label teach nothing that could be proven.
 FEWEST_ROWS = 100
@@ -216,7 +216,7 @@ def _meant(column: Column, wanted: str) -> Any:
 def _is_alike(value: Any, wanted: str) -> bool:
     word = _spoken(wanted)
     if isinstance(value, bool):
-        return word in ((*column_types.TRUE, "1") if value else (*column_types.FALSE, "0"))
+        return word in ((*columns.TRUE, "1") if value else (*columns.FALSE, "0"))
     try:
         return _spoken(value) == word or float(value) == float(word)
     except ValueError:

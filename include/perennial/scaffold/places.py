@@ -1,6 +1,6 @@
 """Where data lies, and how DuckDB reads it there: one file, a folder of files, or an S3 prefix; CSV or Parquet.
 
-What lies on the web or in a database is brought into a file first (`far`), and its place remembers where it is from.
+What lies on the web or in a database is brought into a file first (`remote`), and its place remembers where it is from.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import duckdb
 
 from perennial._common.sql_quoting import quote_literal
 from perennial.errors import InvalidParams
+from perennial.sources.files import NULLS, csv_relation, escaped
 
-#: What stands for "no value" in a text file.
-NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "inf", "-inf")
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _PARQUET = (".parquet", ".pq")
 #: A file's first bytes, read from, that tell nothing of a header.
@@ -32,6 +31,7 @@ class Place:
         address: A file, or a pattern of files (`/data/sales/**/*.parquet`), absolute; or an `s3://` address of either.
         format: Of all its files.
         delimiter, quote: Of CSV files.
+        skip: Lines of a CSV file before its header.
         origin: Where it was brought from; empty: it is read where it lies.
         dialect: Of a database, SQLAlchemy's name of its kind; empty: it is no table of one.
         unread: Column -> why it was not brought.
@@ -41,6 +41,7 @@ class Place:
     format: Literal["csv", "parquet"]
     delimiter: str = ","
     quote: str = '"'
+    skip: int = 0
     origin: str = ""
     dialect: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -59,11 +60,7 @@ class Place:
         """`reader`, if other texts of a CSV file stand for "no value"."""
         if self.format == "parquet":
             return "read_parquet($data, union_by_name = true)"
-        nulls = ", ".join(map(quote_literal, texts))
-        return (
-            f"read_csv($data, delim = {quote_literal(self.delimiter)}, quote = {quote_literal(self.quote)},"
-            f" header = true, all_varchar = true, union_by_name = true, nullstr = [{nulls}])"
-        )
+        return csv_relation("$data", self.delimiter, self.quote, self.skip, texts)
 
 
 def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
@@ -168,11 +165,6 @@ def _format(name: str) -> Literal["csv", "parquet"] | None:
     return "csv" if lower.endswith(_CSV) else "parquet" if lower.endswith(_PARQUET) else None
 
 
-def escaped(path: str) -> str:
-    """A path that DuckDB does not take for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
-
-
 def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
     """The place, with how its CSV files are parted; as DuckDB finds it in their beginning.
 
@@ -183,9 +175,11 @@ def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
         return place
     try:
         first = connection.execute("SELECT min(file) FROM glob($data)", {"data": place.address}).fetchall()[0][0]
-        (row,) = connection.execute("SELECT Delimiter, Quote FROM sniff_csv($data)", {"data": first}).fetchall()
+        (row,) = connection.execute(
+            "SELECT Delimiter, Quote, SkipRows FROM sniff_csv($data)", {"data": first}
+        ).fetchall()
         quote = row[1] if row[1] not in ("", "(empty)") else '"'
-        found = replace(place, delimiter=row[0].replace("\\t", "\t"), quote=quote)
+        found = replace(place, delimiter=row[0].replace("\\t", "\t"), quote=quote, skip=row[2])
         header = [column[0] for column in _describe(connection, found)]
     except duckdb.Error as error:
         raise InvalidParams(

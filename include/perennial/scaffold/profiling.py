@@ -20,6 +20,7 @@ from perennial.errors import InvalidParams
 from perennial.scaffold import column_types, fitting, names, places
 from perennial.scaffold.column_types import Reading
 from perennial.scaffold.places import Place
+from perennial.sources.files import NULLS
 
 #: How much a look may hold in memory; beyond it spills.
 MEMORY = "1GB"
@@ -82,7 +83,7 @@ class Column:
     @property
     def moment(self) -> str | None:
         """The moment, as an expression over table `looked`."""
-        found = column_types.as_time(Reading(self.reading.kind, "{c}", ""), self.low, self.high)
+        found = column_types.as_time(column_types.once_read(self.reading.kind), self.low, self.high)
         return found.of(self.name) if found else None
 
 
@@ -210,11 +211,10 @@ def _with_words_for_nothing(
     if place.format != "csv" or not texts:
         return columns
     words = [
-        f"CASE WHEN {quote_ident(each.source)} IN {places.NULLS[1:]} THEN {quote_ident(each.source)} END"
-        for each in texts
+        f"CASE WHEN {quote_ident(each.source)} IN {NULLS[1:]} THEN {quote_ident(each.source)} END" for each in texts
     ]
     asked = ", ".join(f"count({word}), min({word})" for word in words)
-    found = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(places.NULLS[:1])}")[0]  # noqa: S608
+    found = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(NULLS[:1])}")[0]  # noqa: S608
     told = {
         each.name: {"unreadable": count, "unreadable_example": word or ""}
         for each, count, word in zip(texts, found[::2], found[1::2], strict=True)

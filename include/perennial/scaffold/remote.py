@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from perennial.errors import BadBatch, InvalidParams
-from perennial.scaffold.places import Place, escaped
+from perennial.scaffold.places import Place
 from perennial.sources import connections, web
+from perennial.sources.files import escaped
 
 Step = Callable[..., None]
 

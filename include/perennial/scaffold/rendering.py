@@ -36,12 +36,8 @@ _CALENDAR = {
 def files(design: Design) -> dict[str, str]:
     """Path relative to the project -> content, of every file of the use case."""
     context = _context(design)
-    # What is read from a database shares little with what is read from files.
-    special = {"source.py": "source_table.py"} if design.place.dialect else {}
     return {
-        path.format(name=design.name): _environment()
-        .get_template(f"{special.get(template, template)}.jinja")
-        .render(context)
+        path.format(name=design.name): _environment().get_template(f"{template}.jinja").render(context)
         for template, path in _FILES.items()
     }
 
@@ -151,9 +147,8 @@ def _profile(design: Design) -> dict[str, Any]:
         for column in design.columns
     }
     return {
-        "columns": [*(column.name for column in design.columns), *([] if design.row_key else ["row_id"])],
         "ranges": ranges,
-        "filled": {name: share for name, share in filled.items() if share > 0},
+        "filled": filled,
         "categories": {
             column.name: sorted(column.values)
             for column in design.columns

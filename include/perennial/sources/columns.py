@@ -12,9 +12,11 @@ from perennial.errors import PerennialError
 
 #: Arrow's names; `timestamp` is in microseconds, UTC.
 Type = Literal["string", "int64", "float64", "bool", "timestamp"]
+Unit = Literal["seconds", "milliseconds", "microseconds"]
 TRUE, FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_MICROSECONDS = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+#: Unit of moments that are numbers -> how many microseconds it is.
+MICROSECONDS: dict[Unit, int] = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 
 
@@ -27,7 +29,7 @@ class Column:
         source: Its name in the data; empty: the same as in the table.
         format: Of timestamps written as text, as `strptime` takes it: `%d.%m.%Y`, with or without a time of day. Empty:
             ISO 8601. Times without a zone are UTC.
-        unit: Of timestamps that are numbers: what they count since 1970.
+        unit: Of timestamps that are numbers: what they count since 1970. None: they are none.
         decimal: What separates the decimals of a number.
         thousands: What may separate its thousands; empty: nothing.
     """
@@ -35,7 +37,7 @@ class Column:
     type: Type
     source: str = ""
     format: str = ""
-    unit: Literal["", "seconds", "milliseconds", "microseconds"] = ""
+    unit: Unit | None = None
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ","] = ""
 
@@ -143,8 +145,8 @@ def _in_format(form: str) -> str:
     return f"CAST(try_strptime({text}, {forms}) AS TIMESTAMPTZ)"
 
 
-def _since_1970(base: str, unit: str) -> str:
-    factor = _MICROSECONDS[unit]
+def _since_1970(base: str, unit: Unit) -> str:
+    factor = MICROSECONDS[unit]
     whole, number = _whole(base), _NUMBER_TEXT if base == "VARCHAR" else _DOUBLE
     # TRY: a number too large for any moment is none.
     moment = f"coalesce({whole} * {factor}, CAST(round({number} * {factor}) AS BIGINT))"
