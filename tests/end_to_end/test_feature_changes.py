@@ -123,7 +123,7 @@ def test_what_the_pipelines_applied_leaves_nothing_to_do(project: Project) -> No
 
 
 def test_the_plan_says_how_long_it_took_last_time_and_from_where_that_is(project: Project) -> None:
-    project.edit(TRANSFORMS, ("meter_last=known.kwh,", "meter_last=known.kwh, meter_last_wh=known.kwh * 1000,"))
+    project.edit(TRANSFORMS, ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"))
     last = 'Field(name="meter_last", dtype=Float64)'
     project.edit(DEFINITIONS, (last, f'{last}, Field(name="meter_last_wh", dtype=Float64)'))
     made = project.plan()
@@ -190,7 +190,7 @@ def test_a_transform_that_returns_to_what_it_was_is_computed_again(project: Proj
 
 
 def test_a_run_that_failed_is_told_and_tried_again(project: Project) -> None:
-    project.edit(TRANSFORMS, ("meter_last=known.kwh,", "meter_last=known.kwh + known.no_such_column,"))
+    project.edit(TRANSFORMS, ("readings.kwh})", "readings.kwh}).mutate(meter_last=ibis._.no_such_column)"))
     ended = project.perennial("apply", "--yes", "--to", "2024-01-01")
     assert ended.returncode == 1
     assert "no_such_column" in ended.stderr

@@ -15,7 +15,7 @@ from perennial.feature_changes.planning import Plan
 from perennial.settings import settings
 
 WIDE = (
-    ("meter_last=known.kwh,", "meter_last=known.kwh, meter_last_wh=known.kwh * 1000,"),
+    ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"),
     (
         'Field(name="meter_last", dtype=Float64)',
         'Field(name="meter_last", dtype=Float64), Field(name="meter_last_wh", dtype=Float64)',
@@ -169,7 +169,9 @@ def test_a_new_column_asks_for_every_partition_again_before_the_lake_has_it(appl
 
 
 def test_a_column_of_another_type_than_the_lakes_is_a_note_that_says_what_will_happen(applied: Checkout) -> None:
-    applied.edit(applied.transforms, ("meter_last=known.kwh,", "meter_last=known.kwh.cast('string'),"))
+    applied.edit(
+        applied.transforms, ("readings.kwh})", "readings.kwh}).mutate(meter_last=ibis._.meter_last.cast('string'))")
+    )
     (note,) = planning.plan().notes
     assert note.startswith(f"{applied.name}.meter_history holds meter_last as double, its transform returns string")
     assert "larger numbers make the column wider" in note

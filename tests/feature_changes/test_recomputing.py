@@ -13,7 +13,7 @@ from perennial.ingestion import ingest
 
 LAST = 'Field(name="meter_last", dtype=Float64)'
 WIDE = (
-    ("meter_last=known.kwh,", "meter_last=known.kwh, meter_last_wh=known.kwh * 1000,"),
+    ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"),
     (LAST, f'{LAST}, Field(name="meter_last_wh", dtype=Float64)'),
 )
 

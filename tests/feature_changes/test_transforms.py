@@ -184,7 +184,7 @@ def test_a_file_that_is_not_python_is_an_error_that_names_the_line(helped: Check
 def test_the_columns_that_will_come_are_those_that_do_come(checkout: Checkout) -> None:
     assert transforms.coming_columns(checkout.use_case, "meter_history") is None, "there are no raw rows yet"
     checkout.run(1)
-    checkout.edit(checkout.transforms, ("meter_last=known.kwh,", "meter_last=known.kwh, meter_is_high=known.kwh > 3,"))
+    checkout.edit(checkout.transforms, ("readings.kwh})", "readings.kwh}).mutate(meter_is_high=ibis._.meter_last > 3)"))
     coming = transforms.coming_columns(checkout.use_case, "meter_history")
     checkout.run(1)
     table = lake.table(f"{checkout.name}.meter_history")

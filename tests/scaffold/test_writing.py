@@ -112,8 +112,8 @@ def test_rows_without_a_key_have_the_same_name_in_whatever_order_they_lie(writte
     use_case = discovery.load("w_diabetes")
     source = use_case.module("source")
     assert use_case.examples.key == ("row_id",)
-    shuffled = new_cases.csv(pd.read_csv(source.DATA, dtype=str).sample(frac=1, random_state=1), tmp_path)
-    once, again = (source.observations(use_case.first, data) for data in (source.DATA, shuffled))
+    shuffled = new_cases.csv(pd.read_csv(source.DATA.default, dtype=str).sample(frac=1, random_state=1), tmp_path)
+    once, again = (source.observations(use_case.first, data) for data in (source.DATA.default, shuffled))
     assert sorted(once["row_id"].to_pylist()) == sorted(again["row_id"].to_pylist())
 
 

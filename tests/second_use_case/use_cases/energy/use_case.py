@@ -4,17 +4,7 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from perennial import (
-    Cadence,
-    DriftPolicy,
-    Examples,
-    FeatureTable,
-    Gate,
-    RawTable,
-    Retraining,
-    TrainingParams,
-    UseCase,
-)
+from perennial import Cadence, DriftPolicy, Examples, FeatureTable, Gate, RawTable, Retraining, TrainingParams, UseCase
 
 
 class EnergyParams(TrainingParams):
