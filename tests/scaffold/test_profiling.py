@@ -27,7 +27,7 @@ whole = st.integers(-(2**63), 2**63 - 1)
 moments = st.datetimes(datetime(1981, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0))
 
 
-def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[profiling.Column, list[object]]:
+def looked_at(frame: pd.DataFrame, what: str = "value", **how: object) -> tuple[profiling.ProfiledColumn, list[object]]:
     """What is found of a column of a CSV file, and its values as they are read."""
     with tempfile.TemporaryDirectory() as folder, profiling.at(new_cases.csv(frame, Path(folder), **how), {}) as look:
         column = look.column(what, "--label")

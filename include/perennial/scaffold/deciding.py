@@ -11,7 +11,7 @@ from perennial.scaffold import column_types, features, figures, keys, labels, le
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Design
 from perennial.scaffold.options import Options
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.scaffold.times import Times
 
 
@@ -106,7 +106,7 @@ def _dropped(look: Look, options: Options) -> set[str]:
     return found
 
 
-def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[Assumption]) -> ProfiledColumn:
     """The column of the rows' time."""
     if options.time:
         column = look.column(options.time, "--time")
@@ -155,7 +155,7 @@ def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[A
     return column
 
 
-def _why_time(column: Column) -> str:
+def _why_time(column: ProfiledColumn) -> str:
     return f"the only column of {column.reading.told}" if column.kind == "time" else "its name and its range say so"
 
 
@@ -182,11 +182,11 @@ def _keys(
     look: Look,
     measured: Times,
     options: Options,
-    label: Column,
+    label: ProfiledColumn,
     drop: set[str],
     ask: Ask,
     assume: list[Assumption],
-) -> tuple[Column, ...]:
+) -> tuple[ProfiledColumn, ...]:
     """What rows are about; empty: all are one series."""
     if options.key and options.no_key:
         raise InvalidParams("--key and --no-key exclude each other.", "Give one of them.")
@@ -223,7 +223,7 @@ def _keys(
 
 
 def _row_key(
-    look: Look, measured: Times, entity: Sequence[Column], but: set[str], assume: list[Assumption]
+    look: Look, measured: Times, entity: Sequence[ProfiledColumn], but: set[str], assume: list[Assumption]
 ) -> tuple[str, ...]:
     """What identifies a row; empty: a digest does."""
     row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from perennial.scaffold.places import Place
-from perennial.scaffold.profiling import Column
+from perennial.scaffold.profiling import ProfiledColumn
 from perennial.scaffold.times import Buckets, Resolution
 
 Task = Literal["binary", "regression"]
@@ -42,7 +42,7 @@ class Label:
         missing: Share of rows without a label.
     """
 
-    column: Column
+    column: ProfiledColumn
     task: Task
     positive: str | int | float | bool | None
     rows: int
@@ -91,17 +91,17 @@ class Design:
     owner: str
     place: Place
     rows: int
-    time: Column
+    time: ProfiledColumn
     since: datetime | None
     until: datetime | None
     resolution: Resolution
-    columns: tuple[Column, ...]
-    keys: tuple[Column, ...]
+    columns: tuple[ProfiledColumn, ...]
+    keys: tuple[ProfiledColumn, ...]
     row_key: tuple[str, ...]
     learnt_later: tuple[str, ...]
     label: Label
-    features: tuple[Column, ...]
-    later: tuple[Column, ...]
+    features: tuple[ProfiledColumn, ...]
+    later: tuple[ProfiledColumn, ...]
     left_out: dict[str, str]
     known_after: timedelta
     spans: tuple[Span, ...]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from perennial.scaffold import column_types
 from perennial.scaffold.design import Assumption
 from perennial.scaffold.leakage import Suspect
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.scaffold.times import Times
 
 #: Text with more different values, or with values that hardly repeat, teaches a model names.
@@ -19,11 +19,11 @@ def choose(
     measured: Times,
     special: set[str],
     row_key: Sequence[str],
-    later: Sequence[Column],
+    later: Sequence[ProfiledColumn],
     leaks: Sequence[Suspect],
     keep: set[str],
     drop: set[str],
-) -> tuple[tuple[Column, ...], dict[str, str]]:
+) -> tuple[tuple[ProfiledColumn, ...], dict[str, str]]:
     """The columns that a model sees, and why the others are left out."""
     suspicion = {each.column.name: each.why for each in leaks}
     features, left_out = [], dict(look.left_out)
@@ -71,7 +71,7 @@ def tell(look: Look, assume: list[Assumption]) -> None:
             )
 
 
-def _of_commas(column: Column) -> Assumption:
+def _of_commas(column: ProfiledColumn) -> Assumption:
     """What is taken of a column whose numbers have commas; both readings, where nothing told which one."""
     is_decimal = column.reading is column_types.COMMA
     what = f"{column.source!r} has {'a decimal comma' if is_decimal else 'commas between thousands'}"

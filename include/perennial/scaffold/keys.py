@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from perennial._common.sql_quoting import quote_ident
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.scaffold.times import Times
 
 _SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")
@@ -23,7 +23,7 @@ class Candidate:
         is_series: Whether it has one row at each moment, at most.
     """
 
-    column: Column
+    column: ProfiledColumn
     each: float
     is_series: bool
 
@@ -71,14 +71,14 @@ def identifying(look: Look, times: Times, keys: tuple[str, ...], but: set[str]) 
     return ()
 
 
-def _may_name_rows(column: Column, times: Times) -> bool:
+def _may_name_rows(column: ProfiledColumn, times: Times) -> bool:
     """Whether a column is no measure, whose values are different by chance only."""
     if column.kind == "integer":
         return _is_named_like_key(column) or column.high - column.low == times.rows - 1
     return column.kind == "text" and (_is_named_like_key(column) or not column.mixed)
 
 
-def _is_named_like_key(column: Column) -> bool:
+def _is_named_like_key(column: ProfiledColumn) -> bool:
     return _SOUNDS_LIKE_KEY.search(column.name) is not None
 
 

@@ -9,7 +9,7 @@ from perennial.errors import InvalidParams
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Label, Task
 from perennial.scaffold.options import Options
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.sources import columns
 
 #: Fewer rows with a label teach nothing that could be proven.
@@ -28,7 +28,7 @@ _ONE_OF_THEM = (
 _CLASSES = 20
 
 
-def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[Assumption]) -> Column:
+def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[Assumption]) -> ProfiledColumn:
     """The label's column: as given, as its name says, or as answered.
 
     Args:
@@ -55,7 +55,7 @@ def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[A
     return column
 
 
-def understand(look: Look, column: Column, options: Options, ask: Ask, assume: list[Assumption]) -> Label:
+def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume: list[Assumption]) -> Label:
     """What is asked of the label: its task and, of two classes, which one is meant.
 
     Raises:
@@ -80,7 +80,7 @@ def understand(look: Look, column: Column, options: Options, ask: Ask, assume: l
     return Label(column, task, positive, filled, float(rate), float(spread), 1 - filled / rows)
 
 
-def truth(column: Column, positive: Any) -> str:
+def truth(column: ProfiledColumn, positive: Any) -> str:
     """The label as a number, in SQL over the column; null where it is unknown."""
     name = quote_ident(column.name)
     if positive is None:
@@ -91,7 +91,7 @@ def truth(column: Column, positive: Any) -> str:
     return f"CAST({name} = {value} AS DOUBLE)"
 
 
-def _task(look: Look, column: Column, options: Options, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
+def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
     """The task and, where that is said already, the class that it asks about."""
     values = column.values
     if len(values) == 1:
@@ -131,7 +131,7 @@ def _task(look: Look, column: Column, options: Options, ask: Ask, assume: list[A
     return "regression", ""
 
 
-def _too_many_classes(look: Look, column: Column) -> InvalidParams:
+def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
     """The answer to a label of text that is neither two classes nor numbers, with what it holds and how often."""
     almost = next(iter(column.either), None)
     fix = _ONE_OF_THEM
@@ -148,7 +148,7 @@ def _too_many_classes(look: Look, column: Column) -> InvalidParams:
     )
 
 
-def _counted(look: Look, column: Column, where: str = "true") -> str:
+def _counted(look: Look, column: ProfiledColumn, where: str = "true") -> str:
     """The most frequent values of a column, each with how many rows have it."""
     name = quote_ident(column.name)
     found = look.ask(
@@ -159,7 +159,7 @@ def _counted(look: Look, column: Column, where: str = "true") -> str:
     return ", ".join([*(f"{value} in {count:,} rows" for value, count, _ in found), *more])
 
 
-def _positive(look: Look, column: Column, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
+def _positive(look: Look, column: ProfiledColumn, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
     """The value that is 1."""
     values = column.values
     if wanted:
@@ -192,7 +192,7 @@ def _positive(look: Look, column: Column, wanted: str, ask: Ask, assume: list[As
     return _meant(column, answer)
 
 
-def _meant(column: Column, wanted: str) -> Any:
+def _meant(column: ProfiledColumn, wanted: str) -> Any:
     """The value that somebody means who writes `wanted`: just that one, else the only one that is written alike.
 
     Raises:

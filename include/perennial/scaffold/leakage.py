@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from perennial._common.sql_quoting import quote_ident
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 
 #: A column that alone predicts the label better than this has seen it: ROC AUC, or share of variance explained.
 _AUC, _R2 = 0.99, 0.98
@@ -20,11 +20,11 @@ _LEAVES = 64
 class Suspect:
     """A column that may be known only when the label is, and why that is thought."""
 
-    column: Column
+    column: ProfiledColumn
     why: str
 
 
-def find(look: Look, label: Column, truth: str, task: str, but: set[str]) -> list[Suspect]:
+def find(look: Look, label: ProfiledColumn, truth: str, task: str, but: set[str]) -> list[Suspect]:
     """The suspects among the columns.
 
     Args:
@@ -50,7 +50,7 @@ def find(look: Look, label: Column, truth: str, task: str, but: set[str]) -> lis
     return found
 
 
-def _as_number(column: Column) -> str:
+def _as_number(column: ProfiledColumn) -> str:
     """A column as a number that a tree can part: text by its hash, which keeps equal values equal."""
     name = quote_ident(column.name)
     if column.kind == "time":
@@ -65,7 +65,7 @@ def _as_number(column: Column) -> str:
 
 
 def _why(
-    column: Column, values: np.ndarray, moments: np.ndarray, truth: np.ndarray, known: np.ndarray, task: str
+    column: ProfiledColumn, values: np.ndarray, moments: np.ndarray, truth: np.ndarray, known: np.ndarray, task: str
 ) -> str:
     filled = ~np.isnan(values)
     if known.mean() < 0.99 and (filled == known).mean() > 0.99:

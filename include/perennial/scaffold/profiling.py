@@ -29,7 +29,7 @@ FEW = 50
 
 
 @dataclass(frozen=True)
-class Column:
+class ProfiledColumn:
     """A column of the data.
 
     Attributes:
@@ -98,10 +98,10 @@ class Look:
     place: Place
     connection: duckdb.DuckDBPyConnection
     rows: int
-    columns: tuple[Column, ...]
+    columns: tuple[ProfiledColumn, ...]
     left_out: dict[str, str]
 
-    def column(self, given: str, option: str) -> Column:
+    def column(self, given: str, option: str) -> ProfiledColumn:
         """The column that somebody names, by its name in the data or in the use case.
 
         Raises:
@@ -161,14 +161,14 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             places.read(connection, place, f"CREATE TABLE looked AS SELECT {', '.join(selected)} FROM {place.reader}")  # noqa: S608
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
-            columns = [Column(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
+            columns = [ProfiledColumn(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
             measured = _with_words_for_nothing(connection, place, _measured(connection, columns, rows))
             yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
 
 
-def as_written(look: Look, column: Column) -> Look:
+def as_written(look: Look, column: ProfiledColumn) -> Look:
     """The look, with a column as the text that it is where its reading makes nothing of some values."""
     if not column.unreadable or column.kind == "text":
         return look
@@ -176,7 +176,7 @@ def as_written(look: Look, column: Column) -> Look:
     share = filled / (filled + column.unreadable) if column.is_number else 0.0
     look.connection.execute(f"ALTER TABLE looked DROP COLUMN {quote_ident(column.name)}")
     look.connection.execute(f"ALTER TABLE looked RENAME COLUMN {_written(column.name)} TO {quote_ident(column.name)}")
-    text = Column(column.source, column.name, column_types.TEXT, mixed=share, either=(column.reading,))
+    text = ProfiledColumn(column.source, column.name, column_types.TEXT, mixed=share, either=(column.reading,))
     measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
     return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
 
@@ -204,8 +204,8 @@ def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractCont
 
 
 def _with_words_for_nothing(
-    connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[Column, ...]
-) -> tuple[Column, ...]:
+    connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[ProfiledColumn, ...]
+) -> tuple[ProfiledColumn, ...]:
     """The columns; those of text with how many of their missing values are words like NA, which may be a name there."""
     texts = [each for each in columns if each.kind == "text" and each.missing and not each.mixed]
     if place.format != "csv" or not texts:
@@ -223,8 +223,8 @@ def _with_words_for_nothing(
 
 
 def _measured(
-    connection: duckdb.DuckDBPyConnection, columns: Sequence[Column], rows: int, table: str = "looked"
-) -> tuple[Column, ...]:
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[ProfiledColumn], rows: int, table: str = "looked"
+) -> tuple[ProfiledColumn, ...]:
     """The columns with their statistics over the `rows` rows of a table."""
     measured = []
     for column in columns:
@@ -248,5 +248,5 @@ def _measured(
     return tuple(measured)
 
 
-def _with(column: Column, **facts: Any) -> Column:
-    return Column(**{**vars(column), **facts})
+def _with(column: ProfiledColumn, **facts: Any) -> ProfiledColumn:
+    return ProfiledColumn(**{**vars(column), **facts})

@@ -7,7 +7,7 @@ from typing import Any
 from perennial.scaffold import texts
 from perennial.scaffold.design import Design
 from perennial.scaffold.places import Place
-from perennial.scaffold.profiling import Column
+from perennial.scaffold.profiling import ProfiledColumn
 from perennial.scaffold.texts import noqa
 from perennial.sources import columns
 from perennial.sources.spans import Written
@@ -56,7 +56,7 @@ def _place_arguments(design: Design) -> list[str]:
     return [*found, 'unreadable="null",']
 
 
-def _arguments(column: Column, design: Design) -> list[str]:
+def _arguments(column: ProfiledColumn, design: Design) -> list[str]:
     """Of the `Column` that declares how a column is read; the first is its type."""
     reading = column.as_time() if column.name == design.time.name else column.reading
     assert reading is not None  # noqa: S101
@@ -71,7 +71,7 @@ def _arguments(column: Column, design: Design) -> list[str]:
     return found
 
 
-def _declaration(column: Column, design: Design) -> list[str]:
+def _declaration(column: ProfiledColumn, design: Design) -> list[str]:
     """A column of the schema, as a formatter leaves it."""
     name, arguments = texts.python(column.name), _arguments(column, design)
     if len(arguments) == 1:
@@ -85,7 +85,7 @@ def _declaration(column: Column, design: Design) -> list[str]:
     return [f"    {name}: Column(", *(one + noqa(E501=len(one) > texts.WIDTH) for one in each), "    ),"]
 
 
-def written(time: Column, place: Place) -> Written:
+def written(time: ProfiledColumn, place: Place) -> Written:
     """How a database is asked for the moments of a partition; empty: it cannot tell, and everything is read."""
     reading = time.as_time()
     if reading is None or (reading.written == "text" and not time.begins_with_day):

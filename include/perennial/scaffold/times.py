@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.partitions import Cadence, Partition
-from perennial.scaffold.profiling import Column, Look
+from perennial.scaffold.profiling import Look, ProfiledColumn
 
 #: So many partitions make a replay that shows something and ends.
 FEWEST, MOST = 6, 40
@@ -66,7 +66,7 @@ class Times:
         buckets: By cadence, the finest first; those with far too many partitions are left out.
     """
 
-    column: Column
+    column: ProfiledColumn
     first: datetime
     last: datetime
     rows: int
@@ -77,7 +77,7 @@ class Times:
     buckets: tuple[Buckets, ...]
 
 
-def measure(look: Look, column: Column, since: datetime | None, until: datetime | None) -> Times | None:
+def measure(look: Look, column: ProfiledColumn, since: datetime | None, until: datetime | None) -> Times | None:
     """Measure a time column, and make table `timed`; None: no row has a moment.
 
     Args:
@@ -166,7 +166,7 @@ def fitting(times: Times, needed: int) -> Buckets | None:
     return min(usable, key=distance, default=None)
 
 
-def candidates(look: Look) -> list[Column]:
+def candidates(look: Look) -> list[ProfiledColumn]:
     """The columns that may hold the time of a row: those of times, else numbers that can be moments."""
     enough = [column for column in look.columns if column.moment and column.missing <= look.rows / 10]
     enough = [column for column in enough if column.low != column.high]

@@ -15,7 +15,7 @@ from perennial.partitions import Partition
 from perennial.sources import tables
 from perennial.sources.columns import Schema, columns
 from perennial.sources.spans import Span, Written
-from perennial.sources.typed import Named, Part, Unreadable, typed
+from perennial.sources.typed import Named, TimeRange, Unreadable, typed
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DatabaseTable:
         """
         address = data or os.environ.get(self.variable) or self.default
         named = Named(self.use_case, address)
-        part = Part.of(partition, time, since, until)
+        part = TimeRange.of(partition, time, since, until)
         sources = {name: each.source for name, each in columns(schema).items()}
         span = Span(sources[time], part.start, part.end, self.written) if self.written else None
         try:

@@ -24,7 +24,7 @@ from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources import web
 from perennial.sources.columns import Schema
-from perennial.sources.typed import Named, Part, Unreadable, typed
+from perennial.sources.typed import Named, TimeRange, Unreadable, typed
 
 if TYPE_CHECKING:
     from fsspec.implementations.arrow import ArrowFSWrapper
@@ -92,7 +92,7 @@ class Files:
             ServiceUnavailable: the server of an address does not answer, again and again.
         """
         place = str(data or os.environ.get(self.variable) or self.default)
-        part = Part.of(partition, time, since, until) if partition else None
+        part = TimeRange.of(partition, time, since, until) if partition else None
         with self._opened(place, file) as (address, shown), open_session() as connection:
             named = Named(self.use_case, shown)
             connection.execute("SET autoinstall_known_extensions = false")

@@ -23,7 +23,7 @@ Unreadable = Literal["error", "null"]
 
 
 @dataclass(frozen=True)
-class Part:
+class TimeRange:
     """The rows whose `time` is from `start` (included) to `end` (excluded), both UTC."""
 
     time: str
@@ -31,7 +31,7 @@ class Part:
     end: datetime
 
     @classmethod
-    def of(cls, partition: Partition, time: str, since: datetime | None, until: datetime | None) -> Part:
+    def of(cls, partition: Partition, time: str, since: datetime | None, until: datetime | None) -> TimeRange:
         """The rows of a partition, as far as they are not before `since`, nor at or after `until`."""
         return cls(time, max(partition.start, since or partition.start), min(partition.end, until or partition.end))
 
@@ -57,7 +57,7 @@ def typed(
     relation: str,
     schema: Schema,
     named: Named,
-    part: Part | None = None,
+    part: TimeRange | None = None,
     unreadable: Unreadable = "error",
 ) -> pa.Table:
     """The rows of a part in the order of the data, with the columns of a schema in its order.
@@ -103,7 +103,7 @@ def typed(
     return fetch_table(connection, f"SELECT {read} FROM part")  # noqa: S608
 
 
-def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: Part | None) -> None:
+def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: TimeRange | None) -> None:
     if part is not None and (part.time not in declared or declared[part.time].type != "timestamp"):
         raise BadBatch(
             f"{named}: partitions are cut out by {part.time!r}, which is no timestamp of the declared columns.",
