@@ -31,29 +31,57 @@ Bounds: TypeAlias = tuple[Any, Any]
 
 
 def exists(*columns: str, severity: Severity = "critical") -> Expectations:
-    """The table has these columns."""
+    """The table has these columns.
+
+    Args:
+        *columns: Their names.
+        severity: What follows if it does not hold.
+    """
     return [gxe.ExpectColumnToExist(column=each, severity=severity) for each in columns]
 
 
 def required(*columns: str, mostly: float = 1.0, severity: Severity = "critical") -> Expectations:
-    """Each row has a value in these columns."""
+    """Each row has a value in these columns.
+
+    Args:
+        *columns: Where nothing may be missing.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     return [gxe.ExpectColumnValuesToNotBeNull(column=each, mostly=mostly, severity=severity) for each in columns]
 
 
 def unique(*columns: str, mostly: float = 1.0, severity: Severity = "critical") -> Expectations:
-    """No two rows have the same values in these columns taken together."""
+    """No two rows have the same values in these columns taken together.
+
+    Args:
+        *columns: One, or several whose values are looked at together.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     if len(columns) == 1:
         return [gxe.ExpectColumnValuesToBeUnique(column=columns[0], mostly=mostly, severity=severity)]
     return [gxe.ExpectCompoundColumnsToBeUnique(column_list=list(columns), mostly=mostly, severity=severity)]
 
 
 def between(columns: Mapping[str, Bounds], *, mostly: float = 1.0, severity: Severity = "critical") -> Expectations:
-    """Values lie within the bounds of their column, or are missing: `between({"hour": (0, 23)})`."""
+    """Values lie within the bounds of their column, or are missing: `between({"hour": (0, 23)})`.
+
+    Args:
+        columns: Column -> its smallest and largest value.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     return _each(gxe.ExpectColumnValuesToBeBetween, _bounds(columns), mostly=mostly, severity=severity)
 
 
 def widened(columns: Mapping[str, tuple[float, float]], times: float) -> dict[str, Bounds]:
-    """Bounds that are wider on either side by so many times their width (by 1 if they have none); whole stay whole."""
+    """Bounds that are wider on either side by so many times their width (by 1 if they have none); whole stay whole.
+
+    Args:
+        columns: Column -> the smallest and the largest value seen.
+        times: How many times its width a range is widened on either side.
+    """
     wider: dict[str, Bounds] = {}
     for column, (low, high) in columns.items():
         slack = (high - low) * times or 1
@@ -65,29 +93,59 @@ def widened(columns: Mapping[str, tuple[float, float]], times: float) -> dict[st
 def one_of(
     columns: Mapping[str, Iterable[Any]], *, mostly: float = 1.0, severity: Severity = "critical"
 ) -> Expectations:
-    """Values are among those of their column, or missing: `one_of({"label": [0, 1]})`."""
+    """Values are among those of their column, or missing: `one_of({"label": [0, 1]})`.
+
+    Args:
+        columns: Column -> the values that it may have.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     return _each(gxe.ExpectColumnValuesToBeInSet, _sets(columns), mostly=mostly, severity=severity)
 
 
 def matches(columns: Mapping[str, str], *, mostly: float = 1.0, severity: Severity = "critical") -> Expectations:
-    """Values match the regular expression of their column, or are missing: `matches({"dest": "^[A-Z]{3}$"})`."""
+    """Values match the regular expression of their column, or are missing: `matches({"dest": "^[A-Z]{3}$"})`.
+
+    Args:
+        columns: Column -> a regular expression, in Python's syntax.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     patterns = {column: {"regex": pattern} for column, pattern in columns.items()}
     return _each(gxe.ExpectColumnValuesToMatchRegex, patterns, mostly=mostly, severity=severity)
 
 
 def later(column: str, than: str, *, mostly: float = 1.0, severity: Severity = "critical") -> Expectations:
-    """Values of one column are later, or larger, than those of another, where both are there."""
+    """Values of one column are later, or larger, than those of another, where both are there.
+
+    Args:
+        column: The later, or larger, one.
+        than: The other one.
+        mostly: The share of rows for which it must hold.
+        severity: What follows if it does not hold.
+    """
     pair = {"column_A": column, "column_B": than, "ignore_row_if": "either_value_is_missing"}
     return [gxe.ExpectColumnPairValuesAToBeGreaterThanB(**pair, mostly=mostly, severity=severity)]
 
 
 def rows_between(low: int | None, high: int | None, *, severity: Severity = "critical") -> Expectations:
-    """The table has so many rows."""
+    """The table has so many rows.
+
+    Args:
+        low, high: The fewest and the most rows; None: there is no such bound.
+        severity: What follows if it does not hold.
+    """
     return [gxe.ExpectTableRowCountToBeBetween(min_value=low, max_value=high, severity=severity)]
 
 
 def rows_each(length: timedelta, low: float, high: float, *, severity: Severity = "critical") -> OfPartition:
-    """The table has so many rows for each such length of its partition: `rows_each(timedelta(hours=1), 2, 3)`."""
+    """The table has so many rows for each such length of its partition: `rows_each(timedelta(hours=1), 2, 3)`.
+
+    Args:
+        length: Of which the partition has several, such as an hour.
+        low, high: The fewest and the most rows for each, on average.
+        severity: What follows if it does not hold.
+    """
 
     def of(partition: Partition) -> Suite:
         lengths = (partition.end - partition.start) / length
@@ -97,17 +155,32 @@ def rows_each(length: timedelta, low: float, high: float, *, severity: Severity 
 
 
 def mean_between(columns: Mapping[str, Bounds], *, severity: Severity = "critical") -> Expectations:
-    """The mean of each column lies within its bounds: `mean_between({"cancelled": (0, 0.3)})`."""
+    """The mean of each column lies within its bounds: `mean_between({"cancelled": (0, 0.3)})`.
+
+    Args:
+        columns: Column -> the smallest and the largest mean.
+        severity: What follows if it does not hold.
+    """
     return _each(gxe.ExpectColumnMeanToBeBetween, _bounds(columns), severity=severity)
 
 
 def every_one_of(columns: Mapping[str, Iterable[Any]], *, severity: Severity = "critical") -> Expectations:
-    """Each of these values occurs in its column; others may."""
+    """Each of these values occurs in its column; others may.
+
+    Args:
+        columns: Column -> the values that must occur.
+        severity: What follows if it does not hold.
+    """
     return _each(gxe.ExpectColumnDistinctValuesToContainSet, _sets(columns), severity=severity)
 
 
 def exactly(columns: Mapping[str, Iterable[Any]], *, severity: Severity = "critical") -> Expectations:
-    """Each of these values occurs in its column, and no other."""
+    """Each of these values occurs in its column, and no other.
+
+    Args:
+        columns: Column -> the values that must occur.
+        severity: What follows if it does not hold.
+    """
     return _each(gxe.ExpectColumnDistinctValuesToEqualSet, _sets(columns), severity=severity)
 
 
@@ -117,7 +190,7 @@ def covers(time: str, gap: timedelta, *, severity: Severity = "critical") -> OfP
     Args:
         time: The column of event time.
         gap: How far from either end the first and the last row may be.
-        severity: What follows if it does not.
+        severity: What follows if it does not hold.
     """
 
     def of(partition: Partition) -> Suite:
@@ -130,7 +203,12 @@ def covers(time: str, gap: timedelta, *, severity: Severity = "critical") -> OfP
 
 
 def resolved(suite: Any, partition: Partition | None) -> list[Any]:
-    """A suite for one partition (None: for no partition in particular): without inner lists and functions."""
+    """A suite for one partition (None: for no partition in particular): without inner lists and functions.
+
+    Args:
+        suite: As `expectations.py` has it: a list, or a function of the partition.
+        partition: What functions are called with; None: with nothing.
+    """
     if callable(suite):
         suite = suite() if partition is None else suite(partition)
     return [one for each in suite for one in (resolved(each, partition) if _is_suite(each) else [each])]

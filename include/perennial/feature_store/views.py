@@ -68,5 +68,13 @@ class LakeTables:
         dtype: FeastType = Float64,
         tags: Mapping[str, str] | None = None,
     ) -> LakeTable:
-        """One of them; see `LakeTable` for what is declared of it."""
+        """One of them.
+
+        Args:
+            name: Of the table, without the use case.
+            *entities: What a row is about; their join keys are columns of the table.
+            ttl: How old a value may be at the moment of prediction; older ones count as missing.
+            dtype: The type of all its features.
+            tags: Of its view, beside the use case's name.
+        """
         return LakeTable(self.use_case, self.owner, name, entities, ttl, dtype, tags or {})

@@ -119,7 +119,12 @@ def sounds_like_time(name: str) -> bool:
 
 
 def as_time(read: Reading, low: float | None, high: float | None) -> Reading | None:
-    """How numbers between `low` and `high` may be moments: since 1970, of the years 1980 to 2100; or like 20240131."""
+    """How numbers may be moments: since 1970, of the years 1980 to 2100; or like 20240131. None: not at all.
+
+    Args:
+        read: How the numbers are read; what are moments already is given back.
+        low, high: The smallest and the largest number; None: there is none.
+    """
     if read.kind == "time":
         return read
     if read.kind not in ("integer", "number") or low is None or high is None:

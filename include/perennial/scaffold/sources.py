@@ -86,7 +86,12 @@ def _declaration(column: ProfiledColumn, design: Design) -> list[str]:
 
 
 def written(time: ProfiledColumn, place: Place) -> Written:
-    """How a database is asked for the moments of a partition; empty: it cannot tell, and everything is read."""
+    """How moments are written in a database's column of time; empty: in a way that is not ordered like time.
+
+    Args:
+        time: The column, as it was profiled.
+        place: The table.
+    """
     reading = time.as_time()
     if reading is None or (reading.written == "text" and not time.begins_with_day):
         return ""

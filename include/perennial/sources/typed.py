@@ -32,7 +32,13 @@ class TimeRange:
 
     @classmethod
     def of(cls, partition: Partition, time: str, since: datetime | None, until: datetime | None) -> TimeRange:
-        """The rows of a partition, as far as they are not before `since`, nor at or after `until`."""
+        """The rows of a partition that are not before `since`, nor at or after `until`.
+
+        Args:
+            partition: Whose rows.
+            time: The column of event time.
+            since, until: Bounds beside the partition's own; None: there is no such bound.
+        """
         return cls(time, max(partition.start, since or partition.start), min(partition.end, until or partition.end))
 
 
