@@ -113,7 +113,7 @@ def test_its_own_tests_pass(written: Path) -> None:
     root = Path(__file__).parents[2]
     for name in ("pyproject.toml", "tests/conftest.py"):
         (written / name).write_text((root / name).read_text())
-    environment = os.environ | {"PYTHONPATH": f"{written}/include:{root}/include"}
+    environment = os.environ | {"PYTHONPATH": f"{written}/include:{root}/include:{root}/tests/support"}
     tested = [f"tests/use_cases/f_{name}" for name in ("pg_zoned", "lite_text", "web_csv")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *tested, "-q", "-p", "no:cacheprovider"],

@@ -64,7 +64,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(project / "include"), "PERENNIAL_PROJECT": str(project)}
+    path = f"{project}/include:{ROOT}/tests/support"  # What `tests/conftest.py` imports.
+    environment = os.environ | {"PYTHONPATH": path, "PERENNIAL_PROJECT": str(project)}
     return subprocess.run(
         [sys.executable, "-m", *command], cwd=project, capture_output=True, text=True, env=environment, timeout=280
     )
