@@ -47,7 +47,12 @@ def client() -> MlflowClient:
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Turn "no answer" into an error that says which server and what to do."""
+    """Around calls of MLflow: they go to the configured server, and no answer becomes an error that says what to do.
+
+    Raises:
+        ServiceUnavailable: the server does not answer.
+    """
+    client()
     try:
         yield
     except MlflowException as error:
