@@ -169,7 +169,7 @@ def _raw_sqlite(store: Any, config: Any, batches: list) -> Callable[[], None]:
     ]
 
     def write() -> None:
-        connection = store._get_conn(config)
+        connection = store.connection(config)
         for some in rows:
             with connection:
                 connection.executemany(statement, some)
@@ -192,7 +192,7 @@ def _raw_redis(store: Any, config: Any, batches: list) -> Callable[[], None]:
     ]
 
     def write() -> None:
-        client = store._get_client(config.online_store)
+        client = store.client(config.online_store)
         for some in calls:
             with client.pipeline(transaction=False) as pipe:
                 for call in some:
@@ -213,7 +213,7 @@ def _raw_postgresql(store: Any, config: Any, batches: list) -> Callable[[], None
     ]
 
     def write() -> None:
-        with store._get_conn(config) as connection:
+        with store.connection(config) as connection:
             connection.execute(
                 "CREATE TEMPORARY TABLE raw (entity_key bytea, feature_name text, value bytea, event_ts timestamptz)"
                 " ON COMMIT DELETE ROWS"
@@ -235,15 +235,15 @@ def _raw_postgresql(store: Any, config: Any, batches: list) -> Callable[[], None
 
 
 def _raw_dynamodb(store: Any, config: Any, batches: list) -> Callable[[], None]:
-    from perennial.feature_store.online.dynamodb import _puts
+    from perennial.feature_store.online.dynamodb import put_requests
 
     puts = [
-        {"PutRequest": {"Item": put["Item"]}} for batch in batches for put in _puts("bench.stats", batch)
+        {"PutRequest": {"Item": put["Item"]}} for batch in batches for put in put_requests("bench.stats", batch)
     ]  # moto never leaves items unprocessed
 
     def write() -> None:
         options = config.online_store
-        client = store._get_dynamodb_client(options.region, options.endpoint_url, options.session_based_auth)
+        client = store.client(options)
         for start in range(0, len(puts), 25):
             client.batch_write_item(RequestItems={"bench.stats": puts[start : start + 25]})
 
@@ -251,13 +251,13 @@ def _raw_dynamodb(store: Any, config: Any, batches: list) -> Callable[[], None]:
 
 
 def _raw_dynamodb_put(store: Any, config: Any, batches: list) -> Callable[[], None]:
-    from perennial.feature_store.online.dynamodb import _puts
+    from perennial.feature_store.online.dynamodb import put_requests
 
-    items = [put["Item"] for batch in batches for put in _puts("bench.stats", batch)]
+    items = [put["Item"] for batch in batches for put in put_requests("bench.stats", batch)]
 
     def write() -> None:
         options = config.online_store
-        client = store._get_dynamodb_client(options.region, options.endpoint_url, options.session_based_auth)
+        client = store.client(options)
         with ThreadPoolExecutor(options.write_workers) as workers:
             list(workers.map(lambda item: client.put_item(TableName="bench.stats", Item=item), items))
 

@@ -39,9 +39,9 @@ def publish() -> dict:
 @task(multiple_outputs=False)
 def parity() -> dict:
     """Compare online and offline store for sampled entities of each view: the same values, of the same time."""
-    from perennial.feature_store.parity import comparison
+    from perennial.feature_store.parity import check_and_record
 
-    return comparison.prove(*po.partition_of_run())
+    return check_and_record(*po.partition_of_run())
 
 
 def features_dag(use_case: UseCase) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from perennial import lake
 from perennial.errors import BadFeatures
-from perennial.feature_store import EVENT_TIMESTAMP, computations, repository
+from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, provenance, tracking
 from perennial.services import postgres
@@ -44,7 +44,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     rows = repository.historical_features(use_case.feature_service, pending, snapshots=snapshots)
     predict = tracking.load(use_case, champion.model_version)
     prediction = predict(rows.to_pandas())
-    kept = [name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)]
+    kept = [name for name in rows.column_names if columns.view_of(name) is None]
     count = rows.num_rows
     predictions = pa.table(
         {
@@ -73,7 +73,9 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
     """The partition's examples without a prediction, without their label: a model must not even see it pass by."""
     examples = lake.read(use_case.tables.examples, partitions=[partition.key])
-    if examples is None or not (examples.num_rows or computations.with_examples(use_case, partition, partition)):
+    if examples is None or not (
+        examples.num_rows or computations.partitions_with_examples(use_case, partition, partition)
+    ):
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
             f"Run {use_case.name}.features for it first.",

@@ -38,9 +38,9 @@ def publish(use_case: UseCase, partition: Partition, run: str, results: Results)
 
 
 def parity(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    from perennial.feature_store.parity import comparison
+    from perennial.feature_store.parity import check_and_record
 
-    return comparison.prove(use_case, partition)
+    return check_and_record(use_case, partition)
 
 
 def score(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:

@@ -48,9 +48,11 @@ def main() -> None:
     import state  # noqa: F401
     import steps  # noqa: F401
 
+    import perennial.feature_store.applying
+    import perennial.feature_store.historical_features
+    import perennial.feature_store.materialization
     import perennial.feature_store.online.sqlite
-    import perennial.feature_store.parity.comparison
-    import perennial.feature_store.repository
+    import perennial.feature_store.parity.checks
     import perennial.gate
     import perennial.ingestion.ingest
     import perennial.monitoring.monitor

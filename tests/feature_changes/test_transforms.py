@@ -10,7 +10,7 @@ from changes_cases import Checkout
 from perennial import lake
 from perennial.errors import BadFeatures
 from perennial.feature_changes import transforms
-from perennial.feature_store import fingerprints
+from perennial.feature_store import fingerprints, reachable_code
 
 HELPED = '''
 from datetime import timedelta
@@ -157,8 +157,8 @@ def test_the_library_s_transforms_are_in_the_fingerprint(
     helped: Checkout, imported: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vocabulary = tmp_path / "transforms.py"
-    vocabulary.write_text(fingerprints.VOCABULARY.read_text())
-    monkeypatch.setattr(fingerprints, "VOCABULARY", vocabulary)
+    vocabulary.write_text(reachable_code.VOCABULARY.read_text())
+    monkeypatch.setattr(reachable_code, "VOCABULARY", vocabulary)
     helped.edit(helped.transforms, (f"from use_cases.{helped.name}.common import scaled as made", imported))
     before = fingerprints.of_transforms(helped.use_case)
     helped.edit(vocabulary, ("ibis.literal(delay)", "ibis.literal(2 * delay)"))

@@ -11,7 +11,7 @@ from changes_cases import Checkout, checkout_in
 from perennial.feature_changes import applying, planning, unexplained
 from perennial.feature_changes.differences import Change
 from perennial.feature_changes.sides import Definitions
-from perennial.feature_store.definition_files import FEAST, File
+from perennial.feature_store.definitions.files import FEAST, DefinitionFile
 
 #: How long values hold, in a file of its own, which the definitions import.
 AGES = "from datetime import timedelta\n\nTWO_DAYS = timedelta(days=2)\n"
@@ -109,7 +109,7 @@ def test_a_file_that_is_new_and_defines_nothing_is_named(registered: Checkout) -
 
 
 def test_another_version_of_feast_is_named() -> None:
-    sides = [Definitions({}, {}, {}, digest=one, files={FEAST: File(one)}) for one in ("0.1", "0.2")]
+    sides = [Definitions({}, {}, {}, digest=one, files={FEAST: DefinitionFile(one)}) for one in ("0.1", "0.2")]
     assert unexplained.unexplained(*sides, [Change("view", "a", "removed")]) == ("Feast itself",)
 
 

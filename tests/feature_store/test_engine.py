@@ -71,7 +71,7 @@ def test_a_row_without_a_key_is_left_out(repo: Repository) -> None:
     assert repository.materialize(repo.name, NOON, NOON + HOUR) == {f"{repo.name}_stats": 1}
 
 
-def test_a_late_correction_of_an_old_partition_reaches_the_online_store_but_not_past_newer_rows(
+def test_a_late_correction_goes_online_but_not_past_newer_rows(
     repo: Repository,
 ) -> None:
     repo.write("stats", driver_id=["a", "b"], event_timestamp=at(0, 0), trips=[1, 1], rating=[0.5, 0.5])
@@ -85,7 +85,7 @@ def test_a_late_correction_of_an_old_partition_reaches_the_online_store_but_not_
     assert [row["trips"] for row in found] == [2, 10]
 
 
-def test_what_goes_wrong_in_a_batch_is_raised_and_no_interval_is_recorded(repo: Repository) -> None:
+def test_an_error_in_a_batch_is_raised_and_nothing_recorded(repo: Repository) -> None:
     repo.define()
     repository.apply_if_changed()
     with pytest.raises(BadFeatures, match=f"{repo.name}.stats"):

@@ -123,7 +123,7 @@ def test_keys_of_other_number_types(store: FeatureStore, repo: Repository) -> No
         rating(store, repo, pa.table({"driver_id": ["1"], "event_timestamp": at(0)}))
 
 
-def test_pandas_rows_come_back_in_their_order_with_equal_ones_kept(store: FeatureStore, repo: Repository) -> None:
+def test_pandas_rows_keep_their_order_and_duplicates(store: FeatureStore, repo: Repository) -> None:
     entities = pd.DataFrame({"driver_id": [2, 1, 2, 9], "event_timestamp": [NOON] * 4}, index=[7, 7, 1, 0])
     found = store.get_historical_features(
         entity_df=entities, features=[f"{repo.name}_stats:trips"], full_feature_names=True

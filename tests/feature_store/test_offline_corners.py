@@ -93,7 +93,7 @@ def test_files_keep_time_in_any_unit_and_zone(tmp_path: Path, unit: str, zone: s
     assert trips(store, at(-1, 0, 60, 61)).to_pylist() == [None, 7, 7, None]
 
 
-def test_null_and_unknown_keys_and_rows_before_any_feature_see_nothing(tmp_path: Path) -> None:
+def test_null_keys_unknown_keys_and_early_rows_see_nothing(tmp_path: Path) -> None:
     stored = rows(driver_id=[1, None], event_timestamp=at(0, 0), trips=[7, 8])
     store = store_of(tmp_path, source(tmp_path, stored))
     assert trips(store, at(1, 1, 1, -1), [None, 9, 1, 1]).to_pylist() == [None, None, 7, None]
@@ -106,7 +106,7 @@ def test_integers_with_nulls_stay_integers(tmp_path: Path) -> None:
     assert found.to_pylist() == [BIG, None, None]
 
 
-def test_a_late_row_and_a_correction_are_seen_from_when_they_were_written(tmp_path: Path) -> None:
+def test_late_rows_and_corrections_are_seen_once_written(tmp_path: Path) -> None:
     stored = rows(
         driver_id=[1, 1, 1],
         event_timestamp=at(0, 0, -10),

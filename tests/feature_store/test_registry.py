@@ -78,7 +78,7 @@ def size_in_database(project: str) -> dict[str, tuple[int, int]]:
     return {name: (rows, int(characters)) for name, (rows, characters) in found.items() if rows}
 
 
-def test_fifty_materializations_leave_the_registry_as_small_as_one(repo: Repository) -> None:
+def test_fifty_materializations_leave_the_registry_small(repo: Repository) -> None:
     define(repo, hours=50)
     repository.materialize(repo.name, NOON, NOON + HOUR)
     before = size_in_database(repo.name)
@@ -91,7 +91,7 @@ def test_fifty_materializations_leave_the_registry_as_small_as_one(repo: Reposit
     assert sum(size for _, size in after.values()) <= sum(size for _, size in before.values()) + 50
 
 
-def test_applying_again_adds_a_version_only_when_a_schema_changes(repo: Repository) -> None:
+def test_applying_adds_a_version_only_when_a_schema_changes(repo: Repository) -> None:
     define(repo, hours=1)
     history = size_in_database(repo.name)["feature_view_version_history"]
     for ttl in (2, 3, 4):
@@ -101,7 +101,7 @@ def test_applying_again_adds_a_version_only_when_a_schema_changes(repo: Reposito
     assert size_in_database(repo.name)["feature_view_version_history"] == history
 
 
-def test_processes_that_apply_and_materialize_lose_nothing_of_a_file(file_repo: Repository) -> None:
+def test_concurrent_processes_lose_nothing_of_a_file_registry(file_repo: Repository) -> None:
     hours = 8
     define(file_repo, hours)
     script = textwrap.dedent("""
@@ -137,12 +137,12 @@ def test_a_change_made_from_an_old_copy_of_the_file_is_refused(tmp_path: Path) -
     theirs.feature_services.add(spec={"name": "theirs"})
     stores[1].update_registry_proto(theirs)
     mine.feature_services.add(spec={"name": "mine"})
-    with pytest.raises(RegistryChanged, match="changed by somebody else"):
+    with pytest.raises(RegistryChanged, match="changed by another process"):
         stores[0].update_registry_proto(mine)
     assert [service.spec.name for service in stores[0].get_registry_proto().feature_services] == ["first", "theirs"]
 
 
-def test_of_two_who_start_on_a_new_file_the_second_takes_over_the_first_ones(tmp_path: Path) -> None:
+def test_of_two_starting_a_new_file_the_second_takes_over(tmp_path: Path) -> None:
     options = RegistryConfig(path=str(tmp_path / "registry.db"))
     first, second = (CheckedFileRegistryStore(options, tmp_path) for _ in range(2))
     first.update_registry_proto(RegistryProto(feature_services=[FeatureService(spec={"name": "first"})]))

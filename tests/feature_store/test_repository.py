@@ -60,7 +60,7 @@ class TestApply:
         assert intervals(repo) == [(NOON, NOON + timedelta(hours=1))]
         assert repository.online_features(repo.name, [{"driver_id": "a"}])[0]["trips"] == 1
 
-    def test_removes_what_is_gone_and_says_so_to_those_who_ask_for_it(self, repo: Repository) -> None:
+    def test_removes_what_is_gone_and_names_it_when_asked(self, repo: Repository) -> None:
         repo.define()
         repository.apply_if_changed()
         repo.define(DEFINITIONS.replace('service = FeatureService(name="{name}", features=[stats])', ""))
@@ -68,7 +68,7 @@ class TestApply:
         with pytest.raises(BadFeatures, match=f"no feature service '{repo.name}'"):
             repository.feature_names(repo.name)
 
-    def test_files_may_import_one_another_and_two_projects_do_not_mix(
+    def test_files_import_one_another_and_projects_do_not_mix(
         self, repo: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         head, tail = DEFINITIONS.split("stats = FeatureView(")
@@ -127,7 +127,7 @@ class TestApply:
         repository.apply_if_changed()
         assert sorted(repository.feature_names(repo.name)) == ["rating", "trips"]
 
-    def test_the_plain_feast_command_works_and_ours_applies_again_after_it(self, repo: Repository) -> None:
+    def test_plain_feast_works_and_ours_applies_again_after_it(self, repo: Repository) -> None:
         repo.write("stats", driver_id=["a"], event_timestamp=at(0), trips=[7], rating=[0.5])
         repo.define()
         repository.apply_if_changed()

@@ -160,7 +160,7 @@ def test_a_damaged_training_set_is_told_and_does_not_hide_the_rest(energy, versi
 def test_changed_definitions_are_read_from_disk_and_change_no_registry(energy, version, project) -> None:
     file = project / "feature_repo/energy.py"
     content = file.read_text()
-    applied = repository.applied()
+    applied = repository.applied_digest()
     try:
         file.write_text(content.replace(', Field(name="meter_mean_24h", dtype=Float64)', ""))
         forget()
@@ -171,7 +171,7 @@ def test_changed_definitions_are_read_from_disk_and_change_no_registry(energy, v
     assert part(found, "data").said[1:] == ("1 column no longer there: meter_mean_24h.",)
     assert part(found, "code").said[1] == "1 file differs: feature_repo/energy.py."
     assert f"perennial reproduce energy {version} --checkout" in found.advice
-    assert repository.applied() == applied
+    assert repository.applied_digest() == applied
     assert refit.reproduce(energy, version).equal
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from perennial import gate, quarantine, scoring
 from perennial.errors import BadBatch
-from perennial.feature_store.parity import comparison
+from perennial.feature_store.parity import check_and_record
 from perennial.ingestion import ingest
 from perennial.monitoring import monitor
 from perennial.monitoring.verdict import Verdict
@@ -30,7 +30,7 @@ def run_day(energy: UseCase, day: str) -> Verdict:
     """All pipelines that go partition by partition."""
     partition = energy.partition(day)
     pipelines.run_features(energy, partition)
-    comparison.prove(energy, partition)
+    check_and_record(energy, partition)
     scoring.score(energy, partition)
     return monitor.monitor(energy, partition)
 

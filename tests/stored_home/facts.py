@@ -155,7 +155,7 @@ def training_sets(use_case: UseCase) -> dict[str, list[Any]]:
 
 
 def fingerprints_of_transforms(use_case: UseCase) -> dict[str, dict[str, str]]:
-    return computations.held(use_case)
+    return computations.recorded_transforms(use_case)
 
 
 def validation_results(use_case: UseCase) -> list[list[Any]]:

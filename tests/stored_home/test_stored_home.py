@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from perennial import gate, lake, lake_cache, quarantine
 from perennial.cli import app
 from perennial.feature_changes import planning as feature_planning
-from perennial.feature_store.parity import comparison
+from perennial.feature_store import parity
 from perennial.gate import GateDecision, model_card, rollback, rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
 from perennial.ingestion import ingest
@@ -110,14 +110,14 @@ def test_no_feature_has_changed_or_is_to_be_recomputed(energy: UseCase) -> None:
 
 
 def test_online_features_equal_those_of_the_lake(energy: UseCase) -> None:
-    found = comparison.check(energy)
-    assert found.holds
+    found = parity.check_online(energy)
+    assert found.is_consistent
     assert [view.keys for view in found.views] == [12]
 
 
 @pytest.mark.parametrize("day", ["2024-01-04", LAST])
 def test_predictions_kept_the_features_of_their_snapshots(energy: UseCase, day: str) -> None:
-    assert comparison.check_logged(energy, energy.partition(day)).holds
+    assert parity.check_logged(energy, energy.partition(day)).is_consistent
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])

@@ -129,9 +129,9 @@ def show_parity(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold what is online against what the lake gives.
+    """Check online/offline consistency: that the online store serves what the lake holds.
 
-    Value for value, for the same moment; fail if they differ, or if a view is older than it promises.
+    Value by value, for the same moment; fails if they differ, or if a view is not as fresh as it declares.
     """
     from perennial import discovery
     from perennial.cli.waiting import watched
@@ -139,17 +139,17 @@ def show_parity(
 
     found = discovery.load(use_case)
     partition = found.partition(logged) if logged else None
-    with watched(f"parity of {use_case}") as step:
+    with watched(f"consistency of {use_case}") as step:
         step("loading the feature store")
-        from perennial.feature_store.parity import comparison  # Heavy: after what was asked for is known to exist.
+        from perennial.feature_store import parity  # Heavy: after what was asked for is known to exist.
 
-        check = comparison.check_logged(found, partition, keys, step) if partition else None
-        result = check or comparison.check(found, keys=keys, step=step)
+        logged_result = parity.check_logged(found, partition, keys, step) if partition else None
+        result = logged_result or parity.check_online(found, keys=keys, progress=step)
     if as_json:
         show_json(result.as_json())
     else:
         console().print(report.table(result))
-    report.insist(found, result)
+    report.raise_if_inconsistent(found, result)
 
 
 def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:

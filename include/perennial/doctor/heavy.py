@@ -33,7 +33,7 @@ def definitions() -> dict[str, Any]:
         told: dict[str, Any] = {"digest": definitions.digest(folder), "services": _services(), "silence": ""}
         try:
             with explaining_database(repository.REGISTRY):
-                told["registry"] = repository.applied() or ""
+                told["registry"] = repository.applied_digest() or ""
         except ServiceUnavailable as error:
             told |= {"registry": None, "silence": error.problem}
         try:

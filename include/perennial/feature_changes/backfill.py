@@ -146,7 +146,7 @@ class _Partition:
         """What the run computed must be what this checkout would have: workers may run another commit."""
         from perennial.feature_store import computations
 
-        recorded = computations.held(self._use_case).get(self._partition.key, {})
+        recorded = computations.recorded_transforms(self._use_case).get(self._partition.key, {})
         other = [
             name for name, wanted in fingerprints.of_transforms(self._use_case).items() if recorded.get(name) != wanted
         ]

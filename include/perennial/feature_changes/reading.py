@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from perennial._common.heavy_imports import fast_imports
 from perennial._common.storage import explaining_database
 from perennial.feature_changes.sides import NOTHING, Definitions, Entity, Service, View
-from perennial.feature_store import definition_files, definitions, repository
+from perennial.feature_store import definitions, repository
+from perennial.feature_store.definitions import files
 from perennial.services import postgres_address
 from perennial.settings import settings
 
@@ -50,7 +51,7 @@ def registered() -> Definitions:
     """
     with fast_imports():
         import feast  # noqa: F401
-    config = repository.config_of(settings().feature_repo)
+    config = repository.load_config(settings().feature_repo)
     content = _content(config)
     if content is None:
         return NOTHING
@@ -58,7 +59,7 @@ def registered() -> Definitions:
     return replace(
         _plain(content, config.project),
         digest=tags.get(repository.APPLIED, ""),
-        files=definition_files.from_tag(tags.get(repository.FILES, "")),
+        files=files.from_tag(tags.get(repository.FILES, "")),
     )
 
 
@@ -74,11 +75,11 @@ def written(columns: Callable[[LakeSource], dict[str, str]] | None = None) -> De
     with fast_imports():
         import feast  # noqa: F401
     folder = settings().feature_repo
-    modules = definitions.modules(folder)
+    modules = definitions.import_modules(folder)
     return replace(
-        of(definitions.contents(modules, columns), columns),
+        of(definitions.objects_of(modules, columns), columns),
         digest=definitions.digest(folder),
-        files=definition_files.described(folder, modules),
+        files=files.describe(folder, modules),
     )
 
 
@@ -86,7 +87,7 @@ def of(contents: RepoContents, columns: Callable[[LakeSource], dict[str, str]] |
     """What a repository's objects say, once Feast has worked out the columns of views without a schema."""
     from feast.protos.feast.core.Registry_pb2 import Registry
 
-    project = repository.config_of(settings().feature_repo).project
+    project = repository.load_config(settings().feature_repo).project
     content = Registry()
     for name in ("entities", *_VIEWS):
         getattr(content, name).extend(_message(each, project) for each in getattr(contents, name))

@@ -76,7 +76,7 @@ def stale(use_case: UseCase, views: Mapping[str, View], need: Need, everything: 
     """
     from perennial import lake
 
-    recorded = computations.held(use_case)
+    recorded = computations.recorded_transforms(use_case)
     now = fingerprints.of_transforms(use_case)
     stored = {table: set(lake.partitions(use_case.tables[table])) for table in now}
     held = sorted({*recorded, *stored[fingerprints.EXAMPLES]})

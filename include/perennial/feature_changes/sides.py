@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from perennial.feature_store.definition_files import File
+    from perennial.feature_store.definitions.files import DefinitionFile
 
 Interval = tuple[datetime, datetime]
 
@@ -96,7 +96,7 @@ class Definitions:
     exists: bool = True
     edges: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = field(default_factory=dict)
     digest: str = ""
-    files: Mapping[str, File] = field(default_factory=dict)
+    files: Mapping[str, DefinitionFile] = field(default_factory=dict)
 
     def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
         """All that depends on an object, directly or not, and the object itself."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from perennial.feature_changes.differences import Change
 from perennial.feature_changes.sides import Definitions
-from perennial.feature_store.definition_files import FEAST
+from perennial.feature_store.definitions.files import FEAST
 
 #: Where the files are; all that is named where the registry does not say which it was made from.
 _ALL = "feature_repo/"

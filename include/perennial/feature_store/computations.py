@@ -1,4 +1,4 @@
-"""What each partition of a feature table was computed by: the lake's table `computations`."""
+"""Records which version of its transform computed each partition of a feature table, in the table `computations`."""
 
 from __future__ import annotations
 
@@ -17,38 +17,55 @@ def record(use_case: UseCase, partition: Partition, rows: Mapping[str, int]) -> 
     """Record that the partition's tables were computed just now, by the transforms as the files are.
 
     Args:
+        use_case: Whose tables.
+        partition: Which of their partitions.
         rows: Table -> its number of rows in the partition; all tables of the use case.
+
+    Raises:
+        BadFeatures: a file is not Python, or lacks a transform.
     """
     import pyarrow as pa
 
     from perennial import lake
     from perennial.lake.schemas import COMPUTATIONS
 
-    now = fingerprints.of_transforms(use_case)
-    made = [
-        {"partition": partition.key, "table": name, "rows": count, "transform": now[name]}
+    transforms = fingerprints.of_transforms(use_case)
+    records = [
+        {"partition": partition.key, "table": name, "rows": count, "transform": transforms[name]}
         for name, count in rows.items()
     ]
-    content = pa.Table.from_pylist(made, schema=COMPUTATIONS)
+    content = pa.Table.from_pylist(records, schema=COMPUTATIONS)
     lake.replace(use_case.tables.computations, partition.key, content, sort_by=("table",))
 
 
-def with_examples(use_case: UseCase, first: Partition, last: Partition) -> set[str]:
-    """The partitions from `first` to `last` of which examples were computed, be it that there were none."""
+def partitions_with_examples(use_case: UseCase, first: Partition, last: Partition) -> set[str]:
+    """The partitions whose examples were computed, even if the result was no rows.
+
+    Args:
+        use_case: Whose examples.
+        first: The first partition to look at.
+        last: The last one, inclusive.
+
+    Returns:
+        Their keys.
+    """
     from perennial import lake
 
     rows = lake.records(use_case.tables.computations, between=(first.key, last.key), columns=(lake.PARTITION, "table"))
     return {row[lake.PARTITION] for row in rows if row["table"] == "examples"}
 
 
-def held(use_case: UseCase) -> dict[str, dict[str, str]]:
-    """Partition -> table -> the fingerprint of the transform that it was computed by; only what was recorded.
+def recorded_transforms(use_case: UseCase) -> dict[str, dict[str, str]]:
+    """The fingerprints of the transforms that computed each partition; only what was recorded.
+
+    Returns:
+        Partition -> table -> fingerprint.
 
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
     table = use_case.tables.computations
-    found: dict[str, dict[str, str]] = {}
+    recorded: dict[str, dict[str, str]] = {}
     for row in lake_cache.records([table])[table]:
-        found.setdefault(row["partition"], {})[row["table"]] = row["transform"]
-    return dict(sorted(found.items()))
+        recorded.setdefault(row["partition"], {})[row["table"]] = row["transform"]
+    return dict(sorted(recorded.items()))

@@ -1,4 +1,7 @@
-"""Where Feast writes in the lake: saved datasets and logs of served features, each a table."""
+"""Tables of the lake that Feast writes to: saved datasets, and logs of served features.
+
+Feast's registry names these classes by their paths.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class SavedDatasetLakeStorage(SavedDatasetStorage):
     """A saved dataset that is a table of the lake.
 
     Args:
-        table: `<use_case>.<table>`; nothing else may be kept in it.
+        table: `<use_case>.<table>`; nothing else may be stored in it.
     """
 
     _proto_attr_name = "custom_storage"
@@ -28,17 +31,21 @@ class SavedDatasetLakeStorage(SavedDatasetStorage):
 
     @staticmethod
     def from_proto(storage_proto: SavedDatasetStorageProto) -> SavedDatasetLakeStorage:
+        """The storage that a registry holds."""
         return SavedDatasetLakeStorage(json.loads(storage_proto.custom_storage.configuration)["table"])
 
     def to_proto(self) -> SavedDatasetStorageProto:
+        """What a registry keeps of it."""
         options = DataSourceProto.CustomSourceOptions(configuration=json.dumps({"table": self.table}).encode())
         return self._custom_storage_proto(options)
 
     def to_data_source(self) -> DataSource:
+        """The table as a source to read."""
         return LakeSource(table=self.table)
 
     @staticmethod
     def from_data_source(data_source: DataSource) -> SavedDatasetLakeStorage:
+        """The storage that is the same table as a source."""
         assert isinstance(data_source, LakeSource)  # noqa: S101 - Feast asks by the source's own type
         return SavedDatasetLakeStorage(data_source.table)
 
@@ -50,10 +57,10 @@ class SavedDatasetLakeStorage(SavedDatasetStorage):
 
 
 class LakeLoggingDestination(LoggingDestination):
-    """Logs of a feature service's answers, in a table of the lake.
+    """Logs of the features that a service served, in a table of the lake.
 
     Args:
-        table: `<use_case>.<table>`; nothing else may be kept in it.
+        table: `<use_case>.<table>`; nothing else may be stored in it.
     """
 
     _proto_kind = "lake"
@@ -63,11 +70,14 @@ class LakeLoggingDestination(LoggingDestination):
 
     @classmethod
     def from_proto(cls, config_proto: LoggingConfigProto) -> LakeLoggingDestination:
+        """The destination that a registry holds."""
         return cls(config_proto.custom_destination.config["table"])
 
     def to_proto(self) -> LoggingConfigProto:
+        """What a registry keeps of it."""
         custom = LoggingConfigProto.CustomDestination(kind=self._proto_kind, config={"table": self.table})
         return LoggingConfigProto(custom_destination=custom)
 
     def to_data_source(self) -> DataSource:
+        """The table as a source to read."""
         return LakeSource(table=self.table, timestamp_field=LOG_TIMESTAMP_FIELD)

@@ -1,4 +1,4 @@
-"""Feast's local batch engine, which streams: a batch is read, serialized and written, and then forgotten.
+"""Feast's local batch engine, streaming: a batch of rows is read, serialized, written, and then forgotten.
 
 Feast's own reads the whole interval into memory, goes through NumPy, where an integer beside a null becomes a float,
 and builds a protobuf object for every value. Here Arrow's columns are serialized as they are, for the stores of
@@ -16,6 +16,7 @@ import pyarrow as pa
 from feast.data_source import DataSource
 from feast.feature_view import FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
+from feast.infra.compute_engines.backends.base import DataFrameBackend
 from feast.infra.compute_engines.dag.context import ColumnInfo
 from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
 from feast.infra.compute_engines.local.feature_builder import LocalFeatureBuilder
@@ -23,9 +24,9 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.compute_engines.utils import create_offline_store_retrieval_job
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.utils import _validate_vector_field_lengths
 
-from perennial.feature_store.online.newest import NewestOnlineStore
+from perennial.feature_store import _compat
+from perennial.feature_store.online.base import NewestOnlineStore
 from perennial.feature_store.online.rows import OnlineRows
 
 _BATCH = 10_000
@@ -52,21 +53,26 @@ class StreamingMaterializationJob(LocalMaterializationJob):
     rows: int = 0
 
 
-class StreamingComputeEngine(LocalComputeEngine):
+class StreamingComputeEngine(_compat.EngineHook, LocalComputeEngine):
     """Batches of `materialization: online_write_batch_size` rows from the offline store straight to the online one."""
 
     def __init__(self, backend: str | None = "polars", **kwargs: Any) -> None:
         super().__init__(backend=backend, **kwargs)
 
-    def _materialize_one(
-        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
-    ) -> LocalMaterializationJob:
+    def materialize_one(self, registry: BaseRegistry, task: MaterializationTask) -> LocalMaterializationJob | None:
+        """Bring each entity's newest row of an interval online.
+
+        Args:
+            registry: Feast's registry.
+            task: The view and the interval.
+
+        Returns:
+            The job, with its error if it failed; None for a view that Feast computes.
+        """
         view = task.feature_view
         if _is_computed(view) or not view.online or view.offline:
-            return super()._materialize_one(registry, task, **kwargs)
-        job = StreamingMaterializationJob(
-            job_id=f"{view.name}-{task.start_time}-{task.end_time}", status=MaterializationJobStatus.SUCCEEDED
-        )
+            return None
+        name, written = f"{view.name}-{task.start_time}-{task.end_time}", 0
         try:
             # The next batch is read and serialized while the store is busy with this one.
             with ThreadPoolExecutor(max_workers=1) as ahead:
@@ -75,19 +81,21 @@ class StreamingComputeEngine(LocalComputeEngine):
                 while (rows := upcoming.result()) is not None:
                     upcoming = ahead.submit(next, batches, None)
                     self._write(view, rows)
-                    job.rows += len(rows)
+                    written += len(rows)
+            job = StreamingMaterializationJob(name, MaterializationJobStatus.SUCCEEDED)
         except Exception as error:
-            job._status, job._error = MaterializationJobStatus.ERROR, error
+            job = StreamingMaterializationJob(name, MaterializationJobStatus.ERROR, error)
+        job.rows = written
         return job
 
     def _batches(self, registry: BaseRegistry, task: MaterializationTask) -> Iterator[OnlineRows]:
         """Each entity's newest row in the task's interval, serialized."""
-        context = self.get_execution_context(registry, task)
-        builder = LocalFeatureBuilder(registry, task, backend=self._get_backend(context))
+        # Asked for columns only, a builder needs no backend to compute with.
+        builder = LocalFeatureBuilder(registry, task, backend=cast(DataFrameBackend, None))
         columns: ColumnInfo = builder.get_column_info(task.feature_view)
         job = create_offline_store_retrieval_job(
             data_source=cast(DataSource, task.feature_view.batch_source),
-            context=context,
+            context=self.get_execution_context(registry, task),
             start_time=task.start_time,
             end_time=task.end_time,
             column_info=columns,
@@ -96,7 +104,7 @@ class StreamingComputeEngine(LocalComputeEngine):
         names = columns.field_mapping or {}
         for batch in _read(job, size):
             batch = batch.rename_columns([names.get(name, name) for name in batch.schema.names])
-            _validate_vector_field_lengths(batch, task.feature_view)
+            _compat.check_vector_lengths(batch, task.feature_view)
             yield OnlineRows.of_arrow(batch, task.feature_view, self.repo_config.entity_key_serialization_version)
 
     def _write(self, view: FeatureView, rows: OnlineRows) -> None:
@@ -119,7 +127,7 @@ def _is_computed(view: FeatureView) -> bool:
 
 
 def _read(job: RetrievalJob, size: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a retrieval, as many at a time; streamed if the offline store can."""
+    """The rows of a retrieval, at most `size` at a time; streamed if the offline store can."""
     stream = getattr(job, "to_arrow_batches", None)
     for batch in stream() if stream is not None else job.to_arrow().to_batches():
         for start in range(0, batch.num_rows, size):

@@ -1,38 +1,87 @@
-"""Bringing one feature view online, one interval of event time at a time."""
+"""Materializes feature views: brings each entity's newest rows of an interval into the online store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from feast import FeatureStore, FeatureView
-from feast.feature_view import FeatureViewState
-from feast.infra.common.materialization_job import MaterializationTask
-from feast.infra.passthrough_provider import PassthroughProvider
-from feast.infra.registry.registry import Registry
-
+from perennial._common.heavy_imports import fast_imports
+from perennial._common.storage import explaining_database
+from perennial.errors import BadFeatures
+from perennial.feature_store.feature_services import get_views
+from perennial.feature_store.store import REGISTRY, open_store
 from perennial.services import postgres
 
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+    from feast.infra.passthrough_provider import PassthroughProvider
+    from feast.infra.registry.registry import Registry
+
+#: Start (inclusive) and end (exclusive) in event time, UTC.
 Interval = tuple[datetime, datetime]
 
-#: Feast's intervals hold both their ends, ours only their start.
+#: Feast's intervals include both their ends, ours only their start.
 _INSTANT = timedelta(microseconds=1)
 
 
-def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> int:
-    """Write each entity's newest row with an event time in [start, end) online, with the engine that
-    feature_store.yaml names, and record the interval; return how many entities there were (0 if the engine is one that
-    does not say).
+@explaining_database(REGISTRY)
+def materialize(service: str, start: datetime, end: datetime, views: Sequence[str] | None = None) -> dict[str, int]:
+    """Bring each view's newest rows with an event time in [start, end) online.
 
-    Unlike Feast's own `materialize`, it prints nothing and never takes the view out of service, so a process killed
-    here leaves a view that still answers.
+    Safe to run again, in any order and at the same time as others: only a newer value replaces another.
+
+    Args:
+        service: The feature service whose views to materialize.
+        start: Inclusive, UTC.
+        end: Exclusive, UTC.
+        views: Only these of its views.
+
+    Returns:
+        View -> how many entities were written.
+
+    Raises:
+        BadFeatures: There is no such service or view, or a view names what the lake lacks.
     """
+    store = open_store()
+    of_service = get_views(store, service)
+    unknown = sorted(set(views or ()) - set(of_service))
+    if unknown:
+        raise BadFeatures(
+            f"Feature service {service!r} has no view {unknown[0]!r}.", f"It has {', '.join(sorted(of_service))}."
+        )
+    selected = [view for name, view in of_service.items() if views is None or name in views]
+    rows = {view.name: materialize_view(store, view, start, end) for view in selected}
+    store.refresh_registry()
+    return rows
+
+
+def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> int:
+    """Bring one view's newest rows of an interval online, and record the interval.
+
+    Unlike Feast's own `materialize`, it prints nothing and never takes the view out of service: a process killed here
+    leaves a view that still answers. The engine is the one that feature_store.yaml names.
+
+    Args:
+        store: The Feast store.
+        view: A view with rows of its own.
+        start: Inclusive, event time in UTC.
+        end: Exclusive, event time in UTC.
+
+    Returns:
+        How many entities were written; 0 if the engine does not count them.
+
+    Raises:
+        BadFeatures: The view names what the lake lacks, or a value does not fit the declared type.
+    """
+    with fast_imports():
+        from feast.infra.common.materialization_job import MaterializationTask
+
     task = MaterializationTask(store.project, view, start_time=start, end_time=end - _INSTANT)
     # Reading and writing under one lock: of rows with the same times the last written stays, and that must be the one
     # that the lake held last.
     with postgres.advisory_lock("materialize", store.project, view.name):
-        [job] = cast(PassthroughProvider, store.provider).batch_engine.materialize(store.registry, task)
+        [job] = cast("PassthroughProvider", store.provider).batch_engine.materialize(store.registry, task)
         error = job.error()
         if error is not None:
             raise error
@@ -40,8 +89,22 @@ def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, en
     return getattr(job, "rows", 0)
 
 
+def merged(intervals: Sequence[Interval]) -> list[Interval]:
+    """The same time in as few intervals as possible, sorted; empty ones are left out."""
+    result: list[Interval] = []
+    for start, end in sorted(interval for interval in intervals if interval[0] < interval[1]):
+        if result and start <= result[-1][1] + _INSTANT:
+            result[-1] = (result[-1][0], max(result[-1][1], end))
+        else:
+            result.append((start, end))
+    return result
+
+
 def _record(store: FeatureStore, view: str, interval: Interval) -> None:
-    """Add an interval to those the registry holds, and say that the view can be served."""
+    """Add an interval to those that the registry holds, and mark the view as online."""
+    from feast.feature_view import FeatureViewState
+    from feast.infra.registry.registry import Registry
+
     # Feast reads, changes and writes the whole view, so nobody may apply or record in between. It never merges
     # intervals either, though every call costs more the longer their list is.
     with postgres.advisory_lock("feast", store.project):
@@ -54,22 +117,14 @@ def _record(store: FeatureStore, view: str, interval: Interval) -> None:
 
 
 def _record_in_file(registry: Registry, project: str, view: FeatureView) -> None:
-    """Write a view's intervals. In a file, Feast's `apply_feature_view` leaves them as they were when nothing else of
-    the view changed, and its `apply_materialization` only ever adds one."""
+    """Write a view's intervals to a registry file.
+
+    There, Feast's `apply_feature_view` leaves them as they were when nothing else of the view changed, and its
+    `apply_materialization` only ever adds one.
+    """
     content = registry.cached_registry_proto
-    for kept in (*content.feature_views, *content.stream_feature_views):
-        if (kept.spec.name, kept.spec.project) == (view.name, project):
-            del kept.meta.materialization_intervals[:]
-            kept.meta.materialization_intervals.extend(view.to_proto().meta.materialization_intervals)
+    for stored in (*content.feature_views, *content.stream_feature_views):
+        if (stored.spec.name, stored.spec.project) == (view.name, project):
+            del stored.meta.materialization_intervals[:]
+            stored.meta.materialization_intervals.extend(view.to_proto().meta.materialization_intervals)
     registry.commit()
-
-
-def merged(intervals: Sequence[Interval]) -> list[Interval]:
-    """The same time in as few intervals as possible, sorted; empty ones are left out."""
-    result: list[Interval] = []
-    for start, end in sorted(each for each in intervals if each[0] < each[1]):
-        if result and start <= result[-1][1] + _INSTANT:
-            result[-1] = (result[-1][0], max(result[-1][1], end))
-        else:
-            result.append((start, end))
-    return result

@@ -36,8 +36,18 @@ _FEAST_TYPES = {
 }
 
 
+def stored_name(source: DataSource, name: str) -> str:
+    """The source's own name of a column.
+
+    Args:
+        source: The source.
+        name: What the feature view calls the column.
+    """
+    return next((column for column, mapped in source.field_mapping.items() if mapped == name), name)
+
+
 class LakeSource(DataSource):
-    """Features kept in a lake table.
+    """Features that are stored in a table of the lake.
 
     Args:
         table: `<use_case>.<table>`.
@@ -46,6 +56,9 @@ class LakeSource(DataSource):
             `timestamp_field` the newest wins. Empty: there is none.
         field_mapping: Names in the table to names in the feature view.
         name: The source's name in Feast; the table's by default.
+        description: For people.
+        tags: For people and tools.
+        owner: Who answers for it.
     """
 
     def __init__(
@@ -76,10 +89,6 @@ class LakeSource(DataSource):
         """The file that, by convention, defines the views of this table's use case."""
         return f"feature_repo/{self.table.split('.', 1)[0]}.py"
 
-    def column(self, name: str) -> str:
-        """The table's name of what the feature view calls `name`."""
-        return next((column for column, mapped in self.field_mapping.items() if mapped == name), name)
-
     def columns(self) -> dict[str, str]:
         """The table's columns and Iceberg types, without the lake's own; empty while the table does not exist."""
         table = lake.table(self.table)
@@ -89,32 +98,36 @@ class LakeSource(DataSource):
     # What Feast asks of a data source.
 
     def source_type(self) -> DataSourceProto.SourceType.ValueType:
+        """A custom source, to Feast."""
         return DataSourceProto.CUSTOM_SOURCE
 
     def validate(self, config: RepoConfig) -> None:
-        """Check that the table has the source's own columns. A table nobody has written yet passes.
+        """Check that the table has the source's own columns. A table that does not exist yet passes.
 
         Raises:
             BadFeatures: it lacks one.
         """
-        found = self.columns()
-        own = [self.column(self.timestamp_field), self.column(self.created_timestamp_column), *self.field_mapping]
-        missing = [name for name in own if name and name not in found]
-        if found and missing:
+        stored = self.columns()
+        own = [stored_name(self, name) for name in (self.timestamp_field, self.created_timestamp_column)]
+        missing = [name for name in (*own, *self.field_mapping) if name and name not in stored]
+        if stored and missing:
             raise BadFeatures(
                 f"Lake source {self.name!r} in {self.file} names column {missing[0]!r}, which table {self.table!r}"
                 " does not have.",
-                f"Its columns are {', '.join(found)}.",
+                f"Its columns are {', '.join(stored)}.",
             )
 
     def get_table_column_names_and_types(self, config: RepoConfig) -> Iterable[tuple[str, str]]:
+        """The table's columns and Iceberg types; none while the table does not exist."""
         return list(self.columns().items())
 
     @staticmethod
     def source_datatype_to_feast_value_type() -> Callable[[str], ValueType]:
+        """The function from an Iceberg type to Feast's; UNKNOWN where Feast has none."""
         return lambda kind: _FEAST_TYPES.get(kind.split("(")[0].split("[")[0], ValueType.UNKNOWN)
 
     def get_table_query_string(self) -> str:
+        """The table, as queries for entity rows name it."""
         return self.table
 
     def _to_proto_impl(self) -> DataSourceProto:
@@ -135,6 +148,7 @@ class LakeSource(DataSource):
 
     @staticmethod
     def from_proto(data_source: DataSourceProto) -> LakeSource:
+        """The source that a registry holds."""
         return LakeSource(
             table=json.loads(data_source.custom_options.configuration)["table"],
             name=data_source.name,

@@ -113,7 +113,7 @@ def _without_champion(use_case: UseCase, partition: Partition, known: KnownLabel
 
 def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
     """Whether the partition was computed and there was nothing to predict in it."""
-    if not computations.with_examples(use_case, partition, partition):
+    if not computations.partitions_with_examples(use_case, partition, partition):
         return False
     examples = lake.read(use_case.tables.examples, partitions=[partition.key], columns=(lake.PARTITION,))
     return examples is None or not examples.num_rows

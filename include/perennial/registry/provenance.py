@@ -70,7 +70,7 @@ def of_training(use_case: UseCase, columns: list[str]) -> Provenance:
         files=files(use_case),
         environment=environment(),
         columns=columns,
-        definitions=repository.applied(),
+        definitions=repository.applied_digest(),
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.errors import BadFeatures, InvalidParams, PerennialError, TrainingFailed
-from perennial.feature_store import checkout, repository
+from perennial.feature_store import definitions, repository
 from perennial.registry import provenance, tracking
 from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
@@ -36,7 +36,7 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
     recorded = recipe.read(use_case, version)
     recipe.check_snapshots(use_case, recorded)
     say("building the training set again")
-    with checkout.own_definitions():
+    with definitions.use_local_definitions():
         rebuilt = _rebuilt(use_case, recorded)
         sources = _sources(use_case)
     say("comparing it with the stored one")

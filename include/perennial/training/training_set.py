@@ -21,7 +21,7 @@ from perennial import lake, validation
 from perennial._common.storage import explaining
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
-from perennial.feature_store import EVENT_TIMESTAMP, computations, repository
+from perennial.feature_store import columns, computations, repository
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
@@ -176,7 +176,7 @@ def retrieve(
     rows = repository.historical_features(
         use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
     )
-    kept = rows.select([name for name in rows.column_names if not name.endswith(EVENT_TIMESTAMP)])
+    kept = rows.select([name for name in rows.column_names if columns.view_of(name) is None])
     slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
@@ -194,7 +194,7 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
     absent = [partition.key for partition in first.through(last) if partition.key not in held]
     if absent:
-        computed = computations.with_examples(use_case, first, last)
+        computed = computations.partitions_with_examples(use_case, first, last)
         absent = [key for key in absent if key not in computed]
     if examples is None or absent:
         raise NotEnoughData(
@@ -226,10 +226,10 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
                 f"{where}: column {name!r} is not what went in.", "Report this: the offline store is wrong."
             )
     for name in rows.column_names:
-        if name.endswith(EVENT_TIMESTAMP):
+        view = columns.view_of(name)
+        if view is not None:
             late = pc.sum(pc.greater(rows[name], rows["event_timestamp"])).as_py()
             if late:
-                view = name.removesuffix(EVENT_TIMESTAMP)
                 raise BadFeatures(
                     f"{where}: {late} rows see values of view {view!r} from their future.",
                     "Report this: the offline store is wrong.",

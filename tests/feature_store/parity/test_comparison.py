@@ -1,264 +1,317 @@
-"""Parity of a whole use case: what is online, and what scoring kept, against the lake."""
+"""Served values against the offline store: every type, every moment, and the faults that must be seen."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import re
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import count
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from feast.types import Array, Bytes, FeastType, Float32, Float64, Int64, UnixTimestamp
+from feature_cases import Repository
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from perennial import lake
-from perennial.errors import BadFeatures, ParityBroken
 from perennial.feature_store import repository
-from perennial.feature_store.parity import comparison
-from perennial.feature_store.parity.report import plain
-from perennial.ingestion import compute, ingest, publish
-from perennial.settings import settings
-from perennial.use_case import UseCase
+from perennial.feature_store.parity import comparison, served
 
-KEY = {"site": "site-0", "meter": "meter-3"}
+START, END = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 1, tzinfo=UTC)
+
+TYPED = """
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Array, Bool, Float32, Float64, Int64, String, UnixTimestamp
+
+from perennial.feature_store.source import LakeSource
+
+driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+stats = FeatureView(
+    name="{name}_stats",
+    entities=[driver],
+    ttl=timedelta(days=30),
+    schema=[
+        Field(name="trips", dtype=Int64),
+        Field(name="rating", dtype=Float64),
+        Field(name="score", dtype=Float32),
+        Field(name="city", dtype=String),
+        Field(name="active", dtype=Bool),
+        Field(name="last_trip", dtype=UnixTimestamp),
+        Field(name="recent", dtype=Array(Int64)),
+    ],
+    source=LakeSource(table="{name}.stats"),
+)
+service = FeatureService(name="{name}", features=[stats])
+"""
 
 
-@pytest.fixture(scope="module")
-def energy(project: Path, energy: UseCase) -> UseCase:
-    """The second use case with three days in the lake and online, the middle one last."""
+def at(hour: int, day: int = 10) -> datetime:
+    return datetime(2013, 1, day, hour, tzinfo=UTC)
+
+
+@pytest.fixture
+def typed(repo: Repository) -> Repository:
+    """Three drivers: one with values of every type, one with a NaN, one with nulls only."""
+    repo.define(TYPED)
+    repo.write(
+        "stats",
+        driver_id=pa.array([1, 2, 3], pa.int64()),
+        event_timestamp=pa.array([at(1), at(2), at(3)], pa.timestamp("us", tz="UTC")),
+        trips=pa.array([2**53 + 1, 7, None], pa.int64()),
+        rating=pa.array([0.1, math.nan, None], pa.float64()),
+        score=pa.array([0.1, 0.2, None], pa.float64()),
+        city=pa.array(["Oslo", "", None], pa.string()),
+        active=pa.array([True, False, None], pa.bool_()),
+        last_trip=pa.array([at(1, day=9), at(2, day=9), None], pa.timestamp("us", tz="UTC")),
+        recent=pa.array([[1, 2], [3], None], pa.list_(pa.int64())),
+    )
     repository.apply_if_changed()
-    with pytest.raises(BadFeatures, match="none of its feature views is online yet"):
-        comparison.check(energy)
-    for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
-        ingest.ingest_partition(energy, energy.partition(day))
-        compute.compute_features(energy, energy.partition(day))
-    for day in ("2024-01-01", "2024-01-03", "2024-01-02"):
-        publish.publish_features(energy, energy.partition(day))
-    return energy
+    repository.materialize(repo.name, START, END)
+    return repo
 
 
-def write_online(time: datetime, value: float, key: dict[str, str] = KEY) -> None:
-    """Put a value online behind the pipeline's back."""
+def read(repo: Repository, *keys: int, until: datetime = END) -> list[served.ServedRow]:
+    view = repository.feature_views(repo.name)[f"{repo.name}_stats"]
+    return served.read_online(repository.open_store(), view, [{"driver_id": key} for key in keys], until)
+
+
+def compare(repo: Repository, rows: list[served.ServedRow], **options: Any) -> list[comparison.Difference]:
+    view = repository.feature_views(repo.name)[f"{repo.name}_stats"]
+    store = repository.open_store(keep_event_timestamps=True)
+    return comparison.compare(store, view, rows, **{"known_at_the_time": False} | options)
+
+
+def test_what_was_materialized_equals_the_lake_in_every_type(typed: Repository) -> None:
+    rows = read(typed, 1, 2, 3, 4)
+    assert compare(typed, rows) == []
+
+
+def write_online(repo: Repository, key: int, time: datetime, **values: Any) -> None:
+    """Put values online behind the pipeline's back."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
+    view = repository.feature_views(repo.name)[f"{repo.name}_stats"]
     store = repository.open_store()
-    view = repository.feature_views("energy")["energy_meter_history"]
-    entity = EntityKey(join_keys=list(key), entity_values=[Value(string_val=value) for value in key.values()])
-    values = {"meter_last": Value(double_val=value), "meter_mean_24h": Value(double_val=value)}
-    store.provider.online_write_batch(store.config, view, [(entity, values, time, None)], None)
+    entity = EntityKey(join_keys=["driver_id"], entity_values=[Value(int64_val=key)])
+    protos = {name: Value(**{kind: value}) for name, (kind, value) in values.items()}
+    store.provider.online_write_batch(store.config, view, [(entity, protos, time, None)], None)
 
 
-@pytest.fixture
-def broken(energy: UseCase):
-    """One meter's newest value online is wrong, until the day is brought online again."""
-    write_online(datetime(2024, 1, 4, tzinfo=UTC) - timedelta(hours=1), -1.0)
-    yield energy
-    publish.publish_features(energy, energy.partition("2024-01-03"))
+def test_a_difference_has_its_key_both_values_and_both_times(typed: Repository) -> None:
+    write_online(typed, 1, at(1), rating=("double_val", 0.25))
+    (found,) = [one for one in compare(typed, read(typed, 1, 3)) if one.feature == "rating"]
+    assert (found.view, found.key) == (f"{typed.name}_stats", {"driver_id": 1})
+    assert (found.served, found.offline) == (0.25, 0.1)
+    assert (found.served_time, found.offline_time) == (at(1), at(1))
 
 
-def records(use_case: UseCase, day: str) -> list[dict[str, Any]]:
-    rows = lake.records(use_case.tables.parity, between=(day, day))
-    return sorted(rows, key=lambda row: row["recorded_at"])
+def test_an_equal_value_of_another_type_is_a_difference(typed: Repository) -> None:
+    write_online(typed, 2, at(2), trips=("double_val", 7.0))
+    assert ("trips", 7.0, 7) in [(one.feature, one.served, one.offline) for one in compare(typed, read(typed, 2))]
 
 
-def test_what_is_online_equals_the_lake(energy: UseCase) -> None:
-    found = comparison.check(energy)
-    assert found.holds
-    (view,) = found.views
-    assert view.keys == 12
-    assert view.until == datetime(2024, 1, 4, tzinfo=UTC)
-    assert view.newest == datetime(2024, 1, 3, 23, tzinfo=UTC)
+def test_a_value_where_the_lake_has_null_is_a_difference(typed: Repository) -> None:
+    write_online(typed, 3, at(3), city=("string_val", ""))
+    (found,) = compare(typed, read(typed, 3))
+    assert (found.feature, found.served, found.offline) == ("city", "", None)
 
 
-def test_an_old_partition_is_at_one_with_newer_ones_online(energy: UseCase) -> None:
-    assert comparison.check(energy, energy.partition("2024-01-01")).holds
+def test_an_equal_value_of_another_time_is_a_difference(typed: Repository) -> None:
+    row = read(typed, 1)[0]
+    (found,) = compare(typed, [replace(row, values={"city": "Oslo"}, time=at(5))])
+    assert (found.feature, found.served_time, found.offline_time) == ("*", at(5), at(1))
 
 
-def test_a_newer_partition_that_is_not_online_yet_is_no_difference(energy: UseCase) -> None:
-    tomorrow = energy.partition("2024-01-04")
-    ingest.ingest_partition(energy, tomorrow)
-    compute.compute_features(energy, tomorrow)
-    try:
-        assert comparison.check(energy).holds
-        assert comparison.check(energy, energy.partition("2024-01-03")).holds
-    finally:
-        lake.replace("energy.meter_history", tomorrow.key, lake.read("energy.meter_history").slice(0, 0))
+def test_a_store_of_whole_seconds_agrees_with_the_rounded_second(repo: Repository) -> None:
+    moment = at(1).replace(microsecond=250_000)
+    simple(repo, {1: [(moment, 1.0)]})
+    row = served.ServedRow({"driver_id": 1}, at(2), {"rating": 1.0}, at(1))
+    assert compare(repo, [row]) == []
+    assert compare(repo, [replace(row, time=at(1) + timedelta(seconds=1))]) != []
 
 
-def test_a_wrong_value_is_an_error_that_says_how_to_mend_it(broken: UseCase) -> None:
-    with pytest.raises(ParityBroken) as caught:
-        comparison.prove(broken, broken.partition("2024-01-03"))
-    problem, fix = caught.value.problem, caught.value.fix
-    assert "energy_meter_history" in problem
-    assert "site='site-0', meter='meter-3'" in problem
-    assert re.search(r"meter_last: online -1\.0 \(of 2024-01-03 23:00:00\), offline [\d.]+ \(of 2024-01-03 23", problem)
-    assert "perennial trigger energy features --partition 2024-01-03" in fix
+SIMPLE = """
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.types import Float64
+
+from perennial.feature_store.source import LakeSource
+
+driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+stats = FeatureView(
+    name="{name}_stats",
+    entities=[driver],
+    ttl=timedelta(days=20),
+    schema=[Field(name="rating", dtype=Float64)],
+    source=LakeSource(table="{name}.stats"),
+)
+service = FeatureService(name="{name}", features=[stats])
+"""
 
 
-def test_the_fix_mends_it_and_each_change_is_recorded_once(broken: UseCase) -> None:
-    last = broken.partition("2024-01-03")
-    for _ in range(2):
-        with pytest.raises(ParityBroken):
-            comparison.prove(broken, last)
-    publish.publish_features(broken, last)
-    for _ in range(2):
-        assert comparison.prove(broken, last) == {"views": 1, "keys": 12}
-    assert [row["differences"] for row in records(broken, last.key)[-2:]] == [2, 0]
-    evidence = json.loads(records(broken, last.key)[-2]["evidence"])
-    assert evidence[0]["key"] == KEY
-    assert evidence[0]["served"] == -1.0
+History = dict[int, list[tuple[datetime, float | None]]]
 
 
-def test_a_value_the_lake_no_longer_holds_is_told_apart(energy: UseCase) -> None:
-    later = datetime(2024, 1, 3, 23, 30, tzinfo=UTC)
-    write_online(later, 7.0, {"site": "site-1", "meter": "meter-1"})
-    try:
-        with pytest.raises(ParityBroken, match="rebuild the online store") as caught:
-            comparison.prove(energy, energy.partition("2024-01-03"))
-        assert "--partition" not in caught.value.fix
-    finally:
-        (settings().home / "online.db").unlink()
-        for name in ("online.db-wal", "online.db-shm"):
-            (settings().home / name).unlink(missing_ok=True)
-        repository._store.cache_clear()
-        for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
-            publish.publish_features(energy, energy.partition(day))
-    assert comparison.check(energy).holds
-
-
-@pytest.fixture
-def promising(energy: UseCase, project: Path):
-    """Lets the view promise something about its freshness."""
-    file = project / "feature_repo" / "energy.py"
-    before = file.read_text()
-
-    def promise(span: str) -> None:
-        file.write_text(before.replace("    ttl=", f'    tags={{"freshness": "{span}"}},\n    ttl='))
-        repository.apply_if_changed()
-
-    yield promise
-    file.write_text(before)
+def simple(repo: Repository, history: History, partition: str = "2013-01") -> None:
+    """Drivers' ratings in the lake, and the definitions applied."""
+    if not (repo.folder / "feature_repo" / f"{repo.name}.py").exists():
+        repo.define(SIMPLE)
+    rows = [(key, time, value) for key, values in history.items() for time, value in values]
+    repo.write(
+        "stats",
+        partition,
+        driver_id=pa.array([row[0] for row in rows], pa.int64()),
+        event_timestamp=pa.array([row[1] for row in rows], pa.timestamp("us", tz="UTC")),
+        rating=pa.array([row[2] for row in rows], pa.float64()),
+    )
     repository.apply_if_changed()
 
 
-def test_a_view_that_is_older_than_it_promises_breaks_parity(energy: UseCase, promising) -> None:
-    promising("PT30M")
-    with pytest.raises(ParityBroken, match=r"(?s)is older.*more than 0:30:00 before the end.*freshness"):
-        comparison.prove(energy, energy.partition("2024-01-03"))
-    assert comparison.check(energy, energy.partition("2024-01-02")).holds, (
-        "an old partition says nothing about freshness"
+def test_rows_that_were_never_materialized_are_missing_online(repo: Repository) -> None:
+    simple(repo, {1: [(at(1), 1.0), (at(1, day=20), 2.0)]})
+    repository.materialize(repo.name, START, at(0, day=15))
+    (found,) = compare(repo, read(repo, 1))
+    assert (found.served, found.served_time) == (1.0, at(1))
+    assert (found.offline, found.offline_time) == (2.0, at(1, day=20))
+
+
+def test_rows_of_the_lake_not_due_online_are_no_difference(repo: Repository) -> None:
+    simple(repo, {1: [(at(1), 1.0), (at(1, day=20), 2.0)]})
+    repository.materialize(repo.name, START, at(0, day=15))
+    assert compare(repo, read(repo, 1, until=at(0, day=15))) == []
+
+
+def test_rows_online_early_are_compared_at_their_own_time(repo: Repository) -> None:
+    simple(repo, {1: [(at(1), 1.0), (at(1, day=20), 2.0)]})
+    repository.materialize(repo.name, START, END)
+    (row,) = read(repo, 1, until=at(0, day=15))
+    assert row.time == at(1, day=20)
+    assert row.at >= row.time
+    assert compare(repo, [row]) == []
+
+
+def test_a_value_past_its_ttl_counts_as_missing_on_both_sides(repo: Repository) -> None:
+    simple(repo, {1: [(at(1), 1.0)]})
+    repository.materialize(repo.name, START, END)
+    (row,) = read(repo, 1)
+    assert row.values == {"rating": 1.0}
+    assert row.at - row.time > timedelta(days=20)
+    assert compare(repo, [row]) == []
+
+
+def test_an_unknown_key_is_missing_on_both_sides(repo: Repository) -> None:
+    simple(repo, {1: [(at(1), 1.0)]})
+    repository.materialize(repo.name, START, END)
+    assert compare(repo, read(repo, 99)) == []
+
+
+HOURS = st.dictionaries(st.integers(0, 30 * 24 - 1), st.one_of(st.none(), st.floats(-9, 9)), max_size=6)
+
+
+def test_intervals_in_any_order_end_equal_to_the_lake(shared_repo: Repository) -> None:
+    numbers = count()
+
+    @settings(max_examples=10, deadline=None)
+    @given(
+        history=st.dictionaries(st.integers(1, 4), HOURS, min_size=1),
+        order=st.permutations([(0, 10), (10, 20), (20, 31), (5, 25)]),
+        until=st.integers(1, 31),
     )
+    def holds(history: dict[int, dict], order: list[tuple[int, int]], until: int) -> None:
+        first = next(numbers) * 10  # Drivers of its own for each example.
+        rows = {
+            first + key: [(START + timedelta(hours=hour), value) for hour, value in ratings.items()]
+            for key, ratings in history.items()
+        }
+        simple(shared_repo, rows)
+        for start, end in order:
+            repository.materialize(shared_repo.name, START + timedelta(days=start), START + timedelta(days=end))
+        assert compare(shared_repo, read(shared_repo, *rows, until=START + timedelta(days=until))) == []
+
+    holds()
 
 
-def test_a_promise_that_is_no_span_of_time_is_an_error(energy: UseCase, promising) -> None:
-    promising("soon")
-    with pytest.raises(BadFeatures, match="PT36H"):
-        comparison.check(energy)
+def sample(repo: Repository, size: int, seed: int = 0) -> list[int]:
+    view = repository.feature_views(repo.name)[f"{repo.name}_stats"]
+    return [key["driver_id"] for key in served.sample_keys(repository.open_store(), view, START, END, size, seed)]
 
 
-@pytest.fixture(scope="module")
-def scored(energy: UseCase) -> UseCase:
-    """A day of predictions, with the features they were made from and the snapshots those came from."""
-    examples = lake.read("energy.examples", partitions=["2024-01-02"]).drop_columns(["label", "label_timestamp"])
-    snapshots = lake.snapshots(repository.lake_tables("energy").values())
-    rows = repository.historical_features("energy", examples, snapshots=snapshots)
-    rows = rows.drop_columns([name for name in rows.column_names if name.endswith("__event_timestamp")])
-    rows = rows.append_column("lake_snapshots", pa.array([json.dumps(snapshots)] * rows.num_rows))
-    lake.append_missing("energy.predictions", rows, key=energy.examples.key)
-    return energy
+def test_a_sample_is_stable_and_has_the_newest_entity(repo: Repository) -> None:
+    simple(repo, {key: [(at(1), 1.0), (at(2), 2.0)] for key in range(50)} | {77: [(at(3), 1.0)]})
+    assert sample(repo, 10)[0] == 77
+    assert len(set(sample(repo, 10))) == 10
+    assert sample(repo, 10) == sample(repo, 10)
+    assert sample(repo, 10) != sample(repo, 10, seed=1)
+    assert set(sample(repo, 100)) == {*range(50), 77}
 
 
-def test_the_features_that_scoring_kept_equal_the_lake_of_that_time(scored: UseCase) -> None:
-    found = comparison.check_logged(scored, scored.partition("2024-01-02"), keys=1000)
-    assert found.holds
-    assert [(view.keys, view.corrected) for view in found.views] == [(288, 0)]
+def retrieved(repo: Repository, *moments: tuple[int, datetime]) -> pa.Table:
+    """What a retrieval gives, which is what somebody may keep."""
+    keys, times = zip(*moments, strict=True)
+    entities = pa.table({"driver_id": list(keys), "event_timestamp": pa.array(times, pa.timestamp("us", tz="UTC"))})
+    return repository.historical_features(repo.name, entities)
 
 
-def test_a_lake_corrected_since_is_counted_and_is_no_difference(scored: UseCase) -> None:
-    before = lake.read("energy.meter_history", partitions=["2024-01-02"])
-    number = before.column_names.index("meter_last")
-    changed = before.set_column(number, "meter_last", pa.array([0.25] * before.num_rows))
-    lake.replace("energy.meter_history", "2024-01-02", changed, sort_by=("site", "meter", "event_timestamp"))
-    try:
-        found = comparison.check_logged(scored, scored.partition("2024-01-02"))
-    finally:
-        lake.replace("energy.meter_history", "2024-01-02", before, sort_by=("site", "meter", "event_timestamp"))
-    assert found.holds
-    assert found.views[0].corrected > 50
+def test_logged_rows_equal_the_offline_store_later(typed: Repository) -> None:
+    kept = retrieved(typed, (1, at(5)), (2, at(1)), (3, at(9)), (2, at(9)), (4, at(9)))
+    view = repository.feature_views(typed.name)[f"{typed.name}_stats"]
+    assert compare(typed, served.read_logged(view, kept)) == []
 
 
-def test_a_kept_feature_that_the_lake_never_held_is_a_difference(scored: UseCase) -> None:
-    rows = lake.read("energy.predictions", partitions=["2024-01-02"]).slice(0, 2)
-    for name, value in {"meter_mean_24h": [99.0, 99.0], "meter": ["meter-0", "meter-3"]}.items():
-        rows = rows.set_column(rows.column_names.index(name), name, pa.array(value))
-    rows = rows.set_column(0, "partition", pa.array(["2024-01-03", "2024-01-03"]))
-    lake.append_missing("energy.predictions", rows, key=scored.examples.key)
-    found = comparison.check_logged(scored, scored.partition("2024-01-03"))
-    assert not found.holds
-    assert {one.served for one in found.views[0].differences if one.feature == "meter_mean_24h"} == {99.0}
+def test_a_changed_logged_value_is_a_difference(typed: Repository) -> None:
+    kept = retrieved(typed, (1, at(5)), (2, at(9)))
+    kept = kept.set_column(kept.column_names.index("city"), "city", pa.array(["Rome", ""]))
+    view = repository.feature_views(typed.name)[f"{typed.name}_stats"]
+    (found,) = compare(typed, served.read_logged(view, kept))
+    assert (found.key, found.feature, found.served, found.offline) == ({"driver_id": 1}, "city", "Rome", "Oslo")
+
+
+def test_logged_rows_are_compared_with_what_was_known_then(repo: Repository) -> None:
+    repo.define(SIMPLE.replace('.stats")', '.stats", created_timestamp_column="written")'))
+    moment = pa.timestamp("us", tz="UTC")
+    repo.write(
+        "stats",
+        driver_id=pa.array([1, 1], pa.int64()),
+        event_timestamp=pa.array([at(1), at(1)], moment),
+        written=pa.array([at(2), at(8)], moment),
+        rating=pa.array([1.0, 2.0]),
+    )
+    repository.apply_if_changed()
+    kept = served.ServedRow({"driver_id": 1}, at(5), {"rating": 1.0}, at(1))
+    assert compare(repo, [kept], known_at_the_time=True) == []
+    assert [one.offline for one in compare(repo, [kept], known_at_the_time=False)] == [2.0]
+
+
+@settings(max_examples=50)
+@given(value=st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.floats())))
+def test_a_value_equals_itself_and_no_other_type(value: object) -> None:
+    assert comparison.is_same(value, value)
+    for other in (None, math.nan, 0, 0.0, False, "", []):
+        if type(other) is not type(value):
+            assert not comparison.is_same(value, other)
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("values", "kind", "as_served"),
     [
-        (math.nan, "nan"),
-        ([1.5, -math.inf], [1.5, "-inf"]),
-        ({"at": timedelta(hours=1)}, {"at": 3600.0}),
-        (b"x", "b'x'"),
+        ([0.1, None], Float32, [float(np.float32(0.1)), None]),
+        ([3, None], Float64, [3.0, None]),
+        ([2**53 + 1, None], Int64, [2**53 + 1, None]),
+        ([at(1).replace(microsecond=7)], UnixTimestamp, [at(1)]),
+        ([[1, 2], None], Array(Int64), [[1, 2], None]),
+        ([b"x"], Bytes, [b"x"]),
     ],
 )
-def test_evidence_is_valid_json(value: object, shown: object) -> None:
-    assert plain(value) == shown
-    json.dumps(plain(value), allow_nan=False)
+def test_the_declared_type_says_what_is_served(values: list, kind: FeastType, as_served: list) -> None:
+    found = served.as_served(values, kind)
+    assert all(map(comparison.is_same, found, as_served)), found
 
 
-def test_a_partition_without_predictions_is_an_error(scored: UseCase) -> None:
-    with pytest.raises(BadFeatures, match="no predictions of partition '2024-01-09'"):
-        comparison.check_logged(scored, scored.partition("2024-01-09"))
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "perennial.cli", "parity", *arguments]
-    path = os.pathsep.join([str(Path(__file__).parents[2] / "second_use_case"), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=240)
-
-
-def test_the_command_shows_each_view_and_exits_with_0(energy: UseCase) -> None:
-    done = run("energy", "--keys", "5")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"energy_meter_history +5 +0 +2024-01-03 23:00:00 +yes", done.stdout)
-
-
-def test_the_command_exits_with_1_where_values_differ(broken: UseCase) -> None:
-    done = run("energy", "--json")
-    assert done.returncode == 1
-    shown = json.loads(done.stdout)
-    assert shown["holds"] is False
-    (one, _) = shown["views"][0]["differences"]
-    assert (one["feature"], one["served"], one["key"]) == ("meter_last", -1.0, KEY)
-    assert "--partition 2024-01-03" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_command_checks_what_scoring_kept(scored: UseCase) -> None:
-    done = run("energy", "--logged", "2024-01-02")
-    assert done.returncode == 0, done.stderr
-    assert "corrected" in done.stdout
-
-
-def test_a_partition_that_comes_online_meanwhile_raises_no_alarm(energy: UseCase) -> None:
-    tomorrow = energy.partition("2024-01-04")
-    ingest.ingest_partition(energy, tomorrow)
-    compute.compute_features(energy, tomorrow)
-    with ThreadPoolExecutor(1) as pool:
-        publishing = pool.submit(lambda: [publish.publish_features(energy, tomorrow) for _ in range(5)])
-        while not publishing.done():
-            assert comparison.check(energy, energy.partition("2024-01-02")).holds
-    assert publishing.result()[0] == {"energy_meter_history": 12}
-    assert comparison.check(energy, tomorrow).holds
+def test_nan_stays_nan() -> None:
+    assert math.isnan(served.as_served([math.nan], Float64)[0])

@@ -1,91 +1,22 @@
-"""The online stores: Feast's own, in which a row gives way only to a newer one.
+"""The online stores: Feast's own, in which only a newer row replaces another.
 
-- `newest`: what they have in common; `rows`, `wire`: what is written to them;
+- `base`: what they have in common; `expiry`: values older than their view's `ttl`;
+- `rows`, `serialization`: what is written to them;
 - `sqlite`, `redis`, `postgres`, `dynamodb`: one store each, which `online_store: type:` may name;
-- here: the store that the setting `PERENNIAL_ONLINE_STORE` names.
+- `configured`: the store that the setting `PERENNIAL_ONLINE_STORE` names.
+
+feature_store.yaml names these modules, and `ConfiguredOnlineStore` of this package, by their paths: never move them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING
 
-import yaml
-
-from perennial.settings import settings
+from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial.feature_store.online.newest import NewestOnlineStoreConfig
+    from perennial.feature_store.online.configured import ConfiguredOnlineStoreConfig
 
+__all__ = ["ConfiguredOnlineStoreConfig"]
 
-class ConfiguredOnlineStoreConfig:
-    """`online_store:` in feature_store.yaml, with `type: perennial.feature_store.online.ConfiguredOnlineStore`: becomes
-    the options of the store that the setting `online_store` names by its URL.
-
-    | URL | store |
-    |---|---|
-    | none | SQLite, `online.db` in Perennial's home |
-    | `sqlite:////srv/online.db` | SQLite |
-    | `redis://:password@host:6379/1`, `rediss://...` | Redis |
-    | `postgresql://user:password@host:5432/database` | PostgreSQL |
-    | `postgresql:///feast` | PostgreSQL, a database of Perennial's own server |
-    | `dynamodb://eu-west-1` | DynamoDB in that region |
-
-    Options of the store may follow a `?`, written as in YAML, or stand in feature_store.yaml, where they go with every
-    store that has them.
-    """
-
-    def __new__(cls, type: str = "", **options: Any) -> NewestOnlineStoreConfig:  # type: ignore[misc]  # noqa: A002
-        """The options of the configured store; Feast makes the store itself after their class.
-
-        Raises:
-            ValueError: there is no store for such a URL, or it has no such option.
-        """
-        configured = settings().online_store
-        url = urlsplit(configured.get_secret_value() if configured else "sqlite://")
-        options |= {name: yaml.safe_load(value) for name, value in parse_qsl(url.query)}
-        if url.scheme == "sqlite":
-            from perennial.feature_store.online.sqlite import NewestSqliteOnlineStoreConfig
-
-            return NewestSqliteOnlineStoreConfig(**{"path": unquote(url.path[1:]), **options})
-        if url.scheme in ("redis", "rediss"):
-            from perennial.feature_store.online.redis import NewestRedisOnlineStoreConfig
-
-            return NewestRedisOnlineStoreConfig(connection_string=url._replace(query="").geturl(), **options)
-        if url.scheme == "postgresql":
-            from perennial.feature_store.online.postgres import NewestPostgreSQLOnlineStoreConfig
-
-            return NewestPostgreSQLOnlineStoreConfig(**{**_postgresql(url), **options})
-        if url.scheme == "dynamodb":
-            from perennial.feature_store.online.dynamodb import NewestDynamoDBOnlineStoreConfig
-
-            return NewestDynamoDBOnlineStoreConfig(region=url.netloc, **options)
-        raise ValueError(
-            f"PERENNIAL_ONLINE_STORE names {url.scheme or 'no scheme'!r}, which no online store here understands."
-            " It may start with sqlite://, redis://, rediss://, postgresql:// or dynamodb://."
-        )
-
-
-def _postgresql(url: SplitResult) -> dict[str, Any]:
-    """Feast's options for a PostgreSQL address; without a host, one on the server behind everything else."""
-    if url.hostname:
-        return {
-            "host": unquote(url.hostname),
-            "port": url.port or 5432,
-            "database": unquote(url.path.lstrip("/")) or "feast",
-            "user": unquote(url.username or "postgres"),
-            "password": unquote(url.password or ""),
-            "sslmode": "prefer",
-        }
-    from perennial.services import postgres
-
-    server = postgres.url(unquote(url.path.lstrip("/")) or "feast")
-    query = {name: str(value) for name, value in server.query.items()}
-    return {
-        "host": server.host or query.get("host", ""),
-        "port": server.port or int(query.get("port", 5432)),
-        "database": server.database,
-        "user": server.username or "postgres",
-        "password": server.password or "",
-        "sslmode": query.get("sslmode", "prefer"),
-    }
+__getattr__ = attributes_of(__name__, {".configured": __all__})

@@ -1,13 +1,12 @@
 """Feast's DynamoDB online store, in which the newest row wins whoever writes at the same time.
 
 Feast's own lets the last writer win, and DynamoDB's batches take no conditions. Its transactions do, a hundred rows at
-a time and each row with its own. What is there already and newer is named when a transaction is refused, so that the
-rest goes through with the next one.
+a time and each row with its own. When a transaction is rejected, the rows that are stored already and newer are named,
+so that the others go through with the next one.
 """
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Literal, NoReturn
@@ -15,25 +14,22 @@ from typing import Any, Literal, NoReturn
 import mmh3
 from botocore.exceptions import ClientError
 from feast.feature_view import FeatureView
-from feast.infra.online_stores.dynamodb import (
-    DynamoDBOnlineStore,
-    DynamoDBOnlineStoreConfig,
-    _get_table_name,
-)
+from feast.infra.online_stores.dynamodb import DynamoDBOnlineStore, DynamoDBOnlineStoreConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
-from perennial.feature_store.online.rows import OnlineRows, moment
+from perennial.feature_store import _compat
+from perennial.feature_store.online.base import NewestOnlineStore, NewestOnlineStoreConfig
+from perennial.feature_store.online.rows import OnlineRows, to_datetime
 
-#: The condition of a write: the row that is there, if any, is not newer. Rows that Feast's own store wrote have no
-#: exact times, but their event time in words, all in UTC, which sort as the times do.
+#: The condition of a write: the stored row, if any, is not newer. Rows that Feast's own store wrote have no exact times
+#: but their event time as text, all in UTC, which sorts as the times do.
 _NOT_NEWER = (
     "attribute_not_exists(entity_id)"
-    " OR (attribute_not_exists(event_us) AND event_ts <= :words)"
+    " OR (attribute_not_exists(event_us) AND event_ts <= :text)"
     " OR event_us < :event"
     " OR (event_us = :event AND created_us <= :created)"
 )
@@ -55,18 +51,23 @@ class NewestDynamoDBOnlineStoreConfig(NewestOnlineStoreConfig, DynamoDBOnlineSto
 
 
 class _Busy(Exception):
-    """Another writer is at the same rows, or the table is throttled."""
+    """Another writer is writing the same rows, or the table is throttled."""
 
 
-class NewestDynamoDBOnlineStore(NewestOnlineStore, DynamoDBOnlineStore):
+class NewestDynamoDBOnlineStore(NewestOnlineStore, _compat.DynamoDBHook, DynamoDBOnlineStore):
     """DynamoDB in which the newest row wins."""
 
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        """Write the rows that are at least as new as what is there. A row is written whole or not at all."""
+        """Write the rows that are at least as new as the stored ones. A row is written whole or not at all.
+
+        Args:
+            config: The feature store's configuration.
+            view: The rows' view.
+            rows: One row a key.
+        """
         options = config.online_store
-        client = self._get_dynamodb_client(options.region, options.endpoint_url, options.session_based_auth)
-        table = _get_table_name(options, config, view)
-        puts = _puts(table, rows)
+        client = self.client(options)
+        puts = put_requests(_compat.dynamodb_table(options, config, view), rows)
         chunks = [
             puts[start : start + options.transaction_size] for start in range(0, len(puts), options.transaction_size)
         ]
@@ -84,7 +85,17 @@ class NewestDynamoDBOnlineStore(NewestOnlineStore, DynamoDBOnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """The newest values of each entity. A view that nobody has applied or written yet has none."""
+        """The newest values of each entity. A view that was never applied or written has none.
+
+        Args:
+            config: The feature store's configuration.
+            table: The view.
+            entity_keys: n keys.
+            requested_features: Which features; None: all.
+
+        Returns:
+            For each of the n keys the event time (UTC) and the values; None for both where there is no row.
+        """
         try:
             return super().online_read(config, table, entity_keys, requested_features)
         except ClientError as error:
@@ -92,52 +103,52 @@ class NewestDynamoDBOnlineStore(NewestOnlineStore, DynamoDBOnlineStore):
                 raise
             return [(None, None)] * len(entity_keys)
 
-    def _get_dynamodb_client(self, *where: Any, **options: Any) -> Any:
-        self._forget_what_was_forked()
-        return super()._get_dynamodb_client(*where, **options)
-
-    def _get_dynamodb_resource(self, *where: Any, **options: Any) -> Any:
-        self._forget_what_was_forked()
-        return super()._get_dynamodb_resource(*where, **options)
-
-    _owner = 0
-
-    def _forget_what_was_forked(self) -> None:
-        """A client's open connections may not be used by two processes."""
-        if self._owner != os.getpid():
-            self._dynamodb_client = self._dynamodb_resource = None
-            self._owner = os.getpid()
-
     def update_online_store(self, *_: Any, **__: Any) -> NoReturn:
-        """Not here: what it appends to a list, when run twice, is in it twice."""
+        """Not supported: what it appends to a list is in it twice when it runs twice.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError("This store writes whole rows only: use `write_to_online_store` or `push`.")
 
     async def update_online_store_async(self, *_: Any, **__: Any) -> NoReturn:
-        """Not here, as `update_online_store`."""
+        """Not supported, as `update_online_store`.
+
+        Raises:
+            NotImplementedError: always.
+        """
         self.update_online_store()
 
 
-def _puts(table: str, rows: OnlineRows) -> list[dict[str, Any]]:
-    """The writes, each with its condition."""
+def put_requests(table: str, rows: OnlineRows) -> list[dict[str, Any]]:
+    """The requests that write rows, each with its condition.
+
+    Args:
+        table: The DynamoDB table.
+        rows: n rows.
+
+    Returns:
+        n arguments of `put_item`.
+    """
     return [
         {
             "TableName": table,
             "Item": {
                 "entity_id": {"S": mmh3.hash_bytes(key).hex()},
-                "event_ts": {"S": words},
+                "event_ts": {"S": text},
                 "event_us": {"N": str(event)},
                 "created_us": {"N": str(created)},
                 "values": {"M": {name: {"B": value} for name, value in zip(rows.features, values, strict=True)}},
             },
             "ConditionExpression": _NOT_NEWER,
             "ExpressionAttributeValues": {
-                ":words": {"S": words},
+                ":text": {"S": text},
                 ":event": {"N": str(event)},
                 ":created": {"N": str(created)},
             },
         }
         for key, event, created, values in zip(rows.keys, rows.events, rows.created, rows.values(), strict=True)
-        for words in [str(moment(event))]
+        for text in [str(to_datetime(event))]
     ]
 
 
@@ -148,7 +159,7 @@ def _puts(table: str, rows: OnlineRows) -> list[dict[str, Any]]:
     reraise=True,
 )
 def _write(client: Any, puts: list[dict[str, Any]]) -> None:
-    """Write what may be written. What was refused is taken out of `puts`, so that trying again skips it."""
+    """Write the rows whose condition holds. The others are taken out of `puts`, so that another try skips them."""
     while puts:
         try:
             if len(puts) == 1:

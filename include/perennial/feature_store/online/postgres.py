@@ -20,21 +20,21 @@ from feast.infra.online_stores.postgres_online_store.postgres import (
     PostgreSQLOnlineStore,
     PostgreSQLOnlineStoreConfig,
 )
-from feast.infra.utils.postgres.connection_utils import _get_conn
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
-from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
+from perennial.feature_store import _compat
+from perennial.feature_store.online.base import NewestOnlineStore, NewestOnlineStoreConfig
 from perennial.feature_store.online.rows import UNKNOWN, OnlineRows
 
 #: Microseconds from 1970 to 2000. PostgreSQL's binary timestamps are integers that count from there.
 _EPOCH = 946_684_800_000_000
 
-#: What another writer, or a view applied meanwhile, can do to a statement; all of it may be run again.
-_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.OperationalError)
+#: Errors that another writer, or a view applied meanwhile, can cause; the statement may be run again.
+_TRANSIENT = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.OperationalError)
 
 
 class NewestPostgreSQLOnlineStoreConfig(NewestOnlineStoreConfig, PostgreSQLOnlineStoreConfig):
@@ -45,19 +45,26 @@ class NewestPostgreSQLOnlineStoreConfig(NewestOnlineStoreConfig, PostgreSQLOnlin
     )
 
 
-class NewestPostgreSQLOnlineStore(NewestOnlineStore, PostgreSQLOnlineStore):
+class NewestPostgreSQLOnlineStore(NewestOnlineStore, _compat.PostgresHook, PostgreSQLOnlineStore):
     """PostgreSQL in which the newest row wins; one connection a thread."""
 
     def __init__(self) -> None:
-        self._open = threading.local()
+        self._connections = threading.local()
 
     @contextmanager
-    def _get_conn(self, config: RepoConfig, autocommit: bool = False) -> Iterator[psycopg.Connection]:
+    def connection(self, config: RepoConfig, autocommit: bool = False) -> Iterator[psycopg.Connection]:
+        """The calling thread's connection; what is not committed inside is rolled back.
+
+        Args:
+            config: The feature store's configuration.
+            autocommit: Whether each statement is a transaction of its own.
+        """
         # A connection may not cross into a forked process, nor its transaction into another thread.
-        connection = getattr(self._open, "connection", None)
-        if connection is None or connection.closed or self._open.owner != os.getpid():
-            connection = _get_conn(config.online_store)
-            self._open.connection, self._open.owner = connection, os.getpid()
+        own = self._connections
+        connection = getattr(own, "connection", None)
+        if connection is None or connection.closed or own.process != os.getpid():
+            connection = _compat.connect_to_postgres(config.online_store)
+            own.connection, own.process = connection, os.getpid()
         try:
             connection.set_autocommit(autocommit)
             yield connection
@@ -65,9 +72,17 @@ class NewestPostgreSQLOnlineStore(NewestOnlineStore, PostgreSQLOnlineStore):
             if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
                 connection.rollback()
 
-    @retry(retry=retry_if_exception_type(_AGAIN), stop=stop_after_attempt(5), wait=wait_random(0, 0.2), reraise=True)
+    @retry(
+        retry=retry_if_exception_type(_TRANSIENT), stop=stop_after_attempt(5), wait=wait_random(0, 0.2), reraise=True
+    )
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        """Write the values that are at least as new as what is there, all in one transaction."""
+        """Write the values that are at least as new as the stored ones, all in one transaction.
+
+        Args:
+            config: The feature store's configuration.
+            view: The rows' view.
+            rows: One row a key.
+        """
         table = compute_table_id(config.project, view, config.registry.enable_online_feature_view_versioning)
         try:
             self._write(config, table, rows)
@@ -77,15 +92,15 @@ class NewestPostgreSQLOnlineStore(NewestOnlineStore, PostgreSQLOnlineStore):
 
     def _write(self, config: RepoConfig, table: str, rows: OnlineRows) -> None:
         events = [event - _EPOCH for event in rows.events]
-        created = [None if moment == UNKNOWN else moment - _EPOCH for moment in rows.created]
+        created = [None if time == UNKNOWN else time - _EPOCH for time in rows.created]
         names = list(rows.features)
-        with self._get_conn(config) as connection, connection.cursor() as cursor:
+        with self.connection(config) as connection, connection.cursor() as cursor:
             cursor.execute(_STAGE)
             with cursor.copy(_COPY) as copy:
                 copy.set_types(["bytea", "text", "bytea", "int8", "int8"])
-                for key, event, known, values in zip(rows.keys, events, created, rows.values(), strict=True):
+                for key, event, written, values in zip(rows.keys, events, created, rows.values(), strict=True):
                     for name, value in zip(names, values, strict=True):
-                        copy.write_row((key, name, value, event, known))
+                        copy.write_row((key, name, value, event, written))
             cursor.execute(sql.SQL(_UPSERT).format(table=sql.Identifier(table)))
             connection.commit()
 
@@ -96,7 +111,17 @@ class NewestPostgreSQLOnlineStore(NewestOnlineStore, PostgreSQLOnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """The newest values of each entity. A view that nobody has applied or written yet has none."""
+        """The newest values of each entity. A view that was never applied or written has none.
+
+        Args:
+            config: The feature store's configuration.
+            table: The view.
+            entity_keys: n keys.
+            requested_features: Which features; None: all.
+
+        Returns:
+            For each of the n keys the event time (UTC) and the values; None for both where there is no row.
+        """
         try:
             return super().online_read(config, table, entity_keys, requested_features)
         except psycopg.errors.UndefinedTable:

@@ -2,35 +2,34 @@
 
 Feast's own compares event times before it writes, in two round trips: two writers can pass each other between them, and
 a corrected row of the same event time is ignored. Here a script compares and writes on the server, where it runs alone.
-The layout is Feast's: a hash a key, a field a feature, and a `Timestamp` a view. The exact times of a row stand in that
+The layout is Feast's: a hash a key, a field a feature, and a `Timestamp` a view. The exact times of a row are in that
 same `Timestamp`, as a field that its readers do not know and skip.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import redis
 from feast.feature_view import FeatureView
-from feast.infra.online_stores.helpers import _mmh3, compute_versioned_name
+from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import model_validator
-from redis import asyncio as redis_asyncio
 from redis.exceptions import NoScriptError
 
-from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
+from perennial.feature_store import _compat
+from perennial.feature_store.online.base import NewestOnlineStore, NewestOnlineStoreConfig
 from perennial.feature_store.online.rows import UNKNOWN, OnlineRows
 
 #: Values a call of the script writes: Redis serves readers between two calls.
 _VALUES_A_CALL = 1_000
 
-#: Event time and time of creation, each as seconds and microseconds; field 15 of the `Timestamp`, 24 bytes long.
+#: Event time and time of writing, each as seconds and microseconds; field 15 of the `Timestamp`, 24 bytes long.
 _TIMES = struct.Struct("<qIqI")
 _TIMES_TAG = bytes([15 << 3 | 2, _TIMES.size])
 
@@ -54,13 +53,19 @@ class NewestRedisOnlineStoreConfig(NewestOnlineStoreConfig, RedisOnlineStoreConf
         return self
 
 
-class NewestRedisOnlineStore(NewestOnlineStore, RedisOnlineStore):
+class NewestRedisOnlineStore(NewestOnlineStore, _compat.RedisHook, RedisOnlineStore):
     """Redis in which the newest row wins, in one round trip a batch."""
 
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        """Write the rows that are at least as new as what is there. A row is written whole or not at all."""
+        """Write the rows that are at least as new as the stored ones. A row is written whole or not at all.
+
+        Args:
+            config: The feature store's configuration.
+            view: The rows' view.
+            rows: One row a key.
+        """
         name = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
-        fields = [_mmh3(f"{name}:{feature}") for feature in rows.features]
+        fields = [_compat.redis_field(f"{name}:{feature}") for feature in rows.features]
         head = [f"_ts:{name}", config.online_store.key_ttl_seconds or 0, len(fields), *fields]
         project = config.project.encode()
         calls = [
@@ -74,7 +79,7 @@ class NewestRedisOnlineStore(NewestOnlineStore, RedisOnlineStore):
             )
             for some in rows.chunks(max(1, _VALUES_A_CALL // (len(fields) + 1)))
         ]
-        client = self._get_client(config.online_store)
+        client = self.client(config.online_store)
         try:
             _run(client, self._script(client), head, calls)
         except NoScriptError:
@@ -89,37 +94,17 @@ class NewestRedisOnlineStore(NewestOnlineStore, RedisOnlineStore):
             self._sha = str(client.script_load(_WRITE_NEWER))
         return self._sha
 
-    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> redis.Redis:
-        if not self._client and "://" in online_store_config.connection_string:
-            self._client = redis.Redis.from_url(online_store_config.connection_string)
-        return super()._get_client(online_store_config)
+    def row_of(self, values: dict[str, bytes | None], time: bytes | None) -> tuple[datetime | None, dict | None]:
+        """A row and its event time (UTC), to the microsecond; None for both where there is no row.
 
-    async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> redis_asyncio.Redis:
-        if not self._client_async and "://" in online_store_config.connection_string:
-            self._client_async = redis_asyncio.Redis.from_url(online_store_config.connection_string)
-        return await super()._get_client_async(online_store_config)
-
-    def _generate_hset_keys_for_features(
-        self,
-        feature_view: FeatureView,
-        requested_features: list[str] | None = None,
-        fv_name_override: str | None = None,
-    ) -> tuple[list[str], list[str | bytes]]:
-        """As Feast's own, which appends the row's time to the caller's list as if it had asked for that feature."""
-        names = None if requested_features is None else list(requested_features)
-        return super()._generate_hset_keys_for_features(feature_view, names, fv_name_override)
-
-    def _get_features_for_entity(
-        self, values: Sequence[Any], feature_view: str, requested_features: list[str]
-    ) -> tuple[datetime | None, dict[str, Value] | None]:
-        """A row and its event time (UTC), to the microsecond; Feast's own says 1970 of a key that is not there."""
-        found = dict(zip(requested_features, values, strict=True))
-        stamp = found.pop(f"_ts:{feature_view}")
-        if stamp is None:
+        Args:
+            values: Feature -> its serialized value.
+            time: The serialized `Timestamp` of the row.
+        """
+        if time is None:
             return None, None
-        return Timestamp.FromString(stamp).ToDatetime(UTC), {
-            name: Value.FromString(value or b"") for name, value in found.items()
-        }
+        row = {name: Value.FromString(value or b"") for name, value in values.items()}
+        return Timestamp.FromString(time).ToDatetime(UTC), row
 
 
 def _run(client: redis.Redis, script: str, head: list, calls: list[tuple[list[bytes], list[bytes]]]) -> None:

@@ -1,4 +1,4 @@
-"""Rows on their way to an online store: serialized, one a key, with their place in the order of time."""
+"""Rows for an online store: serialized, the newest one of each key, with their exact times."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import FeastType
 
-from perennial.feature_store.declared import as_declared
-from perennial.feature_store.online import wire
+from perennial.feature_store.online import serialization
+from perennial.feature_store.storage.declared_types import cast_to_declared
 
-#: What `online_write_batch` is given: entity key, values, event time, time of creation.
+#: What Feast passes to `online_write_batch`: entity key, values, event time, time of writing.
 FeastRows = list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]]
 
-#: When a row was created, if nobody knows: before all others of its event time.
+#: The time of writing of a row that has none: before all others of its event time.
 UNKNOWN = -(2**63)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,13 +32,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class OnlineRows:
-    """n rows of one view, each of another key, sorted by key, so that writers never wait for each other in a circle.
+    """n rows of one view, each of another key, sorted by key, so that two writers never deadlock.
 
-    Args:
+    Attributes:
         keys: n serialized entity keys.
         features: Feature -> n serialized values.
         events: n event times, microseconds since 1970 (UTC).
-        created: n times of creation, likewise, or `UNKNOWN`.
+        created: n times of writing, likewise, or `UNKNOWN`.
     """
 
     keys: Sequence[bytes]
@@ -74,7 +74,7 @@ class OnlineRows:
             )
 
     def to_feast(self, version: int) -> FeastRows:
-        """The rows as Feast hands them to a store, times in UTC.
+        """The rows as Feast passes them to a store, times in UTC.
 
         Args:
             version: Feast's `entity_key_serialization_version`, 3 or later.
@@ -83,39 +83,40 @@ class OnlineRows:
             (
                 deserialize_entity_key(key, entity_key_serialization_version=version),
                 {name: Value.FromString(value) for name, value in zip(self.features, values, strict=True)},
-                moment(event),
-                None if created == UNKNOWN else moment(created),
+                to_datetime(event),
+                None if created == UNKNOWN else to_datetime(created),
             )
             for key, values, event, created in zip(self.keys, self.values(), self.events, self.created, strict=True)
         ]
 
     @staticmethod
     def of(data: FeastRows, version: int) -> Iterator[OnlineRows]:
-        """Feast's rows, those with the same features together.
+        """From Feast's rows; those with the same features come together.
 
         Args:
             data: The rows. Times without a zone are UTC.
             version: Feast's `entity_key_serialization_version`.
         """
-        alike: dict[tuple[str, ...], list[int]] = {}
+        by_features: dict[tuple[str, ...], list[int]] = {}
         for number, (_, row, _, _) in enumerate(data):
-            alike.setdefault(tuple(row), []).append(number)
-        for names, numbers in alike.items():
+            by_features.setdefault(tuple(row), []).append(number)
+        for names, numbers in by_features.items():
             rows = [data[number] for number in numbers]
             yield OnlineRows(
                 keys=[serialize_entity_key(key, entity_key_serialization_version=version) for key, *_ in rows],
                 features={name: [row[name].SerializeToString() for _, row, _, _ in rows] for name in names},
                 events=[microseconds(event) for _, _, event, _ in rows],
-                created=[UNKNOWN if moment is None else microseconds(moment) for *_, moment in rows],
+                created=[UNKNOWN if written is None else microseconds(written) for *_, written in rows],
             )._newest()
 
     @staticmethod
     def of_arrow(rows: pa.RecordBatch | pa.Table, view: FeatureView, version: int) -> OnlineRows:
-        """The features of `view` in Arrow rows that name their columns as the view does. Rows without a key or an
-        event time are left out: nobody could ask for them.
+        """From Arrow rows that name their columns as the view does.
+
+        Rows without a key or an event time are left out: nobody could ask for them.
 
         Args:
-            rows: Join keys, features, event time and, if the source has one, time of creation.
+            rows: Join keys, features, event time and, if the source has one, time of writing.
             view: The view.
             version: Feast's `entity_key_serialization_version`.
 
@@ -127,26 +128,25 @@ class OnlineRows:
         event = names.get(source.timestamp_field, source.timestamp_field)
         created = names.get(source.created_timestamp_column, source.created_timestamp_column)
         keys = {column.name: column.dtype for column in view.entity_columns}
-        complete = pc.is_valid(rows[event])
+        is_complete = pc.is_valid(rows[event])
         for name in keys:
-            complete = pc.and_(complete, pc.is_valid(rows[name]))
-        rows = rows.filter(complete)
+            is_complete = pc.and_(is_complete, pc.is_valid(rows[name]))
+        rows = rows.filter(is_complete)
 
         def declared(name: str, kind: FeastType) -> pa.Array:
-            return _one(as_declared(rows[name], kind, name, view.name))
+            return _one_chunk(cast_to_declared(rows[name], kind, name, view.name))
 
-        found = OnlineRows(
-            keys=wire.entity_keys(
+        return OnlineRows(
+            keys=serialization.entity_keys(
                 {name: (declared(name, kind), kind.to_value_type()) for name, kind in keys.items()}, version
             ),
             features={
-                field.name: wire.values(declared(field.name, field.dtype), field.dtype.to_value_type())
+                field.name: serialization.values(declared(field.name, field.dtype), field.dtype.to_value_type())
                 for field in view.features
             },
-            events=_microseconds(_one(rows[event])),
-            created=_microseconds(_one(rows[created])) if created else [UNKNOWN] * rows.num_rows,
-        )
-        return found._newest()
+            events=_microseconds(_one_chunk(rows[event])),
+            created=_microseconds(_one_chunk(rows[created])) if created else [UNKNOWN] * rows.num_rows,
+        )._newest()
 
     def _newest(self) -> OnlineRows:
         """Each key's newest row, the last of equal ones, sorted by key."""
@@ -161,23 +161,23 @@ class OnlineRows:
         return self.take([newest[key] for key in sorted(newest)])
 
 
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970, exact. A moment without a zone is UTC."""
-    return ((moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment) - _EPOCH) // _MICROSECOND
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970, exact. A time without a zone is UTC."""
+    return ((time.replace(tzinfo=UTC) if time.tzinfo is None else time) - _EPOCH) // _MICROSECOND
 
 
-def moment(since: int) -> datetime:
-    """The moment (UTC) that is so many microseconds since 1970."""
-    return _EPOCH + since * _MICROSECOND
+def to_datetime(microseconds: int) -> datetime:
+    """The time (UTC) that is so many microseconds after 1970 began."""
+    return _EPOCH + microseconds * _MICROSECOND
 
 
 def _microseconds(column: pa.Array) -> list[int]:
-    """Times of any unit and zone; what is finer than a microsecond is cut off. Null is `UNKNOWN`."""
+    """Times of any unit and zone as microseconds, rounded down towards 1970. Null is `UNKNOWN`."""
     if not pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", "UTC"))
     exact = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
     return pc.fill_null(exact, UNKNOWN).to_numpy(zero_copy_only=False).astype(np.int64).tolist()
 
 
-def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+def _one_chunk(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -1,7 +1,7 @@
 """Feast's SQLite online store, made safe for several writers and for backfills.
 
-Feast's own lets the last writer win, so filling in an old window overwrites newer values, and two writers meet
-"database is locked". Its times are whole seconds of local time; here exact ones stand beside them.
+Feast's own lets the last writer win, so filling in an old interval overwrites newer values, and of two writers one gets
+"database is locked". Its times are whole seconds of local time; here exact ones are beside them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,17 @@ from feast.entity import Entity
 from feast.feature_view import FeatureView
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import compute_table_id
-from feast.infra.online_stores.sqlite import (
-    SqliteOnlineStore,
-    SqliteOnlineStoreConfig,
-    _alter_table_add_column_if_missing,
-    _initialize_conn,
-)
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from perennial._common.sql_quoting import quote_ident
+from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import DamagedFile, ServiceUnavailable, StorageFull
-from perennial.feature_store.online.newest import NewestOnlineStore, NewestOnlineStoreConfig
-from perennial.feature_store.online.rows import UNKNOWN, OnlineRows, moment
+from perennial.feature_store import _compat
+from perennial.feature_store.online.base import NewestOnlineStore, NewestOnlineStoreConfig
+from perennial.feature_store.online.rows import UNKNOWN, OnlineRows, to_datetime
 from perennial.settings import settings
 
 #: Exact times, in microseconds since 1970 (UTC).
@@ -57,32 +53,40 @@ class NewestSqliteOnlineStoreConfig(NewestOnlineStoreConfig, SqliteOnlineStoreCo
     """Seconds that a writer waits for another one."""
 
 
-class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
-    """SQLite in which the newest row wins; one connection a thread, write-ahead log, patient writers."""
+class NewestSqliteOnlineStore(NewestOnlineStore, _compat.SqliteHook, SqliteOnlineStore):
+    """SQLite in which the newest row wins; one connection a thread, write-ahead log, writers that wait."""
 
     def __init__(self) -> None:
-        self._open = threading.local()
+        self._connections = threading.local()
 
     @staticmethod
-    def _get_db_path(config: RepoConfig) -> str:
+    def database_path(config: RepoConfig) -> str:
+        """The database file: `path` of the options, below the feature repository if relative, or the default."""
         return str(Path(config.repo_path or ".") / (config.online_store.path or settings().home / "online.db"))
 
-    def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
+    def connection(self, config: RepoConfig) -> sqlite3.Connection:
+        """The calling thread's connection."""
         # A connection may not cross into a forked process, nor its transaction into another thread.
-        owner = (os.getpid(), self._get_db_path(config))
-        if getattr(self._open, "owner", None) != owner:
-            self._open.connection, self._open.owner = _connect(owner[1], config.online_store.patience), owner
-        return self._open.connection
+        own, path = self._connections, self.database_path(config)
+        if getattr(own, "opened_by", None) != (os.getpid(), path):
+            own.connection = _connect(path, config.online_store.patience)
+            own.opened_by = os.getpid(), path
+        return own.connection
 
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        """Write the values that are at least as new as what is there, all in one transaction.
+        """Write the values that are at least as new as the stored ones, all in one transaction.
+
+        Args:
+            config: The feature store's configuration.
+            view: The rows' view.
+            rows: One row a key.
 
         Raises:
-            ServiceUnavailable: another process has held the database for longer than `patience`.
+            ServiceUnavailable: another process has locked the database for longer than `patience`.
             StorageFull: there is no room on its disk.
-            DamagedFile: it is not a database any more.
+            DamagedFile: the file is not a database any more.
         """
-        with _explained(self._get_db_path(config)):
+        with _explaining_errors(self.database_path(config)):
             try:
                 self._write(config, view, rows)
             except sqlite3.OperationalError as error:
@@ -92,7 +96,7 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
                 self._write(config, view, rows)
 
     def _write(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
-        connection = self._get_conn(config)
+        connection = self.connection(config)
         times = (
             [event // 1_000_000 for event in rows.events],
             [None if created == UNKNOWN else created // 1_000_000 for created in rows.created],
@@ -116,8 +120,18 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """The newest values of each entity, and the event time (UTC) of the oldest of them. A file that is new, or was
-        deleted, knows none until it is written to."""
+        """The newest values of each entity. A view that was never applied or written, or whose file is gone, has none.
+
+        Args:
+            config: The feature store's configuration.
+            table: The view.
+            entity_keys: n keys.
+            requested_features: Which features; None: all.
+
+        Returns:
+            For each of the n keys the event time (UTC) of the oldest value and the values; None for both where there is
+            no row.
+        """
         version = config.entity_key_serialization_version
         keys = [serialize_entity_key(key, entity_key_serialization_version=version) for key in entity_keys]
         features = requested_features or [feature.name for feature in table.features]
@@ -127,17 +141,17 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
             f" AND feature_name IN ({_marks(features)})"
         )
         try:
-            cursor = self._get_conn(config).execute(query, [*keys, *features])
+            cursor = self.connection(config).execute(query, [*keys, *features])
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
             return [(None, None)] * len(keys)
-        found: dict[bytes, dict[str, Value]] = defaultdict(dict)
+        rows: dict[bytes, dict[str, Value]] = defaultdict(dict)
         events: dict[bytes, int] = {}
         for key, feature, value, event in cursor:
-            found[key][feature] = Value.FromString(value)
+            rows[key][feature] = Value.FromString(value)
             events[key] = min(event, events.get(key, event))
-        return [(moment(events[key]), found[key]) if key in events else (None, None) for key in keys]
+        return [(to_datetime(events[key]), rows[key]) if key in events else (None, None) for key in keys]
 
     def update(
         self,
@@ -148,23 +162,44 @@ class NewestSqliteOnlineStore(NewestOnlineStore, SqliteOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Create the views' tables: Feast's columns and exact times, clustered by key."""
-        with _explained(self._get_db_path(config)):
-            connection = self._get_conn(config)
+        """Create the views' tables: Feast's columns and exact times, clustered by key.
+
+        Args:
+            config: The feature store's configuration.
+            tables_to_delete: Views whose tables are dropped.
+            tables_to_keep: Views whose tables are created where they are missing.
+            entities_to_delete: Ignored; Feast passes it.
+            entities_to_keep: Ignored; Feast passes it.
+            partial: Ignored; Feast passes it.
+
+        Raises:
+            ServiceUnavailable: another process has locked the database for longer than `patience`.
+            StorageFull: there is no room on its disk.
+            DamagedFile: the file is not a database any more.
+        """
+        with _explaining_errors(self.database_path(config)):
+            connection = self.connection(config)
             for view in tables_to_keep:
                 connection.execute(_CREATE.format(table=quote_ident(_table(config, view))))
                 for column in _EXACT:
-                    _alter_table_add_column_if_missing(connection, _table(config, view), column, "INTEGER")
+                    _add_column(connection, _table(config, view), column)
             for view in tables_to_delete:
                 connection.execute(f"DROP TABLE IF EXISTS {quote_ident(_table(config, view))}")
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Delete the database, its log included."""
-        if getattr(self._open, "owner", None) is not None:
-            self._open.connection.close()
-            self._open.owner = None
+        """Delete the database, its log included.
+
+        Args:
+            config: The feature store's configuration.
+            tables: Ignored; Feast passes it.
+            entities: Ignored; Feast passes it.
+        """
+        own = self._connections
+        if getattr(own, "opened_by", None) is not None:
+            own.connection.close()
+            own.opened_by = None
         for suffix in ("", "-wal", "-shm"):
-            Path(self._get_db_path(config) + suffix).unlink(missing_ok=True)
+            Path(self.database_path(config) + suffix).unlink(missing_ok=True)
 
 
 _CREATE = """
@@ -176,11 +211,19 @@ CREATE TABLE IF NOT EXISTS {table} (
 """
 
 
+def _add_column(connection: sqlite3.Connection, table: str, column: str) -> None:
+    """Add a column of integers to a table that Feast's own store created."""
+    try:
+        connection.execute(f"ALTER TABLE {quote_ident(table)} ADD COLUMN {quote_ident(column)} INTEGER")
+    except sqlite3.OperationalError as error:
+        if "duplicate column name" not in str(error):
+            raise
+
+
 def _upsert(table: str, features: Sequence[str]) -> str:
     """A statement that writes a whole row: key, four times, and the values of `features`."""
     rows = ", ".join(
-        f"(?1, '{feature.replace(chr(39), chr(39) * 2)}', ?{number}, ?2, ?3, ?4, ?5)"
-        for number, feature in enumerate(features, start=6)
+        f"(?1, {quote_literal(feature)}, ?{number}, ?2, ?3, ?4, ?5)" for number, feature in enumerate(features, start=6)
     )
     return f"""
         INSERT INTO {quote_ident(table)} (entity_key, feature_name, value, event_ts, created_ts, event_us, created_us)
@@ -206,17 +249,17 @@ def _marks(values: Sequence[object]) -> str:
 def _connect(path: str, patience: float) -> sqlite3.Connection:
     """Open the database. The first switch to a write-ahead log needs it alone, and does not wait by itself."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    patiently = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception_type(sqlite3.OperationalError),
         stop=stop_after_delay(patience),
         wait=wait_random(0.01, 0.1),
         reraise=True,
     )
-    return patiently(_opened, path, patience)
+    return retrying(_open, path, patience)
 
 
-def _opened(path: str, patience: float) -> sqlite3.Connection:
-    connection = _initialize_conn(path)
+def _open(path: str, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
     connection.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -224,26 +267,26 @@ def _opened(path: str, patience: float) -> sqlite3.Connection:
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn what SQLite says of its file into an error that teaches."""
+def _explaining_errors(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours, which say what to do."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        said = str(error)
-        if "locked" in said or "busy" in said:
+        message = str(error)
+        if "locked" in message or "busy" in message:
             raise ServiceUnavailable(
-                f"The online store {path} is held by another process: {said}.",
-                "See who holds it (`fuser`); then clear the task, nothing needs undoing. For several writers at a time"
-                " use Redis or PostgreSQL: PERENNIAL_ONLINE_STORE.",
+                f"The online store {path} is locked by another process: {message}.",
+                "See which process has it open (`fuser`); then clear the task: nothing was written. For several writers"
+                " at a time use Redis or PostgreSQL: PERENNIAL_ONLINE_STORE.",
             ) from error
-        if "full" in said or "disk I/O error" in said:
+        if "full" in message or "disk I/O error" in message:
             raise StorageFull(
-                f"The online store {path} cannot be written to: {said}.",
+                f"The online store {path} cannot be written to: {message}.",
                 "Free some room on its disk, then clear the task: the store is as it was before.",
             ) from error
-        if "malformed" in said or "not a database" in said:
+        if "malformed" in message or "not a database" in message:
             raise DamagedFile(
-                f"The online store {path} is damaged: {said}.",
+                f"The online store {path} is damaged: {message}.",
                 "Delete it and run <use case>.features for as many partitions back as the longest ttl of a view"
                 " reaches: the lake holds everything that was in it.",
             ) from error

@@ -1,4 +1,4 @@
-"""What a parity check found: as data, as a table, and as an error that says how to mend it."""
+"""The result of a consistency check: as data, as a table for a terminal, and as an error that says what to do."""
 
 from __future__ import annotations
 
@@ -14,107 +14,143 @@ from perennial.use_case import UseCase
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perennial.feature_store.parity.served import Difference
+    from perennial.feature_store.parity.comparison import Difference
 
-#: The tag of a feature view that promises how far behind its newest values may be.
+#: The tag of a feature view that says how far behind its newest values may be.
 FRESHNESS = "freshness"
 #: How many differences an error and a record name.
 SHOWN = 5
 
 
 @dataclass(frozen=True)
-class ViewParity:
-    """One feature view: what was compared, and what did not agree."""
+class ViewConsistency:
+    """One feature view: what was compared, and what differs.
+
+    Attributes:
+        view: Its name.
+        keys: Entities, or predictions, compared.
+        until: The end of what was materialized, exclusive, UTC; None: nothing was.
+        newest: The newest event time among the compared rows.
+        freshness: How far before the end of what is online `newest` may be; None: not checked.
+        stale: Whether `newest` is older than that.
+        corrected: Logged values that the lake holds differently by now, though they were right then.
+        differences: What differs.
+    """
 
     view: str
-    keys: int  #: entities (or predictions) compared
-    until: datetime | None = None  #: the end of what was materialized, exclusive; None: nothing was
-    newest: datetime | None = None  #: the newest event time among them
-    promise: timedelta | None = None  #: how far before the end of what is online `newest` may be; None: not judged
+    keys: int
+    until: datetime | None = None
+    newest: datetime | None = None
+    freshness: timedelta | None = None
     stale: bool = False
-    corrected: int = 0  #: logged values that the lake holds otherwise by now, though they were right then
+    corrected: int = 0
     differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
-class Parity:
-    """A use case's feature views held against the lake."""
+class ConsistencyReport:
+    """A use case's feature views compared with the lake.
+
+    Attributes:
+        use_case: Its name.
+        partition: Whose entities or predictions were compared; None: of any.
+        views: One result a view.
+        logged: Whether what scoring stored was compared, not what is online.
+    """
 
     use_case: str
     partition: str | None
-    views: tuple[ViewParity, ...]
-    logged: bool = False  #: what scoring kept was compared, not what is online
+    views: tuple[ViewConsistency, ...]
+    logged: bool = False
 
     @property
-    def holds(self) -> bool:
+    def is_consistent(self) -> bool:
+        """Whether nothing differs and nothing is stale."""
         return not any(view.stale or view.differences for view in self.views)
 
     def as_json(self) -> dict[str, Any]:
-        return {"holds": self.holds, **plain(asdict(self))}
+        """The report in JSON's own types, by the names that scripts know."""
+        content = plain(asdict(self))
+        for view in content["views"]:
+            view["promise"] = view.pop("freshness")
+        return {"holds": self.is_consistent, **content}
 
 
-def insist(use_case: UseCase, found: Parity) -> None:
-    """Raise ParityBroken, which says how to mend it, unless parity holds."""
-    if found.holds:
+def raise_if_inconsistent(use_case: UseCase, report: ConsistencyReport) -> None:
+    """Raise an error that says what to do, unless all is consistent.
+
+    Args:
+        use_case: Whose report.
+        report: The report.
+
+    Raises:
+        ParityBroken: something differs, or a view is stale.
+    """
+    if report.is_consistent:
         return
-    lines = problems(use_case, found)
+    lines = problems(report)
     more = f"\n  ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-    differs = any(view.differences for view in found.views)
-    wrong = "is not what the lake holds" if differs else "is older than it is promised to be"
+    differs = any(view.differences for view in report.views)
+    what = "is not what the lake holds" if differs else "is older than its feature views declare"
     raise ParityBroken(
-        f"Use case {use_case.name!r}: what is {'logged' if found.logged else 'online'} {wrong}.\n  "
+        f"Use case {use_case.name!r}: what is {'logged' if report.logged else 'online'} {what}.\n  "
         + "\n  ".join(lines[:SHOWN])
         + more,
-        _fix(use_case, found),
+        _fix(use_case, report),
     )
 
 
-def problems(use_case: UseCase, found: Parity) -> list[str]:
-    """Each difference and each broken promise in a line."""
-    side = "logged" if found.logged else "online"
+def problems(report: ConsistencyReport) -> list[str]:
+    """Each difference and each stale view in a line."""
+    side = "logged" if report.logged else "online"
     lines = [
-        f"{one.view}, {_key(one)}, {one.feature}: {side} {one.served!r} (of {_moment(one.served_time)}),"
-        f" offline {one.offline!r} (of {_moment(one.offline_time)}), at {_moment(one.at)}"
-        for view in found.views
-        for one in view.differences
+        f"{difference.view}, {_key(difference)}, {difference.feature}:"
+        f" {side} {difference.served!r} (of {_time(difference.served_time)}),"
+        f" offline {difference.offline!r} (of {_time(difference.offline_time)}), at {_time(difference.at)}"
+        for view in report.views
+        for difference in view.differences
     ]
     return lines + [
-        f"{view.view}: its newest values are of {_moment(view.newest)}, more than {view.promise} before the end of what"
-        f" is online; it was brought there until {_moment(view.until)}."
-        for view in found.views
+        f"{view.view}: its newest values are of {_time(view.newest)}, more than {view.freshness} before the end of what"
+        f" is online; it was materialized until {_time(view.until)}."
+        for view in report.views
         if view.stale
     ]
 
 
-def table(found: Parity) -> Table:
+def table(report: ConsistencyReport) -> Table:
     """The views as a table for a terminal."""
     from rich import box
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     drawn.add_column("view")
-    for heading in ("compared", "differences", "corrected\nsince" if found.logged else "newest"):
+    for heading in ("compared", "differences", "corrected\nsince" if report.logged else "newest"):
         drawn.add_column(heading, justify="right", no_wrap=True)
-    drawn.add_column("" if found.logged else "fresh")
-    for view in found.views:
+    drawn.add_column("" if report.logged else "fresh")
+    for view in report.views:
         differences = f"[red]{len(view.differences)}[/]" if view.differences else "0"
-        last = str(view.corrected) if found.logged else _moment(view.newest)
+        last = str(view.corrected) if report.logged else _time(view.newest)
         fresh = "[red]no[/]" if view.stale else "yes"
-        drawn.add_row(view.view, str(view.keys), differences, last, "" if found.logged else fresh)
+        drawn.add_row(view.view, str(view.keys), differences, last, "" if report.logged else fresh)
     return drawn
 
 
-def _fix(use_case: UseCase, found: Parity) -> str:
-    """Run the partitions that hold what is missing; what the lake no longer holds needs another online store."""
-    differences = [one for view in found.views for one in view.differences]
-    if found.logged:
+def _fix(use_case: UseCase, report: ConsistencyReport) -> str:
+    """Run the partitions with what is missing online; what is gone from the lake needs a new online store."""
+    if report.logged:
         return (
             "These predictions cannot be explained by the lake they name: see who wrote to `predictions` or changed it."
         )
-    stale = [view.view for view in found.views if view.stale]
+    differences = [difference for view in report.views for difference in view.differences]
+    stale = [view.view for view in report.views if view.stale]
     steps = []
-    newer_online = [one for one in differences if _is_newer_online(one)]
-    times = {one.offline_time for one in differences if one.offline_time and one not in newer_online}
+    newer_online = [difference for difference in differences if _is_newer_online(difference)]
+    times = {
+        difference.offline_time
+        for difference in differences
+        if difference.offline_time and difference not in newer_online
+    }
     if times:
         keys = sorted({use_case.cadence.at(time).key for time in times})
         steps.append(
@@ -124,35 +160,36 @@ def _fix(use_case: UseCase, found: Parity) -> str:
         steps.append("The lake no longer holds what is online: rebuild the online store, see docs/operations.md.")
     if stale:
         steps.append(
-            f"See why {_some(stale)} got no newer rows, or promise less by the tag {FRESHNESS!r} in feature_repo/."
+            f"See why {_some(stale)} got no newer rows, or allow older ones by the tag {FRESHNESS!r} in feature_repo/."
         )
     return " ".join(steps)
 
 
-def _is_newer_online(one: Difference) -> bool:
-    """A value never gives way to an older one: bringing the lake's online again would change nothing."""
-    return one.served_time is not None and (one.offline_time is None or one.served_time > one.offline_time)
+def _is_newer_online(difference: Difference) -> bool:
+    """An older value never replaces a newer one: bringing the lake's online again would change nothing."""
+    served, offline = difference.served_time, difference.offline_time
+    return served is not None and (offline is None or served > offline)
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _key(one: Difference) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in one.key.items()) or "its only entity"
+def _key(difference: Difference) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in difference.key.items()) or "its only entity"
 
 
-def _moment(time: datetime | None) -> str:
+def _time(time: datetime | None) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S}" if time else "no time"
 
 
 def plain(value: Any) -> Any:
-    """`value` in JSON's own types: times in ISO 8601, spans in seconds, what JSON lacks (NaN) as Python shows it."""
+    """A value in JSON's types: times in ISO 8601, durations in seconds, what JSON lacks (NaN) as Python shows it."""
     match value:
         case Mapping():
-            return {str(key): plain(held) for key, held in value.items()}
+            return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple():
-            return [plain(held) for held in value]
+            return [plain(item) for item in value]
         case datetime():
             return value.isoformat()
         case timedelta():

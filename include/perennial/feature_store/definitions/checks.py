@@ -1,0 +1,117 @@
+"""Checks Feast definitions before they are applied: services name views that exist, views name columns that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from perennial.errors import BadFeatures
+
+if TYPE_CHECKING:
+    from feast.base_feature_view import BaseFeatureView
+    from feast.feature_service import FeatureService
+    from feast.feature_view import FeatureView
+    from feast.field import Field
+    from feast.repo_contents import RepoContents
+
+    from perennial.feature_store.source import LakeSource
+
+_INTEGERS = {"int", "long"}
+#: Feast's type -> the Iceberg types whose values can be served as it without being changed.
+_SERVED_FROM = {
+    "Int32": {"int"},
+    "Int64": _INTEGERS,
+    "Float32": {*_INTEGERS, "float", "double", "decimal"},
+    "Float64": {*_INTEGERS, "float", "double", "decimal"},
+    "Bool": {"boolean"},
+    "String": {"string", "uuid"},
+    "UnixTimestamp": {"timestamp", "timestamptz", "date"},
+}
+
+
+def check(
+    contents: RepoContents,
+    modules: dict[Path, ModuleType],
+    columns: Callable[[LakeSource], dict[str, str]] | None = None,
+) -> None:
+    """Check feature services against views, and views against the lake. A table that does not exist yet passes.
+
+    Args:
+        contents: The objects.
+        modules: The modules that define them, for messages: file -> module.
+        columns: Gives the columns of a lake table, with their Iceberg types; by default those the table has now.
+
+    Raises:
+        BadFeatures: A service names a view that no module defines, or a view names a column that its table lacks or
+            has as another type.
+    """
+    defined = {view.name for view in _views(contents)}
+    for service in contents.feature_services:
+        for projection in service.feature_view_projections:
+            if projection.name not in defined:
+                raise BadFeatures(
+                    f"Feature service {service.name!r} in {_file_of(service, modules)} names feature view"
+                    f" {projection.name!r}, which no file in feature_repo/ defines at module level.",
+                    f"Defined: {', '.join(sorted(defined)) or 'none'}.",
+                )
+    for view in contents.feature_views:
+        _check_columns(view, contents, _file_of(view, modules), columns)
+
+
+def _views(contents: RepoContents) -> Iterator[BaseFeatureView]:
+    yield from contents.feature_views
+    yield from contents.stream_feature_views
+    yield from contents.on_demand_feature_views
+    yield from contents.label_views
+
+
+def _check_columns(
+    view: FeatureView,
+    contents: RepoContents,
+    file: str,
+    columns: Callable[[LakeSource], dict[str, str]] | None,
+) -> None:
+    """Every column a view names must be in its lake table, with a type that can be served as the declared one."""
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    from perennial.feature_store.source import LakeSource, stored_name
+
+    source = view.batch_source
+    if not isinstance(source, LakeSource):
+        return
+    stored = columns(source) if columns else source.columns()
+    if not stored:
+        return
+    keys = [entity.join_key for entity in contents.entities if entity.name in view.entities]
+    declared: dict[str, Field | None] = dict.fromkeys([*keys, source.timestamp_field, source.created_timestamp_column])
+    declared |= {field.name: field for field in view.schema}
+    for name, field in declared.items():
+        column = stored_name(source, name)
+        if name not in ("", DUMMY_ENTITY_ID) and column not in stored:
+            raise BadFeatures(
+                f"Feature view {view.name!r} in {file} names column {column!r}, which lake table {source.table!r} does"
+                " not have.",
+                f"Its columns are {', '.join(stored)}. Fix the view's schema, or the transform that writes the table.",
+            )
+        if field is not None and not _can_be_served(field, stored[column]):
+            raise BadFeatures(
+                f"Feature view {view.name!r} in {file} declares {name!r} as {field.dtype}, but lake table"
+                f" {source.table!r} holds {stored[column]}.",
+                "Declare the type the table has, or change the transform that writes it.",
+            )
+
+
+def _can_be_served(field: Field, iceberg_type: str) -> bool:
+    """Whether values of an Iceberg type can be served as a field's type without being changed."""
+    accepted = _SERVED_FROM.get(str(field.dtype))
+    return accepted is None or iceberg_type.split("(")[0] in accepted
+
+
+def _file_of(thing: FeatureView | FeatureService, modules: dict[Path, ModuleType]) -> str:
+    """The file that defines a view or a service."""
+    for file, module in modules.items():
+        if any(value is thing for value in vars(module).values()):
+            return f"feature_repo/{file.name}"
+    return "feature_repo/"

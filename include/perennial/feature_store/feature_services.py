@@ -1,0 +1,113 @@
+"""Looks up what a feature service consists of: its features, join keys, views and their lake tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perennial._common.storage import explaining_database
+from perennial.errors import BadFeatures
+from perennial.feature_store.store import REGISTRY, open_store
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+    from feast.feature_service import FeatureService
+
+
+@explaining_database(REGISTRY)
+def feature_names(service: str) -> list[str]:
+    """The features of a service, in its own order, as retrievals name them.
+
+    Raises:
+        BadFeatures: There is no such service.
+    """
+    projections = get_service(open_store(), service).feature_view_projections
+    return [feature.name for projection in projections for feature in projection.features]
+
+
+@explaining_database(REGISTRY)
+def join_keys(service: str) -> list[str]:
+    """The columns by which a service's views are joined to entity rows.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    from feast.feature_view import DUMMY_ENTITY_ID
+
+    views = get_views(open_store(), service).values()
+    return list(dict.fromkeys(key for view in views for key in view.join_keys if key != DUMMY_ENTITY_ID))
+
+
+@explaining_database(REGISTRY)
+def feature_views(service: str) -> dict[str, FeatureView]:
+    """The views of a service that have rows of their own, by name, as the registry holds them now.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    return get_views(open_store(), service)
+
+
+@explaining_database(REGISTRY)
+def lake_tables(service: str) -> dict[str, str]:
+    """The lake table behind each view of a service that has rows of its own.
+
+    Raises:
+        BadFeatures: There is no such service, one of its views is gone, or reads something else than the lake.
+    """
+    from perennial.feature_store.storage.scan import lake_source
+
+    views = get_views(open_store(), service)
+    return {name: lake_source(view.batch_source, f"Feature view {name!r}").table for name, view in views.items()}
+
+
+def get_service(store: FeatureStore, name: str) -> FeatureService:
+    """A feature service.
+
+    Args:
+        store: The Feast store.
+        name: The service's name.
+
+    Raises:
+        BadFeatures: There is no such service.
+    """
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name)
+    except FeatureServiceNotFoundException as error:
+        applied = sorted(service.name for service in store.list_feature_services())
+        raise BadFeatures(
+            f"There is no feature service {name!r}.",
+            f"Define it in feature_repo/ (applied so far: {', '.join(applied) or 'none'}).",
+        ) from error
+
+
+def get_views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
+    """The views of a service that have rows of their own, also those behind its on-demand views.
+
+    Args:
+        store: The Feast store.
+        service: The service's name.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    from feast import OnDemandFeatureView
+    from feast.errors import FeatureViewNotFoundException
+
+    names = [projection.name for projection in get_service(store, service).feature_view_projections]
+    views: dict[str, FeatureView] = {}
+    while names:
+        name = names.pop(0)
+        try:
+            view: Any = store.registry.get_any_feature_view(name, store.project)
+        except FeatureViewNotFoundException as error:
+            raise BadFeatures(
+                f"Feature service {service!r} names feature view {name!r}, which is gone.",
+                "Define the view again, or take it out of the service, in feature_repo/.",
+            ) from error
+        if isinstance(view, OnDemandFeatureView):
+            names.extend(projection.name for projection in view.source_feature_view_projections.values())
+        else:
+            views[name] = view
+    return views

@@ -1,0 +1,102 @@
+"""What the online stores have in common: the newest row wins, and a value past its view's `ttl` is marked as such."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+from feast.feature_view import FeatureView
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from pydantic import model_validator
+
+from perennial.feature_store._compat import ReadHook
+from perennial.feature_store.online.expiry import Expiry
+from perennial.feature_store.online.rows import FeastRows, OnlineRows
+
+#: Options of Feast's own stores that the same store here does not have.
+_LEFT_OUT = ("vector_enabled", "text_search_enabled", "enable_openai_compatible_store")
+
+
+class NewestOnlineStoreConfig(FeastConfigBaseModel):
+    """Options that every store has beside those of Feast's own."""
+
+    expired: Literal["mark", "null", "serve"] = "mark"
+    """What becomes of a value older, when it is read, than its view's `ttl`: `mark` serves it with the status
+    OUTSIDE_MAX_AGE, as Feast does for precomputed services; `null` serves null with that status; `serve` ignores its
+    age. Exactly that old is not too old."""
+
+    @model_validator(mode="after")
+    def _has_no_search(self) -> NewestOnlineStoreConfig:
+        for name in _LEFT_OUT:
+            if getattr(self, name, False):
+                raise ValueError(
+                    f"online_store: {name}: {type(self).__name__[: -len('Config')]} does not search."
+                    " Use Feast's own store for views that are searched."
+                )
+        return self
+
+
+class NewestOnlineStore(ReadHook, OnlineStore):
+    """An online store in which only a newer row replaces another.
+
+    Newer is a row of a later event time, or of the same event time and not an earlier time of writing, both to the
+    microsecond. So the order of runs, and running one twice, changes nothing; and a corrected row, which has the same
+    times, replaces the wrong one.
+
+    It comes first among a store's parents. A row without a time of writing counts as written before all others.
+    """
+
+    @abstractmethod
+    def write_rows(self, config: RepoConfig, view: FeatureView, rows: OnlineRows) -> None:
+        """Write the rows that are at least as new as the stored ones.
+
+        Args:
+            config: The feature store's configuration.
+            view: The rows' view.
+            rows: One row a key.
+        """
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: FeastRows, progress: Callable[[int], Any] | None
+    ) -> None:
+        """Write the rows that are at least as new as the stored ones.
+
+        Args:
+            config: The feature store's configuration.
+            table: The rows' view.
+            data: Entity key, values, event time and time of writing of each row.
+            progress: Called with the number of rows when they are written.
+        """
+        for rows in OnlineRows.of(data, config.entity_key_serialization_version):
+            self.write_rows(config, table, rows)
+        if progress:
+            progress(len(data))
+
+    async def online_write_batch_async(
+        self, config: RepoConfig, table: FeatureView, data: FeastRows, progress: Callable[[int], Any] | None
+    ) -> None:
+        """As `online_write_batch`, in a thread.
+
+        Args:
+            config: The feature store's configuration.
+            table: The rows' view.
+            data: Entity key, values, event time and time of writing of each row.
+            progress: Called with the number of rows when they are written.
+        """
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def before_reading(
+        self, config: RepoConfig, requested: list[tuple[FeatureView, list[str]]], full_names: bool
+    ) -> Callable[[GetOnlineFeaturesResponse], None]:
+        """Prepare for marking expired values in the response.
+
+        Args:
+            config: The feature store's configuration.
+            requested: Views and the features of them that are asked for.
+            full_names: Whether the response calls features `<view>__<feature>`.
+        """
+        return Expiry.of(config, requested, full_names).apply
