@@ -1,4 +1,4 @@
-"""What the benchmarks share: a machine room of their own, and the memory of a family of processes."""
+"""What the benchmarks share: servers of their own, and the memory of a family of processes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def bare_script(what: str, *more: str) -> Measured:
 
 @contextmanager
 def embedded_home() -> Iterator[None]:
-    """A machine room of its own, on free ports, gone afterwards."""
+    """Embedded servers with a home of their own, on free ports, gone afterwards."""
     from perennial import embedded
     from perennial.settings import settings
 

@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 class _ByHome(LoadFileScheduling):
-    """The files of tests/browser share one machine room, and the order of what happens in it."""
+    """The files of tests/browser share the same servers, and depend on each other's order."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)

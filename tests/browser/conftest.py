@@ -1,6 +1,6 @@
 """Perennial's pages in a real Chromium, on real servers, seen and used by people of four roles.
 
-One machine room and one browser serve all files of this folder, which run in the order of their names: what an earlier
+The same servers and browser serve all files of this folder, which run in the order of their names: what an earlier
 test has done is there for the later ones. Screenshots are kept in `build/screenshots`, or where `SCREENSHOTS` says.
 """
 

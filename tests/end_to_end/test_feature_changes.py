@@ -1,6 +1,6 @@
 """Changing features on real servers, as a person does: edit, plan, apply, be interrupted, go on.
 
-One machine room serves all tests of this file, in order: what an earlier one has done is there for the later ones.
+All tests of this file share the same servers, in order: each test finds what the earlier ones have done.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PATIENCE = 400.0
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout with the second use case, and the machine room that runs it."""
+    """A checkout with the second use case, and the servers that run it."""
 
     folder: Path
     environment: dict[str, str]

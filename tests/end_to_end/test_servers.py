@@ -1,6 +1,6 @@
 """The loop on real servers, driven as the README shows it: by plain HTTP and by the command line.
 
-One machine room serves all tests of this file, in order: what an earlier one has done is there for the later ones.
+All tests of this file share the same servers, in order: each test finds what the earlier ones have done.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PARTS = ("api-server", "dag-processor", "mlflow", "scheduler", "triggerer")
 
 @dataclass(frozen=True)
 class Machine:
-    """A running machine room and how to speak to it."""
+    """Running servers, and how to call them."""
 
     home: Path
     environment: dict[str, str]

@@ -1,4 +1,4 @@
-"""A machine room with people of four roles, and a person in front of a browser."""
+"""Running servers with users of four roles, and a user with a browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 @dataclass(frozen=True)
 class Machine:
-    """A running machine room with the use case `energy`, and who may log in."""
+    """Running servers with the use case `energy`, and who may log in."""
 
     folder: Path
     environment: dict[str, str]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
-from perennial.embedded.parts import embeds_airflow, running
+from perennial.embedded.status import embeds_airflow, running
 from perennial.settings import settings
 
 _GB = 1e9

@@ -10,7 +10,7 @@ import psutil
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed
 from perennial.embedded import processes
-from perennial.embedded.parts import embeds_airflow, embeds_mlflow
+from perennial.embedded.status import embeds_airflow, embeds_mlflow
 from perennial.settings import settings
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
-from perennial.embedded.parts import running
+from perennial.embedded.status import running
 from perennial.services import postgres_address
 from perennial.settings import settings
 

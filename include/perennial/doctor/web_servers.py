@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
-from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.embedded.status import AIRFLOW_COMPONENTS, embeds_airflow, embeds_mlflow, is_running
 from perennial.registry import mlflow_api
 from perennial.services import credentials
 from perennial.settings import settings
@@ -31,7 +31,7 @@ def mlflow() -> Iterator[Finding]:
     where = settings()
     embedded = embeds_mlflow(where)
     if embedded and not is_running("mlflow"):
-        yield _not_running("MLflow", [name for name in AIRFLOW if is_running(name)])
+        yield _not_running("MLflow", [name for name in AIRFLOW_COMPONENTS if is_running(name)])
         return
     fix = (
         f"Read {where.home / 'logs' / 'mlflow.log'}, then `perennial up`."
@@ -60,8 +60,8 @@ def airflow() -> Iterator[Finding]:
 
     where = settings()
     embedded = embeds_airflow(where)
-    silent = [name for name in AIRFLOW if not is_running(name)] if embedded else []
-    if len(silent) == len(AIRFLOW):
+    silent = [name for name in AIRFLOW_COMPONENTS if not is_running(name)] if embedded else []
+    if len(silent) == len(AIRFLOW_COMPONENTS):
         yield _not_running("Airflow", ["mlflow"] if is_running("mlflow") else [])
         return
     if silent:

@@ -1,8 +1,8 @@
-"""The machine room: PostgreSQL, MLflow and Airflow on one laptop, started and stopped as one.
+"""The embedded servers: PostgreSQL, MLflow and Airflow on one laptop, started and stopped together.
 
-`up()` starts what settings do not place elsewhere; `down()` stops it; `services()` and `running()` say what runs, and
-are light to ask.
-What the processes see is in `perennial.embedded.environment`.
+- `startup`: `up()` starts the servers that settings do not place elsewhere, `down()` stops them;
+- `status`: `services()` and `running()` tell what runs, and are light to import;
+- `environment`: the environment variables of the servers' processes; `processes`, `postgres`, `mlflow_server`: those.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial.embedded.machine import check_ports, down, up
-    from perennial.embedded.parts import running, services
+    from perennial.embedded.startup import check_ports, down, up
+    from perennial.embedded.status import running, services
 
 __all__ = ["check_ports", "down", "running", "services", "up"]
 
-__getattr__ = attributes_of(__name__, {".machine": ("check_ports", "down", "up"), ".parts": ("running", "services")})
+__getattr__ = attributes_of(__name__, {".startup": ("check_ports", "down", "up"), ".status": ("running", "services")})

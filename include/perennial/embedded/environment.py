@@ -1,4 +1,4 @@
-"""What the processes of the machine room see in their environment."""
+"""The environment variables of the embedded servers, and the configuration files they name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from perennial.settings import settings
 
 
 def environment() -> dict[str, str]:
-    """The environment of every Airflow and MLflow process, and of any tool that must see the same things.
+    """The environment of every Airflow and MLflow process, and of any tool that must use the same servers.
 
-    The caller's own environment, with `PERENNIAL_*` absolute, Airflow's configuration, the way to MLflow and its login.
+    The caller's own environment, with `PERENNIAL_*` absolute, Airflow's configuration, and MLflow's address and login.
 
     Raises:
         ServiceUnavailable: the embedded PostgreSQL is not running.
@@ -74,12 +74,12 @@ def _airflow() -> dict[str, str]:
         "API_AUTH__JWT_SECRET": keys["jwt"],
         # A chained task starts in 0.2-0.6 s instead of 1.1-1.3 s.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.1,
-        # A finished task gives its slot back at once; at the default of 5 answered approvals may fail.
+        # A finished task gives its slot back at once; at the default of 5 s, tasks with a response may fail.
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         # Tasks of a killed scheduler are taken over within half a minute, not after five.
         "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 20,
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": 60,
-        # New and changed DAG files are seen within seconds; unchanged ones are parsed again once a minute.
+        # New and changed DAG files are read within seconds; unchanged ones are parsed again once a minute.
         "DAG_PROCESSOR__REFRESH_INTERVAL": 5,
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 60,
         "DAG_PROCESSOR__STALE_DAG_THRESHOLD": 120,
@@ -89,20 +89,24 @@ def _airflow() -> dict[str, str]:
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
     variables = {f"AIRFLOW__{name}": str(value) for name, value in options.items()}
-    # `airflow_local_settings.py` is found on the path; Airflow itself looks only below AIRFLOW_HOME.
+    # For `airflow_local_settings.py`: Airflow adds only folders below AIRFLOW_HOME to the path.
     path = [str(config), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return variables | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
 
 
 def mlflow_environment() -> dict[str, str]:
-    """`environment()` and what only the MLflow server needs: its users' database and its own secrets."""
+    """`environment()` and what only the MLflow server needs: its users' database and its own secrets.
+
+    Raises:
+        ServiceUnavailable: the embedded PostgreSQL is not running.
+    """
     folder = settings().home / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     uri = postgres.url("mlflow").render_as_string(hide_password=False)
     config = folder / "auth.ini"
     write_private(config, mlflow_auth_config(uri))
     return environment() | {
-        # Here, and not among the arguments, which everybody on the machine can read: it may hold a password.
+        # Not among the arguments, which everybody on the machine can read: it may contain a password.
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_AUTH_CONFIG_PATH": str(config),
         "MLFLOW_AUTH_ADMIN_PASSWORD": login().password,
@@ -116,7 +120,7 @@ def mlflow_auth_config(uri: str) -> str:
     return (
         "[mlflow]\n"
         "default_permission = READ\n"
-        # The parser expands `%`; addresses hold them.
+        # The parser expands `%`; addresses contain it.
         f"database_uri = {uri.replace('%', '%%')}\n"
         f"admin_username = {login().user}\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"

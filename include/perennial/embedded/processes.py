@@ -1,7 +1,7 @@
-"""Processes that outlive the command that started them, and are ended without ever ending another's.
+"""Background processes that outlive the command that started them, and how to stop them and nothing else.
 
-A started process is written down in `home/run/<name>.json` with its start time, so a process number that the system has
-given to somebody else is recognised. Each leads its own session: what it leaves behind when killed is found by that.
+Each started process has a record in `home/run/<name>.json` with its start time, so that a process id which the system
+has reused is recognised. Each leads its own session, by which the children of a killed process are found.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOG_LIMIT = 20 * 2**20
 
 @dataclass(frozen=True)
 class Record:
-    """One started process. `started` is its creation time in seconds since the epoch, as the system tells it."""
+    """One started process. `started` is its creation time in seconds since the epoch, from the system."""
 
     name: str
     pid: int
@@ -43,6 +43,7 @@ class Record:
             return None
 
     def write(self) -> None:
+        """Write the record's file, atomically."""
         file = _file(self.name)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_suffix(".draft")
@@ -50,7 +51,7 @@ class Record:
         draft.replace(file)
 
     def process(self) -> psutil.Process | None:
-        """The running process, or None if it has ended, whoever has its number now."""
+        """The running process; None if it has ended, even if another process has its id now."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) <= _CLOCK_TOLERANCE
@@ -59,16 +60,16 @@ class Record:
             return None
 
     def family(self) -> list[psutil.Process]:
-        """The process and everything in the session it leads, also when it has ended itself."""
+        """The process and everything in the session it leads; the session may outlive the process."""
         if self.process() is None and psutil.pid_exists(self.pid) and not self._is_zombie():
-            return []  # The number belongs to somebody else now, who may lead a session of his own.
-        found = []
+            return []  # Another process has the id now, and may lead a session of its own.
+        members = []
         for process in psutil.process_iter():
             with suppress(ProcessLookupError, PermissionError, psutil.Error):
                 in_session = os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
                 if in_session and process.create_time() >= self.started - _CLOCK_TOLERANCE:
-                    found.append(process)
-        return found
+                    members.append(process)
+        return members
 
     def _is_zombie(self) -> bool:
         try:
@@ -78,12 +79,18 @@ class Record:
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> Record:
-    """Start `command` as the leader of its own session, its output going to `home/logs/<name>.log`."""
+    """Start a process as the leader of its own session.
+
+    Args:
+        name: Of its record and of its log, `home/logs/<name>.log`.
+        command: The program and its arguments.
+        environment: All of its environment variables.
+    """
     log = log_file(name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output, _unbroken():
+    with log.open("ab") as output, _delay_interrupt():
         child = subprocess.Popen(
             command,
             env=dict(environment),
@@ -99,25 +106,29 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
 
 
 @contextmanager
-def _unbroken() -> Iterator[None]:
-    """Ctrl-C is heard after the block only: what was started in it is written down as well, and `down` finds it."""
+def _delay_interrupt() -> Iterator[None]:
+    """Raise a Ctrl-C only after the block: the process that it started has its record by then, and `down` finds it."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard: list[int] = []
-    # A handler, and nothing that a child would inherit.
-    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    received: list[int] = []
+    # A handler, not a mask: a child would inherit that.
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if heard:
+    if received:
         raise KeyboardInterrupt
 
 
 def stop(names: Sequence[str], patience: float) -> list[str]:
-    """Ask `names` to end, all at once, wait `patience` seconds, then end what is left of their sessions.
+    """Terminate processes, all at once, and kill what is left of their sessions after a while.
+
+    Args:
+        names: Of their records; those that were never started are skipped.
+        patience: How long they have to end by themselves, in seconds.
 
     Returns:
         The names of those of which anything was running.
@@ -147,11 +158,17 @@ def _end_session(record: Record) -> None:
 
 
 def log_file(name: str) -> Path:
+    """The log of the process `name`."""
     return settings().home / "logs" / f"{name}.log"
 
 
 def log_tail(name: str, lines: int = 15) -> str:
-    """The end of a process's log, for an error message."""
+    """The end of a process's log, for an error message; empty without a log.
+
+    Args:
+        name: Of the process.
+        lines: How many at most.
+    """
     try:
         return "\n".join(log_file(name).read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
@@ -159,7 +176,16 @@ def log_tail(name: str, lines: int = 15) -> str:
 
 
 def wait_until(condition: Callable[[], bool], timeout: float, every: float = 0.1) -> bool:
-    """Call `condition` until it is true; return whether it was within `timeout` seconds."""
+    """Wait for a condition.
+
+    Args:
+        condition: Called again and again until it returns true.
+        timeout: How long to wait, in seconds.
+        every: Seconds between two calls.
+
+    Returns:
+        Whether it became true in time.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

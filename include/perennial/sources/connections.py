@@ -113,7 +113,7 @@ def _asked(connection_id: str, variable: str | None) -> Connection:
 def _environment(folder: str) -> tuple[dict[str, str], str]:
     """What Airflow sees, and why its database was not asked; empty if it was."""
     from perennial.embedded.environment import environment
-    from perennial.embedded.parts import embeds_airflow
+    from perennial.embedded.status import embeds_airflow
     from perennial.settings import settings
 
     own = dict(os.environ)

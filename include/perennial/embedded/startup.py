@@ -1,4 +1,4 @@
-"""Starting and stopping the machine room."""
+"""Starting and stopping the embedded servers: `perennial up` and `perennial down`."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ import psutil
 
 from perennial.embedded import postgres, processes
 from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
-from perennial.embedded.parts import AIRFLOW, embeds_airflow, embeds_mlflow, is_running
+from perennial.embedded.status import AIRFLOW_COMPONENTS, embeds_airflow, embeds_mlflow, is_running
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import Settings, settings
 
 Report = Callable[[str], None]
 
-#: What is stopped together, in this order. A running task needs the servers of the second group until it has ended.
+#: Stopped group by group: a running task needs the servers of the second group until it has ended.
 _STOPPING = (("dag-processor", "triggerer", "scheduler"), ("api-server", "mlflow"))
 _START_TIMEOUT = 180.0
 _STOP_TIMEOUT = 15.0
 
 
 def up(report: Report = lambda line: None) -> None:
-    """Start what is not running and wait until all of it is healthy. What runs already is left alone.
+    """Start the servers that do not run and wait until all of them are healthy.
 
     Args:
-        report: Told each step in words.
+        report: Called with a line about each step.
 
     Raises:
-        PerennialError: a port belongs to another program.
+        PerennialError: another program uses a port.
         ServiceUnavailable: a process ended or did not become healthy; the error shows its last lines.
     """
     where = settings()
@@ -46,19 +46,26 @@ def up(report: Report = lambda line: None) -> None:
         if where.database is None and not postgres.is_ready():
             report("PostgreSQL: starting")
             postgres.start()
-        if where.database is None or _is_ours(where):
+        if where.database is None or embeds_mlflow(where) or embeds_airflow(where):
             postgres.create_databases()
-        waiting: list[Callable[[], None]] = []
+        waits: list[Callable[[], None]] = []
         if embeds_mlflow(where):
-            waiting.append(_start_mlflow(report))
+            waits.append(_start_mlflow(report))
         if embeds_airflow(where):
-            waiting.append(_start_airflow(report))
-        for wait in waiting:
-            wait()
+            waits.append(_start_airflow(report))
+        for wait_until_healthy in waits:
+            wait_until_healthy()
 
 
 def down(report: Report = lambda line: None) -> list[str]:
-    """Stop everything that `up` started, and return the names of what was running."""
+    """Stop everything that `up` started.
+
+    Args:
+        report: Called with a line about each server that was stopped.
+
+    Returns:
+        The names of the servers that were running.
+    """
     stopped = []
     with _one_at_a_time():
         for group in _STOPPING:
@@ -71,12 +78,8 @@ def down(report: Report = lambda line: None) -> list[str]:
     return stopped
 
 
-def _is_ours(where: Settings) -> bool:
-    """Whether the servers that use an external PostgreSQL are ours, so that their databases are too."""
-    return embeds_mlflow(where) or embeds_airflow(where)
-
-
 def _start_mlflow(report: Report) -> Callable[[], None]:
+    """Start MLflow if it does not run; return what waits until it is healthy."""
     where = settings()
     if not is_running("mlflow"):
         report("MLflow: starting")
@@ -90,15 +93,16 @@ def _start_mlflow(report: Report) -> Callable[[], None]:
         processes.start("mlflow", command, variables)
 
     def wait() -> None:
-        _wait_healthy("mlflow", lambda: _answers(f"{where.mlflow_uri}/health") is not None)
+        _wait_healthy("mlflow", lambda: _answer(f"{where.mlflow_uri}/health") is not None)
         report(f"MLflow: ready at {where.mlflow_uri}")
 
     return wait
 
 
 def _start_airflow(report: Report) -> Callable[[], None]:
+    """Start those of Airflow's components that do not run; return what waits until all are healthy."""
     where = settings()
-    missing = [name for name in AIRFLOW if not is_running(name)]
+    missing = [name for name in AIRFLOW_COMPONENTS if not is_running(name)]
     processes.stop(missing, 0)  # What a killed one left behind.
     began = time.time()
     if missing:
@@ -112,17 +116,17 @@ def _start_airflow(report: Report) -> Callable[[], None]:
             processes.start(name, [sys.executable, "-m", "airflow", name, *flags], variables)
 
     def wait() -> None:
-        for name in AIRFLOW:
-            _wait_healthy(name, partial(_beats, where, name, began if name in missing else 0.0))
-        # Asked first here, the part that tasks speak to prepares itself for seconds, for longer than a task would wait.
-        _wait_healthy("api-server", lambda: _answers(f"{where.airflow_uri}/execution/health") is not None)
+        for name in AIRFLOW_COMPONENTS:
+            _wait_healthy(name, partial(_is_healthy, where, name, began if name in missing else 0.0))
+        # The API that tasks use takes seconds to answer its first request, longer than a task would wait.
+        _wait_healthy("api-server", lambda: _answer(f"{where.airflow_uri}/execution/health") is not None)
         report(f"Airflow: ready at {where.airflow_uri}")
 
     return wait
 
 
 def _migrate(variables: dict[str, str], report: Report) -> None:
-    """Bring Airflow's tables to this Airflow's version; nothing to do when they are known to be there."""
+    """Migrate Airflow's tables to the installed version; skipped when the stamp file says that they are of it."""
     from importlib.metadata import version
 
     from sqlalchemy import create_engine, text
@@ -155,18 +159,19 @@ def _migrate(variables: dict[str, str], report: Report) -> None:
         engine.dispose()
 
 
-def _beats(where: Settings, name: str, since: float) -> bool:
-    """Whether an Airflow component is healthy by its own heartbeat, given after `since` (seconds since the epoch)."""
-    health = _answers(f"{where.airflow_uri}/api/v2/monitor/health")
+def _is_healthy(where: Settings, name: str, since: float) -> bool:
+    """Whether an Airflow component is healthy, with a heartbeat after `since` (seconds since the epoch)."""
+    health = _answer(f"{where.airflow_uri}/api/v2/monitor/health")
     if health is None or health["metadatabase"]["status"] != "healthy":
         return False
     if name == "api-server":
         return True
     key = name.replace("-", "_")
     if name == "scheduler" and not _has_workers(name):
-        return False  # Its first beat comes before it imports the libraries; tasks start after that.
-    beat = health[key].get(f"latest_{key}_heartbeat")
-    return health[key]["status"] == "healthy" and beat is not None and datetime.fromisoformat(beat).timestamp() >= since
+        return False  # Its first heartbeat comes before it imports the libraries; tasks start after that.
+    heartbeat = health[key].get(f"latest_{key}_heartbeat")
+    is_recent = heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() >= since
+    return health[key]["status"] == "healthy" and is_recent
 
 
 def _has_workers(name: str) -> bool:
@@ -183,7 +188,8 @@ def _http() -> httpx.Client:
     return httpx.Client(timeout=5)
 
 
-def _answers(url: str) -> dict | None:
+def _answer(url: str) -> dict | None:
+    """The JSON at an address; empty for another type, None without an answer or with an error."""
     try:
         answer = _http().get(url)
     except httpx.HTTPError:
@@ -194,21 +200,21 @@ def _answers(url: str) -> dict | None:
 
 
 def _wait_healthy(name: str, healthy: Callable[[], bool]) -> None:
-    def settled() -> bool:
+    def is_healthy_or_ended() -> bool:
         return not is_running(name) or healthy()
 
     fix = f"Read {processes.log_file(name)}, then run `perennial up` again."
-    if not processes.wait_until(settled, _START_TIMEOUT, every=0.3):
+    if not processes.wait_until(is_healthy_or_ended, _START_TIMEOUT, every=0.3):
         raise ServiceUnavailable(f"{name} runs but did not become healthy within {_START_TIMEOUT:.0f} s.", fix)
     if not is_running(name):
         raise ServiceUnavailable(f"{name} ended while starting:\n{processes.log_tail(name)}", fix)
 
 
 def check_ports() -> None:
-    """Insist that what `up` would start can listen.
+    """Check that the servers which `up` would start can listen.
 
     Raises:
-        PerennialError: a port belongs to another program.
+        PerennialError: another program uses a port.
     """
     where = settings()
     if embeds_mlflow(where) and not is_running("mlflow"):
@@ -231,7 +237,7 @@ def _check_port(service: str, host: str, port: int, setting: str) -> None:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Two `up` or `down` at once wait for one another; the lock ends with its process."""
+    """Let only one `up` or `down` run at a time; the lock ends with its process."""
     from filelock import FileLock
 
     run = settings().home / "run"

@@ -1,0 +1,54 @@
+"""Starting and stopping the embedded servers. All of them together run in `end_to_end/`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perennial import embedded
+from perennial.embedded import postgres, processes, startup
+from perennial.errors import PerennialError
+from perennial.settings import settings
+
+
+def test_down_does_nothing_when_nothing_runs(empty_home: Path) -> None:
+    assert embedded.down() == []
+    assert embedded.down() == []
+
+
+def test_a_used_port_is_named_with_its_setting(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv("PERENNIAL_MLFLOW_PORT", str(port))
+        settings.cache_clear()
+        with pytest.raises(PerennialError, match=str(port)) as raised:
+            embedded.up()
+        assert "PERENNIAL_MLFLOW_PORT" in raised.value.fix
+        assert not postgres.is_ready(), "nothing is started when something cannot be"
+
+
+def test_no_password_is_among_the_arguments_of_a_server(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_DATABASE", "postgresql://perennial:hidden@127.0.0.1:9")
+    settings.cache_clear()
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(processes, "start", lambda name, command, variables: started.append((command, variables)))
+    startup._start_mlflow(lambda line: None)
+    ((command, variables),) = started
+    assert "hidden" not in " ".join(command)
+    assert "hidden" in variables["MLFLOW_BACKEND_STORE_URI"]
+
+
+def test_two_starts_wait_for_one_another(empty_home: Path) -> None:
+    other = [sys.executable, "-c", "from perennial import embedded; embedded.down(); print('done')"]
+    with startup._one_at_a_time():
+        waiting = subprocess.Popen(other, stdout=subprocess.PIPE, env=os.environ | {"PERENNIAL_HOME": str(empty_home)})
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(3)
+    assert waiting.communicate(timeout=30)[0].strip() == b"done"
