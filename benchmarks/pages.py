@@ -63,8 +63,8 @@ def _files(home: Path) -> int:
 def _report(few: Path, everything: Path, home: Path) -> None:
     rows = []
     for folder, count in ((few, 10), (everything, USE_CASES)):
-        (home / "glance.db").unlink(missing_ok=True)
-        for start in ("nothing kept", "kept on disk"):
+        (home / "lake_cache.db").unlink(missing_ok=True)
+        for start in ("nothing cached", "cached on disk"):
             rows.append((count, start, _child("pages", folder)))
     print(
         "| use cases | start | first fleet page, s | fleet, ms | 95%, ms | CPU, ms | use case, ms | CPU, ms |"
@@ -82,8 +82,8 @@ def _report(few: Path, everything: Path, home: Path) -> None:
     print("\n| what | ours, ms | bare, ms | ratio |\n|---|---|---|---|")
     for what, ours, limit in (
         ("records of the fleet, warm", bare["warm"], bare["select"]),
-        ("records of the fleet, kept on disk", bare["disk"], bare["json"]),
-        ("records of the fleet, nothing kept", bare["cold"], bare["duckdb"]),
+        ("records of the fleet, cached on disk", bare["disk"], bare["json"]),
+        ("records of the fleet, nothing cached", bare["cold"], bare["duckdb"]),
     ):
         print(f"| {what} | {ours:.0f} | {limit:.0f} | {ours / limit:.2f} |")
 
@@ -175,7 +175,7 @@ def _bare() -> dict[str, Any]:
     import duckdb
 
     from perennial import discovery, lake_cache
-    from perennial.lake_cache import catalog, iceberg, kept
+    from perennial.lake_cache import catalog, iceberg, memory
     from perennial.reporting import overview
     from perennial.table_names import TableNames
 
@@ -189,8 +189,8 @@ def _bare() -> dict[str, Any]:
             cursor.fetchall()
 
     def parse() -> None:
-        with sqlite3.connect(home / "glance.db") as connection:
-            for (content,) in connection.execute("SELECT content FROM kept"):
+        with sqlite3.connect(home / "lake_cache.db") as connection:
+            for (content,) in connection.execute("SELECT content FROM tables"):
                 json.loads(content)
 
     def read(files: dict[str, list[str]]) -> None:
@@ -198,10 +198,10 @@ def _bare() -> dict[str, Any]:
             for some in files.values():
                 engine.read_parquet(some, union_by_name=True, hive_partitioning=False).fetchall()
 
-    (home / "glance.db").unlink(missing_ok=True)
+    (home / "lake_cache.db").unlink(missing_ok=True)
     cold = _seconds(lambda: lake_cache.records(tables))
     warm = statistics.median(_seconds(lambda: lake_cache.records(tables)) for _ in range(TIMES))
-    kept.forget()
+    memory.clear()
     disk = _seconds(lambda: lake_cache.records(tables))
     files: dict[str, list[str]] = {}
     for name, location in catalog.locations(tables).items():

@@ -77,8 +77,8 @@ def states(energy: UseCase, day: Partition) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in quarantine.items(energy, day, None):
         found[item.state] = found.get(item.state, 0) + 1
-    at_a_glance = {row.partition: row.waiting for row in partition_status.status(energy).partitions}
-    assert at_a_glance.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
+    reported = {row.partition: row.waiting for row in partition_status.status(energy).partitions}
+    assert reported.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
     return found
 
 

@@ -123,12 +123,6 @@ def _relocate(folder: Path, before: str, after: str) -> None:
     # Lists of manifests after the manifests themselves, whose lengths they hold.
     for file in sorted(folder.rglob("*.avro"), key=lambda file: file.name.startswith("snap-")):
         _relocate_avro(file, before, after)
-    if (cache := folder / "glance.db").exists():
-        with closing(sqlite3.connect(cache)) as database, database:
-            database.execute(
-                "UPDATE kept SET location = replace(location, ?1, ?2), content = replace(content, ?1, ?2)",
-                (before, after),
-            )
 
 
 def _relocate_avro(file: Path, before: str, after: str) -> None:

@@ -20,7 +20,7 @@ from perennial.gate import GateDecision, model_card, rollback, rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
 from perennial.ingestion import ingest
 from perennial.lake.schemas import TABLES
-from perennial.lake_cache import kept
+from perennial.lake_cache import memory
 from perennial.monitoring import revisions
 from perennial.monitoring.verdict import HEALTHY, Verdict
 from perennial.quarantine import review
@@ -52,7 +52,7 @@ def test_records_are_the_same_without_the_cache(energy: UseCase, home: Path) -> 
     for file in home.glob("*.db"):
         if file.name != "online.db":
             file.unlink()
-    kept.forget()
+    memory.clear()
     assert lake_cache.records(names) == cached
 
 

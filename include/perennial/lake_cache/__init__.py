@@ -1,10 +1,8 @@
-"""Reading small tables of the lake at a glance: what pages and `perennial status` need, without the seconds of
-importing pyiceberg, SQLAlchemy and pandas.
+"""Reads small lake tables in milliseconds, for pages and `perennial status`: without importing pyiceberg, and cached.
 
-Every answer is that of the tables' current snapshots: the catalog is asked each time. What it names never changes, so
-it is read once and kept (`perennial.lake_cache.kept`); after a commit only the files that came with it are read.
-Whatever is off Iceberg's shortest path (another catalog, an object store, files of deletes) goes through
-`perennial.lake`, which gives the same rows.
+Rows are always those of the tables' current snapshots: the catalog is asked each time (`catalog`). The files it names
+never change, so each is read once (`iceberg`) and cached (`memory`, `on_disk`); after a commit only the new files are
+read. Tables in an object store or with delete files are read through `perennial.lake`, which gives the same rows.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perennial.lake_cache import kept
+from perennial.lake_cache import memory
 from perennial.lake_cache.catalog import locations
 
 __all__ = ["metadata_locations", "records"]
@@ -23,13 +21,13 @@ def records(
 ) -> dict[str, list[dict[str, Any]]]:
     """All rows of small tables, as `lake.records` gives them; none of a table that does not exist.
 
-    Asked for many tables at once, it asks the catalog once and reads files of one kind together. May be called from
-    several threads. Times are UTC.
+    For many tables, the catalog is asked once and files of one schema are read together. May be called from several
+    threads. Times are UTC.
 
     Args:
         identifiers: Which tables.
-        columns: Of a table named here only these; one that it does not have is null. What is kept is kept for each
-            choice of columns by itself.
+        columns: Table -> the columns to read of it; one that it does not have is null. Each choice of columns is cached
+            by itself.
 
     Raises:
         ServiceUnavailable: the catalog's database cannot be reached.
@@ -38,7 +36,7 @@ def records(
     wanted = columns or {}
     where = locations(identifiers)
     keys = {name: (name, tuple(wanted.get(name, ()))) for name in identifiers if name in where}
-    held = kept.current({key: where[name] for name, key in keys.items()})
+    held = memory.current({key: where[name] for name, key in keys.items()})
     return {
         name: [row.copy() for row in held[keys[name]].rows()] if name in keys else []
         for name in dict.fromkeys(identifiers)
@@ -46,8 +44,9 @@ def records(
 
 
 def metadata_locations(identifiers: Sequence[str]) -> dict[str, str]:
-    """Of each table that exists what changes with every commit to it: whoever computed something from its rows may keep
-    that until then.
+    """The address of the current metadata file of each table that exists; it changes with every commit.
+
+    What was computed from a table's rows may be kept as long as the address is the same.
 
     Raises:
         ServiceUnavailable: the catalog's database cannot be reached.

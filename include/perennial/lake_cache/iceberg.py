@@ -1,6 +1,6 @@
-"""Iceberg's format on its shortest path: the metadata names the snapshot, that its manifests, those its Parquet files.
+"""Reads Iceberg tables in local files without pyiceberg: metadata -> snapshot -> manifests -> Parquet files.
 
-All of these are written once and never changed, under names that are never used again.
+All of these files are written once and never changed, under names that are never used again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _DATA, _DELETED = 0, 2  #: Iceberg's content of a manifest, status of an entry.
 _TOGETHER = 500
 
 
-class OffThePathError(Exception):
-    """The table is kept in a way that this module does not know."""
+class UnsupportedTableError(Exception):
+    """The table is stored in a way that this module does not support; pyiceberg does."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a snapshot consists of.
+    """The files of a snapshot.
 
     Attributes:
         schema: Name and type of each column, of the table's current schema.
@@ -51,7 +51,7 @@ def contents(location: str, known: Mapping[str, list[str]]) -> Contents:
         known: Manifests that need not be read again, as `Contents.manifests` has them.
 
     Raises:
-        OffThePathError: it is not in local files, or has files of deletes.
+        UnsupportedTableError: it is not in local files, or has files of deletes.
         DamagedFile: a file is not there or is cut short.
     """
     metadata = _read(_local(location), lambda path: json.loads(path.read_text()))
@@ -62,7 +62,7 @@ def contents(location: str, known: Mapping[str, list[str]]) -> Contents:
         if snapshot["snapshot-id"] == metadata["current-snapshot-id"]:
             for manifest in _read(_local(snapshot["manifest-list"]), _avro):
                 if manifest["content"] != _DATA:
-                    raise OffThePathError
+                    raise UnsupportedTableError
                 path = manifest["manifest_path"]
                 found[path] = known[path] if path in known else list(_data_files(path))
     return Contents(columns, found)
@@ -85,7 +85,7 @@ def rows(files: Sequence[str], columns: Sequence[str]) -> dict[str, list[Row]]:
         engine.execute("SET TimeZone = 'UTC'")
         for first in range(0, len(files), _TOGETHER):
             some = list(files[first : first + _TOGETHER])
-            with _explained(f"One of {len(some)} files such as {some[0]}", duckdb.Error):
+            with _explaining(f"One of {len(some)} files such as {some[0]}", duckdb.Error):
                 # A folder called partition=2024-01-01 is not to make a date of the column: the files hold it, as it is.
                 held = engine.read_parquet(some, union_by_name=True, hive_partitioning=False, filename=True)
                 there = [column for column in columns if column in held.columns]
@@ -117,13 +117,13 @@ def _avro(file: Path) -> list[dict[str, Any]]:
 def _local(location: str) -> Path:
     path = location.removeprefix("file://")
     if "://" in path:
-        raise OffThePathError
+        raise UnsupportedTableError
     return Path(path)
 
 
 def _read(file: Path, how: Any) -> Any:
     # What is cut short makes a decoder stumble in many ways.
-    with _explained(str(file), FileNotFoundError, ValueError, EOFError, KeyError, IndexError):
+    with _explaining(str(file), FileNotFoundError, ValueError, EOFError, KeyError, IndexError):
         try:
             return how(file)
         except FileNotFoundError:
@@ -136,7 +136,7 @@ def _read(file: Path, how: Any) -> Any:
 
 
 @contextmanager
-def _explained(what: str, *errors: type[Exception]) -> Iterator[None]:
+def _explaining(what: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:

@@ -1,4 +1,4 @@
-"""What is kept of small tables is never old, never wrong to lose, and never too much."""
+"""The cache of small tables is never stale, may be lost at any time, and stays within its limit."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 
 from perennial import lake, lake_cache
 from perennial.errors import DamagedFile
-from perennial.lake_cache import disk, iceberg, kept
+from perennial.lake_cache import iceberg, memory, on_disk
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _numbers = count()
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(home: Path) -> Iterator[None]:
+def empty_cache(home: Path) -> Iterator[None]:
     """Each test begins as a new process on a new installation."""
-    kept.forget()
-    (home / "glance.db").unlink(missing_ok=True)
+    memory.clear()
+    (home / "lake_cache.db").unlink(missing_ok=True)
     yield
-    kept.forget()
+    memory.clear()
 
 
 @pytest.fixture
@@ -97,17 +97,17 @@ def test_whatever_happens_the_answer_is_that_of_the_lake(done: list[tuple[str, s
             case "append":
                 lake.append_missing(table, rows, key=["number"])
             case "restart":
-                kept.forget()
+                memory.clear()
             case "lose":
-                kept.forget()
-                (Path(os.environ["PERENNIAL_HOME"]) / "glance.db").unlink(missing_ok=True)
+                memory.clear()
+                (Path(os.environ["PERENNIAL_HOME"]) / "lake_cache.db").unlink(missing_ok=True)
         ours = sorted(lake_cache.records([table])[table], key=repr)
         assert ours == sorted(lake.records(table), key=repr)
 
 
-def test_a_new_process_reads_what_another_has_kept(table: str, read: list[str]) -> None:
+def test_a_new_process_reads_the_file_of_another(table: str, read: list[str]) -> None:
     before = lake_cache.records([table])
-    kept.forget()
+    memory.clear()
     read.clear()
     assert lake_cache.records([table]) == before
     assert read == []
@@ -115,7 +115,7 @@ def test_a_new_process_reads_what_another_has_kept(table: str, read: list[str]) 
 
 def test_a_new_process_reads_only_what_came_since(table: str, read: list[str]) -> None:
     lake_cache.records([table])
-    kept.forget()
+    memory.clear()
     lake.replace(table, "c", pa.table({"number": [9]}))
     read.clear()
     assert numbers(table)[-1] == ("c", 9)
@@ -128,12 +128,12 @@ def test_a_table_with_another_column_is_read_anew(table: str) -> None:
     assert {row["number"]: row["share"] for row in lake_cache.records([table])[table]} == {1: None, 2: None, 3: 0.5}
 
 
-def test_columns_asked_for_are_kept_by_themselves(table: str) -> None:
+def test_each_choice_of_columns_is_cached_by_itself(table: str) -> None:
     assert set(lake_cache.records([table], {table: ["number"]})[table][0]) == {"number"}
     assert set(lake_cache.records([table])[table][0]) == {"partition", "number", "at"}
 
 
-def test_who_changes_a_row_changes_nothing_that_is_kept(table: str) -> None:
+def test_changing_a_returned_row_does_not_change_the_cache(table: str) -> None:
     for row in lake_cache.records([table])[table]:
         row["number"] = -1
     assert {number for _, number in numbers(table)} == {1, 2}
@@ -155,19 +155,19 @@ def test_tables_of_one_name_with_columns_of_other_types_are_read_apart() -> None
 
 
 def test_a_file_that_is_no_database_is_made_anew(table: str, home: Path) -> None:
-    (home / "glance.db").write_text("not a database, and longer than its header would be" * 20)
+    (home / "lake_cache.db").write_text("not a database, and longer than its header would be" * 20)
     assert len(numbers(table)) == 4
-    kept.forget()
+    memory.clear()
     assert len(numbers(table)) == 4
-    with sqlite3.connect(home / "glance.db") as connection:
-        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
+    with sqlite3.connect(home / "lake_cache.db") as connection:
+        assert connection.execute("SELECT count(*) FROM tables").fetchone() == (1,)
 
 
-def test_what_another_version_kept_is_forgotten(table: str, home: Path, read: list[str]) -> None:
+def test_a_file_of_another_version_is_emptied(table: str, home: Path, read: list[str]) -> None:
     lake_cache.records([table])
-    with sqlite3.connect(home / "glance.db") as connection:
+    with sqlite3.connect(home / "lake_cache.db") as connection:
         connection.execute("PRAGMA user_version = 99")
-    kept.forget()
+    memory.clear()
     read.clear()
     assert len(numbers(table)) == 4
     assert len(read) == 2
@@ -181,9 +181,9 @@ def test_where_nothing_can_be_written_nothing_is_missing(table: str, monkeypatch
     assert len(numbers(table)) == 4
 
 
-def test_only_the_owner_may_read_what_is_kept(table: str, home: Path) -> None:
+def test_only_the_owner_may_read_the_file(table: str, home: Path) -> None:
     lake_cache.records([table])
-    assert (home / "glance.db").stat().st_mode & 0o077 == 0
+    assert (home / "lake_cache.db").stat().st_mode & 0o077 == 0
 
 
 def test_values_survive_the_file() -> None:
@@ -196,7 +196,7 @@ def test_values_survive_the_file() -> None:
     }
     lake.replace(table, "a", pa.table(rows))
     before = lake_cache.records([table])
-    kept.forget()
+    memory.clear()
     assert lake_cache.records([table]) == before
 
 
@@ -204,19 +204,19 @@ def test_tables_asked_for_longest_ago_make_room(monkeypatch: pytest.MonkeyPatch)
     names = [f"kept{next(_numbers)}.metrics" for _ in range(3)]
     for name in names:
         lake.replace(name, "a", pa.table({"text": ["x" * 1000]}))
-    monkeypatch.setattr(kept, "LIMIT", 3000)
-    monkeypatch.setattr(kept, "_LARGEST", 3000)
+    monkeypatch.setattr(memory, "LIMIT", 3000)
+    monkeypatch.setattr(memory, "_LARGEST", 3000)
     for name in names:
         assert lake_cache.records([name])[name]
-    assert [name for name, _ in kept._held] == names[1:2] + names[2:]
-    assert sum(held.size for held in kept._held.values()) <= 3000
+    assert [name for name, _ in memory._cached] == names[1:2] + names[2:]
+    assert sum(table.size for table in memory._cached.values()) <= 3000
 
 
 def test_a_large_table_is_read_each_time(table: str, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "_LARGEST", 10)
+    monkeypatch.setattr(memory, "_LARGEST", 10)
     assert lake_cache.records([table]) == lake_cache.records([table])
     assert len(read) == 4
-    assert not disk.load([(table, ())])
+    assert not on_disk.load([(table, ())])
 
 
 def test_threads_that_ask_at_once_read_once(table: str, read: list[str]) -> None:
@@ -233,7 +233,7 @@ def test_a_damaged_file_is_named(table: str, home: Path) -> None:
         lake_cache.records([table])
 
 
-def test_what_cannot_be_read_is_not_kept(table: str, home: Path) -> None:
+def test_what_cannot_be_read_is_not_cached(table: str, home: Path) -> None:
     (file, *_) = sorted((home / "lake" / table.replace(".", "/") / "data").rglob("*.parquet"))
     content = file.read_bytes()
     file.write_bytes(b"no parquet")
@@ -245,14 +245,14 @@ def test_what_cannot_be_read_is_not_kept(table: str, home: Path) -> None:
 
 def test_a_table_off_the_path_is_read_once_a_snapshot(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def off(location: str) -> Path:
-        raise iceberg.OffThePathError
+        raise iceberg.UnsupportedTableError
 
     asked: list[str] = []
     records = lake.records
     monkeypatch.setattr(iceberg, "_local", off)
     monkeypatch.setattr(lake, "records", lambda name, **more: asked.append(name) or records(name, **more))
     assert len(numbers(table)) == len(numbers(table)) == 4
-    kept.forget()
+    memory.clear()
     assert len(numbers(table)) == 4
     assert asked == [table]
     lake.replace(table, "b", pa.table({"number": [7]}))
