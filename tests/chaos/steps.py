@@ -125,15 +125,16 @@ def release(use_case: UseCase, partition: Partition, run: str, results: Results)
 
     accept = results["conf"]["accept"]
     found = review.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
-    return {"released": [item.item for item in found.decided], "refused": [item.item for item, _ in found.refused]}
+    return {"released": [item.item for item in found.decided], "refused": [item.item for item, _ in found.still_broken]}
 
 
 def discard(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     """The same: what still waits is wrong."""
     from perennial import quarantine
-    from perennial.quarantine import review
+    from perennial.quarantine import ItemState, review
 
-    named = [item.item for item in quarantine.items(use_case, partition, ("waiting", "discarded"))]
+    states = (ItemState.PENDING, ItemState.DISCARDED)
+    named = [item.item for item in quarantine.list_items(use_case, partition, states)]
     found = review.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
     return [item.item for item in found.decided]
 

@@ -127,7 +127,7 @@ def decided(project: Path, home: Path) -> str:
         ingest.ingest_partition(energy, partition)
     from perennial import quarantine
 
-    (item,) = quarantine.items(energy, partition)
+    (item,) = quarantine.list_items(energy, partition)
     return item.item
 
 
@@ -157,7 +157,7 @@ def test_types_cannot_be_accepted(home: Path, decided: str) -> None:
     energy = discovery.load("energy")
     broken = {"types": "kwh is text", "min_rows": "only one"}
     rows, partition = pa.table({"kwh": ["much"]}), energy.partition("2024-01-08")
-    quarantine.keep_batch(energy, energy.raw[0], partition, rows, broken, "s")
+    quarantine.store_batch(energy, energy.raw[0], partition, rows, broken, "s")
     assert offered(f"perennial quarantine release energy --partition {partition.key} --accept ", home) == ["min_rows"]
 
 

@@ -14,6 +14,7 @@ from perennial.errors import InvalidParams
 from perennial.ingestion import ingest
 
 DAY = "2024-01-05"
+NOTHING = "energy: nothing in quarantine is pending review.\n"
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,12 @@ def run(*arguments: str) -> Result:
 def test_list_counts_what_waits_by_what_it_breaks(refused: str) -> None:
     shown = run("list", "energy").output
     assert DAY in shown
-    assert "waiting" in shown
+    assert "pending review" in shown
     assert "expect_column_values_to_be_between(kwh)" in shown
-    assert run("list", "energy", "--partition", "2024-01-06").output == "energy: nothing waits in quarantine.\n"
+    assert (
+        run("list", "energy", "--partition", "2024-01-06").output
+        == "energy: nothing in quarantine is pending review.\n"
+    )
 
 
 def test_show_tells_the_row_and_why(refused: str) -> None:
@@ -67,7 +71,7 @@ def test_a_dry_run_judges_and_records_nothing(refused: str) -> None:
     accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--dry-run")
     released = run("release", "energy", "--partition", DAY, *accept)
     assert released.exit_code == 0
-    assert f"energy {DAY}: would be released 1 rows, would still be refused 0." in released.output
+    assert f"energy {DAY}: would be released 1 rows, would still be rejected 0." in released.output
     assert run("release", "energy", "--partition", DAY, "--dry-run").exit_code == 1, "as without --dry-run"
     assert "would be discarded 1 rows" in run("discard", "energy", "--partition", DAY, "--dry-run").output
     assert run("list", "energy", "--all", "--json").output == before
@@ -91,5 +95,5 @@ def test_a_release_is_recorded_and_shows_once_the_partition_has_run(refused: str
 
 def test_discarding_takes_it_off_the_list(refused: str) -> None:
     run("discard", "energy", "--partition", DAY, "--item", refused, "--reason", "a broken meter", "--by", "ada")
-    assert run("list", "energy").output == "energy: nothing waits in quarantine.\n"
+    assert run("list", "energy").output == NOTHING
     assert "discarded" in run("list", "energy", "--all").output

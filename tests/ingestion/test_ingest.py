@@ -155,7 +155,7 @@ def test_a_batch_whose_values_would_become_others_is_kept_and_changes_nothing(en
     ingest.ingest_partition(energy, energy.partition(DAY))
     before = lake.snapshot("energy.readings"), lake.snapshot("energy.batches")
     source(lambda rows: rows.append_column("note", pa.array([1.5] * rows.num_rows)))
-    with pytest.raises(BadBatch, match=r"'note' is int64 there and double here\..* It is kept as"):
+    with pytest.raises(BadBatch, match=r"'note' is int64 there and double here\..* It is kept in quarantine as"):
         ingest.ingest_partition(energy, energy.partition(NEXT))
     assert (lake.snapshot("energy.readings"), lake.snapshot("energy.batches")) == before
     assert "types" in lake.read("energy.refused_batches", partitions=[NEXT])["reasons"].to_pylist()[-1]
@@ -188,7 +188,9 @@ def test_where_the_second_table_does_not_fit_the_first_is_not_written(energy, mo
     ingest.ingest_partition(both, both.partition(DAY))
     before = lake.snapshots(tables)
     monkeypatch.setattr(module, "others", with_column(module.readings, *MISFITS[misfit]))
-    with pytest.raises(BadBatch, match=r"energy\.others.*'(note|another)' is .* here(.|\n)*It is kept as"):
+    with pytest.raises(
+        BadBatch, match=r"energy\.others.*'(note|another)' is .* here(.|\n)*It is kept in quarantine as"
+    ):
         ingest.ingest_partition(both, both.partition(NEXT))
     assert lake.snapshots(tables) == before
 

@@ -71,8 +71,8 @@ def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
 
     rows = pa.table({"id": pa.array([1, 2], pa.int16()), "day": pa.array([1, None], pa.date32())})
     use_case = SimpleNamespace(name="on_s3")
-    name = files.put(use_case, rows)
-    assert files.put(use_case, rows) == name
+    name = files.save(use_case, rows)
+    assert files.save(use_case, rows) == name
     assert files.content(use_case, name).equals(rows)
     assert f"lake/quarantined/on_s3/{name}.arrow" in keys(object_store)
 

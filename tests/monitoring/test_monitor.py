@@ -22,7 +22,7 @@ from perennial.monitoring import monitor, performance, revisions, rules
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.partitions import Partition
-from perennial.quarantine import Share
+from perennial.quarantine import QuarantineShare
 from perennial.registry import ledger, retraining_requests
 from perennial.training import fit
 from perennial.use_case import UseCase
@@ -33,7 +33,7 @@ CHAMPION = SimpleNamespace(
     effective_from=datetime(2013, 3, 1, tzinfo=UTC),
     evidence={"metrics": {"challenger": {"roc_auc": 0.75}}},
 )
-NOTHING_QUARANTINED = Share(now=0.0, usual=0.0, partitions=3)
+NOTHING_QUARANTINED = QuarantineShare(now=0.0, usual=0.0, partitions=3)
 
 
 def use_case(cadence: Cadence = Cadence.MONTHLY, max_age: int | None = None, **policy: Any) -> SimpleNamespace:
@@ -58,7 +58,7 @@ def decide(
     month: Partition = MARCH,
     case: SimpleNamespace | None = None,
     before: int = 0,
-    quarantined: Share = NOTHING_QUARANTINED,
+    quarantined: QuarantineShare = NOTHING_QUARANTINED,
 ) -> monitor.Verdict:
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
@@ -173,14 +173,14 @@ def test_a_persistence_that_cannot_be_is_refused(wrong: tuple[int, int]) -> None
     [(0.05, 0.01, True), (0.02, 0.01, False), (0.009, 0.0, False), (0.02, 0.0, True), (0.05, None, False)],
 )
 def test_a_growing_quarantine_is_an_alarm_that_asks_for_no_retraining(now, usual, alarm: bool) -> None:
-    decided = decide(quarantined=Share(now=now, usual=usual, partitions=3))
+    decided = decide(quarantined=QuarantineShare(now=now, usual=usual, partitions=3))
     assert (decided.verdict == "alarm") == alarm
     assert decided.reason == ""
     assert ("quarantined" in decided.explanation) == alarm
 
 
 def test_a_growing_quarantine_holds_back_the_retraining_for_drift_but_not_for_performance() -> None:
-    much = Share(now=0.09, usual=0.01, partitions=3)
+    much = QuarantineShare(now=0.09, usual=0.01, partitions=3)
     assert decide(column(0.9), quarantined=much).reason == ""
     assert decide(column(0.9), quarantined=much, lived=0.6).reason == "performance"
 

@@ -20,8 +20,9 @@ from perennial.errors import BadBatch
 from perennial.ingestion import ingest
 from perennial.pages import layout
 from perennial.pages import quarantine as page
-from perennial.quarantine import pending, review
-from perennial.quarantine.pending import Item
+from perennial.quarantine import review
+from perennial.quarantine.items import QuarantinedItem, list_items
+from perennial.quarantine.states import ItemState
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -29,6 +30,22 @@ DAY, REFUSED_WHOLE, CALM = "2024-01-05", "2024-01-06", "2024-01-07"
 PLACE = "/perennial/use_cases/energy/partitions"
 EVIL = "</td><script>alert('x')</script>"
 TOO_MUCH = "expect_column_values_to_be_between(kwh)"
+PENDING_ROW = QuarantinedItem(
+    partition=DAY,
+    table="readings",
+    item="",
+    kind="row",
+    state=ItemState.PENDING,
+    reasons=(TOO_MUCH,),
+    rows=1,
+    suite="s",
+    code_version="c",
+    content="f",
+    position=0,
+    detail="{}",
+    recorded_at=datetime.now(UTC),
+    decision=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +73,8 @@ def energy(project, energy: UseCase) -> UseCase:
         yield energy
 
 
-def items(energy: UseCase, day: str = DAY) -> list[Item]:
-    return pending.items(energy, energy.partition(day), None)
+def items(energy: UseCase, day: str = DAY) -> list[QuarantinedItem]:
+    return list_items(energy, energy.partition(day), None)
 
 
 def shown(energy: UseCase, day: str = DAY, **chosen: str) -> str:
@@ -114,9 +131,11 @@ def test_table_and_state_choose_and_what_they_are_not_is_refused(energy) -> None
 
 
 def test_a_choice_leads_to_as_many_as_it_says(energy) -> None:
-    one = Item(DAY, "readings", "", "row", "waiting", (TOO_MUCH,), 1, "s", "c", "f", 0, "{}", datetime.now(UTC), None)
-    many = [replace(one, item=f"{n}", state=state) for n, state in enumerate(["waiting", "waiting", "released"])]
-    many += [replace(one, item=f"other {n}", table="other") for n in range(4)]
+    many = [
+        replace(PENDING_ROW, item=f"{n}", state=ItemState(state))
+        for n, state in enumerate(["waiting", "waiting", "released"])
+    ]
+    many += [replace(PENDING_ROW, item=f"other {n}", table="other") for n in range(4)]
     for state in ("", "waiting", "released"):
         view = page.view(energy, energy.partition(DAY), many, state=state)
         table = next(choice for choice in view["tables"] if choice["value"] == "readings")
@@ -128,9 +147,12 @@ def test_a_choice_leads_to_as_many_as_it_says(energy) -> None:
 @given(states=st.tuples(st.integers(0, 250), st.integers(0, 150)), state=st.sampled_from(["", "waiting", "released"]))
 @settings(max_examples=30, deadline=None)
 def test_a_hundred_at_a_time_show_each_item_once(energy, states: tuple[int, int], state: str) -> None:
-    one = Item(DAY, "readings", "", "row", "waiting", (TOO_MUCH,), 1, "s", "c", "f", 0, "{}", datetime.now(UTC), None)
     of_each = dict(zip(("waiting", "released"), states, strict=True))
-    many = [replace(one, item=f"{name}{n}", state=name) for name, count in of_each.items() for n in range(count)]
+    many = [
+        replace(PENDING_ROW, item=f"{name}{n}", state=ItemState(name))
+        for name, count in of_each.items()
+        for n in range(count)
+    ]
     seen, later = [], True
     while later:
         number = len(seen) // page.PAGE + 1

@@ -75,7 +75,7 @@ def readings(day: Partition) -> list[float]:
 
 def states(energy: UseCase, day: Partition) -> dict[str, int]:
     found: dict[str, int] = {}
-    for item in quarantine.items(energy, day, None):
+    for item in quarantine.list_items(energy, day, None):
         found[item.state] = found.get(item.state, 0) + 1
     reported = {row.partition: row.waiting for row in partition_status.status(energy).partitions}
     assert reported.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
@@ -86,14 +86,14 @@ def test_a_refused_row_keeps_its_content_and_types_the_reasons_and_where_it_came
     source(with_kwh(5000.25))
     counts = ingest.ingest_partition(energy, day)
     assert (counts["quarantined"], counts["released"]) == (1, 0)
-    (item,) = quarantine.items(energy, day)
+    (item,) = quarantine.list_items(energy, day)
     row = quarantine.content(energy, item.content).slice(item.position, 1)
     assert row.schema == energy.module("source").readings(day).schema
     assert row["kwh"].to_pylist() == [5000.25]
     assert item.reasons == (HIGH,)
     assert item.suite
     assert item.code_version
-    assert json.loads(item.told)["kwh"] == 5000.25
+    assert json.loads(item.detail)["kwh"] == 5000.25
 
 
 def test_ingesting_again_changes_nothing(energy, day, source) -> None:
@@ -132,14 +132,14 @@ def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, da
     ingest.ingest_partition(energy, day)
     outcome = review.release(energy, day, **WHO)
     assert not outcome.decided
-    assert [why for _, why in outcome.refused] == [HIGH]
+    assert [why for _, why in outcome.still_broken] == [HIGH]
     assert states(energy, day) == {"waiting": 1}
 
 
 def test_a_person_may_accept_what_a_row_breaks_and_that_is_recorded(energy, day, source) -> None:
     source(with_kwh(5000, 7000))
     ingest.ingest_partition(energy, day)
-    low = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 5000)
+    low = next(item for item in quarantine.list_items(energy, day) if json.loads(item.detail)["kwh"] == 5000)
     review.release(energy, day, named=[low.item[:8]], accept=[HIGH], **WHO)
     assert states(energy, day) == {"releasing": 1, "waiting": 1}
     counts = ingest.ingest_partition(energy, day)
@@ -163,7 +163,7 @@ def test_keys_and_times_cannot_be_accepted(energy, day, source) -> None:
 def test_one_of_two_rows_with_one_key_may_be_the_right_one(energy, day, source) -> None:
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
     ingest.ingest_partition(energy, day)
-    right = next(item for item in quarantine.items(energy, day) if json.loads(item.told)["kwh"] == 42.5)
+    right = next(item for item in quarantine.list_items(energy, day) if json.loads(item.detail)["kwh"] == 42.5)
     review.release(energy, day, named=[right.item], **WHO)
     assert ingest.ingest_partition(energy, day)["quarantined"] == 1
     assert 42.5 in readings(day)
@@ -173,7 +173,7 @@ def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) ->
     source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
     ingest.ingest_partition(energy, day)
     outcome = review.release(energy, day, **WHO)
-    assert len(outcome.refused) == 2
+    assert len(outcome.still_broken) == 2
     assert not outcome.decided
 
 
@@ -193,11 +193,11 @@ def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> No
 def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
-    wrong = quarantine.items(energy, day)
+    wrong = quarantine.list_items(energy, day)
     source(with_kwh(50))
     ingest.ingest_partition(energy, day)
-    assert quarantine.items(energy, day) == []
-    with pytest.raises(InvalidParams, match="is called"):
+    assert quarantine.list_items(energy, day) == []
+    with pytest.raises(InvalidParams, match="is named"):
         review.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
 
 
@@ -207,7 +207,7 @@ def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> Non
     review.discard(energy, day, **WHO)
     assert ingest.ingest_partition(energy, day)["quarantined"] == 1
     assert states(energy, day) == {"discarded": 1}
-    (item,) = quarantine.items(energy, day, None)
+    (item,) = quarantine.list_items(energy, day, None)
     assert quarantine.content(energy, item.content).num_rows == 1
 
 
@@ -238,7 +238,7 @@ def test_a_suite_that_became_stricter_refuses_a_released_row_again(energy, day, 
     review.release(energy, day, **WHO)
     suite(between(high=2000))
     assert ingest.ingest_partition(energy, day)["released"] == 0
-    (item,) = quarantine.items(energy, day)
+    (item,) = quarantine.list_items(energy, day)
     assert item.decision.action == "refused"
     assert HIGH in item.decision.reason
 
@@ -249,7 +249,7 @@ def test_what_was_refused_is_kept_when_the_source_changes(energy, day, source) -
     source(lambda rows: rows)
     ingest.ingest_partition(energy, day)
     assert states(energy, day) == {"superseded": 1}
-    assert quarantine.items(energy, day) == []
+    assert quarantine.list_items(energy, day) == []
 
 
 def test_a_decision_needs_a_reason(energy, day, source) -> None:
@@ -263,9 +263,9 @@ def test_a_decision_needs_a_reason(energy, day, source) -> None:
 def test_a_refused_batch_is_kept_once_and_still_stops_the_partition(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     for _ in range(2):
-        with pytest.raises(BadBatch, match=r"40 rows arrived.*It is kept as"):
+        with pytest.raises(BadBatch, match=r"40 rows arrived.*It is kept in quarantine as"):
             ingest.ingest_partition(energy, day)
-    (item,) = quarantine.items(energy, day)
+    (item,) = quarantine.list_items(energy, day)
     assert (item.kind, item.rows, item.reasons) == ("batch", 40, ("min_rows",))
     assert quarantine.content(energy, item.content).num_rows == 40
 
@@ -277,19 +277,19 @@ def test_a_batch_without_a_column_is_kept_in_the_types_that_it_has(energy, day, 
     source(broken)
     with pytest.raises(BadBatch, match="no column 'read_at'"):
         ingest.ingest_partition(energy, day)
-    (item,) = quarantine.items(energy, day)
+    (item,) = quarantine.list_items(energy, day)
     held = quarantine.content(energy, item.content)
     assert held.column_names == ["site", "meter", "kwh"]
     assert held.schema.field("kwh").type == pa.string()
     outcome = review.release(energy, day, **WHO)
-    assert [why for _, why in outcome.refused] == ["no column 'read_at'"]
+    assert [why for _, why in outcome.still_broken] == ["no column 'read_at'"]
 
 
 def test_a_small_batch_may_be_right(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingest.ingest_partition(energy, day)
-    assert review.release(energy, day, **WHO).refused
+    assert review.release(energy, day, **WHO).still_broken
     review.release(energy, day, accept=["min_rows"], **WHO)
     assert ingest.ingest_partition(energy, day)["rows"] == 40
     assert ingest.ingest_partition(energy, day)["rows"] == 40
@@ -356,7 +356,7 @@ def test_two_batches_that_wait_are_not_both_meant(energy, day, source) -> None:
         source(lambda table, rows=rows: table.slice(0, rows))
         with pytest.raises(BadBatch):
             ingest.ingest_partition(energy, day)
-    with pytest.raises(InvalidParams, match="2 refused batches"):
+    with pytest.raises(InvalidParams, match="2 rejected batches"):
         review.release(energy, day, accept=["min_rows"], **WHO)
 
 
@@ -390,7 +390,7 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
     assert len(quarantine.decisions(energy, day)) == 1
 
 
-@pytest.mark.parametrize("place", ["keep_rows", "replace", "batches", "settle"])
+@pytest.mark.parametrize("place", ["store_rows", "replace", "batches", "settle"])
 def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, monkeypatch, place: str) -> None:
     source(with_kwh(5000, 6000))
     ingest.ingest_partition(energy, day)
@@ -407,10 +407,10 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, mon
         return original(*arguments, **more)
 
     target = {
-        "keep_rows": (quarantine, "keep_rows"),
+        "store_rows": (quarantine, "store_rows"),
         "replace": (lake, "replace"),
         "batches": (lake, "replace"),
-        "settle": (quarantine, "supersede"),
+        "settle": (quarantine, "supersede_batches"),
     }[place]
     with monkeypatch.context() as patched:
         patched.setattr(*target, dies)
@@ -426,7 +426,7 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, mon
 def test_a_damaged_file_is_named(energy, day, source, home) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
-    (item,) = quarantine.items(energy, day)
+    (item,) = quarantine.list_items(energy, day)
     (file,) = home.glob(f"**/{item.content}.arrow")
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(PerennialError, match=f"{item.content}.arrow is missing or damaged"):

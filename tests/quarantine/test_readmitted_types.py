@@ -16,7 +16,7 @@ from perennial.ingestion import ingest as ingestion
 from perennial.lake import column_types
 from perennial.partitions import Partition
 from perennial.quarantine import review
-from perennial.quarantine.review import Outcome
+from perennial.quarantine.review import ReviewOutcome
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -67,7 +67,7 @@ def held(column) -> Callable[[Partition], list]:
     return values
 
 
-def release(energy: UseCase, day: Partition) -> Outcome:
+def release(energy: UseCase, day: Partition) -> ReviewOutcome:
     return review.release(energy, day, accept=[HIGH], **WHO)
 
 
@@ -108,7 +108,7 @@ def test_a_row_that_does_not_fit_the_lake_is_not_released_and_one_of_its_batch_t
     send(day.next, pa.array([1]))
     send(day, pa.array([2.5, 2.0, 3.0]), high=2)
     outcome = release(energy, day)
-    assert [why for _, why in outcome.refused] == [
+    assert [why for _, why in outcome.still_broken] == [
         f"the types of the lake: {column!r} is int64 there and double here",
     ]
     assert len(outcome.decided) == 1
@@ -120,7 +120,7 @@ def kept(energy, day, send) -> Callable[..., None]:
 
     def keep(there: pa.Array, here: pa.Array) -> None:
         send(day.next, there)
-        with pytest.raises(BadBatch, match="It is kept as"):
+        with pytest.raises(BadBatch, match="It is kept in quarantine as"):
             send(day, here)
 
     return keep
@@ -129,7 +129,7 @@ def kept(energy, day, send) -> Callable[..., None]:
 def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day, column, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
     outcome = review.release(energy, day, **WHO)
-    assert [(item.kind, why) for item, why in outcome.refused] == [
+    assert [(item.kind, why) for item, why in outcome.still_broken] == [
         (
             "batch",
             f"Lake table 'energy.readings' cannot hold the values as they are: column {column!r} is int64 there and"
@@ -143,7 +143,7 @@ def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day
 def test_a_batch_that_is_not_released_for_its_types_waits_as_before(energy, day, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
     review.release(energy, day, **WHO)
-    assert [(item.kind, item.state, item.decision) for item in quarantine.items(energy, day)] == [
+    assert [(item.kind, item.state, item.decision) for item in quarantine.list_items(energy, day)] == [
         ("batch", "waiting", None)
     ]
 

@@ -1,4 +1,4 @@
-"""What was refused, and the way back: `quarantine list`, `show`, `release`, `discard`."""
+"""Rows and batches in quarantine: `quarantine list`, `show`, `release`, `discard`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from perennial.cli.frame import (
 )
 from perennial.errors import InvalidParams, ServiceUnavailable
 from perennial.quarantine import display
+from perennial.quarantine.states import ItemState
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
-    from perennial.quarantine.review import Outcome
+    from perennial.quarantine.review import ReviewOutcome
     from perennial.use_case import UseCase
 
 group = typer.Typer(
-    help="Look at what was refused, rows and batches, and decide.",
+    help="Look at rows and batches in quarantine, and review them.",
     epilog=example("perennial quarantine list flights"),
     no_args_is_help=True,
 )
@@ -80,22 +81,23 @@ def show_list(
         ),
     ] = None,
     table: TableName = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what no longer waits.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is no longer pending review.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits, by partition, table and what it breaks."""
+    """List what is pending review, by partition, table and what it breaks."""
     from perennial import discovery
 
     found = discovery.load(use_case)
     where = found.partition(partition) if partition else None
     from perennial import quarantine  # Heavy: after what was asked for is known to exist.
 
-    items = quarantine.items(found, where, None if everything else ("waiting", "releasing"))
+    items = quarantine.list_items(found, where, None if everything else (ItemState.PENDING, ItemState.RELEASING))
     items = [item for item in items if table in (None, item.table)]
     if as_json:
         show_json([display.as_json(item) for item in items])
     elif not items:
-        say(f"{use_case}: nothing waits in quarantine." if not everything else f"{use_case}: nothing was ever refused.")
+        nothing = "nothing was ever quarantined" if everything else "nothing in quarantine is pending review"
+        say(f"{use_case}: {nothing}.")
     else:
         console().print(display.table(items))
 
@@ -106,7 +108,7 @@ def show_item(
     item: Annotated[
         str,
         typer.Argument(
-            help="What the row or batch is known by, or the beginning of it.",
+            help="The name of the row or batch, or the beginning of it.",
             autocompletion=completion.items,
             metavar="ITEM",
         ),
@@ -118,25 +120,25 @@ def show_item(
     found, where = _which(use_case, partition)
     from perennial import quarantine
 
-    (meant,) = quarantine.find(found, where, named=[item], states=None)
+    (meant,) = quarantine.find_items(found, where, named=[item], states=None)
     if as_json:
         show_json(display.as_json(meant))
         return
-    say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state}")
+    say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state.label}")
     for reason in meant.reasons:
         say(f"  breaks {reason}")
-    say(f"  refused {meant.recorded_at:%Y-%m-%d %H:%M:%S} UTC by suite {meant.suite}, code {meant.code_version}")
+    say(f"  quarantined {meant.recorded_at:%Y-%m-%d %H:%M:%S} UTC by suite {meant.suite}, code {meant.code_version}")
     if meant.decision:
         decision = meant.decision
         accepted = f", accepting {', '.join(sorted(decision.accepted))}" if decision.accepted else ""
         say(
-            f"  {decision.action} {decision.recorded_at:%Y-%m-%d %H:%M:%S} UTC by {decision.actor}{accepted}:"
+            f"  {decision.action.label} {decision.recorded_at:%Y-%m-%d %H:%M:%S} UTC by {decision.actor}{accepted}:"
             f" {decision.reason}"
         )
     if meant.kind == "row":
-        say(json.dumps(json.loads(meant.told), indent=2, ensure_ascii=False))
+        say(json.dumps(json.loads(meant.detail), indent=2, ensure_ascii=False))
     else:
-        say(f"  {meant.told}")
+        say(f"  {meant.detail}")
         say(f"  {meant.rows} rows; in Python: quarantine.content(use_case, {meant.content!r})")
 
 
@@ -163,9 +165,9 @@ def release(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge what waits again, and let in what passes.
+    """Validate what is pending review again, and release what passes.
 
-    By the present suite; then the partition runs again. What still breaks something stays, is named, and makes the
+    By the current suite; then the partition runs again. What still breaks something stays, is named, and makes the
     command fail.
     """
     found, where = _which(use_case, partition)
@@ -184,14 +186,15 @@ def release(
         dry_run=dry_run,
     )
     tell = note if as_json else say
-    would = ("would be released", "would still be refused") if dry_run else ("released", "still refused")
-    tell(f"{use_case} {partition}: {would[0]} {display.count(outcome.decided)}, {would[1]} {len(outcome.refused)}.")
-    for refused, still in outcome.refused[:20]:
-        tell(f"  {refused.kind} {refused.item} of {refused.table}: {still}")
-    if len(outcome.refused) > 20:
-        tell(f"  and {len(outcome.refused) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
+    would = ("would be released", "would still be rejected") if dry_run else ("released", "still rejected")
+    broken = outcome.still_broken
+    tell(f"{use_case} {partition}: {would[0]} {display.count(outcome.decided)}, {would[1]} {len(broken)}.")
+    for rejected, why in broken[:20]:
+        tell(f"  {rejected.kind} {rejected.item} of {rejected.table}: {why}")
+    if len(broken) > 20:
+        tell(f"  and {len(broken) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
     _end(found, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
-    if outcome.refused:
+    if broken:
         raise typer.Exit(1)
 
 
@@ -210,9 +213,9 @@ def discard(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say that what waits is rightly refused.
+    """Discard what is pending review.
 
-    It is kept, and waits no longer; what was released, and is named with --item, is taken back.
+    It stays stored, and is no longer pending; a release of what is named with --item is taken back.
     """
     found, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "discard it")
@@ -230,7 +233,7 @@ def discard(
     )
     would = "would be discarded" if dry_run else "discarded"
     (note if as_json else say)(f"{use_case} {partition}: {would} {display.count(outcome.decided)}.")
-    taken_back = any(each.state == "released" for each in outcome.decided)
+    taken_back = any(each.state == ItemState.RELEASED for each in outcome.decided)
     _end(found, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
 
 
@@ -247,7 +250,14 @@ def _reason(given: str | None, what: str) -> str:
 
 
 def _end(
-    use_case: UseCase, partition: Partition, outcome: Outcome, *, needed: bool, run: bool, wait: bool, as_json: bool
+    use_case: UseCase,
+    partition: Partition,
+    outcome: ReviewOutcome,
+    *,
+    needed: bool,
+    run: bool,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     """Run `features` for the partition, if it is needed and wanted: it ingests with the decision, and computes."""
     tell = note if as_json else say
@@ -265,5 +275,5 @@ def _end(
         tell(f"It shows once the partition has run: {command}")
     if as_json:
         decided = [display.as_json(each) for each in outcome.decided]
-        refused = [display.as_json(each) | {"still": still} for each, still in outcome.refused]
-        show_json({"decided": decided, "refused": refused, "run": started})
+        broken = [display.as_json(each) | {"still": why} for each, why in outcome.still_broken]
+        show_json({"decided": decided, "refused": broken, "run": started})

@@ -1,4 +1,4 @@
-"""What of a raw batch enters the lake: judged, with what people decided about quarantined rows and batches."""
+"""Decides what of a raw batch enters the lake: its clean rows, and what people released from quarantine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 from perennial import quarantine, validation
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
-from perennial.quarantine import Decision, readmission
-from perennial.quarantine.readmission import Returned
+from perennial.quarantine import ReviewAction, ReviewDecision, readmission
+from perennial.quarantine.readmission import Readmitted
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import RejectedBatch, SplitBatch, SuiteResult
 
@@ -21,39 +21,40 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AdmittedBatch:
     """A batch that may enter.
 
     Attributes:
-        parted: What enters, released rows included, and what is refused of it.
+        batch: The rows that enter, released ones included, and those that go to quarantine.
         released: How many rows were released.
-        settle: Records what entering means for earlier decisions; called once the rows are in the lake.
+        record_outcome: Records what this means for earlier decisions; called once the rows are in the lake.
     """
 
-    parted: SplitBatch
+    batch: SplitBatch
     released: int
-    settle: Callable[[], None]
+    record_outcome: Callable[[], None]
 
 
 @dataclass
 class Admission:
-    """Judges the batches of one partition, under its lock.
+    """Validates the batches of one partition, under its lock.
 
     Attributes:
-        use_case, partition: Whose they are.
-        judged: Table -> number of rows and judgement, of what entered, or else of what arrived.
-        refusals: Why batches were refused; each of them is in quarantine.
+        use_case: The use case.
+        partition: The partition of the batches.
+        validated: Raw table -> number of rows and result, of the batch that entered or else of the one that arrived.
+        rejections: Why batches were rejected; each of them is in quarantine.
     """
 
     use_case: UseCase
     partition: Partition
-    judged: dict[str, tuple[int, SuiteResult]] = field(default_factory=dict)
-    refusals: list[BadBatch] = field(default_factory=list)
+    validated: dict[str, tuple[int, SuiteResult]] = field(default_factory=dict)
+    rejections: list[BadBatch] = field(default_factory=list)
 
-    def admit(self, table: RawTable, arrived: pa.Table | BadBatch) -> Admitted | None:
-        """What enters of table `table`; None, with the reason in `refusals`, if its batch is refused.
+    def admit(self, table: RawTable, arrived: pa.Table | BadBatch) -> AdmittedBatch | None:
+        """What enters of a raw table; None, with the reason in `rejections`, if its batch is rejected.
 
-        Where nothing fit has arrived, a batch that a person released stands in for it.
+        Where no valid batch has arrived, one that a person released enters in its place.
 
         Args:
             table: The raw table.
@@ -62,64 +63,67 @@ class Admission:
         try:
             if isinstance(arrived, BadBatch):
                 raise arrived
-            return self._judge(table, arrived, None)
-        except BadBatch as refusal:
-            for decision in self._released(table, of_batches=True):
+            return self._validate(table, arrived, None)
+        except BadBatch as rejection:
+            for decision in self._released(table, batches=True):
                 try:
-                    admitted = self._judge(table, quarantine.content(self.use_case, decision.content), decision)
+                    admitted = self._validate(table, quarantine.content(self.use_case, decision.content), decision)
                 except RejectedBatch as error:
                     log.warning("A released batch does not enter: %s", error.problem)
                 else:
-                    log.warning("%s. The batch released by %s enters in its place", refusal.problem, decision.actor)
+                    log.warning("%s The batch released by %s enters in its place", rejection.problem, decision.actor)
                     return admitted
-            self.refusals.append(refusal)
+            self.rejections.append(rejection)
             return None
 
-    def _judge(self, table: RawTable, rows: pa.Table, decision: Decision | None) -> Admitted:
-        """Judge a batch.
+    def _validate(self, table: RawTable, rows: pa.Table, decision: ReviewDecision | None) -> AdmittedBatch:
+        """Validate a batch that arrived, or one that was released by a decision.
 
         Raises:
-            RejectedBatch: it is refused, and kept.
+            RejectedBatch: it is rejected; one that arrived is in quarantine then.
         """
-        parted = validation.split_batch(self.use_case, table, rows, self.partition)
-        if decision is None or table.name not in self.judged:
-            self.judged[table.name] = (rows.num_rows, parted.result)
+        batch = validation.split_batch(self.use_case, table, rows, self.partition)
+        if decision is None or table.name not in self.validated:
+            self.validated[table.name] = (rows.num_rows, batch.result)
         accepted = decision.accepted if decision else frozenset()
-        fits = Returned(parted)
+        readmitted = Readmitted(batch)
         try:
-            if not parted.result.missing_columns:
-                released = self._released(table, of_batches=False)
-                fits = readmission.bring_back(self.use_case, table, self.partition, parted, released)
-            validation.check_batch(self.use_case, table, fits.parted, self.partition, accepted)
-            readmission.insist_on_types(self.use_case, table, fits.parted.clean, self.partition)
+            if not batch.result.missing_columns:
+                released = self._released(table, batches=False)
+                readmitted = readmission.readmit(self.use_case, table, self.partition, batch, released)
+            validation.check_batch(self.use_case, table, readmitted.batch, self.partition, accepted)
+            readmission.check_types(self.use_case, table, readmitted.batch.clean, self.partition)
         except RejectedBatch as error:
             if decision is None:
-                kept = quarantine.keep_batch(
-                    self.use_case, table, self.partition, rows, error.broken, parted.result.suite
+                item = quarantine.store_batch(
+                    self.use_case, table, self.partition, rows, error.broken, batch.result.suite
                 )
-                raise RejectedBatch(f"{error.problem} It is kept as {kept}.", error.fix, error.broken) from error
+                problem = f"{error.problem} It is kept in quarantine as {item}."
+                raise RejectedBatch(problem, error.fix, error.broken) from error
             raise
-        self.judged[table.name] = (rows.num_rows, parted.result)
-        return Admitted(fits.parted, fits.released, lambda: self._settle(table, fits, decision))
+        self.validated[table.name] = (rows.num_rows, batch.result)
+        return AdmittedBatch(
+            readmitted.batch, readmitted.released, lambda: self._record_outcome(table, readmitted, decision)
+        )
 
-    def _released(self, table: RawTable, *, of_batches: bool) -> list[Decision]:
-        """Decisions to release rows, or batches, of a table; newest first."""
-        found = [
+    def _released(self, table: RawTable, *, batches: bool) -> list[ReviewDecision]:
+        """Decisions to release batches, or rows, of a table; newest first."""
+        released = [
             decision
             for decision in self._decisions.values()
             if decision.table == table.name
-            and decision.action == "released"
-            and (decision.position is None) is of_batches
+            and decision.action == ReviewAction.RELEASED
+            and (decision.position is None) is batches
         ]
-        return sorted(found, key=lambda decision: decision.recorded_at, reverse=True)
+        return sorted(released, key=lambda decision: decision.recorded_at, reverse=True)
 
     @cached_property
-    def _decisions(self) -> dict[tuple[str, str, str], Decision]:
-        """What holds while this admission does: nobody decides meanwhile."""
+    def _decisions(self) -> dict[tuple[str, str, str], ReviewDecision]:
+        """The newest decisions; because of the lock they stay so during this admission."""
         return quarantine.decisions(self.use_case, self.partition)
 
-    def _settle(self, table: RawTable, fits: Returned, entered: Decision | None) -> None:
-        # Where a released batch stands in, what arrived still waits for a decision.
-        if entered is None:
-            quarantine.supersede(self.use_case, table, self.partition)
-        readmission.settle(self.use_case, self.partition, fits)
+    def _record_outcome(self, table: RawTable, readmitted: Readmitted, decision: ReviewDecision | None) -> None:
+        # Where a released batch entered, the one that arrived is still pending review.
+        if decision is None:
+            quarantine.supersede_batches(self.use_case, table, self.partition)
+        readmission.record_outcome(self.use_case, self.partition, readmitted)

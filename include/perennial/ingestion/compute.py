@@ -1,4 +1,4 @@
-"""Feature tables and examples of one partition, computed from the lake's raw rows, judged and written."""
+"""Computes the feature tables and examples of a partition from the lake's raw rows, validates and writes them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from perennial.validation import contracts, results
 
 
 def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
-    """Compute every feature table and the examples of the partition from the lake, judge and write them.
+    """Compute every feature table and the examples of a partition from the lake, validate and write them.
+
+    Args:
+        use_case: The use case.
+        partition: The partition to compute; its raw rows and those of its lookback must be in the lake.
 
     Returns:
-        Rows by table, and `report`: the address of the page that shows what the suites said.
+        Number of rows by table, and `report`: the address of the page that shows the results of validation.
 
     Raises:
-        BadFeatures: a transform raises, breaks its promises (keys, event time, columns) or its expectations, or returns
-            values that the lake's table would turn into others. Nothing is written then.
+        BadFeatures: a transform raises, breaks its contract (keys, event time, columns) or its expectations, or returns
+            values that the lake's table cannot hold. Nothing is written then.
     """
     raw = _raw_tables(use_case, partition)
     computed = {}
@@ -48,7 +52,7 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     }
     report = results.record(use_case, partition, validated)
     for name, (_, result) in validated.items():
-        validation.check_computed_table(use_case, name, result, partition, BadFeatures, f" What was found: {report}")
+        validation.check_computed_table(use_case, name, result, partition, BadFeatures, f" The results: {report}")
         contracts.check_types(use_case, name, computed[name], partition)
     for table in use_case.features:
         lake.replace(
@@ -81,14 +85,14 @@ def _transform(
     try:
         # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
         engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
-        tables = {wanted: ibis.memtable(_since(use_case.raw_table(wanted), raw[wanted], since)) for wanted in inputs}
+        tables = {table: ibis.memtable(_since(use_case.raw_table(table), raw[table], since)) for table in inputs}
         return lake.canonical(engine.to_pyarrow(function(**tables)))
     except PerennialError:
         raise
     except Exception as error:
         raise BadFeatures(
             f"Use case {use_case.name!r}, partition {partition.key!r}: {where} raised {type(error).__name__}: {error}",
-            f"Mend the transform; it was given {', '.join(inputs)}.",
+            f"Fix the transform; its inputs were {', '.join(inputs)}.",
         ) from error
     finally:
         engine.disconnect()
@@ -106,7 +110,7 @@ def _raw_tables(use_case: UseCase, partition: Partition) -> dict[str, pa.Table]:
 
 
 def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
-    """Clean raw rows in `[since, partition.end)`; of a snapshot of facts, this partition's.
+    """Clean raw rows in `[since, partition.end)`; of a table without event time, this partition's.
 
     Raises:
         BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
@@ -116,12 +120,12 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         use_case.tables.batches, between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
     )
     ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
-    absent = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
-    if absent:
+    missing = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
+    if missing:
         raise BadFeatures(
             f"Use case {use_case.name!r}, partition {partition.key!r}: raw table {table.name!r} was never ingested for"
-            f" {', '.join(absent)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
-            f"Run {use_case.name}.features for {absent[0]} first.",
+            f" {', '.join(missing)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
+            f"Run {use_case.name}.features for {missing[0]} first.",
         )
     rows = lake.read(use_case.tables[table.name], between=(oldest.key, partition.key))
     assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
@@ -129,5 +133,5 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
 
 
 def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:
-    """The rows from `since` on; all of a snapshot of facts."""
+    """The rows from `since` on; all of a table without event time."""
     return rows.filter(pc.greater_equal(rows[table.time], pa.scalar(since))) if table.time else rows

@@ -1,4 +1,4 @@
-"""Bringing the features of one partition to the online store."""
+"""Publishes the features of a partition: applies changed definitions and brings its rows to the online store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from perennial.use_case import UseCase
 def publish_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
     """Apply the feature repository if it changed, then bring exactly this interval to the online store.
 
+    Args:
+        use_case: The use case.
+        partition: The partition whose event time is the interval.
+
     Returns:
-        Rows written by feature view.
+        Number of rows written by feature view.
 
     Raises:
         Refused: the change destroys something that it does not acknowledge: see `perennial plan`.

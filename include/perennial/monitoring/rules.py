@@ -23,7 +23,7 @@ from perennial.monitoring.verdict import (
     VerdictEvidence,
 )
 from perennial.partitions import Cadence, Partition
-from perennial.quarantine import Share
+from perennial.quarantine import QuarantineShare
 from perennial.registry.ledger import Entry
 from perennial.use_case import DriftPolicy, UseCase, gain
 
@@ -54,7 +54,7 @@ class Observations:
     performance: Performance
     columns: list[ColumnDrift]
     sustained: dict[str, int]
-    quarantined: Share
+    quarantined: QuarantineShare
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -164,7 +164,7 @@ def _aged(use_case: UseCase, evidence: VerdictEvidence) -> dict[str, str]:
     return {AGE: f"the champion is {age} partitions old"} if oldest is not None and age >= oldest else {}
 
 
-def _has_grown(policy: DriftPolicy, share: Share) -> bool:
+def _has_grown(policy: DriftPolicy, share: QuarantineShare) -> bool:
     """Whether more rows are quarantined than usual; never without earlier partitions."""
     if policy.quarantine_growth is None or share.usual is None:
         return False

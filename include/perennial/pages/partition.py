@@ -92,7 +92,7 @@ def view(
         "is_known": any(rows for name, rows in own.items() if name != "ledger") or bool(made),
         "verdicts": verdicts,
         "batches": partition_data.batches(own),
-        "waiting": states.waiting(held)[partition.key],
+        "waiting": states.count_pending(held)[partition.key],
         "refused": len(own["quarantine"]) + len(own["refused_batches"]),
         "features": partition_data.features(use_case, own),
         "parity": partition_data.parity(own["parity"]),

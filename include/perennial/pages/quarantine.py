@@ -6,7 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -15,9 +15,8 @@ from fastapi.responses import HTMLResponse
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.layout import page
 from perennial.partitions import Partition
-from perennial.quarantine import pending
-from perennial.quarantine.pending import Item
-from perennial.quarantine.states import TYPES, State
+from perennial.quarantine.items import QuarantinedItem, list_items
+from perennial.quarantine.states import TYPES, ItemState
 from perennial.use_case import UseCase
 
 router = APIRouter()
@@ -25,8 +24,8 @@ router = APIRouter()
 #: Items on one page.
 PAGE = 100
 #: A person decides about what waits, and may take back what was released.
-_RELEASABLE = ("waiting",)
-_DISCARDABLE = ("waiting", "releasing", "released")
+_RELEASABLE = (ItemState.PENDING,)
+_DISCARDABLE = (ItemState.PENDING, ItemState.RELEASING, ItemState.RELEASED)
 
 
 @router.get("/use_cases/{use_case}/partitions/{partition}/quarantine")
@@ -39,7 +38,7 @@ def show(
     number: Annotated[str, Query(alias="page")] = "1",
 ) -> HTMLResponse:
     """What was refused of a partition: all of it, of one raw table, or what is in one state; a hundred at a time."""
-    items = pending.items(use_case, partition, None)
+    items = list_items(use_case, partition, None)
     try:
         return page(request, "quarantine", **view(use_case, partition, items, table, state, number))
     except LookupError as error:
@@ -47,7 +46,12 @@ def show(
 
 
 def view(
-    use_case: UseCase, partition: Partition, items: Sequence[Item], table: str = "", state: str = "", number: str = "1"
+    use_case: UseCase,
+    partition: Partition,
+    items: Sequence[QuarantinedItem],
+    table: str = "",
+    state: str = "",
+    number: str = "1",
 ) -> dict[str, Any]:
     """What the page shows.
 
@@ -63,8 +67,8 @@ def view(
     tables = [raw.name for raw in use_case.raw]
     if table and table not in tables:
         raise LookupError(f"{use_case.name} has no raw table {table!r}; it has {', '.join(tables)}.")
-    if state and state not in get_args(State):
-        raise LookupError(f"No item is ever in the state {state!r}; there are {', '.join(get_args(State))}.")
+    if state and state not in list(ItemState):
+        raise LookupError(f"No item is ever in the state {state!r}; there are {', '.join(ItemState)}.")
     chosen = [item for item in items if table in ("", item.table) and state in ("", item.state)]
     # What each choice of one filter would show while the other stays.
     of_state = [item.table for item in items if state in ("", item.state)]
@@ -80,7 +84,7 @@ def view(
         "found": len(chosen),
         "items": [_item(use_case, item) for item in chosen[(at - 1) * PAGE : at * PAGE]],
         "tables": _choices("table", tables, Counter(of_state), table=table, state=state),
-        "states": _choices("state", get_args(State), Counter(of_table), table=table, state=state),
+        "states": _choices("state", list(ItemState), Counter(of_table), table=table, state=state),
         "first": (at - 1) * PAGE + 1,
         "page": at,
         "pages": pages,
@@ -96,6 +100,7 @@ def _choices(name: str, values: Sequence[str], counts: Counter[str], **chosen: s
     return [
         {
             "value": value or "all",
+            "label": ItemState(value).label if name == "state" and value else value or "all",
             "count": counts[value] if value else sum(counts.values()),
             "chosen": chosen[name] == value,
             "query": _query(**{**chosen, name: value}),
@@ -108,7 +113,7 @@ def _query(**names: Any) -> str:
     return "?" + urlencode({name: value for name, value in names.items() if value})
 
 
-def _item(use_case: UseCase, item: Item) -> dict[str, Any]:
+def _item(use_case: UseCase, item: QuarantinedItem) -> dict[str, Any]:
     where = f"{use_case.name} --partition {item.partition} --item {shlex.quote(item.item)}"
     accepting = " ".join(f"--accept {shlex.quote(reason)}" for reason in item.reasons)
     commands = []
@@ -123,22 +128,24 @@ def _item(use_case: UseCase, item: Item) -> dict[str, Any]:
     return {"item": item, "content": _content(item), "commands": commands}
 
 
-def _content(item: Item) -> list[tuple[str, str]] | None:
+def _content(item: QuarantinedItem) -> list[tuple[str, str]] | None:
     """A refused row, column by column; None of a batch, or where it is no object."""
     if item.kind != "row":
         return None
-    row = json.loads(item.told)
+    row = json.loads(item.detail)
     if not isinstance(row, dict):
-        return [("row", item.told)]
+        return [("row", item.detail)]
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in row.items()
     ]
 
 
-def _commands(use_case: UseCase, partition: Partition, table: str, chosen: Sequence[Item]) -> list[tuple[str, str]]:
+def _commands(
+    use_case: UseCase, partition: Partition, table: str, chosen: Sequence[QuarantinedItem]
+) -> list[tuple[str, str]]:
     """What a person may do about all that waits here: what it does, and the command."""
-    if not any(item.state == "waiting" for item in chosen):
+    if not any(item.state == ItemState.PENDING for item in chosen):
         return []
     where = f"{use_case.name} --partition {partition.key}{f' --table {table}' if table else ''}"
     return [

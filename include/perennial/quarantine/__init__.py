@@ -1,11 +1,13 @@
-"""Rows and batches that were refused: kept whole, with a way back.
+"""Quarantine: the raw rows and batches that failed validation, stored whole, and the way back into the lake.
 
-Quarantine is append-only. What waits in it follows from its records: rows of the refusal that the partition's batch
-names, and batches after which no other has entered, about which nobody has decided.
+Quarantine is append-only. What is pending review follows from its records: rows that the current batch of a partition
+quarantined, and rejected batches after which no other has entered, about which nobody has decided.
 
-- `states`: what state an item is in, from records alone (light to import: `perennial status` counts by it);
-- `files` and `keeping`: what ingestion writes; `waiting`: what is there; `shares`: how much of it is usual;
-- `releasing`, which people use, and `returning`, which ingestion does: what judges again, and needs Great Expectations.
+- `states`: the state of an item, from records alone (light to import: `perennial status` counts by it);
+- `files` and `store`: what ingestion writes, and people's decisions; `items`: what is there, with its state; `display`
+  shows it; `shares`: how much of a partition was quarantined, and how much of the earlier ones;
+- `review`: people release or discard items; `readmission`: ingestion puts released rows among a batch's clean ones.
+  Both validate again, and need Great Expectations. `locking` lets one of them at a time work on a partition.
 """
 
 from __future__ import annotations
@@ -16,47 +18,55 @@ from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.quarantine.files import content
+    from perennial.quarantine.items import QuarantinedItem, find_items, list_items
     from perennial.quarantine.locking import lock
-    from perennial.quarantine.pending import Item, find, items
-    from perennial.quarantine.shares import Share, share
-    from perennial.quarantine.states import Action, State
+    from perennial.quarantine.shares import QuarantineShare, share
+    from perennial.quarantine.states import ItemState, ReviewAction
     from perennial.quarantine.store import (
-        Decision,
-        decide,
+        ReviewDecision,
         decisions,
-        keep_batch,
-        keep_rows,
-        refused_batches,
-        supersede,
+        record_decisions,
+        rejected_batches,
+        store_batch,
+        store_rows,
+        supersede_batches,
     )
 
 __all__ = [
-    "Action",
-    "Decision",
-    "Item",
-    "Share",
-    "State",
+    "ItemState",
+    "QuarantineShare",
+    "QuarantinedItem",
+    "ReviewAction",
+    "ReviewDecision",
     "content",
-    "decide",
     "decisions",
-    "find",
-    "items",
-    "keep_batch",
-    "keep_rows",
+    "find_items",
+    "list_items",
     "lock",
-    "refused_batches",
+    "record_decisions",
+    "rejected_batches",
     "share",
-    "supersede",
+    "store_batch",
+    "store_rows",
+    "supersede_batches",
 ]
 
 __getattr__ = attributes_of(
     __name__,
     {
         ".files": ("content",),
-        ".store": ("Decision", "decide", "decisions", "keep_batch", "keep_rows", "refused_batches", "supersede"),
+        ".items": ("QuarantinedItem", "find_items", "list_items"),
         ".locking": ("lock",),
-        ".shares": ("Share", "share"),
-        ".states": ("Action", "State"),
-        ".pending": ("Item", "find", "items"),
+        ".shares": ("QuarantineShare", "share"),
+        ".states": ("ItemState", "ReviewAction"),
+        ".store": (
+            "ReviewDecision",
+            "decisions",
+            "record_decisions",
+            "rejected_batches",
+            "store_batch",
+            "store_rows",
+            "supersede_batches",
+        ),
     },
 )

@@ -1,4 +1,4 @@
-"""Rows and batches in quarantine as people and programs read them: a table, a count, JSON. Light to import."""
+"""Shows quarantined rows and rejected batches as a table, a count or JSON. Light to import."""
 
 from __future__ import annotations
 
@@ -8,44 +8,45 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perennial.quarantine.pending import Item
+    from perennial.quarantine.items import QuarantinedItem
 
 
-def count(items: list[Item]) -> str:
+def count(items: list[QuarantinedItem]) -> str:
     """How many rows, and how many batches."""
     rows = sum(item.kind == "row" for item in items)
     batches = len(items) - rows
     return f"{rows} rows" + (f" and {batches} batch{'es' if batches > 1 else ''}" if batches else "")
 
 
-def as_json(item: Item) -> dict[str, Any]:
-    """An item with all that is known of it; times are left as they are."""
+def as_json(item: QuarantinedItem) -> dict[str, Any]:
+    """An item with its newest decision, ready for JSON except for its times."""
     from dataclasses import asdict
 
-    told = asdict(item)
-    if item.kind == "row":
-        told["told"] = json.loads(item.told)
+    shown = asdict(item)
+    # The name that scripts know it by.
+    shown["told"] = json.loads(item.detail) if item.kind == "row" else item.detail
+    del shown["detail"]
     if item.decision:
-        told["decision"]["accepted"] = sorted(item.decision.accepted)
-    return told
+        shown["decision"]["accepted"] = sorted(item.decision.accepted)
+    return shown
 
 
-def table(items: list[Item]) -> Table:
-    """Items that are alike in one line."""
+def table(items: list[QuarantinedItem]) -> Table:
+    """A table in which items that are alike share a line."""
     from rich import box
     from rich.table import Table
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("partition", "table", "kind", "state"):
-        drawn.add_column(heading, no_wrap=True)
-    drawn.add_column("rows", justify="right", no_wrap=True)
-    drawn.add_column("breaks", overflow="fold")
-    drawn.add_column("for instance", no_wrap=True)
-    alike: dict[tuple[str, ...], list[Item]] = {}
+        shown.add_column(heading, no_wrap=True)
+    shown.add_column("rows", justify="right", no_wrap=True)
+    shown.add_column("breaks", overflow="fold")
+    shown.add_column("for instance", no_wrap=True)
+    groups: dict[tuple[str, ...], list[QuarantinedItem]] = {}
     for item in items:
         own = item.item if item.kind == "batch" else ""
-        key = (item.partition, item.table, item.kind, item.state, "\n".join(item.reasons), own)
-        alike.setdefault(key, []).append(item)
-    for (partition, table, kind, state, reasons, _), some in alike.items():
-        drawn.add_row(partition, table, kind, state, f"{sum(each.rows for each in some):,}", reasons, some[0].item)
-    return drawn
+        key = (item.partition, item.table, item.kind, item.state.label, "\n".join(item.reasons), own)
+        groups.setdefault(key, []).append(item)
+    for (partition, table, kind, state, reasons, _), group in groups.items():
+        shown.add_row(partition, table, kind, state, f"{sum(each.rows for each in group):,}", reasons, group[0].item)
+    return shown

@@ -1,4 +1,4 @@
-"""One at a time on a partition: ingestion, and people who decide about what it refused."""
+"""Locks a partition's raw tables and quarantine, so that ingestion and reviews exclude each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way back: rows that a person released, put among the clean ones of a batch."""
+"""Puts rows that a person released among the clean rows of a batch, validated again together with them."""
 
 from __future__ import annotations
 
@@ -16,107 +16,112 @@ from perennial.lake import column_types
 from perennial.lake.column_types import ColumnPlan
 from perennial.partitions import Partition
 from perennial.quarantine import files, store
-from perennial.quarantine.states import TYPES
-from perennial.quarantine.store import Decision
+from perennial.quarantine.states import TYPES, ReviewAction
+from perennial.quarantine.store import ReviewDecision
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import RejectedBatch, SplitBatch, declared_expectations, split_batch
 from perennial.validation.messages import expectation_name
 
 
 @dataclass(frozen=True)
-class Returned:
-    """A batch with what was released.
+class Readmitted:
+    """A batch with the released rows.
 
     Attributes:
-        parted: The batch: released rows are among the clean ones.
-        released: How many rows returned.
+        batch: The batch: released rows are among the clean ones.
+        released: How many rows were put there.
         superseded: Released rows whose key has arrived clean meanwhile: those stay out, for good.
-        refused: Released rows that still break something, and what.
+        rejected: Released rows that still break something, and what.
     """
 
-    parted: SplitBatch
+    batch: SplitBatch
     released: int = 0
-    superseded: list[Decision] = field(default_factory=list)
-    refused: list[tuple[Decision, str]] = field(default_factory=list)
+    superseded: list[ReviewDecision] = field(default_factory=list)
+    rejected: list[tuple[ReviewDecision, str]] = field(default_factory=list)
 
 
-def unacceptable(table: RawTable, partition: Partition) -> set[str]:
-    """What nobody can accept: without a key, or outside the partition, a row cannot be found again."""
+def required_expectations(table: RawTable, partition: Partition) -> set[str]:
+    """Names of the expectations that nobody can waive: without a key, or outside the partition, a row is lost.
+
+    Args:
+        table: The raw table.
+        partition: The partition that the rows must be in.
+    """
     return {expectation_name(each.configuration) for each in declared_expectations(table, partition)}
 
 
-def bring_back(
-    use_case: UseCase, table: RawTable, partition: Partition, parted: SplitBatch, released: Sequence[Decision]
-) -> Returned:
-    """Put released rows among the clean ones of `parted`, if the present suite lets them, or they were accepted.
+def readmit(
+    use_case: UseCase, table: RawTable, partition: Partition, batch: SplitBatch, released: Sequence[ReviewDecision]
+) -> Readmitted:
+    """Put released rows among the clean ones of a batch, if they pass the current suite or a person accepted them.
 
-    A released row is judged among the clean rows, as if it had come with them. A clean row with its key is newer: it
-    wins. Released rows return whether or not the source still sends them.
+    A released row is validated among the clean rows, as if it had come with them. A clean row with its key is newer
+    and wins. Released rows enter whether or not the source still sends them.
 
     Args:
-        use_case, table, partition: Whose they are.
-        parted: The batch as judged by itself.
-        released: Decisions on rows of this table and partition.
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        partition: The partition that it is for.
+        batch: The batch, split by itself.
+        released: Decisions to release rows of this table and partition.
     """
     if not released:
-        return Returned(parted)
-    parted, rows, decisions, misfits = _contents(use_case, table, parted, released)
-    taken = _with_the_key_of(parted.clean, rows, table.key)
-    superseded = [each for each, is_taken in zip(decisions, taken, strict=True) if is_taken]
-    left = np.flatnonzero(~taken)
-    rows, decisions = rows.take(left), [decisions[place] for place in left]
-    reasons = _reasons(use_case, table, partition, parted.clean, rows)
-    allowed = [
-        not (set(why) - (each.accepted - unacceptable(table, partition)))
-        for why, each in zip(reasons, decisions, strict=True)
-    ]
-    refused = {
-        each.item: "; ".join(why) for each, why, fits in zip(decisions, reasons, allowed, strict=True) if not fits
+        return Readmitted(batch)
+    batch, rows, decisions, misfits = _contents(use_case, table, batch, released)
+    has_newer = _key_is_in(batch.clean, rows, table.key)
+    superseded = [each for each, newer in zip(decisions, has_newer, strict=True) if newer]
+    remaining = np.flatnonzero(~has_newer)
+    rows, decisions = rows.take(remaining), [decisions[number] for number in remaining]
+    reasons = _reasons(use_case, table, partition, batch.clean, rows)
+    required = required_expectations(table, partition)
+    passes = [not (set(why) - (each.accepted - required)) for why, each in zip(reasons, decisions, strict=True)]
+    rejected = misfits | {
+        each.item: "; ".join(why) for each, why, fits in zip(decisions, reasons, passes, strict=True) if not fits
     }
-    refused |= misfits
-    entering = rows.filter(pa.array(allowed, pa.bool_()))
-    returned = {each.item for each, fits in zip(decisions, allowed, strict=True) if fits}
-    return Returned(
-        parted=_without(parted, returned, entering),
+    entering = rows.filter(pa.array(passes, pa.bool_()))
+    entered = {each.item for each, fits in zip(decisions, passes, strict=True) if fits}
+    return Readmitted(
+        batch=_with_entered(batch, entered, entering),
         released=entering.num_rows,
         superseded=superseded,
-        refused=[(each, refused[each.item]) for each in released if each.item in refused],
+        rejected=[(each, rejected[each.item]) for each in released if each.item in rejected],
     )
 
 
 def _contents(
-    use_case: UseCase, table: RawTable, parted: SplitBatch, released: Sequence[Decision]
-) -> tuple[SplitBatch, pa.Table, list[Decision], dict[str, str]]:
+    use_case: UseCase, table: RawTable, batch: SplitBatch, released: Sequence[ReviewDecision]
+) -> tuple[SplitBatch, pa.Table, list[ReviewDecision], dict[str, str]]:
     """The batch and the released rows in the same columns, and the decisions in the rows' order.
 
-    Columns of the batch that a row lacks are null, and those that the batch lacks are not entered. Rows whose values
-    would become others are left out: item -> what does not fit.
+    Columns of the batch that a row lacks are null, and those that the batch lacks do not enter. Rows whose values
+    would change are left out: item -> what does not fit.
     """
-    together, decisions, misfits = parted.clean, [], {}
-    by_file: dict[str, list[Decision]] = {}
+    together, decisions, misfits = batch.clean, [], {}
+    by_file: dict[str, list[ReviewDecision]] = {}
     for each in released:
         by_file.setdefault(each.content, []).append(each)
-    waiting = [
-        (files.content(use_case, name).take([each.position for each in some]), some) for name, some in by_file.items()
+    queue = [
+        (files.content(use_case, name).take([each.position for each in group]), group)
+        for name, group in by_file.items()
     ]
-    while waiting:
-        rows, some = waiting.pop()
+    while queue:
+        rows, group = queue.pop()
         rows = rows.select([name for name in together.column_names if name in rows.column_names])
         fit, misfit = _fit(use_case.tables[table.name], together, rows)
         if not misfit:
             together = _joined(together, rows, fit)
-            decisions += some
-        elif len(some) > 1:
-            # Some of those that were refused together may fit all the same.
-            waiting += [(rows.slice(place, 1), [each]) for place, each in enumerate(some)]
+            decisions += group
+        elif len(group) > 1:
+            # Some of those that were quarantined together may fit all the same.
+            queue += [(rows.slice(number, 1), [each]) for number, each in enumerate(group)]
         else:
-            misfits[some[0].item] = misfit
-    count = parted.clean.num_rows
-    return replace(parted, clean=together.slice(0, count)), together.slice(count), decisions, misfits
+            misfits[group[0].item] = misfit
+    count = batch.clean.num_rows
+    return replace(batch, clean=together.slice(0, count)), together.slice(count), decisions, misfits
 
 
 def _fit(identifier: str, batch: pa.Table, rows: pa.Table) -> tuple[ColumnPlan, str]:
-    """How the batch's columns take `rows` in, and what of them neither they nor the lake's can hold; empty: nothing."""
+    """How the batch's columns take `rows` in, and what neither they nor the lake's can hold; empty: they hold all."""
     try:
         lake.check_schema(identifier, rows)
     except SchemaMismatch as error:
@@ -132,11 +137,11 @@ def _joined(batch: pa.Table, rows: pa.Table, fit: ColumnPlan) -> pa.Table:
     return pa.concat_tables([column_types.conform(schema, each) for each in (batch, rows)])
 
 
-def _with_the_key_of(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
-    """Which of `rows` have a key that a clean row has."""
-    taken = np.zeros(rows.num_rows, bool)
+def _key_is_in(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
+    """For each of `rows`, whether a clean row has its key (bool)."""
+    found = np.zeros(rows.num_rows, bool)
     if not rows.num_rows or not clean.num_rows:
-        return taken
+        return found
     numbered = rows.select(list(key)).append_column("__row__", pa.array(np.arange(rows.num_rows)))
     quoted = ", ".join(map(quote_ident, key))
     with open_session(clean=clean, released=numbered) as connection:
@@ -151,30 +156,36 @@ def _reasons(
     """What each of `rows` breaks among the clean ones."""
     reasons: list[list[str]] = [[] for _ in range(rows.num_rows)]
     if rows.num_rows:
-        broken = split_batch(use_case, table, pa.concat_tables([clean, rows]), partition).result.failing_rows
-        for number, why in zip(broken["row"].to_pylist(), broken["reasons"].to_pylist(), strict=True):
+        failing = split_batch(use_case, table, pa.concat_tables([clean, rows]), partition).result.failing_rows
+        for number, why in zip(failing["row"].to_pylist(), failing["reasons"].to_pylist(), strict=True):
             if number >= clean.num_rows:
                 reasons[number - clean.num_rows] = why.split("; ")
     return reasons
 
 
-def _without(parted: SplitBatch, returned: set[str], entering: pa.Table) -> SplitBatch:
-    """The batch with what returned among the clean rows, and no longer among the refused ones if the source sent it."""
-    _, items = store.identify(parted.quarantined)
-    stay = pa.array([item not in returned for item in items], pa.bool_())
+def _with_entered(batch: SplitBatch, entered: set[str], rows: pa.Table) -> SplitBatch:
+    """The batch with `rows` among the clean ones; those that the source sent too are no longer quarantined."""
+    _, items = store.identify_rows(batch.quarantined)
+    stay = pa.array([item not in entered for item in items], pa.bool_())
     return replace(
-        parted,
-        clean=pa.concat_tables([parted.clean, entering]),
-        quarantined=parted.quarantined.filter(stay),
-        reasons=parted.reasons.filter(stay),
+        batch,
+        clean=pa.concat_tables([batch.clean, rows]),
+        quarantined=batch.quarantined.filter(stay),
+        reasons=batch.reasons.filter(stay),
     )
 
 
-def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> None:
-    """Refuse a batch whose values the lake's table would turn into others, before any table is written.
+def check_types(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> None:
+    """Check that the lake's table can hold a batch without changing a value, before any table is written.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        rows: The rows that are to enter.
+        partition: The partition that the batch is for.
 
     Raises:
-        RejectedBatch: there are such.
+        RejectedBatch: it cannot.
     """
     try:
         lake.check_schema(use_case.tables[table.name], rows)
@@ -183,16 +194,22 @@ def insist_on_types(use_case: UseCase, table: RawTable, rows: pa.Table, partitio
         raise RejectedBatch(f"{where}: {error.problem}", error.fix, {TYPES: error.problem}) from error
 
 
-def settle(use_case: UseCase, partition: Partition, returned: Returned) -> None:
-    """Record what a run found about released rows: a clean one took their place, or they break something again."""
-    store.decide(
+def record_outcome(use_case: UseCase, partition: Partition, readmitted: Readmitted) -> None:
+    """Record which released rows did not enter: a clean one took their place, or they break something again.
+
+    Args:
+        use_case: The use case.
+        partition: The partition of the batch.
+        readmitted: The batch with the released rows.
+    """
+    store.record_decisions(
         use_case,
         partition,
-        "superseded",
-        map(asdict, returned.superseded),
+        ReviewAction.SUPERSEDED,
+        map(asdict, readmitted.superseded),
         actor="ingest",
         reason="A clean row with its key has arrived.",
     )
-    for decision, why in returned.refused:
-        reason = f"It breaks {why}."
-        store.decide(use_case, partition, "refused", [asdict(decision)], actor="ingest", reason=reason)
+    for decision, why in readmitted.rejected:
+        reason, items = f"It breaks {why}.", [asdict(decision)]
+        store.record_decisions(use_case, partition, ReviewAction.REJECTED_AGAIN, items, actor="ingest", reason=reason)

@@ -1,4 +1,4 @@
-"""A person's decisions about what is in quarantine. They are recorded; the next run of the partition acts upon them."""
+"""Records people's decisions about what is in quarantine; the next run of the partition applies them."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from perennial import lake
 from perennial.errors import InvalidParams
 from perennial.partitions import Partition
 from perennial.quarantine import files
+from perennial.quarantine.items import QuarantinedItem, find_items
 from perennial.quarantine.locking import lock
-from perennial.quarantine.pending import Item, State, find
-from perennial.quarantine.readmission import bring_back, insist_on_types, unacceptable
-from perennial.quarantine.states import TYPES
-from perennial.quarantine.store import Decision, decide
+from perennial.quarantine.readmission import check_types, readmit, required_expectations
+from perennial.quarantine.states import TYPES, ItemState, ReviewAction
+from perennial.quarantine.store import ReviewDecision, record_decisions
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import RejectedBatch, SplitBatch, SuiteResult, check_batch, split_batch
 
-SAME_KEY = "a clean row with its key has arrived meanwhile"
-#: What is kept has the types that it came in.
+_SAME_KEY = "a clean row with its key has arrived meanwhile"
+#: Stored content keeps the types that it came in.
 _ANOTHER_BATCH = (
     "Give the column the table's type in source.py and fetch the partition again: the batch that enters takes the place"
     " of this one."
 )
+_UNDECIDED = (ItemState.PENDING, ItemState.RELEASING)
 
 
 @dataclass
-class Outcome:
-    """What became of a decision.
+class ReviewOutcome:
+    """What a decision did.
 
     Attributes:
-        decided: Items that it holds for now; the partition has to be run for it to show.
-        refused: Items that still break something, and what.
+        decided: Items that it was taken about; it takes effect once the partition has run.
+        still_broken: Items that still break something, and what.
     """
 
-    decided: list[Item] = field(default_factory=list)
-    refused: list[tuple[Item, str]] = field(default_factory=list)
+    decided: list[QuarantinedItem] = field(default_factory=list)
+    still_broken: list[tuple[QuarantinedItem, str]] = field(default_factory=list)
 
 
 def release(
@@ -51,44 +52,46 @@ def release(
     named: Sequence[str] = (),
     accept: Sequence[str] = (),
     dry_run: bool = False,
-) -> Outcome:
-    """Let what waits in quarantine into the lake, as far as the present suite, or a person, accepts it.
+) -> ReviewOutcome:
+    """Release items pending review, as far as they pass the current suite or a person accepts what they break.
 
-    Every item is judged again: rows among the clean ones of their partition, a batch as a whole. Those that pass are
+    Every item is validated again: rows among the clean ones of their partition, a batch as a whole. Those that pass are
     released, which is recorded; those that break something stay. Running `features` for the partition brings them in.
     Doing it again changes nothing.
 
     Args:
-        use_case, partition: Whose items.
-        actor, reason: Who releases them, and why.
+        use_case: The use case.
+        partition: The partition of the items.
+        actor: Who releases them.
+        reason: Why.
         table: Only items of this raw table.
-        named: Only these items; see `find`.
+        named: Only these items; see `find_items`.
         accept: What they may break all the same: names of expectations, `min_rows`, `max_quarantined`. Nobody can
-            accept what the table's declaration asks of every row: its key, and a time inside the partition; nor types
-            that turn values into others.
-        dry_run: Judge, and record nothing.
+            accept what the table's declaration requires of every row: its key, and a time inside the partition; nor
+            types that the lake's table cannot hold.
+        dry_run: Validate, and record nothing.
 
     Raises:
-        InvalidParams: nothing is meant, `reason` is empty, or `accept` names what cannot be accepted.
+        InvalidParams: there are no such items, `reason` is empty, or `accept` names what cannot be accepted.
     """
-    _insist_on_reason(reason)
+    _check_reason(reason)
     with lock(use_case, partition):
-        meant = _to_release(use_case, partition, table, named)
-        _insist_on_acceptable(use_case, partition, meant, accept)
-        outcome = Outcome()
+        items = _to_release(use_case, partition, table, named)
+        _check_acceptable(use_case, partition, items, accept)
+        outcome = ReviewOutcome()
         for raw in use_case.raw:
-            of_table = [item for item in meant if item.table == raw.name]
-            _try_rows(use_case, raw, partition, [item for item in of_table if item.kind == "row"], accept, outcome)
-            _try_batches(use_case, raw, partition, [item for item in of_table if item.kind == "batch"], accept, outcome)
+            of_table = [item for item in items if item.table == raw.name]
+            _validate_rows(use_case, raw, partition, [i for i in of_table if i.kind == "row"], accept, outcome)
+            _validate_batches(use_case, raw, partition, [i for i in of_table if i.kind == "batch"], accept, outcome)
         if dry_run:
             return outcome
         # One commit: a release that is killed has released all or nothing.
-        decide(
+        record_decisions(
             use_case,
             partition,
-            "released",
+            ReviewAction.RELEASED,
             # What is released already stays as it was, unless more is accepted of it now.
-            [asdict(item) for item in outcome.decided if item.state == "waiting" or accept],
+            [asdict(item) for item in outcome.decided if item.state == ItemState.PENDING or accept],
             actor=actor,
             reason=reason,
             accepted=accept,
@@ -105,110 +108,127 @@ def discard(
     table: str | None = None,
     named: Sequence[str] = (),
     dry_run: bool = False,
-) -> Outcome:
-    """Declare that items are rightly refused: they wait no longer, and are kept. What was released is taken back.
+) -> ReviewOutcome:
+    """Discard items: they are no longer pending review, and stay stored. A release is taken back.
 
     Args:
-        use_case, partition: Whose items.
-        actor, reason: Who discards them, and why.
+        use_case: The use case.
+        partition: The partition of the items.
+        actor: Who discards them.
+        reason: Why.
         table: Only items of this raw table.
-        named: Only these items; see `find`. What was already released must be named.
+        named: Only these items; see `find_items`. What was already released must be named.
         dry_run: Find them, and record nothing.
 
     Raises:
-        InvalidParams: nothing is meant, or `reason` is empty.
+        InvalidParams: there are no such items, or `reason` is empty.
     """
-    _insist_on_reason(reason)
+    _check_reason(reason)
     with lock(use_case, partition):
-        states: tuple[State, ...] = ("waiting", "releasing", "released", "discarded") if named else ("waiting",)
-        meant = _meant(use_case, partition, table, named, states)
+        states = (*_UNDECIDED, ItemState.RELEASED, ItemState.DISCARDED) if named else (ItemState.PENDING,)
+        items = _find_some(use_case, partition, table, named, states)
         if not dry_run:
-            decide(use_case, partition, "discarded", map(asdict, meant), actor=actor, reason=reason)
-        return Outcome(decided=meant)
+            record_decisions(
+                use_case, partition, ReviewAction.DISCARDED, map(asdict, items), actor=actor, reason=reason
+            )
+        return ReviewOutcome(decided=items)
 
 
-def _to_release(use_case: UseCase, partition: Partition, table: str | None, named: Sequence[str]) -> list[Item]:
-    """What waits or is on its way in; without any, the batch that was released last: its records do not say whether it
-    has entered, and whoever was cut off releases it again."""
-    if not find(use_case, partition, table=table, states=("waiting", "releasing")):
-        done: tuple[State, ...] = ("released",)
-        released = find(use_case, partition, table=table, named=named, states=done)
+def _to_release(
+    use_case: UseCase, partition: Partition, table: str | None, named: Sequence[str]
+) -> list[QuarantinedItem]:
+    """The items pending review or released but not loaded yet.
+
+    Without any, the batch that was released last: its records do not say whether it has entered, and whoever was cut
+    off releases it again.
+    """
+    if not find_items(use_case, partition, table=table, states=_UNDECIDED):
+        released = find_items(use_case, partition, table=table, named=named, states=(ItemState.RELEASED,))
         batches = [item for item in released if item.kind == "batch"]
         if batches:
             return [max(batches, key=_decided_at)]
-    return _meant(use_case, partition, table, named, ("waiting", "releasing"))
+    return _find_some(use_case, partition, table, named, _UNDECIDED)
 
 
-def _decided_at(item: Item) -> datetime:
+def _decided_at(item: QuarantinedItem) -> datetime:
     return item.decision.recorded_at if item.decision else item.recorded_at
 
 
-def _meant(
-    use_case: UseCase, partition: Partition, table: str | None, named: Sequence[str], states: tuple[State, ...]
-) -> list[Item]:
+def _find_some(
+    use_case: UseCase,
+    partition: Partition,
+    table: str | None,
+    named: Sequence[str],
+    states: tuple[ItemState, ...],
+) -> list[QuarantinedItem]:
     """The items that a decision is about: at least one."""
-    found = find(use_case, partition, table=table, named=named, states=states)
-    if not found:
+    items = find_items(use_case, partition, table=table, named=named, states=states)
+    if not items:
         raise InvalidParams(
-            f"Nothing of {use_case.name} {partition.key} waits in quarantine.",
+            f"Nothing of {use_case.name} {partition.key} is pending review in quarantine.",
             f"`perennial quarantine list {use_case.name} --all` shows what was decided.",
         )
-    return found
+    return items
 
 
-def _insist_on_reason(reason: str) -> None:
+def _check_reason(reason: str) -> None:
     if not reason.strip():
         raise InvalidParams("A decision needs a reason.", "Say why, in a sentence.")
 
 
-def _insist_on_acceptable(use_case: UseCase, partition: Partition, meant: list[Item], accept: Sequence[str]) -> None:
-    broken = sorted({reason for item in meant for reason in item.reasons})
+def _check_acceptable(
+    use_case: UseCase, partition: Partition, items: list[QuarantinedItem], accept: Sequence[str]
+) -> None:
+    broken = sorted({reason for item in items for reason in item.reasons})
     for name in accept:
         if name not in broken:
             raise InvalidParams(f"Nothing that is to be released breaks {name!r}.", f"It breaks {', '.join(broken)}.")
         if name == TYPES:
             raise InvalidParams(
-                f"{name} cannot be accepted: in the lake's table the values would become others.", _ANOTHER_BATCH
+                f"{name} cannot be accepted: the lake's table cannot hold the values as they are.", _ANOTHER_BATCH
             )
-        for table in {item.table for item in meant}:
-            if name in unacceptable(use_case.raw_table(table), partition):
+        for table in {item.table for item in items}:
+            if name in required_expectations(use_case.raw_table(table), partition):
                 raise InvalidParams(
-                    f"{name} cannot be accepted: keys and event times make a row findable.",
+                    f"{name} cannot be accepted: a row is found by its key and its event time.",
                     "Have the source send the row again, with the right key and time.",
                 )
 
 
-def _try_rows(
+def _validate_rows(
     use_case: UseCase,
     table: RawTable,
     partition: Partition,
-    rows: list[Item],
+    items: list[QuarantinedItem],
     accept: Sequence[str],
-    outcome: Outcome,
+    outcome: ReviewOutcome,
 ) -> None:
-    if not rows:
+    if not items:
         return
-    clean = lake.read(use_case.tables[table.name], partitions=[partition.key])
-    held = files.content(use_case, rows[0].content).slice(0, 0) if clean is None else clean.drop_columns(["partition"])
-    parted = SplitBatch(held, held.slice(0, 0), pa.array([], pa.string()), SuiteResult.empty())
-    wishes = [_wish(item, accept) for item in rows]
-    returned = bring_back(use_case, table, partition, parted, wishes)
-    refused = {decision.item: why for decision, why in returned.refused}
-    refused |= {decision.item: SAME_KEY for decision in returned.superseded}
-    for item in rows:
-        if item.item in refused:
-            outcome.refused.append((item, refused[item.item]))
+    loaded = lake.read(use_case.tables[table.name], partitions=[partition.key])
+    if loaded is None:
+        clean = files.content(use_case, items[0].content).slice(0, 0)
+    else:
+        clean = loaded.drop_columns([lake.PARTITION])
+    batch = SplitBatch(clean, clean.slice(0, 0), pa.array([], pa.string()), SuiteResult.empty())
+    readmitted = readmit(use_case, table, partition, batch, [_as_if_released(item, accept) for item in items])
+    broken = {decision.item: why for decision, why in readmitted.rejected}
+    broken |= {decision.item: _SAME_KEY for decision in readmitted.superseded}
+    for item in items:
+        if item.item in broken:
+            outcome.still_broken.append((item, broken[item.item]))
         else:
             outcome.decided.append(item)
 
 
-def _wish(item: Item, accept: Sequence[str]) -> Decision:
-    return Decision(
+def _as_if_released(item: QuarantinedItem, accept: Sequence[str]) -> ReviewDecision:
+    """The decision that is about to be taken, to validate the item by."""
+    return ReviewDecision(
         partition=item.partition,
         table=item.table,
         item=item.item,
         number=0,
-        action="released",
+        action=ReviewAction.RELEASED,
         accepted=frozenset(accept),
         content=item.content,
         position=item.position,
@@ -219,27 +239,28 @@ def _wish(item: Item, accept: Sequence[str]) -> Decision:
     )
 
 
-def _try_batches(
+def _validate_batches(
     use_case: UseCase,
     table: RawTable,
     partition: Partition,
-    batches: list[Item],
+    items: list[QuarantinedItem],
     accept: Sequence[str],
-    outcome: Outcome,
+    outcome: ReviewOutcome,
 ) -> None:
-    if len(batches) > 1:
-        names = ", ".join(f"{item.item} ({item.rows} rows)" for item in batches)
+    if len(items) > 1:
+        names = ", ".join(f"{item.item} ({item.rows} rows)" for item in items)
         raise InvalidParams(
-            f"{len(batches)} refused batches of {table.name} {partition.key} wait, and one can enter.",
+            f"{len(items)} rejected batches of {table.name} {partition.key} are pending review, and only one can"
+            " enter.",
             f"Name the right one: {names}.",
         )
-    for item in batches:
-        parted = split_batch(use_case, table, files.content(use_case, item.content), partition)
+    for item in items:
+        batch = split_batch(use_case, table, files.content(use_case, item.content), partition)
         try:
-            check_batch(use_case, table, parted, partition, accept)
-            insist_on_types(use_case, table, parted.clean, partition)
+            check_batch(use_case, table, batch, partition, accept)
+            check_types(use_case, table, batch.clean, partition)
         except RejectedBatch as error:
             why = "; ".join(error.broken.values())
-            outcome.refused.append((item, f"{why} {_ANOTHER_BATCH}" if TYPES in error.broken else why))
+            outcome.still_broken.append((item, f"{why} {_ANOTHER_BATCH}" if TYPES in error.broken else why))
         else:
             outcome.decided.append(item)

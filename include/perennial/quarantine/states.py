@@ -1,24 +1,55 @@
-"""What state an item of the quarantine is in, from records alone. Light to import: `perennial status` counts by it."""
+"""The state of each quarantined row and rejected batch, from records alone. Light to import."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
-Action = Literal["released", "discarded", "superseded", "refused"]
-#: `releasing`: released, and its partition was not run since. `superseded`: another row or batch took its place, or the
-#: source no longer sends it.
-State = Literal["waiting", "releasing", "released", "discarded", "superseded"]
 
-#: What a batch breaks whose values the lake's table would turn into others; nobody can accept that.
+class ReviewAction(StrEnum):
+    """What was decided about an item; the values are stored in the lake."""
+
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    #: Another row or batch took its place; recorded by ingestion.
+    SUPERSEDED = "superseded"
+    #: It was released and still breaks something; recorded by ingestion.
+    REJECTED_AGAIN = "refused"
+
+    @property
+    def label(self) -> str:
+        """The word for people."""
+        return "rejected again" if self is ReviewAction.REJECTED_AGAIN else str(self)
+
+
+class ItemState(StrEnum):
+    """The state of an item; the values are in JSON and in addresses of pages."""
+
+    PENDING = "waiting"
+    #: Released, and its partition was not run since.
+    RELEASING = "releasing"
+    RELEASED = "released"
+    DISCARDED = "discarded"
+    #: Another row or batch took its place, or the source no longer sends it.
+    SUPERSEDED = "superseded"
+
+    @property
+    def label(self) -> str:
+        """The words for people."""
+        words = {ItemState.PENDING: "pending review", ItemState.RELEASING: "released, not loaded yet"}
+        return words.get(self, str(self))
+
+
+#: What a batch breaks if the lake's table cannot hold its values without changing them; nobody can accept that.
 TYPES = "types"
 
 Row = Mapping[str, Any]
-#: (partition, raw table, item): an item is a refused row, or a batch refused as a whole.
+#: (partition, raw table, item): an item is a quarantined row, or a batch rejected as a whole.
 Key = tuple[str, str, str]
 
-#: What `waiting` reads of each table of records.
+#: What `count_pending` reads of each table of records.
 COLUMNS = {
     "batches": ("partition", "table", "refusal"),
     "quarantine": ("partition", "table", "refusal", "row_id"),
@@ -27,52 +58,66 @@ COLUMNS = {
 }
 
 
-def refusals(batches: Iterable[Row]) -> dict[tuple[str, str], str | None]:
-    """(partition, table) -> what is refused of the batch that is in the lake now; from rows of `batches`."""
+def current_refusals(batches: Iterable[Row]) -> dict[tuple[str, str], str | None]:
+    """(partition, raw table) -> the rows that the batch in the lake now left in quarantine, by their common name.
+
+    Args:
+        batches: Rows of the lake's table `batches`.
+    """
     return {(row["partition"], row["table"]): row.get("refusal") for row in batches}
 
 
-def may_return(row: Row) -> bool:
-    """Whether the content of a row of `quarantine` was kept: not in a lake from before there were refusals."""
+def has_content(row: Row) -> bool:
+    """Whether the content of a row of `quarantine` was stored: older versions of Perennial did not."""
     return bool(row.get("refusal"))
 
 
 def is_current(row: Row, refusals: Mapping[tuple[str, str], str | None]) -> bool:
-    """Whether a row of `quarantine` is refused of the batch that is in the lake now."""
+    """Whether a row of `quarantine` comes from the batch that is in the lake now.
+
+    Args:
+        row: The row.
+        refusals: As `current_refusals` gives them.
+    """
     return refusals.get((row["partition"], row["table"])) == row["refusal"]
 
 
-def of_row(action: Action | None, current: bool) -> State:
-    """The state of a refused row about which `action` was decided last."""
-    if action == "discarded":
-        return "discarded"
-    if action == "released":
-        return "releasing" if current else "released"
-    return "waiting" if current or action == "refused" else "superseded"
-
-
-def of_batch(action: Action | None) -> State:
-    """The state of a refused batch about which `action` was decided last."""
-    return "waiting" if action is None or action == "refused" else action
-
-
-def waiting(records: Mapping[str, Iterable[Row]]) -> Counter[str]:
-    """How many rows and batches of each partition wait for a decision.
+def row_state(action: str | None, current: bool) -> ItemState:
+    """The state of a quarantined row.
 
     Args:
-        records: Of the tables of `COLUMNS` the rows, with at least those columns.
+        action: The last decision about it; None without any.
+        current: Whether it comes from the batch that is in the lake now.
     """
-    held = refusals(records["batches"])
-    decided: dict[Key, Action] = {
+    if action == ReviewAction.DISCARDED:
+        return ItemState.DISCARDED
+    if action == ReviewAction.RELEASED:
+        return ItemState.RELEASING if current else ItemState.RELEASED
+    return ItemState.PENDING if current or action == ReviewAction.REJECTED_AGAIN else ItemState.SUPERSEDED
+
+
+def batch_state(action: str | None) -> ItemState:
+    """The state of a rejected batch about which `action` was decided last; None: nothing yet."""
+    return ItemState.PENDING if action in (None, ReviewAction.REJECTED_AGAIN) else ItemState(action)
+
+
+def count_pending(records: Mapping[str, Iterable[Row]]) -> Counter[str]:
+    """How many rows and batches of each partition are pending review.
+
+    Args:
+        records: The rows of each table in `COLUMNS`, with at least those columns.
+    """
+    refusals = current_refusals(records["batches"])
+    decided: dict[Key, str] = {
         (row["partition"], row["table"], row["item"]): row["action"]
         for row in sorted(records["quarantine_decisions"], key=lambda row: row["number"])
     }
     current: dict[Key, bool] = {}
     for row in records["quarantine"]:
-        if may_return(row):
+        if has_content(row):
             key = (row["partition"], row["table"], row["row_id"])
-            current[key] = current.get(key, False) or is_current(row, held)
+            current[key] = current.get(key, False) or is_current(row, refusals)
     batches = {(row["partition"], row["table"], row["batch"]) for row in records["refused_batches"]}
-    rows = (key for key, is_now in current.items() if of_row(decided.get(key), is_now) == "waiting")
-    whole = (key for key in batches if of_batch(decided.get(key)) == "waiting")
-    return Counter(partition for keys in (rows, whole) for partition, _, _ in keys)
+    pending = [key for key, is_now in current.items() if row_state(decided.get(key), is_now) == ItemState.PENDING]
+    pending += [key for key in batches if batch_state(decided.get(key)) == ItemState.PENDING]
+    return Counter(partition for partition, _, _ in pending)

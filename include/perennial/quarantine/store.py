@@ -1,7 +1,6 @@
-"""What ingestion writes to quarantine: refused rows, refused batches, and what it found about earlier decisions.
+"""Records quarantined rows, rejected batches, and the decisions about them; nothing of it is ever changed.
 
-Everything is appended. `item` is what a row or a batch is known by: a digest of its content, so that the same row
-refused again is the same item.
+`item` names a row or a batch: a digest of its content, so that the same row quarantined again is the same item.
 """
 
 from __future__ import annotations
@@ -21,74 +20,93 @@ from perennial._common.duckdb_session import fetch_table, open_session
 from perennial.lake.schemas import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.partitions import Partition
 from perennial.quarantine import files
-from perennial.quarantine.states import Action
+from perennial.quarantine.states import Key, ReviewAction
 from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
 
-_ITEM = 16
+#: How many hexadecimal digits of a digest name an item.
+_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What holds for an item: its newest decision."""
+class ReviewDecision:
+    """The newest decision about an item, a row of the lake's table `quarantine_decisions`.
+
+    Attributes:
+        item: The item's name.
+        number: Of the item's decisions, from 1 on.
+        accepted: What the item may break: names of expectations, `min_rows`, `max_quarantined`.
+        content: The file that holds the item.
+        position: Of a row in its file; None for a batch.
+        suite: Digest of the suite that the item broke.
+        recorded_at: Processing time.
+    """
 
     partition: str
     table: str
     item: str
     number: int
-    action: Action
-    accepted: frozenset[str]  #: what it may break: names of expectations, `min_rows`, `max_quarantined`
+    action: ReviewAction
+    accepted: frozenset[str]
     content: str
-    position: int | None  #: of a row in its content; None for a batch
+    position: int | None
     suite: str
     actor: str
     reason: str
     recorded_at: datetime
 
 
-def decisions(use_case: UseCase, partition: Partition | None = None) -> dict[tuple[str, str, str], Decision]:
-    """What holds: (partition, table, item) -> decision; of all partitions without one."""
+def decisions(use_case: UseCase, partition: Partition | None = None) -> dict[Key, ReviewDecision]:
+    """(partition, raw table, item) -> the newest decision about it.
+
+    Args:
+        use_case: The use case.
+        partition: Only of this partition; None: of all.
+    """
     between = (partition.key, partition.key) if partition else None
     rows = lake.records(use_case.tables.quarantine_decisions, between=between)
     rows.sort(key=lambda row: row["number"])
+    newest = {(row["partition"], row["table"], row["item"]): row for row in rows}
     return {
-        (row["partition"], row["table"], row["item"]): Decision(
-            **{**row, "accepted": frozenset(json.loads(row["accepted"]))}
+        key: ReviewDecision(
+            **row | {"action": ReviewAction(row["action"]), "accepted": frozenset(json.loads(row["accepted"]))}
         )
-        for row in rows
+        for key, row in newest.items()
     }
 
 
-def decide(
+def record_decisions(
     use_case: UseCase,
     partition: Partition,
-    action: Action,
+    action: ReviewAction,
     items: Iterable[Mapping[str, Any]],
     *,
     actor: str,
     reason: str,
     accepted: Iterable[str] = (),
 ) -> int:
-    """Append a decision on each item that it changes something for; return how many those are.
+    """Append a decision about each item for which it changes something; return how many those are.
 
     The caller holds the partition's lock.
 
     Args:
-        use_case, partition: Whose items.
+        use_case: The use case.
+        partition: The partition of the items.
         action: What is decided.
         items: Each with `table`, `item`, `content`, `position` and `suite`.
-        actor, reason: Who decides, and why.
-        accepted: What it may break.
+        actor: Who decides.
+        reason: Why.
+        accepted: What the items may break: names of expectations, `min_rows`, `max_quarantined`.
     """
-    held = decisions(use_case, partition)
+    newest = decisions(use_case, partition)
     allowed = json.dumps(sorted(accepted))
     rows = []
     for item in items:
-        before = held.get((partition.key, item["table"], item["item"]))
+        before = newest.get((partition.key, item["table"], item["item"]))
         same = before is not None and before.action == action and json.dumps(sorted(before.accepted)) == allowed
         if not same:
             row = {name: item[name] for name in ("table", "item", "content", "position", "suite")}
-            row |= {"partition": partition.key, "number": before.number + 1 if before else 1, "action": action}
+            row |= {"partition": partition.key, "number": before.number + 1 if before else 1, "action": str(action)}
             row |= {"accepted": allowed, "actor": actor, "reason": reason, "recorded_at": datetime.now(UTC)}
             rows.append(row)
     if rows:
@@ -100,8 +118,8 @@ def decide(
     return len(rows)
 
 
-def identify(rows: pa.Table) -> tuple[pa.Array, list[str]]:
-    """Each row as JSON for people, and what it is known by: equal rows of one table are numbered."""
+def identify_rows(rows: pa.Table) -> tuple[pa.Array, list[str]]:
+    """Each row as JSON, and its item's name: a digest of that, numbered where rows are equal."""
     if not rows.num_rows:
         return pa.array([], pa.string()), []
     with open_session(rows=rows) as connection:
@@ -109,24 +127,36 @@ def identify(rows: pa.Table) -> tuple[pa.Array, list[str]]:
     seen: dict[str, int] = {}
     items = []
     for row in shown.to_pylist():
-        digest = hashlib.sha256(row.encode()).hexdigest()[:_ITEM]
+        digest = hashlib.sha256(row.encode()).hexdigest()[:_DIGITS]
         seen[digest] = seen.get(digest, 0) + 1
         items.append(digest if seen[digest] == 1 else f"{digest}.{seen[digest]}")
     return shown.combine_chunks(), items
 
 
-def keep_rows(
-    use_case: UseCase, table: RawTable, partition: Partition, refused: pa.Table, reasons: pa.Array, suite: str
+def store_rows(
+    use_case: UseCase, table: RawTable, partition: Partition, rows: pa.Table, reasons: pa.Array, suite: str
 ) -> str | None:
-    """Keep refused rows; return the refusal's name, None without any. The same refusal is kept once."""
-    if not refused.num_rows:
+    """Store the quarantined rows of a batch; the same rows with the same reasons are stored once.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        partition: The partition that it is for.
+        rows: The quarantined rows, as they came.
+        reasons: What each breaks: names of expectations, separated by `; `.
+        suite: Digest of the suite.
+
+    Returns:
+        The common name of the rows, `refusal` in the lake's tables; None without any.
+    """
+    if not rows.num_rows:
         return None
-    name = files.put(use_case, refused)
-    why = hashlib.sha256("\n".join([name, suite, *reasons.to_pylist()]).encode())
-    refusal = why.hexdigest()[:_ITEM]
-    shown, items = identify(refused)
-    count = refused.num_rows
-    rows = pa.table(
+    name = files.save(use_case, rows)
+    digest = hashlib.sha256("\n".join([name, suite, *reasons.to_pylist()]).encode())
+    refusal = digest.hexdigest()[:_DIGITS]
+    shown, items = identify_rows(rows)
+    count = rows.num_rows
+    records = pa.table(
         {
             "partition": pa.repeat(partition.key, count),
             "table": pa.repeat(table.name, count),
@@ -141,11 +171,11 @@ def keep_rows(
             "recorded_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), count),
         }
     ).select(QUARANTINE.names)
-    lake.append_missing(use_case.tables.quarantine, rows, key=("table", "refusal", "position"))
+    lake.append_missing(use_case.tables.quarantine, records, key=("table", "refusal", "position"))
     return refusal
 
 
-def keep_batch(
+def store_batch(
     use_case: UseCase,
     table: RawTable,
     partition: Partition,
@@ -153,13 +183,21 @@ def keep_batch(
     broken: Mapping[str, str],
     suite: str,
 ) -> str:
-    """Keep a batch that is refused as a whole; return what it is known by.
+    """Store a batch that is rejected as a whole; return its item's name.
 
-    The same content is kept once; again once another batch has entered in between.
+    The same content is stored once, and once more after another batch has entered in between.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        partition: The partition that it is for.
+        rows: The batch, as it came.
+        broken: What it breaks, each with a message.
+        suite: Digest of the suite.
     """
-    name = files.put(use_case, rows)
-    item = batch_item(use_case, table, partition, name)
-    row = {
+    name = files.save(use_case, rows)
+    item = _batch_item(use_case, table, partition, name)
+    record = {
         "partition": partition.key,
         "table": table.name,
         "batch": item,
@@ -173,39 +211,60 @@ def keep_batch(
     }
     lake.append_missing(
         use_case.tables.refused_batches,
-        pa.Table.from_pylist([row], schema=REFUSED_BATCHES),
+        pa.Table.from_pylist([record], schema=REFUSED_BATCHES),
         key=("table", "batch", "suite", "reasons"),
     )
     return item
 
 
-def batch_item(use_case: UseCase, table: RawTable, partition: Partition, name: str) -> str:
-    """What the batch of content `name` is known by now: numbered anew each time that another one took its place."""
-    held = decisions(use_case, partition)
+def _batch_item(use_case: UseCase, table: RawTable, partition: Partition, name: str) -> str:
+    """The item that the batch in file `name` is now: another one each time that a batch took its place."""
+    newest = decisions(use_case, partition)
     number = 1
-    item = name[:_ITEM]
-    while (decision := held.get((partition.key, table.name, item))) and decision.action == "superseded":
+    item = name[:_DIGITS]
+    while (decision := newest.get((partition.key, table.name, item))) and decision.action == ReviewAction.SUPERSEDED:
         number += 1
-        item = f"{name[:_ITEM]}.{number}"
+        item = f"{name[:_DIGITS]}.{number}"
     return item
 
 
-def refused_batches(use_case: UseCase, partition: Partition | None = None) -> list[dict[str, Any]]:
-    """Batches refused as a whole, each as it was judged last, oldest first."""
+def rejected_batches(use_case: UseCase, partition: Partition | None = None) -> list[dict[str, Any]]:
+    """Batches rejected as a whole, each as it was validated last, oldest first.
+
+    Args:
+        use_case: The use case.
+        partition: Only of this partition; None: of all.
+
+    Returns:
+        Rows of the lake's table `refused_batches`.
+    """
     between = (partition.key, partition.key) if partition else None
     rows = lake.records(use_case.tables.refused_batches, between=between)
     rows.sort(key=lambda row: row["recorded_at"])
     return list({(row["partition"], row["table"], row["batch"]): row for row in rows}.values())
 
 
-def supersede(use_case: UseCase, table: RawTable, partition: Partition) -> None:
-    """A batch that arrived has entered: those refused before wait no longer, and none that was released stands in."""
-    held = decisions(use_case, partition)
-    open_session = []
-    for row in refused_batches(use_case, partition):
-        decision = held.get((partition.key, row["table"], row["batch"]))
-        closed = decision is not None and decision.action in ("discarded", "superseded")
-        if row["table"] == table.name and not closed:
-            open_session.append({**row, "item": row["batch"], "position": None})
-    if open_session:
-        decide(use_case, partition, "superseded", open_session, actor="ingest", reason="Another batch has entered.")
+def supersede_batches(use_case: UseCase, table: RawTable, partition: Partition) -> None:
+    """Record that a batch has entered: earlier rejected ones are no longer pending, nor do released ones replace it.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch entered.
+        partition: The partition that it is for.
+    """
+    newest = decisions(use_case, partition)
+    superseded = []
+    for row in rejected_batches(use_case, partition):
+        decision = newest.get((partition.key, row["table"], row["batch"]))
+        is_closed = decision is not None and decision.action in (ReviewAction.DISCARDED, ReviewAction.SUPERSEDED)
+        if row["table"] == table.name and not is_closed:
+            superseded.append({**row, "item": row["batch"], "position": None})
+    if superseded:
+        record_decisions(
+            use_case,
+            partition,
+            ReviewAction.SUPERSEDED,
+            superseded,
+            actor="ingest",
+            reason="Another batch has entered.",
+        )

@@ -166,7 +166,7 @@ def of_partitions(use_case: UseCase, rows: Mapping[str, list[dict[str, Any]]]) -
     Args:
         rows: By table, of `batches`, `metrics`, `verdicts`, `requests`, `ledger` and those of the quarantine.
     """
-    waiting = states.waiting(rows)
+    waiting = states.count_pending(rows)
     told: dict[str, dict[str, list[dict[str, Any]]]] = {key: {} for key in waiting}
     for name in _RECORDS:
         # Batches have no time: there is one of each table.
