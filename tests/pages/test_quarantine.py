@@ -105,7 +105,7 @@ def test_a_batch_refused_whole_is_shown_with_its_rows_and_sentence(energy) -> No
     text = shown(energy, REFUSED_WHOLE)
     assert f"batch <code>{batch.item}</code>" in text
     assert "288 rows" in text
-    assert escape(batch.told) in text
+    assert escape(batch.detail) in text
 
 
 def test_a_partition_of_which_nothing_was_refused_says_so(energy) -> None:
