@@ -76,5 +76,5 @@ def spoiled_source(energy: UseCase, rows: int | None = None) -> Iterator[None]:
 
 def quarantined_rows(energy: UseCase, day: str) -> dict[float, str]:
     """The quarantined rows of a day: the value of each, and its name."""
-    items = quarantine.items(energy, energy.partition(day), None)
-    return {json.loads(item.told)["kwh"]: item.item for item in items if item.kind == "row"}
+    items = quarantine.list_items(energy, energy.partition(day), None)
+    return {json.loads(item.detail)["kwh"]: item.item for item in items if item.kind == "row"}

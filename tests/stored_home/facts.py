@@ -106,13 +106,13 @@ def quarantined_items(use_case: UseCase) -> list[list[Any]]:
             *(item.partition, item.table, item.item, item.kind, item.reasons, item.rows, item.suite),
             [item.decision.actor, item.decision.reason, item.decision.accepted] if item.decision else None,
         ]
-        for item in quarantine.items(use_case, states=None)
+        for item in quarantine.list_items(use_case, states=None)
     ]
 
 
 def quarantined_contents(use_case: UseCase) -> dict[str, list[Any]]:
     found = {}
-    for item in quarantine.items(use_case, states=None):
+    for item in quarantine.list_items(use_case, states=None):
         rows = quarantine.content(use_case, item.content).to_pylist()
         found[item.item] = rows[:2] if item.position is None else rows[item.position]
     return found

@@ -77,7 +77,7 @@ def test_the_registry_names_the_ledgers_champion(energy: UseCase) -> None:
 
 
 def test_quarantined_items_have_their_states(energy: UseCase) -> None:
-    found = [item.state for item in quarantine.items(energy, states=None)]
+    found = [item.state for item in quarantine.list_items(energy, states=None)]
     assert found == ["released", "discarded", "waiting", "superseded", "waiting"]
 
 
@@ -197,7 +197,7 @@ def test_a_quarantine_page_shows_every_item(energy: UseCase, expected: dict[str,
     from perennial.pages import quarantine as page
 
     partition = energy.partition(day)
-    text = shown("quarantine", **page.view(energy, partition, quarantine.items(energy, partition, None)))
+    text = shown("quarantine", **page.view(energy, partition, quarantine.list_items(energy, partition, None)))
     for key, _, item, *_ in expected["quarantined_items"]:
         assert (f"<code>{item}</code>" in text) == (key == day)
 
@@ -287,7 +287,7 @@ def test_the_next_day_is_scored_by_the_champion(energy: UseCase, next_day: Verdi
 
 
 def test_the_next_day_supersedes_the_refused_batch(energy: UseCase, next_day: Verdict) -> None:
-    assert [item.state for item in quarantine.items(energy, energy.partition(NEXT), None)] == ["superseded"]
+    assert [item.state for item in quarantine.list_items(energy, energy.partition(NEXT), None)] == ["superseded"]
 
 
 def test_the_next_day_is_judged_beside_the_first_model(energy: UseCase, next_day: Verdict) -> None:

@@ -51,7 +51,7 @@ class DriftedColumn(_Stored):
 
 
 class QuarantinedShare(_Stored):
-    """The share of raw rows that were quarantined, 0 to 1: see `perennial.quarantine.Share`."""
+    """The share of raw rows that were quarantined, 0 to 1: see `perennial.quarantine.QuarantineShare`."""
 
     now: float = 0.0
     usual: float | None = None
