@@ -10,5 +10,10 @@ from perennial.use_case import UseCase
 
 
 def lock(use_case: UseCase, partition: Partition) -> AbstractContextManager[None]:
-    """Hold the partition's raw tables and quarantine; it ends with its holder, also with a killed one."""
+    """Lock a partition while the context lasts; the lock ends with its holder, also if that is killed.
+
+    Args:
+        use_case: The use case.
+        partition: The partition whose raw tables and quarantine are locked.
+    """
     return postgres.advisory_lock("ingest", use_case.name, partition.key)

@@ -132,8 +132,8 @@ def _fit(identifier: str, batch: pa.Table, rows: pa.Table) -> tuple[ColumnPlan, 
 
 def _joined(batch: pa.Table, rows: pa.Table, fit: ColumnPlan) -> pa.Table:
     """The batch with `rows` behind it, in columns that hold both."""
-    kinds = {name: rows.schema.field(name).type for name in fit.empty} | fit.promoted
-    schema = pa.schema([pa.field(column.name, kinds.get(column.name, column.type)) for column in batch.schema])
+    types = {name: rows.schema.field(name).type for name in fit.empty} | fit.promoted
+    schema = pa.schema([pa.field(column.name, types.get(column.name, column.type)) for column in batch.schema])
     return pa.concat_tables([column_types.conform(schema, each) for each in (batch, rows)])
 
 
@@ -143,11 +143,11 @@ def _key_is_in(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarra
     if not rows.num_rows or not clean.num_rows:
         return found
     numbered = rows.select(list(key)).append_column("__row__", pa.array(np.arange(rows.num_rows)))
-    quoted = ", ".join(map(quote_ident, key))
+    columns = ", ".join(map(quote_ident, key))
     with open_session(clean=clean, released=numbered) as connection:
-        found = fetch_table(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({quoted})")  # noqa: S608
-        taken[found["__row__"].to_numpy()] = True
-    return taken
+        matches = fetch_table(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({columns})")  # noqa: S608
+        found[matches["__row__"].to_numpy()] = True
+    return found
 
 
 def _reasons(
