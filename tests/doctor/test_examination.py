@@ -64,8 +64,8 @@ def test_a_home_that_cannot_be_written(looked_at: Examine) -> None:
     # Nobody, root included, can make a file there.
     found = looked_at("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
     assert found["Home"].state == "failed"
-    assert "/proc cannot be written" in found["Home"].said
-    assert "PERENNIAL_HOME" in found["Home"].mend
+    assert "/proc cannot be written" in found["Home"].message
+    assert "PERENNIAL_HOME" in found["Home"].fix
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, looked_at: Examine) -> None:
@@ -82,21 +82,21 @@ def test_secrets_that_others_may_read(home: Path, looked_at: Examine) -> None:
     path().chmod(0o644)
     found = looked_at("Secrets")["Secrets"]
     assert found.state == "failed"
-    assert f"chmod 600 {path()}" in found.mend
+    assert f"chmod 600 {path()}" in found.fix
     assert stat.S_IMODE(path().stat().st_mode) == 0o644, "it looks, and changes nothing"
 
 
 def test_settings_and_where_they_come_from(looked_at: Examine) -> None:
     found = looked_at("Settings", "names", PERENNIAL_PARALLELISM="3", PERENNIAL_MLFLOW_PROT="5501")
-    assert found["parallelism"].said == "3 (from PERENNIAL_PARALLELISM)"
+    assert found["parallelism"].message == "3 (from PERENNIAL_PARALLELISM)"
     assert found["PERENNIAL_MLFLOW_PROT"].state == "warning"
-    assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in found["PERENNIAL_MLFLOW_PROT"].mend
+    assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in found["PERENNIAL_MLFLOW_PROT"].fix
 
 
 def test_a_setting_that_cannot_be_is_all_that_can_be_told(looked_at: Examine) -> None:
     found = looked_at(PERENNIAL_PARALLELISM="many")
     assert [(finding.name, finding.state) for finding in found.values()] == [("Settings", "failed")]
-    assert "PERENNIAL_PARALLELISM" in found["Settings"].said
+    assert "PERENNIAL_PARALLELISM" in found["Settings"].message
 
 
 def test_no_secret_is_told_whatever_goes_wrong(home: Path, looked_at: Examine) -> None:
@@ -128,7 +128,7 @@ def test_a_secret_in_a_message_is_hidden(home: Path, monkeypatch: pytest.MonkeyP
 
     (finding,) = by_name(examine((Check("Servers", "Talkative", talkative),))).values()
     assert finding.state == "failed"
-    assert finding.said == "the check itself failed: RuntimeError: cannot use *** at postgresql://***@host/x"
+    assert finding.message == "the check itself failed: RuntimeError: cannot use *** at postgresql://***@host/x"
 
 
 def test_what_this_user_may_not_see_is_named(home: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_this_user_may_not_see_is_named(home: Path) -> None:
         yield
 
     (finding,) = by_name(examine((Check("Machine", "Secrets", forbidden),))).values()
-    assert (finding.state, finding.said) == ("failed", "this user may not look into /srv/home/login.json")
+    assert (finding.state, finding.message) == ("failed", "this user may not read /srv/home/login.json")
 
 
 def test_checks_run_side_by_side_and_none_holds_up_the_others(home: Path) -> None:

@@ -29,8 +29,8 @@ def test_a_free_port_and_one_of_somebody_else(looked_at: Examine) -> None:
         stranger.wait()
     assert found["Airflow port"].state == "passed"
     assert found["MLflow port"].state == "failed"
-    assert re.search(rf"another program: python\S* \(process {stranger.pid} of \w+\)", found["MLflow port"].said)
-    assert "PERENNIAL_MLFLOW_PORT" in found["MLflow port"].mend
+    assert re.search(rf"another program: python\S* \(process {stranger.pid} of \w+\)", found["MLflow port"].message)
+    assert "PERENNIAL_MLFLOW_PORT" in found["MLflow port"].fix
 
 
 def test_our_own_port_is_no_trouble(home: Path, looked_at: Examine) -> None:
@@ -39,13 +39,13 @@ def test_our_own_port_is_no_trouble(home: Path, looked_at: Examine) -> None:
     processes.start("mlflow", [sys.executable, "-c", f"{serve}; time.sleep(300)"], os.environ)
     assert processes.wait_until(lambda: processes.log_tail("mlflow") == "1", 20)
     found = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port))
-    assert found["MLflow port"].said.endswith("is used by our own mlflow")
+    assert found["MLflow port"].message.endswith("is used by our own mlflow")
 
 
 def test_an_address_that_is_not_of_this_machine(looked_at: Examine) -> None:
     found = looked_at("ports", PERENNIAL_AIRFLOW_HOST="192.0.2.1")
     assert found["Airflow port"].state == "failed"
-    assert "Cannot assign requested address" in found["Airflow port"].said
+    assert "Cannot assign requested address" in found["Airflow port"].message
 
 
 def test_postgres_running_then_stopped_under_the_others(home: Path, looked_at: Examine) -> None:
@@ -62,8 +62,8 @@ def test_postgres_running_then_stopped_under_the_others(home: Path, looked_at: E
     processes.start("mlflow", SLEEP, os.environ)
     found = looked_at("PostgreSQL", "Catalog")
     assert (found["PostgreSQL"].state, found["Catalog"].state) == ("failed", "failed")
-    assert "mlflow do, and need it" in found["PostgreSQL"].said
-    assert "perennial up" in found["PostgreSQL"].mend
+    assert "mlflow do, and need it" in found["PostgreSQL"].message
+    assert "perennial up" in found["PostgreSQL"].fix
 
 
 def test_part_of_airflow_ended(home: Path, looked_at: Examine) -> None:
@@ -72,7 +72,7 @@ def test_part_of_airflow_ended(home: Path, looked_at: Examine) -> None:
         processes.start(name, SLEEP, os.environ)
     found = looked_at("Airflow", PERENNIAL_AIRFLOW_PORT=str(free_port()))
     assert found["Airflow"].state == "failed"
-    assert "does not answer" in found["Airflow"].said, "the one that is said last: nothing listens"
+    assert "does not answer" in found["Airflow"].message, "the one that is said last: nothing listens"
 
 
 @pytest.mark.parametrize("name", ["MLflow", "Airflow"])
@@ -87,8 +87,8 @@ def test_something_else_that_speaks_http(name: str, tmp_path: Path, looked_at: E
         stranger.kill()
         stranger.wait()
     assert found[name].state == "failed"
-    assert f"hardly an {name}" in found[name].said or f"hardly a {name}" in found[name].said.replace("an ", "a ")
-    assert f"PERENNIAL_{name.upper()}_URI" in found[name].mend
+    assert f"not an {name}" in found[name].message
+    assert f"PERENNIAL_{name.upper()}_URI" in found[name].fix
 
 
 def test_stores_out_of_reach(looked_at: Examine) -> None:
@@ -100,10 +100,10 @@ def test_stores_out_of_reach(looked_at: Examine) -> None:
         PERENNIAL_WAREHOUSE="/proc/lake",
     )
     assert {found[name].state for name in ("PostgreSQL", "Online store", "MLflow")} == {"failed"}
-    assert "PERENNIAL_DATABASE" in found["PostgreSQL"].mend
+    assert "PERENNIAL_DATABASE" in found["PostgreSQL"].fix
 
 
 def test_an_online_store_of_no_known_kind(looked_at: Examine) -> None:
     found = looked_at("Online store", PERENNIAL_ONLINE_STORE="memcached://127.0.0.1")["Online store"]
     assert found.state == "failed"
-    assert "dynamodb://" in found.mend
+    assert "dynamodb://" in found.fix

@@ -21,23 +21,23 @@ def test_dags_that_cannot_be_read_are_named(project: Path, looked_at: Examine) -
     (project / "dags" / "extra.py").write_text('"""An airflow dag."""\nfrom airflow.sdk import nothing_like_it\n')
     found = looked_at("DAGs", PERENNIAL_PROJECT=str(project))["DAGs"]
     assert found.state == "failed"
-    assert "extra.py" in found.said
-    assert "nothing_like_it" in found.said
+    assert "extra.py" in found.message
+    assert "nothing_like_it" in found.message
 
 
 def test_definitions_that_cannot_be_imported_are_named(project: Path, looked_at: Examine) -> None:
     (project / "feature_repo" / "extra.py").write_text("raise ValueError('no such thing')\n")
     found = looked_at("Feast definitions", PERENNIAL_PROJECT=str(project))["Feast definitions"]
     assert found.state == "failed"
-    assert "extra.py" in found.said
-    assert "no such thing" in found.said
+    assert "extra.py" in found.message
+    assert "no such thing" in found.message
 
 
 def test_definitions_are_held_against_the_registry(home: Path, project: Path, looked_at: Examine) -> None:
     postgres.start()
     postgres.create_databases()
     asked = {"PERENNIAL_PROJECT": str(project)}
-    assert "not registered yet" in looked_at("Feast definitions", **asked)["Feast definitions"].said
+    assert "not registered yet" in looked_at("Feast definitions", **asked)["Feast definitions"].message
     apply = "from perennial.feature_store import repository; repository.apply_if_changed()"
     subprocess.run([sys.executable, "-c", apply], check=True, timeout=120)
     assert looked_at("Feast definitions", **asked)["Feast definitions"].state == "passed"
@@ -45,7 +45,7 @@ def test_definitions_are_held_against_the_registry(home: Path, project: Path, lo
         file.write("\n# changed\n")
     found = looked_at("Feast definitions", **asked)["Feast definitions"]
     assert found.state == "warning"
-    assert "the registry holds others" in found.said
+    assert "other definitions are registered" in found.message
 
 
 def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Examine) -> None:
@@ -55,8 +55,8 @@ def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Exami
     lock.write_text("\n".join([*lines, "not-a-package==1.0 \\", "not-here==2.0 ; sys_platform == 'win32' \\"]))
     findings = examine(tuple(check for check in CHECKS if check.name == "Lock file")).findings["Installation"]
     assert [finding.state for finding in findings] == ["warning", "warning"]
-    assert "instead of 0.0.1" in findings[0].said
-    assert findings[1].said.endswith("packages are missing: not-a-package")
+    assert "instead of 0.0.1" in findings[0].message
+    assert findings[1].message.endswith("packages are missing: not-a-package")
 
 
 def test_a_use_case_that_does_not_load_or_lacks_a_module(
@@ -74,5 +74,5 @@ def test_a_use_case_that_does_not_load_or_lacks_a_module(
     monkeypatch.setattr(use_cases, "__path__", [*use_cases.__path__, str(tmp_path)])
     found = looked_at("Use cases")
     assert found["flights"].state == "passed"
-    assert "broken/use_case.py, line 1: ZeroDivisionError" in found["broken"].said
-    assert "has no source.py, no transforms.py" in found["fine_but_empty"].said
+    assert "broken/use_case.py, line 1: ZeroDivisionError" in found["broken"].message
+    assert "has no source.py, no transforms.py" in found["fine_but_empty"].message

@@ -85,7 +85,7 @@ def test_the_doctor_looks_there_too(object_store: str, monkeypatch: pytest.Monke
     settings.cache_clear()
     found = {finding.name: finding for finding in stores.lake()}
     assert {finding.state for finding in found.values()} == {"failed"}
-    assert "there is no bukcet" in found["Lake"].said
-    assert "PERENNIAL_TRAINING_SETS" in found["Training sets"].mend
+    assert "there is no bukcet" in found["Lake"].message
+    assert "PERENNIAL_TRAINING_SETS" in found["Training sets"].fix
     monkeypatch.undo()
     settings.cache_clear()

@@ -11,7 +11,7 @@ from perennial.cli.frame import FAILED, AsJson, app, console, example, if_interr
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation and all it needs.
 
-    Python and packages, settings, ports, servers, permissions, disk, memory, use cases; and how to mend what is not
+    Python and packages, settings, ports, servers, permissions, disk, memory, use cases; and how to fix what is not
     right. Nothing is changed, and nothing needs to run. It fails if a check failed; warnings do not count.
     """
     from perennial.doctor import examine, report

@@ -1,11 +1,12 @@
-"""Is everything there that Perennial needs, and how to mend what is not: what `perennial doctor` runs.
+"""Checks whether everything that Perennial needs is there, and how to fix what is not: `perennial doctor`.
 
-It reads and asks; it starts, writes and generates nothing, works before anything was ever started, and never says a
-secret. A check is a function that yields findings; the modules group them by subject:
+It only reads: it starts, writes and generates nothing, works before anything was ever started, and shows no secret. A
+check is a function that yields findings; the modules group them by subject:
 
-- `installation`, `configuration`, `ports`, `machine`, `stores`, `web_servers`, `use_cases`: the checks;
-- `heavy`: those that need Feast or Airflow, in processes of their own;
-- `examination`: runs them side by side; `finding`, `report`: what comes out; `secrets`: what must not.
+- `installation`, `configuration`, `ports`, `machine`, `use_cases`: Perennial itself and the machine;
+- `postgres`, `stores`, `online_stores`, `web_servers`: the services that it needs;
+- `airflow_and_feast`: what `use_cases` runs in processes of their own, because it imports Airflow or Feast;
+- `examination`: runs all checks in parallel; `finding`, `report`: the results; `secrets`: keeps secrets out of them.
 """
 
 from __future__ import annotations

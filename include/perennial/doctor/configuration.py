@@ -1,4 +1,4 @@
-"""Is the configuration one that can work: each setting, and where it comes from."""
+"""Checks of the configuration: each setting and where it comes from, unknown variables, the project's folders."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ _ALSO_READ = ("PERENNIAL_USER", "PERENNIAL_PASSWORD")
 def values() -> Iterator[Finding]:
     """Each setting that the environment sets, and in one line those that it does not."""
     where = settings()
-    given = [name for name in Settings.model_fields if variable(name) in os.environ]
-    for name in given:
+    from_environment = [name for name in Settings.model_fields if variable(name) in os.environ]
+    for name in from_environment:
         yield passed(name, f"{_shown(getattr(where, name))} (from {variable(name)})")
-    unset = [name for name in Settings.model_fields if name not in given]
-    yield passed("Settings", f"{len(given)} from the environment, {len(unset)} by default; home {where.home}")
+    unset = [name for name in Settings.model_fields if name not in from_environment]
+    yield passed(
+        "Settings", f"{len(from_environment)} from the environment, {len(unset)} by default; home {where.home}"
+    )
 
 
 def names() -> Iterator[Finding]:
-    """Variables that look like settings and are none."""
+    """Environment variables that look like settings and are not."""
     known = [*map(variable, Settings.model_fields), *_ALSO_READ]
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name not in known:
@@ -38,18 +40,18 @@ def names() -> Iterator[Finding]:
 
 
 def project() -> Iterator[Finding]:
-    """Whether the project holds what Airflow and Feast are pointed to."""
+    """Whether the project has the folders that Airflow and Feast read."""
     root = settings().project
     missing = [name for name in ("dags", "plugins", "feature_repo/feature_store.yaml") if not (root / name).exists()]
     if missing:
         yield failed("project", f"{root} has no {', no '.join(missing)}", "Set PERENNIAL_PROJECT to a checkout.")
     else:
-        yield passed("project", f"{root} holds dags/, plugins/ and feature_repo/")
+        yield passed("project", f"{root} contains dags/, plugins/ and feature_repo/")
 
 
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return without_login(value.get_secret_value())
-    if isinstance(value, dict):  # Of a catalog's properties any may be a key.
+    if isinstance(value, dict):  # Any of a catalog's properties may be a secret.
         return f"properties {', '.join(sorted(value)) or 'none'}"
     return str(value) if isinstance(value, Path | int) else without_login(str(value))

@@ -1,4 +1,4 @@
-"""Asking all questions side by side, none of which may fail, or last, for the others."""
+"""Runs all checks in parallel; one that fails or hangs does not affect the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from perennial.doctor import (
     configuration,
     installation,
     machine,
+    online_stores,
     ports,
+    postgres,
     secrets,
     stores,
     use_cases,
@@ -29,12 +31,12 @@ CHECKS = (
     Check("Settings", "names", configuration.names),
     Check("Settings", "project", configuration.project),
     Check("Ports", "ports", ports.ports),
-    Check("Servers", "PostgreSQL", stores.postgres),
-    Check("Servers", "Catalog", stores.catalog),
+    Check("Servers", "PostgreSQL", postgres.server),
+    Check("Servers", "Catalog", postgres.catalog),
     Check("Servers", "MLflow", web_servers.mlflow),
     Check("Servers", "Airflow", web_servers.airflow),
     Check("Servers", "Lake", stores.lake),
-    Check("Servers", "Online store", stores.online_store),
+    Check("Servers", "Online store", online_stores.online_store),
     Check("Machine", "Home", machine.home),
     Check("Machine", "Secrets", machine.secrets),
     Check("Machine", "Disk", machine.disk),
@@ -43,50 +45,54 @@ CHECKS = (
     Check("Use cases", "Feast definitions", use_cases.definitions),
     Check("Use cases", "DAGs", use_cases.dags),
 )
-#: When to go on without an answer, in seconds.
+#: How long to wait for a check, in seconds.
 PATIENCE = 60.0
 
 
 def examine(checks: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> Examination:
-    """Ask all `checks` at once, each in a thread of its own, and gather what they find.
+    """Run all checks at once, each in a thread of its own, and collect their findings.
 
-    A check that raises has failed; one that has not answered after `patience` seconds is a warning. No finding holds a
-    secret, whatever a library put into its message.
+    A check that raises counts as failed, one that does not end in time as a warning. No finding contains a secret,
+    whatever a library put into its message.
+
+    Args:
+        checks: The checks to run.
+        patience: How long to wait for them, in seconds.
     """
     began = time.monotonic()
     try:
         settings()
-    except InvalidSetting as error:  # Nothing else can be asked.
+    except InvalidSetting as error:  # Nothing else can be checked.
         return Examination({"Settings": [failed("Settings", error.problem, error.fix)]}, time.monotonic() - began)
     found: dict[int, list[Finding]] = {}
     try:
-        for thread in [background_threads.start(_ask, check, number, found) for number, check in enumerate(checks)]:
+        for thread in [background_threads.start(_run, check, number, found) for number, check in enumerate(checks)]:
             thread.join(max(0.0, began + patience - time.monotonic()))
     finally:
-        use_cases.end()
-    hush = secrets.known()
+        use_cases.stop_processes()
+    known = secrets.known_secrets()
     by_subject: dict[str, list[Finding]] = {}
     late = warning("", f"no answer within {patience:.0f} s", "Run it again when the machine is less busy.")
     for number, check in enumerate(checks):
         findings = found.get(number, [replace(late, name=check.name)])
-        by_subject.setdefault(check.subject, []).extend(_harmless(finding, hush) for finding in findings)
+        by_subject.setdefault(check.subject, []).extend(_without_secrets(finding, known) for finding in findings)
     return Examination(by_subject, time.monotonic() - began)
 
 
-def _ask(check: Check, number: int, found: dict[int, list[Finding]]) -> None:
+def _run(check: Check, number: int, found: dict[int, list[Finding]]) -> None:
     try:
-        found[number] = list(check.ask())
+        found[number] = list(check.run())
     except PerennialError as error:
         found[number] = [failed(check.name, error.problem, error.fix)]
     except PermissionError as error:
-        mend = "Run it as the user whom that belongs to, or change its owner or mode."
-        found[number] = [failed(check.name, f"this user may not look into {error.filename or error}", mend)]
+        fix = "Run it as the user who owns that, or change its owner or mode."
+        found[number] = [failed(check.name, f"this user may not read {error.filename or error}", fix)]
     except Exception as error:
-        said = f"the check itself failed: {type(error).__name__}: {error}"
-        found[number] = [failed(check.name, said, "Please report it, with this line.")]
+        message = f"the check itself failed: {type(error).__name__}: {error}"
+        found[number] = [failed(check.name, message, "Please report it, with this line.")]
 
 
-def _harmless(finding: Finding, secret: frozenset[str]) -> Finding:
-    """A finding in single lines, without anything secret."""
-    said, mend = (" ".join(secrets.hidden(text, secret).split()) for text in (finding.said, finding.mend))
-    return replace(finding, said=said, mend=mend)
+def _without_secrets(finding: Finding, known: frozenset[str]) -> Finding:
+    """A finding in single lines, without any secret."""
+    message, fix = (" ".join(secrets.redact(text, known).split()) for text in (finding.message, finding.fix))
+    return replace(finding, message=message, fix=fix)

@@ -1,9 +1,9 @@
-"""What a check found, and what a check is. Light to import."""
+"""What a check is, and what checks report: findings, and all of them together. Light to import."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 State = Literal["passed", "warning", "failed", "not applicable"]
@@ -12,43 +12,70 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check of one thing.
 
     Attributes:
-        name: What was looked at.
-        said: What was found, in one line.
-        mend: How to mend it, in one line; empty where there is nothing to mend.
+        name: What was checked.
+        message: What was found, in one line.
+        fix: How to fix it, in one line; empty where there is nothing to fix.
     """
 
     name: str
     state: State
-    said: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
-def passed(name: str, said: str) -> Finding:
-    return Finding(name, "passed", said)
+def passed(name: str, message: str) -> Finding:
+    """A finding that all is well.
+
+    Args:
+        name: What was checked.
+        message: What was found.
+    """
+    return Finding(name, "passed", message)
 
 
-def warning(name: str, said: str, mend: str) -> Finding:
-    return Finding(name, "warning", said, mend)
+def warning(name: str, message: str, fix: str) -> Finding:
+    """A finding that something may go wrong.
+
+    Args:
+        name: What was checked.
+        message: What was found.
+        fix: How to fix it.
+    """
+    return Finding(name, "warning", message, fix)
 
 
-def failed(name: str, said: str, mend: str) -> Finding:
-    return Finding(name, "failed", said, mend)
+def failed(name: str, message: str, fix: str) -> Finding:
+    """A finding that something is wrong.
+
+    Args:
+        name: What was checked.
+        message: What was found.
+        fix: How to fix it.
+    """
+    return Finding(name, "failed", message, fix)
 
 
-def not_applicable(name: str, said: str, mend: str = "") -> Finding:
-    return Finding(name, "not applicable", said, mend)
+def not_applicable(name: str, message: str, fix: str = "") -> Finding:
+    """A finding that there is nothing to check yet, or here.
+
+    Args:
+        name: What was to be checked.
+        message: Why it was not.
+        fix: What to do if it should be there.
+    """
+    return Finding(name, "not applicable", message, fix)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question about one subject. `ask` may take its time, and may fail: `perennial.doctor.examine` sees to that."""
+    """A check of one subject; `run` may take long, or raise: `perennial.doctor.examine` handles both."""
 
     subject: str
     name: str
-    ask: Callable[[], Iterable[Finding]]
+    run: Callable[[], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,7 @@ class Examination:
     seconds: float
 
     def count(self, state: State) -> int:
+        """How many findings are in this state."""
         return sum(finding.state == state for found in self.findings.values() for finding in found)
 
     @property
@@ -67,10 +95,19 @@ class Examination:
         return not self.count("failed")
 
     def as_json(self) -> dict[str, Any]:
+        """JSON-ready, as `perennial doctor --json` prints it."""
         return {
             "healthy": self.healthy,
             "seconds": round(self.seconds, 1),
             "findings": [
-                {"subject": subject, **asdict(finding)} for subject, found in self.findings.items() for finding in found
+                {
+                    "subject": subject,
+                    "name": finding.name,
+                    "state": finding.state,
+                    "said": finding.message,
+                    "mend": finding.fix,
+                }
+                for subject, found in self.findings.items()
+                for finding in found
             ],
         }

@@ -1,4 +1,4 @@
-"""Is what runs here what the project asks for: Python, the environment, the packages."""
+"""Checks of the installation: Python, the virtual environment, the packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.settings import settings
 
-#: How many packages are named in one line.
+#: How many packages to name in one line.
 _SHOWN = 4
 _INSTALL = "Run `make install`."
 
@@ -31,15 +31,17 @@ def python() -> Iterator[Finding]:
 
 
 def environment() -> Iterator[Finding]:
-    """Which environment this is, and whether the package in it is the project's."""
+    """Whether this is the project's virtual environment, with the project's own package in it."""
     prefix, own = Path(sys.prefix), settings().project / ".venv"
-    said = f"{prefix}, {sys.executable}"
+    message = f"{prefix}, {sys.executable}"
     if sys.prefix == sys.base_prefix:
-        yield warning("Environment", f"{said}: no virtual environment", "Run `make install`, then .venv/bin/perennial.")
+        yield warning(
+            "Environment", f"{message}: no virtual environment", "Run `make install`, then .venv/bin/perennial."
+        )
     elif own.exists() and own.resolve() != prefix.resolve():
-        yield warning("Environment", f"{said}: not the project's own, {own}", f"Use {own}/bin/perennial.")
+        yield warning("Environment", f"{message}: not the project's own, {own}", f"Use {own}/bin/perennial.")
     else:
-        yield passed("Environment", said)
+        yield passed("Environment", message)
     import perennial
 
     package = Path(str(perennial.__file__)).resolve()
@@ -55,12 +57,12 @@ def environment() -> Iterator[Finding]:
 
 
 def requirements() -> Iterator[Finding]:
-    """What the package declares that it needs, against what is installed."""
-    held, wrong = _installed(), []
+    """Whether the installed packages meet the requirements of this one."""
+    versions, wrong = _installed(), []
     declared = [Requirement(text) for text in metadata.requires("perennial") or ()]
     wanted = [each for each in declared if each.marker is None or each.marker.evaluate({"extra": ""})]
     for requirement in wanted:
-        version = held.get(canonicalize_name(requirement.name))
+        version = versions.get(canonicalize_name(requirement.name))
         if version is None:
             wrong.append(f"{requirement.name} is missing")
         elif not requirement.specifier.contains(version, prereleases=True):
@@ -72,19 +74,20 @@ def requirements() -> Iterator[Finding]:
 
 
 def lock() -> Iterator[Finding]:
-    """The lock file against what is installed."""
+    """Whether the installed packages are those of the lock file."""
     file = settings().project / "requirements.lock"
     if not file.exists():
         yield not_applicable("Lock file", f"{file} is not there: installed without one")
         return
-    held = _installed()
+    versions = _installed()
     wanted = list(_locked(file))
     other = [
-        f"{each.name} {held[name]} instead of {_pin(each)}"
+        f"{each.name} {versions[name]} instead of {_pin(each)}"
         for each in wanted
-        if (name := canonicalize_name(each.name)) in held and not each.specifier.contains(held[name], prereleases=True)
+        if (name := canonicalize_name(each.name)) in versions
+        and not each.specifier.contains(versions[name], prereleases=True)
     ]
-    absent = [each.name for each in wanted if canonicalize_name(each.name) not in held]
+    absent = [each.name for each in wanted if canonicalize_name(each.name) not in versions]
     if other:
         yield warning("Lock file", f"{len(other)} of {len(wanted)} packages differ from it: {_some(other)}", _INSTALL)
     if absent:
@@ -94,7 +97,7 @@ def lock() -> Iterator[Finding]:
 
 
 def _locked(file: Path) -> Iterator[Requirement]:
-    """The requirements of a lock file that hold on this machine."""
+    """The requirements of a lock file that apply on this machine."""
     for line in file.read_text().splitlines():
         if not line.strip() or line.startswith((" ", "#", "-")):
             continue
@@ -117,11 +120,10 @@ def _some(names: list[str]) -> str:
 
 @cache
 def _installed() -> dict[str, str]:
-    """Name and version of every installed package, by the names of their folders: reading each one's metadata takes
-    seconds."""
-    found: dict[str, str] = {}
+    """Name and version of every installed package, from folder names: reading each one's metadata takes seconds."""
+    versions: dict[str, str] = {}
     for entry in sys.path:
         for folder in Path(entry).glob("*.dist-info") if entry and Path(entry).is_dir() else ():
             name, _, version = folder.name.removesuffix(".dist-info").partition("-")
-            found.setdefault(canonicalize_name(name), version)
-    return found
+            versions.setdefault(canonicalize_name(name), version)
+    return versions

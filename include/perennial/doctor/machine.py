@@ -1,4 +1,4 @@
-"""Is the machine up to it: who may write and read what, room on the disk, memory, cores."""
+"""Checks of the machine: the home's permissions, space on the disks, memory, cores."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from perennial.embedded.status import embeds_airflow, running
 from perennial.settings import settings
 
 _GB = 1e9
-#: What the flights of a year, replayed, leave in a home is 0.35 GB, PostgreSQL's own files included; Airflow's logs and
-#: the files that PostgreSQL writes ahead need as much again.
+#: The flights of a year, replayed, leave 0.35 GB in a home, PostgreSQL's own files included; Airflow's logs and
+#: PostgreSQL's write-ahead log need as much again.
 _REPLAY_GB = 0.7
-#: Below this share of a disk, or that many times the need, it is time to look.
+#: With less space than this many times the need there is a warning.
 _COMFORT = 4
 #: A scheduler, an API server, a dag-processor, a triggerer and MLflow take 2 GB together, a task 0.5 GB.
 _SERVERS_GB, _TASK_GB = 2.0, 0.5
-#: Where secrets are kept, below the home.
+#: Files with secrets, below the home.
 _SECRETS = ("login.json", "keys.json", "airflow/passwords.json", "mlflow/auth.ini")
 
 
@@ -38,14 +38,14 @@ def home() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        mend = f"Change the owner of {there}, or set PERENNIAL_HOME."
-        yield failed("Home", f"{there} cannot be written: {error.strerror}", mend)
+        fix = f"Change the owner of {there}, or set PERENNIAL_HOME."
+        yield failed("Home", f"{there} cannot be written: {error.strerror}", fix)
         return
     yield passed("Home", f"{where} can be {'written' if there == where else 'made'}")
 
 
 def secrets() -> Iterator[Finding]:
-    """Whether nobody but the owner can read what is secret."""
+    """Whether only the owner can read the files with secrets."""
     where = settings().home
     files = [where / name for name in _SECRETS if (where / name).exists()]
     if not files:
@@ -53,64 +53,67 @@ def secrets() -> Iterator[Finding]:
         return
     foreign = [file for file in files if file.stat().st_uid != os.getuid() and os.getuid() != 0]
     if foreign:
-        mend = "Run Perennial as that user, or set PERENNIAL_HOME to a home of your own."
-        yield failed("Secrets", f"{', '.join(map(str, foreign))} belong to another user", mend)
+        fix = "Run Perennial as that user, or set PERENNIAL_HOME to a home of your own."
+        yield failed("Secrets", f"{', '.join(map(str, foreign))} belong to another user", fix)
     open_ones = [file for file in files if stat.S_IMODE(file.stat().st_mode) & 0o077]
     if open_ones:
         names = " ".join(map(str, open_ones))
         yield failed(
-            "Secrets", f"others may read {names}", f"`chmod 600 {names}`; then change what they may have seen."
+            "Secrets",
+            f"others may read {names}",
+            f"`chmod 600 {names}`; then change the secrets that they may have read.",
         )
     elif not foreign:
         yield passed("Secrets", f"{len(files)} files, readable by their owner only")
 
 
 def disk() -> Iterator[Finding]:
-    """Room where the home, the lake and the training sets are, against what a replay of a year takes."""
+    """Whether the disks of home, lake and training sets have space for a replay of a year."""
     where = settings()
     roots = {"home": where.home, "lake": _local(where.warehouse), "training sets": _local(where.training_sets)}
-    seen: dict[int, list[str]] = {}
+    by_device: dict[int, list[str]] = {}
     places: dict[int, Path] = {}
     for name, root in roots.items():
         if root is not None:
             there = next(each for each in (root, *root.absolute().parents) if each.exists())
-            seen.setdefault(there.stat().st_dev, []).append(name)
+            by_device.setdefault(there.stat().st_dev, []).append(name)
             places[there.stat().st_dev] = there
-    for device, names in seen.items():
+    for device, names in by_device.items():
         usage = shutil.disk_usage(places[device])
-        if not usage.total:  # No disk at all, as of /proc: whether it can be written is another question.
+        if not usage.total:  # Not a disk, such as /proc; whether it can be written is another check.
             continue
         free = usage.free / _GB
-        said = f"{free:.1f} GB free for {', '.join(names)}; a year of the example takes {_REPLAY_GB} GB"
+        message = f"{free:.1f} GB free for {', '.join(names)}; a year of the example takes {_REPLAY_GB} GB"
         if free < _REPLAY_GB:
-            yield failed("Disk", said, "Free some, or set PERENNIAL_HOME to a larger disk.")
+            yield failed("Disk", message, "Free some, or set PERENNIAL_HOME to a larger disk.")
         elif free < _REPLAY_GB * _COMFORT:
-            yield warning("Disk", said, "Free some before a replay of a larger use case.")
+            yield warning("Disk", message, "Free some before a replay of a larger use case.")
         else:
-            yield passed("Disk", said)
+            yield passed("Disk", message)
 
 
 def memory() -> Iterator[Finding]:
-    """Memory against what servers and tasks take; cores against how many tasks may run at once."""
+    """Whether there is memory for servers and tasks, and whether the cores are enough for the tasks that may run."""
     where = settings()
     limit = _limit()
-    held = psutil.virtual_memory()
-    free = min(held.available, limit) / _GB
+    free = min(psutil.virtual_memory().available, limit) / _GB
     already = bool(running())
     needed = where.parallelism * _TASK_GB + (0 if already or not embeds_airflow(where) else _SERVERS_GB)
-    said = f"{free:.1f} GB available; {needed:.1f} GB are needed" + (" beside what runs" if already else "")
+    message = f"{free:.1f} GB available; {needed:.1f} GB are needed" + (
+        " beside the running servers" if already else ""
+    )
     if free < needed / 2:
-        yield failed("Memory", said, "End other programs, or lower PERENNIAL_PARALLELISM.")
+        yield failed("Memory", message, "End other programs, or lower PERENNIAL_PARALLELISM.")
     elif free < needed:
-        yield warning("Memory", said, "Lower PERENNIAL_PARALLELISM if tasks are killed.")
+        yield warning("Memory", message, "Lower PERENNIAL_PARALLELISM if tasks are killed.")
     else:
-        yield passed("Memory", said)
+        yield passed("Memory", message)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    said = f"{cores} for up to {where.parallelism} tasks at once"
+    message = f"{cores} for up to {where.parallelism} tasks at once"
     if where.parallelism > cores * 4:
-        yield warning("Cores", said, f"Lower PERENNIAL_PARALLELISM to about {2 * cores}.")
+        yield warning("Cores", message, f"Lower PERENNIAL_PARALLELISM to about {2 * cores}.")
     else:
-        yield passed("Cores", said)
+        yield passed("Cores", message)
 
 
 def _local(where: str) -> Path | None:
@@ -119,7 +122,7 @@ def _local(where: str) -> Path | None:
 
 
 def _limit() -> int:
-    """What the processes of this container, or service, may take in all, in bytes."""
+    """The memory limit of this container or service, in bytes."""
     for file in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
         try:
             return int(file.read_text())

@@ -1,4 +1,4 @@
-"""Can the servers listen where settings say: each port is free, ours, or somebody else's."""
+"""Checks of the servers' ports: free, used by our own server, or by another program."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def ports() -> Iterator[Finding]:
 
 
 def _port(name: str, host: str, port: int, process: str, setting: str) -> Finding:
-    trouble = _cannot_listen(host, port)
-    if not trouble:
+    problem = _cannot_listen(host, port)
+    if not problem:
         return passed(name, f"{host}:{port} is free")
     record = processes.Record.read(process)
     ours = {member.pid for member in record.family()} if record else set()
@@ -41,8 +41,8 @@ def _port(name: str, host: str, port: int, process: str, setting: str) -> Findin
     if ours & listening:
         return passed(name, f"{host}:{port} is used by our own {process}")
     if not listening:
-        mend = f"`ss -ltnp` as root shows who uses port {port}; or choose another host or port ({setting})."
-        return failed(name, f"{host}:{port} cannot be listened on: {trouble}", mend)
+        fix = f"`ss -ltnp` as root shows who uses port {port}; or choose another host or port ({setting})."
+        return failed(name, f"{host}:{port} cannot be listened on: {problem}", fix)
     who = ", ".join(_described(pid) for pid in sorted(listening))
     return failed(name, f"{host}:{port} is used by another program: {who}", f"End it, or choose another by {setting}.")
 
@@ -59,7 +59,7 @@ def _cannot_listen(host: str, port: int) -> str:
 
 
 def _listening(port: int) -> set[int]:
-    """The processes that listen on a port, as far as this user may see them."""
+    """The ids of the processes that listen on a port, as far as this user may see them."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
@@ -70,15 +70,15 @@ def _listening(port: int) -> set[int]:
 
 
 def _described(pid: int) -> str:
-    """A process by name. Not its whole command line: that may hold passwords."""
+    """A process by name. Not its whole command line: that may contain passwords."""
     try:
         process = psutil.Process(pid)
         command = process.cmdline()
-        told = process.name()
+        name = process.name()
         if "-m" in command[:-1]:
-            told = f"{told} -m {command[command.index('-m') + 1]}"
+            name = f"{name} -m {command[command.index('-m') + 1]}"
         elif len(command) > 1 and not command[1].startswith("-"):
-            told = f"{told} {Path(command[1]).name}"
-        return f"{told} (process {pid} of {process.username()})"
+            name = f"{name} {Path(command[1]).name}"
+        return f"{name} (process {pid} of {process.username()})"
     except psutil.Error:
         return f"process {pid}"

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what the doctor says."""
+"""Keeps secrets out of findings."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from urllib.parse import unquote, urlsplit
 from perennial.settings import settings
 
 _HIDDEN = "***"
-#: What looks like a login in an address: between `//` and `@`.
+#: A login in an address: between `//` and `@`.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
-#: Names of variables and properties whose values are not for the eye.
+#: Names of variables and properties whose values are secrets.
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
-#: Shorter values occur in words.
+#: Shorter values may occur in ordinary words.
 _SHORTEST = 6
 
 
 def without_login(address: str) -> str:
-    """An address without user and password, and without options, which may hold others."""
+    """An address without user, password and query, which may contain secrets too."""
     return _LOGIN.sub("", address.partition("?")[0])
 
 
-def hidden(text: str, known: frozenset[str]) -> str:
-    """`text` without any of the `known` secrets, and without logins in addresses."""
+def redact(text: str, known: frozenset[str]) -> str:
+    """A text without secrets.
+
+    Args:
+        text: A message that may contain some.
+        known: Those to replace; logins in addresses are replaced in any case.
+    """
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return _LOGIN.sub(f"{_HIDDEN}@", text)
 
 
-def known() -> frozenset[str]:
-    """Every secret that a message could contain: of settings, of the environment, of the files in the home."""
+def known_secrets() -> frozenset[str]:
+    """Every secret that a message could contain: from settings, the environment and the files in the home."""
     where = settings()
-    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
-    found |= {value for name, value in where.catalog.items() if _SECRET_NAME.search(name)}
+    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    secrets |= {value for name, value in where.catalog.items() if _SECRET_NAME.search(name)}
     addresses = [each.get_secret_value() for each in (where.database, where.online_store) if each]
     addresses += [where.warehouse, where.mlflow_uri, where.airflow_uri, *where.catalog.values()]
     for address in addresses:
@@ -43,11 +48,12 @@ def known() -> frozenset[str]:
         except ValueError:
             continue
         if password:
-            found |= {password, unquote(password)}
+            secrets |= {password, unquote(password)}
     for name in ("login.json", "keys.json"):
         try:
-            held = json.loads((where.home / name).read_text())
+            content = json.loads((where.home / name).read_text())
         except (OSError, ValueError):
             continue
-        found |= {str(value) for field, value in held.items() if field != "user"} if isinstance(held, dict) else set()
-    return frozenset(secret for secret in found if len(secret) >= _SHORTEST)
+        if isinstance(content, dict):
+            secrets |= {str(value) for field, value in content.items() if field != "user"}
+    return frozenset(secret for secret in secrets if len(secret) >= _SHORTEST)

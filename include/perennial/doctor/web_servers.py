@@ -1,4 +1,4 @@
-"""Do MLflow and Airflow answer: reachable, of the version that is installed here, with a login that works."""
+"""Checks of MLflow and Airflow: whether they answer, are of the version installed here, and accept the login."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 4.0
 _UP = "Start it with `perennial up`."
-#: A component whose last heartbeat is older, in seconds, is not well.
-_PULSE = 120.0
+#: A component whose last heartbeat is older, in seconds, is unhealthy.
+_HEARTBEAT_AGE = 120.0
 
 
 def mlflow() -> Iterator[Finding]:
@@ -42,8 +42,8 @@ def mlflow() -> Iterator[Finding]:
         with httpx.Client(base_url=where.mlflow_uri, timeout=_PATIENCE, auth=mlflow_api.authentication()) as client:
             health = client.get("/health")
             if health.status_code != 200:
-                said = f"{where.mlflow_uri} answers {health.status_code} to /health: hardly an MLflow server"
-                yield failed("MLflow", said, fix)
+                message = f"{where.mlflow_uri} answers {health.status_code} to /health: not an MLflow server?"
+                yield failed("MLflow", message, fix)
                 return
             yield _version("MLflow", client.get("/version").text.strip(), version("mlflow"), where.mlflow_uri)
             answer = client.get("/api/2.0/mlflow/experiments/search", params={"max_results": 1})
@@ -60,13 +60,13 @@ def airflow() -> Iterator[Finding]:
 
     where = settings()
     embedded = embeds_airflow(where)
-    silent = [name for name in AIRFLOW_COMPONENTS if not is_running(name)] if embedded else []
-    if len(silent) == len(AIRFLOW_COMPONENTS):
+    stopped = [name for name in AIRFLOW_COMPONENTS if not is_running(name)] if embedded else []
+    if len(stopped) == len(AIRFLOW_COMPONENTS):
         yield _not_running("Airflow", ["mlflow"] if is_running("mlflow") else [])
         return
-    if silent:
-        yield failed("Airflow", f"{', '.join(silent)} ended, the others run", "`perennial up` starts what is missing.")
-        if "api-server" in silent:
+    if stopped:
+        yield failed("Airflow", f"{', '.join(stopped)} ended, the others run", "`perennial up` starts what is missing.")
+        if "api-server" in stopped:
             return
     log = where.home / "logs" / "api-server.log"
     fix = f"Read {log}, then `perennial up`." if embedded else "Check PERENNIAL_AIRFLOW_URI."
@@ -74,11 +74,11 @@ def airflow() -> Iterator[Finding]:
         with httpx.Client(base_url=where.airflow_uri, timeout=_PATIENCE) as client:
             answer = client.get("/api/v2/version")
             if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
-                said = f"{where.airflow_uri} answers {answer.status_code} to /api/v2/version: hardly an Airflow"
-                yield failed("Airflow", said, fix)
+                message = f"{where.airflow_uri} answers {answer.status_code} to /api/v2/version: not an Airflow?"
+                yield failed("Airflow", message, fix)
                 return
             yield _version("Airflow", answer.json()["version"], version("apache-airflow"), where.airflow_uri)
-            yield from _pulse(client.get("/api/v2/monitor/health").json())
+            yield from _heartbeats(client.get("/api/v2/monitor/health").json())
             if (access := credentials.existing_login()) is None:
                 yield failed("Airflow login", "there is none", "Set PERENNIAL_USER and PERENNIAL_PASSWORD.")
                 return
@@ -99,14 +99,14 @@ def _not_running(name: str, others: list[str]) -> Finding:
 def _version(name: str, theirs: str, ours: str, address: str) -> Finding:
     if theirs == ours:
         return passed(name, f"{theirs} answers at {address}")
-    mend = "Bring both to one version; between minor versions the client may ask what the server does not know."
-    return warning(name, f"{theirs} answers at {address}, but here {ours} is installed", mend)
+    fix = "Install the same version on both; a client may call what a server of another version does not have."
+    return warning(name, f"{theirs} answers at {address}, but here {ours} is installed", fix)
 
 
-def _accepted(name: str, answer: httpx.Response, mend: str) -> Finding:
+def _accepted(name: str, answer: httpx.Response, fix: str) -> Finding:
     if answer.status_code < 300:
         return passed(name, "works")
-    return failed(name, f"is refused: {answer.status_code}", mend)
+    return failed(name, f"is rejected: {answer.status_code}", fix)
 
 
 def _artifacts(client: httpx.Client, embedded: bool) -> Finding:
@@ -120,20 +120,20 @@ def _artifacts(client: httpx.Client, embedded: bool) -> Finding:
     answer = client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": ""})
     if answer.status_code == 200:
         return passed(name, "answers through MLflow")
-    if answer.status_code in (404, 503):  # The server hands out no artifacts: clients go to the store themselves.
+    if answer.status_code in (404, 503):  # The server does not serve artifacts: clients use the store themselves.
         return not_applicable(name, "this MLflow server leaves it to its clients")
     return failed(name, f"MLflow answers {answer.status_code}", "Read the MLflow server's log.")
 
 
-def _pulse(health: dict) -> Iterator[Finding]:
-    """A finding about each component that does not beat, or one that says that all do."""
+def _heartbeats(health: dict) -> Iterator[Finding]:
+    """A finding about the components without a recent heartbeat, or one that all are healthy."""
     late = []
     for part, state in health.items():
-        beat = state.get(f"latest_{part}_heartbeat")
-        age = (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds() if beat else None
-        if state.get("status") != "healthy" or (age is not None and age > _PULSE):
+        heartbeat = state.get(f"latest_{part}_heartbeat")
+        age = (datetime.now(UTC) - datetime.fromisoformat(heartbeat)).total_seconds() if heartbeat else None
+        if state.get("status") != "healthy" or (age is not None and age > _HEARTBEAT_AGE):
             late.append(
-                f"{part.replace('_', '-')} {state.get('status')}{f', last beat {age:.0f} s ago' if age else ''}"
+                f"{part.replace('_', '-')} {state.get('status')}{f', last heartbeat {age:.0f} s ago' if age else ''}"
             )
     if late:
         log = Path(settings().home) / "logs"
