@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test chaos test-services test-feast-suite plan apply demo down bench bench-decisions bench-growth lint docs format clean
+.PHONY: help install test test-fast chaos test-services test-feast-suite plan apply demo down bench bench-decisions bench-growth lint docs format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -32,6 +32,9 @@ $(STAMP): requirements.lock pyproject.toml
 test: install ## Run the tests that need nothing but the lock file
 	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not services and not chaos"
 
+test-fast: install ## Run the unit tests that need no server, for the desk
+	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not stores and not services and not chaos and not end_to_end"
+
 chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
 	$(BIN)/pytest -m chaos tests/chaos
 	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
@@ -53,7 +56,7 @@ plan: install ## Show what a change to features would do (OUT=plan.md: as Markdo
 apply: install ## Register changed features and compute them; shows the plan and asks (YES=1: does not ask)
 	$(BIN)/perennial apply $(if $(YES),--yes)
 
-demo: install ## Start everything, replay the flights of 2013, show what became of each month
+demo: install ## Start everything, replay the flights of 2013, show each month
 	$(BIN)/perennial up
 	$(BIN)/perennial replay flights --from 2013-01 --to 2013-12
 	$(BIN)/perennial login
@@ -74,16 +77,16 @@ bench-decisions: install ## Measure how often gate and drift alarms err, and how
 bench-growth: install ## Measure what ten times the data costs
 	$(BIN)/python benchmarks/growth.py
 
-lint: install ## Check style, imports and types
+lint: install ## Check style, docstrings, layers and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-docs: install ## Write anew what docs/ tells of commands, settings, fields and parameters
+docs: install ## Write the pages of docs/ that come from the code again
 	$(BIN)/python -m perennial.reference docs
 
-format: install ## Mend what can be mended
+format: install ## Fix what can be fixed automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -35,6 +35,18 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
+#: Fixtures that start a server, or stand on one that does.
+_SERVERS = {"home", "mlflow_server", "s3_server", "airflow_home", "machine"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a server, by the fixtures it uses: `make test-fast` leaves that out."""
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("stores")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """With `-n`, a file's tests stay in one process, because they share a home."""

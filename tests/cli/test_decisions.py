@@ -56,7 +56,7 @@ def flights(home: Path) -> str:
 
 
 def test_history_before_the_first_model(home: Path) -> None:
-    assert "no version has served yet" in run("history", "flights").stdout
+    assert "no version has been in production yet" in run("history", "flights").stdout
 
 
 def test_history_says_who_served_when_and_why(flights: str) -> None:

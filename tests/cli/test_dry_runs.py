@@ -60,7 +60,7 @@ def test_down_says_what_it_would_stop(empty: Path) -> None:
     assert done.stdout == "mlflow: would be stopped\n"
     assert record.process() is not None
     assert json.loads(run("down", "--json").stdout) == {"stopped": ["mlflow"]}
-    assert run("down", "--dry-run").stdout == "Nothing runs.\n"
+    assert run("down", "--dry-run").stdout == "Nothing is running.\n"
 
 
 def test_trigger_says_what_it_would_start(empty: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_replay_that_waits_for_airflow_ends_at_once(tmp_path: Path) -> None:
         time.sleep(0.05)
     shell.type("\x03")
     assert shell.end() == 130
-    assert "Interrupted. What Airflow runs now goes on; the same command picks up where it was." in shell.shown
+    assert "Interrupted. What Airflow is running continues; the same command resumes where it was." in shell.shown
     assert "Traceback" not in shell.shown
 
 
@@ -38,7 +38,7 @@ def test_a_question_can_be_left_unanswered(tmp_path: Path, home: Path) -> None:
     shell.wait_for("Why discard it?")
     shell.type("\x03")
     assert shell.end() == 130
-    assert "Interrupted. Nothing goes on; the same command may be run again." in shell.shown
+    assert "Interrupted. Nothing continues in the background; you can run the same command again." in shell.shown
     assert "Traceback" not in shell.shown
 
 
@@ -47,7 +47,7 @@ def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
     shell.wait_for("side by side")
     shell.type("\x03")
     assert shell.end() == 130
-    assert "Interrupted. Nothing was changed, and nothing goes on." in shell.shown
+    assert "Interrupted. Nothing was changed, and nothing continues." in shell.shown
     assert "Traceback" not in shell.shown
 
 
@@ -73,7 +73,7 @@ frame.main()
     ended = subprocess.run([sys.executable, "-c", left, "leave"], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stderr.strip()) == (
         130,
-        "Interrupted. Nothing goes on; the same command may be run again.",
+        "Interrupted. Nothing continues in the background; you can run the same command again.",
     )
 
 
@@ -88,7 +88,8 @@ def test_an_up_that_is_interrupted_says_what_goes_on_and_the_next_one_works(tmp_
     shell.type("\x03")
     assert shell.end() == 130
     assert (
-        "Interrupted. What has started goes on: `perennial up` starts the rest, `perennial down` stops" in shell.shown
+        "Interrupted. What was started keeps running: `perennial up` starts the rest, `perennial down` stops"
+        in shell.shown
     )
     assert "Traceback" not in shell.shown
     done = run("up", **where)
@@ -114,7 +115,7 @@ def test_a_down_that_is_interrupted_says_so_and_the_next_one_stops_the_rest(
     time.sleep(1)
     shell.type("\x03")
     assert shell.end() == 130
-    assert "Interrupted. What was not stopped yet goes on: `perennial down` stops the rest." in shell.shown
+    assert "Interrupted. Some services are still running: `perennial down` stops the rest." in shell.shown
     assert record.process() is not None
     assert json.loads(run("down", "--json", PERENNIAL_HOME=str(tmp_path), **NOWHERE).stdout) == {"stopped": ["mlflow"]}
     assert record.process() is None

@@ -52,7 +52,7 @@ def test_list_counts_what_waits_by_what_it_breaks(refused: str) -> None:
 def test_show_tells_the_row_and_why(refused: str) -> None:
     shown = run("show", "energy", refused[:6], "--partition", DAY).output
     assert '"kwh": 5000.0' in shown
-    assert "breaks expect_column_values_to_be_between(kwh)" in shown
+    assert "fails expect_column_values_to_be_between(kwh)" in shown
 
 
 def test_a_decision_needs_a_reason(refused: str) -> None:

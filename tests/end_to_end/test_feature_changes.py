@@ -171,7 +171,7 @@ def test_an_interrupted_backfill_says_so_and_goes_on_where_it_was(project: Proje
     going.send_signal(signal.SIGINT)
     _, trouble = going.communicate(timeout=60)
     assert going.returncode == 130
-    assert "picks up where it was" in trouble
+    assert "resumes where it was" in trouble
     assert len(project.left()) in (1, 2)
     project.done("apply", "--yes")
     assert project.left() == []

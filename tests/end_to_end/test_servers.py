@@ -160,7 +160,7 @@ def test_waiting_can_be_interrupted_and_the_run_goes_on(http: httpx.Client, mach
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
-    assert f"The run goes on: {machine.airflow}/dags/flights.scoring/runs/" in said
+    assert f"The run continues: {machine.airflow}/dags/flights.scoring/runs/" in said
     assert "Traceback" not in said
     assert wait_for(http, "flights.scoring", started) == "success"
 
@@ -184,7 +184,7 @@ def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, mac
         assert time.monotonic() < deadline, http.get(approval).json()
         time.sleep(0.05)
     request = http.get(f"{approval}/-1/hitlDetails").json()
-    assert "beats the baseline model" in request["body"]
+    assert "beats the trivial baseline" in request["body"]
     assert "| smoke test in a fresh process | 1 | 1 | passed" in request["body"]
     answer = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
     assert answer.status_code == 200

@@ -130,8 +130,8 @@ def lengths(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 def versions(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Versions that were decided on, newest first, with the last decision on each."""
     entries = _ledger(ctx)
-    said = {int(row["model_version"]): str(row["action"]) for row in entries}
-    return [(str(version), action) for version, action in sorted(said.items(), reverse=True)]
+    actions = {int(row["model_version"]): str(row["action"]) for row in entries}
+    return [(str(version), action) for version, action in sorted(actions.items(), reverse=True)]
 
 
 @_quietly
@@ -139,8 +139,8 @@ def served(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Versions that have served, newest first: what one can return to."""
     from perennial.registry.ledger import DEPLOYING
 
-    found = {int(row["model_version"]) for row in _ledger(ctx) if row["action"] in DEPLOYING}
-    return [str(version) for version in sorted(found, reverse=True)]
+    versions = {int(row["model_version"]) for row in _ledger(ctx) if row["action"] in DEPLOYING}
+    return [str(version) for version in sorted(versions, reverse=True)]
 
 
 @_quietly

@@ -16,17 +16,17 @@ def doctor(as_json: AsJson = False) -> None:
     """
     from perennial.doctor import examine, report
 
-    if_interrupted("Nothing was changed, and nothing goes on.")
+    if_interrupted("Nothing was changed, and nothing continues.")
     out = console(stderr=True)
     with out.status("Looking at everything, side by side ..."):
-        found = examine()
+        examination = examine()
     if as_json:
-        show_json(found.as_json())
+        show_json(examination.as_json())
     elif (shown := console()).is_terminal:
-        shown.print(report.table(found))
-        shown.print(report.summary(found), highlight=False)
+        shown.print(report.table(examination))
+        shown.print(report.summary(examination), highlight=False)
     else:
-        for line in (*report.lines(found), report.summary(found)):
+        for line in (*report.lines(examination), report.summary(examination)):
             say(line)
-    if not found.healthy:
+    if not examination.healthy:
         raise typer.Exit(FAILED)

@@ -14,8 +14,8 @@ from perennial.cli.frame import (
     REFUSED,
     AsJson,
     DryRun,
-    agreed,
     app,
+    confirm,
     console,
     example,
     if_interrupted,
@@ -39,8 +39,8 @@ def plan(
 ) -> None:
     """Show what a change to features would do.
 
-    What of feature_repo/ is not what the registry holds, which use cases and models depend on it, which partitions must
-    be computed again, and how long that took last time. Changes nothing, and needs no Airflow.
+    Lists what differs between feature_repo/ and the registry, which use cases and models depend on it, which partitions
+    must be computed again, and how long that took last time. Changes nothing, and needs no Airflow.
 
     Exits with 3 if the change destroys something that feature_repo/acknowledged.toml does not name.
     """
@@ -48,16 +48,16 @@ def plan(
 
     if as_json and as_markdown:
         raise InvalidParams("--json and --markdown exclude each other.", "Give one of them.")
-    made = planning.plan()
+    planned = planning.plan()
     if as_json:
-        show_json(rendering.as_json(made))
+        show_json(rendering.as_json(planned))
     elif as_markdown:
-        typer.echo(rendering.markdown(made), nl=False)
+        typer.echo(rendering.markdown(planned), nl=False)
     else:
-        _show(made)
-    if made.is_refused:
+        _show(planned)
+    if planned.is_refused:
         raise typer.Exit(REFUSED)
-    made.insist_on_acknowledgements_that_fit()
+    planned.insist_on_acknowledgements_that_fit()
 
 
 @app.command(epilog=example("perennial apply --from 2013-03 --to 2013-12"))
@@ -90,34 +90,34 @@ def apply(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register changed features, and compute them.
+    """Register changed features, and compute them again.
 
-    Shows the plan, asks, registers what feature_repo/ says, and computes again, through Airflow, what that changes.
-    May be stopped anywhere and run again: it does what is left.
+    Shows the plan, asks, registers feature_repo/, and computes the affected partitions again through Airflow. If it is
+    stopped, run it again: it does what is left.
 
     Exits with 3, like `plan`, if the change destroys something that it does not acknowledge.
     """
     from perennial.feature_changes import backfill, planning
 
-    backfill.between([], first, last)  # A slip in the dates is told before anything is looked up.
+    backfill.between([], first, last)  # Wrong dates are reported before anything is read.
     if no_backfill and (first or last or recompute):
         raise InvalidParams("--no-backfill excludes --from, --to and --recompute.", "Give one or the other.")
-    made = planning.plan(everything=recompute)
+    planned = planning.plan(everything=recompute)
     if as_json:
-        done = _Done(made)
+        done = _Done(planned)
         try:
-            _apply(made, no_backfill, first, last, yes, dry_run, done, note)
+            _apply(planned, no_backfill, first, last, yes, dry_run, done, note)
         finally:
             # Whatever the end is: what was done until then is done.
             show_json(done.as_json())
     else:
-        _show(made)
-        _apply(made, no_backfill, first, last, yes, dry_run, _Done(made), say)
+        _show(planned)
+        _apply(planned, no_backfill, first, last, yes, dry_run, _Done(planned), say)
 
 
 @dataclass
 class _Done:
-    """What has become of a plan so far.
+    """How far applying a plan has come.
 
     Attributes:
         registered: Whether the registry was changed by this command.
@@ -161,7 +161,7 @@ class _Done:
 
 
 def _apply(
-    made: Plan,
+    planned: Plan,
     no_backfill: bool,
     first: str | None,
     last: str | None,
@@ -170,50 +170,50 @@ def _apply(
     done: _Done,
     tell: Callable[[str], None],
 ) -> None:
-    if made.is_refused:
+    if planned.is_refused:
         raise typer.Exit(REFUSED)
-    made.insist_on_acknowledgements_that_fit()
-    work = [] if no_backfill else _work(made, first, last)
+    planned.insist_on_acknowledgements_that_fit()
+    work = [] if no_backfill else _work(planned, first, last)
     done.expect(work, "would-be-computed" if dry_run else "not-begun")
-    if dry_run or (made.is_empty and not work):
+    if dry_run or (planned.is_empty and not work):
         return
     if work:
         _insist_on_airflow()
-    if not yes and not _agreed():
+    if not yes and not _confirmed():
         tell("Nothing was applied.")
         raise typer.Exit(1)
     from perennial.feature_changes import applying
 
-    done.registered = applying.apply(made)
-    tell("Registered." if done.registered else "The registry holds these definitions already.")
+    done.registered = applying.apply(planned)
+    tell("Registered." if done.registered else "The registry already holds these definitions.")
     _compute_again(work, done, tell)
 
 
-def _agreed() -> bool:
+def _confirmed() -> bool:
     if not sys.stdin.isatty():
-        raise InvalidParams("Nobody is there to agree to the plan.", "Add --yes.")
-    return agreed("Apply this?")
+        raise InvalidParams("The plan needs to be confirmed, and there is no terminal to ask on.", "Add --yes.")
+    return confirm("Apply this plan?")
 
 
-def _show(made: Plan) -> None:
+def _show(planned: Plan) -> None:
     from perennial.feature_changes import rendering
 
-    for text, style in rendering.lines(made):
+    for text, style in rendering.lines(planned):
         typer.secho(text, fg=style if style != "bold" else None, bold=style == "bold")
 
 
-def _work(made: Plan, first: str | None, last: str | None) -> list[tuple[UseCase, list[Partition]]]:
+def _work(planned: Plan, first: str | None, last: str | None) -> list[tuple[UseCase, list[Partition]]]:
     """The partitions to compute again, by use case."""
     from perennial import discovery
     from perennial.feature_changes import backfill
 
-    found = []
-    for one in made.recomputations:
+    work = []
+    for one in planned.recomputations:
         use_case = discovery.load(one.use_case)
         wanted = backfill.between([use_case.cadence.partition(key) for key in one.partitions], first, last)
         if wanted:
-            found.append((use_case, backfill.in_order(use_case, wanted)))
-    return found
+            work.append((use_case, backfill.in_order(use_case, wanted)))
+    return work
 
 
 def _insist_on_airflow() -> None:
@@ -236,7 +236,7 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
     from perennial.runs import progress
     from perennial.services.airflow_api import AirflowClient
 
-    if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")
+    if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     with AirflowClient() as client:
         for use_case, wanted in work:
             tell(f"{use_case.name}: computing {len(wanted)} partition{'s' if len(wanted) > 1 else ''} again.")

@@ -1,4 +1,4 @@
-"""The command line's frame: the app, how it speaks, and how it ends. Commands are in the modules beside this one.
+"""What all commands share: the app, options, output and exit codes. Commands are in the modules beside this one.
 
 Heavy modules are imported by the command that needs them: `--help` answers at once.
 """
@@ -29,23 +29,23 @@ from perennial.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, FAILED, ASKED_WRONGLY, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, INVALID, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 #: What each exit code says; `perennial --help` ends with it, and docs/cli.md.
 EXIT_CODES = {
-    DONE: "done, and nothing to complain about",
-    FAILED: "it failed, or what was checked or compared is not as it should be",
-    ASKED_WRONGLY: "it was asked for what does not exist, or in a wrong way",
-    REFUSED: "the change to features would destroy what it does not acknowledge; nothing was done",
-    INTERRUPTED: "interrupted with Ctrl-C; a line says what goes on",
+    DONE: "success",
+    FAILED: "the command failed, or a check or comparison did not pass",
+    INVALID: "invalid arguments, or a name that does not exist",
+    REFUSED: "the change to features would destroy something that it does not acknowledge; nothing was done",
+    INTERRUPTED: "interrupted with Ctrl-C; a line says what continues",
 }
-_ASKED_WRONGLY = (UnknownUseCase, UnknownVersion, InvalidPartition, InvalidParams, InvalidSetting)
+_INVALID_INPUT = (UnknownUseCase, UnknownVersion, InvalidPartition, InvalidParams, InvalidSetting)
 #: Off a terminal, rich would fold a table at 80 columns.
 _WIDTH_OFF_A_TERMINAL = 140
 
 app = typer.Typer(
     name="perennial",
     help="Keep machine-learning models alive: ingest, score, watch, retrain, promote.",
-    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:<5}{said}" for code, said in EXIT_CODES.items()),
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {code:<5}{meaning}" for code, meaning in EXIT_CODES.items()),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -67,8 +67,8 @@ UseCaseName = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end of the run; fail if it fails.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run has ended; fail if it fails.")]
 
 
 def _version(wanted: bool) -> None:
@@ -89,13 +89,13 @@ def _options(
     """Read by `main`, which shows errors."""
 
 
-_goes_on = "Nothing goes on; the same command may be run again."
+_on_interrupt = "Nothing continues in the background; you can run the same command again."
 
 
 def if_interrupted(line: str) -> None:
-    """From here on, Ctrl-C ends with `line`: what goes on all the same, and how to pick it up."""
-    global _goes_on
-    _goes_on = line
+    """From here on, Ctrl-C ends with `line`: what continues in the background, and how to resume."""
+    global _on_interrupt
+    _on_interrupt = line
 
 
 def main() -> NoReturn:
@@ -115,12 +115,12 @@ def main() -> NoReturn:
         if debug:
             raise
         _show(error)
-        _end(ASKED_WRONGLY if isinstance(error, _ASKED_WRONGLY) else FAILED)
+        _end(INVALID if isinstance(error, _INVALID_INPUT) else FAILED)
     except Exception as error:
         if debug:
             raise
-        said = f"{type(error).__name__}: {error}".strip()
-        _show(PerennialError(said, "This was not foreseen: `perennial --debug ...` shows where it happened."))
+        problem = f"{type(error).__name__}: {error}".strip()
+        _show(PerennialError(problem, "This error was not expected: `perennial --debug ...` shows where it happened."))
         _end(FAILED)
     _end(DONE)
 
@@ -136,7 +136,11 @@ def _end(code: Any) -> NoReturn:
 
 
 def ask(question: str) -> str:
-    """What somebody on the terminal answers. Ctrl-C and the end of the input interrupt the command."""
+    """Ask a question on the terminal and return the answer.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, or the end of the input.
+    """
     try:
         return str(typer.prompt(question, err=True))
     except typer.Abort:
@@ -144,10 +148,15 @@ def ask(question: str) -> str:
 
 
 def reason_for(given: str | None, what: str, missing: InvalidParams) -> str:
-    """Why somebody wants `what`: as given, else asked for on a terminal.
+    """The reason for an action: as given, else asked for on a terminal.
+
+    Args:
+        given: The value of `--reason`; None: not given.
+        what: The action, as in "Why ...?".
+        missing: The error to raise without a reason.
 
     Raises:
-        InvalidParams: `missing`, if nobody says why.
+        InvalidParams: `missing`, if there is no reason and no terminal.
     """
     if given is None and sys.stdin.isatty():
         given = ask(f"Why {what}?")
@@ -156,8 +165,12 @@ def reason_for(given: str | None, what: str, missing: InvalidParams) -> str:
     return given
 
 
-def agreed(question: str) -> bool:
-    """Whether somebody on the terminal says yes. Ctrl-C and the end of the input interrupt the command."""
+def confirm(question: str) -> bool:
+    """Ask for confirmation on the terminal.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, or the end of the input.
+    """
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:
@@ -170,13 +183,13 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print one line beside the result: on standard error, where it disturbs no JSON."""
+    """Print one line on standard error, so that it does not mix with a result in JSON."""
     typer.echo(line, err=True)
 
 
-def show_json(found: Any) -> None:
-    """Print a result as JSON; what is no JSON type becomes text."""
-    say(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+def show_json(result: Any) -> None:
+    """Print a result as JSON; values of other types are printed as text."""
+    say(json.dumps(result, indent=2, ensure_ascii=False, default=str))
 
 
 def console(stderr: bool = False) -> Console:
@@ -190,7 +203,7 @@ def console(stderr: bool = False) -> Console:
 def _interrupted() -> int:
     # A second Ctrl-C, while the interpreter tidies up, ends it at once and without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    note(f"\nInterrupted. {_goes_on}")
+    note(f"\nInterrupted. {_on_interrupt}")
     return INTERRUPTED
 
 

@@ -49,9 +49,10 @@ def replay(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a use case through its past, partition by partition.
+    """Run past partitions of a use case through its pipelines.
 
-    On the running Airflow. What is through already is passed over; stopped anywhere, it picks up where it was.
+    One after another, on the running Airflow. Partitions that are complete are skipped; if it is stopped, it resumes
+    where it was.
     """
     from perennial import discovery
     from perennial.reporting import partition_status
@@ -60,18 +61,18 @@ def replay(
     from perennial.runs.replay import replay as steps
     from perennial.services.airflow_api import AirflowClient
 
-    found = discovery.load(use_case)
-    wanted = partitions_between(found, first, last)
+    declared = discovery.load(use_case)
+    wanted = partitions_between(declared, first, last)
     if dry_run:
-        _foresee(found, wanted, as_json)
+        _foresee(declared, wanted, as_json)
         return
-    if_interrupted("What Airflow runs now goes on; the same command picks up where it was.")
+    if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     with AirflowClient() as client:
-        progress.show(console(stderr=as_json), wanted, steps(client, found, wanted))
+        progress.show(console(stderr=as_json), wanted, steps(client, declared, wanted))
     if as_json:
-        show_json(partition_status.status(found).as_json())
+        show_json(partition_status.status(declared).as_json())
     else:
-        console().print(partition_status.table(partition_status.status(found)))
+        console().print(partition_status.table(partition_status.status(declared)))
 
 
 @app.command(epilog=example("perennial trigger flights features --partition 2013-03 --wait"))
@@ -101,14 +102,14 @@ def trigger(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start one pipeline by hand."""
+    """Start a run of one pipeline."""
     from perennial import discovery
 
-    found = discovery.load(use_case)
+    declared = discovery.load(use_case)
     start = runs.would_run if dry_run else runs.run
     waiting = {} if dry_run else {"wait": wait}
     tell = note if as_json else say
-    run = start(found, pipeline, partition=partition, params=_params(param or []), tell=tell, **waiting)
+    run = start(declared, pipeline, partition=partition, params=_params(param or []), tell=tell, **waiting)
     if as_json:
         show_json(run)
 
@@ -123,37 +124,38 @@ def show_parity(
         str | None,
         typer.Option(
             metavar="PARTITION",
-            help="Compare the features kept with this partition's predictions instead.",
+            help="Compare the features that were logged with this partition's predictions instead.",
             autocompletion=completion.partitions,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check online/offline consistency: that the online store serves what the lake holds.
+    """Check online/offline consistency of a use case's features.
 
-    Value by value, for the same moment; fails if they differ, or if a view is not as fresh as it declares.
+    Compares what the online store serves with the lake, value by value, for the same moment; fails if values differ,
+    or if a view is not as fresh as it declares.
     """
     from perennial import discovery
     from perennial.cli.waiting import watched
     from perennial.feature_store.parity import report
 
-    found = discovery.load(use_case)
-    partition = found.partition(logged) if logged else None
+    declared = discovery.load(use_case)
+    partition = declared.partition(logged) if logged else None
     with watched(f"consistency of {use_case}") as step:
         step("loading the feature store")
         from perennial.feature_store import parity  # Heavy: after what was asked for is known to exist.
 
-        logged_result = parity.check_logged(found, partition, keys, step) if partition else None
-        result = logged_result or parity.check_online(found, keys=keys, progress=step)
+        logged_check = parity.check_logged(declared, partition, keys, step) if partition else None
+        result = logged_check or parity.check_online(declared, keys=keys, progress=step)
     if as_json:
         show_json(result.as_json())
     else:
         console().print(report.table(result))
-    report.raise_if_inconsistent(found, result)
+    report.raise_if_inconsistent(declared, result)
 
 
 def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
-    """Say what a replay would do with each partition."""
+    """Show what a replay would do with each partition."""
     from dataclasses import asdict
 
     from perennial.errors import ServiceUnavailable
@@ -162,21 +164,21 @@ def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
     tell = note if as_json else say
     try:
         with runs.asking() as client:
-            found = preview(client, use_case, wanted)
+            previews = preview(client, use_case, wanted)
     except ServiceUnavailable as error:
-        found = [PartitionPreview(partition.key, "unknown") for partition in wanted]
+        previews = [PartitionPreview(partition.key, "unknown") for partition in wanted]
         tell(f"Now it would fail: {error.problem}")
     if as_json:
-        show_json([asdict(each) for each in found])
+        show_json([asdict(each) for each in previews])
         return
     words = {
-        "skip": "is through already, and would be passed over",
-        "run": "would be brought through features, scoring and monitoring, and training if monitoring asks for it",
-        "run again": "what failed would be run again, once",
-        "follow": "would be followed to its end",
-        "unknown": "would be brought through what of it Airflow has not done yet",
+        "skip": "is complete, and would be skipped",
+        "run": "would run features, scoring and monitoring, and training if monitoring requests it",
+        "run again": "its failed tasks would be run again, once",
+        "follow": "its runs would be followed to their end",
+        "unknown": "would run the pipelines that Airflow has not run yet",
     }
-    for each in found:
+    for each in previews:
         states = ", ".join(f"{pipeline} {state}" for pipeline, state in each.states.items())
         say(f"{use_case.name} {each.partition}: {words[each.todo]}{f' ({states})' if states else ''}")
 

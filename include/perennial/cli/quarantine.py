@@ -84,7 +84,7 @@ def show_list(
     everything: Annotated[bool, typer.Option("--all", help="Also what is no longer pending review.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what is pending review, by partition, table and what it breaks."""
+    """List what is pending review, by partition, table and reason."""
     from perennial import discovery
 
     found = discovery.load(use_case)
@@ -116,7 +116,7 @@ def show_item(
     partition: PartitionName,
     as_json: AsJson = False,
 ) -> None:
-    """Show one row or batch, what it breaks, what was decided."""
+    """Show one row or batch, why it is there, and what was decided."""
     found, where = _which(use_case, partition)
     from perennial import quarantine
 
@@ -126,7 +126,7 @@ def show_item(
         return
     say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state.label}")
     for reason in meant.reasons:
-        say(f"  breaks {reason}")
+        say(f"  fails {reason}")
     say(f"  quarantined {meant.recorded_at:%Y-%m-%d %H:%M:%S} UTC by suite {meant.suite}, code {meant.code_version}")
     if meant.decision:
         decision = meant.decision

@@ -15,23 +15,23 @@ _INTRODUCTION = """\
 
 <!-- Written by `make docs` from the commands; edit those. -->
 
-`perennial` stands in `.venv/bin/` after `make install`. `perennial --help` lists the commands,
-`perennial COMMAND --help` tells one, with an example.
+`perennial` is in `.venv/bin/` after `make install`. `perennial --help` lists the commands,
+`perennial COMMAND --help` describes one, with an example.
 
 **On a terminal** results are tables with colours, unless `NO_COLOR` is set, and long work shows a bar, the time it has
-taken, and an estimate of what is left. **Elsewhere**, in a pipe or a file, there are no colours and no bars. What a
-command has found goes to standard output, everything beside it (errors, progress) to standard error.
+taken, and an estimate of what is left. **Elsewhere**, in a pipe or a file, there are no colours and no bars. A
+command's result goes to standard output, everything else (errors, progress) to standard error.
 
-**`--json`** makes standard output one JSON document, and nothing else. A command that fails before it has found
-anything prints none; its exit code says so. **`--dry-run`** says what would be done and does nothing.
+**`--json`** makes standard output one JSON document, and nothing else. A command that fails before it has a
+result prints none; its exit code says so. **`--dry-run`** shows what would be done and changes nothing.
 
 **Names are completed.** `perennial --install-completion` sets that up for the shell it is called from (bash, zsh or
 fish); `perennial --show-completion` prints it instead. Use cases, pipelines, partitions, versions, parameters, tables
-and quarantined rows are proposed as well; those that only the lake knows, as long as it answers. A name that does not
-exist is met with the one that was probably meant.
+and quarantined rows are proposed as well; those that only the lake knows, while it answers. A name that does not
+exist is answered with the one that was probably meant.
 
-**Ctrl-C** ends any command with one line that says what goes on all the same and how to pick it up. What Airflow runs
-goes on; no command leaves a half-done change behind.
+**Ctrl-C** ends any command with one line that says what continues and how to resume. What Airflow is running
+continues; no command leaves a half-done change behind.
 
 **Errors** name the use case, the file, the field or the partition, and end with a `Fix:`. `perennial --debug COMMAND`
 adds the traceback.

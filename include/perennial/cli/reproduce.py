@@ -28,17 +28,20 @@ def reproduce(
     use_case: UseCaseName,
     version: Version,
     checkout: Annotated[
-        bool, typer.Option("--checkout", help="By the code it was trained by: in a checkout of that commit.")
+        bool, typer.Option("--checkout", help="Use the code it was trained with: a checkout of that commit.")
     ] = False,
     with_changes: Annotated[
         bool,
-        typer.Option("--with-changes", help="With --checkout: apply the changes that were in no commit, and run them."),
+        typer.Option(
+            "--with-changes",
+            help="With --checkout: also apply the uncommitted changes that were recorded, and run them.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version again from what was recorded, and compare.
+    """Reproduce a version from its records, and compare.
 
-    Its rows, its fit, its predictions, to the bit; fail if they are not equal. Nothing is changed.
+    Compares rows, fit and predictions bit for bit; fails if they are not equal. Changes nothing.
     """
     from perennial import discovery
     from perennial.cli.waiting import watched
@@ -47,8 +50,8 @@ def reproduce(
 
     if with_changes and not checkout:
         raise InvalidParams("--with-changes applies to a checkout.", "Add --checkout.")
-    found = discovery.load(use_case)
-    if_interrupted("Nothing was changed, and nothing goes on; the same command starts again.")
+    declared = discovery.load(use_case)
+    if_interrupted("Nothing was changed, and nothing continues; the same command starts again.")
     # A thread that waits for a busy core must sleep; read when the libraries below are loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     what = f"{use_case} v{version}"
@@ -56,13 +59,13 @@ def reproduce(
         from perennial.reproduce import checkout as by_commit
 
         with watched(what) as step:
-            result = by_commit.reproduce(found, version, with_changes=with_changes, say=step)
+            result = by_commit.reproduce(declared, version, with_changes=with_changes, say=step)
     else:
         with watched(what) as step:
             step("loading the libraries")
-            expected = _training_seconds(found, version)
+            expected = _training_seconds(declared, version)
         with watched(what, expected) as step:
-            result = _refit(found, version, step)
+            result = _refit(declared, version, step)
     if as_json:
         show_json(result.as_json())
     else:
@@ -82,20 +85,20 @@ def card(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the model card of a version, made anew.
+    """Print the model card of a version, as of now.
 
-    From what is recorded now; it is also attached to the version in MLflow, in place of an older one.
+    It is also attached to the version in MLflow, replacing an earlier one.
     """
     from perennial import discovery
 
-    found = discovery.load(use_case)
+    declared = discovery.load(use_case)
     from perennial.gate import model_card
 
     if dry_run:
-        shown = model_card.render(found, version)[model_card.HTML if as_html else model_card.MARKDOWN]
+        shown = model_card.render(declared, version)[model_card.HTML if as_html else model_card.MARKDOWN]
     else:
-        markdown = model_card.attach(found, version)
-        shown = model_card.read(found, version, model_card.HTML) if as_html else markdown
+        markdown = model_card.attach(declared, version)
+        shown = model_card.read(declared, version, model_card.HTML) if as_html else markdown
     if as_json:
         show_json({"use_case": use_case, "version": version, "attached": not dry_run, "card": shown})
     else:

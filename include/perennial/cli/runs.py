@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
 #: For how long a dry run waits for an Airflow that does not answer, in seconds.
-_GLANCE = 2.0
+_DRY_RUN_PATIENCE = 2.0
 
 
 def run(
@@ -25,10 +25,15 @@ def run(
     wait: bool,
     tell: Callable[[str], None] = say,
 ) -> dict[str, Any]:
-    """Start one run, say where it is, and wait for its end if that is wanted.
+    """Start one run, print its address, and wait for its end if asked to.
 
     Args:
-        tell: Says a line.
+        use_case: The use case.
+        pipeline: The pipeline's name, for instance `features`.
+        partition: The partition to run, for pipelines that take one.
+        params: Parameters of the run.
+        wait: Whether to wait for its end.
+        tell: Prints a line.
 
     Returns:
         The run for JSON: `dag`, `run`, `partition`, `url`, `state`.
@@ -47,7 +52,7 @@ def run(
         if_interrupted(f"Whether {name} was started is not known: its page says so, {client.uri}/dags/{name}.")
         run = start(client, use_case, pipeline, partition=partition, params=params)
         url = client.run_url(run)
-        if_interrupted(f"The run goes on: {url}")
+        if_interrupted(f"The run continues: {url}")
         tell(f"{run.dag}: {run.id} {url}")
         if wait:
             with watched(run.dag, usual_seconds(client, run.dag)) as step:
@@ -64,7 +69,14 @@ def would_run(
     params: dict[str, Any],
     tell: Callable[[str], None] = say,
 ) -> dict[str, Any]:
-    """What `run` would start, for JSON; said in words on the way. Nothing is changed.
+    """Print what `run` would start, and return it for JSON. Changes nothing.
+
+    Args:
+        use_case: The use case.
+        pipeline: The pipeline's name.
+        partition: The partition to run.
+        params: Parameters of the run.
+        tell: Prints a line.
 
     Raises:
         InvalidParams, InvalidPartition: see `perennial.runs.trigger.check_request`.
@@ -76,19 +88,19 @@ def would_run(
     name = f"{use_case.name}.{pipeline}"
     given = f" with {', '.join(f'{key}={value}' for key, value in params.items())}" if params else ""
     tell(f"Would start {name}{f' for partition {partition}' if partition else ''}{given}.")
-    found: dict[str, Any] = {"would_start": name, "partition": partition, "params": params, "airflow": "no answer"}
+    preview: dict[str, Any] = {"would_start": name, "partition": partition, "params": params, "airflow": "no answer"}
     try:
         with asking() as client:
-            known = client.dags(name)
+            dags = client.dags(name)
     except PerennialError as error:
         tell(f"Now it would fail: {error.problem}")
-        return found
-    found["airflow"] = "paused" if known.get(name) else "ready" if name in known else "DAG unknown"
-    if known.get(name):
+        return preview
+    preview["airflow"] = "paused" if dags.get(name) else "ready" if name in dags else "DAG unknown"
+    if dags.get(name):
         tell(f"{name} is paused in Airflow, and would be unpaused.")
-    elif name not in known:
+    elif name not in dags:
         tell(f"Now it would fail: Airflow at {client.uri} does not know {name}. `perennial doctor` says why.")
-    return found
+    return preview
 
 
 @contextmanager
@@ -109,5 +121,5 @@ def asking() -> Iterator[AirflowClient]:
             f"There is no login for Airflow at {settings().airflow_uri}: nothing was started yet.",
             "Run `perennial up`.",
         )
-    with AirflowClient(access=access, patience=_GLANCE) as client:
+    with AirflowClient(access=access, patience=_DRY_RUN_PATIENCE) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Starting, stopping and looking: `up`, `down`, `login`, `status`."""
+"""Services and their state: `up`, `down`, `login`, `status`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perennial.cli.frame import AsJson, DryRun, app, console, example, if_interr
 def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Start PostgreSQL, MLflow and Airflow on this machine.
 
-    What runs already is left alone.
+    Services that are running are left alone.
     """
     from perennial import embedded
 
@@ -22,12 +22,13 @@ def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     if dry_run:
         embedded.check_ports()
         for service in embedded.services():
-            would = {"stopped": "would be started", "running": "runs, and is left alone"}
-            tell(f"{service.name:<10} {would.get(service.state, 'is external, and none of ours')}  {service.address}")
+            would = {"stopped": "would be started", "running": "is running, and would be left alone"}
+            what = would.get(service.state, "is external, and would be left alone")
+            tell(f"{service.name:<10} {what}  {service.address}")
         if as_json:
             show_json({"would_start": [each.name for each in embedded.services() if each.state == "stopped"]})
         return
-    if_interrupted("What has started goes on: `perennial up` starts the rest, `perennial down` stops it.")
+    if_interrupted("What was started keeps running: `perennial up` starts the rest, `perennial down` stops all.")
     embedded.up(tell)
     if as_json:
         show_json({"services": [vars(service) for service in embedded.services()], **_addresses()})
@@ -39,22 +40,22 @@ def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
 def down(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Stop everything that `up` started.
 
-    Tasks that run are ended, and run again after the next `up`; no data is deleted.
+    Running tasks are ended, and run again after the next `up`; no data is deleted.
     """
     from perennial import embedded
 
     tell = note if as_json else say
     if dry_run:
-        found = embedded.running()
-        for name in found:
+        stopped = embedded.running()
+        for name in stopped:
             tell(f"{name}: would be stopped")
     else:
-        if_interrupted("What was not stopped yet goes on: `perennial down` stops the rest.")
-        found = embedded.down(tell)
-    if not found:
-        tell("Nothing runs." if dry_run else "Nothing was running.")
+        if_interrupted("Some services are still running: `perennial down` stops the rest.")
+        stopped = embedded.down(tell)
+    if not stopped:
+        tell("Nothing is running." if dry_run else "Nothing was running.")
     if as_json:
-        show_json({"would_stop" if dry_run else "stopped": found})
+        show_json({"would_stop" if dry_run else "stopped": stopped})
 
 
 @app.command(name="status", epilog=example("perennial status flights"))
@@ -62,14 +63,14 @@ def show_status(
     use_case: Annotated[
         str | None,
         typer.Argument(
-            help="A use case; without it, a line for each.", autocompletion=completion.use_cases, metavar="USE_CASE"
+            help="A use case; without it, one line for each.", autocompletion=completion.use_cases, metavar="USE_CASE"
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what became of each partition, or of each use case.
+    """Show the state of a use case, or of all of them.
 
-    Of a partition: rows, champion, its metric, drift, verdict, what was done.
+    For a partition: rows, champion, its metric, drift, verdict, and what was done.
     """
     from perennial import discovery, embedded
     from perennial.registry import deployments
@@ -105,7 +106,7 @@ def show_status(
 def login(as_json: AsJson = False) -> None:
     """Show the addresses of Airflow and MLflow, and the login.
 
-    The password is generated once and kept in the home, for its owner only.
+    The password is generated once and stored in the home, readable by its owner only.
     """
     if as_json:
         show_json(_addresses())
@@ -119,13 +120,13 @@ def _addresses() -> dict[str, Any]:
     from perennial.settings import settings
 
     where, who = settings(), access()
-    told = {
+    addresses = {
         "airflow": where.airflow_public_uri,
         "mlflow": where.mlflow_public_uri,
         "user": who.user,
         "password": who.password,
     }
-    return told | ({"others": {one.user: one.password for one in more}} if (more := other_logins()) else {})
+    return addresses | ({"others": {one.user: one.password for one in more}} if (more := other_logins()) else {})
 
 
 def _print_addresses() -> None:
