@@ -1,4 +1,4 @@
-"""Scoring: the champion that held at a partition's start predicts its examples, once and for all."""
+"""Scoring: the version that was champion at a partition's start predicts its examples, once."""
 
 from __future__ import annotations
 
@@ -26,15 +26,20 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     commit. Nothing is ever overwritten; a second run adds nothing. A partition of which no examples were computed gets
     no predictions.
 
+    Args:
+        use_case: Whose champion.
+        partition: Its start, event time, decides which version predicts.
+
     Returns:
-        The champion's version (None: none held yet) and the number of predictions made.
+        The champion's version (None: none yet) and the number of predictions made.
 
     Raises:
         BadFeatures: the partition's examples were never computed.
+        ServiceUnavailable: MLflow does not answer.
     """
     champion = ledger.champion_at(use_case, partition.start)
     if champion is None:
-        log.info("%s %s: no champion held at %s, nothing to score", use_case.name, partition, partition.start)
+        log.info("%s %s: no champion at %s, nothing to score", use_case.name, partition, partition.start)
         return {"model_version": None, "predictions": 0}
     pending = _pending(use_case, partition)
     if not pending.num_rows:
@@ -57,14 +62,14 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
             "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
         }
     )
-    # While no promotion or rollback can come in between: a partition's version is the one that the ledger names.
+    # Under the lock of promotions and rollbacks: a partition's version is the one that the ledger names.
     with postgres.advisory_lock("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
             added = lake.append_missing(use_case.tables.predictions, predictions, key=use_case.examples.key)
         else:
             added = None
     if added is None:
-        log.info("%s %s: another champion holds since this began; once more", use_case.name, partition)
+        log.info("%s %s: the champion changed meanwhile; scoring again", use_case.name, partition)
         return score(use_case, partition)
     log.info("%s %s: v%d made %d predictions", use_case.name, partition, champion.model_version, added.num_rows)
     return {"model_version": champion.model_version, "predictions": added.num_rows}

@@ -101,7 +101,7 @@ def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> 
 
 
 def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> None:
-    assert "already answered" in planning.plan_training(energy, "2024-01-06", {}).skip
+    assert "already handled" in planning.plan_training(energy, "2024-01-06", {}).skip
     assert not planning.plan_training(energy, "2024-01-06", {"force": True}).skip
 
 

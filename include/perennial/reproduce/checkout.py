@@ -1,4 +1,4 @@
-"""Making a version again in a checkout of the commit that it was trained by, against the same stores.
+"""Trains a version again in a checkout of the commit that it was trained by, against the same stores.
 
 The checkout is a git worktree under the home, removed afterwards. It runs that commit's own `perennial reproduce`: in
 this environment where the lock files are equal, else in one of its own, made by that commit's own `make install`.
@@ -38,16 +38,18 @@ def reproduce(
     """Make a registered version again by the code that it was trained by.
 
     Args:
+        use_case: Whose model.
+        version: The registered version.
         with_changes: Also apply the changes that were in no commit, as the version's run keeps them. They come from
             MLflow, and they are run: read them first.
-        say: Told what is being done.
+        say: Called with what is being done.
 
     Raises:
         PerennialError: the commit is gone, or cannot reproduce; the changes are not known to be complete; the
             environment cannot be made.
     """
     recorded = recipe.read(use_case, version)
-    _insist_on_commit(use_case, recorded)
+    _check_commit(use_case, recorded)
     changes = _changes(use_case, recorded, with_changes)
     with _worktree(recorded.commit, say) as folder:
         project = folder / provenance.git("rev-parse", "--show-prefix").strip()
@@ -65,7 +67,7 @@ def reproduce(
     return replace(found, checkout=recorded.commit, advice="" if found.equal else found.advice)
 
 
-def _insist_on_commit(use_case: UseCase, recorded: Recipe) -> None:
+def _check_commit(use_case: UseCase, recorded: Recipe) -> None:
     if not recorded.commit:
         raise PerennialError(
             f"Version {recorded.version} of {use_case.name!r} was not trained in a git checkout.",
@@ -187,5 +189,5 @@ def _run(python: str, project: Path, arguments: list[str]) -> Reproduction:
     except (ValueError, KeyError, TypeError) as error:
         raise PerennialError(
             f"`perennial reproduce {' '.join(arguments)}` failed in the checkout (exit code {done.returncode}).",
-            "Its error stands above.",
+            "See its error above.",
         ) from error

@@ -1,4 +1,4 @@
-"""Saying what differs: rows, predictions, code and environment."""
+"""Says what differs between a recorded training and one done again: rows, predictions, code and environment."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
     """How two training sets differ, in sentences; none if their rows are equal.
 
     Args:
+        then, now: The recorded training set and the one built again.
         key: Columns that identify a row.
         sources: Column -> the lake table it comes from.
     """
@@ -56,7 +57,11 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
 
 
 def predictions(then: np.ndarray, now: np.ndarray) -> Part:
-    """Two models' predictions of the same rows, (n,) floats, bit for bit."""
+    """Compare two models' predictions of the same rows, bit for bit.
+
+    Args:
+        then, now: (n,) floats, of the registered model and of the one fitted again.
+    """
     differ = then.view(np.uint64) != now.view(np.uint64)
     count = int(differ.sum())
     if not count:
@@ -70,7 +75,12 @@ def predictions(then: np.ndarray, now: np.ndarray) -> Part:
 
 
 def code(use_case: UseCase, recipe: Recipe) -> Part:
-    """The code that trained the version, and the code here."""
+    """Compare the code that trained the version with the code here.
+
+    Args:
+        use_case: Whose code.
+        recipe: What was recorded of the version.
+    """
     trained = f"{recipe.commit[:12] or 'no commit'}{' and changes that are in no commit' if recipe.is_dirty else ''}"
     here = provenance.code_version()
     if recipe.provenance is None:
@@ -94,9 +104,10 @@ def code(use_case: UseCase, recipe: Recipe) -> Part:
 
 
 def environment(recipe: Recipe, threads: Mapping[str, int]) -> Part:
-    """The environment that the version was trained in, and this one.
+    """Compare the environment that the version was trained in with this one.
 
     Args:
+        recipe: What was recorded of the version.
         threads: What the thread pools were limited to here.
     """
     if recipe.provenance is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Run the checkout's command line in place of this interpreter's."""
     project, checkout = (Path(argument).resolve() for argument in sys.argv[1:3])
     environment = Path(sys.prefix).resolve()
 

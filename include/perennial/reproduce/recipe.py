@@ -1,4 +1,4 @@
-"""What was recorded of a training, and whether it can still be done again."""
+"""Reads what was recorded of a training, and checks that it can still be done again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ class Recipe:
 
 
 def read(use_case: UseCase, version: int) -> Recipe:
-    """What was recorded of a version.
+    """Read what was recorded of a version.
+
+    Args:
+        use_case: Whose model.
+        version: The registered version.
 
     Raises:
         PerennialError: the version, its run, or what the run recorded is gone.
@@ -76,6 +80,10 @@ def read(use_case: UseCase, version: int) -> Recipe:
 
 def check_snapshots(use_case: UseCase, recipe: Recipe) -> None:
     """Refuse a version whose lake snapshots are gone.
+
+    Args:
+        use_case: Whose model.
+        recipe: What was recorded of the version.
 
     Raises:
         PerennialError: naming the tables and snapshots.

@@ -1,4 +1,4 @@
-"""Doing a training again: the same rows from the same snapshots, the same fit, the same predictions."""
+"""Trains a version again: the same rows from the same snapshots, the same fit, the same predictions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
     Reads only: nothing is registered, logged, or written to the lake.
 
     Args:
-        say: Told what is being done.
+        use_case: Whose model.
+        version: The registered version.
+        say: Called with what is being done.
 
     Raises:
         PerennialError: the version, its run, a snapshot or a file of the lake is gone.
@@ -141,7 +143,7 @@ def _advice(found: Reproduction, recorded: Recipe) -> str:
     differing = {part.name for part in found.parts if not part.equal}
     steps = []
     if "stored file" in differing and "data" not in differing:
-        steps.append(f"Move {recorded.data.path} away: the next training on these rows writes it anew.")
+        steps.append(f"Move {recorded.data.path} away: the next training on these rows writes it again.")
     if recorded.commit and ("code" in differing or recorded.lock != provenance.lock_digest()):
         changes = " --with-changes" if recorded.is_dirty else ""
         command = f"perennial reproduce {found.use_case} {found.version} --checkout{changes}"

@@ -1,4 +1,4 @@
-"""What a reproduction found: as data and as a table. Light to import."""
+"""The result of a reproduction, as data and as a table. Light to import."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ class Reproduction:
         return all(part.equal for part in self.parts if part.name in DECIDING)
 
     def as_json(self) -> dict[str, Any]:
+        """JSON-ready, as the command prints it."""
         return {"equal": self.equal, **asdict(self)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Reproduction:
+        """Read what the command printed."""
         parts = tuple(Part(part["name"], part["equal"], tuple(part["said"])) for part in found["parts"])
         return cls(found["use_case"], found["version"], parts, found["advice"], found["checkout"])
 

@@ -37,6 +37,9 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
     """Fit the use case's estimator, log the candidate and register it; return its version.
 
     Args:
+        use_case: Whose estimator.
+        planned: Parameters and window.
+        data: The training set of that window.
         made_by: Id of the Airflow run. One Airflow run makes one version: run again after a kill, the same MLflow run
             is completed; run again after it was registered, nothing is done.
 
@@ -71,7 +74,16 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
 def fit_estimator(
     use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series
 ) -> tuple[Any, float]:
-    """The use case's estimator, fitted, and the seconds that the fit took.
+    """Fit the use case's estimator.
+
+    Args:
+        use_case: Its `model.py` builds the estimator.
+        params: Of the training run.
+        features: (n, columns) the model's inputs.
+        label: (n,) labels.
+
+    Returns:
+        The fitted estimator, and the seconds that the fit took.
 
     Raises:
         TrainingFailed: there is no `build()`, or it or the fit raises.
@@ -87,7 +99,7 @@ def fit_estimator(
         raise TrainingFailed(
             f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with"
             f" columns {', '.join(features.columns)}: {type(error).__name__}: {error}",
-            "Mend build(), or the parameters of this run; nothing was registered.",
+            "Fix build(), or the parameters of this run; nothing was registered.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a training run is to do: its parameters, its window of partitions, and the requests that it answers."""
+"""Plans a training run: its parameters, its window of partitions, and the requests that it handles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TrainingPlan(Declaration):
     Attributes:
         first, last: Partitions to train on, both included.
         params: The validated parameters, JSON-ready.
-        requests: Ids of the requests that this run answers.
+        requests: Ids of the requests that this run handles.
         skip: Why there is nothing to do; empty if there is.
     """
 
@@ -34,6 +34,10 @@ class TrainingPlan(Declaration):
 
 def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
     """The run's parameters.
+
+    Args:
+        use_case: It declares them.
+        conf: As they were entered.
 
     Raises:
         InvalidParams: an unknown key, a wrong type, or a value out of range.
@@ -50,18 +54,24 @@ def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParam
 def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, Any]) -> TrainingPlan:
     """Decide what to train on: the newest open request's data, or what the parameters say.
 
-    A run for a request that a later run has already answered is skipped unless forced: several alarms while one
+    A run for a request that a later run has already handled is skipped unless forced: several alarms while one
     retraining runs end in one retraining.
 
+    Args:
+        use_case: Whose model.
+        partition: The partition of the request that started the run; None: a person or the schedule did.
+        conf: The run's parameters as they were entered.
+
     Raises:
-        InvalidParams, InvalidPartition: see there.
-        NotEnoughData: the window is empty.
+        InvalidParams: an unknown parameter, or a window that ends before it starts.
+        InvalidPartition: a window's end is no partition of the use case.
+        NotEnoughData: there are no examples yet.
     """
     params = validate_params(use_case, conf)
     open_requests = retraining_requests.open_requests(use_case)
     candidates = [row["partition"] for row in open_requests] + ([partition] if partition else [])
     if partition is None and not params.window_end:
-        candidates.append(newest_partition(use_case))  # Nobody's request: a person or the clock wants all there is.
+        candidates.append(newest_partition(use_case))  # No request: a person or the schedule trains on all there is.
     last = use_case.partition(params.window_end or max(candidates))
     if params.window_start:
         first = use_case.partition(params.window_start)
@@ -78,10 +88,10 @@ def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, A
     by_request = partition is not None and not params.window_end
     skip = ""
     if by_request and not params.force and partition not in {row["partition"] for row in open_requests}:
-        skip = f"The request of partition {partition} is already answered; run with force to train all the same."
-    answered = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
+        skip = f"The request of partition {partition} is already handled; run with force to train all the same."
+    handled = [row["request_id"] for row in open_requests if row["partition"] <= last.key]
     return TrainingPlan(
-        first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=answered, skip=skip
+        first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=handled, skip=skip
     )
 
 
@@ -91,18 +101,27 @@ def newest_partition(use_case: UseCase) -> str:
     Raises:
         NotEnoughData: none has.
     """
-    held = lake.partitions(use_case.tables.examples)
-    if not held:
+    partitions = lake.partitions(use_case.tables.examples)
+    if not partitions:
         raise NotEnoughData(
             f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
         )
-    return held[-1]
+    return partitions[-1]
 
 
 def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
-    """Ask for retraining on all data there is, because it is time; the partition asked for.
+    """Request retraining on all data there is, because it is scheduled.
 
-    None if the newest data was asked for lately, or if there is no champion yet: the monitor asks for the first model.
+    Args:
+        use_case: Whose model.
+        made_by: The DAG run that asks.
+
+    Returns:
+        The newest partition; None if retraining on it was requested lately, or if there is no champion yet: the monitor
+        requests the first model.
+
+    Raises:
+        NotEnoughData: there are no examples yet.
     """
     if ledger.champion(use_case) is None:
         return None
@@ -113,5 +132,14 @@ def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
 
 
 def build_training_set(use_case: UseCase, planned: TrainingPlan) -> TrainingSet:
-    """The training set of the plan's window; equal lake content gives the same file."""
+    """The training set of the plan's window; equal lake content gives the same file.
+
+    Args:
+        use_case: Whose examples and features.
+        planned: Its window.
+
+    Raises:
+        NotEnoughData: a partition is missing, or too few labelled rows.
+        BadFeatures: a check of the rows fails.
+    """
     return training_set.build(use_case, use_case.partition(planned.first), use_case.partition(planned.last))

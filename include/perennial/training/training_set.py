@@ -65,7 +65,7 @@ class TrainingSet(Declaration):
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise BadFeatures(
                 f"The training set {self.path} does not have the digest it is named by.",
-                "It was changed or damaged: restore it from a backup, or train again to write it anew.",
+                "It was changed or damaged: restore it from a backup, or train again to write it again.",
             )
         return pq.read_table(pa.BufferReader(content))
 
@@ -81,7 +81,7 @@ class TrainingSet(Declaration):
 
     @cached_property
     def holdout(self) -> pd.DataFrame:
-        """The rows to judge on."""
+        """The rows of the holdout."""
         return rows_to_judge(self.table, self.holdout_start).to_pandas()
 
 
@@ -109,13 +109,23 @@ class Retrieved:
 
 
 def rows_to_fit(rows: pa.Table, holdout_start: datetime) -> pa.Table:
-    """The rows whose moment of prediction is before the holdout."""
+    """The rows to fit on: those whose moment of prediction is before the holdout.
+
+    Args:
+        rows: With `event_timestamp`.
+        holdout_start: Event time, UTC.
+    """
     moments = rows["event_timestamp"]
     return rows.filter(pc.less(moments, pa.scalar(holdout_start, moments.type)))
 
 
 def rows_to_judge(rows: pa.Table, holdout_start: datetime) -> pa.Table:
-    """The rows of the holdout."""
+    """The rows of the holdout, for the gate.
+
+    Args:
+        rows: With `event_timestamp`.
+        holdout_start: Event time, UTC.
+    """
     moments = rows["event_timestamp"]
     return rows.filter(pc.greater_equal(moments, pa.scalar(holdout_start, moments.type)))
 
@@ -166,7 +176,18 @@ def retrieve(
     snapshots: Mapping[str, int] | None = None,
     known_at_the_time: bool = True,
 ) -> Retrieved:
-    """Retrieve and check, as `build` does, and store nothing."""
+    """Retrieve and check, as `build` does, and store nothing.
+
+    Args:
+        use_case: Whose examples and features.
+        first, last: The window.
+        snapshots: As for `build`.
+        known_at_the_time: As for `build`.
+
+    Raises:
+        NotEnoughData: as for `build`.
+        BadFeatures: as for `build`.
+    """
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), use_case.tables.examples]
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
@@ -211,6 +232,11 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
 def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
     """Refuse a training set that lost, multiplied or reordered rows, or that sees the future.
 
+    Args:
+        use_case: Its suite `training_set` is validated too.
+        examples: The rows that features were retrieved for.
+        rows: The same with features, and each view's event time.
+
     Raises:
         BadFeatures: naming the check that failed.
     """
@@ -244,7 +270,7 @@ def _insist_on_enough(
     fit = rows.num_rows - holdout
     if fit < use_case.gate.min_rows or holdout < use_case.gate.min_rows:
         raise NotEnoughData(
-            f"Use case {use_case.name!r}, window {first}..{last}: {fit} rows to fit on and {holdout} to judge on,"
+            f"Use case {use_case.name!r}, window {first}..{last}: {fit} rows to fit on and {holdout} in the holdout,"
             f" {use_case.gate.min_rows} of each are needed.",
             "Widen the window, or lower gate.min_rows.",
         )
