@@ -144,7 +144,7 @@ def test_a_change_of_unit_is_seen_where_the_values_move_little() -> None:
     assert "unit" in found["number"].explanation
 
 
-def test_a_column_that_always_moves_is_held_against_how_much_it_moves() -> None:
+def test_column_that_always_moves_is_compared_with_its_moves() -> None:
     frame = sample(1)
     level = np.linspace(-1, 1, 20)[pd.DatetimeIndex(frame["event_timestamp"]).dayofyear - 1]
     reference = profile(frame.assign(number=frame["number"] + level))
@@ -165,7 +165,7 @@ def test_the_same_season_a_year_ago_is_no_drift_and_another_is() -> None:
     assert drifted(compare(reference, hot, quick, january)) == {"number"}
 
 
-def test_a_history_without_windows_is_not_taken_for_one_that_never_moves() -> None:
+def test_history_without_windows_uses_default_baselines() -> None:
     frame = sample(1)
     at_once = profile(frame.assign(event_timestamp=START))
     assert not drifted(compare(at_once, sample(2, 1_000, shift=0.1)))
@@ -277,7 +277,7 @@ def test_distances_of_categories_are_evidentlys(method: str, stock: Any) -> None
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-3, 3), st.floats(0.2, 4), st.integers(0, 1000))
-def test_the_distance_of_numbers_is_evidentlys_but_for_the_width_of_bins(shift: float, times: float, seed: int) -> None:
+def test_distance_of_numbers_is_evidentlys_within_a_bin(shift: float, times: float, seed: int) -> None:
     random = np.random.default_rng(seed)
     one, two = random.gamma(2, 1, 5_000), random.gamma(2, times, 5_000) + shift
     bins = Bins.of(pa.chunked_array([one]))
@@ -306,7 +306,7 @@ def test_bins_are_fine_where_the_training_values_are(share: float, seed: int) ->
     st.sampled_from(list(Cadence)),
     st.lists(st.integers(0, 4 * 365 * 24 * 60), min_size=1, max_size=200),
 )
-def test_every_row_is_in_its_block_and_runs_are_inside_the_history(cadence: Cadence, minutes: list[int]) -> None:
+def test_rows_are_in_their_block_and_runs_inside_history(cadence: Cadence, minutes: list[int]) -> None:
     times = pl.Series([START + timedelta(minutes=m) for m in sorted(minutes)], dtype=pl.Datetime("us", "UTC"))
     blocks, block = Blocks.of(cadence, times)
     assert 1 <= len(blocks) <= BLOCKS

@@ -31,7 +31,7 @@ def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np
 @pytest.mark.parametrize(("use_case", "name"), ALL)
 @given(seed=st.integers(0, 10**6), count=st.integers(8, 80), blocks_=st.integers(2, 6), ties=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_blocks_drawn_several_times_give_the_metric_of_their_rows(use_case, name, seed, count, blocks_, ties) -> None:
+def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, count, blocks_, ties) -> None:
     label, prediction, block = rows(seed, count, blocks_, use_case.task, ties)
     weights = np.random.default_rng(seed).integers(0, 3, size=(3, int(block.max()) + 1))
     values = blocks.metric(name, label, prediction, block)(weights.astype(float))
@@ -49,7 +49,7 @@ def test_every_block_once_is_the_calibration_error(use_case) -> None:
     assert value == pytest.approx(metrics.calibration_error(use_case, label, prediction))
 
 
-def test_a_constant_prediction_is_worth_a_half_and_blocks_of_one_class_do_no_harm() -> None:
+def test_constant_prediction_scores_half_with_one_class_blocks() -> None:
     label, block = np.array([0, 0, 1, 1, 0, 1]), np.array([0, 0, 1, 1, 2, 2])
     statistic = blocks.metric("roc_auc", label, np.full(6, 0.3), block)
     assert statistic(np.array([[1.0, 1, 1], [1, 3, 0]])).tolist() == [0.5, 0.5]

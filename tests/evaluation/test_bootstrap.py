@@ -28,7 +28,7 @@ def test_each_end_errs_at_most_as_often_as_it_says(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [6, 12])
-def test_so_it_is_for_the_difference_of_two_aucs_that_days_treat_differently(count: int) -> None:
+def test_each_end_errs_as_stated_for_a_difference_of_aucs(count: int) -> None:
     missed = np.zeros(2)
     for seed in range(RUNS):
         random = np.random.default_rng(seed)
@@ -43,7 +43,7 @@ def test_so_it_is_for_the_difference_of_two_aucs_that_days_treat_differently(cou
     assert (missed / RUNS <= ALLOWED).all()
 
 
-def test_percentiles_alone_would_err_more_often_with_eight_blocks() -> None:
+def test_percentiles_alone_err_too_often_with_eight_blocks() -> None:
     """Why there is a correction: when this fails, the plain percentile interval has become good enough."""
     drawn = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=2_000) / 8
     missed = sum(np.quantile(drawn @ np.random.default_rng(seed).normal(size=8), 0.05) > 0 for seed in range(RUNS))

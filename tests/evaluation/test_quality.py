@@ -32,7 +32,7 @@ def holdout(days: int, seed: int, rows: int = 2_000) -> tuple[pd.DataFrame, np.n
 
 @given(days=st.integers(5, 30), seed=st.integers(0, 1_000))
 @settings(max_examples=15, deadline=None)
-def test_a_value_is_the_metric_itself_and_lies_inside_its_interval(flights: UseCase, days: int, seed: int) -> None:
+def test_value_is_the_metric_and_lies_inside_its_interval(flights: UseCase, days: int, seed: int) -> None:
     rows, prediction = holdout(days, seed)
     label = rows["label"].to_numpy()
     found = quality.measure(flights, rows, prediction, np.full(len(rows), 0.5))

@@ -49,7 +49,7 @@ def test_a_person_decides_on_the_same_evidence() -> None:
     assert refused.reason.endswith("; refused by alice")
 
 
-def test_a_table_shows_every_rule_and_nothing_in_it_is_taken_for_a_table_or_for_html() -> None:
+def test_table_shows_every_rule_with_markup_escaped() -> None:
     odd = Rule(
         name="roc_auc gained on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="give or take 0.1"
     )

@@ -98,7 +98,7 @@ def test_borderline_is_promoted_by_a_persons_yes_only(energy: UseCase, judged: G
     assert int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version) == version
 
 
-def test_while_promotion_is_paused_every_promotion_needs_a_person(energy: UseCase, judged: GateDecision) -> None:
+def test_paused_promotion_always_needs_a_person(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     version = another(energy, "paused")
     decision = judged.model_copy(update={"challenger": version, "champion": holding.model_version})
@@ -143,7 +143,7 @@ def test_the_first_answer_stands(energy: UseCase, judged: GateDecision) -> None:
     assert gate.evaluate(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"
 
 
-def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCase, judged: GateDecision) -> None:
+def test_promotion_leaves_scored_partitions_alone(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     scored = energy.partition("2024-01-04")
     ingest.ingest_partition(energy, scored)
@@ -160,7 +160,7 @@ def test_a_promotion_does_not_reach_back_to_what_is_scored_already(energy: UseCa
     assert [row["partition"] for row in open_requests] == [scored.key], "its data are new to the version all the same"
 
 
-def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_one(energy: UseCase) -> None:
+def test_interrupted_fit_leaves_only_the_registered_model(energy: UseCase) -> None:
     version = another(energy, "cut off")
     run = tracking.client().get_run(tracking.run_of(energy, version))
     with mlflow.start_run(run_id=run.info.run_id):  # As an attempt leaves it that was killed before it registered.
@@ -173,9 +173,7 @@ def test_of_a_fit_that_was_cut_off_one_model_is_left_and_it_is_the_registered_on
     assert [model.model_uri for model in logged] == [registered.source]
 
 
-def test_a_window_that_the_champion_was_fitted_on_leaves_nothing_to_judge_by(
-    energy: UseCase, judged: GateDecision
-) -> None:
+def test_window_the_champion_was_fitted_on_is_inconclusive(energy: UseCase, judged: GateDecision) -> None:
     assert ledger.champion(energy) is not None
     version = train(energy, "an earlier window", window_end="2024-01-02", force=True)
     decision = gate.evaluate(energy, version)

@@ -86,7 +86,7 @@ def alias() -> int:
     return int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version)
 
 
-def test_the_version_before_serves_again_and_the_ledger_says_who_and_why(served: UseCase) -> None:
+def test_previous_version_serves_again_and_is_in_the_ledger(served: UseCase) -> None:
     entry = roll_back(served, reason="  wrong at night ")
     assert (entry.action, entry.previous_version, entry.model_version) == ("rolled-back", 3, 2)
     assert (entry.actor, entry.reason) == ("ada", "wrong at night")
@@ -109,7 +109,7 @@ def test_a_version_that_was_rolled_back_returns_when_it_is_named(served: UseCase
     assert roll_back(served, "c", to=1).model_version == 1
 
 
-def test_after_a_rollback_and_a_promotion_the_version_before_is_the_one_returned_to(served: UseCase) -> None:
+def test_rollback_after_a_promotion_returns_to_the_one_before(served: UseCase) -> None:
     roll_back(served, "a", to=1)
     assert rollback_plan.plan(served, to=2).version == 2
     ledger.record(
@@ -144,7 +144,7 @@ def test_without_a_champion_there_is_nothing_to_roll_back(energy: UseCase) -> No
 
 
 @pytest.mark.parametrize("where", ["record", "promote"])
-def test_killed_in_between_and_run_again_it_ends_as_if_it_had_run_once(served, where, monkeypatch) -> None:
+def test_killed_rollback_run_again_ends_as_one_rollback(served, where, monkeypatch) -> None:
     owner = ledger if where == "record" else tracking
     with monkeypatch.context() as killed:
         killed.setattr(owner, where, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -155,7 +155,7 @@ def test_killed_in_between_and_run_again_it_ends_as_if_it_had_run_once(served, w
     assert alias() == ledger.champion(served).model_version == 2
 
 
-def test_a_run_cleared_much_later_does_not_undo_what_was_decided_since(served: UseCase) -> None:
+def test_run_cleared_later_keeps_what_was_decided_since(served: UseCase) -> None:
     first = roll_back(served, "a")
     roll_back(served, "b", to=3)
     assert roll_back(served, "a") == first
@@ -169,7 +169,7 @@ def test_the_same_run_twice_at_once_rolls_back_once(served: UseCase) -> None:
     assert ledger.champion(served).model_version == 2
 
 
-def test_two_people_who_name_the_same_version_do_not_go_further_than_it(served: UseCase) -> None:
+def test_two_rollbacks_to_one_version_go_no_further(served: UseCase) -> None:
     def attempt(made_by: str) -> str:
         try:
             return roll_back(served, made_by, to=2).action
@@ -182,7 +182,7 @@ def test_two_people_who_name_the_same_version_do_not_go_further_than_it(served: 
     assert alias() == 2
 
 
-def test_what_is_scored_keeps_its_version_and_the_next_partition_gets_the_other(served: UseCase) -> None:
+def test_scored_partition_keeps_its_version_after_rollback(served: UseCase) -> None:
     first, second, _ = (served.partition(day) for day in DAYS)
     scoring.score(served, first)
     entry = roll_back(served)
@@ -198,9 +198,7 @@ def test_a_rollback_does_not_reach_back_before_what_it_ends(served: UseCase) -> 
     assert rollback_plan.plan(served).effective_from == served.partition("2024-01-02").end
 
 
-def test_a_partition_that_is_being_scored_meanwhile_gets_one_version_the_one_the_ledger_names(
-    served: UseCase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partition_scored_meanwhile_gets_the_ledgers_version(served: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = served.partition(DAYS[0])
     monkeypatch.setattr(tracking, "load", _once(tracking.load, lambda: roll_back(served)))
     assert scoring.score(served, partition)["model_version"] == 2
@@ -221,7 +219,7 @@ def _once(load: Callable, act: Callable) -> Callable:
     return loaded
 
 
-def test_a_version_that_is_gone_from_the_registry_is_refused_and_nothing_changes(energy, served) -> None:
+def test_version_gone_from_the_registry_changes_nothing(energy, served) -> None:
     gone = register(energy, fit.feature_columns(energy), 7)
     promote(energy, gone)
     roll_back(served, "a")
@@ -240,7 +238,7 @@ def test_a_version_whose_feature_is_no_longer_served_is_refused(energy: UseCase,
     assert "feature_repo" in refused.value.fix
 
 
-def test_promotion_pauses_for_the_time_asked_for_or_until_it_is_resumed(served: UseCase) -> None:
+def test_promotion_pauses_for_a_time_or_until_resumed(served: UseCase) -> None:
     assert ledger.pause(served) is None
     roll_back(served, "a", pause="2d")
     left = ledger.pause(served).until - datetime.now(UTC)
@@ -281,7 +279,7 @@ def promotable(use_case: UseCase, challenger: int, champion: int) -> gate.GateDe
     )
 
 
-def test_a_challenger_judged_before_a_rollback_is_not_promoted_after_it(energy: UseCase, served: UseCase) -> None:
+def test_challenger_evaluated_before_rollback_is_not_promoted(energy: UseCase, served: UseCase) -> None:
     challenger = register(energy, fit.feature_columns(energy), 9)
     decision = promotable(served, challenger, champion=3)
     roll_back(served, "a", pause="0h")

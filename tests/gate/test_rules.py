@@ -80,7 +80,7 @@ def test_rows_without_a_value_are_judged_as_a_slice_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("days", "a_day", "rule"), [(14, 10, "holdout rows"), (4, 400, "blocks of 1 day with both classes")]
 )
-def test_too_few_rows_or_days_are_not_enough_evidence_however_good_the_challenger(days, a_day, rule) -> None:
+def test_too_few_rows_or_days_are_inconclusive(days, a_day, rule) -> None:
     holdout, truth = world(days, a_day)
     findings = found(FLIGHTS, holdout, truth, np.full(len(truth), 0.3))
     assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
@@ -102,7 +102,7 @@ def test_positives_of_three_days_are_three_days_evidence() -> None:
     assert failed(findings) == ["blocks of 1 day with both classes"]
 
 
-def test_a_challenger_that_is_better_but_bad_on_a_slice_is_rejected() -> None:
+def test_better_challenger_bad_on_a_slice_is_rejected() -> None:
     holdout, truth = world()
     at_jfk = (holdout["origin"] == "JFK").to_numpy()
     challenger = np.where(at_jfk, blurred(truth, 3), truth)
@@ -133,7 +133,7 @@ def test_equal_models_seldom_fail_on_one_of_many_slices() -> None:
     assert unsafe <= 8, "5%, give or take"
 
 
-def test_a_challenger_that_ranks_better_but_is_miscalibrated_is_rejected() -> None:
+def test_miscalibrated_challenger_is_rejected() -> None:
     holdout, truth = world()
     findings = found(FLIGHTS, holdout, truth**0.4, blurred(truth, 1.5) * 0.8)
     assert failed(findings) == ["calibration error added"]

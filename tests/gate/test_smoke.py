@@ -38,7 +38,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_sound_model_predicts_the_same_elsewhere_and_is_measured(stored: Path) -> None:
+def test_sound_model_predicts_the_same_and_is_measured(stored: Path) -> None:
     with smoke.started(str(stored)) as test:
         smoked = test.result(predict)
     assert smoked.passed, smoked.note
@@ -71,7 +71,7 @@ def test_a_model_that_takes_for_ever_fails(stored: Path, monkeypatch: pytest.Mon
         assert test.result(predict).note == "no answer in 0 s"
 
 
-def test_a_process_that_somebody_ends_says_nothing_about_the_model(stored: Path) -> None:
+def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> None:
     with smoke.started(str(stored)) as test:
         os.kill(test._process.pid, signal.SIGKILL)
         with pytest.raises(ServiceUnavailable, match="ended from outside"):

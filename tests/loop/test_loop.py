@@ -45,7 +45,7 @@ def lived(energy: UseCase) -> dict[str, monitor.Verdict]:
     return verdicts
 
 
-def test_the_first_model_is_asked_for_once_enough_partitions_are_in(lived) -> None:
+def test_first_model_is_requested_after_enough_partitions(lived) -> None:
     assert [lived[f"2024-01-0{day}"].reason for day in (1, 2, 3)] == ["", "", "first-model"]
 
 
@@ -67,7 +67,7 @@ def test_the_retrained_champion_beats_the_stale_first_model(energy, lived) -> No
     assert by_role["champion"]["value"] < by_role["first"]["value"]
 
 
-def test_every_partition_is_scored_by_the_champion_that_held_when_it_began(energy, lived) -> None:
+def test_partition_is_scored_by_the_champion_at_its_start(energy, lived) -> None:
     for partition in energy.first.through(energy.partition("2024-01-09")):
         champion = ledger.champion_at(energy, partition.start)
         rows = lake.read("energy.predictions", partitions=[partition.key])
@@ -88,7 +88,7 @@ def test_running_a_partition_again_changes_nothing(energy, lived) -> None:
     assert {name: lake.snapshot(name) for name in tables} == before
 
 
-def test_a_request_is_made_once_and_again_only_by_the_run_that_was_killed(energy, lived) -> None:
+def test_request_is_repeated_only_by_the_killed_run(energy, lived) -> None:
     partition, verdict = energy.partition("2024-01-06"), lived["2024-01-06"]
     assert monitor.request_retraining(energy, partition, verdict, made_by="monitor-2024-01-06")
     assert not monitor.request_retraining(energy, partition, verdict, made_by="somebody else")
@@ -115,13 +115,13 @@ def test_settling_twice_promotes_once(energy, lived) -> None:
     assert int(champion.version) == ledger.champion(energy).model_version
 
 
-def test_fitting_again_for_the_same_run_registers_no_second_version(energy, lived) -> None:
+def test_fitting_again_for_a_run_registers_no_version(energy, lived) -> None:
     plan = planning.TrainingPlan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
     assert fit.fit_challenger(energy, plan, data, made_by="run-2024-01-03") == 1
 
 
-def test_a_fit_killed_before_it_was_registered_is_completed_in_its_own_run(energy, lived, monkeypatch) -> None:
+def test_killed_fit_is_completed_in_its_own_run(energy, lived, monkeypatch) -> None:
     plan = planning.TrainingPlan(**_artifact(energy, 1, "plan.json"))
     data = TrainingSet(**_artifact(energy, 1, "training_set.json"))
     with monkeypatch.context() as killed:
@@ -133,7 +133,7 @@ def test_a_fit_killed_before_it_was_registered_is_completed_in_its_own_run(energ
     assert tracking.run_of(energy, number) == begun
 
 
-def test_the_same_seed_and_rows_give_the_same_training_set_and_predictions(energy, lived) -> None:
+def test_same_seed_and_rows_give_the_same_predictions(energy, lived) -> None:
     plan = planning.plan_training(energy, None, {"window_start": "2024-01-01", "window_end": "2024-01-03"})
     data = planning.build_training_set(energy, plan)
     logged = tracking.client().get_run(tracking.run_of(energy, 1)).data

@@ -85,7 +85,7 @@ def test_the_drifted_share_of_importance_decides(share: float, verdict: str, rea
     assert "x (x told)" in decided.explanation
 
 
-def test_by_default_any_drifted_column_is_a_warning_that_names_it() -> None:
+def test_any_drifted_column_is_a_warning_by_default() -> None:
     decided = decide(column(0.0, name="broken", why="nulls"), case=use_case(warning=0.0))
     assert decided.verdict == "warning"
     assert "broken (broken told)" in decided.explanation
@@ -172,14 +172,14 @@ def test_a_persistence_that_cannot_be_is_refused(wrong: tuple[int, int]) -> None
     ("now", "usual", "alarm"),
     [(0.05, 0.01, True), (0.02, 0.01, False), (0.009, 0.0, False), (0.02, 0.0, True), (0.05, None, False)],
 )
-def test_a_growing_quarantine_is_an_alarm_that_asks_for_no_retraining(now, usual, alarm: bool) -> None:
+def test_growing_quarantine_alarms_without_retraining(now, usual, alarm: bool) -> None:
     decided = decide(quarantined=QuarantineShare(now=now, usual=usual, partitions=3))
     assert (decided.verdict == "alarm") == alarm
     assert decided.reason == ""
     assert ("quarantined" in decided.explanation) == alarm
 
 
-def test_a_growing_quarantine_holds_back_the_retraining_for_drift_but_not_for_performance() -> None:
+def test_growing_quarantine_delays_retraining_for_drift_only() -> None:
     much = QuarantineShare(now=0.09, usual=0.01, partitions=3)
     assert decide(column(0.9), quarantined=much).reason == ""
     assert decide(column(0.9), quarantined=much, lived=0.6).reason == "performance"
@@ -286,7 +286,7 @@ def test_one_run_asks_once_though_two_verdicts_of_one_reason_ask(energy, champio
     assert not retraining_requests.create(alone, sixth, "performance", revised, made_by="run"), "one event is enough"
 
 
-def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champion) -> None:
+def test_corrected_labels_of_equal_number_revise_a_verdict(energy, champion) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
     assert monitor.monitor(energy, fifth).verdict == "alarm"
@@ -301,7 +301,7 @@ def test_corrected_labels_revise_a_verdict_though_they_are_no_more(energy, champ
     assert revisions.revisit(energy, sixth) == []
 
 
-def test_what_is_said_again_after_something_else_is_on_record_again(energy, champion) -> None:
+def test_verdict_repeated_after_another_is_recorded_again(energy, champion) -> None:
     fifth = day(energy, 5)
     with_labels(energy, fifth, 1.0, worse_by=9.0)
     monitor.monitor(energy, fifth)
@@ -363,7 +363,7 @@ def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
     assert rules.decide(case, found).evidence.first_model_left_out == "v1: gone"
 
 
-def test_drift_is_counted_over_the_partitions_before_whatever_their_verdicts(energy, champion) -> None:
+def test_sustained_drift_counts_rows_not_verdicts(energy, champion) -> None:
     quick = energy.model_copy(update={"drift": energy.drift.model_copy(update={"alarm": 0.0, "ratio": 1e-9})})
     found = monitor.monitor(quick, day(energy, 6))
     assert found.evidence.sustained["drift"] == 3

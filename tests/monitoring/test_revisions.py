@@ -50,5 +50,5 @@ def test_other_labels_are_told_by_their_digest(now: KnownLabels, has_others: boo
 
 @pytest.mark.parametrize("held", [{"labels": 5}, {"labels": 5, "labels_digest": None}])
 @pytest.mark.parametrize(("count", "has_others"), [(5, False), (6, True)])
-def test_a_record_of_before_digests_were_kept_is_judged_by_its_count(held, count: int, has_others: bool) -> None:
+def test_record_without_digest_is_compared_by_count(held, count: int, has_others: bool) -> None:
     assert revisions._labels_changed(held, KnownLabels(count, "a")) is has_others

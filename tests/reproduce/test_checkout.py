@@ -84,9 +84,7 @@ def half_written(project: Path) -> Path:
     return left
 
 
-def test_changed_code_is_named_and_a_checkout_of_the_commit_comes_out_equal(
-    energy, clean, project, moved_on, half_written
-) -> None:
+def test_changed_code_is_named_and_its_checkout_is_equal(energy, clean, project, moved_on, half_written) -> None:
     here = perennial(project, "reproduce", "energy", str(clean), "--json")
     found = json.loads(here.stdout)
     assert (here.returncode, found["equal"]) == (1, False), here.stderr
@@ -106,7 +104,7 @@ def test_changed_code_is_named_and_a_checkout_of_the_commit_comes_out_equal(
     assert git(project, "status", "--porcelain").split() == ["M", MODEL]
 
 
-def test_a_checkout_with_another_lock_file_makes_its_own_environment(energy, clean, project, moved_on) -> None:
+def test_checkout_with_another_lock_makes_its_environment(energy, clean, project, moved_on) -> None:
     """By the commit's own `make install`; this one's takes no time."""
     (project / "Makefile").write_text(
         "install:\n\tmkdir -p .venv/bin\n"
@@ -127,7 +125,7 @@ def test_a_checkout_with_another_lock_file_makes_its_own_environment(energy, cle
     assert (Path(os.environ["PERENNIAL_HOME"]) / "checkouts/made").exists()
 
 
-def test_changes_that_were_in_no_commit_are_run_only_when_asked_for(energy, dirty, project) -> None:
+def test_uncommitted_changes_run_only_on_request(energy, dirty, project) -> None:
     kept = mlflow.artifacts.load_text(f"runs:/{tracking.run_of(energy, dirty)}/code/changes.diff")
     assert "+# A comment that is in no commit." in kept
     assert "include/use_cases/energy/notes.py" in kept

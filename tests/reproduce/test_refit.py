@@ -70,7 +70,7 @@ def recorded_as(use_case: UseCase, version: int, artifact: str, **otherwise: Any
     server.log_dict(run_id, held, artifact)
 
 
-def test_a_version_comes_out_equal_to_the_bit_though_its_data_was_corrected_since(energy, version) -> None:
+def test_version_is_equal_to_the_bit_after_data_corrections(energy, version) -> None:
     found = refit.reproduce(energy, version)
     assert found.equal
     assert all(part.equal for part in found.parts), found
@@ -141,7 +141,7 @@ def test_other_rows_are_told_by_table_column_and_number(energy, version) -> None
     assert part(found, "predictions").equal, "on the rows that it was fitted on the code still gives the same model"
 
 
-def test_a_damaged_training_set_is_told_and_does_not_hide_the_rest(energy, version) -> None:
+def test_damaged_training_set_is_reported_with_the_rest(energy, version) -> None:
     file = Path(recipe.read(energy, version).data.path)
     content = file.read_bytes()
     try:
@@ -157,7 +157,7 @@ def test_a_damaged_training_set_is_told_and_does_not_hide_the_rest(energy, versi
     assert part(gone, "stored file").said == (f"{file} is gone.",)
 
 
-def test_changed_definitions_are_read_from_disk_and_change_no_registry(energy, version, project) -> None:
+def test_changed_definitions_are_read_without_registering(energy, version, project) -> None:
     file = project / "feature_repo/energy.py"
     content = file.read_text()
     applied = repository.applied_digest()

@@ -98,7 +98,7 @@ def test_limits_name_what_the_model_was_not_tested_on(card) -> None:
     assert "too little of it in the holdout: site=site-3, site=site-4." in caveats
 
 
-def test_attaching_twice_leaves_one_card_that_the_version_links_to(energy, version, settled) -> None:
+def test_attaching_twice_leaves_one_linked_card(energy, version, settled) -> None:
     assert model_card.attach(energy, version) == model_card.attach(energy, version)
     run_id = tracking.run_of(energy, version)
     held = [item.path for item in tracking.client().list_artifacts(run_id, model_card.FOLDER)]
