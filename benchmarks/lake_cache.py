@@ -1,6 +1,6 @@
 """Whether `perennial.lake_cache` still pays: reading the records of use cases through it and through pyiceberg.
 
-    python benchmarks/lake_cache.py    # about five minutes on two cores; prints the tables of benchmarks/README.md
+    python benchmarks/lake_cache.py    # about five minutes on two cores; prints the table of docs/decisions/0024
 
 The tables are those of the fleet's page (`reporting.overview.TABLES`), with three years of monthly partitions each, of
 1, 10 and 50 use cases. "Cold" is a process of its own, imports included; "warm" the same reading once more in that

@@ -1,4 +1,4 @@
-"""What somebody who mistyped may have meant. Light to import."""
+"""What somebody who mistyped may have meant."""
 
 from __future__ import annotations
 

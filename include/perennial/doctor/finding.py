@@ -1,4 +1,4 @@
-"""What a check is, and what checks report: findings, and all of them together. Light to import."""
+"""What a check is, and what checks report: findings, and all of them together."""
 
 from __future__ import annotations
 

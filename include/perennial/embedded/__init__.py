@@ -1,7 +1,7 @@
 """The embedded servers: PostgreSQL, MLflow and Airflow on one laptop, started and stopped together.
 
 - `startup`: `up()` starts the servers that settings do not place elsewhere, `down()` stops them;
-- `status`: `services()` and `running()` tell what runs, and are light to import;
+- `status`: `services()` and `running()` tell what runs;
 - `environment`: the environment variables of the servers' processes; `processes`, `postgres`, `mlflow_server`: those.
 """
 

@@ -1,4 +1,4 @@
-"""Which of the embedded servers are used, and which of them run. Light to import."""
+"""Which of the embedded servers are used, and which of them run."""
 
 from __future__ import annotations
 

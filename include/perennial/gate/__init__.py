@@ -1,6 +1,6 @@
 """The gate: whether a challenger replaces the champion, measured on data later than anything either was trained on.
 
-- `decision`: what the gate decides, rule by rule, as data and as tables for people (light to import);
+- `decision`: what the gate decides, rule by rule, as data and as tables for people;
 - `challenger`: evaluates a challenger; `promotion`: asks for approval where needed and carries the decision out;
 - `rules`: what a challenger must fulfil, on the whole holdout and on its slices;
 - `smoke` and `fresh_process`: the stored model loaded and run in a process of its own;

@@ -1,4 +1,4 @@
-"""What the gate decides, as data and as tables for people. Light to import."""
+"""What the gate decides, as data and as tables for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A monitor's verdict on a partition and the evidence it rests on, as data. Light to import."""
+"""A monitor's verdict on a partition and the evidence it rests on, as data."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Quarantine is append-only. What is pending review follows from its records: rows that the current batch of a partition
 quarantined, and rejected batches after which no other has entered, about which nobody has decided.
 
-- `states`: the state of an item, from records alone (light to import: `perennial status` counts by it);
+- `states`: the state of an item, from records alone;
 - `files` and `store`: what ingestion writes, and people's decisions; `items`: what is there, with its state; `display`
   shows it; `shares`: how much of a partition was quarantined, and how much of the earlier ones;
 - `review`: people release or discard items; `readmission`: ingestion puts released rows among a batch's clean ones.

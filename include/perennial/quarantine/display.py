@@ -1,4 +1,4 @@
-"""Shows quarantined rows and rejected batches as a table, a count or JSON. Light to import."""
+"""Shows quarantined rows and rejected batches as a table, a count or JSON."""
 
 from __future__ import annotations
 

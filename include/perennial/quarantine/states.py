@@ -1,4 +1,4 @@
-"""The state of each quarantined row and rejected batch, from records alone. Light to import."""
+"""The state of each quarantined row and rejected batch, from records alone."""
 
 from __future__ import annotations
 

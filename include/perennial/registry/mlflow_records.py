@@ -1,6 +1,6 @@
 """Reads what MLflow recorded: runs, registered versions and artifacts, and the addresses where people see them.
 
-For pages, previews and tasks alike; they differ in how long they wait (`quick`, `patient`). Light to import.
+For pages, previews and tasks alike; they differ in how long they wait (`quick`, `patient`).
 """
 
 from __future__ import annotations

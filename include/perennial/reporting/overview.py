@@ -1,6 +1,6 @@
 """What a person asks first of a use case, in one object: who serves, how well, on how fresh data, and what waits.
 
-Everything is read from records; what no record tells is None. Light to import.
+Everything is read from records; what no record tells is None.
 """
 
 from __future__ import annotations

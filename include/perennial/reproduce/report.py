@@ -1,4 +1,4 @@
-"""The result of a reproduction, as data and as a table. Light to import."""
+"""The result of a reproduction, as data and as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of the pipelines, of their DAGs and tasks, and the parameters that each pipeline takes. Light to import.
+"""Names of the pipelines, of their DAGs and tasks, and the parameters that each pipeline takes.
 
 A task or pipeline that more than one file names is named here; `tests/dags` checks that the DAG files agree.
 """

@@ -1,4 +1,4 @@
-"""The parameters of a run of `features`, as Airflow's trigger form shows them. Light to import."""
+"""The parameters of a run of `features`, as Airflow's trigger form shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL listens, from the file it keeps itself. Light: no SQLAlchemy, no driver."""
+"""Where the embedded PostgreSQL listens, from the file it keeps itself."""
 
 from __future__ import annotations
 
