@@ -34,7 +34,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from perennial import UseCase, discovery
-from perennial.gate import challenger as judging
+from perennial.gate.challenger import apply_rules
 from perennial.gate.rules import Pair
 from use_cases.flights.model import build
 from use_cases.flights.use_case import FlightsParams
@@ -70,7 +70,7 @@ def main() -> None:
     print(f"{len(earlier)} flights to fit on, {len(later)} later ones; {time.perf_counter() - began:.0f} s so far")
     margin = use_case.gate.margin
     print(f"margin {margin}, confidence {use_case.gate.confidence}, holdouts of {ROWS} rows, {simulations} of each\n")
-    print("| challenger | promoted | wrongly | not proven | rejected | naive promotes | knowing promotes | target |")
+    print("| challenger | promoted | wrongly | inconclusive | rejected | naive promotes | knowing promotes | target |")
     print("|---|---|---|---|---|---|---|---|")
     for name, scenario in scenarios.items():
         outcomes, gains, wrongly = _simulated(use_case, later, scenario, simulations)
@@ -149,9 +149,9 @@ def _simulated(use_case: UseCase, later: pd.DataFrame, scenario: Scenario, times
         first, last = starts[begin], starts[np.searchsorted(starts, starts[begin] + ROWS)]
         challenger, champion = scenario(random)
         holdout = later.iloc[first:last]
-        found = judging.findings(Pair.of(use_case, holdout, challenger[first:last], champion[first:last]), holdout)
+        found = apply_rules(Pair.of(use_case, holdout, challenger[first:last], champion[first:last]), holdout)
         outcomes.append(found.outcome(margin))
-        gains.append(found.gain.estimate if found.gain else np.nan)
+        gains.append(found.improvement.estimate if found.improvement else np.nan)
         if outcomes[-1] == "promote":
             wrongly += roc_auc_score(label, challenger) - roc_auc_score(label, champion) <= margin
     return outcomes, np.array(gains), wrongly

@@ -51,7 +51,7 @@ def test_a_retraining_that_is_to_be_asked_about_and_a_rejection(person, machine,
     frame = person("otto").framed("/plugin/perennial/perennial/use_cases/energy")
     keep(person("otto").page, "use-case-asks")
     frame.get_by_role("link", name="Approve or reject").first.click()
-    expect(frame.get_by_text("beats the trivial baseline").first).to_be_visible()
+    expect(frame.get_by_text("beats the baseline model").first).to_be_visible()
     keep(person("otto").page, "act-answer")
     frame.get_by_label("Reason").fill("the gateway of site-0 was down")
     frame.get_by_role("button", name="Reject").click()

@@ -184,7 +184,7 @@ def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, mac
         assert time.monotonic() < deadline, http.get(approval).json()
         time.sleep(0.05)
     request = http.get(f"{approval}/-1/hitlDetails").json()
-    assert "beats the trivial baseline" in request["body"]
+    assert "beats the baseline model" in request["body"]
     assert "| smoke test in a fresh process | 1 | 1 | passed" in request["body"]
     answer = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
     assert answer.status_code == 200

@@ -44,22 +44,20 @@ def test_a_typo_is_an_error() -> None:
 
 
 def test_a_person_decides_on_the_same_evidence() -> None:
-    refused = GateDecision(**EARLIER | {"promote": True}).answered(False, "alice")
+    refused = GateDecision(**EARLIER | {"promote": True}).with_approval(False, "alice")
     assert (refused.promote, refused.outcome) == (False, "promote")
-    assert refused.reason.endswith("; refused by alice")
+    assert refused.reason.endswith("; rejected by alice")
 
 
 def test_table_shows_every_rule_with_markup_escaped() -> None:
-    odd = Rule(
-        name="roc_auc gained on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="give or take 0.1"
-    )
+    odd = Rule(name="roc_auc improvement on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="± 0.1")
     decision = GateDecision(**EARLIER | {"rules": [*EARLIER["rules"], odd], "not_judged": ["origin=EWR (31)"]})
     page = decision.markdown()
     assert "| roc_auc gained | 0.001 | 0.002 | **failed** |" in page
-    assert r"| roc_auc gained on origin=&lt;b>\|x | -0.5 | -0.02 | **failed**: give or take 0.1 |" in page
+    assert r"| roc_auc improvement on origin=&lt;b>\|x | -0.5 | -0.02 | **failed**: ± 0.1 |" in page
     assert "origin=EWR (31)" in page
     assert len({line.count(" against ") for line in decision.lines()[1:3]}) == 1
-    assert "FAILED (give or take 0.1)" in decision.lines()[2]
+    assert "FAILED (± 0.1)" in decision.lines()[2]
 
 
 def test_reading_decisions_imports_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""Real challengers judged and settled: by the gate, by a person, and while automatic promotion is paused."""
+"""Real challengers evaluated and finalized: by the gate, by a person, and while automatic promotion is paused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def energy(project, mlflow_server, energy: UseCase) -> UseCase:
 
 @pytest.fixture(scope="module")
 def judged(energy: UseCase) -> GateDecision:
-    """The first challenger against the trivial baseline, not settled yet."""
+    """The first challenger against the baseline model, not finalized yet."""
     return gate.evaluate(energy, another(energy, "first"))
 
 
@@ -43,10 +43,12 @@ def borderline(decision: GateDecision, challenger: int) -> GateDecision:
 
 def test_every_rule_is_in_mlflow_with_its_number(energy: UseCase, judged: GateDecision) -> None:
     assert judged.promote
-    assert "beats the trivial baseline" in judged.reason
+    assert "beats the baseline model" in judged.reason
     names = [rule.name for rule in judged.rules]
     assert names[:2] == ["holdout rows", "blocks of 2 hours"]
-    assert {"smoke test in a fresh process", "calibration error added", "rmse gained on site=site-0"} <= set(names)
+    assert {"smoke test in a fresh process", "calibration error increase", "rmse improvement on site=site-0"} <= set(
+        names
+    )
     run = tracking.client().get_run(tracking.run_of(energy, judged.challenger))
     assert run.data.tags[mlflow_tags.GATE] == "promote"
     assert run.data.metrics["gate_gained_low"] == judged.interval[0]
@@ -90,7 +92,7 @@ def test_borderline_is_promoted_by_a_persons_yes_only(energy: UseCase, judged: G
     (entry,) = ledger.entries(energy)
     assert (entry.action, entry.evidence["outcome"]) == ("rejected", "not-enough-evidence")
     version = another(energy, "unsure too")
-    assert "its gain may be luck" in gate.approval_question(energy, borderline(judged, version))
+    assert "its improvement may be chance" in gate.approval_question(energy, borderline(judged, version))
     assert gate.finalize(energy, borderline(judged, version), True, "alice").promote
     entry = ledger.champion(energy)
     assert (entry.model_version, entry.actor, entry.evidence["promote"]) == (version, "alice", True)
@@ -131,7 +133,7 @@ def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, 
     gate.finalize(energy, refused, approved=False, actor="bob", why="wrong at night")
     entry = ledger.decisions(energy)[-1]
     assert (entry.action, entry.actor) == ("rejected", "bob")
-    assert entry.reason == f"{judged.reason}; refused by bob: wrong at night"
+    assert entry.reason == f"{judged.reason}; rejected by bob: wrong at night"
 
 
 def test_the_first_answer_stands(energy: UseCase, judged: GateDecision) -> None:
@@ -140,7 +142,7 @@ def test_the_first_answer_stands(energy: UseCase, judged: GateDecision) -> None:
     before = ledger.entries(energy)
     assert gate.finalize(energy, decision, False, "mallory").promote
     assert ledger.entries(energy) == before
-    assert gate.evaluate(energy, holding.model_version).reason == holding.reason, "nor is it judged against itself"
+    assert gate.evaluate(energy, holding.model_version).reason == holding.reason, "nor is it compared with itself"
 
 
 def test_promotion_leaves_scored_partitions_alone(energy: UseCase, judged: GateDecision) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from perennial import discovery
 from perennial.evaluation import metrics
-from perennial.gate import challenger as judging
 from perennial.gate import rules
+from perennial.gate.challenger import RuleResults, apply_rules
 from perennial.use_case import Gate, UseCase
 
 FLIGHTS = discovery.load("flights")
@@ -33,48 +33,48 @@ def blurred(truth: np.ndarray, noise: float, seed: int = 1) -> np.ndarray:
     return 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) + np.random.default_rng(seed).normal(0, noise, len(truth)))))
 
 
-def found(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, rival: np.ndarray) -> judging.RuleResults:
-    return judging.findings(rules.Pair.of(use_case, holdout, challenger, rival), holdout)
+def evaluate(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, champion: np.ndarray) -> RuleResults:
+    return apply_rules(rules.Pair.of(use_case, holdout, challenger, champion), holdout)
 
 
-def failed(findings: judging.RuleResults) -> list[str]:
-    return [rule.name for rule in findings.rules if not rule.passed]
+def failed(results: RuleResults) -> list[str]:
+    return [rule.name for rule in results.rules if not rule.passed]
 
 
 def test_a_much_better_challenger_is_promoted() -> None:
     holdout, truth = world()
-    findings = found(FLIGHTS, holdout, truth, blurred(truth, 2))
-    assert findings.outcome(FLIGHTS.gate.margin) == "promote"
-    assert findings.gain.low > FLIGHTS.gate.margin
-    assert failed(findings) == []
+    results = evaluate(FLIGHTS, holdout, truth, blurred(truth, 2))
+    assert results.outcome(FLIGHTS.gate.margin) == "promote"
+    assert results.improvement.low > FLIGHTS.gate.margin
+    assert failed(results) == []
 
 
 def test_a_much_worse_challenger_is_rejected() -> None:
     holdout, truth = world()
-    assert found(FLIGHTS, holdout, blurred(truth, 2), truth).outcome(FLIGHTS.gate.margin) == "reject"
+    assert evaluate(FLIGHTS, holdout, blurred(truth, 2), truth).outcome(FLIGHTS.gate.margin) == "reject"
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.002])
 def test_a_tie_is_rejected(margin: float) -> None:
     holdout, truth = world()
-    findings = found(with_gate(margin=margin), holdout, truth, truth)
-    assert (findings.gain.low, findings.gain.high) == (0, 0)
-    assert findings.outcome(margin) == "reject"
+    results = evaluate(with_gate(margin=margin), holdout, truth, truth)
+    assert (results.improvement.low, results.improvement.high) == (0, 0)
+    assert results.outcome(margin) == "reject"
 
 
 def test_a_little_better_is_not_enough_evidence() -> None:
     holdout, truth = world(a_day=60)
-    findings = found(with_gate(min_rows=100), holdout, blurred(truth, 0.4), blurred(truth, 0.5, seed=2))
-    assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
-    assert findings.is_safe
+    results = evaluate(with_gate(min_rows=100), holdout, blurred(truth, 0.4), blurred(truth, 0.5, seed=2))
+    assert results.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+    assert results.is_safe
 
 
 def test_rows_without_a_value_are_judged_as_a_slice_of_their_own() -> None:
     holdout, truth = world()
     nowhere = holdout["origin"] == "LGA"
     worse = np.where(nowhere, blurred(truth, 3), truth)
-    findings = found(FLIGHTS, holdout.assign(origin=holdout["origin"].mask(nowhere)), worse, truth)
-    assert "roc_auc gained on origin=(missing)" in failed(findings)
+    results = evaluate(FLIGHTS, holdout.assign(origin=holdout["origin"].mask(nowhere)), worse, truth)
+    assert "roc_auc improvement on origin=(missing)" in failed(results)
 
 
 @pytest.mark.parametrize(
@@ -82,41 +82,41 @@ def test_rows_without_a_value_are_judged_as_a_slice_of_their_own() -> None:
 )
 def test_too_few_rows_or_days_are_inconclusive(days, a_day, rule) -> None:
     holdout, truth = world(days, a_day)
-    findings = found(FLIGHTS, holdout, truth, np.full(len(truth), 0.3))
-    assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
-    assert failed(findings) == [rule]
-    assert findings.metrics["challenger"]["roc_auc"] > 0.5, "the numbers are reported all the same"
+    results = evaluate(FLIGHTS, holdout, truth, np.full(len(truth), 0.3))
+    assert results.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+    assert failed(results) == [rule]
+    assert results.metrics["challenger"]["roc_auc"] > 0.5, "the numbers are reported all the same"
 
 
 def test_one_class_or_no_row_is_not_enough_evidence() -> None:
     holdout, truth = world()
     for few in (holdout.assign(label=0), holdout.iloc[:0]):
-        findings = found(FLIGHTS, few, truth[: len(few)], truth[: len(few)])
-        assert findings.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
+        results = evaluate(FLIGHTS, few, truth[: len(few)], truth[: len(few)])
+        assert results.outcome(FLIGHTS.gate.margin) == "not-enough-evidence"
 
 
 def test_positives_of_three_days_are_three_days_evidence() -> None:
     holdout, truth = world()
     early = holdout["event_timestamp"] < pd.Timestamp("2013-03-04", tz="UTC")
-    findings = found(FLIGHTS, holdout.assign(label=holdout["label"].where(early, 0)), truth, blurred(truth, 2))
-    assert failed(findings) == ["blocks of 1 day with both classes"]
+    results = evaluate(FLIGHTS, holdout.assign(label=holdout["label"].where(early, 0)), truth, blurred(truth, 2))
+    assert failed(results) == ["blocks of 1 day with both classes"]
 
 
 def test_better_challenger_bad_on_a_slice_is_rejected() -> None:
     holdout, truth = world()
     at_jfk = (holdout["origin"] == "JFK").to_numpy()
     challenger = np.where(at_jfk, blurred(truth, 3), truth)
-    rival = np.where(at_jfk, truth, blurred(truth, 8, seed=2))
-    findings = found(FLIGHTS, holdout, challenger, rival)
-    assert failed(findings) == ["roc_auc gained on origin=JFK"]
-    assert findings.outcome(FLIGHTS.gate.margin) == "reject"
+    champion = np.where(at_jfk, truth, blurred(truth, 8, seed=2))
+    results = evaluate(FLIGHTS, holdout, challenger, champion)
+    assert failed(results) == ["roc_auc improvement on origin=JFK"]
+    assert results.outcome(FLIGHTS.gate.margin) == "reject"
 
 
 def test_a_small_slice_is_reported_and_not_judged() -> None:
     holdout, truth = world()
     holdout.loc[:30, "origin"] = "EWR"
-    findings = found(FLIGHTS, holdout, truth, blurred(truth, 2))
-    assert findings.not_judged == ("origin=EWR (31)",)
+    results = evaluate(FLIGHTS, holdout, truth, blurred(truth, 2))
+    assert results.not_evaluated == ("origin=EWR (31)",)
 
 
 def test_equal_models_seldom_fail_on_one_of_many_slices() -> None:
@@ -125,19 +125,19 @@ def test_equal_models_seldom_fail_on_one_of_many_slices() -> None:
     for seed in range(60):
         holdout, truth = world(seed=seed)
         holdout["origin"] = np.random.default_rng(seed).choice(list("ABCDEFGH"), len(holdout))
-        findings = found(FLIGHTS, holdout, blurred(truth, 1, seed), blurred(truth, 1, seed + 1_000))
-        changes = [rule.value for rule in findings.safe if "origin" in rule.name]
+        results = evaluate(FLIGHTS, holdout, blurred(truth, 1, seed), blurred(truth, 1, seed + 1_000))
+        changes = [rule.value for rule in results.safety if "origin" in rule.name]
         beyond += min(changes) < -FLIGHTS.gate.slice_tolerance
-        unsafe += not findings.is_safe
+        unsafe += not results.is_safe
     assert beyond > 30
     assert unsafe <= 8, "5%, give or take"
 
 
 def test_miscalibrated_challenger_is_rejected() -> None:
     holdout, truth = world()
-    findings = found(FLIGHTS, holdout, truth**0.4, blurred(truth, 1.5) * 0.8)
-    assert failed(findings) == ["calibration error added"]
-    assert findings.outcome(FLIGHTS.gate.margin) == "reject"
+    results = evaluate(FLIGHTS, holdout, truth**0.4, blurred(truth, 1.5) * 0.8)
+    assert failed(results) == ["calibration error increase"]
+    assert results.outcome(FLIGHTS.gate.margin) == "reject"
 
 
 def test_chance_alone_is_no_calibration_error() -> None:
@@ -174,6 +174,6 @@ def test_a_regression_is_judged_by_the_same_rules() -> None:
     times = pd.date_range("2024-01-05", periods=480, freq="3min", tz="UTC")
     holdout = pd.DataFrame({"event_timestamp": times, "site": "site-0", "label": random.normal(size=480)})
     label = holdout["label"].to_numpy()
-    findings = found(energy, holdout, label + random.normal(0, 0.1, 480), label + random.normal(0, 1, 480))
-    assert findings.outcome(energy.gate.margin) == "promote"
-    assert found(energy, holdout, label + 3, label * 0).outcome(energy.gate.margin) == "reject"
+    results = evaluate(energy, holdout, label + random.normal(0, 0.1, 480), label + random.normal(0, 1, 480))
+    assert results.outcome(energy.gate.margin) == "promote"
+    assert evaluate(energy, holdout, label + 3, label * 0).outcome(energy.gate.margin) == "reject"

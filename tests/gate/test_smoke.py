@@ -78,7 +78,7 @@ def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> 
             test.result(predict)
 
 
-def test_its_process_never_outlives_a_judging_that_fails(stored: Path) -> None:
+def test_its_process_never_outlives_an_evaluation_that_fails(stored: Path) -> None:
     with pytest.raises(ZeroDivisionError), smoke.started(str(stored)) as test:
         raise ZeroDivisionError
     assert test._process.poll() is not None

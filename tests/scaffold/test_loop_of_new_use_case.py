@@ -65,7 +65,7 @@ def test_it_is_ingested_watched_trained_and_scored_and_its_model_beats_the_trivi
     assert rows == [12 * (partition.end - partition.start).days for partition in partitions]
     assert reasons == [*[""] * (len(partitions) - 2), "first-model", ""]
     assert [decision.promote for decision in decisions] == [True], decisions[0].reason
-    assert "the trivial baseline and revenue_last" in decisions[0].reason
+    assert "the baseline model and revenue_last" in decisions[0].reason
     assert lake.read("new_sales.predictions", partitions=[partitions[-1].key]).num_rows == 12 * 31
 
 

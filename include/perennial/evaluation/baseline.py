@@ -1,4 +1,4 @@
-"""What the first model must beat: a guess that needs no model."""
+"""The baseline model, which the first challenger must beat: a prediction that needs no training."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from perennial.use_case import UseCase, gain
 Array = np.ndarray
 
 
-def constant_predictions(fitted_on: Array, rows: int) -> Array:
-    """Predictions of the trivial baseline: the rate or mean of the labels it was fitted on, whatever the features say.
+def constant_predictions(fit_label: Array, rows: int) -> Array:
+    """Predict the mean of the labels (of classes: their rate), whatever the features are.
 
     Args:
-        fitted_on: (n,) labels of the training rows.
+        fit_label: (n,) labels of the rows that the model was fitted on.
         rows: How many predictions to make.
 
     Returns:
         (rows,) floats.
     """
-    return np.full(rows, float(np.mean(fitted_on)))
+    return np.full(rows, float(np.mean(fit_label)))
 
 
-def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Array:
-    """The trivial baseline's predictions of `rows`, or the gate's `baseline` feature, whichever is better on them.
+def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Array:
+    """Predict by a constant, or by the feature that `gate.baseline` names, whichever is better on `rows`.
 
     Args:
         use_case: Whose gate.
-        fitted_on: (n,) labels of the rows that the model was fitted on.
-        rows: With `label` and the features.
+        fit_label: (n,) labels of the rows that the model was fitted on.
+        rows: (m,) rows with `label` and the features.
 
     Returns:
-        (len(rows),) floats. Where the feature is missing, the trivial baseline stands in for it.
+        (m,) floats. Where the feature is missing, the constant replaces it.
 
     Raises:
-        BadFeatures: the model does not see the feature that the gate names.
+        BadFeatures: there is no such feature.
     """
-    constant = constant_predictions(fitted_on, len(rows))
+    constant = constant_predictions(fit_label, len(rows))
     feature, metric = use_case.gate.baseline, use_case.gate.metric
     if feature is None:
         return constant
@@ -49,9 +49,13 @@ def predictions(use_case: UseCase, fitted_on: Array, rows: pd.DataFrame) -> Arra
             f" feature service {use_case.feature_service!r}.",
             f"Correct it in include/use_cases/{use_case.name}/use_case.py.",
         )
-    known = rows[feature].to_numpy(dtype=float)
-    guess = np.where(np.isnan(known), constant, known)
+    values = rows[feature].to_numpy(dtype=float)
+    by_feature = np.where(np.isnan(values), constant, values)
     label = rows["label"].to_numpy()
-    guessed, flat = (metrics.evaluate_one(use_case, metric, label, each) for each in (guess, constant))
-    is_better = guessed is not None and flat is not None and gain(metric, guessed, flat) > 0
-    return guess if is_better else constant
+    feature_metric, constant_metric = (
+        metrics.evaluate_one(use_case, metric, label, each) for each in (by_feature, constant)
+    )
+    is_better = (
+        feature_metric is not None and constant_metric is not None and gain(metric, feature_metric, constant_metric) > 0
+    )
+    return by_feature if is_better else constant

@@ -1,4 +1,4 @@
-"""How good a model is on its holdout: every metric with its interval, whole and by slice, beside the trivial baseline.
+"""Measures a model on its holdout: every metric with its interval, whole and by slice, beside the baseline model.
 
 Intervals are the gate's (`perennial.evaluation.bootstrap`): of blocks of event time, because rows of one day are alike.
 """
@@ -9,12 +9,13 @@ from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field
 
 from perennial.evaluation import blocks, bootstrap, metrics
 from perennial.evaluation import slices as slicing
 from perennial.use_case import Declaration, UseCase
 
-#: Rows of a slice below which it is counted, not measured.
+#: A slice with fewer rows is counted, not measured.
 FEWEST_ROWS = 30
 
 
@@ -36,45 +37,49 @@ class SliceQuality(Declaration):
 
 
 class Quality(Declaration):
-    """What a model's predictions of its holdout were worth.
+    """How good a model's predictions of its holdout were.
 
     Attributes:
         rows, blocks: Rows of the holdout, and the blocks of event time that they are from.
         confidence: Of each end of each interval.
         metrics: Metric -> value and interval, on all rows.
-        trivial: Metric -> value of the trivial baseline on the same rows.
-        slices: By the columns that the gate looks at.
+        baseline: Metric -> value of the baseline model on the same rows; stored as `trivial`.
+        slices: By the columns of `gate.slices`.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     rows: int
     blocks: int
     confidence: float
     metrics: dict[str, Measured]
-    trivial: dict[str, float]
+    baseline: dict[str, float] = Field(validation_alias="trivial", serialization_alias="trivial")
     slices: list[SliceQuality]
 
 
-def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, trivial: np.ndarray) -> Quality:
+def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, baseline: np.ndarray) -> Quality:
     """Measure the predictions of a holdout.
 
     Args:
-        holdout: Its rows, with `label` and `event_timestamp`.
-        prediction, trivial: (n,) of the model and of the trivial baseline.
+        use_case: Whose metrics, blocks and slices.
+        holdout: (n,) rows with `label`, `event_timestamp` and the columns of `gate.slices`.
+        prediction: (n,) of the model.
+        baseline: (n,) of the baseline model.
     """
     label, times = holdout["label"].to_numpy(), holdout["event_timestamp"]
     slices = []
     for each in slicing.slices_of(use_case, holdout):
         at = each.rows
-        enough = len(at) >= FEWEST_ROWS
-        only = (use_case.gate.metric,)
-        measured = _measured(use_case, label[at], prediction[at], times.iloc[at], only) if enough else {}
+        measured = {}
+        if len(at) >= FEWEST_ROWS:
+            measured = _measured(use_case, label[at], prediction[at], times.iloc[at], only=(use_case.gate.metric,))
         slices.append(SliceQuality(column=each.column, value=each.value, rows=len(at), metrics=measured))
     return Quality(
         rows=len(holdout),
         blocks=blocks.count_blocks(blocks.blocks_of(times, use_case.gate.block)),
         confidence=use_case.gate.confidence,
         metrics=_measured(use_case, label, prediction, times),
-        trivial=metrics.evaluate(use_case, label, trivial),
+        baseline=metrics.evaluate(use_case, label, baseline),
         slices=slices,
     )
 
@@ -93,9 +98,10 @@ def _measured(
     for name, value in metrics.evaluate(use_case, label, prediction).items():
         if only is not None and name not in only:
             continue
-        found = None
+        interval = None
         if count >= use_case.gate.min_blocks:
             statistic = blocks.metric(name, label, prediction, block)
-            found = bootstrap.interval(statistic, count, use_case.gate.confidence)
-        measured[name] = Measured(value=value, low=found.low if found else None, high=found.high if found else None)
+            interval = bootstrap.interval(statistic, count, use_case.gate.confidence)
+        low, high = (interval.low, interval.high) if interval else (None, None)
+        measured[name] = Measured(value=value, low=low, high=high)
     return measured

@@ -1,11 +1,11 @@
-"""Judging a challenger: both models on the same rows, rule by rule."""
+"""Evaluates a challenger: it and the champion predict the same holdout, and the rules decide."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import mlflow
@@ -15,7 +15,7 @@ import pandas as pd
 from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, smoke
-from perennial.gate.decision import GateDecision, Outcome, Rule
+from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
 from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.planning import TrainingPlan
@@ -29,44 +29,58 @@ Predict = Callable[[pd.DataFrame], np.ndarray]
 
 @dataclass(frozen=True)
 class RuleResults:
-    """What was found about a challenger.
+    """The rules with their numbers, by the question that they answer.
 
     Attributes:
-        gain: By how much it is better; None: there is not enough to say.
-        evidence, better, safe: The rules: is there enough to decide on, is it better, does anything speak against it?
+        sufficiency: Is there enough data to decide on?
+        safety: Does anything speak against the challenger?
+        superiority: Is it better by more than the margin?
+        improvement: By how much it is better; None: not enough data to tell.
+        not_evaluated: Slices with too few rows, blocks or classes.
+        metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
     """
 
-    evidence: list[Rule]
-    safe: list[Rule]
-    better: list[Rule] = field(default_factory=list)
-    gain: Interval | None = None
-    not_judged: tuple[str, ...] = ()
+    sufficiency: list[Rule]
+    safety: list[Rule]
+    superiority: list[Rule] = field(default_factory=list)
+    improvement: Interval | None = None
+    not_evaluated: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def is_safe(self) -> bool:
-        return all(rule.passed for rule in self.safe)
+        """Whether nothing speaks against the challenger."""
+        return all(rule.passed for rule in self.safety)
 
     @property
     def rules(self) -> list[Rule]:
-        return [*self.evidence, *self.better, *self.safe]
+        """All rules, in the order in which people read them."""
+        return [*self.sufficiency, *self.superiority, *self.safety]
 
     def outcome(self, margin: float) -> Outcome:
-        """Promote what is surely better than the margin, reject what is not safe or surely no better than it."""
+        """Promote what is significantly better than the margin; reject what is unsafe or significantly no better."""
         if not self.is_safe:
-            return "reject"
-        if self.gain is None or self.gain.low <= margin < self.gain.high:
-            return "not-enough-evidence"
-        return "promote" if self.gain.low > margin else "reject"
+            return REJECT
+        if self.improvement is None or self.improvement.low <= margin < self.improvement.high:
+            return INCONCLUSIVE
+        return PROMOTE if self.improvement.low > margin else REJECT
 
 
 def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
-    """Judge a registered challenger against the champion, and log the decision whatever it is.
+    """Evaluate a registered challenger against the champion, and log the decision whatever it is.
 
     Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. The first
-    model must beat the trivial baseline. Meanwhile the stored model is tried in a process of its own.
+    model must beat the baseline model. Meanwhile the stored model is tried in a process of its own.
 
-    A version is decided on once: what is settled is not judged again, against a champion that may be itself.
+    A version is decided on once: after `finalize` it is not evaluated again, against a champion that may be itself.
+
+    Args:
+        use_case: Whose gate.
+        challenger: The registered version.
+
+    Raises:
+        PerennialError: the version, its run, or a model is gone or cannot be loaded.
+        ServiceUnavailable: MLflow does not answer, or somebody ended the smoke test's process.
     """
     earlier = promotion.final_decision(use_case, challenger)
     if earlier is not None:
@@ -76,38 +90,30 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         with tracking.reachable():
             data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/training_set.json"))
             plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
-        holding = ledger.champion(use_case)
+        champion = ledger.champion(use_case)
         predict = tracking.load_from(use_case, challenger, folder)
-        holdout = data.holdout
-        if holding is not None:
-            holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, holding.model_version)]
-        rival = _rival(use_case, holding, data)
-        # Of no rows, which is not enough evidence, no estimator predicts anything.
-        mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, rival))
-        pair = rules.Pair.of(use_case, holdout, mine, its)
-        found = findings(pair, holdout)
-        smoked = smoke_test.result(predict)
-    found.safe.append(rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, smoked.note))
-    found.safe.extend(rules.budgets(use_case, smoked.measured))
-    outcome = found.outcome(use_case.gate.margin)
-    gained = found.gain.estimate if found.gain else None
+        results = _compare(use_case, data, predict, champion)
+        smoke_result = smoke_test.result(predict)
+    results = _with_smoke_test(use_case, results, smoke_result)
+    outcome = results.outcome(use_case.gate.margin)
+    improvement = results.improvement
     decision = GateDecision(
-        promote=outcome == "promote",
+        promote=outcome == PROMOTE,
         outcome=outcome,
-        borderline=outcome == "not-enough-evidence" and gained is not None and gained > use_case.gate.margin,
-        reason=_reason(use_case, challenger, holding, found, outcome),
+        borderline=outcome == INCONCLUSIVE and improvement is not None and improvement.estimate > use_case.gate.margin,
+        reason=_reason(use_case, challenger, champion, results, outcome),
         challenger=challenger,
-        champion=holding.model_version if holding else None,
+        champion=champion.model_version if champion else None,
         partition=plan.last,
         effective_from=data.end,
-        rows=len(holdout),
-        gained=gained,
-        interval=(found.gain.low, found.gain.high) if found.gain else None,
+        rows=int(results.sufficiency[0].value),
+        improvement=improvement.estimate if improvement else None,
+        interval=(improvement.low, improvement.high) if improvement else None,
         confidence=use_case.gate.confidence,
-        rules=found.rules,
-        not_judged=found.not_judged,
-        metrics=found.metrics,
-        measured=smoked.measured,
+        rules=results.rules,
+        not_evaluated=results.not_evaluated,
+        metrics=results.metrics,
+        measured=smoke_result.measured,
         requests=tuple(plan.requests),
         report=tracking.run_url(run_id),
     )
@@ -116,66 +122,93 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     return decision
 
 
-def _rival(use_case: UseCase, holding: Entry | None, data: TrainingSet) -> Predict:
-    """What the challenger must beat: the champion, or before there is one what needs no model."""
-    if holding is not None:
-        return tracking.load(use_case, holding.model_version)
+def _compare(use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None) -> RuleResults:
+    """Let challenger and champion predict the rows of the holdout that neither was fitted on."""
+    holdout = data.holdout
+    if champion is not None:
+        holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, champion.model_version)]
+    opponent = _opponent(use_case, data, champion)
+    # No estimator can predict zero rows, which are not enough evidence anyway.
+    predictions = [each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent)]
+    return apply_rules(rules.Pair.of(use_case, holdout, *predictions), holdout)
+
+
+def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Predict:
+    """What the challenger must beat: the champion, or before there is one the baseline model."""
+    if champion is not None:
+        return tracking.load(use_case, champion.model_version)
     label = data.fit["label"].to_numpy()
     return lambda frame: baseline.predictions(use_case, label, frame)
 
 
-def _fitted_until(use_case: UseCase, number: int) -> datetime:
+def _fitted_until(use_case: UseCase, version: int) -> datetime:
     """Event time up to which a version was fitted; its own gate's holdout begins there."""
     with tracking.reachable():
-        run = tracking.client().get_run(tracking.run_of(use_case, number))
+        run = tracking.client().get_run(tracking.run_of(use_case, version))
     return datetime.fromisoformat(run.data.tags[mlflow_tags.HOLDOUT_START])
 
 
-def findings(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
-    """Everything that the holdout says."""
-    evidence = rules.evidence(pair)
+def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
+    """Every rule that the holdout can answer.
+
+    Args:
+        pair: Both models' predictions of the holdout.
+        holdout: (n,) rows in the pair's order, with the columns of `gate.slices`.
+    """
+    sufficiency = rules.sufficiency(pair)
     if not (pair.rows and pair.varies):
-        return RuleResults(evidence, safe=[])
-    values = pair.metrics()
-    if not all(rule.passed for rule in evidence):
-        return RuleResults(evidence, safe=[], metrics=values)
-    gain, better = rules.gain(pair)
-    on_slices, not_judged = rules.slices(pair, holdout)
-    return RuleResults(evidence, [*on_slices, rules.calibration(pair)], better, gain, not_judged, values)
+        return RuleResults(sufficiency, safety=[])
+    metrics = pair.metrics()
+    if not all(rule.passed for rule in sufficiency):
+        return RuleResults(sufficiency, safety=[], metrics=metrics)
+    improvement, superiority = rules.superiority(pair)
+    on_slices, not_evaluated = rules.slices(pair, holdout)
+    return RuleResults(
+        sufficiency, [*on_slices, rules.calibration(pair)], superiority, improvement, not_evaluated, metrics
+    )
 
 
-def _reason(use_case: UseCase, challenger: int, holding: Entry | None, found: RuleResults, outcome: Outcome) -> str:
+def _with_smoke_test(use_case: UseCase, results: RuleResults, smoked: smoke.SmokeResult) -> RuleResults:
+    """Add the rules about the stored model."""
+    loaded = rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, smoked.note)
+    return replace(results, safety=[*results.safety, loaded, *rules.budgets(use_case, smoked.measured)])
+
+
+def _reason(use_case: UseCase, challenger: int, champion: Entry | None, results: RuleResults, outcome: Outcome) -> str:
     """The decision in one sentence, with its numbers."""
-    gate, rows = use_case.gate, int(found.evidence[0].value)
-    rival = "the trivial baseline" + (f" and {gate.baseline}" if gate.baseline else "")
-    if holding:
-        rival = f"champion v{holding.model_version}"
-    numbers = f"on {rows} rows"
-    if found.metrics:
-        mine, its = (found.metrics[who][gate.metric] for who in ("challenger", "rival"))
-        numbers += f" ({gate.metric} {mine:.4f} to {its:.4f})"
-    if found.gain:
-        numbers += f", gained {found.gain.low:+.4f} to {found.gain.high:+.4f} at {gate.confidence:.4g} confidence"
-    if outcome == "promote":
-        return f"v{challenger} beats {rival} {numbers}"
-    failed = "; ".join(f"{r.name} {r.value:.4g} against {r.threshold:.4g}" for r in found.rules if not r.passed)
-    if outcome == "reject":
-        return f"v{challenger} does not replace {rival} {numbers}: {failed}"
-    return f"not enough evidence that v{challenger} beats {rival} {numbers}: {failed}"
+    gate, improvement = use_case.gate, results.improvement
+    opponent = "the baseline model" + (f" and {gate.baseline}" if gate.baseline else "")
+    if champion:
+        opponent = f"champion v{champion.model_version}"
+    numbers = f"on {int(results.sufficiency[0].value)} rows"
+    if results.metrics:
+        mine, its = (results.metrics[model][gate.metric] for model in (CHALLENGER, CHAMPION))
+        numbers += f" ({gate.metric} {mine:.4f} against {its:.4f})"
+    if improvement:
+        numbers += (
+            f", improvement {improvement.estimate:+.4f}"
+            f" ({rules.percent(gate.confidence)} bounds {improvement.low:+.4f} to {improvement.high:+.4f})"
+        )
+    if outcome == PROMOTE:
+        return f"v{challenger} beats {opponent} {numbers}"
+    failed = "; ".join(f"{r.name} {r.value:.4g} against {r.threshold:.4g}" for r in results.rules if not r.passed)
+    if outcome == REJECT:
+        return f"v{challenger} does not replace {opponent} {numbers}: {failed}"
+    return f"inconclusive whether v{challenger} beats {opponent} {numbers}: {failed}"
 
 
 def _log(run_id: str, decision: GateDecision) -> None:
-    """On the challenger's own MLflow run, and in the task's log."""
+    """Log the decision to the challenger's own MLflow run, and to the task's log."""
     for line in decision.lines():
         log.info("%s", line)
     numbers = {
-        f"gate_{who}_{name}": value for who, values in decision.metrics.items() for name, value in values.items()
+        f"gate_{model}_{name}": value for model, values in decision.metrics.items() for name, value in values.items()
     }
     numbers |= {f"gate_rule/{_metric_name(rule.name)}": rule.value for rule in decision.rules}
     numbers |= {f"gate_{name}": value for name, value in decision.measured.items()}
-    if decision.gained is not None and decision.interval is not None:
+    if decision.improvement is not None and decision.interval is not None:
         low, high = decision.interval
-        numbers |= {"gate_gained": decision.gained, "gate_gained_low": low, "gate_gained_high": high}
+        numbers |= {"gate_gained": decision.improvement, "gate_gained_low": low, "gate_gained_high": high}
     failed = ", ".join(rule.name for rule in decision.rules if not rule.passed)
     with tracking.reachable(), mlflow.start_run(run_id=run_id):
         mlflow.log_dict(decision.model_dump(mode="json"), "gate.json")

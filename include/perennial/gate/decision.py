@@ -1,11 +1,12 @@
-"""What the gate decides, as data and as tables for people."""
+"""What the gate decides about a challenger, as data and as tables for people."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from perennial.use_case import Declaration
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from perennial.registry.ledger import Entry
 
 Outcome = Literal["promote", "reject", "not-enough-evidence"]
+#: The outcomes. The last is called inconclusive wherever people read it; the ledger keeps it under its first name.
+PROMOTE: Outcome = "promote"
+REJECT: Outcome = "reject"
+INCONCLUSIVE: Outcome = "not-enough-evidence"
 #: Keys of `GateDecision.metrics`: the challenger, and the champion (before there is one, the baseline model).
 CHALLENGER, CHAMPION = "challenger", "rival"
 
@@ -21,6 +26,10 @@ class Rule(Declaration):
     """One condition of the gate, with the number it was decided on.
 
     Attributes:
+        name: What was measured.
+        value: The measurement.
+        threshold: What it was compared with.
+        passed: Whether the condition is met.
         note: For people: what the number does not say by itself.
     """
 
@@ -35,27 +44,31 @@ class GateDecision(Declaration):
     """The gate's decision on one challenger.
 
     Attributes:
-        promote: Whether the challenger becomes champion: what the gate says, or the person who was asked.
-        outcome: What the gate says. `not-enough-evidence`: too few rows, blocks or classes to tell, or the interval
-            holds both gains that would do and gains that would not.
-        borderline: The gain was more than the margin and nothing speaks against the challenger, but it may be luck.
+        promote: Whether the challenger becomes champion: the gate's decision, or that of the person who was asked.
+        outcome: The gate's decision. `not-enough-evidence`: too few rows, blocks or classes to tell, or the interval
+            holds both improvements above the margin and others.
+        borderline: The improvement was above the margin and nothing speaks against the challenger, but it may be
+            chance.
         reason: One sentence for people.
-        champion: The version it was judged against; None: the trivial baseline.
-        partition: The newest partition that the challenger has seen.
+        challenger: The version decided on.
+        champion: The version it was compared with; None: the baseline model.
+        partition: The newest partition that the challenger was trained on.
         effective_from: Event time from which it may predict: the end of that partition; once promoted, not before the
             end of what is scored.
         rows: Rows of the holdout used.
-        gained: By how much the challenger is better on the holdout, in the gate's metric; None: not judged.
-        interval: What the gain may really be: below its low end with a probability of 1 - `confidence`, and above its
-            high end likewise; None: too few blocks to say.
-        confidence: Of each end of the interval.
+        improvement: By how much the challenger is better on the holdout, in the gate's metric; None: not measured.
+        interval: Lower and upper bound of the true improvement, each with probability `confidence`; None: too few
+            blocks to tell.
+        confidence: Of each bound of the interval.
         rules: All conditions, each with its number.
-        not_judged: Slices with too few rows, blocks or classes.
-        metrics: Of `challenger` and `rival`, on the same rows.
+        not_evaluated: Slices with too few rows, blocks or classes.
+        metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
         measured: `latency_seconds` of one row, `rows_per_second` and `size_bytes` of the stored model.
-        requests: Ids of the requests for retraining that are answered by this.
+        requests: Ids of the requests for retraining that this decision handles.
         report: Address of the challenger's MLflow run.
     """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     promote: bool
     outcome: Outcome
@@ -66,11 +79,11 @@ class GateDecision(Declaration):
     partition: str
     effective_from: datetime
     rows: int
-    gained: float | None = None
+    improvement: float | None = Field(default=None, validation_alias="gained", serialization_alias="gained")
     interval: tuple[float, float] | None = None
     confidence: float | None = None
     rules: list[Rule]
-    not_judged: tuple[str, ...] = ()
+    not_evaluated: tuple[str, ...] = Field(default=(), validation_alias="not_judged", serialization_alias="not_judged")
     metrics: dict[str, dict[str, float]]
     measured: dict[str, float] = Field(default_factory=dict)
     requests: tuple[str, ...] = ()
@@ -78,26 +91,37 @@ class GateDecision(Declaration):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_an_earlier_gate(cls, given: Any) -> Any:
+    def _add_outcome(cls, stored: Any) -> Any:
         """Entries of the ledger from before there was an outcome: it was one of two."""
-        if isinstance(given, dict) and "outcome" not in given and "promote" in given:
-            return given | {"outcome": "promote" if given["promote"] else "reject"}
-        return given
+        if isinstance(stored, dict) and "outcome" not in stored and "promote" in stored:
+            return stored | {"outcome": PROMOTE if stored["promote"] else REJECT}
+        return stored
 
-    def answered(self, approved: bool, person: str, why: str = "") -> GateDecision:
-        """The same evidence, decided by the person who was asked, with what they gave as their reason."""
-        said = f"{'approved' if approved else 'refused'} by {person}" + (f": {why}" if why else "")
-        return self.model_copy(update={"promote": approved, "reason": f"{self.reason}; {said}"})
+    def with_approval(self, approved: bool, person: str, why: str = "") -> GateDecision:
+        """The same evidence, decided by the person who was asked.
+
+        Args:
+            approved: Whether the challenger is promoted.
+            person: Who decided.
+            why: The reason that the person gave; it is added to the gate's.
+        """
+        by = f"{'approved' if approved else 'rejected'} by {person}" + (f": {why}" if why else "")
+        return self.model_copy(update={"promote": approved, "reason": f"{self.reason}; {by}"})
 
     def markdown(self) -> str:
         """The evidence as a person reads it on a page: the reason, then a table of the rules."""
-        lines = [f"**{self.outcome}.** {self.reason}", "", "| rule | value | threshold | result |", "|---|---|---|---|"]
+        lines = [
+            f"**{in_words(self.outcome)}.** {self.reason}",
+            "",
+            "| rule | value | threshold | result |",
+            "|---|---|---|---|",
+        ]
         for rule in self.rules:
-            said = "passed" if rule.passed else "**failed**"
-            remark = f"{said}: {rule.note}" if rule.note else said
+            result = "passed" if rule.passed else "**failed**"
+            remark = f"{result}: {rule.note}" if rule.note else result
             lines.append(f"| {_cell(rule.name)} | {rule.value:.4g} | {rule.threshold:.4g} | {_cell(remark)} |")
-        if self.not_judged:
-            lines += ["", f"Too few rows to be judged: {', '.join(map(_cell, self.not_judged))}."]
+        if self.not_evaluated:
+            lines += ["", f"Too few rows to evaluate: {', '.join(map(_cell, self.not_evaluated))}."]
         if self.report:
             lines += ["", f"[The challenger's run in MLflow]({self.report})"]
         return "\n".join(lines)
@@ -110,8 +134,26 @@ class GateDecision(Declaration):
             f"  {'passed' if rule.passed else 'FAILED'}{f' ({rule.note})' if rule.note else ''}"
             for rule in self.rules
         ]
-        small = [f"  Too few rows to be judged: {', '.join(self.not_judged)}"] if self.not_judged else []
-        return [f"{self.outcome}: {self.reason}", *table, *small]
+        small = [f"  Too few rows to evaluate: {', '.join(self.not_evaluated)}"] if self.not_evaluated else []
+        return [f"{in_words(self.outcome)}: {self.reason}", *table, *small]
+
+
+def in_words(outcome: str) -> str:
+    """An outcome as people read it."""
+    return "inconclusive" if outcome == INCONCLUSIVE else outcome
+
+
+def from_evidence(evidence: Mapping[str, Any]) -> GateDecision | None:
+    """The decision that the ledger, a task or MLflow keeps; None where another release wrote it in an unknown form."""
+    try:
+        return GateDecision(**evidence)
+    except (ValidationError, TypeError):
+        return None
+
+
+def is_inconclusive(entry: Entry) -> bool:
+    """Whether a row of the ledger is a decision for which there was not enough evidence."""
+    return bool(entry.evidence.get("outcome") == INCONCLUSIVE)
 
 
 def expected_metrics(entry: Entry) -> dict[str, float]:

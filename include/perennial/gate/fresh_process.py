@@ -1,4 +1,4 @@
-"""The program of the smoke test: load a stored model as anybody would, predict its input example, say how fast that is.
+"""The program of the smoke test: load a stored model as anybody would, predict its input example, time it.
 
     python -m perennial.gate.fresh_process MODEL_FOLDER RESULT_FILE
 
@@ -20,21 +20,26 @@ BATCH = 10_000
 
 
 def main() -> None:
-    """Write predictions and speed of the model to the result file, as JSON."""
+    """Write predictions and speed of the model to the result file, as JSON.
+
+    Raises:
+        SystemExit: the model was stored without an input example.
+    """
     import skops.io  # noqa: F401  First: it looks its types up in every module that is already imported.
     import mlflow.pyfunc  # isort: skip
 
-    folder, result = sys.argv[1:]
+    folder, path = sys.argv[1:]
     model = mlflow.pyfunc.load_model(folder)
     example = model.input_example
     if example is None:
         raise SystemExit("the model was stored without an input example")
     predictions = model.predict(example)
-    said = {"predictions": predictions.tolist(), **_speed(model, example)}
-    Path(result).write_text(json.dumps(said))
+    result = {"predictions": predictions.tolist(), **_speed(model, example)}
+    Path(path).write_text(json.dumps(result))
 
 
 def _speed(model: Any, example: Any) -> dict[str, float]:
+    """Median seconds to predict a row, and rows per second of a large batch."""
     import numpy as np
     import pandas as pd
 

@@ -1,10 +1,10 @@
-"""Carrying a decision out: whether a person is asked, what they read, and the one row and one step that it ends in."""
+"""Carries a gate's decision out: asks for approval where needed, writes the ledger's row and moves the alias."""
 
 from __future__ import annotations
 
 from perennial.errors import PerennialError
 from perennial.gate import model_card
-from perennial.gate.decision import GateDecision
+from perennial.gate.decision import GateDecision, in_words
 from perennial.registry import deployments, ledger, tracking
 from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
@@ -13,27 +13,34 @@ from perennial.use_case import Approval, UseCase
 GATE = "gate"
 
 
-def needs_approval(use_case: UseCase, decision: GateDecision, wanted: Approval | None = None) -> bool:
+def needs_approval(use_case: UseCase, decision: GateDecision, requested: Approval | None = None) -> bool:
     """Whether a person is to decide.
 
     Args:
-        wanted: The run's own policy; None: the use case's. While automatic promotion is paused, no policy lets a
+        use_case: Whose policy applies.
+        decision: The gate's.
+        requested: The run's own policy; None: the use case's. While automatic promotion is paused, no policy lets a
             promotion through without a person.
     """
-    policy = wanted or use_case.gate.approval
+    policy = requested or use_case.gate.approval
     if decision.promote:
         return policy == "always" or ledger.pause(use_case) is not None
     return decision.borderline and policy in ("always", "borderline")
 
 
 def approval_question(use_case: UseCase, decision: GateDecision) -> str:
-    """What the person who is asked reads: the evidence, and why they are asked. Markdown."""
+    """What the person who is asked reads, as Markdown: the evidence, and why they are asked.
+
+    Args:
+        use_case: Whose champion it would be.
+        decision: The gate's.
+    """
     pause = ledger.pause(use_case)
     why = []
     if pause is not None:
         why.append(f"You are asked because of a pause: {deployments.pause_text(pause)}.")
     if decision.borderline:
-        why.append("The gate by itself would not promote this challenger: its gain may be luck.")
+        why.append("The gate alone would not promote this challenger: its improvement may be chance.")
     return "\n\n".join([decision.markdown(), *why])
 
 
@@ -42,33 +49,35 @@ def finalize(
 ) -> GateDecision:
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
 
-    A version is decided on once: run again, also with another decision, the first one stands. The ledger is written
-    first: it is what scoring asks, and the alias follows it. A deployment begins, in event time, with the first
-    partition that the version has not seen and nobody has scored.
+    A version is decided on once: run again, also with another decision, the first one counts. The ledger is written
+    first: it is what scoring reads, and the alias follows it. A promoted version predicts, in event time, from the
+    first partition on that it has not seen and nobody has scored.
 
     Args:
-        approved: False where a person was asked and said no.
-        actor: Who decided: the gate, or that person. A person's yes promotes a borderline challenger too.
-        why: What that person gave as the reason; it is kept with the gate's in the ledger.
+        use_case: Whose champion.
+        decision: The gate's.
+        approved: False where a person was asked and rejected it.
+        actor: Who decided: the gate, or that person. A person's approval promotes a borderline challenger too.
+        why: The reason that the person gave; it is kept with the gate's in the ledger.
 
     Returns:
         The decision as it was carried out.
 
     Raises:
-        PerennialError: the champion is no longer the one that the challenger was judged against; automatic promotion
+        PerennialError: the champion is no longer the one that the challenger was compared with; automatic promotion
             is paused and no person was asked; or the gate has rejected what the person approved.
     """
     if actor != GATE or not approved:
-        _insist_on_a_choice(use_case, decision, approved)
-        decision = decision.answered(approved, actor, why)
+        _check_can_be_approved(use_case, decision, approved)
+        decision = decision.with_approval(approved, actor, why)
     with postgres.advisory_lock("promotion", use_case.name):
         earlier = final_decision(use_case, decision.challenger)
         if earlier is not None:
             decision = earlier
         else:
             if decision.promote:
-                _insist_on_the_same_rival(use_case, decision)
-                _insist_on_no_pause(use_case, decision, actor)
+                _check_same_champion(use_case, decision)
+                _check_not_paused(use_case, decision, actor)
                 start = max(decision.effective_from, ledger.unscored_from(use_case))
                 decision = decision.model_copy(update={"effective_from": start})
             ledger.record(
@@ -91,33 +100,38 @@ def finalize(
 
 
 def final_decision(use_case: UseCase, challenger: int) -> GateDecision | None:
-    """The decision on a version as it was carried out; None before that."""
-    entries = (entry for entry in ledger.decisions(use_case) if entry.model_version == challenger)
-    return next((GateDecision(**entry.evidence) for entry in entries), None)
+    """The decision on a version as it was carried out; None before that.
+
+    Args:
+        use_case: Whose ledger.
+        challenger: The version.
+    """
+    entry = ledger.decision_on(ledger.entries(use_case), challenger)
+    return GateDecision(**entry.evidence) if entry is not None else None
 
 
-def _insist_on_a_choice(use_case: UseCase, decision: GateDecision, approved: bool) -> None:
+def _check_can_be_approved(use_case: UseCase, decision: GateDecision, approved: bool) -> None:
     if approved and not (decision.promote or decision.borderline):
         raise PerennialError(
-            f"Use case {use_case.name!r}: v{decision.challenger} cannot be approved; the gate says"
-            f" {decision.outcome}: {decision.reason}.",
-            "A person may promote what the gate would promote or finds borderline. Retrain, or change the gate in"
+            f"Use case {use_case.name!r}: v{decision.challenger} cannot be approved; the gate decided"
+            f" {in_words(decision.outcome)}: {decision.reason}.",
+            "A person may promote what the gate would promote or calls borderline. Retrain, or change the gate in"
             f" include/use_cases/{use_case.name}/use_case.py.",
         )
 
 
-def _insist_on_the_same_rival(use_case: UseCase, decision: GateDecision) -> None:
-    holding = ledger.champion(use_case)
-    if (holding.model_version if holding else None) != decision.champion:
+def _check_same_champion(use_case: UseCase, decision: GateDecision) -> None:
+    champion = ledger.champion(use_case)
+    if (champion.model_version if champion else None) != decision.champion:
         raise PerennialError(
-            f"Use case {use_case.name!r}: v{decision.challenger} was judged against"
-            f" {f'v{decision.champion}' if decision.champion else 'no champion'}, but the champion is now"
-            f" {f'v{holding.model_version}' if holding else 'none'}.",
-            "Clear the task `evaluate` of this run: it is then judged against the present champion.",
+            f"Use case {use_case.name!r}: v{decision.challenger} was compared with"
+            f" {f'v{decision.champion}' if decision.champion else 'the baseline model'}, but the champion is now"
+            f" {f'v{champion.model_version}' if champion else 'none'}.",
+            "Clear the task `evaluate` of this run: it then compares with the current champion.",
         )
 
 
-def _insist_on_no_pause(use_case: UseCase, decision: GateDecision, actor: str) -> None:
+def _check_not_paused(use_case: UseCase, decision: GateDecision, actor: str) -> None:
     pause = ledger.pause(use_case) if actor == GATE else None
     if pause is not None:
         raise PerennialError(

@@ -1,7 +1,7 @@
-"""What a person may ask of a use case's champion, and what would come of it: that an earlier version serves again, that
-automatic promotion goes on. `perennial.gate.rollback` does it.
+"""What a person may request of `<use case>.champion`, and what would come of it; nothing is changed here.
 
-Light to import: the DAG `champion` makes its trigger form of it.
+Either an earlier version serves again, or automatic promotion resumes: `perennial.gate.rollback` does both. Light to
+import: the DAG `champion` makes its trigger form of the request.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class RollbackRequest(Declaration):
 
     action: Literal["rollback", "resume"] = Field(
         default="rollback",
-        description="rollback: an earlier version serves again, and automatic promotion pauses. resume: it goes on.",
+        description="rollback: an earlier version serves again, and automatic promotion pauses. resume: it resumes.",
     )
     to: int | None = Field(
         default=None,
         ge=1,
-        description="Version that is to serve again; it must have served before. Empty: the one before the present.",
+        description="Version that is to serve again; it must have served before. Empty: the one before the current.",
     )
     reason: str = Field(min_length=1, pattern=r"\S", description="Why, for the ledger and for whoever reads it.")
     pause: str | None = Field(
@@ -47,7 +47,11 @@ class RollbackRequest(Declaration):
 
 
 def parse_request(use_case: str, conf: Mapping[str, Any]) -> RollbackRequest:
-    """What a run, or the command line, asks for.
+    """What a run, or the command line, requests.
+
+    Args:
+        use_case: Its name, for messages.
+        conf: The parameters as they were entered.
 
     Raises:
         InvalidParams: an unknown key, no reason, a wrong type, or a value out of range.
@@ -62,7 +66,11 @@ def parse_request(use_case: str, conf: Mapping[str, Any]) -> RollbackRequest:
 
 
 def active_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
-    """The pause of automatic promotion that holds now.
+    """The pause of automatic promotion that is active now.
+
+    Args:
+        use_case: Whose, for messages.
+        entries: The ledger's.
 
     Raises:
         InvalidParams: there is none.
@@ -71,7 +79,7 @@ def active_pause(use_case: UseCase, entries: Iterable[Entry]) -> Pause:
     if pause is None:
         raise InvalidParams(
             f"Use case {use_case.name!r}: automatic promotion is not paused, there is nothing to resume.",
-            f"See `perennial status {use_case.name}` for what holds.",
+            f"See `perennial status {use_case.name}` for its current state.",
         )
     return pause
 
@@ -96,7 +104,8 @@ def plan(use_case: UseCase, to: int | None = None) -> RollbackPlan:
     """What a rollback would do now; nothing is changed.
 
     Args:
-        to: The version that is to serve again; None: the one that served before the present one.
+        use_case: Whose champion.
+        to: The version that is to serve again; None: the one that served before the current one.
 
     Raises:
         InvalidParams: nothing serves yet, nothing served before, or `to` never served or serves already.
@@ -104,18 +113,27 @@ def plan(use_case: UseCase, to: int | None = None) -> RollbackPlan:
     return plan_from_entries(use_case, ledger.entries(use_case), to)
 
 
-def plan_from_entries(use_case: UseCase, held: list[Entry], to: int | None = None) -> RollbackPlan:
-    """What `plan` says where the ledger holds `held`, oldest first."""
-    deployed = ledger.deployments(held)
-    if not deployed:
+def plan_from_entries(use_case: UseCase, entries: list[Entry], to: int | None = None) -> RollbackPlan:
+    """What `plan` returns for a ledger with these entries.
+
+    Args:
+        use_case: Whose champion.
+        entries: The whole ledger, oldest first.
+        to: As for `plan`.
+
+    Raises:
+        InvalidParams: as for `plan`.
+    """
+    deployments = ledger.deployments(entries)
+    if not deployments:
         raise InvalidParams(
             f"Use case {use_case.name!r} has no champion yet, there is nothing to roll back.",
             f"See `perennial status {use_case.name}`.",
         )
-    start, serving = deployed[-1]
-    runs = {deployment.entry.model_version: deployment.entry.model_run for deployment in deployed}
+    start, serving = deployments[-1]
+    runs = {deployment.entry.model_version: deployment.entry.model_run for deployment in deployments}
     served = ", ".join(f"v{version}" for version in sorted(runs))
-    line = _line(held)
+    line = _line(entries)
     target = to if to is not None else (line[-2] if len(line) > 1 else None)
     if target is None:
         raise InvalidParams(
@@ -134,14 +152,14 @@ def plan_from_entries(use_case: UseCase, held: list[Entry], to: int | None = Non
     return RollbackPlan(target, runs[target], serving.model_version, max(start, ledger.unscored_from(use_case)))
 
 
-def _line(held: list[Entry]) -> list[int]:
+def _line(entries: list[Entry]) -> list[int]:
     """The versions that serve, one after the other, if each rollback goes one further back; the last serves now.
 
-    What was rolled back is no longer in line: rolling back twice does not return to it. A version that was, and is
-    asked for by its number, stands at the end again.
+    A version that was rolled back is no longer in line: rolling back twice does not return to it. One that is then
+    requested by its number is at the end again.
     """
     line: list[int] = []
-    for _, entry in ledger.deployments(held):
+    for _, entry in ledger.deployments(entries):
         if entry.model_version in line:
             del line[line.index(entry.model_version) :]
         line.append(entry.model_version)

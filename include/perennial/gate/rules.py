@@ -1,4 +1,4 @@
-"""What a challenger must fulfil, each condition with its number."""
+"""The rules of the gate: what a challenger must fulfil, each condition with its number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perennial.evaluation import blocks, bootstrap, metrics
 from perennial.evaluation import slices as slicing
 from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
-from perennial.gate.decision import Rule
+from perennial.gate.decision import CHALLENGER, CHAMPION, Rule
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
 Array = np.ndarray
@@ -24,24 +24,34 @@ class Pair:
     """Both models' predictions of the same rows.
 
     Attributes:
-        label, challenger, rival: (n,) as `metrics.evaluate` takes them.
+        use_case: Whose gate.
+        label, challenger, champion: (n,) as `metrics.evaluate` takes them; `champion` is the baseline model's while
+            there is no champion.
         block: (n,) int64, the block of event time of each row, without gaps from 0.
     """
 
     use_case: UseCase
     label: Array
     challenger: Array
-    rival: Array
+    champion: Array
     block: Array
 
     @classmethod
-    def of(cls, use_case: UseCase, holdout: pd.DataFrame, challenger: Array, rival: Array) -> Pair:
-        """The predictions of a holdout, with its columns `label` and `event_timestamp`."""
+    def of(cls, use_case: UseCase, holdout: pd.DataFrame, challenger: Array, champion: Array) -> Pair:
+        """The predictions of a holdout.
+
+        Args:
+            use_case: Whose gate.
+            holdout: (n,) rows with the columns `label` and `event_timestamp`.
+            challenger: (n,) its predictions.
+            champion: (n,) the champion's, or the baseline model's.
+        """
         block = blocks.blocks_of(holdout["event_timestamp"], use_case.gate.block)
-        return cls(use_case, holdout["label"].to_numpy(), challenger, rival, block)
+        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block)
 
     @property
     def rows(self) -> int:
+        """How many rows there are."""
         return len(self.label)
 
     @property
@@ -50,106 +60,118 @@ class Pair:
         return blocks.count_blocks(self.block)
 
     @property
-    def telling_blocks(self) -> int:
-        """How many blocks say something: of two classes, those with the class that occurs in fewer of them."""
+    def informative_blocks(self) -> int:
+        """The number of blocks; of two classes, of those with the class that occurs in fewer of them."""
         if self.use_case.task == "regression":
             return self.blocks
-        return min(len(np.unique(self.block[self.label == wanted])) for wanted in (0, 1))
+        return min(len(np.unique(self.block[self.label == value])) for value in (0, 1))
 
     @property
     def varies(self) -> bool:
         """Whether the labels differ at all; without that, most metrics mean nothing."""
         return len(np.unique(self.label)) > 1
 
-    def part(self, rows: Array) -> Pair:
-        """The pair on some of its rows."""
+    def subset(self, rows: Array) -> Pair:
+        """The pair on some of its rows, given by their places."""
         _, block = np.unique(self.block[rows], return_inverse=True)
-        return Pair(self.use_case, self.label[rows], self.challenger[rows], self.rival[rows], block)
+        return Pair(self.use_case, self.label[rows], self.challenger[rows], self.champion[rows], block)
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Every metric of both, and their calibration errors."""
         return {
-            name: metrics.evaluate(self.use_case, self.label, prediction)
+            model: metrics.evaluate(self.use_case, self.label, prediction)
             | {"calibration_error": metrics.calibration_error(self.use_case, self.label, prediction)}
-            for name, prediction in (("challenger", self.challenger), ("rival", self.rival))
+            for model, prediction in ((CHALLENGER, self.challenger), (CHAMPION, self.champion))
         }
 
-    def gain(self) -> Statistic:
+    def improvement(self) -> Statistic:
         """By how much the challenger is better in the gate's metric, positive if it is."""
         name = self.use_case.gate.metric
-        more = self._more(lambda prediction: blocks.metric(name, self.label, prediction, self.block))
+        more = self._difference(lambda prediction: blocks.metric(name, self.label, prediction, self.block))
         return (lambda weights: -more(weights)) if name in LOWER_IS_BETTER else more
 
     def miscalibration(self) -> Statistic:
         """By how much the challenger's calibration error is larger."""
         task = self.use_case.task
-        return self._more(lambda prediction: blocks.calibration_error(task, self.label, prediction, self.block))
+        return self._difference(lambda prediction: blocks.calibration_error(task, self.label, prediction, self.block))
 
-    def _more(self, of: Callable[[Array], Statistic]) -> Statistic:
-        mine, its = of(self.challenger), of(self.rival)
-        return lambda weights: mine(weights) - its(weights)
+    def _difference(self, of: Callable[[Array], Statistic]) -> Statistic:
+        challenger, champion = of(self.challenger), of(self.champion)
+        return lambda weights: challenger(weights) - champion(weights)
 
 
-def evidence(pair: Pair) -> list[Rule]:
-    """Whether there is enough to decide on."""
+def sufficiency(pair: Pair) -> list[Rule]:
+    """Whether there is enough data to decide on."""
     gate = pair.use_case.gate
     classes = " with both classes" if pair.use_case.task == "binary" else ""
-    block = f"blocks of {_span(gate.block)}{classes}"
+    name, count = f"blocks of {_length(gate.block)}{classes}", pair.informative_blocks
     return [
         rule("holdout rows", pair.rows, gate.min_rows, pair.rows >= gate.min_rows and pair.varies),
-        rule(block, pair.telling_blocks, gate.min_blocks, pair.telling_blocks >= gate.min_blocks),
+        rule(name, count, gate.min_blocks, count >= gate.min_blocks),
     ]
 
 
-def gain(pair: Pair) -> tuple[Interval | None, list[Rule]]:
-    """How much better the challenger is, and whether that is surely more than the margin."""
+def superiority(pair: Pair) -> tuple[Interval | None, list[Rule]]:
+    """By how much the challenger is better, and whether that is significantly more than the margin."""
     gate = pair.use_case.gate
-    if not all(each.passed for each in evidence(pair)):
+    if not all(each.passed for each in sufficiency(pair)):
         return None, []
-    found = bootstrap.interval(pair.gain(), pair.blocks, gate.confidence)
-    if found is None:
+    interval = bootstrap.interval(pair.improvement(), pair.blocks, gate.confidence)
+    if interval is None:
         return None, []
-    note = f"{found.estimate:+.4g} on the holdout; between {found.low:+.4g} and {found.high:+.4g}"
-    at_least = f"{gate.metric} gained at least, {gate.confidence:.4g} sure"
-    return found, [rule(at_least, found.low, gate.margin, found.low > gate.margin, note)]
+    note = f"{interval.estimate:+.4g} on the holdout; between {interval.low:+.4g} and {interval.high:+.4g}"
+    name = f"{gate.metric} improvement, {percent(gate.confidence)} lower bound"
+    return interval, [rule(name, interval.low, gate.margin, interval.low > gate.margin, note)]
 
 
 def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ...]]:
-    """Whether the challenger holds on every slice that is large enough; and which ones are not.
+    """Whether the challenger is good on every slice of the holdout that is large enough.
 
-    A slice fails when it is worse than the tolerance on the holdout and surely worse at all: a small one is beyond any
-    tolerance by luck every now and then. The more slices, the surer one has to be (Bonferroni).
+    A slice fails when it is worse than the tolerance on the holdout and also significantly worse at all: a small slice
+    is beyond any tolerance by chance every now and then. The confidence is corrected for the number of slices
+    (Bonferroni).
+
+    Args:
+        pair: Both models' predictions of the holdout.
+        holdout: (n,) rows in the pair's order, with the columns of `gate.slices`.
+
+    Returns:
+        A rule for each slice, and the slices that are too small, with their numbers of rows.
     """
     gate = pair.use_case.gate
-    judged: dict[str, Pair] = {}
-    not_judged: list[str] = []
+    large: dict[str, Pair] = {}
+    small: list[str] = []
     for each in slicing.slices_of(pair.use_case, holdout):
-        name, part = each.name, pair.part(each.rows)
-        if part.rows >= gate.slice_min_rows and part.varies and part.telling_blocks >= gate.min_blocks:
-            judged[name] = part
+        subset = pair.subset(each.rows)
+        is_large = subset.rows >= gate.slice_min_rows and subset.informative_blocks >= gate.min_blocks
+        if is_large and subset.varies:
+            large[each.name] = subset
         else:
-            not_judged.append(f"{name} ({part.rows})")
-    sure = 1 - (1 - gate.confidence) / max(len(judged), 1)
+            small.append(f"{each.name} ({subset.rows})")
+    confidence = 1 - (1 - gate.confidence) / max(len(large), 1)
     rules = []
-    for name, part in judged.items():
-        change, noise = bootstrap.jackknife(part.gain(), part.blocks, sure)
-        passed = change >= -gate.slice_tolerance or change + noise >= 0
-        rules.append(rule(f"{gate.metric} gained on {name}", change, -gate.slice_tolerance, passed, _give(noise)))
-    return rules, tuple(not_judged)
+    for name, subset in large.items():
+        change, error = bootstrap.jackknife(subset.improvement(), subset.blocks, confidence)
+        passed = change >= -gate.slice_tolerance or change + error >= 0
+        rules.append(
+            rule(f"{gate.metric} improvement on {name}", change, -gate.slice_tolerance, passed, _margin(error))
+        )
+    return rules, tuple(small)
 
 
 def calibration(pair: Pair) -> Rule:
-    """Whether the challenger's predictions are as true to what happens as its rival's, by the same reasoning."""
+    """Whether the challenger is as well calibrated as the champion, within a tolerance or the error of the estimate."""
     gate = pair.use_case.gate
-    added, noise = bootstrap.jackknife(pair.miscalibration(), pair.blocks, gate.confidence)
-    passed = added <= gate.calibration_tolerance or added - noise <= 0
-    return rule("calibration error added", added, gate.calibration_tolerance, passed, _give(noise))
+    increase, error = bootstrap.jackknife(pair.miscalibration(), pair.blocks, gate.confidence)
+    passed = increase <= gate.calibration_tolerance or increase - error <= 0
+    return rule("calibration error increase", increase, gate.calibration_tolerance, passed, _margin(error))
 
 
 def budgets(use_case: UseCase, measured: Mapping[str, float]) -> list[Rule]:
-    """Whether the stored model is as fast and as small as the use case wants it.
+    """Whether the stored model is fast and small enough.
 
     Args:
+        use_case: Whose gate sets the limits, if it does.
         measured: `latency_seconds` and `size_bytes`; one that is missing could not be measured.
     """
     limits = {
@@ -164,16 +186,29 @@ def budgets(use_case: UseCase, measured: Mapping[str, float]) -> list[Rule]:
 
 
 def rule(name: str, value: float, threshold: float, passed: bool, note: str = "") -> Rule:
-    """A rule of Python's own numbers, whatever NumPy's came in."""
+    """A rule with Python's own numbers, whichever NumPy type they have.
+
+    Args:
+        name: What was measured.
+        value: The measurement.
+        threshold: What it was compared with.
+        passed: Whether the condition is met.
+        note: For people.
+    """
     return Rule(name=name, value=float(value), threshold=float(threshold), passed=bool(passed), note=note)
 
 
-def _give(noise: float) -> str:
-    return f"give or take {noise:.2g}" if np.isfinite(noise) else ""
+def percent(share: float) -> str:
+    """A share of one, in percent: `95%`."""
+    return f"{100 * share:.4g}%"
 
 
-def _span(length: timedelta) -> str:
-    """A length of time as people say it: `1 day`, `2 hours`."""
+def _margin(error: float) -> str:
+    return f"± {error:.2g}" if np.isfinite(error) else ""
+
+
+def _length(length: timedelta) -> str:
+    """A length of time in words: `1 day`, `2 hours`."""
     for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         count, rest = divmod(length.total_seconds(), seconds)
         if count and not rest:

@@ -1,4 +1,4 @@
-"""The smoke test: does the stored model load and predict in a process that knows nothing of the one it was made in?"""
+"""The smoke test: does the stored model load and predict the same in a fresh process?"""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ import pandas as pd
 from mlflow.models import Model
 
 from perennial.errors import ServiceUnavailable
+from perennial.gate import fresh_process
 
 #: Seconds for a fresh interpreter to import MLflow and scikit-learn (six on a quiet machine), to load and to predict.
 TIMEOUT = 300.0
 #: Relative: other threads may add up a sum in another order.
-_SAME = 1e-9
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Smoked:
-    """What came of it.
+class SmokeResult:
+    """The result of a smoke test.
 
     Attributes:
-        passed: The model loaded, predicted, and said the same as in the process that asks.
+        passed: The model loaded, and predicted the same as in the process that asks.
         note: What went wrong, or how long it took.
         measured: `size_bytes` always; `latency_seconds` of one row and `rows_per_second` if it predicted.
     """
@@ -43,22 +44,28 @@ class Smoked:
 
 
 class SmokeTest:
-    """A smoke test under way beside whatever else the process does."""
+    """A smoke test that runs beside whatever else this process does."""
 
     def __init__(self, folder: Path, scratch: Path) -> None:
-        self._folder, self._said, self._log = folder, scratch / "said.json", scratch / "log.txt"
+        """Start it.
+
+        Args:
+            folder: The stored model.
+            scratch: An empty folder for the result and the log.
+        """
+        self._folder, self._result, self._log = folder, scratch / "result.json", scratch / "log.txt"
         self._began = time.monotonic()
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "perennial.gate.fresh_process", str(folder), str(self._said)],
+                [sys.executable, "-m", fresh_process.__name__, str(folder), str(self._result)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
             )
 
-    def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> Smoked:
-        """Wait for it and compare.
+    def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:
+        """Wait for it and compare its predictions.
 
         Args:
             predict: The same model in this process: a frame of features in, (n,) floats out.
@@ -70,25 +77,25 @@ class SmokeTest:
         try:
             code = self._process.wait(timeout=max(TIMEOUT - (time.monotonic() - self._began), 0))
         except subprocess.TimeoutExpired:
-            return Smoked(False, f"no answer in {TIMEOUT:.0f} s", size)
+            return SmokeResult(False, f"no answer in {TIMEOUT:.0f} s", size)
         if code in (-signal.SIGKILL, -signal.SIGTERM):
             raise ServiceUnavailable(
                 f"The smoke test of the model in {self._folder} was ended from outside (signal {-code}).",
                 "Most often memory ran out; the task tries again by itself.",
             )
         if code != 0:
-            return Smoked(False, self._last_words(code), size)
-        said = json.loads(self._said.read_text())
-        theirs = np.asarray(said.pop("predictions"), dtype=float)
+            return SmokeResult(False, self._last_line(code), size)
+        result = json.loads(self._result.read_text())
+        theirs = np.asarray(result.pop("predictions"), dtype=float)
         example: Any = Model.load(str(self._folder)).load_input_example(str(self._folder))
         ours = predict(example)
         # Of two classes, pyfunc gives the probability of each.
         theirs = theirs[:, 1] if theirs.ndim == 2 and theirs.shape[1] == 2 else theirs.reshape(-1)
-        if theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=_SAME, atol=1e-12):
-            return Smoked(False, f"predicts {theirs.tolist()} where this process predicts {ours.tolist()}", size | said)
-        return Smoked(
-            True, f"{len(ours)} rows, the same as here, in {time.monotonic() - self._began:.1f} s", size | said
-        )
+        if theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=_TOLERANCE, atol=1e-12):
+            differ = f"predicts {theirs.tolist()} where this process predicts {ours.tolist()}"
+            return SmokeResult(False, differ, size | result)
+        equal = f"{len(ours)} rows, predicted the same as in this process, in {time.monotonic() - self._began:.1f} s"
+        return SmokeResult(True, equal, size | result)
 
     def end(self) -> None:
         """End the process if it still runs."""
@@ -96,14 +103,14 @@ class SmokeTest:
             self._process.kill()
         self._process.wait()
 
-    def _last_words(self, code: int) -> str:
+    def _last_line(self, code: int) -> str:
         lines = [line.strip() for line in self._log.read_text().splitlines() if line.strip()]
-        return f"ended with code {code}: {lines[-1][:300] if lines else 'it said nothing'}"
+        return f"ended with code {code}: {lines[-1][:300] if lines else 'without any output'}"
 
 
 @contextmanager
 def started(folder: str) -> Iterator[SmokeTest]:
-    """Begin a smoke test of the model in `folder`, which must be trusted; its process never outlives the block."""
+    """Start a smoke test of the model in `folder`, which must be trusted; its process never outlives the block."""
     with tempfile.TemporaryDirectory(prefix="perennial-smoke-") as scratch:
         test = SmokeTest(Path(folder), Path(scratch))
         try:

@@ -39,7 +39,7 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
     ]
     policy = design.policy
     gate = (
-        f"The first model comes after {policy.initial_partitions} partitions and must beat the trivial baseline (the"
+        f"The first model comes after {policy.initial_partitions} partitions and must beat the baseline model (the"
         f" {'rate' if design.task == 'binary' else 'mean'} of the training rows, whatever the row says) and"
         f" {baseline} alone on the last {spoken(policy.holdout)} of its window, or half of it; each"
         f" later one must beat the champion. The certainty of that is counted in blocks of {spoken(policy.block)}."

@@ -145,12 +145,12 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
 
 
 def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any) -> None:
-    """Metrics on the holdout, whole and by slice, beside the trivial baseline, with the plots people look at."""
+    """Metrics on the holdout, whole and by slice, beside the baseline model, with the plots people look at."""
     label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
-    trivial = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label))
-    measured = quality.measure(use_case, data.holdout, prediction, trivial)
+    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label))
+    measured = quality.measure(use_case, data.holdout, prediction, constant)
     logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
-    logged |= {f"trivial_{name}": value for name, value in measured.trivial.items()}
+    logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}
     logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
     mlflow.log_dict(measured.model_dump(mode="json"), "quality.json")

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from perennial import gate
 from perennial.cli import app
-from perennial.gate import model_card
-from perennial.gate.model_card import facts, pages
+from perennial.gate import Rule, model_card
+from perennial.gate.model_card import facts, rendering
 from perennial.gate.model_card.facts import Card
 from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.use_case import UseCase
@@ -53,7 +53,7 @@ def section(written: str, title: str) -> str:
 
 
 def test_the_card_says_what_was_recorded(energy, card) -> None:
-    written = pages.markdown(card)
+    written = rendering.markdown(card)
     run = tracking.client().get_run(card.run_id)
     assert energy.owner in section(written, "Model details")
     assert "| Parameter `alpha` | `1.0` |" in section(written, "Model details")
@@ -69,33 +69,33 @@ def test_the_card_says_what_was_recorded(energy, card) -> None:
 
 
 def test_every_rule_of_the_gate_is_on_the_card(card, settled) -> None:
-    decision = section(pages.markdown(card), "Decision")
+    decision = section(rendering.markdown(card), "Decision")
     rows = [
         line for line in decision.splitlines() if line.endswith("|") and (" passed |" in line or " failed |" in line)
     ]
     assert len(rows) == len(settled.rules)
-    assert all(pages._text(rule.name) in row for rule, row in zip(settled.rules, rows, strict=True))
+    assert all(rendering._text(rule.name) in row for rule, row in zip(settled.rules, rows, strict=True))
 
 
 def test_the_card_says_what_became_of_the_version(energy, card) -> None:
     entry = ledger.entries(energy)[0]
-    written = pages.markdown(card)
+    written = rendering.markdown(card)
     assert f"**{entry.action}** on {entry.recorded_at:%Y-%m-%d %H:%M:%S} UTC by gate" in written
     assert f"| {entry.action} | {card.version} | gate |" in section(written, "Decision")
 
 
 def test_before_it_is_judged_the_card_says_so(card) -> None:
-    written = pages.markdown(replace(card, gate={}, history=[]))
-    assert "**Not judged yet.**" in written
-    assert "The gate has not judged this version." in written
+    written = rendering.markdown(replace(card, gate=None, history=[]))
+    assert "**Not evaluated yet.**" in written
+    assert "The gate has not evaluated this version." in written
 
 
 def test_limits_name_what_the_model_was_not_tested_on(card) -> None:
-    small = replace(card, gate=card.gate | {"not_judged": ("site=site-3", "site=site-4")})
-    caveats = section(pages.markdown(small), "Caveats")
-    assert "tested on nothing after 2024-01-04 00:00:00 UTC" in caveats
+    small = replace(card, gate=card.gate.model_copy(update={"not_evaluated": ("site=site-3", "site=site-4")}))
+    caveats = section(rendering.markdown(small), "Caveats")
+    assert "evaluated on nothing after 2024-01-04 00:00:00 UTC" in caveats
     assert "0 of 864 examples of the window had no label" in caveats
-    assert "too little of it in the holdout: site=site-3, site=site-4." in caveats
+    assert "the holdout has too few rows of it: site=site-3, site=site-4." in caveats
 
 
 def test_attaching_twice_leaves_one_linked_card(energy, version, settled) -> None:
@@ -135,25 +135,25 @@ def test_a_description_that_a_person_wrote_stays(energy, version, settled) -> No
     assert server.get_model_version("energy", str(version)).description == "Ada looked at this one."
     server.update_model_version("energy", str(version), "")
     model_card.attach(energy, version)
-    assert pages.LINK in server.get_model_version("energy", str(version)).description
+    assert rendering.LINK in server.get_model_version("energy", str(version)).description
 
 
 def test_equal_records_give_equal_bytes(energy, version, card) -> None:
     again = facts.gather(energy, version)
-    written = pages.markdown(again)
-    assert written == pages.markdown(card)
-    assert pages.html(again, written) == pages.html(card, pages.markdown(card))
+    written = rendering.markdown(again)
+    assert written == rendering.markdown(card)
+    assert rendering.html(again, written) == rendering.html(card, rendering.markdown(card))
     assert model_card.read(energy, version, model_card.MARKDOWN) == model_card.attach(energy, version)
 
 
 def test_a_version_of_before_there_were_cards_gets_one_too(energy, card) -> None:
     """Its run has no provenance, no quality and no drift profile."""
-    bare = replace(card, provenance={}, quality=None, features=[], changes={}, gate={}, algorithm="", rows_fit=None)
-    written = pages.markdown(replace(bare, training_set={"start": card.training_set["start"]}))
+    bare = replace(card, provenance={}, quality=None, features=[], changes={}, gate=None, algorithm="", rows_fit=None)
+    written = rendering.markdown(replace(bare, training_set={"start": card.training_set["start"]}))
     assert written.count("ot recorded") >= 4
 
 
-written = st.text(st.characters(codec="utf-8"), max_size=40).filter(lambda text: pages._text(text).strip())
+written = st.text(st.characters(codec="utf-8"), max_size=40).filter(lambda text: rendering._text(text).strip())
 hostile = written | st.sampled_from(
     [
         "1. item",
@@ -184,14 +184,15 @@ def test_nothing_from_data_is_read_as_markup(card: Card, text: str) -> None:
             params={"alpha": said},
             algorithm=said,
             window=said,
-            gate=card.gate
-            | {"reason": said, "rules": [{"name": said, "value": 1.0, "threshold": 2.0, "passed": True}]},
+            gate=card.gate.model_copy(
+                update={"reason": said, "rules": [Rule(name=said, value=1.0, threshold=2.0, passed=True)]}
+            ),
         )
         for said in ("harmless", text)
     )
-    shown = pages.html(risky, pages.markdown(risky))
-    assert _elements(shown) == _elements(pages.html(harmless, pages.markdown(harmless)))
-    assert "49" not in shown or "49" in text or "49" in pages.html(harmless, pages.markdown(harmless))
+    shown = rendering.html(risky, rendering.markdown(risky))
+    assert _elements(shown) == _elements(rendering.html(harmless, rendering.markdown(harmless)))
+    assert "49" not in shown or "49" in text or "49" in rendering.html(harmless, rendering.markdown(harmless))
 
 
 def _elements(page: str) -> list[str]:
@@ -200,13 +201,13 @@ def _elements(page: str) -> list[str]:
 
 
 def test_the_page_loads_nothing_from_anywhere(card) -> None:
-    page = pages.html(card, pages.markdown(card))
+    page = rendering.html(card, rendering.markdown(card))
     assert not re.search(r"<(script|img|link|iframe|object)\b|\bsrc=|@import|url\(", page)
     assert "default-src 'none'" in page
 
 
 def test_the_markdown_is_what_other_readers_take(card) -> None:
     """Plain CommonMark with tables: every table's rows have as many cells as its head."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(pages.markdown(card))
+    tokens = MarkdownIt("commonmark").enable("table").parse(rendering.markdown(card))
     assert sum(token.type == "table_open" for token in tokens) >= 5
     assert mlflow.artifacts.load_text(f"runs:/{card.run_id}/{model_card.FOLDER}/{model_card.MARKDOWN}")

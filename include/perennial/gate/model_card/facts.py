@@ -1,4 +1,4 @@
-"""What a model card says, gathered from MLflow and the ledger."""
+"""Gathers what a model card says from MLflow and the ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.errors import PerennialError
 from perennial.evaluation.quality import Quality
-from perennial.gate import GateDecision
+from perennial.gate.decision import GateDecision
 from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.use_case import UseCase
 
@@ -19,28 +19,40 @@ _RECORDS = (
 
 @dataclass(frozen=True)
 class Feature:
-    """One input of the model.
+    """One input of the model, or its predictions.
 
     Attributes:
-        importance: Its share in the model's skill, 0 to 1; None where that is not recorded.
-        spread: How far a window of the training data was from all other training rows, at most: what is normal.
-        method: The distance that monitoring judges it by.
+        name: The column.
+        importance: Its feature importance, 0 to 1; None where that is not recorded.
+        baseline: How far a window of the training data was at most from all other training rows.
+        method: The distance that monitoring measures its drift by.
     """
 
     name: str
     importance: float | None
-    spread: float | None
+    baseline: float | None
     method: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of one version of a use case's model; None, or empty, where nothing is recorded.
+    """What is recorded of one version of a use case's model; None, or empty, where nothing is.
 
     Attributes:
-        plan, training_set, provenance, gate: As the training and the gate logged them (`plan.json` and so on).
-        history: The ledger's rows about this version, and about the one that took its place; oldest first.
+        use_case: The use case as it is now.
+        version: The registered version.
+        run_id, run_url: Of the MLflow run that trained it.
+        algorithm: The class of the estimator; of a pipeline, of its steps.
+        commit: The code's git commit, with `+dirty` when the code differed from it.
         window: First and last partition that it was trained on.
+        tags: Of the MLflow run.
+        params: Of the training run.
+        features: The model's inputs and its predictions.
+        rows_fit, rows_holdout: Rows fitted on and rows of the holdout.
+        training_set, provenance, changes: As the training logged them (`training_set.json` and so on).
+        quality: Its metrics on the holdout.
+        gate: The gate's decision.
+        history: The ledger's rows about this version, and about the one that replaced it; oldest first.
     """
 
     use_case: UseCase
@@ -59,17 +71,17 @@ class Card:
     provenance: dict[str, Any]
     changes: dict[str, Any]
     quality: Quality | None
-    gate: dict[str, Any]
+    gate: GateDecision | None
     history: list[ledger.Entry]
 
     @property
-    def decision(self) -> ledger.Entry | None:
+    def final_entry(self) -> ledger.Entry | None:
         """The ledger's row of the decision on this version; None: not decided yet."""
         return ledger.decision_on(self.history, self.version)
 
     @property
     def has_intervals(self) -> bool:
-        """Whether there were enough blocks of time to say how sure a metric is."""
+        """Whether there were enough blocks of time for intervals of the metrics."""
         return self.quality is not None and any(one.low is not None for one in self.quality.metrics.values())
 
     @property
@@ -78,10 +90,48 @@ class Card:
         return self.training_set.get("unlabelled")
 
 
-def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]:
-    """The model's inputs and its predictions, as its drift profile knows them.
+def gather(use_case: UseCase, version: int) -> Card:
+    """Read all that is recorded of a version.
 
     Args:
+        use_case: Whose model.
+        version: The registered version.
+
+    Raises:
+        PerennialError: there is no such version, or its run is gone.
+    """
+    run = tracking.training_run(use_case, version)
+    records = tracking.recorded(run.id, _RECORDS)
+    tags, numbers = run.tags, run.metrics
+    rows_holdout = _whole(numbers.get("rows_holdout"))
+    return Card(
+        use_case=use_case,
+        version=version,
+        run_id=run.id,
+        run_url=run.page,
+        algorithm=tags.get(mlflow_tags.ALGORITHM, ""),
+        commit=tags.get(mlflow_tags.GIT_COMMIT, "unknown"),
+        window=tags.get(mlflow_tags.WINDOW, "unknown"),
+        tags=tags,
+        params=records.get("plan.json", {}).get("params", {}),
+        features=_features(use_case, run.id, rows_holdout),
+        rows_fit=_whole(numbers.get("rows_fit")),
+        rows_holdout=rows_holdout,
+        training_set=records.get("training_set.json", {}),
+        provenance=records.get("provenance.json", {}),
+        changes=records.get("code/changes.json", {}),
+        quality=Quality(**records["quality.json"]) if records.get("quality.json") else None,
+        gate=GateDecision(**records["gate.json"]) if "gate.json" in records else None,
+        history=[e for e in ledger.entries(use_case) if version in (e.model_version, e.previous_version)],
+    )
+
+
+def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]:
+    """The model's inputs and its predictions, from its drift profile.
+
+    Args:
+        use_case: Whose drift policy applies.
+        run_id: The MLflow run that logged the profile.
         rows: How large a window is taken to be: a small one is farther from the rest by chance alone.
     """
     from perennial.drift import Profile
@@ -92,10 +142,13 @@ def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]
         profile = Profile.load(run_id)
     except PerennialError:
         return []
-    normal = limits(use_case, profile, rows or 0).most
+    baselines = limits(use_case, profile, rows or 0).most
     return [
         Feature(
-            name, profile.importance.get(name), normal[name][VALUES], distance_method(use_case.drift, name, column.bins)
+            name=name,
+            importance=profile.importance.get(name),
+            baseline=baselines[name][VALUES],
+            method=distance_method(use_case.drift, name, column.bins),
         )
         for name, column in profile.columns.items()
     ]
@@ -103,36 +156,3 @@ def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def gather(use_case: UseCase, version: int) -> Card:
-    """Read all that is recorded of a version.
-
-    Raises:
-        PerennialError: there is no such version, or its run is gone.
-    """
-    run = tracking.training_run(use_case, version)
-    held = tracking.recorded(run.id, _RECORDS)
-    provenance = held.get("provenance.json", {})
-    tags, numbers = run.tags, run.metrics
-    measured = held.get("quality.json")
-    return Card(
-        use_case=use_case,
-        version=version,
-        run_id=run.id,
-        run_url=run.page,
-        algorithm=tags.get(mlflow_tags.ALGORITHM, ""),
-        commit=tags.get(mlflow_tags.GIT_COMMIT, "unknown"),
-        window=tags.get(mlflow_tags.WINDOW, "unknown"),
-        tags=tags,
-        params=held.get("plan.json", {}).get("params", {}),
-        features=_features(use_case, run.id, _whole(numbers.get("rows_holdout"))),
-        rows_fit=_whole(numbers.get("rows_fit")),
-        rows_holdout=_whole(numbers.get("rows_holdout")),
-        training_set=held.get("training_set.json", {}),
-        provenance=provenance,
-        changes=held.get("code/changes.json", {}),
-        quality=Quality(**measured) if measured else None,
-        gate=GateDecision(**held["gate.json"]).model_dump(mode="json") if "gate.json" in held else {},
-        history=[e for e in ledger.entries(use_case) if version in (e.model_version, e.previous_version)],
-    )

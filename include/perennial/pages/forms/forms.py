@@ -127,7 +127,7 @@ def _retrain(use_case: UseCase, facts: Facts, given: Mapping[str, str], sent: bo
     names = ("window_start", "window_end", "require_approval")
     rest = [name for name in use_case.params.model_fields if name not in names]
     shown = problems if sent else {}
-    rival = f"the champion v{facts.champion.model_version}" if facts.champion else "the trivial baseline"
+    rival = f"the champion v{facts.champion.model_version}" if facts.champion else "the baseline model"
     window = use_case.retraining.window
     what = f"the last {window} partitions" if window else f"all partitions from {use_case.first.key} on"
     return Form(

@@ -1,4 +1,4 @@
-"""A model card as Markdown, as an HTML page and as a line for the registry.
+"""Renders a model card as Markdown, as an HTML page and as a few lines for the registry.
 
 Whatever is put into the template is escaped unless it is `Raw`, so nothing that comes from data (a slice's value, a
 reason, a name) can be read as Markdown or HTML. HTML that survived would be shown as text: the converter takes none.
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from perennial.evaluation.quality import Measured
+from perennial.gate.decision import in_words
 from perennial.gate.model_card.facts import Card
 
 #: How a description begins its link to the card.
@@ -36,24 +37,35 @@ def markdown(card: Card) -> str:
     return _template().render(card=card, use_case=card.use_case)
 
 
-def html(card: Card, written: str) -> str:
-    """The card as a page that needs nothing else: no script, no address that it loads from."""
+def html(card: Card, source: str) -> str:
+    """The card as a page that needs nothing else: no script, no address that it loads from.
+
+    Args:
+        card: For the title.
+        source: The card as `markdown` renders it.
+    """
     from markdown_it import MarkdownIt
 
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(written)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(source)
     title = escape(f"{card.use_case.name} v{card.version}")
     return _PAGE.format(title=title, body=body)
 
 
 def description(card: Card, link: str) -> str:
-    """What the registry says of the version, in a few lines of Markdown."""
-    reason = card.decision.reason if card.decision else card.gate.get("reason", "not judged yet")
+    """The registry's description of the version, in a few lines of Markdown.
+
+    Args:
+        card: Its facts.
+        link: Address of the whole card.
+    """
+    decided = card.final_entry or card.gate
+    reason = decided.reason if decided else "not evaluated yet"
     return f"Trained on {_text(card.window)}. {_text(reason)}.\n\n{LINK}({_address(link)})"
 
 
 @cache
 def _template() -> Template:
-    found = Environment(
+    environment = Environment(
         loader=PackageLoader("perennial.gate.model_card", "."),
         autoescape=False,  # noqa: S701 - that is for HTML; `finalize` escapes for Markdown
         finalize=_text,
@@ -62,16 +74,17 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {
+    environment.filters |= {
         "code": _code,
         "number": _number,
         "measured": _measured,
         "moment": _moment,
         "span": _span,
         "address": lambda value: Raw(_address(value)),
+        "outcome": lambda value: in_words(value),
         "share": lambda value: Raw(f"{100 * value:.3g} %"),
     }
-    return found.get_template("card.md.j2")
+    return environment.get_template("card.md.j2")
 
 
 def _text(value: Any) -> str:
@@ -82,11 +95,11 @@ def _text(value: Any) -> str:
     line = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
     line = _SPECIAL.sub(r"\\\1", "".join(letter for letter in line if letter.isprintable()))
     # A number's full stop is escaped after it, a mark before it.
-    return _LEADING.sub(lambda found: f"{found[1]}\\" if found[1].isdigit() else f"\\{found[1]}", line)
+    return _LEADING.sub(lambda match: f"{match[1]}\\" if match[1].isdigit() else f"\\{match[1]}", line)
 
 
 def _code(value: Any) -> Raw:
-    """A name or a command, set as code where that is possible."""
+    """A name or a command, as code where that is possible."""
     line = str(value)
     if not line or re.search(r"[`|\\]|[^\x20-\x7e]", line) or line != line.strip() or len(line) > _LONGEST:
         return Raw(_text(value))
@@ -117,8 +130,8 @@ def _measured(value: Measured) -> Raw:
 
 def _moment(value: Any) -> Raw:
     """A time, UTC, to the second."""
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return Raw(f"{found.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if found else "not recorded")
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return Raw(f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else "not recorded")
 
 
 def _span(value: timedelta) -> Raw:
