@@ -1,7 +1,7 @@
-"""Drift by effect size: how far a partition is from the champion's own training profile, in units of what is normal.
+"""Drift by effect size: how far a partition is from the champion's training profile, as a multiple of a baseline.
 
 `bins` counts a column, `profile` keeps the counts of training by blocks of time, `windows` makes windows of these,
-`limits` tells from them what is normal, `comparison` compares a partition with it, `report` shows that by Evidently.
+`limits` takes the baselines from them, `comparison` compares a partition with it, `report` shows that by Evidently.
 """
 
 from perennial.drift.comparison import ColumnCounts, ColumnDrift, compare, score

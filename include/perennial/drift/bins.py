@@ -1,4 +1,4 @@
-"""Bins: what a column is counted in. Chosen once, on what a model was trained on; kept with the model.
+"""Chooses the bins in which a column is counted, on the rows a model was trained on, and counts rows in them.
 
 A column's counts are an array of whole numbers: one for each bin in a fixed order, the last one for nulls. All later
 work is on counts: they add up over time, have a bounded size, and one pass over the rows makes them.
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 #: Bins with equal shares of a number's training values, and bins of equal width: the first are fine where the values
 #: are, the others where few are.
 QUANTILES, WIDTHS = 100, 50
-#: A number of training values this many, evenly over time, tell the edges of the bins; their extremes are of all.
+#: The edges of the bins are computed from so many training values, evenly over time; their extremes are of all.
 EDGES_FROM = 200_000
 #: Categories with a bin of their own, the most frequent ones; the others share one.
 CATEGORIES = 500
@@ -37,7 +37,7 @@ class Bins:
         edges: Ascending; bin i holds `edges[i-1] <= x < edges[i]`.
         centres: The mean of the training values in each bin, one more than `edges`.
         values: The categories, most frequent first; floats if the column is of whole numbers.
-        complete: Whether `values` are all that training held: another one is then new.
+        complete: Whether `values` are all that occurred in training: another one is then new.
     """
 
     kind: Literal["number", "category"]
@@ -52,9 +52,9 @@ class Bins:
         if not _is_number(values.type):
             return cls._of_categories(values.cast(pa.string()))
         if pa.types.is_integer(values.type):
-            found = pc.unique(values.drop_null())
-            if len(found) <= WHOLE_NUMBERS:
-                return cls("category", values=sorted(float(value) for value in found.to_pylist()))
+            distinct = pc.unique(values.drop_null())
+            if len(distinct) <= WHOLE_NUMBERS:
+                return cls("category", values=sorted(float(value) for value in distinct.to_pylist()))
         return cls._of_numbers(_floats(values))
 
     @classmethod
@@ -108,10 +108,10 @@ class Bins:
         if self.is_whole:
             numbers = _floats(values)
             places = np.searchsorted(self._edges, numbers).clip(max=max(len(self.values) - 1, 0))
-            known = self._edges[places] == numbers if len(self.values) else np.zeros(len(numbers), bool)
-            return np.where(np.isnan(numbers), null, np.where(known, places, len(self.values)))
-        found = pc.index_in(values.cast(pa.string()), self._lookup, skip_nulls=True)
-        codes = pc.if_else(pc.is_null(values), null, pc.fill_null(found, len(self.values)))
+            is_value = self._edges[places] == numbers if len(self.values) else np.zeros(len(numbers), bool)
+            return np.where(np.isnan(numbers), null, np.where(is_value, places, len(self.values)))
+        index = pc.index_in(values.cast(pa.string()), self._lookup, skip_nulls=True)
+        codes = pc.if_else(pc.is_null(values), null, pc.fill_null(index, len(self.values)))
         return np.asarray(codes.to_numpy(zero_copy_only=False) if isinstance(codes, pa.Array) else codes.to_numpy())
 
     @cached_property
@@ -129,20 +129,34 @@ class Bins:
 
 
 def count(bins: Mapping[str, Bins], batches: Iterable[pa.RecordBatch | pa.Table]) -> dict[str, np.ndarray]:
-    """The counts of every column of `bins` that the rows have, in one pass; memory for one batch."""
+    """Count every column of `bins` that the rows have, in one pass; memory for one batch.
+
+    Args:
+        bins: Column -> its bins.
+        batches: The rows.
+
+    Returns:
+        Column -> (size,) counts; without the columns that no batch has.
+    """
     counts: dict[str, np.ndarray] = {}
     for batch in batches:
         for name in set(bins) & set(batch.schema.names):
-            found = bins[name].count(batch.column(name))
-            counts[name] = counts[name] + found if name in counts else found
+            more = bins[name].count(batch.column(name))
+            counts[name] = counts[name] + more if name in counts else more
     return counts
 
 
 def count_by_block(bins: Bins, values: pa.ChunkedArray, block: np.ndarray, blocks: int) -> np.ndarray:
-    """The counts of each block of rows: (blocks, size).
+    """Count a column block by block.
 
     Args:
-        block: (n,) the block of each row.
+        bins: The column's.
+        values: (n,) the column.
+        block: (n,) the block of each row, below `blocks`.
+        blocks: How many blocks there are.
+
+    Returns:
+        (blocks, size) counts.
     """
     places = block * bins.size + bins.codes(values)
     return np.bincount(places, minlength=blocks * bins.size).reshape(blocks, bins.size)

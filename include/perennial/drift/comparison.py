@@ -1,4 +1,4 @@
-"""A partition held against the champion's own training profile, column by column."""
+"""Compares a partition with the champion's own training profile, column by column."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ UNIT_FROM = 1.5
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column of one partition, by the aspect of it that moved most.
+    """Drift of one column of one partition, by the aspect of it that moved most.
 
     Attributes:
+        column: A feature, or `PREDICTION`.
         method: How the distance of the values is measured.
         distance: How far the aspect moved; unit by `why`.
-        reference: The most that it moves by itself.
+        reference: The baseline: the most that it moved between windows of the training data.
         ratio: distance / reference.
-        importance: The column's share in the champion's skill, 0 to 1.
+        importance: The column's feature importance, 0 to 1.
         drifted: The ratio is above the policy's.
         why: `values`: the distance by `method`. `nulls`: change of their share. `scale`: log2 of how many times wider
             or narrower the numbers are spread, as after a change of unit. `new`: share of values never seen.
@@ -77,32 +78,44 @@ class ColumnCounts:
 
     @classmethod
     def of(cls, profile: Profile, batches: Iterable[pa.RecordBatch | pa.Table]) -> ColumnCounts:
-        """Count in one pass. A column that is not there is one of nulls."""
+        """Count in one pass.
+
+        Args:
+            profile: Its columns are counted in its bins.
+            batches: The rows. A column that they lack is counted as nulls.
+        """
         rows = 0
 
-        def passing() -> Iterable[pa.RecordBatch | pa.Table]:
+        def counted() -> Iterable[pa.RecordBatch | pa.Table]:
             nonlocal rows
             for batch in batches:
                 rows += batch.num_rows
                 yield batch
 
         bins = {name: column.bins for name, column in profile.columns.items()}
-        found = count(bins, passing())
-        for name in bins.keys() - found.keys():
-            found[name] = np.zeros(bins[name].size, dtype=int)
-            found[name][-1] = rows
-        return cls(rows, found)
+        counts = count(bins, counted())
+        for name in bins.keys() - counts.keys():
+            counts[name] = np.zeros(bins[name].size, dtype=int)
+            counts[name][-1] = rows
+        return cls(rows, counts)
 
 
 def compare(
     use_case: UseCase, profile: Profile, partition: Partition, counted: ColumnCounts, normal: Limits | None = None
 ) -> list[ColumnDrift]:
-    """Hold a partition against the champion's profile, and against the same season in it.
+    """Compare a partition with the champion's profile, and with the same season in it.
 
-    A column within what is normal for its season is not drift, however far that is from the year.
+    A column within its baseline for the season has not drifted, however far that is from the whole year.
 
     Args:
-        normal: The limits for a partition of this size, if they are known already.
+        use_case: Its drift policy applies.
+        profile: The champion's.
+        partition: Its season is the one compared with.
+        counted: The partition's rows.
+        normal: The limits for a partition of this size; None: computed here.
+
+    Returns:
+        Every column of the profile that the policy does not ignore.
     """
     normal = normal or limits(use_case, profile, counted.rows)
     seasonal = profile.blocks.season(partition)
@@ -113,9 +126,9 @@ def compare(
     ]
 
 
-def score(found: list[ColumnDrift]) -> float:
-    """The drifted columns' share in the champion's skill, 0 to 1."""
-    return float(sum(column.importance for column in found if column.drifted))
+def score(columns: list[ColumnDrift]) -> float:
+    """The drift score: the drifted columns' share of the feature importance, 0 to 1."""
+    return float(sum(column.importance for column in columns if column.drifted))
 
 
 def _column(
@@ -163,9 +176,9 @@ def _distances(
     same_season = column.counts[seasonal].sum(axis=0) if seasonal.any() else None
     if same_season is not None and same_season.sum() >= min_rows:
         references.append(same_season)
-    found = [column_distances(column.bins, method, now[None, :], reference[None, :]) for reference in references]
-    # An aspect that cannot be told (a column without values) did not move; its nulls did.
-    return {aspect: float(np.nan_to_num(min(one[aspect][0] for one in found))) for aspect in found[0]}
+    distances = [column_distances(column.bins, method, now[None, :], reference[None, :]) for reference in references]
+    # An aspect that cannot be measured (a column without values) did not move; its nulls did.
+    return {aspect: float(np.nan_to_num(min(one[aspect][0] for one in distances))) for aspect in distances[0]}
 
 
 def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, float, float] | None:

@@ -1,4 +1,4 @@
-"""What a column matters to a model."""
+"""Feature importance: how much a model's metric depends on each column."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ import pandas as pd
 from perennial.evaluation import metrics
 from perennial.use_case import UseCase, gain
 
-#: Rows that a model predicts in one call when its importances are found.
+#: Rows that a model predicts in one call while its importances are computed.
 PREDICTED_AT_ONCE = 100_000
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
 def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, label: pd.Series) -> dict[str, float]:
-    """Each column's share in a model's skill: the gate metric lost when the column is shuffled.
+    """Permutation importance: the share of the gate's metric lost when a column is shuffled.
 
-    Permutation importance (Breiman 2001) on at most 5,000 rows of the holdout, with a fixed seed; shares sum to 1.
+    L. Breiman, "Random Forests", Machine Learning 45, 2001; on at most 5,000 rows, with a fixed seed.
+
+    Args:
+        use_case: Whose gate metric is used.
+        predict: The model, from features to (n,) predictions.
+        features: (n,) rows of the holdout, the model's inputs only.
+        label: (n,) their labels.
+
+    Returns:
+        Column -> importance, 0 to 1; they sum to 1.
     """
     # The seed is fixed, not the run's: importance describes a model and must not change when it is described twice.
     random = np.random.default_rng(0)

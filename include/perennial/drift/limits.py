@@ -1,7 +1,7 @@
-"""What is normal: how far windows of the training data are from the rest of it, at the size of the one judged.
+"""The baselines of drift: how far windows of the training data are from the rest, at a partition's size.
 
-Two kinds of windows tell. Runs of blocks really were: the farthest of them bounds what seasons and weather do. Random
-choices of blocks might have been: their distances bound what chance does, over all columns at once (Bonferroni), so
+There are two kinds of windows. Runs of consecutive blocks: the farthest of them bounds the effect of seasons and
+weather. Random choices of blocks: their distances bound the effect of chance, over all columns at once (Bonferroni), so
 that many columns do not make many false alarms.
 """
 
@@ -17,7 +17,7 @@ from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, colum
 from perennial.drift.profile import ColumnProfile, Profile
 from perennial.use_case import DriftPolicy, UseCase
 
-#: Where a profile knows nothing of time, or no window of it has enough values, a column may move by this much.
+#: Baselines where a profile has no times, or no window of it has enough values.
 UNKNOWN = {VALUES: 0.1, NULLS: 0.05, SCALE: 1.0, NEW: 0.05}
 #: Windows this many times as large as the partition are thinned to its size.
 THINNED_FROM = 1.25
@@ -25,10 +25,10 @@ THINNED_FROM = 1.25
 
 @dataclass(frozen=True)
 class Limits:
-    """What is normal for each column.
+    """The baselines of each column.
 
     Attributes:
-        most: Column -> aspect -> the most that it moves by itself.
+        most: Column -> aspect -> the most that it moved between windows of the training data.
         least: Column of categories -> (values,) the smallest share that each had in any window.
     """
 
@@ -37,14 +37,26 @@ class Limits:
 
 
 def distance_method(policy: DriftPolicy, name: str, bins: Bins) -> str:
-    """The distance by which a column is judged: the policy's, else by its type."""
+    """The distance by which a column's drift is measured: the policy's, else by its type.
+
+    Args:
+        policy: The use case's.
+        name: The column.
+        bins: Its bins; a distance that does not fit their kind is not used.
+    """
     declared = policy.columns.get(name)
     fits = declared is not None and (bins.kind == "number" or declared.method != "wasserstein")
     return (declared.method if declared is not None and fits else None) or default_method(bins)
 
 
 def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
-    """The limits for a partition of `rows` rows: a small one is farther from the profile by chance alone."""
+    """The limits for a partition of a given size: a small one is farther from the profile by chance alone.
+
+    Args:
+        use_case: Its cadence and drift policy apply.
+        profile: The champion's.
+        rows: Of the partition.
+    """
     policy, blocks = use_case.drift, profile.blocks
     runs = blocks.runs(use_case.cadence)
     choices = blocks.choices(runs).astype(float)
@@ -90,8 +102,8 @@ def _farthest(column: ColumnProfile, method: str, happened: np.ndarray, rows: in
 
 
 def _most(aspect: str, distances: np.ndarray) -> float:
-    told = distances[~np.isnan(distances)]
-    return max(SMALLEST[aspect], float(told.max())) if len(told) else UNKNOWN[aspect]
+    measured = distances[~np.isnan(distances)]
+    return max(SMALLEST[aspect], float(measured.max())) if len(measured) else UNKNOWN[aspect]
 
 
 def _apart(column: ColumnProfile, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
@@ -116,7 +128,7 @@ def _bounds(by_chance: dict[tuple[str, str], np.ndarray], false_alarms: float) -
     """For each (column, aspect) what a random window stays below, in all of them at once but for `false_alarms`.
 
     Bonferroni's share of `false_alarms` is far in the tail, where few random windows are: a gamma distribution with
-    their mean and variance tells it.
+    their mean and variance extrapolates to it.
     """
     share = false_alarms / max(len(by_chance), 1)
     bounds = {}

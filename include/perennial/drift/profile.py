@@ -1,4 +1,4 @@
-"""The profile: what a model was trained on, counted in bins and blocks of time, small enough to be kept with it."""
+"""The training profile: the rows a model was trained on, counted in bins and blocks of time, and kept with it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class ColumnProfile:
     """What one column was like in training.
 
     Attributes:
+        bins: In which it is counted.
         counts: (blocks, size) rows in each bin, by block of time.
         held: (size,) counts on the gate's holdout: of predictions, which are closer to the labels on rows that the
             model was fitted on than on any others.
-        reference: The largest usual distance, where a profile of an earlier version brings it; None: from `counts`.
+        reference: The baseline distance, where a profile of an earlier release stored it; None: from `counts`.
     """
 
     bins: Bins
@@ -51,12 +52,12 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a model was trained on.
+    """The rows that a model was trained on, counted.
 
     Attributes:
         columns: Each feature, and the predictions.
         blocks: The blocks of time of all counts.
-        importance: Column -> its share in the model's skill.
+        importance: Column -> feature importance, 0 to 1.
     """
 
     columns: dict[str, ColumnProfile]
@@ -65,7 +66,12 @@ class Profile:
 
     @classmethod
     def of(cls, use_case: UseCase, rows: pa.Table) -> Profile:
-        """The profile of every column of `rows` but `event_timestamp`, which says when each row was."""
+        """The profile of every column of `rows` but `event_timestamp`.
+
+        Args:
+            use_case: Its cadence cuts the blocks of time.
+            rows: With `event_timestamp`, by which the rows are put into blocks.
+        """
         times = pl.Series(rows["event_timestamp"])
         blocks, block = Blocks.of(use_case.cadence, times)
         kept = block >= 0
@@ -90,7 +96,7 @@ class Profile:
             PerennialError: the drift policy names a column that there is not, or a method that does not fit one.
         """
         profile = cls.of(use_case, rows.select(["event_timestamp", *columns]))
-        _insist_on_known(use_case, profile)
+        _check_policy(use_case, profile)
         return profile
 
     def with_model(self, use_case: UseCase, fit: pd.DataFrame, holdout: pd.DataFrame, predict: Predict) -> Profile:
@@ -133,7 +139,7 @@ class Profile:
 
     @classmethod
     def load(cls, run_id: str) -> Profile:
-        """The profile that a training run logged, also one of a version that kept quantiles only.
+        """The profile that a training run logged, also in the form of earlier releases, which kept quantiles only.
 
         Raises:
             PerennialError: the run has none.
@@ -145,8 +151,8 @@ class Profile:
                 described = json.loads((where / "profile.json").read_text())
             except (MlflowException, OSError) as error:
                 raise PerennialError(
-                    f"MLflow's run {run_id} holds no drift profile: {str(error)[:200]}",
-                    "Its artifacts were deleted or moved: restore them, or retrain, which makes a profile anew.",
+                    f"MLflow's run {run_id} has no drift profile: {str(error)[:200]}",
+                    "Its artifacts were deleted or moved: restore them, or retrain, which makes a new profile.",
                 ) from error
             if "starts" not in described:
                 return cls._of_quantiles(pd.read_parquet(where / "profile.parquet"), **described)
@@ -156,7 +162,7 @@ class Profile:
 
     @classmethod
     def _of_quantiles(cls, rows: pd.DataFrame, reference: dict[str, float], importance: dict[str, float]) -> Profile:
-        """A profile as first kept: quantiles of each column in no order of time, and the usual distance."""
+        """A profile in its first form: quantiles of each column in no order of time, and the baseline distance."""
         columns = {}
         for name in rows:
             values = pa.chunked_array([pa.array(rows[name], from_pandas=True)])
@@ -203,13 +209,13 @@ def _column(row: dict[str, Any]) -> ColumnProfile:
     return ColumnProfile(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), held)
 
 
-def _insist_on_known(use_case: UseCase, profile: Profile) -> None:
+def _check_policy(use_case: UseCase, profile: Profile) -> None:
     where = f"include/use_cases/{use_case.name}/use_case.py"
     known = {*profile.columns, PREDICTION, *use_case.retired_features}
     for name, policy in use_case.drift.columns.items():
         if name not in known:
             raise PerennialError(
-                f"Use case {use_case.name!r}: drift.columns names {name!r}, which no model of it sees.",
+                f"Use case {use_case.name!r}: drift.columns names {name!r}, which is no input of its models.",
                 f"Correct it in {where}; the columns are {', '.join(sorted(known))}.",
             )
         if policy.method == "wasserstein" and name in profile.columns and profile.columns[name].bins.kind != "number":

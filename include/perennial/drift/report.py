@@ -1,4 +1,4 @@
-"""Evidently's report of a partition, made from its counts: every row is in it, in the detail of the profile's bins."""
+"""Makes Evidently's report of a partition from its counts: every row is in it, in the detail of the profile's bins."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def html_report(profile: Profile, counted: ColumnCounts, found: list[ColumnDrift
 
     Evidently takes rows, so it is given 4,000 whose distributions are those of the counts; the page says of how many
     rows they are. It has no row for a column without any value, now or in training.
+
+    Args:
+        profile: The champion's.
+        counted: The partition's rows.
+        found: Drift of the columns to show.
     """
     drawn = {column.column: profile.columns[column.column] for column in found}
     reference = {name: sample_rows(column.bins, column.counts.sum(axis=0)) for name, column in drawn.items()}
@@ -58,7 +63,12 @@ def _of(profile: Profile, counted: ColumnCounts) -> str:
 
 
 def sample_rows(bins: Bins, counts: np.ndarray) -> pd.Series:
-    """`DRAWN_ROWS` values distributed as the counts say: numbers spread evenly inside a bin, nulls by their share."""
+    """`DRAWN_ROWS` values that are distributed as the counts are.
+
+    Args:
+        bins: The column's; its numbers are spread evenly inside a bin.
+        counts: (size,) rows in each bin, the last one of nulls.
+    """
     total = int(counts.sum())
     kept = round(DRAWN_ROWS * int(counts[:-1].sum()) / total) if total else 0
     if not kept:

@@ -1,7 +1,7 @@
-"""Windows of time inside the training data: what a partition is compared with to tell what is normal.
+"""Windows of time inside the training data, whose distances from the rest are the baselines of drift.
 
 The training rows are counted in blocks of time, a fraction of a partition each. A run of blocks as long as a partition
-is a window that really was; a random choice of as many blocks is one that might have been.
+is a window that occurred; a random choice of as many blocks is one that might have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from perennial.partitions import Cadence, Partition
 
 #: At most this many blocks are kept; longer blocks where there would be more, then evenly chosen ones.
 BLOCKS = 512
-#: Random windows that tell how far a partition strays by chance.
+#: Random windows, which show how far a partition is from the rest by chance.
 RANDOM_WINDOWS = 300
 #: A history is cut into at least this many windows, shorter than a partition if need be.
 MIN_WINDOWS = 4
@@ -57,7 +57,15 @@ class Blocks:
 
     @classmethod
     def of(cls, cadence: Cadence, times: pl.Series) -> tuple[Blocks, np.ndarray]:
-        """The blocks of rows at `times`, and the block of each row; -1 where its block is not kept."""
+        """Cut rows into blocks of time.
+
+        Args:
+            cadence: Blocks are a fraction of its partitions.
+            times: (n,) event times, UTC.
+
+        Returns:
+            The blocks, and (n,) the block of each row; -1 where its block is not kept.
+        """
         for every in _LADDERS[cadence]:
             floors = times.dt.truncate(every)
             starts = floors.unique().sort()
@@ -92,14 +100,14 @@ class Blocks:
             span = max(self.length, (end - self.starts[0]) // MIN_WINDOWS)
         first = np.arange(len(self.starts))
         after = np.searchsorted(self.starts, self.starts + span, side="left")
-        # One that leaves nothing to compare it with tells nothing.
+        # One that leaves nothing to compare it with is of no use.
         whole = (self.starts + span <= end) & (after - first < len(self.starts))
         return np.stack([first, after], axis=1)[whole]
 
     def choices(self, runs: np.ndarray) -> np.ndarray:
         """(windows, blocks) of 0 and 1: random choices of as many blocks as a run has, at most half of them.
 
-        The seed is fixed: the same profile gives the same limits whenever it is asked.
+        The seed is fixed: the same profile always gives the same limits.
         """
         if len(self.starts) < 2 * MIN_WINDOWS or not len(runs):
             return np.empty((0, len(self.starts)), dtype=int)

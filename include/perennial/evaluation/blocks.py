@@ -37,8 +37,8 @@ def blocks_of(times: pd.Series, length: timedelta) -> Array:
     """
     since = times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
     _, block = np.unique(since // (length // timedelta(microseconds=1)), return_inverse=True)
-    found = count_blocks(block)
-    return block if found <= MOST_BLOCKS else block * MOST_BLOCKS // found
+    blocks = count_blocks(block)
+    return block if blocks <= MOST_BLOCKS else block * MOST_BLOCKS // blocks
 
 
 def count_blocks(block: Array) -> int:
@@ -50,6 +50,7 @@ def metric(name: str, label: Array, prediction: Array, block: Array) -> Statisti
     """One metric of `perennial.evaluation.metrics`: the same number where every block counts once.
 
     Args:
+        name: Of the metric.
         label, prediction: (n,), as `metrics.evaluate` takes them.
         block: (n,) from `blocks_of`.
     """
@@ -61,16 +62,22 @@ def metric(name: str, label: Array, prediction: Array, block: Array) -> Statisti
 
 
 def calibration_error(task: str, label: Array, prediction: Array, block: Array) -> Statistic:
-    """`metrics.calibration_error`, in bins that every resample shares."""
+    """`metrics.calibration_error`, in bins that every resample shares.
+
+    Args:
+        task: `binary` or `regression`.
+        label, prediction: (n,), as `metrics.evaluate` takes them.
+        block: (n,) from `blocks_of`.
+    """
     label, prediction = label.astype(float), prediction.astype(float)
     if task == "regression":
         sums = _sums(block, np.ones_like(label), prediction - label)
         spread = float(np.std(label)) or 1.0
         return lambda weights: np.abs((weights @ sums[:, 1]) / (weights @ sums[:, 0])) / spread
-    bins, known = metrics.equal_mass_bins(prediction), count_blocks(block)
-    cell, cells = block * metrics.BINS + bins, known * metrics.BINS
+    bins, blocks = metrics.equal_mass_bins(prediction), count_blocks(block)
+    cell, cells = block * metrics.BINS + bins, blocks * metrics.BINS
     rows, positives, expected = (
-        np.bincount(cell, weights=each, minlength=cells).reshape(known, metrics.BINS)
+        np.bincount(cell, weights=each, minlength=cells).reshape(blocks, metrics.BINS)
         for each in (np.ones_like(label), label, prediction)
     )
     return lambda weights: metrics.debiased_error(weights @ rows, weights @ positives, weights @ expected)
@@ -135,8 +142,7 @@ def _average_precision(label: Array, prediction: Array, block: Array) -> Statist
     group = len(edges) - np.searchsorted(edges, prediction, "right")  # 0 holds the highest scores.
     cell, shape = group * blocks + block, (len(edges), blocks)
     positives, negatives = (
-        np.bincount(cell[label == wanted], minlength=shape[0] * blocks).reshape(shape).astype(float)
-        for wanted in (1, 0)
+        np.bincount(cell[label == value], minlength=shape[0] * blocks).reshape(shape).astype(float) for value in (1, 0)
     )
 
     def value(weights: Array) -> Array:

@@ -1,7 +1,7 @@
-"""How sure one can be of a number: a bootstrap of whole blocks of event time, checked by a jackknife.
+"""Confidence intervals of a metric: a bootstrap of whole blocks of event time, checked by a jackknife.
 
-A percentile interval of ten blocks promises 95% on each side and holds 91: it is too narrow by sqrt(1 - 1/n) and knows
-nothing of Student's t. Two remedies, and the wider of both counts:
+A percentile interval of ten blocks has a nominal 95% on each side and covers 91: it is too narrow by sqrt(1 - 1/n) and
+ignores Student's t. Two remedies, and the wider of both counts:
 
 - the *expanded percentile* interval, whose quantiles are moved out by just that (T. Hesterberg, "What Teachers Should
   Know About the Bootstrap", The American Statistician 69, 2015; long version arXiv:1411.5279);
@@ -9,7 +9,7 @@ nothing of Student's t. Two remedies, and the wider of both counts:
   and R. Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 11; for blocks: H. Künsch, "The Jackknife and the
   Bootstrap for General Stationary Observations", Annals of Statistics 17, 1989).
 
-Tried and left: the studentized bootstrap, which for differences of AUC on ten blocks errs in 8 to 11% instead of 5.
+Tried and rejected: the studentized bootstrap, which for differences of AUC on ten blocks errs in 8 to 11% instead of 5.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ _SEED = 20130101
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and where it may really be.
+    """An estimate with its confidence bounds.
 
     Attributes:
+        estimate: On the rows at hand.
         low, high: Each is one-sided: the true number is below `low` with a probability of 1 - confidence.
     """
 
@@ -40,9 +41,10 @@ class Interval:
 
 
 def interval(statistic: Statistic, blocks: int, confidence: float) -> Interval | None:
-    """The statistic with its interval, the same whenever it is asked; None where it cannot be computed without a block.
+    """The statistic with its interval, by a fixed seed; None where it cannot be computed without one of the blocks.
 
     Args:
+        statistic: Of weights of the blocks.
         blocks: How many blocks there are: at least two.
         confidence: One-sided, of each end; between 0.5 and 1.
     """
@@ -58,7 +60,16 @@ def interval(statistic: Statistic, blocks: int, confidence: float) -> Interval |
 
 
 def jackknife(statistic: Statistic, blocks: int, confidence: float) -> tuple[float, float]:
-    """The statistic, and by how much it may be off to either side by chance; infinite where that cannot be told."""
+    """The delete-one-block jackknife.
+
+    Args:
+        statistic: Of weights of the blocks.
+        blocks: How many blocks there are: at least two.
+        confidence: One-sided; between 0.5 and 1.
+
+    Returns:
+        The statistic, and by how much it may be off to either side by chance; infinite where that cannot be computed.
+    """
     estimate = float(statistic(np.ones((1, blocks)))[0])
     without = statistic(np.ones((blocks, blocks)) - np.eye(blocks))
     error = np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum())

@@ -1,4 +1,4 @@
-"""What the quality of predictions is measured by. The metrics are scikit-learn's."""
+"""Metrics of predictions by name; they are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -30,26 +30,36 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array) -> dict[str, fl
     """Every metric of the use case's task.
 
     Args:
+        use_case: Its task decides which metrics there are.
         label: (n,) 0/1 for a binary task, floats for a regression; no nulls.
         prediction: (n,) probability of 1, or the predicted value.
 
     Returns:
         Metric by name; what needs both classes is left out where only one occurs.
     """
-    known = _REGRESSION if use_case.task == "regression" else _BINARY
-    values = {name: evaluate_one(use_case, name, label, prediction) for name in known}
+    names = _REGRESSION if use_case.task == "regression" else _BINARY
+    values = {name: evaluate_one(use_case, name, label, prediction) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def evaluate_one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float | None:
-    """One metric of `evaluate`; None where it needs both classes and only one occurs."""
+    """One metric of `evaluate`.
+
+    Args:
+        use_case: Its task decides which metrics there are.
+        name: Of the metric.
+        label, prediction: (n,), as `evaluate` takes them.
+
+    Returns:
+        None where the metric needs both classes and only one occurs.
+    """
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
 
 
 def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> float:
-    """How far predictions are from what happens; 0 is perfect.
+    """How far predictions are from outcomes on average; 0 is perfect.
 
     Of probabilities: the root mean square distance between predicted and observed rate in bins of equal mass, less what
     chance alone would make of it (A. Kumar, P. Liang and T. Ma, "Verified Uncertainty Calibration", NeurIPS 2019,
@@ -57,6 +67,7 @@ def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> flo
     vary, in its own unit.
 
     Args:
+        use_case: Its task decides which of the two.
         label, prediction: (n,) as `evaluate` takes them, n at least 1.
     """
     if use_case.task == "regression":

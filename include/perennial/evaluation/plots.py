@@ -1,4 +1,4 @@
-"""The plots people look at, logged to the active MLflow run. Drawn by scikit-learn and matplotlib."""
+"""Plots of a model's quality and feature importance, logged to the active MLflow run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ matplotlib.use("agg")
 
 
 def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> None:
-    """ROC and calibration of a binary task, predicted against actual of a regression, on the holdout."""
+    """Log ROC and calibration of a binary task, predicted against actual of a regression.
+
+    Args:
+        use_case: Its task decides which plots.
+        label, prediction: (n,) of the holdout.
+    """
     if use_case.task == "regression":
         _log(
             "predicted_vs_actual",
@@ -38,7 +43,7 @@ def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) ->
 
 
 def log_importance(importance: Mapping[str, float]) -> None:
-    """Share of each feature in the model's skill, largest on top."""
+    """Log the importance of each feature, largest on top."""
     ordered = sorted(importance.items(), key=lambda item: item[1])[-25:]
     names, shares = [name for name, _ in ordered], [share for _, share in ordered]
     _log("importance", lambda axes: axes.barh(names, shares), height=1 + 0.25 * len(ordered))

@@ -1,4 +1,4 @@
-"""The parts of a holdout that are looked at by themselves: rows with one value in a column of `gate.slices`."""
+"""Slices of a holdout: the rows with one value in a column of `gate.slices`, evaluated by themselves."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Slice:
     """Rows with one value in one column.
 
     Attributes:
+        column: The column.
         value: In words; `MISSING` of the rows that have none.
         rows: (n,) int64, their places in the holdout.
     """
@@ -31,11 +32,17 @@ class Slice:
 
     @property
     def name(self) -> str:
+        """`column=value`."""
         return f"{self.column}={self.value}"
 
 
 def slices_of(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
-    """Every slice of the gate's columns, in order of value, those without a value last: every row is in one."""
+    """Every slice of the gate's columns, in order of value, those without a value last: every row is in one a column.
+
+    Args:
+        use_case: Its `gate.slices` names the columns.
+        holdout: (n,) rows.
+    """
     for column in use_case.gate.slices:
         codes, values = pd.factorize(holdout[column], sort=True)
         rows = pd.Series(codes).groupby(codes).indices
@@ -47,6 +54,10 @@ def slices_of(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
 
 def check_columns(use_case: UseCase, known: Collection[str]) -> None:
     """Refuse columns of `gate.slices` that a training set does not have.
+
+    Args:
+        use_case: Its `gate.slices` names the columns.
+        known: The training set's columns.
 
     Raises:
         BadFeatures: naming the column, and those that there are.
