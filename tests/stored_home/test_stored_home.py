@@ -82,7 +82,7 @@ def test_quarantined_items_have_their_states(energy: UseCase) -> None:
 
 
 def test_every_retraining_request_is_handled(energy: UseCase) -> None:
-    assert retraining_requests.unanswered(energy) == []
+    assert retraining_requests.open_requests(energy) == []
 
 
 def test_training_for_a_handled_request_is_skipped(energy: UseCase) -> None:
