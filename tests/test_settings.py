@@ -36,7 +36,7 @@ def test_a_relative_place_is_below_the_project_whoever_asks(tmp_path: Path, monk
     )
 
 
-def test_people_are_sent_where_processes_go_unless_it_is_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_addresses_default_to_internal_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://mlflow:5000")
     monkeypatch.setenv("PERENNIAL_AIRFLOW_URI", "http://airflow:8080")
     monkeypatch.setenv("PERENNIAL_AIRFLOW_PUBLIC_URI", "https://airflow.example.org")
@@ -44,7 +44,7 @@ def test_people_are_sent_where_processes_go_unless_it_is_said_otherwise(monkeypa
     assert (found.mlflow_public_uri, found.airflow_public_uri) == ("http://mlflow:5000", "https://airflow.example.org")
 
 
-def test_the_teams_set_up_sends_people_where_it_publishes_its_servers() -> None:
+def test_compose_sets_public_addresses_to_published_ports() -> None:
     composed = yaml.safe_load((Path(__file__).parents[1] / "docker-compose.yaml").read_text())
     for name, service in (("MLFLOW", "mlflow"), ("AIRFLOW", "airflow-api-server")):
         published, _, _ = composed["services"][service]["ports"][0].rpartition(":")

@@ -101,7 +101,7 @@ def test_a_gate_that_could_never_promote_is_an_error() -> None:
     assert Gate(metric="rmse", holdout=timedelta(days=4), block=timedelta(hours=6)).min_blocks == 5
 
 
-def test_the_holdout_is_what_is_declared_but_at_most_its_share_of_a_short_window() -> None:
+def test_a_short_window_limits_the_holdout_to_its_share() -> None:
     gate = Gate(metric="roc_auc", holdout=timedelta(days=28), holdout_share=0.2)
     use_case = discovery.load("flights").model_copy(update={"gate": gate})
     start = datetime(2013, 1, 1, tzinfo=UTC)

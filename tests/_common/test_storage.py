@@ -82,7 +82,7 @@ def test_a_full_disk_is_worth_another_try(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE])
-def test_what_the_system_does_not_let_us_read_is_not_called_damaged(number: int) -> None:
+def test_a_file_without_permission_is_not_called_damaged(number: int) -> None:
     file = "/lake/a/b/data/partition=2013-01/0.parquet"
     with pytest.raises(OSError, match=r"0\.parquet") as failed, explaining("Lake table 'a.b'"):
         raise OSError(number, os.strerror(number), file)

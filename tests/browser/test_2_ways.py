@@ -20,7 +20,7 @@ def test_the_entry_in_airflows_navigation_opens_the_fleet(person, keep) -> None:
     keep(uma.page, "fleet-in-airflow")
 
 
-def test_a_click_each_from_fleet_to_use_case_to_partition_to_version_and_back(person) -> None:
+def test_links_lead_from_fleet_to_version_and_back(person) -> None:
     uma = person("uma")
     frame = uma.framed()
     frame.locator("main a[href$='/use_cases/energy']").first.click()
@@ -35,7 +35,7 @@ def test_a_click_each_from_fleet_to_use_case_to_partition_to_version_and_back(pe
     frame.wait_for_url(re.compile(r"/use_cases/energy$"))
 
 
-def test_the_address_of_a_page_inside_airflow_can_be_loaded_again(person) -> None:
+def test_a_page_inside_airflow_can_be_reloaded_by_address(person) -> None:
     uma = person("uma")
     frame = uma.framed()
     frame.locator("main a[href$='/use_cases/energy']").first.click()

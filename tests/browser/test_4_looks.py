@@ -66,7 +66,7 @@ def test_a_page_is_complete_without_scripts(browser, machine, name: str) -> None
     context.close()
 
 
-def test_nothing_came_from_elsewhere_and_nothing_was_complained_of(person, machine) -> None:
+def test_pages_load_nothing_external_and_log_no_errors(person, machine) -> None:
     """Of all that everybody has looked at in this browser so far."""
     here = urlsplit(machine.airflow).netloc
     people = [person("admin"), person("uma"), person("otto"), person("vera")]

@@ -69,7 +69,7 @@ def test_status_works_when_nothing_runs(tmp_path: Path) -> None:
     assert "perennial up" in done.stdout
 
 
-def test_a_champion_that_cannot_be_looked_up_is_not_called_missing(tmp_path: Path) -> None:
+def test_an_unreadable_champion_is_not_called_missing(tmp_path: Path) -> None:
     one = run("status", "flights", PERENNIAL_HOME=str(tmp_path)).stdout
     assert re.search("Champion +not known now", one), one
     assert "flights: not known now, owner" in run("status", PERENNIAL_HOME=str(tmp_path)).stdout

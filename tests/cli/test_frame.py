@@ -59,7 +59,7 @@ def test_every_command_that_reports_does_so_as_json_too(path: tuple[str, ...]) -
     ],
     ids=" ".join,
 )
-def test_every_command_that_changes_something_can_say_what_it_would_do(path: tuple[str, ...]) -> None:
+def test_every_changing_command_has_a_dry_run(path: tuple[str, ...]) -> None:
     assert "--dry-run" in {option for param in COMMANDS[path].params for option in param.opts}
 
 

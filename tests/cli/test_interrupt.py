@@ -51,7 +51,7 @@ def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
     assert "Traceback" not in shell.shown
 
 
-def test_a_thread_left_behind_in_a_librarys_code_does_not_abort_the_end() -> None:
+def test_a_background_thread_in_c_code_does_not_abort_exit() -> None:
     left = """
 import duckdb
 from perennial._common import background_threads
@@ -77,7 +77,7 @@ frame.main()
     )
 
 
-def test_an_up_that_is_interrupted_says_what_goes_on_and_the_next_one_works(tmp_path: Path) -> None:
+def test_an_interrupted_up_says_what_runs_and_up_works_again(tmp_path: Path) -> None:
     where = {"PERENNIAL_HOME": str(tmp_path)} | NOWHERE
     shell = Terminal.start("up", **where)
     shell.wait_for("PostgreSQL: starting")
@@ -100,9 +100,7 @@ def test_an_up_that_is_interrupted_says_what_goes_on_and_the_next_one_works(tmp_
     ]
 
 
-def test_a_down_that_is_interrupted_says_so_and_the_next_one_stops_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_down_says_so_and_down_stops_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
     settings.cache_clear()
     deaf = (

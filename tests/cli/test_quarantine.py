@@ -60,7 +60,7 @@ def test_a_decision_needs_a_reason(refused: str) -> None:
         run("release", "energy", "--partition", DAY)
 
 
-def test_what_still_breaks_something_is_named_and_fails_the_command(refused: str) -> None:
+def test_items_that_still_fail_are_named_and_fail_the_command(refused: str) -> None:
     result = run("release", "energy", "--partition", DAY, "--reason", "try")
     assert result.exit_code == 1
     assert f"row {refused} of readings: expect_column_values_to_be_between(kwh)" in result.output
@@ -84,7 +84,7 @@ def test_a_decision_can_be_read_as_json(refused: str) -> None:
     assert (told["refused"], told["run"]) == ([], None)
 
 
-def test_a_release_is_recorded_and_shows_once_the_partition_has_run(refused: str) -> None:
+def test_a_release_takes_effect_when_the_partition_has_run(refused: str) -> None:
     accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--reason", "seen", "--by", "ada")
     result = run("release", "energy", "--partition", DAY, *accept, "--no-run")
     assert "released 1 rows" in result.output

@@ -46,14 +46,14 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch):
     return start
 
 
-def test_on_a_terminal_there_is_an_estimate_by_what_it_took_before(on_a_terminal) -> None:
+def test_a_terminal_shows_an_estimate_from_earlier_runs(on_a_terminal) -> None:
     shell = on_a_terminal(60.0)
     assert shell.end() == 0
     assert "flights v1 0/2: building" in shell.shown
     assert any(f"about {left} s left" in shell.shown for left in (57, 58, 59))
 
 
-def test_on_a_terminal_there_is_an_estimate_by_the_steps_that_are_done(on_a_terminal) -> None:
+def test_a_terminal_shows_an_estimate_from_finished_steps(on_a_terminal) -> None:
     shell = on_a_terminal(None)
     assert shell.end() == 0
     assert "flights v1 1/2: fitting" in shell.shown

@@ -104,7 +104,7 @@ def test_undoing_waits_for_nobody_and_asks_for_a_reason(dag_bag) -> None:
     assert dag.params.get_param("pause").value is None
 
 
-def test_a_person_is_asked_as_the_use_case_says_unless_the_run_says_otherwise(dag_bag) -> None:
+def test_approval_follows_the_use_case_unless_the_run_sets_it(dag_bag) -> None:
     dag = dag_bag.dags["flights.training"]
     wanted = dag.params.get_param("require_approval")
     assert wanted.resolve() is None

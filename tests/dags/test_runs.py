@@ -51,7 +51,7 @@ def test_a_batch_becomes_features_and_the_run_succeeds(run) -> None:
     assert lake.read("energy.examples", partitions=["2024-01-01"]).num_rows == 288
 
 
-def test_before_there_is_a_champion_scoring_succeeds_and_retraining_is_not_asked_for(run) -> None:
+def test_without_a_champion_scoring_succeeds_without_request(run) -> None:
     run("energy.features", "2024-01-01")
     assert run("energy.scoring", "2024-01-01")[0] == "success"
     state, tasks = run("energy.monitoring", "2024-01-01")

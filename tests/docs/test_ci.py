@@ -48,7 +48,7 @@ def test_a_workflow_is_whole(file: Path) -> None:
         assert {needed} <= workflow["jobs"].keys() if isinstance(needed, str) else True
 
 
-def test_a_pull_request_runs_lint_tests_and_plan_and_a_merge_applies(ci: dict[str, dict[str, Any]]) -> None:
+def test_pull_requests_run_lint_tests_plan_and_merges_apply(ci: dict[str, dict[str, Any]]) -> None:
     assert _MAKE.findall(commands(ci["check"])) == ["install", "lint", "test"]
     assert "make plan OUT=plan.md" in commands(ci["plan"])
     assert "make apply YES=1" in commands(ci["apply"])
@@ -68,7 +68,7 @@ def test_only_what_runs_nothing_of_the_change_may_write(ci: dict[str, dict[str, 
     assert "secrets." not in str(ci["check"])
 
 
-def test_secrets_are_behind_an_environment_and_their_absence_is_said(ci: dict[str, dict[str, Any]]) -> None:
+def test_secrets_need_an_environment_and_absence_is_reported(ci: dict[str, dict[str, Any]]) -> None:
     for name in ("plan", "apply"):
         assert ci[name]["environment"] == f"features-{name}"
         first, *others = ci[name]["steps"]
@@ -76,7 +76,7 @@ def test_secrets_are_behind_an_environment_and_their_absence_is_said(ci: dict[st
         assert all("steps.settings.outputs.given" in step["if"] for step in others)
 
 
-def test_every_secret_is_a_setting_or_a_login_that_the_how_to_names(ci: dict[str, dict[str, Any]]) -> None:
+def test_every_secret_is_a_documented_setting_or_login(ci: dict[str, dict[str, Any]]) -> None:
     from perennial.settings import Settings
 
     known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
@@ -98,7 +98,7 @@ def test_settings_of_a_file_are_taken_as_they_stand(tmp_path: Path) -> None:
     assert values.items() <= json.loads(done.stdout).items()
 
 
-def test_down_does_not_hide_that_it_failed_and_clean_then_deletes_nothing(tmp_path: Path) -> None:
+def test_a_failing_down_fails_and_clean_deletes_nothing(tmp_path: Path) -> None:
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".perennial").mkdir()
     command = tmp_path / ".venv/bin/perennial"

@@ -120,7 +120,7 @@ def test_hooks_and_ci_call_what_exists() -> None:
     assert "http" not in (ROOT / ".pre-commit-config.yaml").read_text()
 
 
-def test_the_plugin_costs_nothing_and_knows_where_the_evidence_is(tmp_path: Path) -> None:
+def test_the_plugin_is_light_and_knows_the_evidence_address(tmp_path: Path) -> None:
     code = (
         "import sys; from airflow.plugins_manager import AirflowPlugin; import airflow.sdk;"
         "airflow.sdk.BaseOperatorLink;"

@@ -122,7 +122,7 @@ def test_what_the_pipelines_applied_leaves_nothing_to_do(project: Project) -> No
     assert project.runs() == []
 
 
-def test_the_plan_says_how_long_it_took_last_time_and_from_where_that_is(project: Project) -> None:
+def test_the_plan_says_how_long_the_last_computation_took(project: Project) -> None:
     project.edit(TRANSFORMS, ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"))
     last = 'Field(name="meter_last", dtype=Float64)'
     project.edit(DEFINITIONS, (last, f'{last}, Field(name="meter_last_wh", dtype=Float64)'))
@@ -142,7 +142,7 @@ def test_without_airflow_nothing_is_applied(project: Project) -> None:
     assert project.plan()["changes"]
 
 
-def test_a_part_of_the_time_is_computed_and_the_rest_stays_to_be_done(project: Project) -> None:
+def test_applying_a_period_leaves_the_rest_to_be_computed(project: Project) -> None:
     said = project.done("apply", "--yes", "--from", "2024-01-02", "--to", "2024-01-03")
     assert "Registered." in said
     assert "2024-01-03  features   done" in said
@@ -152,7 +152,7 @@ def test_a_part_of_the_time_is_computed_and_the_rest_stays_to_be_done(project: P
     assert project.left() == []
 
 
-def test_an_interrupted_backfill_says_so_and_goes_on_where_it_was(project: Project) -> None:
+def test_an_interrupted_backfill_says_so_and_resumes(project: Project) -> None:
     project.edit(TRANSFORMS, ("hours=23", "hours=11"))
     before = set(project.runs())
     going = subprocess.Popen(
@@ -179,7 +179,7 @@ def test_an_interrupted_backfill_says_so_and_goes_on_where_it_was(project: Proje
     assert sorted(run.rpartition("__")[2] for run in made) == DAYS, "each partition once"
 
 
-def test_a_transform_that_returns_to_what_it_was_is_computed_again(project: Project) -> None:
+def test_reverting_a_transform_computes_it_again(project: Project) -> None:
     project.edit(TRANSFORMS, ("hours=11", "hours=23"))
     project.done("apply", "--yes", "--to", "2024-01-01")
     assert project.left() == DAYS[1:]
@@ -198,7 +198,7 @@ def test_a_run_that_failed_is_told_and_tried_again(project: Project) -> None:
     assert project.left() == []
 
 
-def test_what_destroys_something_is_refused_with_3_until_the_change_says_so(project: Project) -> None:
+def test_a_destructive_change_exits_3_until_acknowledged(project: Project) -> None:
     project.edit(DEFINITIONS, ("days=2", "days=1"))
     for command in (("plan",), ("plan", "--markdown"), ("apply", "--yes")):
         ended = project.perennial(*command)
@@ -230,7 +230,7 @@ def test_nobody_to_ask_is_an_error(project: Project) -> None:
     assert project.plan()["changes"]
 
 
-def test_the_log_of_a_recomputation_says_that_nothing_was_fetched(project: Project) -> None:
+def test_a_recomputation_logs_that_nothing_was_fetched(project: Project) -> None:
     logs = (project.folder / "home/airflow/logs").rglob("*")
     said = [file for file in logs if file.is_file() and "apply__" in str(file) and "ingest" in str(file)]
     deadline = time.monotonic() + 30

@@ -211,7 +211,7 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
     assert "first model v2" in rows["2013-02"]["done"]
 
 
-def test_a_rollback_is_one_call_and_its_pause_ends_by_one_command(http: httpx.Client, machine: Machine) -> None:
+def test_rollback_and_resume_are_one_call_each(http: httpx.Client, machine: Machine) -> None:
     def history() -> dict[str, Any]:
         told: dict[str, Any] = json.loads(machine.perennial("history", "flights", "--json").stdout)
         return told

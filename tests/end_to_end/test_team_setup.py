@@ -118,7 +118,7 @@ def test_it_refuses_to_start_without_each_secret(missing: str | None) -> None:
         read(COMPOSE, env)
 
 
-def test_compose_refuses_without_the_secrets_and_says_where_they_go() -> None:
+def test_compose_without_secrets_fails_and_says_where_to_set() -> None:
     done = docker_compose("config", {})
     assert done.returncode != 0
     assert ".env.example" in done.stderr
@@ -168,7 +168,7 @@ def test_the_command_line_works_in_a_container(team: Composition) -> None:
     assert state["partitions"][-1]["champion"] == state["champion"] == 1
 
 
-def test_lake_training_sets_and_artifacts_are_in_the_object_store(team: Composition) -> None:
+def test_lake_training_sets_artifacts_are_in_object_store(team: Composition) -> None:
     objects = boto3.client(
         "s3",
         endpoint_url=f"http://{team.address('object-store')}",

@@ -52,7 +52,7 @@ def test_planning_writes_nothing_not_even_a_registry(checkout: Checkout) -> None
     assert any("no registry yet" in note for note in made.notes)
 
 
-def test_against_a_registry_that_does_not_know_the_project_everything_is_new(checkout: Checkout) -> None:
+def test_an_unknown_project_makes_everything_new(checkout: Checkout) -> None:
     made = planning.plan()
     assert said(made) == {
         "entity meter: added",
@@ -70,7 +70,7 @@ def test_what_was_planned_is_what_is_registered(checkout: Checkout) -> None:
     assert repository.feature_names(checkout.name) == ["meter_last", "meter_mean_24h"]
 
 
-def test_what_destroys_something_is_refused_and_the_registry_stays(checkout: Checkout) -> None:
+def test_a_destructive_change_leaves_the_registry_unchanged(checkout: Checkout) -> None:
     applying.apply(planning.plan())
     before = reading.registered()
     checkout.edit(checkout.definitions, ("days=2", "hours=5"))
@@ -81,7 +81,7 @@ def test_what_destroys_something_is_refused_and_the_registry_stays(checkout: Che
     assert reading.registered() == before
 
 
-def test_an_acknowledgement_lets_exactly_its_change_pass_and_is_spent_then(checkout: Checkout) -> None:
+def test_an_acknowledgement_passes_its_change_once(checkout: Checkout) -> None:
     applying.apply(planning.plan())
     view = f"view {checkout.name}_meter_history"
     checkout.acknowledge((view, "ttl 2 days -> 5 hours", "Meters report hourly now."))
@@ -155,7 +155,7 @@ def test_a_project_without_a_database_is_planned_as_all_new(tmp_path: Path, chec
     assert not (tmp_path / "nothing").exists()
 
 
-def test_an_on_demand_view_is_followed_to_its_service_and_by_its_code(checkout: Checkout) -> None:
+def test_an_on_demand_view_is_tracked_by_service_and_code(checkout: Checkout) -> None:
     checkout.edit(
         checkout.definitions,
         (f"{checkout.name} = FeatureService", ON_DEMAND + f"{checkout.name} = FeatureService"),

@@ -80,7 +80,7 @@ def test_versions_are_named_with_what_they_use_of_the_change(changed: Checkout) 
     assert touched == [(CHAMPION, 2, ("meter_last",)), (CHALLENGER, 3, both), (EARLIER, 1, both)]
 
 
-def test_a_feature_that_the_champion_needs_may_not_leave_the_service(changed: Checkout) -> None:
+def test_a_feature_of_the_champion_cannot_leave_the_service(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_mean_24h"]]]'))
     made = change_planning.plan()
     [missing] = made.matched.missing
@@ -91,7 +91,7 @@ def test_a_feature_that_the_champion_needs_may_not_leave_the_service(changed: Ch
     (changed.feature_repo / "acknowledged.toml").unlink()
 
 
-def test_one_that_only_others_know_may_and_what_that_costs_is_said(changed: Checkout) -> None:
+def test_a_feature_of_other_versions_may_leave_with_a_note(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_last"]]]'))
     made = change_planning.plan()
     assert not made.is_refused

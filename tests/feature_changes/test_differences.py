@@ -92,7 +92,7 @@ def test_a_view_that_changes(after: dict, said: dict[str, bool]) -> None:
     assert changes(view(), view(**after)) == said
 
 
-def test_a_name_that_means_another_column_is_brought_online_again_and_one_that_comes_along_is_not() -> None:
+def test_only_a_remapped_column_is_brought_online_again() -> None:
     def again(after: View) -> dict[str, str]:
         sides = [Definitions({}, {"v": each}, {}) for each in (view(mapping={"x_mean": "x"}), after)]
         return recomputing.online_again(*sides)
@@ -102,7 +102,7 @@ def test_a_name_that_means_another_column_is_brought_online_again_and_one_that_c
 
 
 @pytest.mark.parametrize("join", ["site by origin", "as origins", "as origins site by origin"])
-def test_a_service_that_asks_by_other_keys_destroys_what_asks_by_the_old_ones(join: str) -> None:
+def test_a_service_with_other_keys_destroys_lookups_by_old_ones(join: str) -> None:
     sides = [
         Definitions({}, {}, {"s": Service({"v": ("x",)}, joins=joins)})
         for joins in ({"v": "site by spare"}, {"v": join})
@@ -122,7 +122,7 @@ def test_nothing_differs_from_itself(side: Definitions) -> None:
 
 
 @given(before=SIDES, after=SIDES)
-def test_each_change_has_a_name_of_its_own_and_its_way_back_mirrors_it(before: Definitions, after: Definitions) -> None:
+def test_each_change_has_a_unique_name_and_a_mirror(before: Definitions, after: Definitions) -> None:
     there, back = differences.compare(before, after), differences.compare(after, before)
     named = [(change.object, change.what) for change in there]
     assert len(set(named)) == len(named)
@@ -132,9 +132,7 @@ def test_each_change_has_a_name_of_its_own_and_its_way_back_mirrors_it(before: D
 
 
 @given(before=SIDES, after=SIDES)
-def test_acknowledging_all_that_is_missing_leaves_nothing_missing_and_is_spent_afterwards(
-    before: Definitions, after: Definitions
-) -> None:
+def test_acknowledging_everything_missing_leaves_nothing(before: Definitions, after: Definitions) -> None:
     found = differences.compare(before, after)
     missing = acknowledgements.match(found, [], before, after).missing
     entries = [Acknowledgement(change.object, change.what, "because") for change in missing]

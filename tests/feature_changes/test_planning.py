@@ -133,7 +133,7 @@ def test_what_gives_names_another_meaning_is_a_change(
     assert made.is_refused == bool(destroys)
 
 
-def test_files_that_differ_in_what_is_not_compared_are_not_nothing_to_do(applied: Checkout) -> None:
+def test_files_differing_in_uncompared_parts_are_reported(applied: Checkout) -> None:
     applied.definitions.write_text(applied.definitions.read_text() + "\n# A comment.\n")
     made = planning.plan()
     assert not made.changes
@@ -158,7 +158,7 @@ def test_a_longer_ttl_destroys_nothing(applied: Checkout) -> None:
     assert said(planning.plan()) == {f"view {applied.name}_meter_history: ttl 2 days -> 3 days": ""}
 
 
-def test_a_new_column_asks_for_every_partition_again_before_the_lake_has_it(applied: Checkout) -> None:
+def test_a_new_column_recomputes_every_partition(applied: Checkout) -> None:
     applied.edit(applied.transforms, WIDE[0])
     applied.edit(applied.definitions, WIDE[1])
     made = planning.plan()
@@ -168,7 +168,7 @@ def test_a_new_column_asks_for_every_partition_again_before_the_lake_has_it(appl
     assert [one.use_case for one in made.dependents] == [applied.name]
 
 
-def test_a_column_of_another_type_than_the_lakes_is_a_note_that_says_what_will_happen(applied: Checkout) -> None:
+def test_a_column_type_unlike_the_lakes_gets_a_note(applied: Checkout) -> None:
     applied.edit(
         applied.transforms, ("readings.kwh})", "readings.kwh}).mutate(meter_last=ibis._.meter_last.cast('string'))")
     )
@@ -198,7 +198,7 @@ def test_the_markdown_shows_every_change_and_no_markup_of_theirs(applied: Checko
     assert any("ttl 2 days -> 1 day" in line.text for line in rendering.lines(made))
 
 
-def test_the_plan_does_not_wait_for_an_airflow_that_was_never_started(applied: Checkout) -> None:
+def test_the_plan_does_not_wait_for_an_unstarted_airflow(applied: Checkout) -> None:
     applied.edit(applied.transforms, ("hours=23", "hours=11"))
     [one] = planning.plan().recomputations
     assert one.seconds is None
@@ -206,7 +206,7 @@ def test_the_plan_does_not_wait_for_an_airflow_that_was_never_started(applied: C
     assert not (settings().home / "login.json").exists()
 
 
-def test_a_changed_transform_asks_for_every_partition_that_it_computed(applied: Checkout) -> None:
+def test_a_changed_transform_recomputes_its_partitions(applied: Checkout) -> None:
     applied.edit(applied.transforms, ("hours=23", "hours=11"))
     made = planning.plan()
     days = ("2024-01-01", "2024-01-02", "2024-01-03")

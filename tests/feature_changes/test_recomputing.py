@@ -86,7 +86,7 @@ def test_a_new_view_is_asked_for_until_it_is_online_everywhere(checkout: Checkou
     assert planning.plan().is_empty
 
 
-def test_a_view_that_changes_must_come_online_again_also_if_the_applying_was_killed(
+def test_a_changed_view_comes_online_even_if_apply_was_killed(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkout.run(1)
@@ -109,7 +109,7 @@ def test_a_view_that_changes_must_come_online_again_also_if_the_applying_was_kil
     assert again(planning.plan()) == {"2024-01-01": ("view second is not online there",)}
 
 
-def test_a_feature_read_from_another_column_is_refused_until_acknowledged_and_comes_online_again(
+def test_a_feature_of_another_column_needs_acknowledgement(
     checkout: Checkout,
 ) -> None:
     checkout.run(1)
@@ -130,7 +130,7 @@ def test_a_feature_read_from_another_column_is_refused_until_acknowledged_and_co
     assert planning.plan().is_empty
 
 
-def test_partitions_from_before_computations_were_recorded_count_as_up_to_date(checkout: Checkout) -> None:
+def test_partitions_before_computation_records_are_current(checkout: Checkout) -> None:
     checkout.run(1, 2)
     lake.catalog().drop_table(f"{checkout.name}.computations")
     made = planning.plan()

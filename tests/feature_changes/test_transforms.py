@@ -175,7 +175,7 @@ def test_a_transform_that_is_missing_is_an_error_that_names_it(helped: Checkout)
         fingerprints.of_transforms(helped.use_case)
 
 
-def test_a_file_that_is_not_python_is_an_error_that_names_the_line(helped: Checkout) -> None:
+def test_a_file_that_is_not_python_names_the_line(helped: Checkout) -> None:
     helped.transforms.write_text("def meter_history(readings)\n    pass\n")
     with pytest.raises(BadFeatures, match="line 1"):
         fingerprints.of_transforms(helped.use_case)

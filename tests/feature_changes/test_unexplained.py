@@ -113,7 +113,7 @@ def test_another_version_of_feast_is_named() -> None:
     assert unexplained.unexplained(*sides, [Change("view", "a", "removed")]) == ("Feast itself",)
 
 
-def test_of_a_registry_that_does_not_say_its_files_all_are_meant_where_no_change_was_found() -> None:
+def test_without_recorded_files_all_are_reported() -> None:
     before, after = Definitions({}, {}, {}, digest="one"), Definitions({}, {}, {}, digest="other")
     assert unexplained.unexplained(before, after, []) == ("feature_repo/",)
     assert unexplained.unexplained(before, after, [Change("view", "a", "removed")]) == ()

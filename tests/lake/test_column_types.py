@@ -37,9 +37,7 @@ def columns(kinds: dict[pa.DataType, st.SearchStrategy]) -> st.SearchStrategy[pa
 
 
 @given(held=columns(NARROW), coming=columns(COMING))
-def test_a_column_takes_values_in_or_grows_or_refuses_them_and_every_value_stays(
-    held: pa.ChunkedArray, coming: pa.ChunkedArray
-) -> None:
+def test_a_column_accepts_promotes_or_refuses_but_keeps_values(held: pa.ChunkedArray, coming: pa.ChunkedArray) -> None:
     schema = pa.schema({"value": held.type})
     found = column_types.plan_columns(pa.table({"value": coming}), schema, lambda _: True)
     if found.misfits:
@@ -64,7 +62,7 @@ def test_what_iceberg_does_not_promote_is_no_promotion(held: pa.DataType, coming
     assert len(found.misfits) == 1
 
 
-def test_the_digits_of_a_decimal_follow_the_type_and_not_the_values() -> None:
+def test_decimal_digits_follow_the_type_not_the_values() -> None:
     schema = pa.schema({"value": pa.decimal128(4, 2)})
     for value in (1, 2**62):
         found = column_types.plan_columns(pa.table({"value": [value]}), schema, lambda _: True)

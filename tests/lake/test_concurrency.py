@@ -29,7 +29,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def test_processes_that_replace_partitions_of_one_table_lose_none() -> None:
+def test_concurrent_replaces_of_one_table_lose_no_partition() -> None:
     code = """
 import pyarrow as pa
 from perennial import lake
@@ -78,7 +78,7 @@ def _take() -> bool:
         return True
 
 
-def test_a_writer_killed_before_its_commit_leaves_the_old_content() -> None:
+def test_a_writer_killed_before_commit_leaves_old_content() -> None:
     lake.replace("busy.killed", "2013-01", pa.table({"id": [1]}))
     code = """
 import os, signal

@@ -120,7 +120,7 @@ def test_a_value_that_stays_what_it_is_enters(identifier: str, case: str) -> Non
     assert lake.read(identifier, partitions=["2013-02"])["value"].to_pylist() == expected
 
 
-def test_a_column_that_was_always_empty_takes_the_type_of_its_first_values(identifier: str) -> None:
+def test_an_empty_column_takes_the_type_of_its_first_values(identifier: str) -> None:
     before = lake.replace(identifier, "2013-01", pa.table({"id": [1], "weight": pa.nulls(1)}))
     lake.check_schema(identifier, rows(id=[2], weight=[10.5]))
     lake.replace(identifier, "2013-02", rows(id=[2], weight=[10.5]))
@@ -144,7 +144,7 @@ PROMOTED = {
 
 
 @pytest.mark.parametrize("case", PROMOTED)
-def test_a_column_that_is_outgrown_is_promoted_and_every_value_stays_what_it_is(identifier: str, case: str) -> None:
+def test_promoting_an_outgrown_column_keeps_every_value(identifier: str, case: str) -> None:
     held, coming, wider = PROMOTED[case]
     lake.replace(identifier, "2013-01", pa.table({"value": held}))
     lake.check_schema(identifier, pa.table({"value": coming}))
@@ -154,7 +154,7 @@ def test_a_column_that_is_outgrown_is_promoted_and_every_value_stays_what_it_is(
         assert lake.read(identifier, partitions=[partition])["value"].to_pylist() == values.to_pylist()
 
 
-def test_an_older_snapshot_has_the_type_from_before_the_promotion(identifier: str) -> None:
+def test_an_older_snapshot_keeps_the_type_before_promotion(identifier: str) -> None:
     before = lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
     lake.replace(identifier, "2013-02", rows(value=[2**40]))
     assert lake.read(identifier, snapshot=before)["value"].equals(pa.chunked_array([pa.array([1], pa.int32())]))
@@ -181,7 +181,7 @@ def test_a_promoted_partition_written_again_makes_no_snapshot(identifier: str) -
     assert lake.replace(identifier, "2013-01", narrow) == before
 
 
-def test_records_with_a_key_from_before_a_promotion_are_appended_once(identifier: str) -> None:
+def test_records_keyed_before_a_promotion_are_appended_once(identifier: str) -> None:
     lake.append_missing(identifier, pa.table({"partition": ["p"], "id": pa.array([1], pa.int32())}), key=["id"])
     added = lake.append_missing(identifier, rows(partition=["p", "p"], id=[1, 2**40]), key=["id"])
     assert added["id"].to_pylist() == [2**40]

@@ -146,7 +146,7 @@ def test_a_stamp_changes_with_every_commit_and_with_nothing_else(table: str) -> 
     assert lake_cache.metadata_locations([table]) != before
 
 
-def test_tables_of_one_name_with_columns_of_other_types_are_read_apart() -> None:
+def test_same_named_tables_of_other_types_are_read_apart() -> None:
     numbers, words = f"kept{next(_numbers)}.readings", f"kept{next(_numbers)}.readings"
     lake.replace(numbers, "a", pa.table({"value": [1]}))
     lake.replace(words, "a", pa.table({"value": ["one"]}))

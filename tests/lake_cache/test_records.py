@@ -95,7 +95,7 @@ def test_nan_is_not_null() -> None:
 FEW = ("number", "known")
 
 
-def test_only_the_columns_asked_for_are_read_and_one_that_is_not_there_is_null() -> None:
+def test_only_requested_columns_are_read_missing_ones_as_null() -> None:
     table = new_table()
     lake.replace(table, "a", pa.table({"number": [1], "text": ["long"]}))
     assert lake_cache.records([table], {table: FEW})[table] == [{"number": 1, "known": None}]
@@ -151,7 +151,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> No
         iceberg._read(tmp_path / "1.metadata.json", Path.read_text)
 
 
-def test_rows_from_before_a_promotion_are_read_as_the_lake_reads_them() -> None:
+def test_rows_before_a_promotion_read_as_in_the_lake() -> None:
     table = new_table()
     narrow = {"number": pa.array([1], pa.int32()), "share": pa.array([0.1], pa.float32()), "cost": [Decimal("1.50")]}
     lake.replace(table, "a", pa.table(narrow))

@@ -65,7 +65,7 @@ def taken(executor: Any) -> int:
     return count
 
 
-def test_a_task_that_goes_on_waits_for_the_end_of_its_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_task_waits_for_its_first_process_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     executor = without_workers(PreloadingLocalExecutor, monkeypatch)
     queue(executor, workload())
     assert taken(executor) == 1
@@ -127,7 +127,7 @@ def test_mlflow_still_maps_packages_once_a_process() -> None:
     assert callable(requirements_utils._init_packages_to_modules_map)
 
 
-def test_a_celery_worker_preloads_before_it_forks_and_nobody_else_does() -> None:
+def test_only_a_celery_worker_preloads_before_it_forks() -> None:
     check = """
 import sys
 from importlib import import_module
@@ -145,7 +145,7 @@ assert preloaded == [True]
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_feast_is_quick_without_typeguard_and_both_are_whole_afterwards() -> None:
+def test_feast_imports_faster_without_typeguard_intact_after() -> None:
     check = """
 import gc, sys, time
 from perennial._common.heavy_imports import fast_imports

@@ -43,7 +43,7 @@ def test_bounds_and_defaults_are_told() -> None:
     assert "| `lookback` | `timedelta` | `0` |" in page
 
 
-def test_every_table_of_the_lake_and_every_column_says_what_it_means() -> None:
+def test_every_lake_table_and_column_has_a_description() -> None:
     schemas = {name.lower(): value for name, value in vars(records).items() if isinstance(value, pa.Schema)}
     assert schemas == {**records.TABLES, "prediction": records.PREDICTION}, "a table is missing in TABLES"
     silent = [name for name, schema in records.TABLES.items() if not records.meaning(schema)]

@@ -61,7 +61,7 @@ def test_at_every_moment_exactly_the_ledgers_champion_serves(acts: list[tuple], 
 
 
 @given(st.lists(ACTS, max_size=12), st.integers(0, 400))
-def test_at_every_point_of_event_time_exactly_the_version_that_scores_it(acts: list[tuple], day: int) -> None:
+def test_each_point_of_event_time_has_exactly_one_version(acts: list[tuple], day: int) -> None:
     told = deployments.periods(entries(acts))
     moment = datetime(2012, 12, 15, tzinfo=UTC) + timedelta(days=day)
     scoring = [

@@ -73,7 +73,7 @@ def test_the_order_of_acts_outlives_a_clock_that_is_set_back(use_case: UseCase, 
     assert ledger.champion(use_case).model_version == 1
 
 
-def test_a_partition_keeps_its_champion_whatever_is_decided_later_for_earlier_data(use_case: UseCase) -> None:
+def test_later_decisions_do_not_change_a_partitions_champion(use_case: UseCase) -> None:
     write(use_case, "promoted", 1, effective_from=MARCH)
     write(use_case, "rolled-back", 2, event_id="rollback:a", effective_from=MAY)
     # By hand, on an old window: it serves, but what the others have scored stays theirs.

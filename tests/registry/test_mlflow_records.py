@@ -85,7 +85,7 @@ def test_a_deleted_run_says_so(run) -> None:
     assert mlflow_records.quick.run(NOBODY) is None
 
 
-def test_a_recorded_address_is_of_a_run_wherever_mlflow_stands_now(run) -> None:
+def test_a_recorded_run_address_follows_a_moved_mlflow(run) -> None:
     assert mlflow_records.run_id_in(tracking.run_url(run)) == run
     assert mlflow_records.run_id_in(f"https://elsewhere:1/#/experiments/2/runs/{run}") == run
     for other in (None, "", "https://elsewhere/#/experiments/2", "/runs/../../x", f"/runs/{run}0"):

@@ -129,7 +129,7 @@ contents = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_si
 @example(model=b"", new=b"\0")
 @example(model=b"no newline at the end", new=b"\n\n")
 @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_difference_applied_to_the_commit_gives_the_code_that_ran(project: Path, model: bytes, new: bytes) -> None:
+def test_the_recorded_diff_restores_the_code_that_ran(project: Path, model: bytes, new: bytes) -> None:
     (project / "include/model.py").write_bytes(model)
     (project / "include/new file.py").write_bytes(new)
     kept = uncommitted_changes.collect()

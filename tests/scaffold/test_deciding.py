@@ -78,7 +78,7 @@ def shaped(rows: int, span: str, keys: int, resolution: str, label: str, ties: b
 
 @settings(max_examples=30, deadline=None)
 @given(shapes)
-def test_any_shape_of_data_gives_a_design_that_holds_all_of_it_or_a_clear_answer(shape: dict[str, Any]) -> None:
+def test_any_data_gives_a_full_design_or_a_clear_answer(shape: dict[str, Any]) -> None:
     frame = shaped(**shape)
     with tempfile.TemporaryDirectory() as folder:
         data = new_cases.csv(frame, Path(folder))
@@ -132,7 +132,7 @@ def test_a_single_class_is_nothing_to_learn(tmp_path: Path) -> None:
     assert "nothing to learn" in refused(series(y="no"), tmp_path, label="y")
 
 
-def test_the_value_that_is_asked_about_is_the_one_that_was_written(tmp_path: Path) -> None:
+def test_the_positive_value_is_the_one_in_the_data(tmp_path: Path) -> None:
     words = series(y=["Late", "late", "On time", "Late"] * 100)
     assert design(new_cases.csv(words, tmp_path), label="y", positive="Late").label.positive == "Late"
     assert "may be 'Late' or 'late'" in refused(words, tmp_path, label="y", positive="LATE")
@@ -160,7 +160,7 @@ def test_more_gaps_than_partitions_are_named_with_what_to_do(tmp_path: Path) -> 
     assert "--since" in answer
 
 
-def test_a_cadence_without_gaps_is_taken_and_one_with_some_if_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_cadence_with_gaps_is_used_only_if_requested(tmp_path: Path) -> None:
     frame = series(180, "1D")
     data = new_cases.csv(frame[frame["at"].dt.dayofweek < 6], tmp_path)
     assert design(data, label="y", no_key=True).cuts.empty == []
@@ -233,7 +233,7 @@ def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
     assert (made.time.source, made.label.column.source) == ("at", "height")
 
 
-def test_more_classes_than_two_are_refused_and_one_of_them_can_be_asked_about(tmp_path: Path) -> None:
+def test_multiclass_is_refused_unless_one_class_is_chosen(tmp_path: Path) -> None:
     frame = series(y=RANDOM.choice(["red", "green", "blue"], 400))
     assert "--positive" in refused(frame, tmp_path, label="y")
     made = design(new_cases.csv(frame, tmp_path), label="y", positive="Red")
@@ -263,7 +263,7 @@ def test_which_of_two_is_meant_is_asked_where_words_do_not(tmp_path: Path) -> No
     assert "--positive" in refused(series(y=RANDOM.choice(["cat", "dog"], 400)), tmp_path, label="y")
 
 
-def test_copies_of_the_label_and_columns_that_know_it_are_left_out_unless_kept(tmp_path: Path) -> None:
+def test_leaking_columns_are_left_out_unless_kept(tmp_path: Path) -> None:
     frame = series(1000, "3h")
     frame = frame.assign(
         double=frame["y"] * 2 + 1,
@@ -419,9 +419,7 @@ def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[s
         ("--keep x", {"keep": ["x"], "drop": ["x"]}),
     ],
 )
-def test_a_column_that_is_wanted_and_dropped_is_named_with_both_options(
-    tmp_path: Path, option: str, wish: dict[str, Any]
-) -> None:
+def test_a_dropped_but_requested_column_names_both_options(tmp_path: Path, option: str, wish: dict[str, Any]) -> None:
     frame = series(shop=["north", "south"] * 200)
     assert f"{option} and --drop {option.split()[1]} exclude" in refused(frame, tmp_path, **{"label": "y"} | wish)
 
@@ -451,7 +449,7 @@ def test_what_is_dropped_does_not_identify_rows(tmp_path: Path) -> None:
     assert made.row_key == ("code",)
 
 
-def test_only_of_what_has_a_mean_the_past_is_told_to_be_a_feature(tmp_path: Path) -> None:
+def test_only_numeric_later_columns_are_told_as_features(tmp_path: Path) -> None:
     frame = series(paid=RANDOM.normal(size=400), clerk=["ann", "bob"] * 200, ended=pd.Timestamp("2024-01-01"))
     frame["ended"] += pd.to_timedelta(np.arange(400), unit="h")
     wishes = {"time": "at", "label": "y", "no_key": True, "later": ["paid", "clerk", "ended"]}
@@ -471,7 +469,7 @@ RARE = {
 
 
 @pytest.mark.parametrize(("kind", "one"), [("words", "yes"), ("numbers", "1")])
-def test_a_rare_third_class_is_named_and_counted_where_it_is_refused(tmp_path: Path, kind: str, one: str) -> None:
+def test_a_refused_rare_third_class_is_named_and_counted(tmp_path: Path, kind: str, one: str) -> None:
     answer = refused(series(420, y=RARE[kind]), tmp_path, label="y", no_key=True)
     assert f"more than two classes ({one} in 260 rows" in answer
     assert "maybe in 20 rows" in answer
@@ -479,15 +477,13 @@ def test_a_rare_third_class_is_named_and_counted_where_it_is_refused(tmp_path: P
 
 
 @pytest.mark.parametrize(("kind", "one", "other"), [("words", "yes", "no"), ("numbers", "1", "0")])
-def test_of_three_classes_one_is_asked_about_and_the_rare_one_is_among_the_others(
-    tmp_path: Path, kind: str, one: str, other: str
-) -> None:
+def test_one_of_three_classes_can_be_positive(tmp_path: Path, kind: str, one: str, other: str) -> None:
     made = design(new_cases.csv(series(420, y=RARE[kind]), tmp_path), label="y", no_key=True, positive=one)
     assert (made.label.missing, made.label.rate) == (0, pytest.approx(260 / 420))
     assert about(made, "other labels") == f"{other}, maybe are 0"
 
 
-def test_a_label_of_numbers_with_some_words_is_refused_unless_the_words_are_said_to_mean_nothing(
+def test_a_numeric_label_with_words_is_refused_unless_dropped(
     tmp_path: Path,
 ) -> None:
     frame = series(y=[*np.arange(392) / 8, *["pending"] * 5, *["?"] * 3])
@@ -504,7 +500,7 @@ def test_a_binary_task_of_three_values_names_them(tmp_path: Path) -> None:
     assert "yes in 260 rows, no in 140 rows, maybe in 20 rows" in answer
 
 
-def test_where_the_key_was_dropped_no_other_column_is_said_to_be_one(tmp_path: Path) -> None:
+def test_after_dropping_the_key_no_other_is_proposed(tmp_path: Path) -> None:
     made = design(new_cases.csv(new_cases.sales(), tmp_path), label="Revenue", drop=["Store Name"])
     assert [each.why for each in made.assumptions if each.about == "key"] == [
         "no other column repeats like one; all rows are one series"

@@ -59,7 +59,7 @@ def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], lis
     return rows, reasons, decisions
 
 
-def test_it_is_ingested_watched_trained_and_scored_and_its_model_beats_the_trivial_one(written: UseCase) -> None:
+def test_a_new_use_case_trains_a_model_above_the_baseline(written: UseCase) -> None:
     partitions = list(written.first.through(written.partition("2023-07")))[: written.retraining.initial_partitions + 1]
     rows, reasons, decisions = live(written, partitions)
     assert rows == [12 * (partition.end - partition.start).days for partition in partitions]
@@ -69,7 +69,7 @@ def test_it_is_ingested_watched_trained_and_scored_and_its_model_beats_the_trivi
     assert lake.read("new_sales.predictions", partitions=[partitions[-1].key]).num_rows == 12 * 31
 
 
-def test_days_without_rows_are_passed_over_up_to_the_gates_decision(closed: UseCase) -> None:
+def test_days_without_rows_are_skipped_up_to_the_gate(closed: UseCase) -> None:
     partitions = list(closed.first.through(closed.partition("2023-02-05")))[: closed.retraining.initial_partitions + 1]
     rows, reasons, decisions = live(closed, partitions)
     assert rows == [60 * (partition.start.weekday() < 6) for partition in partitions]

@@ -181,7 +181,7 @@ def test_a_few_values_that_are_no_numbers_are_missing_and_shown(good: int, bad: 
     assert (column.missing, found[-1]) == (bad, None)
 
 
-def test_a_column_that_is_numbers_only_in_part_is_text_and_its_share_is_told() -> None:
+def test_a_partly_numeric_column_is_text_with_its_share() -> None:
     column, _ = looked_at(texts([*["12.5"] * 7, *["none yet"] * 3]))
     assert (column.kind, column.mixed) == ("text", 0.7)
 
@@ -241,7 +241,7 @@ def test_uuids_are_text(tmp_path: Path) -> None:
         assert len({str(uuid.UUID(str(value))) for value in read(look, "id")}) == 3
 
 
-def test_long_names_of_digits_stay_apart_where_a_comma_is_decimal() -> None:
+def test_long_digit_ids_stay_distinct_with_decimal_commas() -> None:
     names_of_digits = [str(2**63 + value) for value in range(10)]
     column, found = looked_at(texts(list(names_of_digits)), sep=";")
     assert (column.kind, found) == ("text", names_of_digits)

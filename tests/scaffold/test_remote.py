@@ -151,7 +151,7 @@ def test_no_secret_stands_in_what_is_written(written: Path) -> None:
         assert PASSWORD.encode() not in file.read_bytes()
 
 
-def test_a_table_whose_time_is_not_ordered_is_read_whole_and_that_is_told(connected: None) -> None:
+def test_a_table_with_unordered_time_is_read_whole_and_says_so(connected: None) -> None:
     with postgres.engine("lake").begin() as connection:
         rows = frame().assign(at=lambda rows: rows["at"].dt.strftime("%d.%m.%Y"))
         rows.to_sql("sales_german", connection, "shop", index=False)
@@ -161,7 +161,7 @@ def test_a_table_whose_time_is_not_ordered_is_read_whole_and_that_is_told(connec
     assert "everything is read, and most left out" in source
 
 
-def test_columns_that_a_database_cannot_give_are_left_out_with_a_reason(connected: None) -> None:
+def test_unreadable_database_columns_are_left_out_with_reason(connected: None) -> None:
     with postgres.engine("lake").begin() as connection:
         frame().to_sql("sales_more", connection, "shop", index=False)
         connection.exec_driver_sql("ALTER TABLE shop.sales_more ADD COLUMN tags jsonb")

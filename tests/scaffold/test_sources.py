@@ -54,7 +54,7 @@ def test_a_row_that_was_another_at_its_moment_is_another_row(tmp_path: Path) -> 
     assert not set(row_ids(made, other, tmp_path)) & set(row_ids(made, claims(), tmp_path))
 
 
-def test_rows_that_were_alike_are_told_apart_by_what_was_learnt_wherever_they_lie(tmp_path: Path) -> None:
+def test_equal_rows_are_told_apart_by_later_columns(tmp_path: Path) -> None:
     made = without_key(tmp_path)
     shuffled = claims().sample(frac=1, random_state=1)
     once, again = (
@@ -81,7 +81,7 @@ BOUNDS = {"since": "2024-02-03T05:00", "until": "2024-03-20T07:30+01:00"}
 FIRST, LAST = pd.Timestamp("2024-02-03T05:00", tz="UTC"), pd.Timestamp("2024-03-20T06:00", tz="UTC")
 
 
-def test_rows_outside_since_and_until_are_not_read_though_their_partition_is(tmp_path: Path) -> None:
+def test_rows_outside_since_and_until_are_not_read(tmp_path: Path) -> None:
     data = new_cases.csv(drifting(), tmp_path)
     made = new_cases.design(data, label="y", no_key=True, cadence="weekly", **BOUNDS)
     at = read(made, data)["at"].to_pandas()
@@ -104,7 +104,7 @@ def test_what_is_empty_within_since_and_until_is_left_out(tmp_path: Path) -> Non
     assert "old" not in [column.name for column in made.columns]
 
 
-def test_what_was_left_out_by_since_and_until_stands_in_the_source(tmp_path: Path) -> None:
+def test_since_and_until_are_written_into_the_source(tmp_path: Path) -> None:
     made = new_cases.design(new_cases.csv(drifting(), tmp_path), label="y", no_key=True, **BOUNDS)
     source = " ".join(rendering.files(made)["include/use_cases/tried/source.py"].split())
     assert "Those before 2024-02-03 05:00:00+00:00 are left out (--since)." in source

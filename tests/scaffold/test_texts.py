@@ -52,7 +52,7 @@ def test_a_year_of_two_digits_is_none_of_four(text: str) -> None:
     assert {read(each, text) for each in column_types.NOTATIONS if "%Y" in each.notation} == {None}
 
 
-def test_a_year_of_two_digits_is_read_in_the_notation_that_says_so() -> None:
+def test_a_two_digit_year_is_read_in_its_notation() -> None:
     assert read(column_types.in_notation("%d/%m/%y"), "31/12/23") == datetime(2023, 12, 31, tzinfo=UTC)
     assert read(column_types.in_notation("%d/%m/%Y"), "31/12/2023 13:45") == datetime(2023, 12, 31, 13, 45, tzinfo=UTC)
     assert read(column_types.ISO, "2023-12-31T13:45:00Z") == datetime(2023, 12, 31, 13, 45, tzinfo=UTC)

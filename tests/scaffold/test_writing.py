@@ -109,7 +109,7 @@ def test_its_partitions_hold_every_row_once(written: Path) -> None:
         assert not keys.duplicated().any()
 
 
-def test_rows_without_a_key_have_the_same_name_in_whatever_order_they_lie(written: Path, tmp_path: Path) -> None:
+def test_rows_without_a_key_have_order_independent_ids(written: Path, tmp_path: Path) -> None:
     use_case = discovery.load("w_diabetes")
     source = use_case.module("source")
     assert use_case.examples.key == ("row_id",)

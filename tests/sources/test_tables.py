@@ -265,7 +265,7 @@ def test_a_database_that_does_not_answer_may_be_asked_again(monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_database_that_goes_away_in_the_middle_is_what_the_reader_hears_of() -> None:
+def test_a_database_lost_while_reading_is_reported() -> None:
     with (
         tables.opened(ADDRESS["pg"]) as (connection, table),
         pytest.raises(ServiceUnavailable, match="does not answer"),

@@ -106,7 +106,7 @@ def test_what_passes_is_tried_again(server: Server, first: Answer) -> None:
     assert fetched(server.serves("/a.csv", first, first, Answer(CSV))) == ("csv", CSV)
 
 
-def test_a_server_that_fails_each_time_is_a_service_that_does_not_answer(server: Server) -> None:
+def test_a_server_that_always_fails_is_unavailable(server: Server) -> None:
     problem = refused(server.serves("/a.csv", Answer(status=502)), kind=ServiceUnavailable)
     assert "the server answers 502 Bad Gateway, 4 times" in problem
     assert len(server.asked) == 4
@@ -206,9 +206,7 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return pem, context
 
 
-def test_a_certificate_that_nobody_knows_is_refused_until_it_is_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_certificate_is_refused_until_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trusted, context = certificate(tmp_path)
     with serving(context) as server:
         address = server.serves("/a.csv", Answer(CSV))
