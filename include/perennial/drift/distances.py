@@ -25,15 +25,17 @@ def default_method(bins: Bins) -> str:
 
 
 def column_distances(bins: Bins, method: str, now: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
-    """How far each window is from its reference, by aspect; NaN where too few values tell.
+    """How far each window is from its reference, by aspect; NaN where there are too few values.
 
     Args:
+        bins: The column's.
+        method: The distance of its values.
         now: (windows, size) counts.
         reference: (windows, size) or (1, size) counts.
 
     Returns:
         `values`: the distance by `method`; `nulls`: change of their share; for numbers `scale`: |log2| of how many
-        times wider they are spread; for categories `new`: the share of values that the reference does not hold.
+        times wider they are spread; for categories `new`: the share of values that do not occur in the reference.
     """
     p, seen = _shares(now)
     q, known = _shares(reference)

@@ -51,7 +51,8 @@ def metric(name: str, label: Array, prediction: Array, block: Array) -> Statisti
 
     Args:
         name: Of the metric.
-        label, prediction: (n,), as `metrics.evaluate` takes them.
+        label: (n,), as `metrics.evaluate` takes it.
+        prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
     """
     if name == "roc_auc":
@@ -66,7 +67,8 @@ def calibration_error(task: str, label: Array, prediction: Array, block: Array) 
 
     Args:
         task: `binary` or `regression`.
-        label, prediction: (n,), as `metrics.evaluate` takes them.
+        label: (n,), as `metrics.evaluate` takes it.
+        prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
     """
     label, prediction = label.astype(float), prediction.astype(float)
@@ -112,8 +114,10 @@ def _errors(name: str, label: Array, prediction: Array) -> Array:
 
 
 def _roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
-    """Of every pair of a positive and a negative row, the share in which the positive one is scored higher; ties are
-    half. Counted once for each pair of blocks, which is all that weights of blocks can change."""
+    """Of every pair of a positive and a negative row, the share in which the positive one is scored higher.
+
+    Ties are half. Counted once for each pair of blocks, which is all that weights of blocks can change.
+    """
     blocks = count_blocks(block)
     positive, negative = label == 1, label == 0
     order = np.argsort(prediction[positive])

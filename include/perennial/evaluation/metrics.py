@@ -48,7 +48,8 @@ def evaluate_one(use_case: UseCase, name: str, label: Array, prediction: Array) 
     Args:
         use_case: Its task decides which metrics there are.
         name: Of the metric.
-        label, prediction: (n,), as `evaluate` takes them.
+        label: (n,), as `evaluate` takes it.
+        prediction: (n,), likewise.
 
     Returns:
         None where the metric needs both classes and only one occurs.
@@ -68,7 +69,8 @@ def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> flo
 
     Args:
         use_case: Its task decides which of the two.
-        label, prediction: (n,) as `evaluate` takes them, n at least 1.
+        label: (n,) as `evaluate` takes it, n at least 1.
+        prediction: (n,), likewise.
     """
     if use_case.task == "regression":
         return float(abs(np.mean(prediction - label)) / (np.std(label) or 1.0))
@@ -87,7 +89,9 @@ def debiased_error(rows: Array, positives: Array, expected: Array) -> Array:
     """The calibration error of probabilities from sums by bin.
 
     Args:
-        rows, positives, expected: (..., bins) number of rows, of positives, and sum of the predictions.
+        rows: (..., bins) number of rows.
+        positives: (..., bins) number of positive rows.
+        expected: (..., bins) sum of the predictions.
 
     Returns:
         (...) root mean square distances.

@@ -22,7 +22,8 @@ def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) ->
 
     Args:
         use_case: Its task decides which plots.
-        label, prediction: (n,) of the holdout.
+        label: (n,) of the holdout.
+        prediction: (n,) of the holdout.
     """
     if use_case.task == "regression":
         _log(

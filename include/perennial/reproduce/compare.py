@@ -24,7 +24,8 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
     """How two training sets differ, in sentences; none if their rows are equal.
 
     Args:
-        then, now: The recorded training set and the one built again.
+        then: The recorded training set.
+        now: The one built again.
         key: Columns that identify a row.
         sources: Column -> the lake table it comes from.
     """
@@ -60,7 +61,8 @@ def predictions(then: np.ndarray, now: np.ndarray) -> Part:
     """Compare two models' predictions of the same rows, bit for bit.
 
     Args:
-        then, now: (n,) floats, of the registered model and of the one fitted again.
+        then: (n,) floats of the registered model.
+        now: (n,) floats of the one fitted again.
     """
     differ = then.view(np.uint64) != now.view(np.uint64)
     count = int(differ.sum())

@@ -142,7 +142,8 @@ def build(
 
     Args:
         use_case: Whose examples and features.
-        first, last: The window.
+        first: First partition of the window.
+        last: Its last partition, included.
         snapshots: Those an earlier set names: it is built again, to the byte, whatever was corrected since. None: the
             current ones.
         known_at_the_time: See only feature rows that were also written by an example's moment, where their source says
@@ -180,7 +181,8 @@ def retrieve(
 
     Args:
         use_case: Whose examples and features.
-        first, last: The window.
+        first: First partition of the window.
+        last: Its last partition, included.
         snapshots: As for `build`.
         known_at_the_time: As for `build`.
 
