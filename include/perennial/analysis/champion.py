@@ -82,12 +82,12 @@ def champion(use_case: str) -> LoadedChampion:
     return LoadedChampion(
         use_case=use_case,
         version=entry.model_version,
-        run_id=run.info.run_id,
+        run_id=run.id,
         since=entry.recorded_at,
         effective_from=entry.effective_from,
         actor=entry.actor,
         reason=entry.reason,
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
+        params=dict(run.params),
+        metrics=dict(run.metrics),
         _predict=tracking.load(declared, entry.model_version),
     )
