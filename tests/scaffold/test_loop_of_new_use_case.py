@@ -34,7 +34,7 @@ def closed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     frame = new_cases.sales(stores=60, days=40)
     frame = frame[pd.to_datetime(frame["Day"], dayfirst=True).dt.dayofweek < 6]
     data = new_cases.csv(frame, tmp_path_factory.mktemp("data"))
-    wishes = {"time": "Day", "label": "Revenue", "keys": ["Store Name"], "later": ["Customers"], "cadence": "daily"}
+    wishes = {"time": "Day", "label": "Revenue", "key": ["Store Name"], "later": ["Customers"], "cadence": "daily"}
     new_cases.create(project, "closed_sales", data, **wishes)
     with new_cases.on_the_path(project):
         yield discovery.load("closed_sales")
