@@ -16,10 +16,16 @@ from perennial.scaffold.times import Times
 
 
 def decide(look: Look, options: Options, ask: Ask) -> Design:
-    """Decide everything.
+    """Decide on the whole design of a new use case.
+
+    Args:
+        look: What profiling says of the data.
+        options: What the person gave.
+        ask: Asks the person about what is unclear.
 
     Raises:
-        InvalidParams: the data does not do, a wish does not fit it, or something is unclear and nobody is asked.
+        InvalidParams: the data is not enough, an option does not fit it, or something is unclear and nobody is there to
+            ask.
     """
     assume: list[Assumption] = []
     drop = _dropped(look, options)
@@ -28,40 +34,29 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     if options.task != "regression":  # A class that is read as missing would be gone.
         look = profiling.as_written(look, label_column)
     since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
-    measured = times.measure(look, time, since, until)
-    if measured is None:
-        raise InvalidParams(
-            "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
-        )
-    _tell_of_time(measured, look, assume)
+    measured = _measured(look, time, since, until, assume)
     if measured.missing:
         look = profiling.within(look, "timed", measured.rows)
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, options, ask, assume)
     entity = _keys(look, measured, options, label_column, drop, ask, assume)
-    values = max((key.distinct for key in entity), default=0)
-    if values > measured.rows / 2:
-        why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
-        assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
+    _note_rare_keys(entity, measured, assume)
     cuts = figures.cuts(measured, options, assume)
     known_after = figures.known_after(measured, options, assume)
     later = tuple(look.column(name, "--later") for name in options.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
     keep = {look.column(name, "--keep").name for name in options.keep}
-    found = leakage.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
-    leaks = [each for each in found if each.column.name not in keep]
+    suspects = leakage.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
+    leaks = [each for each in suspects if each.column.name not in keep]
     named = (label_column, *later, *(each.column for each in leaks))
     learnt_later = tuple(dict.fromkeys(column.name for column in named))
     row_key = _row_key(look, measured, entity, drop.union(learnt_later), assume)
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop)
     features.tell(look, assume)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
-    owner = options.owner or getpass.getuser()
-    if not options.owner:
-        assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
     return Design(
         name=options.name,
-        owner=owner,
+        owner=_owner(options, assume),
         place=look.place,
         rows=measured.rows,
         time=time,
@@ -84,6 +79,34 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         policy=figures.policy(cuts, measured, label, known_after),
         assumptions=tuple(assume),
     )
+
+
+def _measured(
+    look: Look, time: ProfiledColumn, since: datetime | None, until: datetime | None, assume: list[Assumption]
+) -> Times:
+    """The times of the rows between `since` and `until`."""
+    measured = times.measure(look, time, since, until)
+    if measured is None:
+        raise InvalidParams(
+            "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
+        )
+    _tell_of_time(measured, look, assume)
+    return measured
+
+
+def _note_rare_keys(entity: Sequence[ProfiledColumn], measured: Times, assume: list[Assumption]) -> None:
+    values = max((key.distinct for key in entity), default=0)
+    if values > measured.rows / 2:
+        why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
+        assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
+
+
+def _owner(options: Options, assume: list[Assumption]) -> str:
+    if options.owner:
+        return options.owner
+    owner = getpass.getuser()
+    assume.append(Assumption("owner", owner, "whoever wrote this", "--owner"))
+    return owner
 
 
 def _dropped(look: Look, options: Options) -> set[str]:

@@ -20,14 +20,16 @@ _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 def find(
     connection: duckdb.DuckDBPyConnection,
     place: Place,
-    found: list[tuple[str, str]],
+    columns: list[tuple[str, str]],
     notations: dict[str, Reading],
 ) -> tuple[dict[str, Reading], dict[str, dict[str, Any]], dict[str, str]]:
     """How each column is read, what remains doubtful about it, and which columns are left out and why.
 
     Args:
-        found: Name and DuckDB's type of each column.
-        notations: Column -> how its days are written, where somebody said so.
+        connection: DuckDB.
+        place: The data.
+        columns: Name and DuckDB's type of each column.
+        notations: Column -> how its days are written, where `--time-format` says so.
 
     Raises:
         InvalidParams: the data cannot be read to its end.
@@ -35,7 +37,7 @@ def find(
     readings: dict[str, Reading] = {}
     left_out = dict(place.unread)
     texts: list[str] = []
-    for name, kind in found:
+    for name, kind in columns:
         native = column_types.of_native(kind)
         if native is None:
             left_out[name] = f"is of type {kind}, which is not read"
@@ -54,32 +56,45 @@ def find(
         if not filled:
             left_out[name] = "is empty in every row"
             del readings[name]
-            continue
-        if readings[name] is column_types.FITS:
+        elif readings[name] is column_types.FITS:
             readings[name] = column_types.WHOLE if counted[name, column_types.FITS] == filled else column_types.NAMES
-            continue
-        fits = {reading: counted[name, reading] / filled for reading in tried.get(name, ())}
-        good = [reading for reading, share in fits.items() if share >= (0.5 if name in notations else ENOUGH)]
-        if not good:
-            numeric = max((share for reading, share in fits.items() if reading.kind == "number"), default=0.0)
-            doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
-            continue
-        # The narrowest that loses no more than any other: 1.5 is no whole number.
-        most = max(counted[name, reading] for reading in good)
-        best = [reading for reading in good if counted[name, reading] == most]
-        readings[name], fitting[name] = best[0], best
-        lost = filled - most
-        doubts[name] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
-        if best[0] is column_types.ISO:
-            sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({quote_ident(name)}, '{_DAY}')"  # noqa: S608
-            doubts[name]["begins_with_day"] = not places.read(connection, place, sql)[0][0]
-        if lost:
-            sql = f"SELECT min({quote_ident(name)}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
-            doubts[name]["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
+        else:
+            fits = {reading: counted[name, reading] for reading in tried.get(name, ())}
+            best = _best(fits, filled, 0.5 if name in notations else ENOUGH)
+            if best:
+                readings[name], fitting[name] = best[0], best
+                doubts[name] = _doubts(connection, place, name, best, filled - fits[best[0]])
+            else:
+                numeric = (
+                    max((count for reading, count in fits.items() if reading.kind == "number"), default=0) / filled
+                )
+                doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
     for name, (reading, *other) in number_formats.settle(connection, place, readings, fitting).items():
         readings[name] = reading
         doubts[name]["either"] = tuple(other)
     return readings, doubts, left_out
+
+
+def _best(fits: dict[Reading, int], filled: int, enough: float) -> list[Reading]:
+    """The readings that lose no more values than any other, the narrowest first: 1.5 is no whole number."""
+    good = [reading for reading, count in fits.items() if count / filled >= enough]
+    most = max((fits[reading] for reading in good), default=0)
+    return [reading for reading in good if fits[reading] == most]
+
+
+def _doubts(
+    connection: duckdb.DuckDBPyConnection, place: Place, name: str, best: list[Reading], lost: int
+) -> dict[str, Any]:
+    """What remains doubtful about a column that is read by the first of `best`, which does not fit `lost` values."""
+    column = quote_ident(name)
+    doubts: dict[str, Any] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
+    if best[0] is column_types.ISO:
+        sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({column}, '{_DAY}')"  # noqa: S608
+        doubts["begins_with_day"] = not places.read(connection, place, sql)[0][0]
+    if lost:
+        sql = f"SELECT min({column}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
+        doubts["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
+    return doubts
 
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
