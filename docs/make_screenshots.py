@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/tutorial.md anew, from a running demo whose year has been replayed.
+"""Takes the pictures of docs/tutorial.md again, from a running demo whose year has been replayed.
 
     python docs/make_screenshots.py [--airflow URL] [--only NAME ...]
 
@@ -56,7 +56,7 @@ PICTURES = (
     Picture("quarantine", f"{FLIGHTS}/partitions/2013-02/quarantine", height=640),
     Picture("version", f"{FLIGHTS}/versions/3"),
     Picture("alarm", f"{FLIGHTS}/partitions/2013-12"),
-    Picture("roll_back", f"{FLIGHTS}/acts/roll-back", height=640),
+    Picture("roll_back", f"{FLIGHTS}/actions/roll-back", height=640),
     Picture("airflow", "/dags/flights.monitoring/plugin/perennial_dag", is_framed=True),
 )
 

@@ -34,12 +34,12 @@ def done(person) -> str:
 
 
 def test_without_a_reason_nothing_is_sent(person) -> None:
-    page = person("uma").at("/use_cases/energy/acts/retrain")
+    page = person("uma").at("/use_cases/energy/actions/retrain")
     page.get_by_role("button", name="Retrain").click()
-    assert page.url.endswith("/acts/retrain"), "the browser itself asks for the reason"
+    assert page.url.endswith("/actions/retrain"), "the browser itself asks for the reason"
     page.get_by_label("Reason").fill("   ")
     page.get_by_role("button", name="Retrain").click()
-    expect(page.get_by_text("A reason is needed")).to_be_visible()
+    expect(page.get_by_text("A reason is required")).to_be_visible()
 
 
 def test_a_retraining_that_is_to_be_asked_about_and_a_rejection(person, machine, keep) -> None:
@@ -65,7 +65,7 @@ def test_a_retraining_that_is_to_be_asked_about_and_a_rejection(person, machine,
 def test_an_approval_promotes_and_the_ledger_says_who_and_why(person, machine) -> None:
     run = retrain(person("uma"), Require_approval="always")
     assert machine.wait_for("energy.training", run, "awaiting_input") == "awaiting_input"
-    page = person("admin").at(f"/use_cases/energy/acts/answer?run={run}")
+    page = person("admin").at(f"/use_cases/energy/actions/answer?run={run}")
     page.get_by_label("Reason").fill("good enough to begin with")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("status")).to_contain_text("You approved")
@@ -73,7 +73,7 @@ def test_an_approval_promotes_and_the_ledger_says_who_and_why(person, machine) -
     entry = machine.ledger()[-1]
     assert (entry["action"], entry["actor"], entry["model_version"]) == ("promoted", "admin", 2)
     assert entry["reason"].endswith("approved by admin: good enough to begin with")
-    page = person("uma").at(f"/use_cases/energy/acts/answer?run={run}")
+    page = person("uma").at(f"/use_cases/energy/actions/answer?run={run}")
     expect(page.get_by_text("admin answered Approve")).to_be_visible()
 
 
@@ -89,7 +89,7 @@ def test_a_rollback_and_the_end_of_its_pause(person, machine, keep) -> None:
     )
     frame = person("uma").framed("/plugin/perennial/perennial/use_cases/energy")
     frame.get_by_role("link", name="Roll back", exact=True).first.click()
-    expect(frame.get_by_text("v1 serves now")).to_be_visible()
+    expect(frame.get_by_text("v1 is champion now")).to_be_visible()
     frame.get_by_label("Version").select_option("2")
     frame.get_by_label("Pause").fill("7d")
     frame.get_by_label("Reason").fill("worse at night")

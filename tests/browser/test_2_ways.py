@@ -31,7 +31,7 @@ def test_links_lead_from_fleet_to_version_and_back(person) -> None:
     frame.wait_for_url(re.compile(r"/versions/\d+$"))
     uma.page.go_back()
     frame.wait_for_url(re.compile(r"/partitions/2024-01-04$"))
-    frame.get_by_label("Where this page is").get_by_role("link", name="energy").click()
+    frame.get_by_label("Breadcrumbs").get_by_role("link", name="energy").click()
     frame.wait_for_url(re.compile(r"/use_cases/energy$"))
 
 

@@ -16,15 +16,15 @@ PAGES = ("/", "/use_cases/energy", "/use_cases/energy/partitions/2024-01-04", "/
 @pytest.mark.parametrize("path", PAGES)
 def test_a_viewer_sees_the_page_and_nothing_to_do(person, path: str) -> None:
     page = person("vera").at(path)
-    expect(page.get_by_role("heading", level=1)).not_to_have_text(re.compile("log in|Not for you|Not here"))
+    expect(page.get_by_role("heading", level=1)).not_to_have_text(re.compile("log in|Not permitted|Not found"))
     assert page.get_by_role("link", name=ACTS).count() == 0
     assert page.get_by_role("button", name=ACTS).count() == 0
 
 
 @pytest.mark.parametrize("act", ["retrain", "answer", "roll-back", "resume"])
 def test_a_viewer_who_knows_the_address_of_an_act_is_refused(person, act: str) -> None:
-    page = person("vera").at(f"/use_cases/energy/acts/{act}")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not for you")
+    page = person("vera").at(f"/use_cases/energy/actions/{act}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not permitted")
 
 
 @pytest.mark.parametrize("user", ["uma", "otto", "admin"])
@@ -34,7 +34,7 @@ def test_users_operators_and_admins_find_the_acts(person, user: str) -> None:
         expect(page.get_by_role("link", name=act, exact=True).first).to_be_visible()
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/use_cases/energy/acts/retrain", "/static/perennial.css", "/of?dag=x"])
+@pytest.mark.parametrize("path", [*PAGES, "/use_cases/energy/actions/retrain", "/static/perennial.css", "/of?dag=x"])
 def test_without_a_login_there_is_nothing(browser, machine, path: str) -> None:
     context = browser.new_context()
     context.set_default_timeout(60_000)

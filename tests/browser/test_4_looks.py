@@ -22,8 +22,8 @@ PAGES = {
     "quarantine": f"/use_cases/energy/partitions/{DAY}/quarantine",
     "version": "/use_cases/energy/versions/2",
     "validation": f"/validations/energy/{DAY}",
-    "act-retrain": "/use_cases/energy/acts/retrain",
-    "act-roll-back": "/use_cases/energy/acts/roll-back",
+    "act-retrain": "/use_cases/energy/actions/retrain",
+    "act-roll-back": "/use_cases/energy/actions/roll-back",
     "not-ours": "/of?dag=something",
     "not-found": "/use_cases/nothing",
 }

@@ -12,11 +12,12 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.pages.forms import fields, forms
+from perennial.pages.forms import build, fields
+from perennial.pages.forms.form import Facts
 from perennial.registry import ledger
 from perennial.use_case import UseCase
 
-ACTS = "/perennial/use_cases/energy/acts"
+ACTS = "/perennial/use_cases/energy/actions"
 EVERY = ("retrain", "answer", "roll-back", "resume")
 PASSWORDS = {"ada": "lovelace", "otto": "hahn", "uma": "rani", "vera": "rubin"}
 
@@ -172,9 +173,9 @@ def test_what_was_typed_is_escaped(http, person) -> None:
 
 def test_the_form_of_a_rollback_offers_what_has_served_and_says_what_will_happen(http, person) -> None:
     page = shown(http, person["uma"], "roll-back")["page"]
-    assert '<option value="1" selected>v1: served' in page
+    assert '<option value="1" selected>v1: deployed' in page
     assert 'value="2"' not in page.partition("<select")[2].partition("</select>")[0]
-    assert "v2 serves now: gate promoted it" in page
+    assert "v2 is champion now: gate promoted it" in page
     assert "predicts from partition 2024-01-06 on" in page
 
 
@@ -200,7 +201,7 @@ def test_a_rollback_of_another_champion_than_the_one_shown_is_refused(http, pers
     form = shown(http, person["ada"], "roll-back") | {"serving": "1"}
     answer = send(http, person["ada"], "roll-back", form, to="1", reason="r")
     assert answer.status_code == 422
-    assert "Meanwhile v2 has become champion" in answer.text
+    assert "v2 has become champion in the meantime" in answer.text
 
 
 def test_there_is_nothing_to_resume_without_a_pause(http, person) -> None:
@@ -284,28 +285,28 @@ def test_what_was_done_is_told_only_of_a_run_that_is_there(energy, http, person)
         assert done(energy, said | wrong) is None
 
 
-def facts(held=(), **state) -> forms.Facts:
+def facts(held=(), **state) -> Facts:
     from perennial.pages.airflow_state import Pipeline
 
     known = {"known": True} | state
-    return forms.Facts(held, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
+    return Facts(held, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
 
 
 @pytest.mark.parametrize("act", ["retrain", "resume", "answer"])
 def test_what_airflow_does_not_know_cannot_be_sent(energy, act) -> None:
-    form = forms.form(energy, act, facts(known=False), {"reason": "r"}, sent=True)
+    form = build.build(energy, act, facts(known=False), {"reason": "r"}, sent=True)
     assert form.blocked
     assert form.call is None
 
 
 def test_a_paused_dag_and_runs_under_way_are_told_before(energy) -> None:
-    form = forms.form(energy, "retrain", facts(paused=True, active=2), {}, sent=False)
+    form = build.build(energy, "retrain", facts(paused=True, active=2), {}, sent=False)
     assert "is paused in Airflow" in form.warnings[0]
-    assert "2 runs are under way" in form.warnings[1]
+    assert "2 runs are running or queued" in form.warnings[1]
 
 
 def test_before_the_first_champion_there_is_nothing_to_roll_back(energy) -> None:
-    assert "no champion yet" in forms.form(energy, "roll-back", facts(), {}, sent=False).blocked
+    assert "no champion yet" in build.build(energy, "roll-back", facts(), {}, sent=False).blocked
 
 
 def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
@@ -317,10 +318,16 @@ def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
         | {"evidence": {ledger.PAUSE_UNTIL: until}, "recorded_at": second.recorded_at + timedelta(seconds=1)}
     )
     held = facts((first, second, back))
-    assert "A person is asked" not in forms.form(energy, "retrain", facts((first,)), {}, sent=False).says[2]
-    assert "a person is asked before" in forms.form(energy, "retrain", held, {}, sent=False).says[2]
-    form = forms.form(energy, "resume", held, {"reason": "mended"}, sent=True)
-    assert "by bob: wrong at night" in form.says[0]
+    assert (
+        "approves or rejects every promotion"
+        not in build.build(energy, "retrain", facts((first,)), {}, sent=False).consequences[2]
+    )
+    assert (
+        "a person approves or rejects every promotion"
+        in build.build(energy, "retrain", held, {}, sent=False).consequences[2]
+    )
+    form = build.build(energy, "resume", held, {"reason": "mended"}, sent=True)
+    assert "by bob: wrong at night" in form.consequences[0]
     assert form.call is not None
     assert form.call.body["conf"] == {"action": "resume", "reason": "mended"}
 
@@ -333,7 +340,7 @@ def test_a_reason_is_refused_or_kept_trimmed(typed: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["window_start", "window_end", "seed", "force", "alpha", "x"]), st.text()))
 def test_whatever_is_typed_is_a_parameter_or_a_problem(energy, typed: dict[str, str]) -> None:
-    params, problems = fields.meant(energy, energy.params, typed)
+    params, problems = fields.parse(energy, energy.params, typed)
     assert params.keys() <= set(energy.params.model_fields)
     if not problems:
         energy.params(**params)

@@ -14,7 +14,7 @@ import pytest
 from perennial import discovery, lake
 from perennial.lake.schemas import BATCHES, LEDGER, METRICS, VERDICTS
 from perennial.pages import fleet, layout
-from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.pages.airflow_state import AirflowRun, Approval, Pipeline
 from perennial.pages.fleet import Fact
 from perennial.registry import ledger
 from perennial.reporting import overview
@@ -22,7 +22,7 @@ from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-FAILED = Run("energy.scoring", "r", "failed", "2024-01-01", NOON, NOON, NOON)
+FAILED = AirflowRun("energy.scoring", "r", "failed", "2024-01-01", NOON, NOON, NOON)
 
 
 def records(use_case: UseCase, **tables: list[dict[str, Any]]) -> overview.Records:
@@ -99,7 +99,7 @@ def test_a_row_tells_champion_metric_promise_coverage_drift_and_quarantine(energ
     assert seen.serving.version == 2
     assert seen.live == overview.Live("2024-01-04", 2, 0.4, 0.45, pytest.approx(0.05), too_bad=False)
     text = page(fact(seen))
-    for told in ("0.4000", "promised 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
+    for told in ("0.4000", "expected 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
         assert told in text
     assert text.index("<code>much</code>") < text.index("<code>few</code>")
     assert 'href="/perennial/use_cases/energy/versions/2"' in text
@@ -138,13 +138,13 @@ def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
     ]
     shown = fleet.view(facts, 4)
     assert [row.name for row in shown["rows"]] == ["d_asks", "c_alarm", "b_warning", "a_healthy"]
-    assert (shown["alarms"], shown["kinds"]["waits"]) == (1, 1)
+    assert (shown["alarms"], shown["kinds"]["action"]) == (1, 1)
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"approvals": [Approval(FAILED, "approve", -1, "?", "", NOON)]}, "a promotion asks for approval"),
+        ({"approvals": [Approval(FAILED, "approve", -1, "?", "", NOON)]}, "approve or reject a promotion"),
         (
             {
                 "pipelines": airflow(
@@ -181,11 +181,13 @@ def test_refused_rows_of_one_partition_lead_to_it_and_of_several_to_the_use_case
         last = seen.status.partitions[-len(waiting) :]
         partitions = [replace(one, waiting=many) for one, many in zip(last, waiting, strict=True)]
         seen = replace(seen, status=replace(seen.status, partitions=tuple(partitions)))
-        (found,) = re.findall(r'href="([^"]*)"[^>]*>(decide on[^<]*)<', page(fact(seen)))
+        (found,) = re.findall(r'href="([^"]*)"[^>]*>(review[^<]*quarantined[^<]*)<', page(fact(seen)))
         return " ".join(found)
 
-    assert link(3, 0).endswith("use_cases/energy/partitions/2024-01-03/quarantine decide on 3 refused rows and batches")
-    assert link(3, 2).endswith("use_cases/energy decide on 5 refused rows and batches in 2 partitions")
+    assert link(3, 0).endswith(
+        "use_cases/energy/partitions/2024-01-03/quarantine review 3 quarantined rows and batches"
+    )
+    assert link(3, 2).endswith("use_cases/energy review 5 quarantined rows and batches in 2 partitions")
 
 
 def test_a_pause_waits_until_it_ends(energy: UseCase) -> None:

@@ -66,7 +66,7 @@ def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entrie
     entries = ledger.entries(energy) if entries is None else entries
     run = mlflow_records.quick.run_of("energy", number)
     made, away = version_training.of(run)
-    found = version_page.Version(energy, number, tuple(entries), run)
+    found = version_page.RegisteredVersion(energy, number, tuple(entries), run)
     view = version_page.view(found, held["metrics"], held["verdicts"], made, away)
     return layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
 
@@ -129,7 +129,7 @@ def test_labels_that_came_late_show_both_measurements_newest_first(energy) -> No
         names = [metric["name"] for metric in revision["metrics"]]
         assert names[0] == "rmse", "the gate's metric comes first"
         assert set(names) == {"rmse", "mae", "r2"}
-        assert revision["metrics"][0]["promised"] == pytest.approx(
+        assert revision["metrics"][0]["expected"] == pytest.approx(
             ledger.champion(energy).evidence["metrics"]["challenger"]["rmse"]
         )
     text = shown(energy, SCORED)
@@ -146,13 +146,13 @@ def test_a_request_says_what_became_of_it(energy) -> None:
     assert "&lt;i&gt;monitor&lt;/i&gt;" in text
     held = page.records(energy)
     undecided = {**held, "ledger": []}
-    assert "open: no model that has seen the partition" in shown(energy, BEFORE, undecided)
+    assert "open: the gate has not yet decided on a model trained on this partition" in shown(energy, BEFORE, undecided)
 
 
 def test_a_cool_down_that_holds_a_request_back_is_named(energy) -> None:
     made = [{"partition": BEFORE}, {"partition": "2024-01-01"}]
-    assert partition_monitoring.held_back_by(energy, energy.partition(SCORED), made) == BEFORE
-    assert partition_monitoring.held_back_by(energy, energy.partition("2024-01-06"), made) is None
+    assert partition_monitoring.cooldown_of(energy, energy.partition(SCORED), made) == BEFORE
+    assert partition_monitoring.cooldown_of(energy, energy.partition("2024-01-06"), made) is None
     assert f"partitions/{BEFORE}" in shown(energy, SCORED).split("Requests for retraining")[1].split("Ledger")[0]
 
 
@@ -166,7 +166,7 @@ def test_a_column_with_a_limit_of_its_own_is_held_against_that(energy) -> None:
         row["column"]: 9.0 if row["column"] == column else policy.ratio for row in rows
     }
     assert judged["most"] >= 2 * 9.0
-    assert "its limit is 9.0" in shown(own, SCORED)
+    assert "limit 9.0" in shown(own, SCORED)
 
 
 def test_neighbours_are_linked_as_far_as_there_are_any(energy) -> None:
@@ -186,14 +186,14 @@ def test_a_partition_of_which_nothing_is_known_says_how_to_begin(energy) -> None
 
 def test_before_a_model_nothing_is_invented(energy) -> None:
     text = shown(energy, "2024-01-01")
-    assert "No version held when the partition began." in text
+    assert "There was no champion when the partition began." in text
     assert "Nothing was scored." in text
-    assert "Before the first model there is nothing to hold it against." in text
+    assert "Before the first model there is nothing to compare with." in text
     assert "<iframe" not in text
 
 
 def test_runs_of_airflow_are_shown_with_state_time_and_link(energy) -> None:
-    run = airflow_state.Run(
+    run = airflow_state.AirflowRun(
         "energy.scoring", "manual/1", "failed", SCORED, NOW, NOW, NOW + timedelta(minutes=2, seconds=3)
     )
     text = shown(energy, SCORED, runs=(run,))
@@ -255,7 +255,7 @@ def test_a_challenger_is_told_as_one_though_only_mlflow_knows_it(energy) -> None
     text = version(energy, 2)
     assert ">challenger</span>" in text
     assert "Nothing is decided about this version yet." in text
-    assert "It has never served." in text
+    assert "It was never deployed." in text
 
 
 def test_what_the_ledger_says_makes_the_status(energy) -> None:
@@ -268,13 +268,13 @@ def test_what_the_ledger_says_makes_the_status(energy) -> None:
         return ledger.Entry(**{**vars(first), **changed, "recorded_at": first.recorded_at + timedelta(days=number)})
 
     entries = [first, entry(2, "promoted"), entry(3, "rejected", "not-enough-evidence"), entry(4, "rejected", "reject")]
-    said = ["served before", "champion", "not enough evidence", "rejected", "challenger"]
+    said = ["former champion", "champion", "inconclusive", "rejected", "challenger"]
     assert [version_page.status(entries, number) for number in range(1, 6)] == said
     assert version_page.status([*entries, entry(1, "rolled-back")], 2) == "champion", "that one is older in time"
-    link = f"{PLACE}/acts/roll-back?to=1"
+    link = f"{PLACE}/actions/roll-back?to=1"
     assert link in version(energy, 1, may_roll_back=True, entries=entries)
     assert link not in version(energy, 1, may_roll_back=False, entries=entries)
-    assert "acts/roll-back" not in version(energy, 1, may_roll_back=True), "the champion serves already"
+    assert "actions/roll-back" not in version(energy, 1, may_roll_back=True), "the champion serves already"
 
 
 # --- Through Airflow's server.
@@ -345,7 +345,7 @@ def test_without_mlflow_pages_say_so_and_show_the_rest(energy, http, access, awa
     answer = http.get(f"{PLACE}/versions/1", headers=access)
     assert answer.status_code == 200
     assert "MLflow at http://127.0.0.1:9 does not answer" in answer.text
-    assert "Rule by rule" in answer.text
+    assert "<caption>Rules</caption>" in answer.text
     for place in (f"/partitions/{SCORED}/drift_report", "/versions/1/card", "/versions/2"):
         answer = http.get(PLACE + place, headers=access)
         assert answer.status_code == 503

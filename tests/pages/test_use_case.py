@@ -62,8 +62,8 @@ def test_every_column_that_was_watched_is_in_the_map_of_drift(energy, shown) -> 
 )
 def test_who_may_act_is_offered_it(energy, http, user: str, password: str, may: bool) -> None:
     text = http.get(PAGE, headers=airflow_world.login(http, user, password)).text
-    assert (f'href="{PAGE}/acts/retrain"' in text) is may
-    assert ("takes a right in Airflow" in text) is not may
+    assert (f'href="{PAGE}/actions/retrain"' in text) is may
+    assert ("need a permission in Airflow" in text) is not may
 
 
 def test_a_question_that_waits_stands_on_top_with_the_challenger_it_is_about(energy, http, access) -> None:
@@ -75,9 +75,9 @@ def test_a_question_that_waits_stands_on_top_with_the_challenger_it_is_about(ene
     airflow_world.leave("energy.training", "asking", "evaluate", entry.evidence | {"challenger": 7, "champion": 1})
     airflow_world.ask("energy.training", "asking")
     text = http.get(PAGE, headers=access).text
-    assert text.index("Promote a new champion of energy?") < text.index("Live rmse")
-    assert f'href="{PAGE}/acts/answer?run=asking"' in text
-    assert "waits for a person" in text
+    assert text.index("Promote a new champion of energy?") < text.index("Production rmse")
+    assert f'href="{PAGE}/actions/answer?run=asking"' in text
+    assert "pending review" in text
     assert f'href="{PAGE}/versions/7"' in text
     assert "<script>no</script>" not in text
 

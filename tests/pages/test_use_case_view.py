@@ -14,13 +14,13 @@ from use_case_world import EVIL, NOON, World, decision, doing
 from perennial.pages import gate_comparison, heat_map, layout, markdown, timeline
 from perennial.pages import use_case as page
 from perennial.pages.actions import Done
-from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.pages.airflow_state import AirflowRun, Approval, Pipeline
 from perennial.partitions import Cadence
 from perennial.reporting.partition_status import PartitionStatus
 from perennial.use_case import DriftPolicy
 
 ALL = frozenset({"retrain", "answer", "roll-back", "resume"})
-RUN = Run("energy.training", "manual__2026 x", "running", None, NOON, NOON, None)
+RUN = AirflowRun("energy.training", "manual__2026 x", "running", None, NOON, NOON, None)
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def read(world: World, **how: Any) -> Read:
 def test_champion_live_metric_and_verdict_are_told_first(lived) -> None:
     words = read(lived).words
     assert "Champion v1 rolled back to" in words
-    assert "Live rmse 0.3000 2024-01-04 , scored by v2 , 90% of its labels are in" in words
-    assert "0.1000 worse than the 0.2000 that its gate promised" in words
-    assert "v1 has not scored a partition with labels since it serves" in words
+    assert "Production rmse 0.3000 2024-01-04 , scored by v2 , 90% of its predictions have a label" in words
+    assert "0.1000 worse than the expected 0.2000" in words
+    assert "v1 has not scored a partition with labels since it became champion" in words
     assert "Last verdict alarm 2024-01-04" in words
 
 
@@ -98,21 +98,21 @@ def test_a_pause_and_refused_rows_stand_on_top(lived) -> None:
     words = read(lived).words
     assert words.index("Automatic promotion is paused") < words.index("Champion v1")
     assert "by ada: wrong at night" in words
-    assert "waiting for a decision: 1 in 2024-01-02" in words
+    assert "pending review: 1 in 2024-01-02" in words
 
 
 def test_each_act_that_makes_sense_is_offered_to_who_may_and_else_it_says_who_may(lived) -> None:
-    forms = {f"/perennial/use_cases/energy/acts/{act}" for act in ("retrain", "roll-back", "resume")}
+    forms = {f"/perennial/use_cases/energy/actions/{act}" for act in ("retrain", "roll-back", "resume")}
     assert forms <= set(read(lived).links)
     viewed = read(lived, may=frozenset())
-    assert not [link for link in viewed.links if "/acts/" in link]
-    assert "a right in Airflow: retrain (start runs of energy.training )" in viewed.words
+    assert not [link for link in viewed.links if "/actions/" in link]
+    assert "a permission in Airflow: retrain (start runs of energy.training )" in viewed.words
     assert "roll back (start runs of energy.champion )" in viewed.words
 
 
 def test_there_is_nothing_to_roll_back_to_or_to_resume_with_one_champion(energy) -> None:
     links = read(World(energy).partition("2024-01-02").decided(1, None, "2024-01-02")).links
-    assert "/perennial/use_cases/energy/acts/retrain" in links
+    assert "/perennial/use_cases/energy/actions/retrain" in links
     assert not [link for link in links if link.endswith(("roll-back", "resume"))]
 
 
@@ -126,7 +126,7 @@ def test_where_nothing_ran_the_page_says_what_to_do(energy) -> None:
 
 
 def test_dags_that_airflow_does_not_know_are_told(energy) -> None:
-    shown = page.view(energy, World(energy).rows, page.Doing({name: Pipeline(name, name) for name in page_names()}))
+    shown = page.view(energy, World(energy).rows, page.Activity({name: Pipeline(name, name) for name in page_names()}))
     words = Read(layout.render("use_case", **shown, may=ALL, done=None)).words
     assert "Airflow does not know the DAGs" in words
     assert words.count("not in Airflow") == len(page_names())
@@ -139,19 +139,19 @@ def page_names() -> tuple[str, ...]:
 def test_before_the_first_model_partitions_are_there_and_nothing_is_made_up(energy) -> None:
     world = World(energy).partition("2024-01-01", None, verdict="no-champion", label_coverage=0.0)
     words = read(world).words
-    assert "Champion – 1 partitions are in; the first model is asked for once 3 are" in words
-    assert "Live rmse –" in words
-    assert "No partition was held against a training profile yet" not in words
+    assert "Champion – 1 partitions are loaded; the first model is requested once 3 are" in words
+    assert "Production rmse –" in words
+    assert "No partition was compared with a training profile yet" not in words
     assert "2024-01-01 100 2 – – – – – – no champion –" in words
 
 
 def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
     pipelines = dict(doing(lived.use_case).pipelines)
-    failed = Run("energy.scoring", "r/1", "failed", "2024-01-04", NOON, NOON, NOON)
+    failed = AirflowRun("energy.scoring", "r/1", "failed", "2024-01-04", NOON, NOON, NOON)
     pipelines["scoring"] = Pipeline("scoring", "energy.scoring", known=True, latest=failed)
     pipelines["training"] = Pipeline("training", "energy.training", known=True, active=2, latest=RUN)
     pipelines["features"] = Pipeline("features", "energy.features", True, next=NOON + timedelta(days=9999))
-    shown = page.view(lived.use_case, lived.rows, page.Doing(pipelines))
+    shown = page.view(lived.use_case, lived.rows, page.Activity(pipelines))
     found = Read(layout.render("use_case", **shown, may=ALL, done=None))
     assert "Scoring failed Last run: 2024-01-04, failed" in found.words
     assert "Training and gate running 2 runs" in found.words
@@ -161,12 +161,12 @@ def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
 
 def test_runs_that_failed_and_rows_that_wait_are_all_links_however_many(lived) -> None:
     days = [f"2024-01-{day:02}" for day in range(1, 10)]
-    failed = tuple(Run("energy.scoring", f"r{day}", "failed", day, NOON, NOON, NOON) for day in days)
+    failed = tuple(AirflowRun("energy.scoring", f"r{day}", "failed", day, NOON, NOON, NOON) for day in days)
     pipelines = doing(lived.use_case).pipelines | {
         "scoring": Pipeline("scoring", "energy.scoring", known=True, failed=failed)
     }
     found = Read(
-        layout.render("use_case", **page.view(lived.use_case, lived.rows, page.Doing(pipelines)), may=ALL, done=None)
+        layout.render("use_case", **page.view(lived.use_case, lived.rows, page.Activity(pipelines)), may=ALL, done=None)
     )
     assert {run.path for run in failed} <= set(found.leaving)
     assert "scoring of 2024-01-01" in found.words
@@ -202,13 +202,13 @@ def test_drift_is_told_in_words_too_heaviest_first_and_marked_not_by_colour_alon
 
 def test_the_gates_rules_and_both_models_metrics_stand_side_by_side(lived) -> None:
     words = read(lived).words
-    assert "promoted v2 was judged against v1 on 96 rows" in words
-    assert "rmse the gate's 0.2000 0.5000 +0.3000" in words
+    assert "promoted v2 was evaluated against v1 on 96 rows" in words
+    assert "rmse the gate's metric 0.2000 0.5000 +0.3000" in words
     assert "calibration_error 0.0200 0.0100 -0.0100" in words
     assert "✗ failed rmse gained at least 0.1000 0.2500 near" in words
-    assert "between +0.1000 and +0.5000, each end 95% sure" in words
+    assert "For rmse its 95% lower bound is +0.1000, its 95% upper bound +0.5000" in words
     assert "12.3 ms" in words
-    assert "Too few rows to be judged: site=site-9 (3)" in words
+    assert "Too few rows to evaluate: site=site-9 (3)" in words
 
 
 def test_the_ledger_and_who_served_are_told_newest_first_with_their_evidence(lived) -> None:
@@ -223,14 +223,14 @@ def test_the_ledger_and_who_served_are_told_newest_first_with_their_evidence(liv
 def test_an_approval_shows_its_evidence_and_its_form_to_who_may_answer(lived) -> None:
     asked = Approval(RUN, "approve", -1, "Promote?", "**promote.** better\n\n| a |\n|---|\n| 1 |", NOON)
     judged = decision(3, 1, "2024-01-04")
-    found = read(lived, approvals=[asked], judged=judged)
-    assert "Promote? Asked" in found.words
-    assert "waits for a person v3 was judged against v1" in found.words
-    assert "/perennial/use_cases/energy/acts/answer?run=manual__2026%20x" in found.links
+    found = read(lived, approvals=[asked], evaluated=judged)
+    assert "Promote? Requested" in found.words
+    assert "pending review v3 was evaluated against v1" in found.words
+    assert "/perennial/use_cases/energy/actions/answer?run=manual__2026%20x" in found.links
     assert "/dags/energy.training/runs/manual__2026%20x/tasks/approve/required_actions" in found.leaving
-    viewed = read(lived, may=frozenset(), approvals=[asked], judged=judged)
-    assert "needs the right to answer required actions of the DAG energy.training" in viewed.words
-    assert not [link for link in viewed.links if "/acts/answer" in link]
+    viewed = read(lived, may=frozenset(), approvals=[asked], evaluated=judged)
+    assert "requires permission in Airflow to answer required actions of the DAG energy.training" in viewed.words
+    assert not [link for link in viewed.links if "/actions/answer" in link]
 
 
 def test_what_was_just_done_is_said_with_its_run(lived) -> None:
@@ -283,7 +283,7 @@ def test_thousands_of_partitions_are_shown_a_window_at_a_time_and_the_page_says_
 @given(st.integers(1, 1_000), st.integers(0, 999))
 def test_windows_follow_each_other_without_gap_or_overlap(many: int, at: int) -> None:
     every = [
-        timeline.Line(PartitionStatus(f"{n:04}", 1, 0, 0, None, None, None, None, None, ""), None, "", None)
+        timeline.TimelineRow(PartitionStatus(f"{n:04}", 1, 0, 0, None, None, None, None, None, ""), None, "", None)
         for n in range(many)
     ]
     window = timeline.window(every, f"{min(at, many - 1):04}")
@@ -307,8 +307,8 @@ def test_of_many_features_the_heaviest_are_shown_and_the_rest_is_folded_and_coun
     assert (len(heat.rows), len(heat.folded), heat.omitted) == (30, 90, 30)
     assert min(row.importance for row in heat.rows) > max(row.importance for row in heat.folded)
     words = read(world).words
-    assert "90 lighter features" in words
-    assert "30 that are lighter still are on the pages of the partitions" in words
+    assert "90 less important features" in words
+    assert "30 even less important ones are on the pages of the partitions" in words
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
@@ -338,11 +338,11 @@ def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on
     from perennial.registry import ledger
 
     entries = ledger.from_rows(lived.rows["ledger"])
-    waiting = gate_comparison.comparison(lived.use_case, entries, decision(7, 2, "2024-01-04"))
-    decided = gate_comparison.comparison(lived.use_case, entries)
+    waiting = gate_comparison.compare(lived.use_case, entries, decision(7, 2, "2024-01-04"))
+    decided = gate_comparison.compare(lived.use_case, entries)
     assert (waiting.decision.challenger, waiting.entry) == (7, None)
     assert (decided.decision.challenger, decided.entry.model_version) == (2, 2)
-    assert gate_comparison.comparison(lived.use_case, []) is None
+    assert gate_comparison.compare(lived.use_case, []) is None
 
 
 def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energy) -> None:
@@ -353,9 +353,9 @@ def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energ
 
 
 def test_a_metric_is_gained_when_it_gets_better_whichever_way_that_is() -> None:
-    assert gate_comparison.Compared("rmse", 0.2, 0.5).gained == pytest.approx(0.3)
-    assert gate_comparison.Compared("r2", 0.2, 0.5).gained == pytest.approx(-0.3)
-    assert gate_comparison.Compared("calibration_error", 0.2, None).gained is None
+    assert gate_comparison.ComparedMetric("rmse", 0.2, 0.5).improvement == pytest.approx(0.3)
+    assert gate_comparison.ComparedMetric("r2", 0.2, 0.5).improvement == pytest.approx(-0.3)
+    assert gate_comparison.ComparedMetric("calibration_error", 0.2, None).improvement is None
 
 
 def test_markdown_becomes_html_whose_links_leave_the_frame() -> None:

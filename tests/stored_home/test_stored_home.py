@@ -153,7 +153,7 @@ def test_the_fleet_page_shows_the_champion_and_its_metric(energy: UseCase, expec
 def test_the_use_case_page_shows_metrics_and_decisions(energy: UseCase, expected: dict[str, Any]) -> None:
     from perennial.pages import use_case as page
 
-    view = page.view(energy, page.records(energy), page.Doing(airflow()))
+    view = page.view(energy, page.records(energy), page.Activity(airflow()))
     text = shown("use_case", **view, may=frozenset(), done=None)
     for _, *_, metric, _, _, verdict in expected["status_of_partitions"]:
         assert metric is None or number(metric) in text
@@ -182,7 +182,7 @@ def test_a_version_page_shows_decision_and_training_set(energy: UseCase, expecte
 
     run = mlflow_records.quick.run_of("energy", version)
     made, problem = version_training.of(run)
-    held = page.Version(energy, version, tuple(ledger.entries(energy)), run)
+    held = page.RegisteredVersion(energy, version, tuple(ledger.entries(energy)), run)
     records = {name: lake.records(f"energy.{name}") for name in ("metrics", "verdicts")}
     view = page.view(held, records["metrics"], records["verdicts"], made, problem)
     text = shown("version", **view, made_by=None, airflow_run=None, may_roll_back=False)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
-from perennial.pages.use_case import Doing
+from perennial.pages.use_case import Activity
 from perennial.reporting.partition_status import Records
 from perennial.runs import dags
 from perennial.use_case import UseCase
@@ -108,9 +108,9 @@ def decision(challenger: int, champion: int | None, key: str, *, promote: bool =
     }
 
 
-def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Doing:
+def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Activity:
     """All DAGs are there, and none has run."""
     found = {
         name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused)) for name in dags.ALL
     }
-    return Doing(found, **more)
+    return Activity(found, **more)

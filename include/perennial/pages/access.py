@@ -1,7 +1,7 @@
-"""Who may see a use case and who may change something in it: Airflow's own answer, asked of its auth manager.
+"""Who may see a use case, and who may do what in it, as Airflow's auth manager decides.
 
-Reading a use case's pages is reading the logs of its DAG `features`; doing something is what Airflow asks for the same
-act on the DAG that does it.
+Reading a use case's pages takes the permission to read the task logs of its DAG `features`; an action takes the
+permission that Airflow requires for the same action on the DAG that carries it out.
 """
 
 from __future__ import annotations
@@ -24,40 +24,50 @@ from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
 
-class Need(NamedTuple):
-    """What Airflow asks of who wants to do something: a right on a pipeline's DAG, and how people call it."""
+class Permission(NamedTuple):
+    """A permission on a pipeline's DAG in Airflow, and its name for people."""
 
     pipeline: str
     method: Literal["POST", "PUT"]
     entity: DagAccessEntity
-    right: str
+    permission: str
 
 
 #: What a person can do on a page.
-Act = Literal["retrain", "answer", "roll-back", "resume"]
-NEEDS: dict[Act, Need] = {
-    "retrain": Need("training", "POST", DagAccessEntity.RUN, "start runs"),
-    "answer": Need("training", "PUT", DagAccessEntity.HITL_DETAIL, "answer required actions"),
-    "roll-back": Need("champion", "POST", DagAccessEntity.RUN, "start runs"),
-    "resume": Need("champion", "POST", DagAccessEntity.RUN, "start runs"),
+Action = Literal["retrain", "answer", "roll-back", "resume"]
+PERMISSIONS: dict[Action, Permission] = {
+    "retrain": Permission("training", "POST", DagAccessEntity.RUN, "start runs"),
+    "answer": Permission("training", "PUT", DagAccessEntity.HITL_DETAIL, "answer required actions"),
+    "roll-back": Permission("champion", "POST", DagAccessEntity.RUN, "start runs"),
+    "resume": Permission("champion", "POST", DagAccessEntity.RUN, "start runs"),
 }
 
 
 def readable(names: Iterable[str], user: BaseUser) -> list[str]:
-    """Those of the use cases whose pages the user may read."""
+    """The use cases whose pages the user may read.
+
+    Args:
+        names: Those in question.
+        user: Who is logged in.
+    """
     dags = {name: f"{name}.features" for name in names}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags.values()))
     return [name for name, dag in dags.items() if _may("GET", DagAccessEntity.TASK_LOGS, dag, teams.get(dag), user)]
 
 
-def allowed(use_case: str, user: BaseUser) -> frozenset[Act]:
-    """What the user may do in the use case."""
-    dags = {f"{use_case}.{need.pipeline}" for need in NEEDS.values()}
+def allowed(use_case: str, user: BaseUser) -> frozenset[Action]:
+    """What the user may do in the use case.
+
+    Args:
+        use_case: Its name.
+        user: Who is logged in.
+    """
+    dags = {f"{use_case}.{needed.pipeline}" for needed in PERMISSIONS.values()}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
     return frozenset(
-        act
-        for act, need in NEEDS.items()
-        if _may(need.method, need.entity, dag := f"{use_case}.{need.pipeline}", teams.get(dag), user)
+        action
+        for action, needed in PERMISSIONS.items()
+        if _may(needed.method, needed.entity, dag := f"{use_case}.{needed.pipeline}", teams.get(dag), user)
     )
 
 
@@ -69,7 +79,7 @@ def _may(
 
 
 def _may_read(use_case: str, request: Request, user: GetUserDep) -> None:
-    """Refuse who may not see the use case's runs: 401 without a login, 403 without the right."""
+    """401 without a login, 403 without the permission to see the use case's runs."""
     requires_access_dag("GET", DagAccessEntity.TASK_LOGS, f"{use_case}.features")(request, user)
 
 
@@ -94,36 +104,39 @@ def _partition(use_case: UseCaseDep, partition: str) -> Partition:
 PartitionDep = Annotated[Partition, Depends(_partition)]
 
 
-def _acts(use_case: UseCaseDep, user: GetUserDep) -> frozenset[Act]:
+def _allowed(use_case: UseCaseDep, user: GetUserDep) -> frozenset[Action]:
     return allowed(use_case.name, user)
 
 
 #: What the user may do in that use case.
-ActsDep = Annotated[frozenset[Act], Depends(_acts)]
+AllowedActionsDep = Annotated[frozenset[Action], Depends(_allowed)]
 
 
-def _act(act: str, use_case: UseCaseDep, acts: ActsDep) -> Act:
-    if act not in NEEDS:
-        raise HTTPException(404, f"There is no act {act!r}.")
-    if act not in acts:
-        need = NEEDS[act]
+def _action(action: str, use_case: UseCaseDep, allowed_actions: AllowedActionsDep) -> Action:
+    if action not in PERMISSIONS:
+        raise HTTPException(404, f"There is no action {action!r}.")
+    if action not in allowed_actions:
+        needed = PERMISSIONS[action]
         raise HTTPException(
             403,
-            f"Your role in Airflow does not let you do this: it takes the right to {need.right} of the DAG"
-            f" {use_case.name}.{need.pipeline}.",
+            f"Your role in Airflow does not let you do this: it requires permission to {needed.permission} of the DAG"
+            f" {use_case.name}.{needed.pipeline}.",
         )
-    return act
+    return action
 
 
-#: The act that the path names, for who may do it.
-ActDep = Annotated[Act, Depends(_act)]
+#: The action that the path names, for who may do it.
+ActionDep = Annotated[Action, Depends(_action)]
 
 
 def from_our_own_page(request: Request) -> None:
-    """Refuse, with 403, what another site made the person's browser send: it brings the cookie along by itself.
+    """Reject what another site made the person's browser send: the browser adds the cookie by itself.
 
-    A token in the header is nothing that another site could have sent. Browsers say where a request comes from in
-    `Sec-Fetch-Site`, older ones in `Origin`; one that says neither is not believed.
+    Another site cannot set a token in the header. Browsers say where a request comes from in `Sec-Fetch-Site`, older
+    ones in `Origin`; a request with neither is rejected.
+
+    Raises:
+        HTTPException: 403, it came from another site.
     """
     if request.headers.get("authorization", "").lower().startswith("bearer "):
         return
@@ -135,4 +148,4 @@ def from_our_own_page(request: Request) -> None:
         hosts = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc} - {None, ""}
         ours = urlsplit(request.headers.get("origin", "")).netloc in hosts
     if not ours:
-        raise HTTPException(403, "This was sent from another site, not from a page of Perennial. Nothing was done.")
+        raise HTTPException(403, "This was sent from another site, not from a page of Perennial. Nothing was started.")

@@ -1,4 +1,4 @@
-"""Airflow's REST API, called inside the API server in the name of the person who asked for a page.
+"""Calls Airflow's REST API inside its own server, in the name of the person who asked for a page.
 
 The call passes through all of Airflow's own application: its login, its permissions, its checks, its audit log. So a
 page can do nothing that the person could not do without it.
@@ -13,18 +13,20 @@ from fastapi import Request
 
 #: Where the plugin leaves Airflow's application for the pages inside it.
 AIRFLOW = "perennial.airflow"
-#: Who the person is, as `get_user` takes it; and that they did it on a page, which Airflow notes on a run.
-_HANDED_ON = ("authorization", "cookie", "referer", "user-agent")
+#: Headers that say who the person is, and that they did it on a page, which Airflow notes on a run.
+_FORWARDED = ("authorization", "cookie", "referer", "user-agent")
 
 
 async def call(request: Request, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-    """Airflow's answer to the person's call; also if it is a refusal.
+    """Airflow's response to the person's call, also if it is a refusal.
 
     Args:
         request: The request that this call serves: the person is taken from it.
+        method: Such as `POST`.
         path: Below `/api/v2`, quoted.
+        body: Sent as JSON.
     """
-    headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
+    headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
     client = (request.client.host, request.client.port) if request.client else ("127.0.0.1", 0)
     transport = httpx.ASGITransport(request.scope[AIRFLOW], raise_app_exceptions=False, client=client)
     address = f"{request.url.scheme}://{request.url.netloc}"

@@ -20,12 +20,12 @@ from perennial.runs.dags import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, T
 
 
 @dataclass(frozen=True)
-class Run:
-    """One DAG run; times are UTC. `path` is its page, below Airflow's own address.
+class AirflowRun:
+    """One DAG run; times are UTC.
 
     Attributes:
         by: Who triggered it; None: an event or the clock did.
-        note: What is noted on it: of a run that was started on a page here, the reason.
+        note: The note on it; if it was started on a page of Perennial, the reason.
     """
 
     dag: str
@@ -40,10 +40,12 @@ class Run:
 
     @property
     def pipeline(self) -> str:
+        """The pipeline that it is a run of."""
         return self.dag.rpartition(".")[2]
 
     @property
     def path(self) -> str:
+        """Its page, below Airflow's own address."""
         return f"/dags/{quote(self.dag)}/runs/{quote(self.id, safe='')}"
 
 
@@ -55,20 +57,20 @@ class Pipeline:
         known: Airflow has read its DAG.
         paused: It starts no runs, and those asked for wait.
         latest: The newest run.
-        failed: The runs that failed and that no newer one took the place of, oldest first: of a pipeline that goes
-            partition by partition one a partition, of another the newest run at most.
+        failed: The failed runs that no newer run replaced, oldest first: one a partition at most where the pipeline
+            runs by partition, else the newest run at most.
         active: Runs that are queued or running.
-        next: When the clock starts the next one; None: an event or a person does.
+        next: When the schedule starts the next one; None: an event or a person does.
     """
 
     name: str
     dag: str
     known: bool = False
     paused: bool = False
-    latest: Run | None = None
+    latest: AirflowRun | None = None
     active: int = 0
     next: datetime | None = None
-    failed: tuple[Run, ...] = ()
+    failed: tuple[AirflowRun, ...] = ()
 
     @property
     def state(self) -> str:
@@ -83,20 +85,21 @@ class Pipeline:
 
     @property
     def path(self) -> str:
+        """Its page, below Airflow's own address."""
         return f"/dags/{quote(self.dag)}"
 
 
 @dataclass(frozen=True)
 class Approval:
-    """A question that waits for a person: may a new champion be promoted?
+    """A request for a person's approval: may a new version be promoted?
 
     Attributes:
         run: The training run that asks.
         body: The gate's evidence, as Markdown.
-        asked: When; processing time, UTC.
+        asked: When it was made; processing time, UTC.
     """
 
-    run: Run
+    run: AirflowRun
     task: str
     map_index: int
     subject: str
@@ -105,12 +108,13 @@ class Approval:
 
     @property
     def path(self) -> str:
+        """Its page, below Airflow's own address."""
         return f"{self.run.path}/tasks/{self.task}/required_actions"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said to an `Approval`.
+    """The response to an `Approval`.
 
     Attributes:
         chosen: `Approve` or `Reject`.
@@ -137,11 +141,11 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
         }
         newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
         latest = {run.dag: run for run in _runs(session, DagRun.id.in_(newest))}
-        # Of all runs on one partition the newest counts: another partition's success mends nothing there.
+        # Of all runs on one partition the newest counts: the success of another partition fixes nothing there.
         newest_of_each = (
             select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id, DagRun.partition_key)
         )
-        failed: dict[str, list[Run]] = {}
+        failed: dict[str, list[AirflowRun]] = {}
         for run in _runs(session, DagRun.state == "failed", DagRun.id.in_(newest_of_each)):
             if run.pipeline not in ON_DEMAND or run == latest[run.dag]:
                 failed.setdefault(run.dag, []).append(run)
@@ -171,23 +175,33 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
     }
 
 
-def runs(name: str, partition: str) -> list[Run]:
-    """All runs of a use case's pipelines on one partition, newest first."""
+def runs(name: str, partition: str) -> list[AirflowRun]:
+    """All runs of a use case's pipelines on one partition, newest first.
+
+    Args:
+        name: The use case.
+        partition: The name of the partition.
+    """
     dags = [f"{name}.{pipeline}" for pipeline in ALL]
     with create_session() as session:
         return _runs(session, DagRun.dag_id.in_(dags), DagRun.partition_key == partition)[::-1]
 
 
-def run(dag: str, run_id: str) -> Run | None:
-    """One run; None if there is none."""
+def run(dag: str, run_id: str) -> AirflowRun | None:
+    """One run; None if there is none.
+
+    Args:
+        dag: The DAG.
+        run_id: The id of its run.
+    """
     with create_session() as session:
         return next(iter(_runs(session, DagRun.dag_id == dag, DagRun.run_id == run_id)), None)
 
 
 def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
-    """The questions that wait for a person, by use case, oldest first; use cases without one are left out."""
+    """The open requests for approval by use case, oldest first; use cases without one are left out."""
     dags = [dag_id(name, TRAINING) for name in names]
-    found: dict[str, list[Approval]] = {}
+    by_use_case: dict[str, list[Approval]] = {}
     with create_session() as session:
         waiting = session.execute(
             select(HITLDetail, TaskInstance)
@@ -204,12 +218,17 @@ def approvals(names: Iterable[str]) -> dict[str, list[Approval]]:
             approval = Approval(
                 asking, task.task_id, task.map_index, detail.subject, detail.body or "", detail.created_at
             )
-            found.setdefault(task.dag_id.rpartition(".")[0], []).append(approval)
-    return found
+            by_use_case.setdefault(task.dag_id.rpartition(".")[0], []).append(approval)
+    return by_use_case
 
 
 def answer(dag: str, run_id: str) -> Answer | None:
-    """What was said to the newest question of a run; None: nothing yet, or it asks nothing."""
+    """The response to the newest request of a run; None: no response yet, or no request.
+
+    Args:
+        dag: The DAG.
+        run_id: The id of its run.
+    """
     with create_session() as session:
         detail = session.scalar(
             select(HITLDetail)
@@ -225,7 +244,12 @@ def answer(dag: str, run_id: str) -> Answer | None:
 
 
 def version(dag: str, run_id: str) -> int | None:
-    """The model version that a training run registered; None: none, or not yet."""
+    """The model version that a training run registered; None: none, or not yet.
+
+    Args:
+        dag: The DAG.
+        run_id: The id of its run.
+    """
     with create_session() as session:
         left = XComModel.get_many(key="return_value", task_ids=FIT, dag_ids=dag, run_id=run_id, limit=1)
         row = session.scalars(left).first()
@@ -234,7 +258,12 @@ def version(dag: str, run_id: str) -> int | None:
 
 
 def decision(dag: str, run_id: str) -> dict[str, Any] | None:
-    """The gate's decision in a training run, as its task `evaluate` returned it; None: none, or not yet."""
+    """The gate's decision in a training run, as its task `evaluate` returned it; None: none, or not yet.
+
+    Args:
+        dag: The DAG.
+        run_id: The id of its run.
+    """
     with create_session() as session:
         left = XComModel.get_many(key="return_value", task_ids=EVALUATE, dag_ids=dag, run_id=run_id, limit=1)
         row = session.scalars(left).first()
@@ -242,7 +271,7 @@ def decision(dag: str, run_id: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _runs(session, *conditions) -> list[Run]:  # type: ignore[no-untyped-def]
+def _runs(session, *conditions) -> list[AirflowRun]:  # type: ignore[no-untyped-def]
     """The runs that meet the conditions, oldest first."""
     columns = (
         DagRun.dag_id,
@@ -255,5 +284,5 @@ def _runs(session, *conditions) -> list[Run]:  # type: ignore[no-untyped-def]
         DagRun.triggering_user_name,
         DagRunNote.content,
     )
-    found = select(*columns).outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id).where(*conditions)
-    return [Run(*row) for row in session.execute(found.order_by(DagRun.id))]
+    query = select(*columns).outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id).where(*conditions)
+    return [AirflowRun(*row) for row in session.execute(query.order_by(DagRun.id))]

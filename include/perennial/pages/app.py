@@ -11,7 +11,7 @@ from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.pages import actions, fleet, links, partition, quarantine, reports, use_case, validation, version
 from perennial.pages.layout import STATIC, page
 
-#: No route is left out: whoever has no login gets no page, no file, and no error that tells anything.
+#: For every route: without a login there is no page, no file, and no error that reveals anything.
 app = FastAPI(title="Perennial", openapi_url=None, dependencies=[Depends(get_user), Depends(fleet.warm_up)])
 app.include_router(actions.router)
 app.include_router(fleet.router)
@@ -26,7 +26,11 @@ app.include_router(use_case.router)
 
 @app.get("/static/{name:path}")
 def static(name: str) -> Response:
-    """Style, scripts and the charts' library, kept by the browser: their addresses carry their digests."""
+    """Styles, scripts and the charts' library, cached by the browser: their addresses carry their digests.
+
+    Raises:
+        HTTPException: 404, there is no such file.
+    """
     file = STATIC / name
     if name not in {str(each.relative_to(STATIC)) for each in STATIC.rglob("*") if each.is_file()}:
         raise HTTPException(404, f"There is no file {name!r}.")
@@ -34,13 +38,23 @@ def static(name: str) -> Response:
 
 
 @app.exception_handler(StarletteHTTPException)
-def refused(request: Request, error: StarletteHTTPException) -> HTMLResponse:
-    """A refusal as a page."""
-    return page(request, "error", error.status_code, status=error.status_code, said=error.detail, fix="")
+def http_error(request: Request, error: StarletteHTTPException) -> HTMLResponse:
+    """An HTTP error as a page.
+
+    Args:
+        request: The request that it answers.
+        error: Its status and its detail.
+    """
+    return page(request, "error", error.status_code, status=error.status_code, problem=error.detail, fix="")
 
 
 @app.exception_handler(PerennialError)
-def failed(request: Request, error: PerennialError) -> HTMLResponse:
-    """What the library says is wrong, and how to mend it: a service is away, or what was asked for is not there."""
+def library_error(request: Request, error: PerennialError) -> HTMLResponse:
+    """An error of the library as a page: what is wrong, and how to fix it.
+
+    Args:
+        request: The request that it answers.
+        error: A service that does not answer, or something that does not exist.
+    """
     status = 503 if isinstance(error, ServiceUnavailable) else 404
-    return page(request, "error", status, status=status, said=error.problem, fix=error.fix)
+    return page(request, "error", status, status=status, problem=error.problem, fix=error.fix)

@@ -1,4 +1,4 @@
-"""The first page: a row for each use case that the person may see, those that need one first; or what to do next."""
+"""The first page: a row for each use case that the person may see, those that need action first; or what to do next."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 
 #: Rows in the order in which a person should look at them.
-Kind = Literal["waits", "alarm", "warning", "healthy", "new"]
-_ORDER: tuple[Kind, ...] = ("waits", "alarm", "warning", "healthy", "new")
+Kind = Literal["action", "alarm", "warning", "healthy", "new"]
+_ORDER: tuple[Kind, ...] = ("action", "alarm", "warning", "healthy", "new")
 _AT_ONCE = 8
 #: Drifted columns that are named.
 _NAMED = 3
@@ -49,31 +49,31 @@ class Fact:
 
 @dataclass(frozen=True)
 class Task:
-    """What waits for a person.
+    """Something that needs a person's action.
 
     Attributes:
-        said: In a few words.
+        text: In a few words.
         page: Where it is done, below Perennial's address.
         airflow: Where it is done, below Airflow's address; one of the two is empty.
-        grave: Nothing goes on before it is done.
+        grave: Nothing continues before it is done.
     """
 
-    said: str
+    text: str
     page: str = ""
     airflow: str = ""
     grave: bool = False
 
 
 @dataclass(frozen=True)
-class Row:
+class FleetRow:
     """One use case on the page.
 
     Attributes:
-        kind: `waits` for a person, else its last verdict; `new`: it was never judged.
-        tasks: What waits.
+        kind: `action` if a person has something to do, else its last verdict; `new`: it was never monitored.
+        tasks: What a person has to do.
         chart: For `static/charts.js`; None: there is nothing to draw.
-        next: When the clock starts the next run; None: it does not.
-        next_said: What starts it otherwise.
+        next: When the schedule starts the next run; None: it does not.
+        otherwise: What starts it instead.
         first_step: What to do with a use case of which nothing has run; empty otherwise.
     """
 
@@ -84,15 +84,15 @@ class Row:
     broken: str = ""
     chart: dict[str, Any] | None = None
     next: datetime | None = None
-    next_said: str = ""
+    otherwise: str = ""
     running: tuple[Pipeline, ...] = ()
     first_step: str = ""
 
 
 @cache
 def warm_up() -> Thread:
-    """Read the records of all use cases beside whatever else is done, once a process: its first fleet page finds them
-    read. The UI asks for the icon of its navigation long before somebody opens a page."""
+    """Read the records of all use cases in the background, once a process, so that its first fleet page is fast: the UI
+    asks for the icon of its navigation long before somebody opens a page."""
     begun = Thread(target=_read_all, name="perennial-warm-up", daemon=True)
     begun.start()
     return begun
@@ -104,7 +104,7 @@ def _read_all() -> None:
         # A few at a time: a page that is asked for meanwhile waits for these, not for all.
         for first in range(0, len(names), _AT_ONCE):
             overview.overviews([declared for name in names[first : first + _AT_ONCE] if (declared := _declared(name))])
-    except Exception:  # Whoever asks for a page is told what is wrong.
+    except Exception:  # Whoever asks for a page sees what is wrong.
         log.debug("The records of use cases were not read ahead.", exc_info=True)
 
 
@@ -117,7 +117,12 @@ def _declared(name: str) -> UseCase | None:
 
 @router.get("/")
 def show(request: Request, user: GetUserDep) -> HTMLResponse:
-    """All use cases that the person may see."""
+    """All use cases that the person may see.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        user: Who is logged in.
+    """
     known = discovery.names()
     return page(request, "fleet", **view(facts(access.readable(known, user)), len(known)))
 
@@ -164,19 +169,19 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
 
 
 def _begins(facts: Sequence[Fact]) -> Fact | None:
-    """The use case to begin with, where nothing has run of any; None: something has, or nobody knows."""
+    """The use case to start with, where none has run; None: one has run, or that is not known."""
     fresh = [fact for fact in facts if fact.seen is not None and not fact.seen.problem]
     return fresh[0] if fresh and not any(fact.seen and fact.seen.status.partitions for fact in fresh) else None
 
 
-def _row(fact: Fact) -> Row:
+def _row(fact: Fact) -> FleetRow:
     tasks = tuple(_tasks(fact))
     seen = fact.seen
     verdict = _verdict(seen)
-    kind: Kind = "waits" if tasks else verdict if verdict in ("alarm", "warning", "healthy") else "new"  # type: ignore[assignment]
+    kind: Kind = "action" if tasks else verdict if verdict in ("alarm", "warning", "healthy") else "new"  # type: ignore[assignment]
     nexts = [one.next for one in fact.pipelines.values() if one.next and one.known and not one.paused]
     fresh = seen is not None and not seen.problem and not seen.status.partitions
-    return Row(
+    return FleetRow(
         fact.name,
         kind,
         tasks,
@@ -184,7 +189,7 @@ def _row(fact: Fact) -> Row:
         fact.broken,
         chart=_chart(seen) if seen else None,
         next=min(nexts, default=None),
-        next_said="" if nexts else _without_clock(fact),
+        otherwise="" if nexts else _without_clock(fact),
         running=tuple(one for one in fact.pipelines.values() if one.active),
         first_step=partition_status.first_step(seen.use_case) if seen is not None and fresh else "",
     )
@@ -195,37 +200,37 @@ def _verdict(seen: Overview | None) -> str:
 
 
 def _without_clock(fact: Fact) -> str:
-    """Why the clock starts nothing."""
+    """Why the schedule starts nothing."""
     features = fact.pipelines.get("features")
     if features is None or not features.known:
         return ""
     if features.paused:
         return "paused"
     over = fact.seen is not None and fact.seen.arrived is not None and fact.seen.arrived.behind is None
-    return "none: all partitions are in" if over else "by hand"
+    return "none: all partitions are loaded" if over else "by hand"
 
 
 def _tasks(fact: Fact) -> list[Task]:
-    """What waits for a person, the gravest first."""
+    """What needs a person's action, the most serious first."""
     here = f"use_cases/{fact.name}"
     tasks = [
-        Task("a promotion asks for approval", page=f"{here}/acts/answer?run={quote(one.run.id, safe='')}")
+        Task("approve or reject a promotion", page=f"{here}/actions/answer?run={quote(one.run.id, safe='')}")
         for one in fact.approvals
     ]
     if fact.broken:
         tasks.append(Task("its declaration cannot be read", grave=True))
     tasks += [_failed(one, here) for one in fact.pipelines.values() if one.failed and one.known]
     if fact.seen is not None:
-        refused = [(one.partition, one.waiting) for one in fact.seen.status.partitions if one.waiting]
-        if refused:
-            many = sum(waiting for _, waiting in refused)
-            said = f"decide on {many:,} refused {'row or batch' if many == 1 else 'rows and batches'}"
-            if len(refused) == 1:
-                tasks.append(Task(said, page=f"{here}/partitions/{refused[0][0]}/quarantine"))
+        pending = [(one.partition, one.waiting) for one in fact.seen.status.partitions if one.waiting]
+        if pending:
+            many = sum(waiting for _, waiting in pending)
+            text = f"review {many:,} quarantined {'row or batch' if many == 1 else 'rows and batches'}"
+            if len(pending) == 1:
+                tasks.append(Task(text, page=f"{here}/partitions/{pending[0][0]}/quarantine"))
             else:
-                tasks.append(Task(f"{said} in {len(refused)} partitions", page=here))
+                tasks.append(Task(f"{text} in {len(pending)} partitions", page=here))
         if fact.seen.status.pause:
-            tasks.append(Task("promotion is paused", page=f"{here}/acts/resume"))
+            tasks.append(Task("promotion is paused", page=f"{here}/actions/resume"))
     missing = [name for name in LOOP if name in fact.pipelines and not fact.pipelines[name].known]
     paused = [one for one in fact.pipelines.values() if one.known and one.paused]
     if missing and not fact.broken:
@@ -237,7 +242,7 @@ def _tasks(fact: Fact) -> list[Task]:
 
 
 def _failed(pipeline: Pipeline, here: str) -> Task:
-    """A run that failed is looked at in Airflow; where there are several, the use case's page has all of them."""
+    """A failed run is shown in Airflow; where there are several, the use case's page lists all of them."""
     first = pipeline.failed[0]
     if len(pipeline.failed) > 1:
         return Task(f"{pipeline.name} failed for {len(pipeline.failed)} partitions", page=here, grave=True)

@@ -15,44 +15,45 @@ from perennial.use_case import UseCase, gain
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One metric of both on the same rows; `gained`, where both have it, is positive if the challenger is better."""
+class ComparedMetric:
+    """One metric of both on the same rows; `improvement` is positive if the challenger is better."""
 
     metric: str
     challenger: float | None
-    rival: float | None
+    reference: float | None
 
     @property
-    def gained(self) -> float | None:
-        if self.challenger is None or self.rival is None:
+    def improvement(self) -> float | None:
+        """By how much the challenger is better; None where one of the two was not measured."""
+        if self.challenger is None or self.reference is None:
             return None
-        return gain(self.metric, self.challenger, self.rival)
+        return gain(self.metric, self.challenger, self.reference)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A challenger that waits for a person, or the one that was decided on last.
+    """The challenger that is pending review, or the one that was decided on last.
 
     Attributes:
-        entry: The ledger's; None: it waits.
-        compared: The gate's metric first.
+        entry: The ledger's; None: it is pending review.
+        metrics: The gate's metric first.
     """
 
     decision: GateDecision
     entry: Entry | None
-    compared: tuple[Compared, ...]
+    metrics: tuple[ComparedMetric, ...]
 
     @property
     def decided_at(self) -> datetime | None:
+        """When it was decided on, processing time; None: it is pending review."""
         return self.entry.recorded_at if self.entry else None
 
 
-def comparison(
-    use_case: UseCase, entries: Sequence[Entry], waiting: Mapping[str, Any] | None = None
-) -> Comparison | None:
-    """The newest challenger beside what it was judged against; None: none was judged yet.
+def compare(use_case: UseCase, entries: Sequence[Entry], waiting: Mapping[str, Any] | None = None) -> Comparison | None:
+    """The newest challenger beside the model that it was evaluated against; None: there is none yet.
 
     Args:
+        use_case: Whose gate.
         entries: The ledger's, oldest first.
         waiting: The gate's decision that a person is asked about, as the task `evaluate` returned it.
     """
@@ -64,7 +65,7 @@ def comparison(
         return None
     mine, its = (found.metrics.get(who, {}) for who in ("challenger", "rival"))
     names = sorted({*mine, *its}, key=lambda name: (name != use_case.gate.metric, name))
-    return Comparison(found, entry, tuple(Compared(name, mine.get(name), its.get(name)) for name in names))
+    return Comparison(found, entry, tuple(ComparedMetric(name, mine.get(name), its.get(name)) for name in names))
 
 
 def _decision(evidence: Mapping[str, Any]) -> GateDecision | None:

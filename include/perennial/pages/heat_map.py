@@ -1,4 +1,4 @@
-"""Drift of every feature in every partition at a glance, and in words for who asks one of them."""
+"""The drift of every feature in every partition as a heat map, with an explanation of each cell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from perennial.use_case import DriftPolicy
 
 #: The newest so many partitions are columns.
 PARTITIONS = 48
-#: So many features are rows at once, and so many more when they are unfolded: what weighs most.
+#: So many features are rows at once, and so many more when they are unfolded: by importance.
 FEATURES, FOLDED = 30, 90
 #: From which part of the limit on a cell is one step darker; from 1 on it has drifted.
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
-#: The model's own predictions, which weigh nothing and tell most.
+#: The model's own predictions, which have no feature importance and come first.
 PREDICTION = "prediction"
 
 
@@ -25,28 +25,29 @@ class Cell:
     """How far a column of a partition was from the training profile of the version that scored it.
 
     Attributes:
-        ratio: In what is usual in training; `limit` says from which ratio on the column drifts.
+        ratio: Its distance as a multiple of its baseline, the largest distance within the training data.
+        limit: The ratio above which the column has drifted.
         step: 0 to 9, how dark it is.
-        told: What of it moved most, and how far, in words.
+        explanation: The type of drift and its size, in words.
     """
 
     ratio: float
     limit: float
     drifted: bool
     step: int
-    told: str
+    explanation: str
     version: int
 
     @property
     def written(self) -> str:
-        """In parts of the limit, as short as a cell is."""
+        """The ratio as a multiple of the limit, short enough for a cell."""
         part = self.ratio / self.limit
         return f"{part:.1f}" if part < 9.95 else f"{part:.0f}" if part < 999.5 else ">999"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One column of the model's input, or its predictions; a cell a partition, None where it was not watched."""
+class FeatureRow:
+    """One column of the model's input, or its predictions; a cell a partition, None where it was not monitored."""
 
     column: str
     importance: float
@@ -54,41 +55,44 @@ class Row:
 
     @property
     def drifted(self) -> int:
-        """In how many of the partitions."""
+        """In how many of the partitions it drifted."""
         return sum(cell.drifted for cell in self.cells if cell)
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Rows by weight, the heaviest first, after the predictions.
+    """Rows by feature importance, the most important first, after the predictions.
 
     Attributes:
         partitions: Names of the columns, oldest first.
         versions: Which one scored each of them.
-        left_out: How many earlier ones were watched too.
-        rows: Those to show; `folded` are further ones, and `omitted` counts those that are lighter still.
+        left_out: How many earlier ones were monitored too.
+        rows: Those to show.
+        folded: Less important ones.
+        omitted: How many even less important ones there are.
     """
 
     partitions: tuple[str, ...]
     versions: tuple[int, ...]
     left_out: int
-    rows: tuple[Row, ...]
-    folded: tuple[Row, ...]
+    rows: tuple[FeatureRow, ...]
+    folded: tuple[FeatureRow, ...]
     omitted: int
 
 
 def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions: Sequence[str]) -> HeatMap:
-    """The drift of the newest partitions that were watched.
+    """The drift of the newest partitions that were monitored.
 
     Args:
-        drift: Rows of that table; of a column that was judged again, the one recorded last holds.
+        policy: The use case's drift policy, which has the limits.
+        drift: Rows of that table; of a column that was measured again, the newest row counts.
         partitions: The names of those that may be shown, oldest first.
     """
     wanted = set(partitions)
-    found = sorted((row for row in drift if row["partition"] in wanted), key=itemgetter("recorded_at"))
-    last = {(row["column"], row["partition"]): row for row in found}
-    watched = {partition for _, partition in last}
-    shown = tuple(name for name in partitions if name in watched)[-PARTITIONS:]
+    recorded = sorted((row for row in drift if row["partition"] in wanted), key=itemgetter("recorded_at"))
+    last = {(row["column"], row["partition"]): row for row in recorded}
+    monitored = {partition for _, partition in last}
+    shown = tuple(name for name in partitions if name in monitored)[-PARTITIONS:]
     versions = {row["partition"]: row["model_version"] for row in last.values()}
     rows = [_row(policy, column, last, shown) for column in {column for column, _ in last}]
     rows = [row for row in rows if any(row.cells)]
@@ -96,7 +100,7 @@ def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions
     return HeatMap(
         partitions=shown,
         versions=tuple(versions[partition] for partition in shown),
-        left_out=len(watched) - len(shown),
+        left_out=len(monitored) - len(shown),
         rows=tuple(rows[:FEATURES]),
         folded=tuple(rows[FEATURES : FEATURES + FOLDED]),
         omitted=max(len(rows) - FEATURES - FOLDED, 0),
@@ -105,11 +109,13 @@ def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions
 
 def _row(
     policy: DriftPolicy, column: str, last: Mapping[tuple[str, str], Mapping[str, Any]], shown: Sequence[str]
-) -> Row:
-    held = [last.get((column, partition)) for partition in shown]
-    weights = [row["importance"] for row in held if row]
-    # A feature weighs what it weighs to the newest version that knows it.
-    return Row(column, weights[-1] if weights else 0.0, tuple(_cell(policy, row) if row else None for row in held))
+) -> FeatureRow:
+    newest = [last.get((column, partition)) for partition in shown]
+    importances = [row["importance"] for row in newest if row]
+    # Its importance in the newest version that uses it.
+    return FeatureRow(
+        column, importances[-1] if importances else 0.0, tuple(_cell(policy, row) if row else None for row in newest)
+    )
 
 
 def _cell(policy: DriftPolicy, row: Mapping[str, Any]) -> Cell:
@@ -119,6 +125,6 @@ def _cell(policy: DriftPolicy, row: Mapping[str, Any]) -> Cell:
         limit=limit,
         drifted=row["drifted"],
         step=bisect_right(STEPS, row["ratio"] / limit),
-        told=row["told"] or "",
+        explanation=row["told"] or "",
         version=row["model_version"],
     )

@@ -1,4 +1,4 @@
-"""What every page shares: its frame, how numbers and times are written, and what a browser may do with it.
+"""What all pages share: their layout, how numbers and times are written, and what a browser may do with them.
 
 Pages are made on the server and can be read without a script. Whatever came from data is escaped. Nothing is loaded
 from anywhere else: style, scripts and the charts' library (uPlot) are files of this package.
@@ -21,7 +21,7 @@ from perennial.registry.deployments import NOTHING
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
-#: Only files of ours are loaded, no script stands in a page, and no other site may frame one.
+#: Only files of this package are loaded, no script is inline, and no other site may frame a page.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
@@ -49,7 +49,7 @@ def render(template: str, /, **content: Any) -> str:
     return _environment().get_template(f"{template}.html.jinja").render(_DETACHED | content)
 
 
-#: Where a page stands that answers no request.
+#: The addresses of a page that answers no request.
 _DETACHED: dict[str, Any] = {"here": "/perennial", "airflow": "", "framed": False}
 
 
@@ -104,7 +104,12 @@ def moment(when: datetime | None) -> str:
 
 
 def ago(when: datetime | None, now: datetime | None = None) -> str:
-    """How long ago, or how far ahead, a moment is, in its largest unit: `3 days ago`, `in 2 hours`."""
+    """How long ago, or how far ahead, a moment is, in its largest unit: `3 days ago`, `in 2 hours`.
+
+    Args:
+        when: The moment; None is written as a dash.
+        now: The present; None: the clock's.
+    """
     if when is None:
         return NOTHING
     distance = (now or datetime.now(UTC)) - when
@@ -115,18 +120,18 @@ def ago(when: datetime | None, now: datetime | None = None) -> str:
     }
     for name, length in units.items():
         if (many := abs(distance) // length) >= 1:
-            said = f"{many} {name}{'s' if many > 1 else ''}"
-            return f"{said} ago" if distance > timedelta(0) else f"in {said}"
+            span = f"{many} {name}{'s' if many > 1 else ''}"
+            return f"{span} ago" if distance > timedelta(0) else f"in {span}"
     return "just now"
 
 
 def count(number: float | None) -> str:
-    """A whole number with thousands apart."""
+    """A whole number with thousands separators."""
     return f"{number:,.0f}" if number is not None else NOTHING
 
 
 def value(number: float | None) -> str:
-    """A metric, to what can be told apart: four digits behind the point, of large and tiny numbers fewer in all."""
+    """A metric with four decimals; large and tiny numbers with fewer digits."""
     if number is None or number != number:
         return NOTHING
     if _is_tiny(number):

@@ -1,4 +1,4 @@
-"""From a DAG, a run or a task in Airflow to its page here."""
+"""Leads from a DAG, a run or a task in Airflow to its page."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ router = APIRouter()
 @router.get("/of")
 def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, task: str | None = None) -> Response:
     """Lead to the page of a DAG, of a run or of a task: the version that the run registered, the partition it worked
-    on, or the use case. Whose DAG is not Perennial's is told so.
+    on, or the use case. Other DAGs have no page, which is said.
 
     Args:
+        request: Tells where Airflow is mounted.
+        user: Who is logged in.
+        dag: Which DAG.
+        run: Which run; None: the page of the use case.
         task: Which task; all tasks of a run share a page.
+
+    Raises:
+        HTTPException: 403, the person may not read the use case.
     """
     name, _, pipeline = dag.rpartition(".")
     if name not in discovery.names() or pipeline not in dags.ALL:

@@ -1,4 +1,4 @@
-"""Markdown that the library or a person wrote, as HTML that can do nothing: no HTML of its own, no image, no style."""
+"""Renders Markdown of the library or of a person as harmless HTML: no raw HTML, no images, no styles."""
 
 from __future__ import annotations
 

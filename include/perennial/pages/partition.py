@@ -1,6 +1,6 @@
-"""The page of a partition: what came in, what was made of it, who scored it, how well, and what followed.
+"""The page of a partition: its data, features, predictions, metrics, verdicts, drift, and the actions that followed.
 
-All of it is in the lake's records; what Airflow runs on the partition is Airflow's to say.
+All of it is read from the lake's records, but for the runs, which are Airflow's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from perennial import lake, lake_cache
 from perennial.pages import airflow_state, partition_data, partition_monitoring
 from perennial.pages.access import PartitionDep, UseCaseDep
-from perennial.pages.airflow_state import Run
+from perennial.pages.airflow_state import AirflowRun
 from perennial.pages.layout import page
 from perennial.partitions import Partition
 from perennial.quarantine import states
@@ -28,18 +28,24 @@ Rows = list[dict[str, Any]]
 Records = Mapping[str, Rows]
 
 _WHOLE = ("batches", "computations", "parity", "metrics", "drift", "verdicts", "requests", "ledger")
-#: Of tables whose rows are long only what is told here.
+#: Of tables whose rows are long only the columns that the page needs.
 _PARTS: dict[str, tuple[str, ...]] = {
     "validations": ("partition", "table", "validation", "success", "rows", "suite", "code_version", "recorded_at"),
     **{name: columns for name, columns in states.COLUMNS.items() if name not in _WHOLE},
 }
 #: What the predictions of one version, made by one state of code and lake, have in common.
-_MAKING = ("model_version", "model_run", "code_version", "lake_snapshots")
+_PROVENANCE = ("model_version", "model_run", "code_version", "lake_snapshots")
 
 
 @router.get("/use_cases/{use_case}/partitions/{partition}")
 def show(request: Request, use_case: UseCaseDep, partition: PartitionDep) -> HTMLResponse:
-    """Everything that is recorded of a partition."""
+    """Everything that is recorded of a partition.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        use_case: Whose.
+        partition: Which.
+    """
     held = records(use_case)
     made = predictions(use_case, partition)
     runs = airflow_state.runs(use_case.name, partition.key)
@@ -47,7 +53,7 @@ def show(request: Request, use_case: UseCaseDep, partition: PartitionDep) -> HTM
 
 
 def records(use_case: UseCase) -> dict[str, Rows]:
-    """The use case's records by table: of all partitions, because what followed one is told by others.
+    """The use case's records by table: of all partitions, because what followed one is recorded with others.
 
     Raises:
         ServiceUnavailable: the lake's catalog cannot be reached.
@@ -59,11 +65,16 @@ def records(use_case: UseCase) -> dict[str, Rows]:
 
 def predictions(use_case: UseCase, partition: Partition) -> Rows:
     """What scored the partition: `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and
-    `first` and `last` time of prediction (processing time); most rows first. Reads those columns of its rows only."""
-    found = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=(*_MAKING, "predicted_at"))
+    `first` and `last` time of prediction (processing time); most rows first. Reads only those columns.
+
+    Args:
+        use_case: Whose.
+        partition: Which.
+    """
+    found = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=(*_PROVENANCE, "predicted_at"))
     if found is None or not found.num_rows:
         return []
-    grouped = found.group_by(list(_MAKING)).aggregate(
+    grouped = found.group_by(list(_PROVENANCE)).aggregate(
         [([], "count_all"), ("predicted_at", "min"), ("predicted_at", "max")]
     )
     names = {"count_all": "rows", "predicted_at_min": "first", "predicted_at_max": "last"}
@@ -72,11 +83,13 @@ def predictions(use_case: UseCase, partition: Partition) -> Rows:
 
 
 def view(
-    use_case: UseCase, partition: Partition, held: Records, made: Rows, runs: Sequence[Run] = ()
+    use_case: UseCase, partition: Partition, held: Records, made: Rows, runs: Sequence[AirflowRun] = ()
 ) -> dict[str, Any]:
     """What the page shows.
 
     Args:
+        use_case: Whose.
+        partition: Which.
         held: All records of the use case by table, as `records` gives them.
         made: What scored the partition, as `predictions` gives it.
         runs: Airflow's runs on it, newest first.
@@ -102,10 +115,10 @@ def view(
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
         "reports": [each for each in verdicts if each["run"]],
         "requests": partition_monitoring.requests(use_case, partition.key, held["requests"], entries),
-        "held_back_by": partition_monitoring.held_back_by(use_case, partition, held["requests"]),
+        "held_back_by": partition_monitoring.cooldown_of(use_case, partition, held["requests"]),
         "decisions": [entry for entry in entries if entry.partition == partition.key],
         "runs": runs,
-        "took": [_took(run) for run in runs],
+        "durations": [_duration(run) for run in runs],
     }
 
 
@@ -117,8 +130,8 @@ def _neighbours(use_case: UseCase, partition: Partition, held: Records) -> dict[
     return {"previous": before, "next": partition.next if partition.key < newest else None}
 
 
-def _took(run: Run) -> str:
-    """How long a run took, of which two units are told."""
+def _duration(run: AirflowRun) -> str:
+    """How long a run took, in its two largest units."""
     if run.started is None or run.ended is None:
         return NOTHING
     seconds = round((run.ended - run.started).total_seconds())

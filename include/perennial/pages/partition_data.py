@@ -1,4 +1,4 @@
-"""What a partition's page tells of data: what came in, what was computed, what is served, what scored."""
+"""What a partition's page shows of data: loaded batches, features, online/offline consistency, predictions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Own = Mapping[str, Sequence[Row]]
 
 
 def batches(own: Own) -> list[dict[str, Any]]:
-    """What came in, a row a raw table, each with the newest validation of that table; also of a table whose batch was
-    refused whole, which has no other row.
+    """The loaded batches, a row a raw table, each with the newest validation of that table; also of a table whose batch
+    was rejected as a whole, which has no other row.
 
     Args:
         own: The partition's records by table.
@@ -42,6 +42,10 @@ def features(use_case: UseCase, own: Own) -> list[dict[str, Any]]:
     """What was computed, a row a feature table and one for `examples`; those of which nothing is recorded are left out.
 
     Lakes from before there were `computations` have validations only.
+
+    Args:
+        use_case: Whose.
+        own: The partition's records by table.
     """
     judged = _newest(own["validations"], "table")
     computed = {row["table"]: row for row in own["computations"]}
@@ -59,7 +63,7 @@ def features(use_case: UseCase, own: Own) -> list[dict[str, Any]]:
 
 
 def parity(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """What is served held against the lake: of each view the newest result, with how many there were before it."""
+    """Online/offline consistency: of each view the newest result, and how many there were before it."""
     newest = _newest(rows, "view")
     return [
         {
@@ -72,7 +76,7 @@ def parity(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _difference(found: Row) -> dict[str, str]:
-    """A value that is served otherwise than the lake has it, in words."""
+    """A value that differs online from the lake, in words."""
     key = ", ".join(f"{name}={value}" for name, value in (found.get("key") or {}).items())
     rest = {name: value for name, value in found.items() if name != "key"}
     return {

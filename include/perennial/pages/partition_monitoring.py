@@ -1,4 +1,4 @@
-"""What a partition's page tells of judgements: metrics, verdicts, drift, and what followed from them."""
+"""What a partition's page shows of monitoring: verdicts, metrics, drift, requests for retraining, the champion."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Row = Mapping[str, Any]
 
 
 def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The verdicts of a partition, the one that holds first.
+    """The verdicts of a partition, the current one first.
 
-    Each with its `facts`, its `raw` evidence as JSON, and the `run` in MLflow that keeps Evidently's page of it.
+    Each with its `facts`, its `raw` evidence as JSON, and the `run` in MLflow that has Evidently's report.
     """
-    found = []
+    shown = []
     for row in sorted(rows, key=lambda row: row["recorded_at"], reverse=True):
         run = mlflow_records.run_id_in(row["report"])
-        found.append(
+        shown.append(
             {
                 **row,
                 "facts": verdict_evidence.facts(VerdictEvidence.from_json(row["evidence"])),
@@ -35,32 +35,33 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
                 "run_page": mlflow_records.run_page(run) if run else None,
             }
         )
-    return found
+    return shown
 
 
 def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The metrics as they were measured each time that the labels were others, newest first.
+    """The metrics of each measurement: there is one whenever labels were added or corrected; newest first.
 
     Args:
+        use_case: Whose.
         rows: The partition's rows of `metrics`.
-        entries: The whole ledger, for what the gate had promised.
+        entries: The whole ledger, which has the expected metrics.
 
     Returns:
         Each with `recorded_at`, `rows`, `labelled`, `coverage`, `champion` and `first` (the versions), and `metrics`:
-        name, value of either, what the gate had promised of the champion, whether lower is better, and whether it is
-        the gate's metric, which comes first.
+        name, value of either, expected value of the champion, whether lower is better, and whether it is the gate's
+        metric, which comes first.
     """
     measured: dict[tuple[datetime, int], list[Row]] = {}
     for row in rows:
         measured.setdefault((row["recorded_at"], row["labelled"]), []).append(row)
-    found = []
+    shown = []
     for (recorded_at, labelled), some in sorted(measured.items(), reverse=True):
         by = {(row["role"], row["metric"]): row for row in some}
         versions = {role: next((row["model_version"] for row in some if row["role"] == role), None) for role in _ROLES}
-        promised = _promised(entries, versions["champion"])
+        expected = _expected(entries, versions["champion"])
         names = sorted({row["metric"] for row in some}, key=lambda name: (name != use_case.gate.metric, name))
         scored = max(row["rows"] for row in some)
-        found.append(
+        shown.append(
             {
                 "recorded_at": recorded_at,
                 "rows": scored,
@@ -71,7 +72,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
                     {
                         "name": name,
                         **{role: by.get((role, name), {}).get("value") for role in _ROLES},
-                        "promised": promised.get(name),
+                        "expected": expected.get(name),
                         "gained": _gained(name, *(by.get((role, name), {}).get("value") for role in _ROLES)),
                         "lower_is_better": name in LOWER_IS_BETTER,
                         "is_the_gates": name == use_case.gate.metric,
@@ -80,7 +81,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
                 ],
             }
         )
-    return found
+    return shown
 
 
 _ROLES = ("champion", "first")
@@ -91,29 +92,34 @@ def _gained(metric: str, champion: float | None, first: float | None) -> float |
     return None if champion is None or first is None else gain(metric, champion, first)
 
 
-def _promised(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
+def _expected(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
     """The metrics that the gate measured of a version on its holdout."""
     decided = ledger.decision_on(entries, version)
     return decision.expected_metrics(decided) if decided else {}
 
 
 def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[str, Any]:
-    """The columns as they stood at the newest comparison with the profile of the version that the verdict is about.
+    """The columns at the newest comparison with the training profile of the version that the verdict is about.
+
+    Args:
+        use_case: Whose drift policy has the limits.
+        rows: The partition's rows of `drift`.
+        verdict: The current verdict; None: there is none.
 
     Returns:
-        `columns`, the weightiest first: by importance, then by ratio, but the predictions on top, each with the
-        `limit` of its ratio from which on it has drifted; `limit`, that of columns without one of their own; `most`,
-        the end of the scale of their bars; `earlier`, rows that newer ones took the place of; `recorded_at` and `rows`
-        of the comparison.
+        `columns`, the most important first: by importance, then by ratio, but the predictions on top, each with the
+        `limit` above which it has drifted; `limit`, that of columns without a limit of their own; `most`, the end of
+        the scale of their bars; `earlier`, the number of rows that newer ones replaced; `recorded_at` and `rows` of
+        the comparison.
     """
     rows = sorted(rows, key=lambda row: row["recorded_at"])
     version = verdict["model_version"] if verdict else None
     own = [row for row in rows if version is None or row["model_version"] == version]
     newest = {row["column"]: row for row in own}
-    weightiest = sorted(
+    by_importance = sorted(
         newest.values(), key=lambda row: (row["column"] != _PREDICTION, -row["importance"], -row["ratio"])
     )
-    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in weightiest]
+    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in by_importance]
     return {
         "columns": columns,
         "version": columns[0]["model_version"] if columns else None,
@@ -130,27 +136,39 @@ _PREDICTION = "prediction"
 
 
 def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The requests for retraining that a partition is the reason of, each with the decision that answered it.
+    """The requests for retraining that a partition caused, each with the decision that handled it as `answer`.
 
-    A request is kept with the partition whose monitoring made it; a verdict revised by later labels is asked for by a
-    later partition's.
+    A request is recorded with the partition whose monitoring made it; for a verdict revised by later labels that is a
+    later partition.
+
+    Args:
+        use_case: Whose.
+        partition: The partition's name.
+        made: All rows of `requests`.
+        entries: The whole ledger, oldest first.
     """
-    found = []
+    caused = []
     for row in sorted(made, key=lambda row: row["recorded_at"]):
-        told = VerdictEvidence.from_json(row["evidence"])
-        if partition in (row["partition"], told.partition):
+        evidence = VerdictEvidence.from_json(row["evidence"])
+        if partition in (row["partition"], evidence.partition):
             start = use_case.cadence.partition(row["partition"])
-            answers = (
+            decisions = (
                 entry
                 for entry in entries
                 if entry.action in ledger.DECISIONS and use_case.cadence.partition(entry.partition) >= start
             )
-            found.append({**row, "answer": next(answers, None), "facts": verdict_evidence.facts(told)})
-    return found
+            caused.append({**row, "answer": next(decisions, None), "facts": verdict_evidence.facts(evidence)})
+    return caused
 
 
-def held_back_by(use_case: UseCase, partition: Partition, made: Iterable[Row]) -> str | None:
-    """The earlier partition whose request keeps this one from making another, by the cool-down; None if none does."""
+def cooldown_of(use_case: UseCase, partition: Partition, made: Iterable[Row]) -> str | None:
+    """The earlier partition whose request blocks one of this partition, by the cool-down; None: no request does.
+
+    Args:
+        use_case: Whose cool-down.
+        partition: Which.
+        made: All rows of `requests`.
+    """
     earliest = partition
     for _ in range(use_case.retraining.cooldown):
         earliest = earliest.previous
@@ -160,5 +178,10 @@ def held_back_by(use_case: UseCase, partition: Partition, made: Iterable[Row]) -
 
 
 def deployment(entries: Iterable[Entry], start: datetime) -> Deployment | None:
-    """Who held when a partition began (event time); None: no version did."""
+    """The champion's deployment when a partition began; None: there was no champion.
+
+    Args:
+        entries: The whole ledger, oldest first.
+        start: When the partition began, event time.
+    """
     return next((each for each in reversed(ledger.deployments(entries)) if each.start <= start), None)

@@ -1,4 +1,4 @@
-"""The page of what was refused of a partition: rows and batches, why, and how to decide about them."""
+"""The page of a partition's quarantine: rows and batches, why they are there, and the commands that review them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ router = APIRouter()
 
 #: Items on one page.
 PAGE = 100
-#: A person decides about what waits, and may take back what was released.
+#: A person reviews what is pending, and may take back a release.
 _RELEASABLE = (ItemState.PENDING,)
 _DISCARDABLE = (ItemState.PENDING, ItemState.RELEASING, ItemState.RELEASED)
 
@@ -37,7 +37,19 @@ def show(
     state: str = "",
     number: Annotated[str, Query(alias="page")] = "1",
 ) -> HTMLResponse:
-    """What was refused of a partition: all of it, of one raw table, or what is in one state; a hundred at a time."""
+    """What was quarantined of a partition: all of it, of one raw table, or in one state; a hundred items at a time.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        use_case: Whose.
+        partition: Which.
+        table: Only of this raw table; empty: of all.
+        state: Only in this state; empty: in any.
+        number: Which hundred, from 1 on.
+
+    Raises:
+        HTTPException: 404, there is no such table, state or page.
+    """
     items = list_items(use_case, partition, None)
     try:
         return page(request, "quarantine", **view(use_case, partition, items, table, state, number))
@@ -56,6 +68,8 @@ def view(
     """What the page shows.
 
     Args:
+        use_case: Whose.
+        partition: Which.
         items: All items of the partition, in any state.
         table: Only of this raw table; empty: of all.
         state: Only in this state; empty: in any.
@@ -68,7 +82,7 @@ def view(
     if table and table not in tables:
         raise LookupError(f"{use_case.name} has no raw table {table!r}; it has {', '.join(tables)}.")
     if state and state not in list(ItemState):
-        raise LookupError(f"No item is ever in the state {state!r}; there are {', '.join(ItemState)}.")
+        raise LookupError(f"There is no state {state!r}; there are {', '.join(ItemState)}.")
     chosen = [item for item in items if table in ("", item.table) and state in ("", item.state)]
     # What each choice of one filter would show while the other stays.
     of_state = [item.table for item in items if state in ("", item.state)]
@@ -119,17 +133,17 @@ def _item(use_case: UseCase, item: QuarantinedItem) -> dict[str, Any]:
     commands = []
     if item.state in _RELEASABLE:
         release = f"perennial quarantine release {where}"
-        commands.append(("Let it in, if it passes the present suite", f'{release} --reason "..."'))
+        commands.append(("Release it, if it passes the current expectations", f'{release} --reason "..."'))
         if TYPES not in item.reasons:
-            commands.append(("Let it in although it breaks these", f'{release} {accepting} --reason "..."'))
+            commands.append(("Release it although it fails these", f'{release} {accepting} --reason "..."'))
     if item.state in _DISCARDABLE:
-        what = "Say that it is rightly refused" if item.state in _RELEASABLE else "Take it back"
+        what = "Discard it; it is kept" if item.state in _RELEASABLE else "Take the release back"
         commands.append((what, f'perennial quarantine discard {where} --reason "..."'))
     return {"item": item, "content": _content(item), "commands": commands}
 
 
 def _content(item: QuarantinedItem) -> list[tuple[str, str]] | None:
-    """A refused row, column by column; None of a batch, or where it is no object."""
+    """A quarantined row, column by column; None for a batch."""
     if item.kind != "row":
         return None
     row = json.loads(item.detail)
@@ -144,18 +158,18 @@ def _content(item: QuarantinedItem) -> list[tuple[str, str]] | None:
 def _commands(
     use_case: UseCase, partition: Partition, table: str, chosen: Sequence[QuarantinedItem]
 ) -> list[tuple[str, str]]:
-    """What a person may do about all that waits here: what it does, and the command."""
+    """The commands that review all pending items: what each does, and the command."""
     if not any(item.state == ItemState.PENDING for item in chosen):
         return []
     where = f"{use_case.name} --partition {partition.key}{f' --table {table}' if table else ''}"
     return [
         (
-            "Judge all that waits again by the present suite, and let in what passes",
+            "Validate all pending items again, and release what passes",
             f'perennial quarantine release {where} --reason "..."',
         ),
-        ("See first what would be let in", f"perennial quarantine release {where} --dry-run"),
+        ("Preview what would be released", f"perennial quarantine release {where} --dry-run"),
         (
-            "Say that all that waits is rightly refused; it is kept",
+            "Discard all pending items; they are kept",
             f'perennial quarantine discard {where} --reason "..."',
         ),
     ]

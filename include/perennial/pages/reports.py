@@ -1,7 +1,7 @@
-"""Pages that others made and MLflow keeps: Evidently's report on a partition, and the card of a version.
+"""Serves pages that MLflow stores: Evidently's report on a partition, and the model card of a version.
 
-They are shown in ours as what they are, somebody else's pages: in a sandbox of their own, from which they reach neither
-our pages nor any other place.
+They are not trusted: each is shown in a sandbox of its own, from which it reaches neither the other pages nor any other
+server.
 """
 
 from __future__ import annotations
@@ -22,33 +22,39 @@ REPORT = "drift.html"
 CARD = "model_card/model_card.html"
 #: `sandbox` takes a page's origin away, so that it has no cookie and reads nothing of ours; the rest leaves it nothing
 #: to load or send to.
-_ENCLOSED = (
+_ISOLATED = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; form-action 'none';"
     " base-uri 'none'; frame-ancestors 'self'; "
 )
-#: Evidently's report draws itself by scripts that stand in it.
-_WITH_SCRIPTS = _ENCLOSED + "script-src 'unsafe-inline'; sandbox allow-scripts"
+#: Evidently's report draws itself by inline scripts.
+_WITH_SCRIPTS = _ISOLATED + "script-src 'unsafe-inline'; sandbox allow-scripts"
 #: A card's links lead to MLflow, in a window of its own: a frame of ours shows nothing from elsewhere.
-_WITHOUT = _ENCLOSED + "sandbox allow-popups allow-popups-to-escape-sandbox"
+_WITHOUT = _ISOLATED + "sandbox allow-popups allow-popups-to-escape-sandbox"
 _ELSEWHERE = (b"<head>", b'<head>\n<base target="_blank">')
 
 
 @router.get("/use_cases/{use_case}/partitions/{partition}/drift_report")
 def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None = None) -> Response:
-    """Evidently's report on a partition: that of the verdict that holds, or of the one that MLflow's `run` is of.
+    """Evidently's report on a partition: that of the current verdict, or of the one that MLflow's `run` belongs to.
+
+    Args:
+        use_case: Whose.
+        partition: Which.
+        run: The MLflow run of a verdict; None: of the current one.
 
     Raises:
         ServiceUnavailable: the lake or MLflow cannot be reached.
+        HTTPException: 404, there is no such report.
     """
     table = use_case.tables.verdicts
     rows = lake_cache.records([table], {table: ("partition", "report", "recorded_at")})[table]
     own = sorted((row for row in rows if row["partition"] == partition.key), key=lambda row: row["recorded_at"])
     kept = [found for row in own if (found := mlflow_records.run_id_in(row["report"]))]
-    # Only what a verdict names is asked of MLflow, whatever an address says.
+    # Only runs that a verdict names are read from MLflow, whatever the address says.
     if not kept or run not in (None, *kept):
-        raise HTTPException(404, f"No drift report {run or ''} of {use_case.name} {partition.key} is kept.")
-    return _enclosed(
-        mlflow_records.quick.artifact(run or kept[-1], REPORT), "MLflow no longer holds this report.", _WITH_SCRIPTS
+        raise HTTPException(404, f"No drift report {run or ''} of {use_case.name} {partition.key} was recorded.")
+    return _isolated(
+        mlflow_records.quick.artifact(run or kept[-1], REPORT), "MLflow no longer has this report.", _WITH_SCRIPTS
     )
 
 
@@ -61,11 +67,11 @@ def card(version: VersionDep) -> Response:
     """
     found = mlflow_records.quick.artifact(version.run, CARD) if version.run else None
     linked = found.replace(*_ELSEWHERE, 1) if found else None
-    return _enclosed(linked, f"Version {version.number} has no model card.", _WITHOUT)
+    return _isolated(linked, f"Version {version.number} has no model card.", _WITHOUT)
 
 
-def _enclosed(content: bytes | None, absent: str, policy: str) -> Response:
-    """Somebody else's page, as an answer that is locked up wherever it is shown."""
+def _isolated(content: bytes | None, absent: str, policy: str) -> Response:
+    """A page that is not trusted, isolated by its headers wherever it is shown."""
     if content is None:
         raise HTTPException(404, absent)
     headers = HEADERS | {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}

@@ -17,22 +17,23 @@ SHOWN = 168
 
 
 @dataclass(frozen=True)
-class Line:
+class TimelineRow:
     """One partition.
 
     Attributes:
-        coverage: Share of its predictions that have a label.
+        coverage: Share of its predictions that have a label, 0 to 1.
         explanation: Its verdict in a sentence.
-        promised: The gate's metric of the version that scored it, on that gate's holdout.
+        expected: The gate's metric of the version that scored it, on that gate's holdout.
     """
 
     status: PartitionStatus
     coverage: float | None
     explanation: str
-    promised: float | None
+    expected: float | None
 
     @property
     def key(self) -> str:
+        """The partition's name."""
         return self.status.partition
 
 
@@ -46,30 +47,41 @@ class Window:
         earlier, later: The last partition of the window before, and of the one after; None: there is none.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[TimelineRow, ...]
     total: int
     earlier: str | None
     later: str | None
 
 
 def lines(
-    statuses: Iterable[PartitionStatus], verdicts: Iterable[Mapping[str, Any]], promised: Mapping[int, float]
-) -> list[Line]:
-    """The partitions with what their newest verdicts add; `verdicts` are rows of that table, oldest first."""
+    statuses: Iterable[PartitionStatus], verdicts: Iterable[Mapping[str, Any]], expected: Mapping[int, float]
+) -> list[TimelineRow]:
+    """The partitions with what their newest verdicts add.
+
+    Args:
+        statuses: What is recorded of each partition, oldest first.
+        verdicts: Rows of that table, oldest first.
+        expected: The expected metric of each version.
+    """
     last = {row["partition"]: row for row in verdicts}
     return [
-        Line(
+        TimelineRow(
             status,
             last.get(status.partition, {}).get("label_coverage") if status.champion else None,
             last.get(status.partition, {}).get("explanation") or "",
-            promised.get(status.champion) if status.champion else None,
+            expected.get(status.champion) if status.champion else None,
         )
         for status in statuses
     ]
 
 
-def window(every: Sequence[Line], until: str | None = None) -> Window:
-    """The newest partitions, or the newest up to and including `until`; names of partitions sort as their times do."""
+def window(every: Sequence[TimelineRow], until: str | None = None) -> Window:
+    """The newest partitions, or the newest up to and including `until`; names of partitions sort as their times do.
+
+    Args:
+        every: All partitions, oldest first.
+        until: The last one to show; None: the newest.
+    """
     reached = sum(line.key <= until for line in every) if until else len(every)
     first = max(reached - SHOWN, 0)
     return Window(
@@ -80,10 +92,13 @@ def window(every: Sequence[Line], until: str | None = None) -> Window:
     )
 
 
-def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], partitions: str) -> dict[str, Any]:
+def chart(use_case: UseCase, shown: Sequence[TimelineRow], entries: Sequence[Entry], partitions: str) -> dict[str, Any]:
     """What `static/charts.js` draws: the champion's metric against the first model's, on the version that scored.
 
     Args:
+        use_case: Whose partitions.
+        shown: Those in the chart, oldest first.
+        entries: The ledger, oldest first.
         partitions: What the addresses of the partitions' pages begin with.
     """
     deployed = list(_deployments(shown))
@@ -100,9 +115,9 @@ def chart(use_case: UseCase, shown: Sequence[Line], entries: Sequence[Entry], pa
             for version, first, last in deployed
         ],
         "from": [
-            {"from": first, "to": last, "value": shown[first].promised, "colour": colour(version)}
+            {"from": first, "to": last, "value": shown[first].expected, "colour": colour(version)}
             for version, first, last in deployed
-            if shown[first].promised is not None
+            if shown[first].expected is not None
         ],
         "marks": list(_marks(shown, entries)),
         "links": [f"{partitions}/{line.key}" for line in shown],
@@ -114,7 +129,7 @@ def colour(version: int) -> str:
     return f"--{version_colour(version)}"
 
 
-def _deployments(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:
+def _deployments(shown: Sequence[TimelineRow]) -> Iterator[tuple[int, int, int]]:
     """(version, first place, last place) of neighbouring partitions that one version scored."""
     for version, group in groupby(enumerate(shown), key=lambda item: item[1].status.champion):
         places = [place for place, _ in group]
@@ -122,7 +137,7 @@ def _deployments(shown: Sequence[Line]) -> Iterator[tuple[int, int, int]]:
             yield version, places[0], places[-1]
 
 
-#: How an act, or an alarm, is marked in the chart.
+#: How a decision, or an alarm, is marked in the chart.
 MARKS = {
     "alarm": ("▲", "--bad"),
     "promoted": ("★", "--good"),
@@ -130,10 +145,10 @@ MARKS = {
 }
 
 
-def _marks(shown: Sequence[Line], entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+def _marks(shown: Sequence[TimelineRow], entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
     """Alarms, and where the ledger says that another version came: below the partition after which it did."""
     for place, line in enumerate(shown):
-        acts = [e.action for e in entries if e.partition == line.key and e.action in DEPLOYING]
-        for kind in [*(["alarm"] if line.status.verdict == "alarm" else []), *acts]:
+        decisions = [e.action for e in entries if e.partition == line.key and e.action in DEPLOYING]
+        for kind in [*(["alarm"] if line.status.verdict == "alarm" else []), *decisions]:
             sign, shade = MARKS[kind]
             yield {"at": place, "sign": sign, "colour": shade}

@@ -1,4 +1,4 @@
-"""The page of a use case: how its model is, why, what waits for a person, and what they may do about it."""
+"""The page of a use case: how its model is doing, why, and what needs a person's action."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fastapi.responses import HTMLResponse
 
 from perennial.errors import PerennialError
 from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, timeline
-from perennial.pages.access import NEEDS, ActsDep, UseCaseDep
+from perennial.pages.access import PERMISSIONS, AllowedActionsDep, UseCaseDep
 from perennial.pages.actions import done
-from perennial.pages.airflow_state import Approval, Pipeline, Run
+from perennial.pages.airflow_state import AirflowRun, Approval, Pipeline
 from perennial.pages.layout import page
 from perennial.registry import deployments, ledger, mlflow_records
 from perennial.registry.ledger import Entry
@@ -29,26 +29,33 @@ LEDGER, OPEN = 200, 24
 
 
 @dataclass(frozen=True)
-class Doing:
+class Activity:
     """What Airflow is doing for the use case.
 
     Attributes:
         pipelines: By name, in the loop's order.
         approvals: Oldest first.
-        judged: What the gate said of the challenger that the first of them is about, as its task returned it.
+        evaluated: The gate's decision on the challenger that the first of them is about, as the task returned it.
     """
 
     pipelines: Mapping[str, Pipeline]
     approvals: Sequence[Approval] = ()
-    judged: Mapping[str, Any] | None = None
+    evaluated: Mapping[str, Any] | None = None
 
 
 @router.get("/use_cases/{use_case}")
-def show(request: Request, use_case: UseCaseDep, may: ActsDep, until: str | None = None) -> HTMLResponse:
-    """The use case. `until` names the last partition to show; a form that was sent adds what it did to the address."""
+def show(request: Request, use_case: UseCaseDep, allowed: AllowedActionsDep, until: str | None = None) -> HTMLResponse:
+    """The use case. `until` names the last partition to show; a form that was sent adds what it did to the address.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        use_case: Which.
+        allowed: What the person may do.
+        until: The last partition to show.
+    """
     last = use_case.partition(until).key if until else None
-    content = view(use_case, records(use_case), _doing(use_case), last)
-    return page(request, "use_case", **content, may=may, done=done(use_case, request.query_params))
+    content = view(use_case, records(use_case), _activity(use_case), last)
+    return page(request, "use_case", **content, may=allowed, done=done(use_case, request.query_params))
 
 
 def records(use_case: UseCase) -> Records:
@@ -63,22 +70,22 @@ def records(use_case: UseCase) -> Records:
     return found
 
 
-def _doing(use_case: UseCase) -> Doing:
+def _activity(use_case: UseCase) -> Activity:
     asked = airflow_state.approvals([use_case.name]).get(use_case.name, [])
-    return Doing(
+    return Activity(
         airflow_state.pipelines([use_case.name])[use_case.name],
         asked,
         airflow_state.decision(asked[0].run.dag, asked[0].run.id) if asked else None,
     )
 
 
-def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = None) -> dict[str, Any]:
+def view(use_case: UseCase, held: Records, activity: Activity, until: str | None = None) -> dict[str, Any]:
     """What the page shows.
 
     Args:
         use_case: Whose page it is.
         held: Rows by table, as `records` gives them.
-        doing: What Airflow is doing.
+        activity: What Airflow is activity.
         until: The last partition to show; None: the newest.
     """
     seen = overview.of_records(use_case, held)
@@ -92,21 +99,21 @@ def view(use_case: UseCase, held: Records, doing: Doing, until: str | None = Non
         "seen": seen,
         "by_key": {line.key: line for line in every},
         "first_step": partition_status.first_step(use_case),
-        "approvals": [(approval, markdown.html(approval.body)) for approval in doing.approvals],
+        "approvals": [(approval, markdown.html(approval.body)) for approval in activity.approvals],
         "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
-        "pipelines": doing.pipelines,
-        "failed": [run for pipeline in doing.pipelines.values() for run in pipeline.failed],
+        "pipelines": activity.pipelines,
+        "failed": [run for pipeline in activity.pipelines.values() for run in pipeline.failed],
         "window": window,
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
         "heat": heat_map.heat_map(use_case.drift, held["drift"], [line.key for line in window.lines]),
-        "compared": gate_comparison.comparison(use_case, entries, doing.judged),
+        "compared": gate_comparison.compare(use_case, entries, activity.evaluated),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
-        "acted": len(entries),
+        "total_entries": len(entries),
         "served": [
             (deployment, deployments.partitions_served(use_case, deployment)) for deployment in reversed(served)
         ],
         "has_another": len({deployment.version for deployment in served}) > 1,
-        "needs": NEEDS,
+        "permissions": PERMISSIONS,
         "open": OPEN,
     }
 
@@ -117,9 +124,13 @@ def _evidence(use_case: UseCase, entry: Entry) -> dict[str, Any] | None:
     `address` is whole, or begins below Airflow's own.
     """
     if entry.event_id.startswith("gate:"):
-        return {"said": "MLflow run", "address": mlflow_records.run_page(entry.model_run), "in_airflow": False}
+        return {"label": "MLflow run", "address": mlflow_records.run_page(entry.model_run), "in_airflow": False}
     _, _, made_by = entry.event_id.partition(":")
     dag, _, run_id = made_by.partition("/")
     if dag != f"{use_case.name}.champion" or not run_id:
         return None
-    return {"said": "Airflow run", "address": Run(dag, run_id, "", None, None, None, None).path, "in_airflow": True}
+    return {
+        "label": "Airflow run",
+        "address": AirflowRun(dag, run_id, "", None, None, None, None).path,
+        "in_airflow": True,
+    }

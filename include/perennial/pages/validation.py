@@ -1,4 +1,4 @@
-"""The page of a validation: every expectation, what it asked for and what was found, of all tables of one run."""
+"""The page of a validation run: every expectation of every table, its parameters and its result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from perennial.validation import results
 router = APIRouter()
 
 _SEVERITIES = ("critical", "warning", "info")
-#: What names the subject of an expectation, and is not part of what it asks for.
+#: What names the subject of an expectation, and is not one of its parameters.
 _SUBJECT = ("column", "column_A", "column_B", "column_list", "batch_id")
 #: What is shown of a result at once; the rest can be unfolded.
-_FOUND = (
+_SHOWN = (
     ("observed_value", "observed"),
     ("unexpected_count", "unexpected"),
     ("missing_count", "missing"),
-    ("partial_unexpected_list", "for instance"),
+    ("partial_unexpected_list", "examples"),
     ("partial_missing_list", "missing values"),
 )
 
@@ -34,7 +34,17 @@ _FOUND = (
 def show(
     request: Request, use_case: UseCaseDep, partition: PartitionDep, validation: str | None = None
 ) -> HTMLResponse:
-    """What Great Expectations found in a partition: in one run, or in the newest."""
+    """The results of Great Expectations for a partition: of one run, or of the newest.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        use_case: Whose.
+        partition: Which.
+        validation: Which run; None: the newest.
+
+    Raises:
+        HTTPException: 404, there is no such run.
+    """
     rows = results.of_partition(use_case, partition)
     try:
         return page(request, "validation", **view(use_case, partition.key, rows, validation))
@@ -48,7 +58,7 @@ def view(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], vali
     Args:
         use_case: Whose partition it is.
         partition: Its name.
-        rows: All results of the partition, newest first, as `judgements.of_partition` gives them.
+        rows: All results of the partition, newest first, as `results.of_partition` returns them.
         validation: Which run; None is the newest.
 
     Raises:
@@ -79,7 +89,7 @@ def _run(rows: Sequence[dict[str, Any]], validation: str) -> dict[str, Any]:
 
 def _table(row: dict[str, Any]) -> dict[str, Any]:
     expectations = [_expectation(result) for result in row["result"]["results"]]
-    # What failed first, the gravest of it on top; then as the suite has it.
+    # Failed ones first, the most severe on top; then in the order of the suite.
     expectations.sort(key=lambda each: (each["success"], _SEVERITIES.index(each["severity"])))
     passed = sum(each["success"] for each in expectations)
     return {**row, "expectations": expectations, "passed": passed, "failed": len(expectations) - passed}
@@ -94,21 +104,24 @@ def _expectation(result: dict[str, Any]) -> dict[str, Any]:
         "success": bool(result["success"]),
         "severity": severity if severity in _SEVERITIES else "critical",
         "subject": kwargs.get("column") or ", ".join(kwargs.get("column_list") or pair) or "the table",
-        "says": configuration.get("description") or configuration["type"].removeprefix("expect_").replace("_", " "),
-        "wanted": {name: _short(value) for name, value in kwargs.items() if name not in _SUBJECT and value is not None},
-        "found": _found(result["result"]),
-        "everything": json.dumps(result, indent=2, ensure_ascii=False, default=str),
+        "description": configuration.get("description")
+        or configuration["type"].removeprefix("expect_").replace("_", " "),
+        "parameters": {
+            name: _short(value) for name, value in kwargs.items() if name not in _SUBJECT and value is not None
+        },
+        "result": _result(result["result"]),
+        "raw": json.dumps(result, indent=2, ensure_ascii=False, default=str),
     }
 
 
-def _found(result: dict[str, Any]) -> dict[str, str]:
-    found = {label: result[name] for name, label in _FOUND if result.get(name) not in (None, [], {})}
-    if isinstance(examples := found.get("for instance"), list) and all(each is None for each in examples):
-        del found["for instance"]  # A list of nothing shows nothing.
+def _result(result: dict[str, Any]) -> dict[str, str]:
+    shown = {label: result[name] for name, label in _SHOWN if result.get(name) not in (None, [], {})}
+    if isinstance(examples := shown.get("examples"), list) and all(each is None for each in examples):
+        del shown["examples"]  # A list of nulls shows nothing.
     share = result.get("unexpected_percent")
-    if found.get("unexpected") and share is not None:
-        found["unexpected"] = f"{found['unexpected']:,} ({share:.3g}%)"
-    return {label: _short(value) for label, value in found.items()}
+    if shown.get("unexpected") and share is not None:
+        shown["unexpected"] = f"{shown['unexpected']:,} ({share:.3g}%)"
+    return {label: _short(value) for label, value in shown.items()}
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""The page of a model version: what it is, what it was made of, how it was judged, and how it has lived.
+"""The page of a model version: status, deployments, the gate's evaluation, production performance, training.
 
-The ledger and the lake come first. What MLflow adds is shown if it answers; where it does not, the page says so.
+The ledger and the lake come first. What MLflow adds is shown if it answers; if it does not, the page says so.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
 from perennial.pages import airflow_state, version_training
-from perennial.pages.access import ActsDep, UseCaseDep
+from perennial.pages.access import AllowedActionsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
 from perennial.registry import deployments, ledger, mlflow_records
 from perennial.registry.ledger import Entry
@@ -28,8 +28,8 @@ _METRICS = ("partition", "model_version", "role", "metric", "value", "rows", "la
 _VERDICTS = ("partition", "model_version", "verdict", "explanation", "recorded_at")
 
 
-#: What earlier gates did not say of a decision.
-_UNTOLD: dict[str, Any] = {
+#: What decisions of earlier releases do not have.
+_DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(("champion", "rows", "gained", "interval", "confidence")),
     "reason": "",
     "borderline": False,
@@ -40,7 +40,7 @@ _UNTOLD: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """A version that there is.
 
     Attributes:
@@ -54,7 +54,7 @@ class Version:
     run: str | None
 
 
-def _version(use_case: UseCaseDep, version: str) -> Version:
+def _version(use_case: UseCaseDep, version: str) -> RegisteredVersion:
     """The version that a path names: known to the ledger, or, while nothing is decided about it, to MLflow."""
     table = use_case.tables.ledger
     entries = ledger.from_rows(lake_cache.records([table])[table])
@@ -73,7 +73,7 @@ def _version(use_case: UseCaseDep, version: str) -> Version:
             ) from error
         if run is None:
             raise HTTPException(404, f"{use_case.name} has no version {version!r}; there are {_listed(known)}.")
-    return Version(use_case, number, tuple(entries), run)
+    return RegisteredVersion(use_case, number, tuple(entries), run)
 
 
 def _listed(known: Iterable[int]) -> str:
@@ -81,12 +81,18 @@ def _listed(known: Iterable[int]) -> str:
 
 
 #: The version of the use case that the path names.
-VersionDep = Annotated[Version, Depends(_version)]
+VersionDep = Annotated[RegisteredVersion, Depends(_version)]
 
 
 @router.get("/use_cases/{use_case}/versions/{version}")
-def show(request: Request, version: VersionDep, acts: ActsDep) -> HTMLResponse:
-    """Everything that is recorded of a version."""
+def show(request: Request, version: VersionDep, allowed: AllowedActionsDep) -> HTMLResponse:
+    """Everything that is recorded of a version.
+
+    Args:
+        request: Tells who asks, and where Airflow is mounted.
+        version: Which.
+        allowed: What the person may do.
+    """
     use_case = version.use_case
     tables = {name: use_case.tables[name] for name in ("metrics", "verdicts")}
     rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
@@ -98,31 +104,33 @@ def show(request: Request, version: VersionDep, acts: ActsDep) -> HTMLResponse:
         **view(version, rows[tables["metrics"]], rows[tables["verdicts"]], made, away),
         made_by=by,
         airflow_run=airflow_state.run(*by) if by else None,
-        may_roll_back="roll-back" in acts,
+        may_roll_back="roll-back" in allowed,
     )
 
 
 def view(
-    version: Version,
+    version: RegisteredVersion,
     metrics: Sequence[Row],
     verdicts: Sequence[Row],
-    made: version_training.Made | None = None,
+    made: version_training.TrainingRecord | None = None,
     away: str = "",
 ) -> dict[str, Any]:
     """What the page shows.
 
     Args:
-        metrics, verdicts: All rows of those tables.
-        made: What MLflow holds of the run that made it; None: nothing.
-        away: Why MLflow was not heard; empty: it was.
+        version: Which.
+        metrics: All rows of that table.
+        verdicts: All rows of that table.
+        made: What MLflow recorded of the run that trained it; None: nothing.
+        away: Why MLflow did not answer; empty: it did.
     """
     use_case, number, entries = version.use_case, version.number, version.entries
     decided = ledger.decision_on(entries, number)
     decision = decided.evidence if decided else made.documents.get("gate.json", {}) if made else {}
     if decision:
-        decision = _UNTOLD | {"outcome": "promote" if decision.get("promote") else "reject"} | decision
-    promised = decision.get("metrics", {}).get("challenger", {}).get(use_case.gate.metric)
-    lived = _lived(use_case, number, metrics, verdicts)
+        decision = _DEFAULTS | {"outcome": "promote" if decision.get("promote") else "reject"} | decision
+    expected = decision.get("metrics", {}).get("challenger", {}).get(use_case.gate.metric)
+    performance = _performance(use_case, number, metrics, verdicts)
     return {
         "use_case": use_case,
         "version": number,
@@ -131,15 +139,15 @@ def view(
         "decided": decided,
         "decision": decision,
         "compared": _compared(decision.get("metrics", {})),
-        "promised": promised,
+        "expected": expected,
         "deployments": [
             {"deployment": deployment, "partitions": deployments.partitions_served(use_case, deployment)}
             for deployment in deployments.periods(entries)
             if deployment.version == number
         ],
         "mentions": [entry for entry in entries if number in (entry.model_version, entry.previous_version)],
-        "lived": lived,
-        "chart": _chart(number, lived, promised) if len(lived) > 1 else None,
+        "performance": performance,
+        "chart": _chart(number, performance, expected) if len(performance) > 1 else None,
         "run": version.run,
         "run_page": mlflow_records.run_page(version.run) if version.run else None,
         "model_page": mlflow_records.model_page(use_case.name, number),
@@ -149,34 +157,41 @@ def view(
 
 
 def status(entries: Sequence[Entry], number: int) -> str:
-    """What a version is now: `champion`, `served before`, `rejected`, `not enough evidence`, or, while nothing is
-    decided about it, `challenger`."""
+    """What a version is now: `champion`, `former champion`, `rejected`, `inconclusive`, or, while nothing is decided
+    about it, `challenger`.
+
+    Args:
+        entries: The use case's whole ledger, oldest first.
+        number: The version.
+    """
     serving = ledger.champion_among(entries)
     if serving is not None and serving.model_version == number:
         return "champion"
     if any(deployment.entry.model_version == number for deployment in ledger.deployments(entries)):
-        return "served before"
+        return "former champion"
     decided = ledger.decision_on(entries, number)
     if decided is None:
         return "challenger"
-    return "not enough evidence" if decided.evidence.get("outcome") == "not-enough-evidence" else "rejected"
+    return "inconclusive" if decided.evidence.get("outcome") == "not-enough-evidence" else "rejected"
 
 
 def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Challenger and rival on the same rows, by metric."""
+    """Challenger and the model it was evaluated against, on the same rows, by metric."""
     mine, its = metrics.get("challenger", {}), metrics.get("rival", {})
     return [
         {
             "name": name,
             "challenger": mine.get(name),
-            "rival": its.get(name),
+            "reference": its.get(name),
             "lower_is_better": name in LOWER_IS_BETTER,
         }
         for name in dict.fromkeys([*mine, *its])
     ]
 
 
-def _lived(use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Sequence[Row]) -> list[dict[str, Any]]:
+def _performance(
+    use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Sequence[Row]
+) -> list[dict[str, Any]]:
     """How the version did, partition by partition, by the gate's metric: as the champion that scored it, and, of the
     first model, on the rows of those that came after it. Of each the newest measurement and verdict."""
     measured: dict[tuple[str, str], Row] = {}
@@ -189,12 +204,12 @@ def _lived(use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Seq
         if row["model_version"] == number
     }
     partitions = sorted({partition for partition, _ in measured} | judged.keys())
-    found = []
+    shown = []
     for partition in partitions:
         as_champion = measured.get((partition, "champion"))
         newest = as_champion or measured.get((partition, "first"))
         scored = as_champion is not None or partition in judged
-        found.append(
+        shown.append(
             {
                 "partition": partition,
                 "role": "champion" if scored else "first model",
@@ -205,26 +220,26 @@ def _lived(use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Seq
                 "verdict": judged.get(partition),
             }
         )
-    return found
+    return shown
 
 
-def _chart(number: int, lived: Sequence[Row], promised: float | None) -> dict[str, Any]:
+def _chart(number: int, performance: Sequence[Row], expected: float | None) -> dict[str, Any]:
     """The same for `charts.js`; links are relative to the page."""
-    roles = {"champion": ("as champion", False), "first model": ("as the stale first model", True)}
+    roles = {"champion": ("as champion", False), "first model": ("as the first model, never retrained", True)}
     series = [
         {
             "label": label,
-            "values": [row["value"] if row["role"] == role else None for row in lived],
+            "values": [row["value"] if row["role"] == role else None for row in performance],
             "colour": f"--{version_colour(number)}" if role == "champion" else "--soft",
             "dashed": dashed,
         }
         for role, (label, dashed) in roles.items()
-        if any(row["role"] == role for row in lived)
+        if any(row["role"] == role for row in performance)
     ]
-    lines = [{"value": promised, "label": "promised by the gate", "colour": "--good"}] if promised is not None else []
+    lines = [{"value": expected, "label": "expected", "colour": "--good"}] if expected is not None else []
     return {
-        "x": [row["partition"] for row in lived],
+        "x": [row["partition"] for row in performance],
         "series": series,
         "lines": lines,
-        "links": [f"../partitions/{row['partition']}" for row in lived],
+        "links": [f"../partitions/{row['partition']}" for row in performance],
     }

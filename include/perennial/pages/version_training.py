@@ -1,4 +1,4 @@
-"""What MLflow knows of how a version was made: window, training set, parameters, code, packages, first measurements."""
+"""What MLflow recorded of a version's training: window, training set, parameters, code, packages, quality."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json
 
 
 @dataclass(frozen=True)
-class Made:
+class TrainingRecord:
     """The run that made a version, and those of its documents that are there, by their names."""
 
     run: MlflowRun
     documents: dict[str, Any]
 
 
-def of(run_id: str | None) -> tuple[Made | None, str]:
+def of(run_id: str | None) -> tuple[TrainingRecord | None, str]:
     """What MLflow holds of a run, and why nothing, if that is so."""
     try:
         run = mlflow_records.quick.run(run_id) if run_id else None
         if run is None or run.is_deleted:
-            return None, "MLflow no longer holds the run that made it: it was deleted."
-        return Made(run, mlflow_records.quick.documents(run.id, _DOCUMENTS)), ""
+            return None, "MLflow no longer has the run that trained it: it was deleted."
+        return TrainingRecord(run, mlflow_records.quick.documents(run.id, _DOCUMENTS)), ""
     except ServiceUnavailable as error:
         return None, error.problem
 
 
-def airflow_run(made: Made | None) -> tuple[str, str] | None:
+def airflow_run(made: TrainingRecord | None) -> tuple[str, str] | None:
     """The DAG and the run in Airflow that made it; None: not recorded, or not made by Airflow."""
     dag, _, run = (made.run.tags.get(mlflow_tags.MADE_BY, "") if made else "").partition("/")
     return (dag, run) if run else None
 
 
-def view(made: Made) -> dict[str, Any]:
+def view(made: TrainingRecord) -> dict[str, Any]:
     """What the page shows of it; what is not recorded is None or empty."""
     tags, metrics, held = made.run.tags, made.run.metrics, made.documents
     training_set: Mapping[str, Any] = held.get("training_set.json", {})
@@ -80,7 +80,7 @@ def _quality(quality: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "blocks": quality["blocks"],
         "confidence": quality["confidence"],
         "metrics": [
-            {"name": name, **measured, "trivial": quality["trivial"].get(name)}
+            {"name": name, **measured, "baseline": quality["trivial"].get(name)}
             for name, measured in quality["metrics"].items()
         ],
         "slices": [

@@ -1,4 +1,4 @@
-"""What can be typed into a form, made of a model of parameters: a field each, and the values that were meant."""
+"""Makes the fields of a form from a model of parameters, and parses what was typed into them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 from perennial.errors import InvalidPartition
 from perennial.use_case import UseCase
 
-#: Their values are names of partitions.
+Kind = Literal["choice", "checkbox", "text"]
+
+#: Parameters whose values are names of partitions.
 _PARTITIONS = ("window_start", "window_end")
 #: The longest text that a field takes; a reason is for people to read.
 LONGEST = 500
@@ -23,15 +25,15 @@ class Field:
     """One field of a form.
 
     Attributes:
-        kind: `choice`: one of `options`; `tick`: a box; `text`: a line.
-        hint: What it does, and what holds if it is left empty.
-        value: What stands in it; of a box `true` or nothing.
-        options: Values and what they are called.
+        kind: `choice`: one of `options`; `checkbox`; `text`: a line.
+        hint: What it does, and what applies if it is left empty.
+        value: Its content; of a checkbox `true` or empty.
+        options: Values and their labels.
         problem: What is wrong with the value.
     """
 
     name: str
-    kind: Literal["choice", "tick", "text"]
+    kind: Kind
     hint: str
     value: str = ""
     options: tuple[tuple[str, str], ...] = ()
@@ -39,64 +41,66 @@ class Field:
 
     @property
     def label(self) -> str:
-        """What it is called on the page."""
+        """Its label on the page."""
         return {"to": "Version"}.get(self.name, self.name.replace("_", " ").capitalize())
 
 
 def fields(
-    model: type[BaseModel], names: Iterable[str], given: Mapping[str, str], problems: Mapping[str, str]
+    model: type[BaseModel], names: Iterable[str], typed: Mapping[str, str], problems: Mapping[str, str]
 ) -> list[Field]:
     """The fields of a model's parameters.
 
     Args:
+        model: The parameters of a run.
         names: Which of them, in this order.
-        given: What was typed.
+        typed: What was typed, by name.
         problems: What is wrong with it, by name.
     """
     schema = model.model_json_schema()
-    found = []
+    made = []
     for name in names:
-        held = schema["properties"][name]
-        kind, options = _kind(held, schema.get("$defs", {}))
+        described = schema["properties"][name]
+        kind, options = _kind(described, schema.get("$defs", {}))
         default = model.model_fields[name].get_default(call_default_factory=True)
-        hint = _hint(held.get("description", ""), default, kind)
+        hint = _hint(described.get("description", ""), default, kind)
         problem = problems.get(name, "")
-        value = given.get(name, "true" if default is True and not given else "")
-        found.append(Field(name, kind, hint, value, options, problem))
-    return found
+        value = typed.get(name, "true" if default is True and not typed else "")
+        made.append(Field(name, kind, hint, value, options, problem))
+    return made
 
 
-def _kind(
-    schema: dict[str, Any], defs: Mapping[str, Any]
-) -> tuple[Literal["choice", "tick", "text"], tuple[tuple[str, str], ...]]:
+def _kind(schema: dict[str, Any], defs: Mapping[str, Any]) -> tuple[Kind, tuple[tuple[str, str], ...]]:
     variants = [defs[each["$ref"].rpartition("/")[2]] if "$ref" in each else each for each in schema.get("anyOf", ())]
     for each in (schema, *variants):
         if "enum" in each:
-            empty = ("", "as usual")
+            empty = ("", "default")
             return "choice", (empty, *((str(value), str(value)) for value in each["enum"]))
-    return ("tick", ()) if schema.get("type") == "boolean" else ("text", ())
+    return ("checkbox", ()) if schema.get("type") == "boolean" else ("text", ())
 
 
 def _hint(description: str, default: Any, kind: str) -> str:
-    if default is None or kind == "tick" or "empty:" in description.lower():
+    if default is None or kind == "checkbox" or "empty:" in description.lower():
         return description
     return f"{description} Empty: {json.dumps(default) if not isinstance(default, str) else default}.".strip()
 
 
-def meant(use_case: UseCase, model: type[BaseModel], given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def parse(use_case: UseCase, model: type[BaseModel], typed: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """The parameters that were typed, without those left empty; and what is wrong, by name.
 
-    A name of none of the model's fields is passed over: forms have further fields.
+    Args:
+        use_case: Whose partitions the parameters may name.
+        model: The parameters of a run.
+        typed: What was typed, by name; other names are ignored, because forms have further fields.
     """
     params: dict[str, Any] = {}
     for name in model.model_fields:
         default = model.model_fields[name].get_default(call_default_factory=True)
-        typed = given.get(name, "").strip()
+        text = typed.get(name, "").strip()
         if isinstance(default, bool):
-            if (typed == "true") != default:
-                params[name] = typed == "true"
-        elif typed:
-            params[name] = _value(model, name, typed)
+            if (text == "true") != default:
+                params[name] = text == "true"
+        elif text:
+            params[name] = _value(model, name, text)
     problems: dict[str, str] = {}
     try:
         model(**params)
@@ -113,22 +117,22 @@ def meant(use_case: UseCase, model: type[BaseModel], given: Mapping[str, str]) -
     return params, problems
 
 
-def _value(model: type[BaseModel], name: str, typed: str) -> Any:
-    """What the field takes the text for; where it does not take a text, what that says as JSON."""
+def _value(model: type[BaseModel], name: str, text: str) -> Any:
+    """The text as the field parses it; where it takes no text, the text as JSON."""
     try:
-        return model(**{name: typed}).model_dump(mode="json")[name]
+        return model(**{name: text}).model_dump(mode="json")[name]
     except ValidationError:
         try:
-            return json.loads(typed)
+            return json.loads(text)
         except ValueError:
-            return typed
+            return text
 
 
-def reason(given: Mapping[str, str]) -> tuple[str, str]:
+def reason(typed: Mapping[str, str]) -> tuple[str, str]:
     """The reason that was typed, and what is wrong with it."""
-    typed = given.get("reason", "").replace("\r\n", "\n").replace("\x00", "").strip()
-    if not typed:
-        return typed, "A reason is needed: whoever reads of this later will want to know why."
-    if len(typed) > LONGEST:
-        return typed, f"The reason has {len(typed)} characters; at most {LONGEST} are kept."
-    return typed, ""
+    text = typed.get("reason", "").replace("\r\n", "\n").replace("\x00", "").strip()
+    if not text:
+        return text, "A reason is required: whoever reads the record later will want to know why."
+    if len(text) > LONGEST:
+        return text, f"The reason has {len(text)} characters; at most {LONGEST} are allowed."
+    return text, ""

@@ -22,8 +22,8 @@
 //       "colours": ["--v0", "--v1"],            optional, of each point: it gets a dot and a line up to it in that colour
 //     }],
 //     "bands": [{"from": 0, "to": 1, "colour": "--v0", "label": "v1"}],   optional, behind points from..to, both included
-//     "lines": [{"value": 0.72, "label": "promised", "colour": "--good"}],  optional, level; part of the legend
-//     "from": [{"from": 0, "to": 1, "value": 0.72}]                        optional, level pieces: a promise per reign
+//     "lines": [{"value": 0.72, "label": "expected", "colour": "--good"}],  optional, level; part of the legend
+//     "from": [{"from": 0, "to": 1, "value": 0.72}]                        optional, level pieces: the expected metric of each deployment
 //     "marks": [{"at": 1, "sign": "▲", "colour": "--bad"}],                optional, signs on the ground at a point
 //     "links": ["partitions/2013-03", null]                               optional, where a click on a point leads
 //   }

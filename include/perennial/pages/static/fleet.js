@@ -1,4 +1,4 @@
-// The fleet's table, narrowed down and in another order. Without it all rows stand there, those that wait first.
+// The fleet's table, narrowed down and in another order. Without it all rows are shown, those that need action first.
 "use strict";
 
 (() => {
@@ -34,7 +34,7 @@
     remember();
   }
 
-  // The choice stands in the address, so that it can be sent to somebody and survives a reload.
+  // The choice is kept in the address, so that it can be sent to somebody and survives a reload.
   function remember() {
     const chosen = new URLSearchParams();
     for (const field of [words, kind, order]) {
@@ -44,7 +44,8 @@
   }
 
   for (const [name, value] of new URLSearchParams(location.search)) {
-    if (form.elements[name]) form.elements[name].value = value;
+    // Addresses of earlier releases say `waits`.
+    if (form.elements[name]) form.elements[name].value = value === "waits" ? "action" : value;
   }
   for (const field of [kind, order]) if (field.selectedIndex < 0) field.selectedIndex = 0;
   form.addEventListener("submit", (event) => event.preventDefault());
