@@ -271,7 +271,7 @@ def test_thousands_of_partitions_are_shown_a_window_at_a_time_and_the_page_says_
     seen = Read(found)
     assert f"{timeline.SHOWN} of 1,500 partitions are shown, earlier ones" in seen.words
     assert f"{timeline.SHOWN - page.OPEN} earlier partitions" in seen.words
-    assert f"The newest {heat_map.PARTITIONS} partitions" in seen.words
+    assert f"The newest {heat_map.PARTITIONS} of the partitions above" in seen.words
     assert f"/perennial/use_cases/energy?until={keys[-timeline.SHOWN - 1]}#timeline" in seen.links
     assert len(found) < 600_000
     older = read(world, until=keys[200])
