@@ -1,4 +1,4 @@
-"""What somebody who mistyped may have meant."""
+"""Suggests the closest known name for a mistyped one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from difflib import get_close_matches
 
 
 def did_you_mean(given: str, known: Iterable[object]) -> str:
-    """A question that proposes the closest of `known`, with a blank after it; empty if nothing is close."""
+    """A question that proposes the closest of `known`, with a blank after it; empty if nothing is close.
+
+    Args:
+        given: What was typed.
+        known: The names that exist.
+    """
     names = {str(name).lower(): str(name) for name in known}
     close = get_close_matches(given.lower(), names, n=1)
     return f"Did you mean {names[close[0]]!r}? " if close else ""

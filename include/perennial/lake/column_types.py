@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.io.pyarrow import UnsupportedPyArrowTypeException, _pyarrow_to_schema_without_ids
+
+from perennial.lake import _compat
 
 #: Of a decimal, in Iceberg.
 _MOST_DIGITS = 38
@@ -116,12 +117,8 @@ def _whole_digits(kind: pa.DataType) -> int:
 
 def _type_given_to(column: pa.Field) -> pa.DataType | None:
     """The type of a new column for such values; None if the lake has none."""
-    try:
-        # What creating a table asks as well; pyiceberg has no public name for it.
-        schema = _pyarrow_to_schema_without_ids(pa.schema([column]))
-    except (UnsupportedPyArrowTypeException, ValueError):
-        return None
-    return canonical(schema.as_arrow().empty_table()).schema.field(0).type
+    stored = _compat.column_type(column)
+    return None if stored is None else canonical(pa.schema({column.name: stored}).empty_table()).schema.field(0).type
 
 
 def cast_exactly(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
@@ -129,6 +126,10 @@ def cast_exactly(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray 
 
     Numbers become numbers of another width, and days moments, where each of them can be turned back. Nothing becomes
     text, a number or a truth value that was none. Where there are only nulls, they have any type.
+
+    Args:
+        values: A column, of any type.
+        kind: The type it is to have.
     """
     if values.type == kind:
         return values
@@ -145,7 +146,12 @@ def cast_exactly(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray 
 
 
 def conform(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
-    """`rows`, which fit, in these columns; those that they lack are null, those that are not wanted are left out."""
+    """`rows` with the columns of another schema; columns that they lack are null, others are left out.
+
+    Args:
+        wanted: The schema.
+        rows: Rows whose values can be cast exactly to its types.
+    """
     columns = [
         cast_exactly(rows[column.name], column.type)
         if column.name in rows.column_names

@@ -17,7 +17,7 @@ from perennial.use_case import UseCase
 
 @dataclass(frozen=True)
 class KnownLabels:
-    """Which labels of a partition are known.
+    """How many labels of a partition are known, and a digest of them.
 
     Attributes:
         count: How many.
@@ -53,7 +53,12 @@ def null_where_unknown(labels: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def read_known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
-    """The examples of a partition whose label is known: the columns of their key, and `label`."""
+    """The examples of a partition whose label is known: the columns of their key, and `label`.
+
+    Args:
+        use_case: Its examples exist in the lake.
+        partition: Of event time.
+    """
     found = lake.read(
         use_case.tables.examples,
         partitions=[partition.key],
@@ -65,7 +70,12 @@ def read_known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
 
 
 def count_known(use_case: UseCase, partitions: Iterable[str]) -> dict[str, KnownLabels]:
-    """What is known of each partition by now; from keys and labels alone, a batch at a time."""
+    """The known labels of each partition now; from keys and labels alone, a batch at a time.
+
+    Args:
+        use_case: Whose examples are read.
+        partitions: Names of partitions.
+    """
     name, columns, known = use_case.tables.examples, [*use_case.examples.key, "label"], lake.is_known("label")
     return {
         each: KnownLabels.among(lake.iter_batches(name, partition=each, columns=columns, where=known), columns)

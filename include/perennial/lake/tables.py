@@ -93,7 +93,13 @@ def partitions(identifier: str) -> list[str]:
 def records(
     identifier: str, *, between: tuple[str, str] | None = None, columns: Sequence[str] = ("*",)
 ) -> list[dict[str, Any]]:
-    """Rows of a small table as dictionaries; none when the table does not exist. Arguments as in `read`."""
+    """Rows of a small table as dictionaries; none when the table does not exist.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        between: Only partitions from the first name to the last, both included.
+        columns: Only these columns.
+    """
     found = read(identifier, between=between, columns=columns)
     return found.to_pylist() if found is not None else []
 
@@ -131,7 +137,12 @@ def read(
 
 
 def equals(column: str, value: Any) -> BooleanExpression:
-    """A filter for `where`: the rows whose column has this value."""
+    """A filter for `where`: the rows whose column has this value.
+
+    Args:
+        column: The column's name.
+        value: Compared with the stored value, of the column's type.
+    """
     return EqualTo(column, value)
 
 
@@ -159,6 +170,15 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     Rows are stored sorted by `sort_by`, so equal content gives equal bytes; content that is already there is not
     written again and makes no snapshot. A writer killed before its commit leaves the old content. What is damaged
     is replaced without being read.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partition: The partition's name, which becomes the column `partition` of the rows.
+        rows: All rows of the partition, in any column order.
+        sort_by: Columns to sort the rows by before they are stored.
+
+    Returns:
+        The id of the table's snapshot; None if it has none, because nothing was ever written.
 
     Raises:
         SchemaMismatch: a value cannot be stored as it is, because the table's column has another type, or the lake has
@@ -188,6 +208,11 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
 
     What is there is never changed: running again appends nothing.
 
+    Args:
+        identifier: `<use_case>.<table>`.
+        rows: With the column `partition`.
+        key: Columns that, with `partition`, identify a row; they may hold nulls.
+
     Raises:
         SchemaMismatch: as `replace` does.
     """
@@ -214,7 +239,9 @@ def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) 
     found out again after something else was is on record again.
 
     Args:
-        rows: With a column `RECORDED_AT`, equal in all rows of a finding.
+        identifier: `<use_case>.<table>`.
+        rows: With the columns `partition` and `RECORDED_AT`, which is equal in all rows of a finding.
+        per: Columns that, with `partition`, identify a finding.
 
     Raises:
         SchemaMismatch: as `replace` does.
@@ -250,7 +277,11 @@ def add_columns(identifier: str, schema: pa.Schema) -> None:
 
 @explain_storage_errors
 def check_schema(identifier: str, rows: pa.Table) -> None:
-    """Write nothing, and tell whether `rows` could be written.
+    """Check that `rows` could be written to a table; nothing is written.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        rows: Rows for it.
 
     Raises:
         SchemaMismatch: as `replace` would.

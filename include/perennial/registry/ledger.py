@@ -169,7 +169,12 @@ def decisions(use_case: UseCase) -> list[Entry]:
 
 
 def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
-    """What the gate, or whom it asked, decided on a version; None before that."""
+    """The decision of the gate, or of the person it asked, on a version; None before that.
+
+    Args:
+        entries: Of the use case's ledger.
+        version: The version in the registry.
+    """
     return next((entry for entry in entries if entry.event_id == _decided_on(version)), None)
 
 
@@ -179,7 +184,12 @@ def _decided_on(version: int | None) -> str:
 
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:
-    """The entry that holds for a partition starting at `moment` (event time); None before the first one."""
+    """The entry of the version that predicts a partition; None before the first model.
+
+    Args:
+        use_case: Whose ledger is read.
+        moment: The start of the partition, event time.
+    """
     latest_first = reversed(deployments(entries(use_case)))
     return next((deployment.entry for deployment in latest_first if deployment.start <= moment), None)
 
@@ -211,7 +221,12 @@ def pause(use_case: UseCase) -> Pause | None:
 
 
 def pause_among(entries: Iterable[Entry], moment: datetime) -> Pause | None:
-    """The pause that `entries` leave at `moment`; of several the one that ends last."""
+    """The pause of automatic promotion that is in force; of several the one that ends last.
+
+    Args:
+        entries: Of the use case's ledger.
+        moment: Processing time.
+    """
     pauses: list[Pause] = []
     for entry in sorted(entries, key=lambda entry: entry.recorded_at):
         if entry.action == "resumed":
