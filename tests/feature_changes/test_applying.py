@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from perennial.errors import BadFeatures
 from perennial.feature_changes import applying, planning, reading
-from perennial.feature_changes.applying import ChangedMeanwhile, Refused
+from perennial.feature_changes.applying import ChangedMeanwhile, ChangeRefused
 from perennial.feature_changes.planning import Plan
 from perennial.feature_store import repository
 from perennial.services import postgres
@@ -31,7 +31,7 @@ def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
 
 
 def said(made: Plan) -> set[str]:
-    return {f"{change.object}: {change.what}" for change in made.changes}
+    return {f"{change.object}: {change.description}" for change in made.changes}
 
 
 def rows_of(name: str) -> dict[str, int]:
@@ -74,9 +74,9 @@ def test_a_destructive_change_leaves_the_registry_unchanged(checkout: Checkout) 
     applying.apply(planning.plan())
     before = reading.registered()
     checkout.edit(checkout.definitions, ("days=2", "hours=5"))
-    with pytest.raises(Refused, match="ttl 2 days -> 5 hours"):
+    with pytest.raises(ChangeRefused, match="ttl 2 days -> 5 hours"):
         applying.apply(planning.plan())
-    with pytest.raises(Refused, match="ttl 2 days -> 5 hours"):
+    with pytest.raises(ChangeRefused, match="ttl 2 days -> 5 hours"):
         applying.apply_safely()
     assert reading.registered() == before
 
@@ -87,11 +87,11 @@ def test_an_acknowledgement_passes_its_change_once(checkout: Checkout) -> None:
     checkout.acknowledge((view, "ttl 2 days -> 5 hours", "Meters report hourly now."))
     checkout.edit(checkout.definitions, ("days=2", "hours=6"))
     made = planning.plan()
-    assert [change.what for change in made.matched.missing] == ["ttl 2 days -> 6 hours"]
+    assert [change.description for change in made.matched.unacknowledged] == ["ttl 2 days -> 6 hours"]
     assert "did you mean" in made.matched.stale[0][1]
     checkout.edit(checkout.definitions, ("hours=6", "hours=5"))
     made = planning.plan()
-    assert [reason for _, reason in made.matched.given] == ["Meters report hourly now."]
+    assert [reason for _, reason in made.matched.acknowledged] == ["Meters report hourly now."]
     assert applying.apply(made)
     made = planning.plan()
     assert made.is_empty
@@ -170,4 +170,4 @@ def test_an_on_demand_view_is_tracked_by_service_and_code(checkout: Checkout) ->
     assert not made.is_refused
     checkout.edit(checkout.definitions, ("features=[meter_history, doubled]", "features=[meter_history]"))
     checkout.edit(checkout.definitions, (ON_DEMAND.replace("* 2", "* 3"), ""))
-    assert "view doubled: removed" in {f"{c.object}: {c.what}" for c in planning.plan().matched.missing}
+    assert "view doubled: removed" in {f"{c.object}: {c.description}" for c in planning.plan().matched.unacknowledged}

@@ -35,9 +35,9 @@ def test_a_period_names_the_partitions_that_touch_it(
 ) -> None:
     partitions = some(cadence, start, count)
     text = moment.strftime(form)
-    begin, end = backfill.period(text)
+    begin, end = backfill.parse_period(text)
     assert begin <= moment < end
-    wanted = backfill.between(partitions, text, text)
+    wanted = backfill.partitions_between(partitions, text, text)
     instants = {partition: max(partition.start, begin) for partition in partitions}
     assert wanted == [p for p, instant in instants.items() if p.start <= instant < p.end and begin <= instant < end]
 
@@ -48,23 +48,26 @@ def test_up_to_a_day_and_from_the_next_on_is_everything(
 ) -> None:
     partitions = some(cadence, start, count)
     last, following = (day.strftime("%Y-%m-%d") for day in (cut, cut + timedelta(days=1)))
-    before, after = backfill.between(partitions, None, last), backfill.between(partitions, following, None)
+    before, after = (
+        backfill.partitions_between(partitions, None, last),
+        backfill.partitions_between(partitions, following, None),
+    )
     assert [*before, *(partition for partition in after if partition not in before)] == partitions
 
 
 @given(cadence=st.sampled_from(Cadence), start=MOMENTS)
 def test_the_name_of_a_partition_names_it(cadence: Cadence, start: datetime) -> None:
     partitions = some(cadence, start, 3)
-    wanted = backfill.between(partitions, partitions[1].key, partitions[1].key)
+    wanted = backfill.partitions_between(partitions, partitions[1].key, partitions[1].key)
     assert wanted == [partitions[1]]
 
 
 @pytest.mark.parametrize("text", ["2013", "2013-13", "2013-02-30", "last week", "2013-1-1x", ""])
 def test_what_is_no_date_is_an_error(text: str) -> None:
     with pytest.raises(InvalidPartition, match="is not a month"):
-        backfill.period(text)
+        backfill.parse_period(text)
 
 
 def test_the_wrong_way_round_is_an_error() -> None:
     with pytest.raises(InvalidPartition, match="Swap them"):
-        backfill.between([], "2013-03", "2013-02")
+        backfill.partitions_between([], "2013-03", "2013-02")

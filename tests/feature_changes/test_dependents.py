@@ -83,10 +83,10 @@ def test_versions_are_named_with_what_they_use_of_the_change(changed: Checkout) 
 def test_a_feature_of_the_champion_cannot_leave_the_service(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_mean_24h"]]]'))
     made = change_planning.plan()
-    [missing] = made.matched.missing
-    assert (missing.object, missing.what) == (f"service {changed.name}", "feature meter_last removed")
-    assert f"champion v2 of {changed.name} needs meter_last" in missing.danger
-    changed.acknowledge((missing.object, missing.what, "The meters are gone."))
+    [missing] = made.matched.unacknowledged
+    assert (missing.object, missing.description) == (f"service {changed.name}", "feature meter_last removed")
+    assert f"champion v2 of {changed.name} needs meter_last" in missing.destroys
+    changed.acknowledge((missing.object, missing.description, "The meters are gone."))
     assert not change_planning.plan().is_refused
     (changed.feature_repo / "acknowledged.toml").unlink()
 
@@ -101,7 +101,7 @@ def test_a_feature_of_other_versions_may_leave_with_a_note(changed: Checkout) ->
 
 def test_a_column_that_leaves_view_and_service_is_two_changes(changed: Checkout) -> None:
     changed.edit(changed.definitions, (f", {MEAN}", ""))
-    dangerous = {change.object for change in change_planning.plan().matched.missing}
+    dangerous = {change.object for change in change_planning.plan().matched.unacknowledged}
     assert dangerous == {f"view {changed.name}_meter_history"}, "no champion misses it, but the view's column is gone"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perennial.errors import BadFeatures
 from perennial.feature_changes import acknowledgements, differences, recomputing
 from perennial.feature_changes.acknowledgements import Acknowledgement
-from perennial.feature_changes.sides import Definitions, Entity, Service, View
+from perennial.feature_changes.definitions import Definitions, Entity, Service, View
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TYPES = st.sampled_from(["Float64", "Int64", "String"])
@@ -61,7 +61,7 @@ def view(**more: object) -> View:
 def changes(before: View, after: View) -> dict[str, bool]:
     """What has changed of a view -> whether that destroys something."""
     found = differences.compare(Definitions({}, {"v": before}, {}), Definitions({}, {"v": after}, {}))
-    return {change.what: bool(change.danger) for change in found}
+    return {change.description: bool(change.destroys) for change in found}
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def changes(before: View, after: View) -> dict[str, bool]:
         ({"source": "u.s"}, {"source u.t -> u.s": False}),
         ({"online": False}, {"online true -> false": True}),
         ({"kind": "stream feature view"}, {"kind feature view -> stream feature view": True}),
-        ({"rest": {"owner": "me"}}, {"owner none -> me": False}),
+        ({"metadata": {"owner": "me"}}, {"owner none -> me": False}),
         ({"created": "written_at"}, {"created timestamp column none -> written_at": False}),
         ({"mapping": {"x_max": "x"}}, {"field mapping none -> x_max as x": True}),
         ({"mapping": {"place": "site"}}, {"field mapping none -> place as site": True}),
@@ -95,7 +95,7 @@ def test_a_view_that_changes(after: dict, said: dict[str, bool]) -> None:
 def test_only_a_remapped_column_is_brought_online_again() -> None:
     def again(after: View) -> dict[str, str]:
         sides = [Definitions({}, {"v": each}, {}) for each in (view(mapping={"x_mean": "x"}), after)]
-        return recomputing.online_again(*sides)
+        return recomputing.views_to_materialize(*sides)
 
     assert again(view(mapping={"x_max": "x"})) == {"v": "has another field mapping"}
     assert again(view(columns={}, mapping={})) == {}
@@ -108,8 +108,8 @@ def test_a_service_with_other_keys_destroys_lookups_by_old_ones(join: str) -> No
         for joins in ({"v": "site by spare"}, {"v": join})
     ]
     [change] = differences.compare(*sides)
-    assert change.what == f"joining of v site by spare -> {join}"
-    assert change.danger
+    assert change.description == f"joining of v site by spare -> {join}"
+    assert change.destroys
 
 
 def test_a_view_that_gets_an_age_limit_loses_values() -> None:
@@ -124,7 +124,7 @@ def test_nothing_differs_from_itself(side: Definitions) -> None:
 @given(before=SIDES, after=SIDES)
 def test_each_change_has_a_unique_name_and_a_mirror(before: Definitions, after: Definitions) -> None:
     there, back = differences.compare(before, after), differences.compare(after, before)
-    named = [(change.object, change.what) for change in there]
+    named = [(change.object, change.description) for change in there]
     assert len(set(named)) == len(named)
     mirrored = {"added": "removed", "removed": "added", "changed": "changed"}
     objects = {(change.object, change.action) for change in there if not change.field}
@@ -134,12 +134,12 @@ def test_each_change_has_a_unique_name_and_a_mirror(before: Definitions, after: 
 @given(before=SIDES, after=SIDES)
 def test_acknowledging_everything_missing_leaves_nothing(before: Definitions, after: Definitions) -> None:
     found = differences.compare(before, after)
-    missing = acknowledgements.match(found, [], before, after).missing
-    entries = [Acknowledgement(change.object, change.what, "because") for change in missing]
+    missing = acknowledgements.match(found, [], before, after).unacknowledged
+    entries = [Acknowledgement(change.object, change.description, "because") for change in missing]
     matched = acknowledgements.match(found, entries, before, after)
-    assert not matched.missing
+    assert not matched.unacknowledged
     assert not matched.stale
-    assert len(matched.given) == len(entries)
+    assert len(matched.acknowledged) == len(entries)
     later = acknowledgements.match([], entries, after, after)
     assert set(later.spent) == set(entries)
 
@@ -148,7 +148,7 @@ def test_acknowledging_everything_missing_leaves_nothing(before: Definitions, af
 def test_what_is_acknowledged_but_not_destroyed_is_stale(before: Definitions, after: Definitions) -> None:
     """Where nothing was applied and nothing changes, no entry for a change of what is there is excused."""
     found = differences.compare(before, after)
-    entries = [Acknowledgement(change.object, change.what, "why") for change in found if change.danger]
+    entries = [Acknowledgement(change.object, change.description, "why") for change in found if change.destroys]
     assert {entry for entry, _ in acknowledgements.match([], entries, before, before).stale} == set(entries)
 
 

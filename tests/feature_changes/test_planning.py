@@ -25,7 +25,7 @@ WIDE = (
 
 def said(made: Plan) -> dict[str, str]:
     """Each change, and what it destroys."""
-    return {f"{change.object}: {change.what}": change.danger for change in made.changes}
+    return {f"{change.object}: {change.description}": change.destroys for change in made.changes}
 
 
 def again(made: Plan, name: str) -> dict[str, tuple[str, ...]]:
@@ -79,7 +79,7 @@ def test_what_destroys_something_is_named_and_refused(applied: Checkout) -> None
         ("import Float64", "import Float32"),
     )
     made = planning.plan()
-    dangerous = {change for change, danger in said(made).items() if danger}
+    dangerous = {change for change, destroys in said(made).items() if destroys}
     assert dangerous == {
         "entity site: join key site -> meter",
         "entity meter: join key meter -> site",
@@ -145,7 +145,7 @@ def test_files_differing_in_uncompared_parts_are_reported(applied: Checkout) -> 
 
 def test_what_is_removed_is_destroyed(applied: Checkout) -> None:
     applied.definitions.write_text("from feast import Entity\nsite = Entity(name='site', join_keys=['site'])\n")
-    removed = {change for change, danger in said(planning.plan()).items() if danger}
+    removed = {change for change, destroys in said(planning.plan()).items() if destroys}
     assert removed >= {
         "entity meter: removed",
         f"view {applied.name}_meter_history: removed",

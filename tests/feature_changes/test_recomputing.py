@@ -117,9 +117,11 @@ def test_a_feature_of_another_column_needs_acknowledgement(
     checkout.run(1)
     checkout.edit(checkout.definitions, ("'meter_last': 'second_last'", "'meter_mean_24h': 'second_last'"))
     made = planning.plan()
-    assert [(change.object, change.what) for change in made.matched.missing] == [("view second", OTHER_COLUMN)]
+    assert [(change.object, change.description) for change in made.matched.unacknowledged] == [
+        ("view second", OTHER_COLUMN)
+    ]
     assert again(made) == {"2024-01-01": ("view second has another field mapping",)}
-    with pytest.raises(applying.Refused, match="meter_mean_24h as second_last"):
+    with pytest.raises(applying.ChangeRefused, match="meter_mean_24h as second_last"):
         applying.apply_safely()
     checkout.acknowledge(("view second", OTHER_COLUMN, "Means are steadier."))
     assert applying.apply(planning.plan())
@@ -160,9 +162,9 @@ def test_recomputing_does_not_fetch_what_the_lake_holds(checkout: Checkout, monk
 def test_newest_first_unless_a_raw_table_must_be_fetched(checkout: Checkout) -> None:
     checkout.run(1, 2)
     days = [checkout.partition(1), checkout.partition(2)]
-    assert backfill.in_order(checkout.use_case, days) == days[::-1]
+    assert backfill.order_partitions(checkout.use_case, days) == days[::-1]
     checkout.edit(
         checkout.declaration,
         ('raw=(RawTable(name="readings"', 'raw=(RawTable(name="spare", key=("site",)), RawTable(name="readings"'),
     )
-    assert backfill.in_order(checkout.use_case, days[::-1]) == days
+    assert backfill.order_partitions(checkout.use_case, days[::-1]) == days

@@ -9,7 +9,7 @@ from changes_cases import Checkout
 
 from perennial import lake
 from perennial.errors import BadFeatures
-from perennial.feature_changes import transforms
+from perennial.feature_changes import transform_schemas
 from perennial.feature_store import fingerprints, reachable_code
 
 HELPED = '''
@@ -182,10 +182,10 @@ def test_a_file_that_is_not_python_names_the_line(helped: Checkout) -> None:
 
 
 def test_the_columns_that_will_come_are_those_that_do_come(checkout: Checkout) -> None:
-    assert transforms.coming_columns(checkout.use_case, "meter_history") is None, "there are no raw rows yet"
+    assert transform_schemas.expected_columns(checkout.use_case, "meter_history") is None, "there are no raw rows yet"
     checkout.run(1)
     checkout.edit(checkout.transforms, ("readings.kwh})", "readings.kwh}).mutate(meter_is_high=ibis._.meter_last > 3)"))
-    coming = transforms.coming_columns(checkout.use_case, "meter_history")
+    coming = transform_schemas.expected_columns(checkout.use_case, "meter_history")
     checkout.run(1)
     table = lake.table(f"{checkout.name}.meter_history")
     assert table is not None

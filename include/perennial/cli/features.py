@@ -57,7 +57,7 @@ def plan(
         _show(planned)
     if planned.is_refused:
         raise typer.Exit(REFUSED)
-    planned.insist_on_acknowledgements_that_fit()
+    planned.check_acknowledgements()
 
 
 @app.command(epilog=example("perennial apply --from 2013-03 --to 2013-12"))
@@ -99,7 +99,7 @@ def apply(
     """
     from perennial.feature_changes import backfill, planning
 
-    backfill.between([], first, last)  # Wrong dates are reported before anything is read.
+    backfill.partitions_between([], first, last)  # Wrong dates are reported before anything is read.
     if no_backfill and (first or last or recompute):
         raise InvalidParams("--no-backfill excludes --from, --to and --recompute.", "Give one or the other.")
     planned = planning.plan(everything=recompute)
@@ -172,7 +172,7 @@ def _apply(
 ) -> None:
     if planned.is_refused:
         raise typer.Exit(REFUSED)
-    planned.insist_on_acknowledgements_that_fit()
+    planned.check_acknowledgements()
     work = [] if no_backfill else _work(planned, first, last)
     done.expect(work, "would-be-computed" if dry_run else "not-begun")
     if dry_run or (planned.is_empty and not work):
@@ -210,9 +210,9 @@ def _work(planned: Plan, first: str | None, last: str | None) -> list[tuple[UseC
     work = []
     for one in planned.recomputations:
         use_case = discovery.load(one.use_case)
-        wanted = backfill.between([use_case.cadence.partition(key) for key in one.partitions], first, last)
+        wanted = backfill.partitions_between([use_case.cadence.partition(key) for key in one.partitions], first, last)
         if wanted:
-            work.append((use_case, backfill.in_order(use_case, wanted)))
+            work.append((use_case, backfill.order_partitions(use_case, wanted)))
     return work
 
 
@@ -240,5 +240,5 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
     with AirflowClient() as client:
         for use_case, wanted in work:
             tell(f"{use_case.name}: computing {len(wanted)} partition{'s' if len(wanted) > 1 else ''} again.")
-            steps = backfill.backfill(client, use_case, wanted, backfill.wish_of(use_case))
+            steps = backfill.backfill(client, use_case, wanted, backfill.target_digest(use_case))
             progress.show(console(stderr=tell is note), wanted, done.watched(use_case, steps))

@@ -1,14 +1,14 @@
-"""What a change to features would do, and doing it: `perennial plan` and `perennial apply`.
+"""Plans and applies changes to features: `perennial plan` and `perennial apply`.
 
-- `reading`: the definitions that the Feast registry holds and those in `feature_repo/`, as `sides` of a change;
-- `differences`: what has changed between them, and which of it destroys something;
-- `unexplained`: which files differ beside that;
-- `acknowledgements`: what the change itself says that it destroys on purpose;
-- `dependents`: which use cases and model versions use what changes;
-- `transforms`: the columns that a transform would write now; `recomputing`: which partitions were computed by other
-  code than it is now;
-- `planning`: all of that, as data; `rendering`: for people;
+- `reading`: the definitions in the Feast registry and in `feature_repo/`, as `definitions` in one plain form, which
+  `feast_messages` converts Feast's own to;
+- `differences`: what has changed between them, and which changes destroy something; `unexplained_files`: which files
+  differ besides; `acknowledgements`: which destructive changes are intended;
+- `dependents`: the use cases and model versions that use what changes;
+- `transform_schemas`: the columns that a transform would write now; `recomputing`: the partitions that must be computed
+  or published again;
+- `planning`: all of that, as a plan; `rendering`: shows it;
 - `applying`, `backfill`: registering the definitions, and computing those partitions again through Airflow.
 
-Feast is imported by whoever reads a side, MLflow by whoever asks what a model was fitted on.
+Feast is imported by whoever reads definitions, MLflow by whoever asks what a model was fitted on.
 """

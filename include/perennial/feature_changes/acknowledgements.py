@@ -1,4 +1,4 @@
-"""What a change says itself that it destroys on purpose: `feature_repo/acknowledged.toml`, reviewed with the change.
+"""Matches destructive changes with their acknowledgements: `feature_repo/acknowledged.toml`, reviewed with the change.
 
     [[destroys]]
     object = "view flights_plane_facts"
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from perennial.errors import BadFeatures
+from perennial.feature_changes.definitions import Definitions
 from perennial.feature_changes.differences import FIELD_MAPPING, JOINING, NONE, Change, age
-from perennial.feature_changes.sides import Definitions
 
 FILE = "acknowledged.toml"
 _FIELDS = {"object", "change", "reason"}
@@ -36,20 +36,25 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True)
-class Matched:
+class AcknowledgementMatch:
     """How a change and its acknowledgements fit.
 
     Attributes:
-        given: Destructive change -> why it is wanted.
-        missing: Destructive changes that nobody acknowledged.
+        acknowledged: Destructive changes that are acknowledged, each with the reason.
+        unacknowledged: Destructive changes that nobody acknowledged.
         spent: Entries whose change has been applied already.
         stale: Entry -> why it fits nothing.
     """
 
-    given: tuple[tuple[Change, str], ...]
-    missing: tuple[Change, ...]
+    acknowledged: tuple[tuple[Change, str], ...]
+    unacknowledged: tuple[Change, ...]
     spent: tuple[Acknowledgement, ...]
     stale: tuple[tuple[Acknowledgement, str], ...]
+
+    @property
+    def reasons(self) -> dict[tuple[str, str], str]:
+        """(object, change) -> the reason of its acknowledgement."""
+        return {(change.object, change.description): reason for change, reason in self.acknowledged}
 
 
 def read(folder: Path) -> list[Acknowledgement]:
@@ -65,7 +70,7 @@ def read(folder: Path) -> list[Acknowledgement]:
         content = tomllib.loads(file.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadFeatures(
-            f"feature_repo/{FILE} is not TOML: {error}", "Mend it; `perennial plan` shows entries."
+            f"feature_repo/{FILE} is not TOML: {error}", "Fix it; `perennial plan` shows entries."
         ) from error
     entries = content.pop("destroys", [])
     if content or not isinstance(entries, list):
@@ -73,56 +78,65 @@ def read(folder: Path) -> list[Acknowledgement]:
             f"feature_repo/{FILE} may hold [[destroys]] tables only, not {', '.join(map(repr, content)) or 'a value'}.",
             "See the how-to on changing features.",
         )
-    found = [_entry(number, entry) for number, entry in enumerate(entries, 1)]
-    for number, entry in enumerate(found):
-        if (entry.object, entry.change) in {(other.object, other.change) for other in found[:number]}:
+    parsed = [_entry(number, entry) for number, entry in enumerate(entries, 1)]
+    for number, entry in enumerate(parsed):
+        if (entry.object, entry.change) in {(other.object, other.change) for other in parsed[:number]}:
             raise BadFeatures(f"feature_repo/{FILE} names {entry.object!r}, {entry.change!r}, twice.", "Delete one.")
-    return found
+    return parsed
 
 
-def _entry(number: int, given: Any) -> Acknowledgement:
+def _entry(number: int, content: Any) -> Acknowledgement:
     place = f"feature_repo/{FILE}, entry {number}"
-    fields = given if isinstance(given, dict) else {}
+    fields = content if isinstance(content, dict) else {}
     if set(fields) != _FIELDS:
-        absent, unknown = sorted(_FIELDS - set(fields)), sorted(set(fields) - _FIELDS)
-        said = f"has no {', '.join(absent)}" if absent else f"has an unknown field {', '.join(unknown)}"
-        raise BadFeatures(f"{place}, {said}.", "An entry has object, change and reason.")
+        missing, unknown = sorted(_FIELDS - set(fields)), sorted(set(fields) - _FIELDS)
+        problem = f"has no {', '.join(missing)}" if missing else f"has an unknown field {', '.join(unknown)}"
+        raise BadFeatures(f"{place}, {problem}.", "An entry has object, change and reason.")
     for name, value in fields.items():
         if not isinstance(value, str) or not value.strip():
-            raise BadFeatures(f"{place}: {name} is empty or not a text.", "Say why, for whoever reads it later.")
+            raise BadFeatures(f"{place}: {name} is empty or not a text.", "Write a text, for whoever reads it later.")
     return Acknowledgement(**fields)
 
 
 def match(
-    changes: Iterable[Change], entries: Sequence[Acknowledgement], now: Definitions, wanted: Definitions
-) -> Matched:
-    """Hold entries against the destructive changes; `now` is what is registered, `wanted` what is written."""
+    changes: Iterable[Change], entries: Sequence[Acknowledgement], before: Definitions, after: Definitions
+) -> AcknowledgementMatch:
+    """Match the destructive changes with the entries that acknowledge them.
+
+    Args:
+        changes: All changes.
+        entries: The entries of the file.
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+    """
     by_name = {(entry.object, entry.change): entry for entry in entries}
-    destructive = [change for change in changes if change.danger]
-    given = [
-        (change, by_name[key].reason) for change in destructive if (key := (change.object, change.what)) in by_name
+    destructive = [change for change in changes if change.destroys]
+    fitting = {(change.object, change.description) for change in destructive} & by_name.keys()
+    acknowledged = [
+        (change, by_name[change.object, change.description].reason)
+        for change in destructive
+        if (change.object, change.description) in fitting
     ]
-    fitting = {(change.object, change.what) for change, _ in given}
-    left = [entry for entry in entries if (entry.object, entry.change) not in fitting]
-    missing = tuple(change for change in destructive if (change.object, change.what) not in fitting)
-    spent = tuple(entry for entry in left if _is_done(entry, now, wanted))
-    return Matched(
-        given=tuple(given),
-        missing=missing,
+    remaining = [entry for entry in entries if (entry.object, entry.change) not in fitting]
+    unacknowledged = tuple(change for change in destructive if (change.object, change.description) not in fitting)
+    spent = tuple(entry for entry in remaining if _is_done(entry, before, after))
+    return AcknowledgementMatch(
+        acknowledged=tuple(acknowledged),
+        unacknowledged=unacknowledged,
         spent=spent,
-        stale=tuple((entry, _why(entry, missing)) for entry in left if entry not in spent),
+        stale=tuple((entry, _why(entry, unacknowledged)) for entry in remaining if entry not in spent),
     )
 
 
-def _why(entry: Acknowledgement, missing: Sequence[Change]) -> str:
-    words = [f"{change.object}: {change.what}" for change in missing]
+def _why(entry: Acknowledgement, unacknowledged: Sequence[Change]) -> str:
+    words = [f"{change.object}: {change.description}" for change in unacknowledged]
     close = get_close_matches(f"{entry.object}: {entry.change}", words, n=1, cutoff=0.4)
     return f"did you mean {close[0]!r}?" if close else "nothing of that kind is to be destroyed"
 
 
-def _is_done(entry: Acknowledgement, now: Definitions, wanted: Definitions) -> bool:
+def _is_done(entry: Acknowledgement, before: Definitions, after: Definitions) -> bool:
     """Whether what the entry names is already so on both sides: it was applied, or never was otherwise."""
-    return all(_holds(entry, side) for side in ((now, wanted) if now.exists else (wanted,)))
+    return all(_holds(entry, side) for side in ((before, after) if before.exists else (after,)))
 
 
 def _holds(entry: Acknowledgement, side: Definitions) -> bool:

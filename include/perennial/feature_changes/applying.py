@@ -1,4 +1,4 @@
-"""Registering the definitions in `feature_repo/`: what a plan says, or nothing."""
+"""Registers the definitions in `feature_repo/`: exactly what a plan shows, or nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perennial.feature_changes import (
     reading,
     recomputing,
     rendering,
-    transforms,
+    transform_schemas,
 )
 from perennial.feature_store import repository
 from perennial.settings import settings
@@ -23,104 +23,112 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
+    from perennial.feature_changes.definitions import Definitions
     from perennial.feature_changes.differences import Change
     from perennial.feature_changes.planning import Plan
-    from perennial.feature_changes.sides import Definitions
 
 
-class Refused(PerennialError):
-    """A change would destroy something that it does not say it destroys."""
+class ChangeRefused(PerennialError):
+    """A change would destroy something that nobody acknowledged."""
 
 
 class ChangedMeanwhile(PerennialError):
-    """The registry, or `feature_repo/`, is not what the plan was made of any more; nothing was applied."""
+    """The registry, or `feature_repo/`, has changed since the plan was made; nothing was applied."""
 
 
-def apply(made: Plan) -> bool:
-    """Register the definitions; whether they were not the registered ones.
+def apply(plan: Plan) -> bool:
+    """Register the definitions; return whether the registry was changed.
 
-    Under the lock that the pipelines hold when they apply, and by the same function. The change is worked out once more
-    there: if it is not what `made` says, nothing happens. Two at once apply once. Killed anywhere, the next call, or
-    the next pipeline, applies again.
+    Under the lock that the pipelines hold when they apply, and by the same function. The change is computed once more
+    there: if it is not the plan's, nothing happens. Two at once apply once. Killed anywhere, the next call, or the next
+    pipeline, applies again.
 
     Raises:
-        Refused: it destroys something unacknowledged.
+        ChangeRefused: it destroys something unacknowledged.
         ChangedMeanwhile: somebody has changed either side since the plan was made.
         BadFeatures: a definition is wrong, or an acknowledgement fits nothing.
     """
-    made.insist_on_acknowledgements_that_fit()
-    if made.is_refused:
-        raise Refused(
+    plan.check_acknowledgements()
+    if plan.is_refused:
+        raise ChangeRefused(
             "Refused: the change destroys what it does not acknowledge.",
-            f"Add to feature_repo/{acknowledgements.FILE}, with a reason:\n{rendering.entries(made.matched.missing)}",
+            f"Add to feature_repo/{acknowledgements.FILE}, with a reason:\n"
+            f"{rendering.entries(plan.matched.unacknowledged)}",
         )
-    _widen(made)
+    _widen(plan)
 
     def check(store: FeatureStore, contents: RepoContents) -> None:
-        before, after = reading.registered(), reading.of(contents)
+        before, after = reading.registered(), reading.from_contents(contents)
         now = differences.compare(before, after)
-        if _facts(now) != _facts(made.changes):
+        if _facts(now) != _facts(plan.changes):
             raise ChangedMeanwhile(
                 "The registry, or feature_repo/, was changed since the plan was made; nothing was applied.",
                 "Run the same command again: it makes a new plan.",
             )
-        _insist(now, before, after)
-        _forget(store, recomputing.online_again(before, after))
+        _check_acknowledged(now, before, after)
+        _forget(store, recomputing.views_to_materialize(before, after))
 
     return repository.apply_if_changed(check)
 
 
 def apply_safely() -> bool:
-    """Register the definitions if they changed and destroy nothing unacknowledged; whether they were not the registered
-    ones. For pipelines, which show nobody a plan; costs no more than `repository.apply_if_changed` if nothing changed.
+    """Register the definitions if they changed and destroy nothing unacknowledged; return whether they changed.
+
+    For pipelines, which show nobody a plan. If nothing changed, it costs no more than `repository.apply_if_changed`.
 
     Raises:
-        Refused, BadFeatures: see `apply`; the registry is as it was.
+        ChangeRefused: the change destroys something unacknowledged; the registry is as it was.
+        BadFeatures: a definition is wrong; likewise.
     """
 
     def check(store: FeatureStore, contents: RepoContents) -> None:
-        before, after = reading.registered(), reading.of(contents)
-        _insist(differences.compare(before, after), before, after)
-        _forget(store, recomputing.online_again(before, after))
+        before, after = reading.registered(), reading.from_contents(contents)
+        _check_acknowledged(differences.compare(before, after), before, after)
+        _forget(store, recomputing.views_to_materialize(before, after))
 
     return repository.apply_if_changed(check)
 
 
-def _insist(changes: Sequence[Change], before: Definitions, after: Definitions) -> None:
+def _check_acknowledged(changes: Sequence[Change], before: Definitions, after: Definitions) -> None:
     """Fail if a change destroys what is not acknowledged, by who is champion now."""
     if any(change.kind == "service" and change.action == "removed" for change in changes):
         # Only then does it matter who needs what; it takes asking MLflow.
         use_cases = [discovery.load(name) for name in discovery.names()]
-        found = dependents.dependents(changes, before, after, use_cases, has_lake=True)
-        changes = dependents.with_losses(changes, found, before, after)
-    given = acknowledgements.read(settings().feature_repo)
-    if missing := acknowledgements.match(changes, given, before, after).missing:
-        raise Refused(
+        found = dependents.find_dependents(changes, before, after, use_cases, has_lake=True)
+        changes = dependents.mark_champion_losses(changes, found, before, after)
+    entries = acknowledgements.read(settings().feature_repo)
+    if unacknowledged := acknowledgements.match(changes, entries, before, after).unacknowledged:
+        raise ChangeRefused(
             "The definitions in feature_repo/ destroy what they do not acknowledge: "
-            + "; ".join(f"{change.object}: {change.what}" for change in missing),
+            + "; ".join(f"{change.object}: {change.description}" for change in unacknowledged),
             "If this checkout is older than the registry, update it. Otherwise see `perennial plan`.",
         )
 
 
 def _facts(changes: Sequence[Change]) -> set[tuple[str, str, str]]:
-    return {(change.object, change.what, change.after) for change in changes}
+    return {(change.object, change.description, change.after) for change in changes}
 
 
-def _widen(made: Plan) -> None:
-    """Give the feature tables in the lake the columns that their transforms return now: a view that names them can then
-    be registered before the first partition is computed again. Additive, and nothing the second time."""
+def _widen(plan: Plan) -> None:
+    """Give the feature tables in the lake the columns that their transforms return now.
+
+    A view that names them can then be registered before the first partition is computed again. Columns are only added,
+    and nothing happens the second time.
+    """
     from perennial import lake
 
-    for table in made.widened:
+    for table in plan.widened:
         use_case, _, name = table.partition(".")
-        schema = transforms.coming_schema(discovery.load(use_case), name)
+        schema = transform_schemas.expected_schema(discovery.load(use_case), name)
         if schema is not None:
             lake.add_columns(table, schema)
 
 
 def _forget(store: FeatureStore, views: dict[str, str]) -> None:
-    """Take back what the registry says is online of views that must come online again: what is, is of the old
-    definition. Before anything else, so that a process killed in between leaves a record of what is to be done."""
+    """Remove the intervals that are online by the old definition from views whose rows must be published again.
+
+    Before anything else, so that a process killed in between leaves a record of what is to be done.
+    """
     from feast.errors import FeatureViewNotFoundException
     from feast.infra.registry.registry import Registry
 

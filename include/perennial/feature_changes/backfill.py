@@ -1,11 +1,11 @@
-"""Computing partitions again through Airflow, one after the other.
+"""Computes partitions again through Airflow, one after the other.
 
-Newest first: what is online is then right as soon as can be, and what it is held against (`features.parity`) agrees.
+Newest first: what is online is then right as soon as possible, and `features.parity` compares it with what is new too.
 Oldest first where a raw table must be fetched: features look back into what was ingested before.
 
-A partition is one run of `<use case>.features` that computes from the raw rows the lake holds. What is left to do is
-read off the lake and the registry, and a run's name from what it is to compute: stopped anywhere, and started again,
-it goes on where it was, and two at once follow the same runs.
+A partition is one run of `<use case>.features` that computes from the raw rows the lake holds. What remains to be done
+follows from the lake and the registry, and a run's name from what it computes: stopped anywhere and started again, a
+backfill goes on where it was, and two at once follow the same runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BackfillFailed(PerennialError):
     """A run of the backfill failed, or computed something else than this checkout would."""
 
 
-def period(text: str) -> tuple[datetime, datetime]:
+def parse_period(text: str) -> tuple[datetime, datetime]:
     """The time that a year and month, a day or an hour names, half-open, UTC.
 
     Raises:
@@ -51,54 +51,68 @@ def period(text: str) -> tuple[datetime, datetime]:
     raise InvalidPartition(f"{text!r} is not a month, a day or an hour.", "Write 2013-03, 2013-03-01 or 2013-03-01T06.")
 
 
-def between(partitions: Sequence[Partition], first: str | None, last: str | None) -> list[Partition]:
-    """The partitions that touch the time from `first` to `last`, both included; None: no limit.
+def partitions_between(partitions: Sequence[Partition], first: str | None, last: str | None) -> list[Partition]:
+    """The partitions that overlap with the time from `first` to `last`.
+
+    Args:
+        partitions: The partitions to choose from.
+        first: A month, a day or an hour, included; None: no limit.
+        last: A month, a day or an hour, included; None: no limit.
 
     Raises:
         InvalidPartition: a limit is malformed, or they are the wrong way round.
     """
-    begin = period(first)[0] if first else datetime.min.replace(tzinfo=UTC)
-    end = period(last)[1] if last else datetime.max.replace(tzinfo=UTC)
+    begin = parse_period(first)[0] if first else datetime.min.replace(tzinfo=UTC)
+    end = parse_period(last)[1] if last else datetime.max.replace(tzinfo=UTC)
     if begin >= end:
         raise InvalidPartition(f"--from {first} is after --to {last}.", "Swap them.")
     return [partition for partition in partitions if partition.start < end and begin < partition.end]
 
 
-def in_order(use_case: UseCase, wanted: Sequence[Partition]) -> list[Partition]:
-    """The partitions in the order in which they are to be computed: see the top of this module."""
+def order_partitions(use_case: UseCase, partitions: Sequence[Partition]) -> list[Partition]:
+    """The partitions in the order in which they are to be computed: see the top of this module.
+
+    Args:
+        use_case: The use case.
+        partitions: The partitions to compute.
+    """
     table = use_case.tables.batches
-    there: dict[str, set[str]] = {}
+    loaded: dict[str, set[str]] = {}
     for row in lake_cache.records([table])[table]:
-        there.setdefault(row["partition"], set()).add(row["table"])
+        loaded.setdefault(row["partition"], set()).add(row["table"])
     raw = {each.name for each in use_case.raw}
-    must_fetch = any(raw - there.get(partition.key, set()) for partition in wanted)
-    return sorted(wanted, reverse=not must_fetch)
+    must_fetch = any(raw - loaded.get(partition.key, set()) for partition in partitions)
+    return sorted(partitions, reverse=not must_fetch)
 
 
-def backfill(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition], wish: str) -> Iterator[Step]:
+def backfill(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition], target: str) -> Iterator[Step]:
     """Compute each partition again, in order, and yield what happens.
 
     Args:
-        wish: What all of this is for, in the runs' names: a plan that is made anew has another. See `wish_of`.
+        client: Starts and follows the runs.
+        use_case: The use case.
+        partitions: The partitions to compute, in order.
+        target: What the runs compute, as part of their names: see `target_digest`.
 
     Raises:
         BackfillFailed: a run failed, or Airflow's workers run other transforms than this checkout has.
+        PerennialError: Airflow does not know the DAG.
         ServiceUnavailable: Airflow, or a part of it, went away.
     """
     dag = dags.dag_id(use_case.name, dags.FEATURES)
-    known = client.dags(dag)
-    if dag not in known:
+    paused = client.dags(dag)
+    if dag not in paused:
         raise PerennialError(
             f"Airflow does not know {dag}.", "Is its DAG processor running, and `dags/` what it reads?"
         )
-    if known[dag]:
+    if paused[dag]:
         client.unpause(dag)
-    for partition in wanted:
-        yield from _Partition(client, use_case, partition, wish).steps()
+    for partition in partitions:
+        yield from _Partition(client, use_case, partition, target).steps()
 
 
-def wish_of(use_case: UseCase) -> str:
-    """What a backfill of the use case brings about now, in a few letters: its transforms and the definitions."""
+def target_digest(use_case: UseCase) -> str:
+    """A digest of what a backfill of the use case computes now: its transforms and the definitions."""
     from perennial.feature_store import definitions
     from perennial.settings import settings
 
@@ -110,12 +124,12 @@ def wish_of(use_case: UseCase) -> str:
 class _Partition:
     """One partition's run."""
 
-    def __init__(self, client: AirflowClient, use_case: UseCase, partition: Partition, wish: str) -> None:
+    def __init__(self, client: AirflowClient, use_case: UseCase, partition: Partition, target: str) -> None:
         self._client = client
         self._use_case = use_case
         self._partition = partition
         self._dag = dags.dag_id(use_case.name, dags.FEATURES)
-        self._name = f"apply__{wish}__{partition.key}"
+        self._name = f"apply__{target}__{partition.key}"
         self._began = datetime.now(UTC)
 
     def steps(self) -> Iterator[Step]:
@@ -123,12 +137,14 @@ class _Partition:
         run = self._run()
         yield Step(self._partition.key, dags.FEATURES, "started", url=self._client.run_url(run))
         RunFollower(self._client, BackfillFailed).follow(run)
-        self._insist_on_our_transforms(run)
+        self._check_transforms(run)
         yield Step(self._partition.key, dags.FEATURES, "done", time.monotonic() - started)
 
     def _run(self) -> DagRun:
-        """The run that is under way or has failed, else a new one. One that has succeeded was another's wish: the
-        partition would not be asked for, had it done what is needed."""
+        """The run that is under way or has failed, else a new one.
+
+        One that has succeeded is another plan's: the partition would not be computed again had it done what is needed.
+        """
         earlier = [
             run
             for run in self._client.runs_of_partition(self._partition.key, prefix=self._dag)
@@ -137,19 +153,18 @@ class _Partition:
         unfinished = [run for run in earlier if run.state != "success"]
         if unfinished:
             run = unfinished[-1]
-            # What failed before this command began is tried again; what fails meanwhile is told.
+            # What failed before this command began is tried again; what fails meanwhile is an error.
             return self._client.clear(run) if run.state == "failed" else run
         name = f"{self._name}.{len(earlier) + 1}" if earlier else self._name
         return self._client.trigger(self._dag, name, partition=self._partition.key, conf={"refetch": False})
 
-    def _insist_on_our_transforms(self, run: DagRun) -> None:
+    def _check_transforms(self, run: DagRun) -> None:
         """What the run computed must be what this checkout would have: workers may run another commit."""
         from perennial.feature_store import computations
 
         recorded = computations.recorded_transforms(self._use_case).get(self._partition.key, {})
-        other = [
-            name for name, wanted in fingerprints.of_transforms(self._use_case).items() if recorded.get(name) != wanted
-        ]
+        expected = fingerprints.of_transforms(self._use_case)
+        other = [name for name, fingerprint in expected.items() if recorded.get(name) != fingerprint]
         if other:
             raise BackfillFailed(
                 f"{self._dag} succeeded for partition {self._partition}, but {', '.join(other)} was computed by another"

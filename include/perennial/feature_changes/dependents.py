@@ -1,4 +1,4 @@
-"""Which use cases, and which of their models, use what changes.
+"""Finds the use cases, and those of their models, that use what changes.
 
 Where a feature goes is Feast's own lineage; which columns a model version was fitted on is what it recorded in MLflow.
 """
@@ -15,7 +15,7 @@ from perennial.feature_changes.differences import Change, lost_features
 from perennial.registry import ledger, mlflow_records
 
 if TYPE_CHECKING:
-    from perennial.feature_changes.sides import Definitions
+    from perennial.feature_changes.definitions import Definitions
     from perennial.use_case import UseCase
 
 #: Roles of versions; the first two are the registry's aliases, too.
@@ -23,7 +23,7 @@ CHAMPION, CHALLENGER, EARLIER = "champion", "challenger", "earlier champion"
 
 
 @dataclass(frozen=True)
-class Version:
+class DependentVersion:
     """A registered model version, and the features of its use case's service that it was fitted on.
 
     Attributes:
@@ -54,17 +54,21 @@ class Dependent:
     use_case: str
     service: str
     objects: tuple[str, ...]
-    versions: tuple[Version, ...]
-    touched: tuple[tuple[Version, tuple[str, ...]], ...]
+    versions: tuple[DependentVersion, ...]
+    touched: tuple[tuple[DependentVersion, tuple[str, ...]], ...]
     trouble: str = ""
 
 
-def dependents(
+def find_dependents(
     changes: Sequence[Change], before: Definitions, after: Definitions, use_cases: Iterable[UseCase], has_lake: bool
 ) -> list[Dependent]:
     """The use cases that depend on something that changes.
 
     Args:
+        changes: All changes.
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+        use_cases: The use cases to look at.
         has_lake: Whether there is a lake to ask who is champion.
     """
     return list(_dependents(changes, before, after, use_cases, has_lake))
@@ -77,7 +81,7 @@ def _dependents(
         change.object: {
             name
             for side in (before, after)
-            for kind, name in side.made_of(change.kind, change.name)
+            for kind, name in side.dependents_of(change.kind, change.name)
             if kind == "service"
         }
         for change in changes
@@ -107,11 +111,11 @@ def _features_of(objects: Sequence[str], before: Definitions, service: str) -> s
     views: set[str] = set()
     for name in objects:
         kind, _, called = name.partition(" ")
-        views |= {view for found, view in before.made_of(kind, called) if found == "view"}
+        views |= {view for reached, view in before.dependents_of(kind, called) if reached == "view"}
     return {name for view, names in before.services[service].features.items() if view in views for name in names}
 
 
-def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, ...], str]:
+def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[DependentVersion, ...], str]:
     """The versions that serve, served, or are about to, and why their features are not known."""
     table = use_case.tables.ledger
     deployed = ledger.deployments(ledger.from_rows(lake_cache.records([table])[table]))
@@ -122,19 +126,23 @@ def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Version, 
         challenger = mlflow_records.quick.version_with_alias(use_case.name, CHALLENGER)
         if challenger is not None:
             roles.setdefault(challenger, CHALLENGER)
-        found = [Version(number, role, _fitted_on(use_case, number, served)) for number, role in roles.items()]
+        versions = [
+            DependentVersion(number, role, _fitted_on(use_case, number, served)) for number, role in roles.items()
+        ]
         trouble = ""
     except PerennialError as error:
-        found = [Version(number, role, tuple(served), recorded=False) for number, role in roles.items()]
+        versions = [DependentVersion(number, role, tuple(served), recorded=False) for number, role in roles.items()]
         known = "so every feature of the service counts as used" if roles else "so challengers are not known"
         trouble = f"{error.problem.splitlines()[0].rstrip('.')}, {known}."
     order = (CHAMPION, CHALLENGER, EARLIER)
-    return tuple(sorted(found, key=lambda version: (order.index(version.role), -version.number))), trouble
+    return tuple(sorted(versions, key=lambda version: (order.index(version.role), -version.number))), trouble
 
 
 def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[str, ...]:
-    """The features that a version was fitted on, without what comes with each request: as `provenance.json` says, else
-    the signature of the model."""
+    """The features that a version was fitted on, without what comes with each request.
+
+    As `provenance.json` records them, else from the signature of the model.
+    """
     from perennial.registry import tracking
 
     run_id = tracking.run_of(use_case, number)
@@ -144,30 +152,43 @@ def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[s
     return tuple(name for name in columns if name not in with_request)
 
 
-def with_losses(
-    changes: Sequence[Change], found: Sequence[Dependent], before: Definitions, after: Definitions
+def mark_champion_losses(
+    changes: Sequence[Change], depending: Sequence[Dependent], before: Definitions, after: Definitions
 ) -> list[Change]:
-    """The changes, those of services that take a champion's feature away marked as dangerous."""
-    return [replace(change, danger=_loss(change, found, before, after) or change.danger) for change in changes]
+    """The changes; those of services that take a feature away from a champion are marked as destructive.
+
+    Args:
+        changes: All changes.
+        depending: The use cases that depend on them.
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+    """
+    return [replace(change, destroys=_loss(change, depending, before, after) or change.destroys) for change in changes]
 
 
-def _loss(change: Change, found: Sequence[Dependent], before: Definitions, after: Definitions) -> str:
+def _loss(change: Change, depending: Sequence[Dependent], before: Definitions, after: Definitions) -> str:
     if change.kind != "service" or change.action != "removed":
         return ""
     lost = lost_features(before, after, change.name)
-    said = []
-    for dependent in found:
+    sentences = []
+    for dependent in depending:
         for version in dependent.versions if dependent.service == change.name else ():
             used = [name for name in version.features if name in lost]
             if version.role == CHAMPION and used:
-                said.append(f"{version} of {dependent.use_case} needs {', '.join(used)}: without, scoring stops")
-    return "; ".join(said)
+                sentences.append(f"{version} of {dependent.use_case} needs {', '.join(used)}: without, scoring stops")
+    return "; ".join(sentences)
 
 
-def unreachable(found: Sequence[Dependent], before: Definitions, after: Definitions) -> list[str]:
-    """Earlier champions that a rollback could not return to any more, in words."""
-    said = []
-    for dependent in found:
+def lost_rollbacks(depending: Sequence[Dependent], before: Definitions, after: Definitions) -> list[str]:
+    """Earlier champions that a rollback could not return to any more, a sentence for each use case.
+
+    Args:
+        depending: The use cases that depend on the changes.
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+    """
+    sentences = []
+    for dependent in depending:
         lost = lost_features(before, after, dependent.service)
         gone = [
             f"v{version.number}"
@@ -175,5 +196,5 @@ def unreachable(found: Sequence[Dependent], before: Definitions, after: Definiti
             if version.role == EARLIER and lost & set(version.features)
         ]
         if gone:
-            said.append(f"{dependent.use_case} could not be rolled back to {', '.join(gone)} any more")
-    return said
+            sentences.append(f"{dependent.use_case} could not be rolled back to {', '.join(gone)} any more")
+    return sentences

@@ -1,4 +1,4 @@
-"""What has changed between two sets of definitions, and which of it destroys something that somebody may rely on."""
+"""Compares two sets of feature definitions: what has changed, and which changes destroy something."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from perennial.feature_changes.sides import Definitions, Entity, Service, View
+from perennial.feature_changes.definitions import Definitions, Entity, Service, View
 
 Action = Literal["added", "changed", "removed"]
 ANY_AGE, NONE = "any age", "none"
@@ -22,7 +22,7 @@ class Change:
         kind: `entity`, `view` or `service`.
         field: What of it: `column <name>`, `ttl`, `source` ...; empty: the whole object.
         before, after: Its value on either side; empty where there is none.
-        danger: What it destroys; empty: nothing.
+        destroys: What it destroys; empty: nothing.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Change:
     field: str = ""
     before: str = ""
     after: str = ""
-    danger: str = ""
+    destroys: str = ""
 
     @property
     def object(self) -> str:
@@ -39,7 +39,7 @@ class Change:
         return f"{self.kind} {self.name}"
 
     @property
-    def what(self) -> str:
+    def description(self) -> str:
         """How people, and acknowledgements, name the change."""
         if self.action == "changed":
             return f"{self.field} {self.before or NONE} -> {self.after or NONE}"
@@ -50,8 +50,12 @@ class Change:
 def compare(before: Definitions, after: Definitions) -> list[Change]:
     """All changes from one side to the other, object by object.
 
-    What only people read (descriptions, owners, tags) is a change too, and never a dangerous one. That a service loses
-    a feature is dangerous only to who uses it, which is not known here: see `perennial.feature_changes.dependents`.
+    What only people read (descriptions, owners, tags) is a change too, and never a destructive one. That a service
+    loses a feature is destructive only for who uses it: see `perennial.feature_changes.dependents`.
+
+    Args:
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
     """
     return [
         *_objects("entity", before.entities, after.entities, _entity, "what its rows are joined by"),
@@ -65,13 +69,13 @@ def _objects(
 ) -> Iterator[Change]:
     for name in sorted({*before, *after}):
         if name not in after:
-            yield Change(kind, name, "removed", danger=lost)
+            yield Change(kind, name, "removed", destroys=lost)
         elif name not in before:
             yield Change(kind, name, "added", after=_summary(after[name]))
         else:
             for change in inside(before[name], after[name]):
                 yield replace(change, kind=kind, name=name)
-            yield from _rest(kind, name, before[name].rest, after[name].rest)
+            yield from _metadata(kind, name, before[name].metadata, after[name].metadata)
 
 
 def _summary(thing: Any) -> str:
@@ -94,12 +98,12 @@ def _view(before: View, after: View) -> Iterator[Change]:
         if not old:
             yield Change("", "", "added", f"column {name}", after=new)
         elif not new:
-            yield Change("", "", "removed", f"column {name}", before=old, danger="its values are not served any more")
+            yield Change("", "", "removed", f"column {name}", before=old, destroys="its values are not served any more")
         else:
             yield from _value(f"column {name}", old, new, "values online and models know it by the old type")
     shorter = (after.ttl or timedelta.max) < (before.ttl or timedelta.max)
-    danger = "values that were served count as missing from now on" if shorter else ""
-    yield from _value("ttl", age(before.ttl), age(after.ttl), danger)
+    destroys = "values that were served count as missing from now on" if shorter else ""
+    yield from _value("ttl", age(before.ttl), age(after.ttl), destroys)
     yield from _value("source", before.source, after.source)
     yield from _value("timestamp field", before.timestamp, after.timestamp)
     yield from _value("created timestamp column", before.created, after.created)
@@ -142,16 +146,16 @@ def _home(service: Service, feature: str) -> str:
     return next(view for view, names in service.features.items() if feature in names)
 
 
-def _rest(kind: str, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+def _metadata(kind: str, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
     for field in after:
         yield from (
             replace(change, kind=kind, name=name) for change in _value(field, before.get(field, ""), after[field])
         )
 
 
-def _value(field: str, before: str, after: str, danger: str = "") -> Iterator[Change]:
+def _value(field: str, before: str, after: str, destroys: str = "") -> Iterator[Change]:
     if before != after:
-        yield Change("", "", "changed", field, before, after, danger)
+        yield Change("", "", "changed", field, before, after, destroys)
 
 
 def _list(names: Sequence[str]) -> str:
@@ -171,7 +175,13 @@ def age(ttl: timedelta | None) -> str:
 
 
 def lost_features(before: Definitions, after: Definitions, service: str) -> set[str]:
-    """The features that a service serves now and will not serve any more."""
+    """The features that a service serves now and will not serve any more.
+
+    Args:
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+        service: The service's name.
+    """
     if service not in before.services:
         return set()
     left = after.services[service].names if service in after.services else []

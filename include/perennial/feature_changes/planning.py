@@ -1,4 +1,4 @@
-"""What a change to features would do, worked out without changing anything."""
+"""Plans a change to features: everything that applying `feature_repo/` would do, without changing anything."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from perennial.feature_changes import (
     differences,
     reading,
     recomputing,
-    transforms,
-    unexplained,
+    transform_schemas,
+    unexplained_files,
 )
-from perennial.feature_changes.acknowledgements import Matched
+from perennial.feature_changes.acknowledgements import AcknowledgementMatch
+from perennial.feature_changes.definitions import Definitions
 from perennial.feature_changes.dependents import Dependent
 from perennial.feature_changes.differences import Change
-from perennial.feature_changes.recomputing import Need, Recomputation
-from perennial.feature_changes.sides import Definitions
+from perennial.feature_changes.recomputing import Recomputation, RecomputationCauses
 from perennial.services import credentials
 from perennial.settings import settings
 
@@ -40,7 +40,7 @@ class Plan:
     Attributes:
         registry: Whether there is a registry yet; without one everything is new.
         changes: Of entities, views and services.
-        matched: The destructive ones among them, and what the change says about them.
+        matched: The destructive ones among them, and their acknowledgements.
         dependents: Use cases and model versions that use what changes.
         recomputations: Partitions to compute again, by use case that has any.
         widened: Lake table -> columns that it lacks and its transform returns.
@@ -50,7 +50,7 @@ class Plan:
 
     registry: bool
     changes: tuple[Change, ...]
-    matched: Matched
+    matched: AcknowledgementMatch
     dependents: tuple[Dependent, ...]
     recomputations: tuple[Recomputation, ...]
     widened: Mapping[str, tuple[str, ...]]
@@ -64,20 +64,20 @@ class Plan:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it destroys something that the change does not say it destroys."""
-        return bool(self.matched.missing)
+        """Whether it destroys something that nobody acknowledged."""
+        return bool(self.matched.unacknowledged)
 
-    def insist_on_acknowledgements_that_fit(self) -> None:
+    def check_acknowledgements(self) -> None:
         """Fail if an acknowledgement fits nothing.
 
         Raises:
             BadFeatures: one does.
         """
         if self.matched.stale:
-            said = "\n".join(f"  {entry.object}: {entry.change} ({why})" for entry, why in self.matched.stale)
+            stale = "\n".join(f"  {entry.object}: {entry.change} ({why})" for entry, why in self.matched.stale)
             raise BadFeatures(
-                f"feature_repo/{acknowledgements.FILE} acknowledges what is not to be destroyed:\n{said}",
-                "Delete or correct the entry: one that lies around could excuse a mistake later.",
+                f"feature_repo/{acknowledgements.FILE} acknowledges what is not to be destroyed:\n{stale}",
+                "Delete or correct the entry: left there, it could excuse a mistake later.",
             )
 
 
@@ -93,41 +93,42 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
         ServiceUnavailable: the registry's or the lake's database does not answer.
     """
     use_cases = [discovery.load(name) for name in discovery.names()]
-    coming = _Coming(use_cases, has_lake())
-    before, after = reading.registered(), _written(coming)
+    expected = _ExpectedColumns(use_cases, has_lake())
+    before, after = reading.registered(), _declared(expected)
     changes = differences.compare(before, after)
-    found = dependents.dependents(changes, before, after, use_cases, coming.has_lake)
-    changes = dependents.with_losses(changes, found, before, after)
+    depending = dependents.find_dependents(changes, before, after, use_cases, expected.has_lake)
+    changes = dependents.mark_champion_losses(changes, depending, before, after)
     entries = acknowledgements.read(settings().feature_repo)
-    # A net: what is not compared (a comment, or what nobody thought of) is said, and applied, rather than left out.
-    left = unexplained.unexplained(before, after, changes)
-    recomputations = _recomputations(use_cases, before, after, coming, everything) if coming.has_lake else []
+    # What is not compared (a comment, or what nobody thought of) is noted, and applied, rather than left out.
+    unexplained = unexplained_files.unexplained_files(before, after, changes)
+    recomputations = _recomputations(use_cases, before, after, expected, everything) if expected.has_lake else []
     if timed:
         recomputations = _timed(recomputations)
+    notes = _notes(before, after, depending, recomputations, expected)
     return Plan(
         registry=before.exists,
         changes=tuple(changes),
         matched=acknowledgements.match(changes, entries, before, after),
-        dependents=tuple(found),
+        dependents=tuple(depending),
         recomputations=tuple(recomputations),
-        widened={table: tuple(columns) for table, columns in coming.widened.items()},
-        notes=(*_notes(before, after, found, recomputations, coming), *([unexplained.told(left)] if left else [])),
-        unexplained=left,
+        widened={table: tuple(columns) for table, columns in expected.widened.items()},
+        notes=(*notes, *([unexplained_files.note(unexplained)] if unexplained else [])),
+        unexplained=unexplained,
     )
 
 
-def _written(coming: _Coming) -> Definitions:
-    """What `feature_repo/` says; if that is wrong, also what is wrong with the transforms behind it."""
+def _declared(expected: _ExpectedColumns) -> Definitions:
+    """The definitions in `feature_repo/`; an error in them names also what is wrong with the transforms behind them."""
     try:
-        return reading.written(coming.columns)
+        return reading.declared(expected.columns)
     except BadFeatures as error:
-        if not coming.notes:
+        if not expected.notes:
             raise
-        raise BadFeatures("\n".join([error.problem, *coming.notes]), error.fix) from error
+        raise BadFeatures("\n".join([error.problem, *expected.notes]), error.fix) from error
 
 
 def has_lake() -> bool:
-    """Whether anything was ever written to the lake, looked up without making its catalog.
+    """Whether anything was ever written to the lake, looked up without creating its catalog.
 
     Raises:
         ServiceUnavailable: its database does not answer.
@@ -151,7 +152,7 @@ def has_lake() -> bool:
             raise
 
 
-class _Coming:
+class _ExpectedColumns:
     """The columns that feature tables have in the lake, or will have once their transforms have run."""
 
     def __init__(self, use_cases: Iterable[UseCase], has_lake: bool) -> None:
@@ -163,54 +164,54 @@ class _Coming:
         self._known: dict[str, dict[str, str]] = {}
 
     def columns(self, source: LakeSource) -> dict[str, str]:
-        """The columns of a source's table; none while it does not exist and nobody can tell."""
+        """The columns of a source's table, with their Iceberg types; none while they are not known."""
         if source.table not in self._known:
             self._known[source.table] = self._look(source) if self.has_lake else {}
         return self._known[source.table]
 
     def _look(self, source: LakeSource) -> dict[str, str]:
-        there = source.columns()
+        stored = source.columns()
         if source.table not in self._tables:
-            return there
+            return stored
         use_case, table = self._tables[source.table]
         try:
-            coming = transforms.coming_columns(use_case, table) or {}
+            expected = transform_schemas.expected_columns(use_case, table) or {}
         except BadFeatures as error:
             self.notes.append(f"What {source.table} will hold is not known: {error.problem}")
-            return there
-        more = [name for name in coming if name not in there]
-        if there and more:
-            self.widened[source.table] = more
-        for name in sorted(there.keys() & coming.keys()):
-            if there[name] != coming[name]:
+            return stored
+        added = [name for name in expected if name not in stored]
+        if stored and added:
+            self.widened[source.table] = added
+        for name in sorted(stored.keys() & expected.keys()):
+            if stored[name] != expected[name]:
                 self.notes.append(
-                    f"{source.table} holds {name} as {there[name]}, its transform returns {coming[name]}: values that"
-                    " fit enter, larger numbers make the column wider (int to long, float to double, a decimal of more"
-                    " digits), all others are refused: call those otherwise."
+                    f"{source.table} holds {name} as {stored[name]}, its transform returns {expected[name]}: values"
+                    " that fit enter, larger numbers make the column wider (int to long, float to double, a decimal of"
+                    " more digits), all others are rejected: give the new values a column of another name."
                 )
-        self.gone[source.table] = there.keys() - coming.keys() if coming else set()
-        return coming | there
+        self.gone[source.table] = stored.keys() - expected.keys() if expected else set()
+        return expected | stored
 
 
 def _recomputations(
-    use_cases: Iterable[UseCase], before: Definitions, after: Definitions, coming: _Coming, everything: bool
+    use_cases: Iterable[UseCase], before: Definitions, after: Definitions, expected: _ExpectedColumns, everything: bool
 ) -> list[Recomputation]:
-    again = recomputing.online_again(before, after)
-    found = []
+    again = recomputing.views_to_materialize(before, after)
+    recomputations = []
     for use_case in use_cases:
         views = {
             name: replace(view, intervals=before.views[name].intervals if name in before.views else ())
             for name, view in after.views.items()
             # Only these are brought online by the use case's pipeline.
-            if ("service", use_case.feature_service) in after.made_of("view", name)
+            if ("service", use_case.feature_service) in after.dependents_of("view", name)
         }
         widened = frozenset(
-            table.partition(".")[2] for table in coming.widened if table.startswith(f"{use_case.name}.")
+            table.partition(".")[2] for table in expected.widened if table.startswith(f"{use_case.name}.")
         )
-        one = recomputing.stale(use_case, views, Need(widened, again), everything)
+        one = recomputing.find_recomputation(use_case, views, RecomputationCauses(widened, again), everything)
         if one.why or one.unrecorded:
-            found.append(one)
-    return found
+            recomputations.append(one)
+    return recomputations
 
 
 def _timed(recomputations: list[Recomputation]) -> list[Recomputation]:
@@ -225,7 +226,7 @@ def _timed(recomputations: list[Recomputation]) -> list[Recomputation]:
     timed = []
     with AirflowClient(patience=_PATIENCE) as client:
         for one in recomputations:
-            seconds, measured = recomputing.last_time(client, discovery.load(one.use_case), one.partitions)
+            seconds, measured = recomputing.last_duration(client, discovery.load(one.use_case), one.partitions)
             timed.append(replace(one, seconds=seconds, measured=measured))
     return timed
 
@@ -233,24 +234,25 @@ def _timed(recomputations: list[Recomputation]) -> list[Recomputation]:
 def _notes(
     before: Definitions,
     after: Definitions,
-    found: Iterable[Dependent],
+    depending: Iterable[Dependent],
     recomputations: Iterable[Recomputation],
-    coming: _Coming,
+    expected: _ExpectedColumns,
 ) -> Iterable[str]:
     if not before.exists:
         yield "There is no registry yet: everything is new, and nothing can be destroyed."
-    if not coming.has_lake:
+    if not expected.has_lake:
         yield "There is no lake yet: what must be computed again is not known, because nothing was ever computed."
-    yield from coming.notes
+    yield from expected.notes
     for name, view in after.views.items():
-        if gone := sorted(view.columns.keys() & coming.gone.get(view.source, set())):
-            yield f"view {name} serves {', '.join(gone)}, which its transform returns no more: null in new rows."
-    found = list(found)
-    yield from (f"{one.use_case}: {one.trouble}" for one in found if one.trouble)
-    yield from dependents.unreachable(found, before, after)
+        if gone := sorted(view.columns.keys() & expected.gone.get(view.source, set())):
+            yield f"view {name} serves {', '.join(gone)}, which its transform no longer returns: null in new rows."
+    depending = list(depending)
+    yield from (f"{one.use_case}: {one.trouble}" for one in depending if one.trouble)
+    yield from dependents.lost_rollbacks(depending, before, after)
     for one in recomputations:
         if one.unrecorded:
             yield (
-                f"{one.use_case}: by which transforms {len(one.unrecorded)} of {one.held} partitions were computed was"
-                " not recorded yet; they count as up to date. `perennial apply --recompute` computes them again."
+                f"{one.use_case}: {len(one.unrecorded)} of {one.in_lake} partitions were computed before their"
+                " transforms were recorded; they count as up to date. `perennial apply --recompute` computes them"
+                " again."
             )

@@ -1,4 +1,4 @@
-"""Which partitions were computed, or brought online, in another way than they would be now, and how long that took."""
+"""Finds partitions that must be computed or published again, and how long they took last time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perennial.errors import PerennialError
 from perennial.feature_store import computations, fingerprints
 
 if TYPE_CHECKING:
-    from perennial.feature_changes.sides import Definitions, View
+    from perennial.feature_changes.definitions import Definitions, View
     from perennial.partitions import Partition
     from perennial.services.airflow_api import AirflowClient
     from perennial.use_case import UseCase
@@ -27,7 +27,7 @@ class Recomputation:
 
     Attributes:
         why: Partition -> reasons, oldest first.
-        held: How many partitions the lake holds of it.
+        in_lake: How many partitions of it the lake holds.
         unrecorded: Partitions that were computed before computations were recorded: by which transforms nobody knows.
         seconds: How long the same partitions took last time; None: not known.
         measured: Where that is from, or why it is not known.
@@ -35,13 +35,14 @@ class Recomputation:
 
     use_case: str
     why: Mapping[str, tuple[str, ...]]
-    held: int
+    in_lake: int
     unrecorded: tuple[str, ...] = ()
     seconds: float | None = None
     measured: str = ""
 
     @property
     def partitions(self) -> tuple[str, ...]:
+        """Keys of the partitions, oldest first."""
         return tuple(self.why)
 
     @property
@@ -55,72 +56,80 @@ class Recomputation:
 
 
 @dataclass(frozen=True)
-class Need:
-    """What is known of the tables and views of a use case, before partitions are looked at.
+class RecomputationCauses:
+    """Why every partition of a use case must be computed again, whatever it was computed by.
 
     Attributes:
         widened: Feature tables whose transform returns columns that their lake table does not have yet.
-        online_again: Views whose rows must be brought online again in every partition -> why.
+        views_to_materialize: Views whose rows must be brought online again in every partition -> why.
     """
 
     widened: frozenset[str] = frozenset()
-    online_again: Mapping[str, str] = field(default_factory=dict)
+    views_to_materialize: Mapping[str, str] = field(default_factory=dict)
 
 
-def stale(use_case: UseCase, views: Mapping[str, View], need: Need, everything: bool = False) -> Recomputation:
-    """What of a use case was computed by other transforms than the files hold now, or is not online.
+def find_recomputation(
+    use_case: UseCase, views: Mapping[str, View], causes: RecomputationCauses, everything: bool = False
+) -> Recomputation:
+    """The partitions that were computed by other transforms than the files hold now, or are not online.
 
     Args:
-        views: The views as written, with the intervals of the registered ones of the same names.
-        everything: Compute all partitions that are held again.
+        use_case: The use case.
+        views: Its views as declared, with the intervals of the registered ones of the same names.
+        causes: What makes every partition be computed again.
+        everything: Compute all partitions in the lake again.
     """
     from perennial import lake
 
     recorded = computations.recorded_transforms(use_case)
     now = fingerprints.of_transforms(use_case)
     stored = {table: set(lake.partitions(use_case.tables[table])) for table in now}
-    held = sorted({*recorded, *stored[fingerprints.EXAMPLES]})
+    in_lake = sorted({*recorded, *stored[fingerprints.EXAMPLES]})
     ours = {name: view for name, view in views.items() if view.source in {use_case.tables[table] for table in now}}
     why: dict[str, tuple[str, ...]] = {}
-    for key in held:
+    for key in in_lake:
         partition = use_case.cadence.partition(key)
         reasons = [
             reason
             for table, wanted in now.items()
-            if (reason := _table(table, wanted, recorded.get(key), stored, need))
+            if (reason := _table(table, wanted, recorded.get(key), stored, causes))
         ]
         reasons += [
             reason
             for name, view in ours.items()
-            if key in stored[view.source.partition(".")[2]] and (reason := _view(name, view, partition, need))
+            if key in stored[view.source.partition(".")[2]] and (reason := _view(name, view, partition, causes))
         ]
         if everything:
             reasons = reasons or ["asked for"]
         if reasons:
             why[key] = tuple(reasons)
-    unrecorded = tuple(key for key in held if key not in recorded)
-    return Recomputation(use_case.name, why, len(held), unrecorded)
+    unrecorded = tuple(key for key in in_lake if key not in recorded)
+    return Recomputation(use_case.name, why, len(in_lake), unrecorded)
 
 
 def _table(
-    table: str, wanted: str, recorded: Mapping[str, str] | None, stored: Mapping[str, set[str]], need: Need
+    table: str,
+    wanted: str,
+    recorded: Mapping[str, str] | None,
+    stored: Mapping[str, set[str]],
+    causes: RecomputationCauses,
 ) -> str:
     """Why a table of a partition is to be computed again; empty: it is as it should be."""
     if recorded is None:
         if not stored[table]:
             return f"{table} is new"
-        return f"{table} gets new columns" if table in need.widened else ""
+        return f"{table} gets new columns" if table in causes.widened else ""
     if table not in recorded:
         return f"{table} is new"
     return "" if recorded[table] == wanted else f"the transform of {table} has changed"
 
 
-def _view(name: str, view: View, partition: Partition, need: Need) -> str:
+def _view(name: str, view: View, partition: Partition, causes: RecomputationCauses) -> str:
     """Why a view's rows of a partition are to be brought online again."""
     if not view.online:
         return ""
-    if name in need.online_again:
-        return f"view {name} {need.online_again[name]}"
+    if name in causes.views_to_materialize:
+        return f"view {name} {causes.views_to_materialize[name]}"
     return "" if _covers(view.intervals, partition) else f"view {name} is not online there"
 
 
@@ -128,29 +137,39 @@ def _covers(intervals: Sequence[tuple[datetime, datetime]], partition: Partition
     return any(start <= partition.start and partition.end <= end for start, end in intervals)
 
 
-def online_again(before: Definitions, after: Definitions) -> dict[str, str]:
-    """The views whose rows must be brought online again in every partition, and why."""
+def views_to_materialize(before: Definitions, after: Definitions) -> dict[str, str]:
+    """The views whose rows must be brought online again in every partition, and why.
+
+    Args:
+        before: The registered definitions.
+        after: Those in `feature_repo/`.
+    """
     from perennial.feature_changes.differences import FIELD_MAPPING, compare
 
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for change in compare(before, after):
         if change.kind != "view":
             continue
         if change.action == "added" and not change.field:
-            found[change.name] = "is new"
-        elif change.field in _ONLINE_AGAIN or (change.field == FIELD_MAPPING and change.danger):
-            found.setdefault(change.name, f"has another {change.field}")
+            reasons[change.name] = "is new"
+        elif change.field in _ONLINE_AGAIN or (change.field == FIELD_MAPPING and change.destroys):
+            reasons.setdefault(change.name, f"has another {change.field}")
         elif change.field.startswith("column ") and change.action != "removed":
-            found.setdefault(
+            reasons.setdefault(
                 change.name, "has a new column" if change.action == "added" else "has a column of another type"
             )
-    return found
+    return reasons
 
 
-def last_time(client: AirflowClient, use_case: UseCase, partitions: Sequence[str]) -> tuple[float | None, str]:
-    """How long the partitions' last successful runs of `features` took together (seconds), and from where that is.
+def last_duration(client: AirflowClient, use_case: UseCase, partitions: Sequence[str]) -> tuple[float | None, str]:
+    """How long the partitions' last successful runs of `features` took together, in seconds, and how that is known.
 
     A partition without one counts as the mean of the others.
+
+    Args:
+        client: Asks Airflow.
+        use_case: The use case.
+        partitions: Keys of the partitions.
     """
     dag = f"{use_case.name}.features"
     try:

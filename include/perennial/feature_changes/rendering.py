@@ -1,4 +1,4 @@
-"""A plan as lines for a terminal, as Markdown for a pull request, and as JSON for programs."""
+"""Shows a plan as lines for a terminal, as Markdown for a pull request, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -17,108 +17,123 @@ _STYLES = {"added": "green", "changed": "yellow", "removed": "red"}
 _LONGEST = 100
 #: Of a list of features so many are named.
 _FEW = 6
+_UP_TO_DATE = "the registry holds what {} says, and every partition is computed by it."
 
 
-class Line(NamedTuple):
+class TerminalLine(NamedTuple):
     """A line of a terminal, and its colour."""
 
     text: str
     style: str | None = None
 
 
-def lines(made: Plan) -> Iterator[Line]:
+def lines(plan: Plan) -> Iterator[TerminalLine]:
     """The plan, line by line."""
-    if made.is_empty and not made.matched.stale:
-        yield Line("Nothing to do: the registry holds what feature_repo/ says, and every partition is computed by it.")
-    reasons = {(change.object, change.what): reason for change, reason in made.matched.given}
-    if made.changes:
-        yield Line("Changes of feature_repo/ against the registry:", "bold")
-    for change in made.changes:
-        yield Line(f"  {_MARKS[change.action]} {change.object}: {_short(_said(change))}", _STYLES[change.action])
-        if change.danger:
-            yield Line(f"      destroys: {change.danger}", "red")
-            if reason := reasons.get((change.object, change.what)):
-                yield Line(f"      acknowledged: {reason}")
-    if made.dependents:
-        yield Line("Who depends on it:", "bold")
-    for dependent in made.dependents:
-        yield Line(f"  {dependent.use_case}, by service {dependent.service}: {_versions(dependent)}")
-    if any(one.why for one in made.recomputations):
-        yield Line("To compute again:", "bold")
-    for one in made.recomputations:
-        if one.why:
-            yield Line(f"  {one.use_case}: {amount(one)}")
-            yield from (Line(f"      {reason}{_of(one, count)}") for reason, count in one.reasons.items())
-            yield Line(f"      last time: {took(one)}")
-    if made.notes or made.matched.spent:
-        yield Line("Notes:", "bold")
-    yield from (Line(f"  {note}") for note in (*made.notes, *_spent(made)))
-    if made.is_refused:
-        yield Line(f"REFUSED: {_refusal(made)}", "red")
-        yield from (Line(f"  {text}") for text in entries(made.matched.missing).splitlines())
-        if made.matched.stale:
-            yield Line(f"What feature_repo/{FILE} says fits nothing:", "red")
-            yield from (Line(f"  {entry.object}: {entry.change} ({why})") for entry, why in made.matched.stale)
+    if plan.is_empty and not plan.matched.stale:
+        yield TerminalLine(f"Nothing to do: {_UP_TO_DATE.format('feature_repo/')}")
+    yield from _change_lines(plan)
+    if plan.dependents:
+        yield TerminalLine("Who depends on it:", "bold")
+    for dependent in plan.dependents:
+        yield TerminalLine(f"  {dependent.use_case}, by service {dependent.service}: {_versions(dependent)}")
+    recomputations = [one for one in plan.recomputations if one.why]
+    if recomputations:
+        yield TerminalLine("To compute again:", "bold")
+    for one in recomputations:
+        yield TerminalLine(f"  {one.use_case}: {amount(one)}")
+        yield from (TerminalLine(f"      {reason}{_share(one, count)}") for reason, count in one.reasons.items())
+        yield TerminalLine(f"      last time: {duration(one)}")
+    notes = [*plan.notes, *_spent(plan)]
+    if notes:
+        yield TerminalLine("Notes:", "bold")
+    yield from (TerminalLine(f"  {note}") for note in notes)
+    if plan.is_refused:
+        yield from _refusal_lines(plan)
 
 
-def markdown(made: Plan) -> str:
-    """The plan as the text of a comment."""
-    return "\n".join(_markdown(made)) + "\n"
+def _change_lines(plan: Plan) -> Iterator[TerminalLine]:
+    reasons = plan.matched.reasons
+    if plan.changes:
+        yield TerminalLine("Changes of feature_repo/ against the registry:", "bold")
+    for change in plan.changes:
+        text = f"  {_MARKS[change.action]} {change.object}: {_short(_described(change))}"
+        yield TerminalLine(text, _STYLES[change.action])
+        if change.destroys:
+            yield TerminalLine(f"      destroys: {change.destroys}", "red")
+            if reason := reasons.get((change.object, change.description)):
+                yield TerminalLine(f"      acknowledged: {reason}")
 
 
-def _markdown(made: Plan) -> Iterator[str]:
+def _refusal_lines(plan: Plan) -> Iterator[TerminalLine]:
+    yield TerminalLine(f"REFUSED: {_refusal(plan)}", "red")
+    yield from (TerminalLine(f"  {text}") for text in entries(plan.matched.unacknowledged).splitlines())
+    if plan.matched.stale:
+        yield TerminalLine(f"Entries of feature_repo/{FILE} that fit nothing:", "red")
+        yield from (TerminalLine(f"  {entry.object}: {entry.change} ({why})") for entry, why in plan.matched.stale)
+
+
+def markdown(plan: Plan) -> str:
+    """The plan as the text of a comment on a pull request."""
+    return "\n".join(_markdown(plan)) + "\n"
+
+
+def _markdown(plan: Plan) -> Iterator[str]:
     yield "## What this does to the feature store"
     yield ""
-    if made.is_refused:
-        yield f"**Refused:** {_refusal(made)}"
-        yield from ("", "```toml", entries(made.matched.missing), "```")
-        yield ""
-    if made.matched.stale:
-        yield f"**Refused:** `feature_repo/{FILE}` acknowledges what is not to be destroyed:"
-        yield ""
-        yield from (f"- {entry.object}: {entry.change} ({_escaped(why)})" for entry, why in made.matched.stale)
-    if not (made.is_refused or made.matched.stale):
-        yield (
-            "Nothing: the registry holds what `feature_repo/` says, and every partition is computed by it."
-            if made.is_empty
-            else "Nothing is destroyed that the change does not acknowledge."
-        )
-    if made.changes:
-        reasons = {(change.object, change.what): reason for change, reason in made.matched.given}
-        rows = [
-            (f"`{change.object}`", _said(change), change.danger or "", reasons.get((change.object, change.what), ""))
-            for change in made.changes
+    yield from _markdown_summary(plan)
+    if plan.changes:
+        reasons = plan.matched.reasons
+        changes = [
+            (f"`{each.object}`", _described(each), each.destroys, reasons.get((each.object, each.description), ""))
+            for each in plan.changes
         ]
-        yield from _table("Changes", ("object", "change", "destroys", "acknowledged because"), rows)
-    if made.dependents:
-        depending = [
-            (dependent.use_case, f"`{dependent.service}`", _versions(dependent), ", ".join(dependent.objects))
-            for dependent in made.dependents
+        yield from _table("Changes", ("object", "change", "destroys", "acknowledged because"), changes)
+    if plan.dependents:
+        dependents = [
+            (each.use_case, f"`{each.service}`", _versions(each), ", ".join(each.objects)) for each in plan.dependents
         ]
-        yield from _table("Who depends on it", ("use case", "service", "models", "by"), depending)
-    again = [
+        yield from _table("Who depends on it", ("use case", "service", "models", "by"), dependents)
+    recomputations = [
         (
             one.use_case,
             amount(one),
-            "; ".join(f"{why}{_of(one, count)}" for why, count in one.reasons.items()),
-            took(one),
+            "; ".join(f"{why}{_share(one, count)}" for why, count in one.reasons.items()),
+            duration(one),
         )
-        for one in made.recomputations
+        for one in plan.recomputations
         if one.why
     ]
-    if again:
-        yield from _table("To compute again", ("use case", "partitions", "because", "last time"), again)
-    notes = [*made.notes, *_spent(made)]
+    if recomputations:
+        yield from _table("To compute again", ("use case", "partitions", "because", "last time"), recomputations)
+    notes = [*plan.notes, *_spent(plan)]
     if notes:
         yield from ("", "### Notes", "")
         yield from (f"- {_escaped(note)}" for note in notes)
 
 
-def as_json(made: Plan) -> dict[str, Any]:
+def _markdown_summary(plan: Plan) -> Iterator[str]:
+    """Whether the change is refused, and why."""
+    if plan.is_refused:
+        yield f"**Refused:** {_refusal(plan)}"
+        yield from ("", "```toml", entries(plan.matched.unacknowledged), "```")
+        yield ""
+    if plan.matched.stale:
+        yield f"**Refused:** `feature_repo/{FILE}` acknowledges what is not to be destroyed:"
+        yield ""
+        yield from (f"- {entry.object}: {entry.change} ({_escaped(why)})" for entry, why in plan.matched.stale)
+    if not (plan.is_refused or plan.matched.stale):
+        yield (
+            f"Nothing: {_UP_TO_DATE.format('`feature_repo/`')}"
+            if plan.is_empty
+            else "Nothing is destroyed that the change does not acknowledge."
+        )
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
     """A plan, JSON-ready."""
-    reasons = {(change.object, change.what): reason for change, reason in made.matched.given}
+    reasons = plan.matched.reasons
     return {
-        "registry": made.registry,
+        "registry": plan.registry,
         "changes": [
             {
                 "object": change.object,
@@ -126,16 +141,16 @@ def as_json(made: Plan) -> dict[str, Any]:
                 "field": change.field or None,
                 "before": change.before or None,
                 "after": change.after or None,
-                "change": change.what,
-                "destroys": change.danger or None,
-                "acknowledged": reasons.get((change.object, change.what)),
+                "change": change.description,
+                "destroys": change.destroys or None,
+                "acknowledged": reasons.get((change.object, change.description)),
             }
-            for change in made.changes
+            for change in plan.changes
         ],
-        "refused": made.is_refused,
+        "refused": plan.is_refused,
         "acknowledgements": {
-            "spent": [vars(entry) for entry in made.matched.spent],
-            "stale": [vars(entry) | {"why": why} for entry, why in made.matched.stale],
+            "spent": [vars(entry) for entry in plan.matched.spent],
+            "stale": [vars(entry) | {"why": why} for entry, why in plan.matched.stale],
         },
         "dependents": [
             {
@@ -152,23 +167,23 @@ def as_json(made: Plan) -> dict[str, Any]:
                     for version in one.versions
                 ],
             }
-            for one in made.dependents
+            for one in plan.dependents
         ],
         "recompute": [
             {
                 "use_case": one.use_case,
                 "partitions": list(one.partitions),
                 "reasons": one.reasons,
-                "held": one.held,
+                "held": one.in_lake,
                 "unrecorded": list(one.unrecorded),
                 "seconds_last_time": one.seconds,
                 "measured": one.measured,
             }
-            for one in made.recomputations
+            for one in plan.recomputations
         ],
-        "widened": {table: list(columns) for table, columns in made.widened.items()},
-        "unexplained": list(made.unexplained),
-        "notes": list(made.notes),
+        "widened": {table: list(columns) for table, columns in plan.widened.items()},
+        "unexplained": list(plan.unexplained),
+        "notes": list(plan.notes),
     }
 
 
@@ -187,35 +202,35 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def entries(missing: Sequence[Change]) -> str:
-    """What would acknowledge these changes, to be put into the file once a reason is given."""
+def entries(changes: Sequence[Change]) -> str:
+    """Entries that acknowledge these changes, for the file once a reason is filled in."""
     return "\n\n".join(
-        f'[[destroys]]\nobject = {json.dumps(change.object)}\nchange = {json.dumps(change.what)}\nreason = ""'
-        for change in missing
+        f'[[destroys]]\nobject = {json.dumps(change.object)}\nchange = {json.dumps(change.description)}\nreason = ""'
+        for change in changes
     )
 
 
-def _refusal(made: Plan) -> str:
-    many = len(made.matched.missing)
+def _refusal(plan: Plan) -> str:
+    count = len(plan.matched.unacknowledged)
     return (
-        f"{many} change{'s' if many > 1 else ''} would destroy something, and the change does not say that it is meant"
-        f" to. If it is, add to feature_repo/{FILE}, with a reason:"
+        f"{count} change{'s' if count > 1 else ''} would destroy something and {'are' if count > 1 else 'is'} not"
+        f" acknowledged. If this is intended, add to feature_repo/{FILE}, with a reason:"
     )
 
 
-def _said(change: Change) -> str:
+def _described(change: Change) -> str:
     if change.action == "added" and not change.field and change.after:
         return f"added: {change.after}"
-    return change.what
+    return change.description
 
 
 def _versions(dependent: Dependent) -> str:
     touched = dict(dependent.touched)
-    said = [
+    uses = [
         f"{version} uses {_some(touched[version])}" if version in touched else f"{version} uses none of it"
         for version in dependent.versions
     ]
-    return "; ".join(said) or "no model yet"
+    return "; ".join(uses) or "no model yet"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -228,15 +243,15 @@ def amount(one: Recomputation) -> str:
     """How many partitions, and which."""
     first, last = one.partitions[0], one.partitions[-1]
     span = first if first == last else f"{first}..{last}"
-    return f"{len(one.partitions)} of {one.held} partitions ({span})"
+    return f"{len(one.partitions)} of {one.in_lake} partitions ({span})"
 
 
-def _of(one: Recomputation, count: int) -> str:
+def _share(one: Recomputation, count: int) -> str:
     return "" if count == len(one.partitions) else f" ({count} of them)"
 
 
-def took(one: Recomputation) -> str:
-    """How long the same partitions took last time, and where that is from."""
+def duration(one: Recomputation) -> str:
+    """How long the same partitions took last time, and how that is known."""
     if one.seconds is None:
         return one.measured or "not asked"
     minutes, seconds = divmod(round(one.seconds), 60)
@@ -244,9 +259,9 @@ def took(one: Recomputation) -> str:
     return f"{clock}, by {one.measured}"
 
 
-def _spent(made: Plan) -> Iterator[str]:
-    for entry in made.matched.spent:
-        yield f"feature_repo/{FILE}: {entry.object}: {entry.change}: is done, so the entry may be deleted."
+def _spent(plan: Plan) -> Iterator[str]:
+    for entry in plan.matched.spent:
+        yield f"feature_repo/{FILE}: {entry.object}: {entry.change}: is applied, so the entry may be deleted."
 
 
 def _short(text: str) -> str:

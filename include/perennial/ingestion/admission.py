@@ -60,21 +60,25 @@ class Admission:
             table: The raw table.
             arrived: Its batch, or why it could not be fetched.
         """
+        if isinstance(arrived, BadBatch):
+            return self._released_instead(table, arrived)
         try:
-            if isinstance(arrived, BadBatch):
-                raise arrived
             return self._validate(table, arrived, None)
         except BadBatch as rejection:
-            for decision in self._released(table, batches=True):
-                try:
-                    admitted = self._validate(table, quarantine.content(self.use_case, decision.content), decision)
-                except RejectedBatch as error:
-                    log.warning("A released batch does not enter: %s", error.problem)
-                else:
-                    log.warning("%s The batch released by %s enters in its place", rejection.problem, decision.actor)
-                    return admitted
-            self.rejections.append(rejection)
-            return None
+            return self._released_instead(table, rejection)
+
+    def _released_instead(self, table: RawTable, rejection: BadBatch) -> AdmittedBatch | None:
+        """The newest released batch that passes; None, with `rejection` recorded, if there is none."""
+        for decision in self._released(table, batches=True):
+            try:
+                admitted = self._validate(table, quarantine.content(self.use_case, decision.content), decision)
+            except RejectedBatch as error:
+                log.warning("A released batch does not enter: %s", error.problem)
+            else:
+                log.warning("%s The batch released by %s enters in its place", rejection.problem, decision.actor)
+                return admitted
+        self.rejections.append(rejection)
+        return None
 
     def _validate(self, table: RawTable, rows: pa.Table, decision: ReviewDecision | None) -> AdmittedBatch:
         """Validate a batch that arrived, or one that was released by a decision.

@@ -1,4 +1,4 @@
-"""The two sides of a change in one plain form: entities, views and services by name, and what is made of what."""
+"""Feature definitions in one plain form, whether from the Feast registry or from `feature_repo/`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Entity:
 
     join_key: str
     value_type: str
-    rest: Mapping[str, str] = field(default_factory=dict)  #: description, owner, tags: for people
+    metadata: Mapping[str, str] = field(default_factory=dict)  #: description, owner, tags: for people
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class View:
     timestamp: str
     online: bool
     code: str = ""
-    rest: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     intervals: tuple[Interval, ...] = ()
     mapping: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
@@ -69,7 +69,7 @@ class Service:
     """
 
     features: Mapping[str, tuple[str, ...]]
-    rest: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     joins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -80,7 +80,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Definitions:
-    """One side, by name.
+    """A set of definitions, by name.
 
     Attributes:
         exists: Whether there is such a registry at all.
@@ -98,16 +98,21 @@ class Definitions:
     digest: str = ""
     files: Mapping[str, DefinitionFile] = field(default_factory=dict)
 
-    def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
-        """All that depends on an object, directly or not, and the object itself."""
-        found: set[tuple[str, str]] = set()
-        waiting = [(kind, name)]
-        while waiting:
-            current = waiting.pop()
-            if current not in found:
-                found.add(current)
-                waiting.extend(self.edges.get(current, ()))
-        return found
+    def dependents_of(self, kind: str, name: str) -> set[tuple[str, str]]:
+        """All that depends on an object, directly or not, and the object itself, each as (kind, name).
+
+        Args:
+            kind: `entity`, `view` or `service`.
+            name: The object's name.
+        """
+        reached: set[tuple[str, str]] = set()
+        queue = [(kind, name)]
+        while queue:
+            current = queue.pop()
+            if current not in reached:
+                reached.add(current)
+                queue.extend(self.edges.get(current, ()))
+        return reached
 
 
 NOTHING = Definitions({}, {}, {}, exists=False)

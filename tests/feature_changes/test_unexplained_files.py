@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from changes_cases import Checkout, checkout_in
 
-from perennial.feature_changes import applying, planning, unexplained
+from perennial.feature_changes import applying, planning, unexplained_files
+from perennial.feature_changes.definitions import Definitions
 from perennial.feature_changes.differences import Change
-from perennial.feature_changes.sides import Definitions
 from perennial.feature_store.definitions.files import FEAST, DefinitionFile
 
 #: How long values hold, in a file of its own, which the definitions import.
@@ -93,7 +93,7 @@ def test_a_file_is_explained_by_a_change_of_what_imports_it(registered: Checkout
 def test_a_file_that_is_gone_is_explained_by_what_went_with_it(registered: Checkout) -> None:
     (registered.feature_repo / "others.py").unlink()
     made = planning.plan()
-    assert [f"{change.object} {change.what}" for change in made.changes] == ["entity town removed"]
+    assert [f"{change.object} {change.description}" for change in made.changes] == ["entity town removed"]
     assert made.unexplained == ()
 
 
@@ -110,10 +110,10 @@ def test_a_file_that_is_new_and_defines_nothing_is_named(registered: Checkout) -
 
 def test_another_version_of_feast_is_named() -> None:
     sides = [Definitions({}, {}, {}, digest=one, files={FEAST: DefinitionFile(one)}) for one in ("0.1", "0.2")]
-    assert unexplained.unexplained(*sides, [Change("view", "a", "removed")]) == ("Feast itself",)
+    assert unexplained_files.unexplained_files(*sides, [Change("view", "a", "removed")]) == ("Feast itself",)
 
 
 def test_without_recorded_files_all_are_reported() -> None:
     before, after = Definitions({}, {}, {}, digest="one"), Definitions({}, {}, {}, digest="other")
-    assert unexplained.unexplained(before, after, []) == ("feature_repo/",)
-    assert unexplained.unexplained(before, after, [Change("view", "a", "removed")]) == ()
+    assert unexplained_files.unexplained_files(before, after, []) == ("feature_repo/",)
+    assert unexplained_files.unexplained_files(before, after, [Change("view", "a", "removed")]) == ()

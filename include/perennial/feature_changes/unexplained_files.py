@@ -1,23 +1,28 @@
-"""A net under the comparison of objects: files that are not what was registered, and that no found change explains.
+"""Finds changed definition files that no compared change explains.
 
-What differs in them may be a comment. It may also be what nobody thought of comparing.
+What differs in them may be a comment. It may also be something that the comparison does not look at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from perennial.feature_changes.definitions import Definitions
 from perennial.feature_changes.differences import Change
-from perennial.feature_changes.sides import Definitions
 from perennial.feature_store.definitions.files import FEAST
 
 #: Where the files are; all that is named where the registry does not say which it was made from.
 _ALL = "feature_repo/"
 
 
-def unexplained(before: Definitions, after: Definitions, changes: Iterable[Change]) -> tuple[str, ...]:
-    """The files that differ and that no change is about: none of an object that such a file, or one that imports it,
-    defines now or did when it was registered."""
+def unexplained_files(before: Definitions, after: Definitions, changes: Iterable[Change]) -> tuple[str, ...]:
+    """The files that differ although no change is about an object that the file, or one that imports it, defines.
+
+    Args:
+        before: The registered definitions, with the files that they were made from.
+        after: Those in `feature_repo/`.
+        changes: All changes that were found.
+    """
     if not before.exists or before.digest == after.digest:
         return ()
     changed = {change.object for change in changes}
@@ -33,10 +38,10 @@ def unexplained(before: Definitions, after: Definitions, changes: Iterable[Chang
     return tuple(name if name == FEAST else f"{_ALL}{name}" for name, objects in differing if not objects & changed)
 
 
-def told(files: Iterable[str]) -> str:
+def note(files: Iterable[str]) -> str:
     """The note on such files."""
     return (
-        f"{', '.join(files)}: not what was registered last, and no change that a plan finds explains it: a comment or"
-        " layout, a setting in feature_store.yaml, another version of Feast, or what plans do not know. Look at the"
-        " difference in git; applying registers it."
+        f"{', '.join(files)}: not what was registered last, and no change in the plan explains it: a comment or layout,"
+        " a setting in feature_store.yaml, another version of Feast, or something that plans do not compare. Look at"
+        " the difference in git; applying registers it."
     )
