@@ -191,6 +191,13 @@ def rows_of_records(use_case: UseCase) -> dict[str, list[Any]]:
     return found
 
 
+def without_words(table: str) -> set[str]:
+    """The rows of a table as JSON, without their sentences, their time, and the address of a page with sentences."""
+    words = {"told", "explanation", "report", "recorded_at"}
+    rows = [{name: value for name, value in row.items() if name not in words} for row in lake.records(table)]
+    return {json.dumps(as_json(row), sort_keys=True) for row in rows}
+
+
 def _versions(use_case: UseCase) -> list[int]:
     return [entry.model_version for entry in ledger.decisions(use_case)]
 

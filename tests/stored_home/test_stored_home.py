@@ -253,13 +253,15 @@ def test_a_decided_version_is_not_decided_on_again(energy: UseCase) -> None:
     assert ledger.entries(energy) == before
 
 
-def test_running_a_day_again_changes_nothing(energy: UseCase) -> None:
+def test_running_a_day_again_changes_words_at_most(energy: UseCase) -> None:
     if not on_the_same_processor(energy):
         pytest.skip("another processor may round otherwise")
     names = [f"energy.{name}" for name in ("readings", "meter_history", "examples", "predictions", *TABLES)]
-    before = lake.snapshots(names)
+    names = [name for name in names if name not in ("energy.drift", "energy.verdicts")]
+    before = lake.snapshots(names), facts.without_words("energy.drift"), facts.without_words("energy.verdicts")
     assert days.run_day(energy, LAST).verdict == HEALTHY
-    assert lake.snapshots(names) == before
+    after = lake.snapshots(names), facts.without_words("energy.drift"), facts.without_words("energy.verdicts")
+    assert after == before
 
 
 def test_a_row_in_quarantine_is_released_and_enters(energy: UseCase) -> None:
