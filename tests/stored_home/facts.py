@@ -120,7 +120,7 @@ def quarantined_contents(use_case: UseCase) -> dict[str, list[Any]]:
 
 def requests(use_case: UseCase) -> list[list[Any]]:
     names = ("partition", "request_id", "reason", "made_by", "recorded_at")
-    return [[row[name] for name in names] for row in retraining_requests.made(use_case)]
+    return [[row[name] for name in names] for row in retraining_requests.load_all(use_case)]
 
 
 def model_cards(use_case: UseCase) -> dict[str, list[str]]:
