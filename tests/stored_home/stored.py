@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ ROOT = HERE.parents[1]
 #: Where a stored home's paths say that it is.
 PLACE = "/srv/perennial"
 #: What of a home is not stored. Nothing of Perennial reads MLflow's plots.
-_LEFT_OUT = ("postgres", "project", "*.log", "*.png", "*-wal", "*-shm")
+_LEFT_OUT = ("postgres", "__pycache__", "*.log", "*.png", "*-wal", "*-shm")
 _DATABASES = ("lake", "mlflow", "feast")
 #: In a page of drift Evidently's own script and fonts, four megabytes that are no data.
 _NO_DATA = re.compile(
@@ -82,24 +83,36 @@ def restore(archive: Path, home: Path) -> None:
 
 @contextmanager
 def project(home: Path, commit: str) -> Iterator[Path]:
-    """A project whose feature repository defines the features of `energy` alone; the environment points there.
+    """The project of a home: the use case `energy` and its features alone; the environment points there.
+
+    What a team writes itself is stored with its home: code of a use case that changes is another use case.
 
     Args:
+        home: Where it is in the folder `project`; made there from the repository if it is not there yet.
         commit: What is recorded as the commit of its code.
     """
-    folder = home / "project/feature_repo"
-    folder.mkdir(parents=True)
-    shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder)
-    shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder)
+    folder = home / "project"
+    if not folder.exists():
+        second, ignored = ROOT / "tests/second_use_case", shutil.ignore_patterns("__pycache__")
+        shutil.copytree(second / "use_cases", folder / "code/use_cases", ignore=ignored)
+        shutil.copytree(second / "feature_repo", folder / "feature_repo", ignore=ignored)
+        shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
     with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("PERENNIAL_PROJECT", str(folder.parent))
+        changed.syspath_prepend(str(folder / "code"))
+        changed.setenv("PERENNIAL_PROJECT", str(folder))
         changed.setenv("PERENNIAL_COMMIT", commit)
         changed.setenv("PERENNIAL_MLFLOW_PUBLIC_URI", MLFLOW)
-        for cached in (settings, provenance.code_version):
-            cached.cache_clear()
-        yield folder.parent
+        _forget()
+        yield folder
+    _forget()
+
+
+def _forget() -> None:
+    """Let the process read settings and the use case anew."""
     for cached in (settings, provenance.code_version):
         cached.cache_clear()
+    for name in [name for name in sys.modules if f"{name}.".startswith("use_cases.energy.")]:
+        del sys.modules[name]
 
 
 def _postgresql(program: str, database: str, *options: str) -> str:
