@@ -197,11 +197,13 @@ def _read(use_case: UseCase, table: str, first: str | None, last: str | None) ->
 
 
 def _arrow(entities: DataFrame | Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
-    if hasattr(entities, "to_arrow"):
+    if isinstance(entities, pl.DataFrame):
         return entities.to_arrow()
-    if hasattr(entities, "to_dict"):
+    if isinstance(entities, pd.DataFrame):
         return pa.Table.from_pandas(entities, preserve_index=False).replace_schema_metadata(None)
     return pa.Table.from_pylist([dict(row) for row in entities])
 
