@@ -71,8 +71,8 @@ def test_status_works_when_nothing_runs(tmp_path: Path) -> None:
 
 def test_an_unreadable_champion_is_not_called_missing(tmp_path: Path) -> None:
     one = run("status", "flights", PERENNIAL_HOME=str(tmp_path)).stdout
-    assert re.search("Champion +not known now", one), one
-    assert "flights: not known now, owner" in run("status", PERENNIAL_HOME=str(tmp_path)).stdout
+    assert re.search("Champion +unknown", one), one
+    assert "flights: unknown, owner" in run("status", PERENNIAL_HOME=str(tmp_path)).stdout
     assert json.loads(run("status", "flights", "--json", PERENNIAL_HOME=str(tmp_path)).stdout)["is_known"] is False
 
 

@@ -95,9 +95,11 @@ def page(*facts: Fact, known: int | None = None) -> str:
 
 def test_a_row_tells_champion_metric_promise_coverage_drift_and_quarantine(energy: UseCase) -> None:
     seen = ran(energy)
-    assert seen.serving is not None
-    assert seen.serving.version == 2
-    assert seen.live == overview.Live("2024-01-04", 2, 0.4, 0.45, pytest.approx(0.05), too_bad=False)
+    assert seen.deployment is not None
+    assert seen.deployment.version == 2
+    assert seen.performance == overview.ProductionPerformance(
+        "2024-01-04", 2, 0.4, 0.45, pytest.approx(0.05), is_alarm=False
+    )
     text = page(fact(seen))
     for told in ("0.4000", "expected 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
         assert told in text
@@ -120,8 +122,8 @@ def test_a_metric_far_below_its_promise_is_said_to_be_worse(energy: UseCase) -> 
             | {"recorded_at": NOON}
         ],
     )
-    assert worse.live is not None
-    assert worse.live.too_bad
+    assert worse.performance is not None
+    assert worse.performance.is_alarm
     assert "0.3000 worse" in page(fact(worse))
 
 
@@ -203,12 +205,12 @@ def test_partitions_fall_due_with_the_clock_and_none_after_the_last(energy: UseC
     arrived = endless.cadence.partition("2024-01-04")
 
     def behind(use_case: UseCase, now: datetime) -> int | None:
-        found = overview._at(now, ran(use_case)).arrived
-        return found.behind if found else -1
+        found = overview._at(now, ran(use_case)).latest_batch
+        return found.overdue if found else -1
 
     assert behind(endless, arrived.end) == 0
     assert behind(endless, arrived.next.end) == 1
-    assert behind(endless, arrived.end + timedelta(days=1000)) == overview.MANY
+    assert behind(endless, arrived.end + timedelta(days=1000)) == overview.MAX_OVERDUE
     assert behind(energy.model_copy(update={"end": arrived.next.key}), arrived.end + timedelta(days=9)) is None
 
 

@@ -136,7 +136,7 @@ def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None
     write(use_case, "refused_batches", REFUSED_BATCHES, batch | {"recorded_at": NOON})
     state = partition_status.status(use_case)
     assert {row.partition: row.waiting for row in state.partitions} == {"2013-03": 2, "2013-04": 1}
-    assert ", 3 in quarantine wait for a decision," in partition_status.one_line(state)
+    assert ", 3 in quarantine pending review," in partition_status.one_line(state)
 
 
 def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:

@@ -79,18 +79,22 @@ def ledger_entries(use_case: UseCase) -> list[dict[str, Any]]:
 
 def overview_of_use_case(use_case: UseCase) -> list[Any]:
     (found,) = overview.overviews([use_case])
-    live, judged, arrived, online = found.live, found.judged, found.arrived, found.online
-    assert found.serving
-    assert live
-    assert judged
-    assert arrived
+    performance, verdict = found.performance, found.latest_verdict
+    batch, online = found.latest_batch, found.online_check
+    assert found.deployment
+    assert performance
+    assert verdict
+    assert batch
     assert online
     return [
-        [found.serving.version, found.serving.since],
-        [live.partition, live.version, live.value, live.promised, live.better, live.too_bad],
-        [judged.partition, judged.version, judged.verdict, judged.reason, judged.coverage, judged.drifted],
-        [arrived.partition, arrived.refused],
-        [online.newest, online.until, online.stale, online.different],
+        [found.deployment.version, found.deployment.since],
+        [
+            *(performance.partition, performance.version, performance.value),
+            *(performance.expected, performance.improvement, performance.is_alarm),
+        ],
+        [verdict.partition, verdict.version, verdict.verdict, verdict.reason, verdict.coverage, verdict.drifted],
+        [batch.partition, batch.quarantined],
+        [online.newest, online.until, online.stale, online.differences],
     ]
 
 

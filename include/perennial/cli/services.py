@@ -77,7 +77,7 @@ def show_status(
     from perennial.reporting import partition_status
 
     names = [use_case] if use_case else discovery.names()
-    states = partition_status.fleet([discovery.load(name) for name in names])
+    states = partition_status.statuses([discovery.load(name) for name in names])
     services = embedded.services()
     if as_json:
         shown: Any = [state.as_json() for state in states]
@@ -90,7 +90,7 @@ def show_status(
         if use_case is None:
             out.print(partition_status.one_line(state), highlight=False)
             continue
-        champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "not known now"
+        champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "unknown"
         out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
         if state.rollback:
             out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)

@@ -162,9 +162,9 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
         "known": known,
         "problems": list(problems),
         "begins": begins,
-        "begins_with": partition_status.first_step(begins.seen.use_case) if begins and begins.seen else "",
+        "begins_with": partition_status.first_command(begins.seen.use_case) if begins and begins.seen else "",
         "named": _NAMED,
-        "many": overview.MANY,
+        "many": overview.MAX_OVERDUE,
     }
 
 
@@ -191,12 +191,12 @@ def _row(fact: Fact) -> FleetRow:
         next=min(nexts, default=None),
         otherwise="" if nexts else _without_clock(fact),
         running=tuple(one for one in fact.pipelines.values() if one.active),
-        first_step=partition_status.first_step(seen.use_case) if seen is not None and fresh else "",
+        first_step=partition_status.first_command(seen.use_case) if seen is not None and fresh else "",
     )
 
 
 def _verdict(seen: Overview | None) -> str:
-    return seen.judged.verdict if seen is not None and seen.judged else ""
+    return seen.latest_verdict.verdict if seen is not None and seen.latest_verdict else ""
 
 
 def _without_clock(fact: Fact) -> str:
@@ -206,7 +206,7 @@ def _without_clock(fact: Fact) -> str:
         return ""
     if features.paused:
         return "paused"
-    over = fact.seen is not None and fact.seen.arrived is not None and fact.seen.arrived.behind is None
+    over = fact.seen is not None and fact.seen.latest_batch is not None and fact.seen.latest_batch.overdue is None
     return "none: all partitions are loaded" if over else "by hand"
 
 

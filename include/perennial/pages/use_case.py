@@ -91,14 +91,14 @@ def view(use_case: UseCase, held: Records, activity: Activity, until: str | None
     seen = overview.of_records(use_case, held)
     entries = ledger.from_rows(held["ledger"])
     verdicts = sorted(held["verdicts"], key=itemgetter("recorded_at"))
-    every = timeline.lines(seen.status.partitions, verdicts, overview.promises(use_case, entries))
+    every = timeline.lines(seen.status.partitions, verdicts, overview.expected_metrics(use_case, entries))
     window = timeline.window(every, until)
     served = deployments.periods(entries)
     return {
         "use_case": use_case,
         "seen": seen,
         "by_key": {line.key: line for line in every},
-        "first_step": partition_status.first_step(use_case),
+        "first_step": partition_status.first_command(use_case),
         "approvals": [(approval, markdown.html(approval.body)) for approval in activity.approvals],
         "waiting": [(line.key, line.status.waiting) for line in reversed(every) if line.status.waiting],
         "pipelines": activity.pipelines,

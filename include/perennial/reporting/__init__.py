@@ -1,1 +1,1 @@
-"""Reporting: what happened to each partition, and one overview of a use case, read from the records."""
+"""Reports read from records: the status of each partition, and the overview of a use case."""

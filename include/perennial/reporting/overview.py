@@ -1,7 +1,4 @@
-"""What a person asks first of a use case, in one object: who serves, how well, on how fresh data, and what waits.
-
-Everything is read from records; what no record tells is None.
-"""
+"""The overview of a use case: its champion, production performance, latest verdict and data, read from records."""
 
 from __future__ import annotations
 
@@ -22,40 +19,41 @@ from perennial.reporting import partition_status
 from perennial.reporting.partition_status import PartitionStatus, Records, UseCaseStatus
 from perennial.use_case import UseCase, gain
 
-#: Partitions behind the clock are counted so far.
-MANY = 99
-#: What is read of each use case beside what its status needs.
+#: Overdue partitions are counted up to this many.
+MAX_OVERDUE = 99
+#: Tables that are read beside those of `partition_status`.
 _MORE = ("parity",)
 TABLES = (*partition_status.TABLES, *_MORE)
 
 
 @dataclass(frozen=True)
-class Live:
-    """The newest partition with enough labels to judge on.
+class ProductionPerformance:
+    """The gate's metric on the newest partition that has enough labels.
 
     Attributes:
-        version: Which scored it.
-        value: The gate's metric on it.
-        promised: The same metric on the holdout of that version's gate.
-        better: By how much it is better than promised, whichever way the metric goes; below 0: worse.
-        too_bad: Its verdict calls it an alarm of performance.
+        version: The version that scored it.
+        value: The metric on it.
+        expected: The metric on the holdout of that version's gate; None: it was not evaluated.
+        improvement: By how much `value` is better than `expected`, whichever way the metric goes; below 0: worse.
+        is_alarm: Whether its verdict is an alarm of performance.
     """
 
     partition: str
     version: int
     value: float
-    promised: float | None
-    better: float | None
-    too_bad: bool
+    expected: float | None
+    improvement: float | None
+    is_alarm: bool
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The newest partition that the monitor judged.
+class LatestVerdict:
+    """The verdict on the newest partition that was monitored.
 
     Attributes:
-        coverage: Share of its predictions that have a label; None: nothing was predicted.
-        drifted: The columns that drifted, what matters most to the champion first.
+        coverage: Share of its predictions that have a label, 0 to 1; None: nothing was predicted.
+        drifted: The columns that drifted, the most important to the champion first.
+        at: When it was recorded; processing time, UTC.
     """
 
     partition: str
@@ -69,138 +67,156 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """The newest partition that entered the lake.
+class LatestBatch:
+    """The newest partition in the lake.
 
     Attributes:
-        refused: Share of its rows that are quarantined.
-        behind: How many later partitions have ended by now and are not in, up to `MANY`; None: no later one exists.
+        quarantined: Share of its rows that are quarantined, 0 to 1; None: it has no rows.
+        overdue: How many later partitions have ended by now and are not in the lake, up to `MAX_OVERDUE`; None: the
+            use case has no later one.
     """
 
     partition: str
-    refused: float | None
-    behind: int | None = 0
+    quarantined: float | None
+    overdue: int | None = 0
 
 
 @dataclass(frozen=True)
-class Online:
-    """What the newest check of the online store found.
+class OnlineCheck:
+    """The newest comparison of the online store with the lake.
 
     Attributes:
         newest: The newest event time served, of all views.
-        until: The end of what was online then, event time.
-        stale: The views that were older than they promise.
-        different: Values that were not what the lake gives for the same moment.
+        until: The end of the event time that was published then.
+        stale: The views that were older than their freshness allows.
+        differences: How many values differed from the lake's for the same moment.
     """
 
     newest: datetime | None
     until: datetime | None
     stale: tuple[str, ...]
-    different: int
+    differences: int
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A use case at a glance; `serving` is the present champion's deployment."""
+    """The state of a use case in one object. What no record tells is None.
+
+    Attributes:
+        deployment: The current champion's.
+        problem: Why the records cannot be read; empty if they can.
+        fix: What to do about that.
+    """
 
     use_case: UseCase
     status: UseCaseStatus
-    serving: DeploymentPeriod | None = None
-    live: Live | None = None
-    judged: Judged | None = None
-    arrived: Arrived | None = None
-    online: Online | None = None
-    problem: str = ""  #: why nothing can be read
-    fix: str = ""  #: what to do about it
+    deployment: DeploymentPeriod | None = None
+    performance: ProductionPerformance | None = None
+    latest_verdict: LatestVerdict | None = None
+    latest_batch: LatestBatch | None = None
+    online_check: OnlineCheck | None = None
+    problem: str = ""
+    fix: str = ""
 
 
-#: Use case -> the stamps of its tables, and what was computed from them.
-_known: dict[str, tuple[tuple[str | None, ...], Overview]] = {}
-_changing = Lock()
+#: Use case -> the metadata locations of its tables, and what was computed from them.
+_cached: dict[str, tuple[tuple[str | None, ...], Overview]] = {}
+_lock = Lock()
 
 
 def overviews(use_cases: Sequence[UseCase]) -> list[Overview]:
-    """Each use case at a glance; those whose records have not changed since the last time are not computed again.
+    """The overview of each use case; computed again only where the records have changed since the last time.
 
-    What cannot be read has a `problem`; this raises nothing.
+    A use case whose records cannot be read has a `problem`; this raises nothing.
     """
-    stamps = _stamps(use_cases)
-    with _changing:
-        known = {use_case.name: _known.get(use_case.name) for use_case in use_cases}
-    found = {
-        use_case.name: held[1]
+    locations = _metadata_locations(use_cases)
+    with _lock:
+        earlier = {use_case.name: _cached.get(use_case.name) for use_case in use_cases}
+    current = {
+        use_case.name: cached[1]
         for use_case in use_cases
-        if (held := known[use_case.name]) and held[0] == stamps.get(use_case.name) and held[1].use_case is use_case
+        if (cached := earlier[use_case.name])
+        and cached[0] == locations.get(use_case.name)
+        and cached[1].use_case is use_case
     }
-    changed = [use_case for use_case in use_cases if use_case.name not in found]
+    changed = [use_case for use_case in use_cases if use_case.name not in current]
     for use_case, rows in zip(changed, partition_status.records(changed, _MORE) if changed else [], strict=True):
         if isinstance(rows, PerennialError):
-            found[use_case.name] = Overview(
-                use_case, partition_status.unknown(use_case, rows), problem=rows.problem, fix=rows.fix
-            )
+            unknown = partition_status.unknown(use_case, rows)
+            current[use_case.name] = Overview(use_case, unknown, problem=rows.problem, fix=rows.fix)
             continue
-        found[use_case.name] = of_records(use_case, rows)
-        if use_case.name in stamps:
-            with _changing:
-                _known[use_case.name] = stamps[use_case.name], found[use_case.name]
+        current[use_case.name] = of_records(use_case, rows)
+        if use_case.name in locations:
+            with _lock:
+                _cached[use_case.name] = locations[use_case.name], current[use_case.name]
     now = datetime.now(UTC)
-    return [_at(now, found[use_case.name]) for use_case in use_cases]
+    return [_at(now, current[use_case.name]) for use_case in use_cases]
 
 
-def _stamps(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
-    """What changes whenever one of a use case's tables does; empty where the lake is out of reach."""
+def _metadata_locations(use_cases: Sequence[UseCase]) -> dict[str, tuple[str | None, ...]]:
+    """By use case, what changes whenever one of its tables does; empty where the lake does not answer."""
     names = {use_case.name: [use_case.tables[table] for table in TABLES] for use_case in use_cases}
     try:
-        stamps = lake_cache.metadata_locations([table for tables in names.values() for table in tables])
+        locations = lake_cache.metadata_locations([table for tables in names.values() for table in tables])
     except PerennialError:
         return {}
-    return {name: tuple(map(stamps.get, tables)) for name, tables in names.items()}
+    return {name: tuple(map(locations.get, tables)) for name, tables in names.items()}
 
 
 def of_records(use_case: UseCase, rows: Records) -> Overview:
-    """A use case whose records are these, as `status.records` gives them with `parity`."""
+    """The overview of a use case with these records.
+
+    Args:
+        use_case: The use case.
+        rows: By table, as `partition_status.records` returns them, with `parity`.
+    """
     state = partition_status.of_records(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
-    served = deployments.periods(entries)
+    periods = deployments.periods(entries)
     verdicts = sorted(rows["verdicts"], key=lambda row: (row["partition"], row["recorded_at"]))
     batches = [one for one in state.partitions if one.rows is not None]
     return Overview(
         use_case,
         state,
-        serving=served[-1] if served else None,
-        live=_live(use_case, state, promises(use_case, entries), verdicts),
-        judged=_judged(verdicts[-1]) if verdicts else None,
-        arrived=_arrived(batches[-1]) if batches else None,
-        online=_online(rows["parity"]),
+        deployment=periods[-1] if periods else None,
+        performance=_performance(use_case, state, expected_metrics(use_case, entries), verdicts),
+        latest_verdict=_latest_verdict(verdicts[-1]) if verdicts else None,
+        latest_batch=_latest_batch(batches[-1]) if batches else None,
+        online_check=_online_check(rows["parity"]),
     )
 
 
-def promises(use_case: UseCase, entries: Sequence[Entry]) -> dict[int, float]:
-    """The gate's metric of each version that was judged, on the holdout that it was judged on."""
-    judged = {
+def expected_metrics(use_case: UseCase, entries: Sequence[Entry]) -> dict[int, float]:
+    """By version, the gate's metric on the holdout that the version was evaluated on.
+
+    Args:
+        use_case: Whose gate it is.
+        entries: The ledger's; versions that were not evaluated are left out.
+    """
+    evaluated = {
         entry.model_version: decision.expected_metrics(entry).get(use_case.gate.metric)
         for entry in entries
         if entry.action in ledger.DECISIONS
     }
-    return {version: promised for version, promised in judged.items() if promised is not None}
+    return {version: expected for version, expected in evaluated.items() if expected is not None}
 
 
-def _live(
-    use_case: UseCase, state: UseCaseStatus, promised: Mapping[int, float], verdicts: Sequence[Mapping[str, Any]]
-) -> Live | None:
+def _performance(
+    use_case: UseCase, state: UseCaseStatus, expected_of: Mapping[int, float], verdicts: Sequence[Mapping[str, Any]]
+) -> ProductionPerformance | None:
     newest = next((one for one in reversed(state.partitions) if one.metric is not None), None)
     if newest is None or newest.metric is None or newest.champion is None:
         return None
-    promise = promised.get(newest.champion)
-    gained = None if promise is None else gain(use_case.gate.metric, newest.metric, promise)
+    expected = expected_of.get(newest.champion)
+    improvement = None if expected is None else gain(use_case.gate.metric, newest.metric, expected)
     verdict: Mapping[str, Any] = next((row for row in reversed(verdicts) if row["partition"] == newest.partition), {})
-    too_bad = verdict.get("verdict") == ALARM and PERFORMANCE in VerdictEvidence.from_json(verdict["evidence"]).alarms
-    return Live(newest.partition, newest.champion, newest.metric, promise, gained, too_bad)
+    is_alarm = verdict.get("verdict") == ALARM and PERFORMANCE in VerdictEvidence.from_json(verdict["evidence"]).alarms
+    return ProductionPerformance(newest.partition, newest.champion, newest.metric, expected, improvement, is_alarm)
 
 
-def _judged(row: Mapping[str, Any]) -> Judged:
+def _latest_verdict(row: Mapping[str, Any]) -> LatestVerdict:
     drifted = VerdictEvidence.from_json(row["evidence"]).drifted
-    return Judged(
+    return LatestVerdict(
         row["partition"],
         row["model_version"],
         row["verdict"],
@@ -212,42 +228,42 @@ def _judged(row: Mapping[str, Any]) -> Judged:
     )
 
 
-def _arrived(newest: PartitionStatus) -> Arrived:
-    refused, kept = newest.quarantined or 0, newest.rows or 0
-    return Arrived(newest.partition, refused / (refused + kept) if refused + kept else None)
+def _latest_batch(newest: PartitionStatus) -> LatestBatch:
+    quarantined, kept = newest.quarantined or 0, newest.rows or 0
+    return LatestBatch(newest.partition, quarantined / (quarantined + kept) if quarantined + kept else None)
 
 
-def _online(parity: Sequence[Mapping[str, Any]]) -> Online | None:
-    """The newest check: of the partition that reached farthest, each view's newest row."""
+def _online_check(parity: Sequence[Mapping[str, Any]]) -> OnlineCheck | None:
+    """The newest check: of the latest partition, each view's newest row."""
     if not parity:
         return None
     newest = {row["view"]: row for row in sorted(parity, key=lambda row: (row["partition"], row["recorded_at"]))}
     last = max(row["partition"] for row in newest.values())
     views = [row for row in newest.values() if row["partition"] == last]
-    return Online(
+    return OnlineCheck(
         newest=max((row["newest"] for row in views if row["newest"]), default=None),
         until=max((row["until"] for row in views if row["until"]), default=None),
         stale=tuple(sorted(row["view"] for row in views if row["stale"])),
-        different=sum(row["differences"] for row in views),
+        differences=sum(row["differences"] for row in views),
     )
 
 
-def _at(now: datetime, found: Overview) -> Overview:
-    """What depends on the clock: pauses end, and partitions fall due."""
-    state, arrived = found.status, found.arrived
+def _at(now: datetime, overview: Overview) -> Overview:
+    """The overview at a time: pauses end, and partitions become overdue."""
+    state, batch = overview.status, overview.latest_batch
     if state.pause and state.pause.until and state.pause.until <= now:
         state = replace(state, pause=None)
-    if arrived:
-        arrived = replace(arrived, behind=_behind(found.use_case, arrived.partition, now))
-    return replace(found, status=state, arrived=arrived)
+    if batch:
+        batch = replace(batch, overdue=_overdue(overview.use_case, batch.partition, now))
+    return replace(overview, status=state, latest_batch=batch)
 
 
-def _behind(use_case: UseCase, newest: str, now: datetime) -> int | None:
+def _overdue(use_case: UseCase, newest: str, now: datetime) -> int | None:
     end = use_case.cadence.partition(use_case.end) if use_case.end else None
     following = use_case.cadence.partition(newest).next
     if end and following >= end:
         return None
-    due = 0
-    while following.end <= now and due < MANY and not (end and following >= end):
-        due, following = due + 1, following.next
-    return due
+    overdue = 0
+    while following.end <= now and overdue < MAX_OVERDUE and not (end and following >= end):
+        overdue, following = overdue + 1, following.next
+    return overdue

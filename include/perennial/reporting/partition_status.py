@@ -1,4 +1,7 @@
-"""What became of each partition, read from the lake's own tables."""
+"""The status of each partition of a use case, from ingestion to the gate's decision, read from records.
+
+Light to import.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition: what came in, who scored it, how well, and what was done about it."""
+    """One partition: its data, the version that scored it, its performance, and what was done about it.
+
+    Attributes:
+        rows: Rows of all raw tables in the lake.
+        quarantined: Quarantined rows of the latest batches.
+        waiting: Quarantined rows and batches that are pending review.
+        champion: The model version that scored it.
+        metric: The use case's gate metric, of that version.
+        first_model_metric: The same metric, of the first model on the same rows.
+        done: In words, such as `promoted v2` or `rolled back to v1`.
+    """
 
     partition: str
-    rows: int | None  #: rows of all raw tables that entered the lake
-    quarantined: int | None  #: rows refused of what came in last
-    waiting: int  #: refused rows and batches about which nobody has decided
-    champion: int | None  #: model version that scored it
-    metric: float | None  #: the use case's gate metric, of the champion
-    first_model_metric: float | None  #: what the stale first model would have had
+    rows: int | None
+    quarantined: int | None
+    waiting: int
+    champion: int | None
+    metric: float | None
+    first_model_metric: float | None
     drifted_columns: int | None
     verdict: str | None
-    done: str  #: for instance `promoted v2`, `rolled back to v1`
+    done: str
 
 
 @dataclass(frozen=True)
-class Undone:
-    """The last rollback: from which version to which, who wanted it, and why."""
+class LastRollback:
+    """The last rollback: from version `previous` to `version`, by whom, and why; `at` is processing time, UTC."""
 
     version: int
     previous: int
-    at: datetime  #: processing time
+    at: datetime
     by: str
     reason: str
 
@@ -54,7 +67,14 @@ class Undone:
 
 @dataclass(frozen=True)
 class UseCaseStatus:
-    """A use case at a glance, and each of its partitions, oldest first."""
+    """A use case and each of its partitions, oldest first.
+
+    Attributes:
+        metric: The name of the gate's metric.
+        is_known: Whether its records could be read; if not, it is unknown whether there is a champion or a partition.
+        hint: Why there is nothing to show, and what to do.
+        pause: The current pause of automatic promotion.
+    """
 
     name: str
     title: str
@@ -62,14 +82,14 @@ class UseCaseStatus:
     metric: str
     champion: int | None
     partitions: tuple[PartitionStatus, ...]
-    is_known: bool = True  #: whether its records could be read; if not, no champion and no partitions say nothing
-    hint: str = ""  #: why there is nothing to see, and what to do
-    pause: ledger.Pause | None = None  #: of automatic promotion, now
-    rollback: Undone | None = None  #: the last one
+    is_known: bool = True
+    hint: str = ""
+    pause: ledger.Pause | None = None
+    rollback: LastRollback | None = None
 
     @property
     def waiting(self) -> int:
-        """Refused rows and batches, of all partitions, about which nobody has decided."""
+        """Quarantined rows and batches, of all partitions, that are pending review."""
         return sum(partition.waiting for partition in self.partitions)
 
     def as_json(self) -> dict[str, Any]:
@@ -82,16 +102,17 @@ Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
 #: The tables that `of_records` needs, in a fixed order.
 TABLES = tuple(dict.fromkeys((*_RECORDS, *states.COLUMNS)))
-_FEW = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
+#: The quarantine's tables may have many long rows: only the columns that tell which are pending are read.
+_COLUMNS = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
 
 def status(use_case: UseCase) -> UseCaseStatus:
-    """The state of a use case. Says so, in `hint`, when nothing ran yet or the lake cannot be read."""
-    return fleet([use_case])[0]
+    """The status of a use case; its `hint` says when nothing ran yet or the lake cannot be read."""
+    return statuses([use_case])[0]
 
 
-def fleet(use_cases: Sequence[UseCase]) -> list[UseCaseStatus]:
-    """The state of each use case, as `status` gives it; all are read at once."""
+def statuses(use_cases: Sequence[UseCase]) -> list[UseCaseStatus]:
+    """The status of each use case, as by `status`; all are read at once."""
     return [
         of_records(use_case, rows) if isinstance(rows, dict) else unknown(use_case, rows)
         for use_case, rows in zip(use_cases, records(use_cases), strict=True)
@@ -99,23 +120,35 @@ def fleet(use_cases: Sequence[UseCase]) -> list[UseCaseStatus]:
 
 
 def records(use_cases: Sequence[UseCase], more: Sequence[str] = ()) -> list[Records | PerennialError]:
-    """All rows of each use case's records by table, as far as `of_records` needs them, and of the tables `more`; or why
-    they cannot be read. A damaged table of one use case does not hide the others.
+    """The rows of each use case's records by table.
+
+    A damaged table of one use case does not hide the others.
+
+    Args:
+        use_cases: The use cases, whose records are read together.
+        more: Names of tables to read beside those that `of_records` needs.
+
+    Returns:
+        For each use case its rows, or why they cannot be read.
     """
     tables = dict.fromkeys((*TABLES, *more))
-    # Refused rows may be many, and long: of them only what tells which ones wait.
-    few = {use_case.tables[table]: columns for use_case in use_cases for table, columns in _FEW.items()}
+    columns = {use_case.tables[table]: names for use_case in use_cases for table, names in _COLUMNS.items()}
     try:
-        found = lake_cache.records([use_case.tables[table] for use_case in use_cases for table in tables], few)
+        rows = lake_cache.records([use_case.tables[table] for use_case in use_cases for table in tables], columns)
     except ServiceUnavailable as error:
         return [error] * len(use_cases)
     except PerennialError as error:
         return [error] if len(use_cases) == 1 else [records([use_case], more)[0] for use_case in use_cases]
-    return [{table: found[use_case.tables[table]] for table in tables} for use_case in use_cases]
+    return [{table: rows[use_case.tables[table]] for table in tables} for use_case in use_cases]
 
 
 def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
-    """The state of a use case whose records are these."""
+    """The status of a use case with these records.
+
+    Args:
+        use_case: The use case.
+        rows: By table, as `records` returns them.
+    """
     partitions = of_partitions(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
     champion = ledger.champion_among(entries)
@@ -123,21 +156,26 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
         unknown(use_case),
         champion=champion.model_version if champion else None,
         partitions=partitions,
-        hint="" if partitions else f"Nothing has run yet: {first_step(use_case)}.",
+        hint="" if partitions else f"Nothing has run yet: {first_command(use_case)}.",
         pause=ledger.pause_among(entries, datetime.now(UTC)),
         rollback=_last_rollback(entries),
     )
 
 
-def first_step(use_case: UseCase) -> str:
-    """The command that brings a use case to life."""
+def first_command(use_case: UseCase) -> str:
+    """The command that runs a use case for the first time."""
     end = use_case.cadence.partition(use_case.end) if use_case.end else None
     last = end.previous.key if end and end.start <= datetime.now(UTC) else "..."
     return f"`perennial replay {use_case.name} --from {use_case.start} --to {last}`"
 
 
 def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseStatus:
-    """What is known of a use case whose records cannot be read."""
+    """The status of a use case whose records are not read.
+
+    Args:
+        use_case: The use case.
+        error: Why they cannot be read; None: they are empty.
+    """
     fix = " Start it with `perennial up`." if isinstance(error, ServiceUnavailable) else ""
     hint = f"The lake cannot be read: {error.problem.splitlines()[0]}{fix}" if error else ""
     return UseCaseStatus(
@@ -152,61 +190,64 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
     )
 
 
-def _last_rollback(entries: list[ledger.Entry]) -> Undone | None:
+def _last_rollback(entries: list[ledger.Entry]) -> LastRollback | None:
     """The newest rollback among `entries`, which are oldest first."""
     for entry in reversed(entries):
         if entry.action == "rolled-back" and entry.previous_version is not None:
-            return Undone(entry.model_version, entry.previous_version, entry.recorded_at, entry.actor, entry.reason)
+            return LastRollback(
+                entry.model_version, entry.previous_version, entry.recorded_at, entry.actor, entry.reason
+            )
     return None
 
 
 def of_partitions(use_case: UseCase, rows: Mapping[str, list[dict[str, Any]]]) -> tuple[PartitionStatus, ...]:
-    """Every partition that a record tells of, oldest first.
+    """The status of every partition that has a record, oldest first.
 
     Args:
+        use_case: Whose partitions they are.
         rows: By table, of `batches`, `metrics`, `verdicts`, `requests`, `ledger` and those of the quarantine.
     """
-    waiting = states.count_pending(rows)
-    told: dict[str, dict[str, list[dict[str, Any]]]] = {key: {} for key in waiting}
+    pending = states.count_pending(rows)
+    by_partition: dict[str, dict[str, list[dict[str, Any]]]] = {key: {} for key in pending}
     for name in _RECORDS:
         # Batches have no time: there is one of each table.
         for row in rows[name] if name == "batches" else sorted(rows[name], key=itemgetter("recorded_at")):
-            told.setdefault(row["partition"], {}).setdefault(name, []).append(row)
-    return tuple(_partition(use_case, key, told[key], waiting[key]) for key in sorted(told))
+            by_partition.setdefault(row["partition"], {}).setdefault(name, []).append(row)
+    return tuple(_partition(use_case, key, by_partition[key], pending[key]) for key in sorted(by_partition))
 
 
-def _partition(use_case: UseCase, key: str, told: Mapping[str, list[dict[str, Any]]], waiting: int) -> PartitionStatus:
-    """What is told of one partition, by table, oldest first."""
+def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, Any]]], pending: int) -> PartitionStatus:
+    """The status of one partition from its rows by table, oldest first."""
     raw_tables = {raw.name for raw in use_case.raw}
-    batches = {row["table"]: row for row in told.get("batches", ()) if row["table"] in raw_tables}
-    verdict = _last(told.get("verdicts", ()))
-    metrics = [row for row in told.get("metrics", ()) if row["metric"] == use_case.gate.metric]
+    batches = {row["table"]: row for row in rows.get("batches", ()) if row["table"] in raw_tables}
+    verdict = _last(rows.get("verdicts", ()))
+    metrics = [row for row in rows.get("metrics", ()) if row["metric"] == use_case.gate.metric]
     champion = _last(row for row in metrics if row["role"] == "champion")
-    # On the same rows: of an earlier measurement, which had other labels, it would be no comparison.
+    # Measured together with the champion: an earlier measurement was on other labels.
     first = _last(r for r in metrics if r["role"] == "first" and r["recorded_at"] == champion.get("recorded_at"))
     return PartitionStatus(
         partition=key,
         rows=sum(row["rows"] for row in batches.values()) if batches else None,
         quarantined=sum(row["quarantined"] for row in batches.values()) if batches else None,
-        waiting=waiting,
+        waiting=pending,
         champion=champion.get("model_version") or verdict.get("model_version"),
         metric=champion.get("value"),
         first_model_metric=first.get("value"),
         drifted_columns=verdict.get("drifted_columns"),
         verdict=verdict.get("verdict"),
-        done=_done(told.get("ledger", []), told.get("requests", [])),
+        done=_done(rows.get("ledger", []), rows.get("requests", [])),
     )
 
 
 def _done(ledger: list[dict[str, Any]], requests: list[dict[str, Any]]) -> str:
-    """In words: what the ledger holds of the partition, else that retraining was asked for."""
+    """In words: the ledger's entries about the partition, else whether retraining was requested."""
     if ledger:
-        return ", ".join(map(_act, ledger))
+        return ", ".join(map(_action, ledger))
     return "retraining requested" if requests else NOTHING
 
 
-def _act(row: dict[str, Any]) -> str:
-    """A row of the ledger in two or three words."""
+def _action(row: dict[str, Any]) -> str:
+    """A ledger entry in two or three words."""
     match row["action"]:
         case "promoted" if row["previous_version"] is None:
             return f"first model v{row['model_version']}"
@@ -215,14 +256,13 @@ def _act(row: dict[str, Any]) -> str:
         case "resumed":
             return "promotion resumed"
         case "rejected" if json.loads(row["evidence"]).get("outcome") == "not-enough-evidence":
-            return f"v{row['model_version']} not proven"
+            return f"v{row['model_version']} inconclusive"
         case action:
             return f"{action} v{row['model_version']}"
 
 
 def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    found = list(rows)
-    return found[-1] if found else {}
+    return next(reversed(list(rows)), {})
 
 
 def table(state: UseCaseStatus) -> Table:
@@ -230,7 +270,7 @@ def table(state: UseCaseStatus) -> Table:
     from rich import box
     from rich.table import Table
 
-    # Narrow on purpose: the whole of it fits into a terminal of 80 columns.
+    # Narrow on purpose: it fits into a terminal of 80 columns.
     drawn = Table(
         box=box.SIMPLE_HEAD,
         title=f"{state.title} ({state.name})",
@@ -243,7 +283,7 @@ def table(state: UseCaseStatus) -> Table:
     for heading in (
         "rows",
         "quaran-\ntined",
-        "wait-\ning",
+        "pend-\ning",
         "champion",
         state.metric,
         "first\nmodel",
@@ -273,13 +313,13 @@ def table(state: UseCaseStatus) -> Table:
 def one_line(state: UseCaseStatus) -> str:
     """A use case in one line: champion, newest partition, its verdict, owner."""
     if not state.is_known:
-        return f"{state.name}: not known now, owner {state.owner}"
+        return f"{state.name}: unknown, owner {state.owner}"
     champion = f"champion v{state.champion}" if state.champion else "no champion"
     last = state.partitions[-1] if state.partitions else None
-    news = f"{last.partition} {last.verdict or 'not judged yet'}" if last else "nothing has run yet"
+    latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
     paused = ", promotion paused" if state.pause else ""
-    waiting = f", {state.waiting} in quarantine wait for a decision" if state.waiting else ""
-    return f"{state.name}: {champion}{paused}, {news}{waiting}, owner {state.owner}"
+    pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
+    return f"{state.name}: {champion}{paused}, {latest}{pending}, owner {state.owner}"
 
 
 def _count(value: int | None) -> str:
