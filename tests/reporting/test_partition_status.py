@@ -37,7 +37,7 @@ def write(use_case: UseCase, table: str, schema: pa.Schema, *rows: dict[str, Any
     lake.append_missing(use_case.tables[table], pa.Table.from_pylist(list(rows), schema=schema), key=schema.names[1:])
 
 
-def test_the_first_model_is_compared_on_the_same_labels_or_not_at_all(use_case: UseCase) -> None:
+def test_the_first_model_is_compared_on_the_same_labels(use_case: UseCase) -> None:
     metric = {"partition": "2013-03", "metric": "roc_auc", "rows": 100, "labelled": 90, "value": 0.7}
     write(
         use_case,

@@ -1,4 +1,4 @@
-"""A LocalExecutor whose workers start with the heavy libraries imported, and that takes up no task twice at once."""
+"""A LocalExecutor whose workers have the heavy libraries imported, and that runs no task in two processes at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from perennial._common.heavy_imports import preload
 class PreloadingLocalExecutor(LocalExecutor):
     """`LocalExecutor` that imports `perennial._common.heavy_imports.LIBRARIES` before it forks its workers.
 
-    A task that pauses, for a person's answer or for a trigger, ends its process and goes on under the same key in
-    another. Airflow's own executor forgets a task once a worker has it. If the answer comes before the end of the first
-    process is known, the scheduler takes that end for the second's, fails the attempt, and the person is asked again
-    (apache/airflow issue 72716). Here the second waits until the first has ended.
+    A task that pauses, for a person's response or for a trigger, ends its process and continues under the same key in
+    another. Airflow's own executor forgets a task once a worker has it. If the response comes before the executor has
+    learned that the first process ended, the scheduler takes that end for the second's, fails the attempt, and asks the
+    person again (apache/airflow issue 72716). Here the second process waits until the first has ended.
     """
 
     def start(self) -> None:
@@ -27,7 +27,7 @@ class PreloadingLocalExecutor(LocalExecutor):
         super().start()
 
     def order_queued_tasks_by_priority(self) -> list[tuple[Any, Any]]:
-        """What may be given to a worker, by priority: nothing that one of them still has."""
+        """The tasks that a worker may take, by priority; not those that a worker still has."""
         return [(key, task) for key, task in super().order_queued_tasks_by_priority() if key not in self._with_a_worker]
 
     def _process_workloads(self, workload_list: Sequence[Any]) -> None:
@@ -35,7 +35,14 @@ class PreloadingLocalExecutor(LocalExecutor):
         self._with_a_worker.update(workload.key for workload in workload_list)
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
-        """Note that a worker has ended a task, or that the scheduler has given it up."""
+        """Record that a worker has ended a task, or that the scheduler has given it up.
+
+        Args:
+            key: The task's, with its attempt.
+            state: The task's new state.
+            info: What Airflow passes on; see `BaseExecutor`, also for `remove_running`.
+            remove_running: Whether the task no longer runs.
+        """
         if state in State.finished:
             self._with_a_worker.discard(key)
         super().change_state(key, state, info, remove_running)
