@@ -76,7 +76,7 @@ def test_a_bad_batch_says_what_is_wrong_and_changes_nothing(energy, source, chan
     assert lake.snapshot("energy.readings") == before
 
 
-def test_rows_of_another_partition_go_to_quarantine_with_their_content(energy, source) -> None:
+def test_rows_of_another_partition_are_quarantined_whole(energy, source) -> None:
     def one_late(rows: pa.Table) -> pa.Table:
         first = rows.slice(0, 1)
         moved = pc.add(first["read_at"], pa.scalar(timedelta(days=1)))
@@ -150,7 +150,7 @@ def test_a_batch_that_breaks_the_schema_is_a_bad_batch(energy, source) -> None:
         ingest.ingest_partition(energy, energy.partition(DAY))
 
 
-def test_a_batch_whose_values_would_become_others_is_kept_and_changes_nothing(energy, source) -> None:
+def test_a_batch_whose_values_do_not_fit_changes_nothing(energy, source) -> None:
     source(lambda rows: rows.append_column("note", pa.array([1] * rows.num_rows)))
     ingest.ingest_partition(energy, energy.partition(DAY))
     before = lake.snapshot("energy.readings"), lake.snapshot("energy.batches")
@@ -179,7 +179,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("misfit", MISFITS)
-def test_where_the_second_table_does_not_fit_the_first_is_not_written(energy, monkeypatch, misfit: str) -> None:
+def test_if_a_second_table_does_not_fit_none_is_written(energy, monkeypatch, misfit: str) -> None:
     module = energy.module("source")
     second = energy.raw[0].model_copy(update={"name": "others"})
     both = energy.model_copy(update={"raw": (*energy.raw, second)})

@@ -82,7 +82,7 @@ def states(energy: UseCase, day: Partition) -> dict[str, int]:
     return found
 
 
-def test_a_refused_row_keeps_its_content_and_types_the_reasons_and_where_it_came_from(energy, day, source) -> None:
+def test_a_quarantined_row_keeps_content_types_and_reasons(energy, day, source) -> None:
     source(with_kwh(5000.25))
     counts = ingest.ingest_partition(energy, day)
     assert (counts["quarantined"], counts["released"]) == (1, 0)
@@ -105,7 +105,7 @@ def test_ingesting_again_changes_nothing(energy, day, source) -> None:
     assert lake.snapshots(tables) == before
 
 
-def test_a_row_that_passes_the_present_suite_is_released_and_enters(energy, day, source, suite) -> None:
+def test_a_row_that_passes_the_current_suite_is_released(energy, day, source, suite) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
     assert 5000 not in readings(day)
@@ -127,7 +127,7 @@ def test_a_released_row_stays_when_its_source_no_longer_gives_it(energy, day, so
     assert states(energy, day) == {"released": 1}
 
 
-def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, day, source) -> None:
+def test_a_row_that_is_still_broken_is_not_released(energy, day, source) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
     outcome = review.release(energy, day, **WHO)
@@ -136,7 +136,7 @@ def test_a_row_that_still_breaks_something_is_refused_with_the_reason(energy, da
     assert states(energy, day) == {"waiting": 1}
 
 
-def test_a_person_may_accept_what_a_row_breaks_and_that_is_recorded(energy, day, source) -> None:
+def test_what_a_person_accepts_of_a_row_is_recorded(energy, day, source) -> None:
     source(with_kwh(5000, 7000))
     ingest.ingest_partition(energy, day)
     low = next(item for item in quarantine.list_items(energy, day) if json.loads(item.detail)["kwh"] == 5000)
@@ -231,7 +231,7 @@ def test_releasing_twice_is_releasing_once(energy, day, source) -> None:
     assert lake.snapshot("energy.quarantine_decisions") == before
 
 
-def test_a_suite_that_became_stricter_refuses_a_released_row_again(energy, day, source, suite) -> None:
+def test_a_stricter_suite_rejects_a_released_row_again(energy, day, source, suite) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
     suite(between(high=10_000))
@@ -260,7 +260,7 @@ def test_a_decision_needs_a_reason(energy, day, source) -> None:
             decide(energy, day, actor="ada", reason=" ")
 
 
-def test_a_refused_batch_is_kept_once_and_still_stops_the_partition(energy, day, source) -> None:
+def test_a_rejected_batch_is_stored_once_and_stops_the_run(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     for _ in range(2):
         with pytest.raises(BadBatch, match=r"40 rows arrived.*It is kept in quarantine as"):
@@ -270,7 +270,7 @@ def test_a_refused_batch_is_kept_once_and_still_stops_the_partition(energy, day,
     assert quarantine.content(energy, item.content).num_rows == 40
 
 
-def test_a_batch_without_a_column_is_kept_in_the_types_that_it_has(energy, day, source) -> None:
+def test_a_batch_without_a_column_keeps_its_types(energy, day, source) -> None:
     def broken(rows: pa.Table) -> pa.Table:
         return rows.drop_columns(["read_at"]).set_column(2, "kwh", pc.cast(rows["kwh"], pa.string()))
 
@@ -307,7 +307,7 @@ def test_a_batch_can_be_released_again_by_whoever_was_cut_off(energy, day, sourc
     assert ingest.ingest_partition(energy, day)["rows"] == 40
 
 
-def test_a_released_batch_stands_in_while_its_source_gives_nothing_fit(energy, day, source) -> None:
+def test_a_released_batch_enters_while_its_source_fails(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingest.ingest_partition(energy, day)
@@ -321,7 +321,7 @@ def test_a_released_batch_stands_in_while_its_source_gives_nothing_fit(energy, d
         ingest.ingest_partition(energy, day)
 
 
-def test_what_arrives_waits_while_a_released_batch_stands_in_for_it(energy, day, source) -> None:
+def test_what_arrives_is_pending_while_a_released_batch_enters(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
         ingest.ingest_partition(energy, day)
@@ -332,7 +332,7 @@ def test_what_arrives_waits_while_a_released_batch_stands_in_for_it(energy, day,
     assert states(energy, day) == {"released": 1, "waiting": 1}
 
 
-def test_a_batch_that_breaks_again_after_another_has_entered_waits_again(energy, day, source) -> None:
+def test_a_batch_rejected_after_another_entered_is_pending(energy, day, source) -> None:
     small: Callable[[pa.Table], pa.Table] = lambda rows: rows.slice(0, 40)  # noqa: E731
     for how in (small, lambda rows: rows, small):
         source(how)
@@ -343,7 +343,7 @@ def test_a_batch_that_breaks_again_after_another_has_entered_waits_again(energy,
     assert states(energy, day) == {"superseded": 1, "waiting": 1}
 
 
-def test_bad_rows_of_a_batch_with_too_many_of_them_can_be_left_behind(energy, day, source) -> None:
+def test_a_batch_with_too_many_bad_rows_enters_if_accepted(energy, day, source) -> None:
     source(with_kwh(*[5000.0] * 60))
     with pytest.raises(BadBatch, match="may be quarantined"):
         ingest.ingest_partition(energy, day)

@@ -85,14 +85,14 @@ def test_a_batch_makes_room_for_a_released_row(energy, day, column, send, held) 
     assert sorted(held(day)) == [2, 2**40]
 
 
-def test_a_column_without_values_takes_the_type_of_a_released_row(energy, day, column, send, held) -> None:
+def test_an_empty_column_takes_the_type_of_a_released_row(energy, day, column, send, held) -> None:
     send(day, pa.array([0.25, 0.5]), high=1)
     release(energy, day)
     send(day, pa.nulls(1), but=1)
     assert set(held(day)) == {None, 0.25}
 
 
-def test_a_released_row_that_does_not_fit_the_batch_is_refused_with_both_types(energy, day, column, send, held) -> None:
+def test_a_released_row_unfit_for_the_batch_names_both_types(energy, day, column, send, held) -> None:
     send(day, pa.array([0.25, 0.5]), high=1)
     release(energy, day)
     send(day, pa.array([Decimal("0.5")]), but=1)
@@ -102,9 +102,7 @@ def test_a_released_row_that_does_not_fit_the_batch_is_refused_with_both_types(e
     assert (decision.action, decision.reason) == ("refused", said)
 
 
-def test_a_row_that_does_not_fit_the_lake_is_not_released_and_one_of_its_batch_that_does_is(
-    energy, day, column, send
-) -> None:
+def test_only_the_rows_that_fit_the_lake_are_released(energy, day, column, send) -> None:
     send(day.next, pa.array([1]))
     send(day, pa.array([2.5, 2.0, 3.0]), high=2)
     outcome = release(energy, day)
@@ -126,7 +124,7 @@ def kept(energy, day, send) -> Callable[..., None]:
     return keep
 
 
-def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day, column, kept) -> None:
+def test_a_batch_of_unfit_types_is_not_released_and_says_why(energy, day, column, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
     outcome = review.release(energy, day, **WHO)
     assert [(item.kind, why) for item, why in outcome.still_broken] == [
@@ -140,7 +138,7 @@ def test_a_batch_whose_types_do_not_fit_is_not_released_and_told_why(energy, day
     assert not outcome.decided
 
 
-def test_a_batch_that_is_not_released_for_its_types_waits_as_before(energy, day, kept) -> None:
+def test_a_batch_of_unfit_types_stays_pending_review(energy, day, kept) -> None:
     kept(pa.array([1]), pa.array(["one"]))
     review.release(energy, day, **WHO)
     assert [(item.kind, item.state, item.decision) for item in quarantine.list_items(energy, day)] == [
