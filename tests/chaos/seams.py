@@ -28,7 +28,7 @@ WRITERS = {
     ("pyiceberg/manifest.py", "ManifestWriter.__exit__"): "lake manifest",
     ("pyiceberg/manifest.py", "ManifestListWriter.__exit__"): "lake manifest list",
     ("pyiceberg/serializers.py", "ToOutputFile.table_metadata"): "lake metadata file",
-    ("perennial/quarantine/files.py", "put"): "quarantined content",
+    ("perennial/quarantine/files.py", "save"): "quarantined content",
     ("perennial/training/training_set.py", "_store"): "training set",
 }
 _C = "calls C"

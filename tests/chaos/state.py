@@ -232,7 +232,7 @@ def _feast(use_case: UseCase) -> Contents:
 
 def _online() -> Contents:
     """Every row of the online store, as bytes."""
-    path = Path(NewestSqliteOnlineStore._get_db_path(repository.open_store().config))
+    path = Path(NewestSqliteOnlineStore.database_path(repository.open_store().config))
     if not path.exists():
         return {}
     with sqlite3.connect(path) as connection:

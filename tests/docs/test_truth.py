@@ -79,7 +79,7 @@ def routes() -> list[str]:
 
 def test_what_the_documentation_says_to_press_is_on_a_page() -> None:
     on_pages = "\n".join(file.read_text() for file in PAGES.glob("templates/*.jinja"))
-    for button in ("Roll back", "Resume promotion", "Retrain", "Approve or reject", "Decide about all of these"):
+    for button in ("Roll back", "Resume promotion", "Retrain", "Approve or reject", "Review all that are pending"):
         assert button in on_pages, button
 
 

@@ -194,7 +194,7 @@ def test_a_run_that_failed_is_told_and_tried_again(project: Project) -> None:
     ended = project.perennial("apply", "--yes", "--to", "2024-01-01")
     assert ended.returncode == 1
     assert "no_such_column" in ended.stderr
-    project.edit(TRANSFORMS, (" + known.no_such_column", ""))
+    project.edit(TRANSFORMS, (".mutate(meter_last=ibis._.no_such_column)", ""))
     assert project.left() == []
 
 

@@ -283,9 +283,9 @@ def test_challenger_evaluated_before_rollback_is_not_promoted(energy: UseCase, s
     challenger = register(energy, fit.feature_columns(energy), 9)
     decision = promotable(served, challenger, champion=3)
     roll_back(served, "a", pause="0h")
-    with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
+    with pytest.raises(PerennialError, match="compared with v3, but the champion is now v2"):
         gate.finalize(served, decision)
-    with pytest.raises(PerennialError, match="judged against v3, but the champion is now v2"):
+    with pytest.raises(PerennialError, match="compared with v3, but the champion is now v2"):
         gate.finalize(served, decision, True, "bob")
     # To and fro: the rival is the same again, but promotion is paused, and no person was asked.
     roll_back(served, "b", to=3)

@@ -150,7 +150,7 @@ def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> No
     twin = fit.fit_challenger(energy, plan, data, made_by="twin")
     decision = gate.evaluate(energy, twin)
     assert not decision.promote
-    assert "rmse gained" in decision.reason
+    assert "rmse improvement" in decision.reason
 
 
 def test_everything_needed_to_train_again_is_logged(energy, lived) -> None:

@@ -313,7 +313,7 @@ def test_verdict_repeated_after_another_is_recorded_again(energy, champion) -> N
 
 def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkeypatch) -> None:
     fifth, sixth = day(energy, 5), day(energy, 6)
-    monkeypatch.setattr(retraining_requests, "made", lambda use_case: [])
+    monkeypatch.setattr(retraining_requests, "load_all", lambda use_case: [])
     assert revisions.revised_alarm(energy, sixth).evidence.partition == "2024-01-04", "the fifth began as an alarm"
     assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
 
