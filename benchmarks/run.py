@@ -59,7 +59,7 @@ def real_loop() -> dict[str, Measured]:
     from perennial.services.airflow_api import AirflowClient
 
     use_case = discovery.load("flights")
-    year = replay.partitions(use_case, "2013-01", "2013-12")
+    year = replay.partitions_between(use_case, "2013-01", "2013-12")
     with AirflowClient() as client:
         began = time.monotonic()
         with peak_memory(servers) as replayed:

@@ -132,7 +132,8 @@ def rows_between(low: int | None, high: int | None, *, severity: Severity = "cri
     """The table has so many rows.
 
     Args:
-        low, high: The fewest and the most rows; None: there is no such bound.
+        low: The fewest rows; None: there is no such bound.
+        high: The most rows; None: there is no such bound.
         severity: What follows if it does not hold.
     """
     return [gxe.ExpectTableRowCountToBeBetween(min_value=low, max_value=high, severity=severity)]
@@ -143,7 +144,8 @@ def rows_each(length: timedelta, low: float, high: float, *, severity: Severity 
 
     Args:
         length: Of which the partition has several, such as an hour.
-        low, high: The fewest and the most rows for each, on average.
+        low: The fewest rows for each, on average.
+        high: The most rows for each, on average.
         severity: What follows if it does not hold.
     """
 

@@ -115,18 +115,22 @@ class Partition:
 
     @property
     def end(self) -> datetime:
+        """Where the next partition starts (UTC); not inside this one."""
         return self.cadence.after(self.start)
 
     @property
     def key(self) -> str:
+        """Its name: its start as the cadence writes it, for instance `2013-01`."""
         return self.start.strftime(self.cadence.key_format)
 
     @property
     def next(self) -> Partition:
+        """The partition after this one."""
         return Partition(self.end, self.cadence)
 
     @property
     def previous(self) -> Partition:
+        """The partition before this one."""
         return self.cadence.at(self.start - timedelta(microseconds=1))
 
     def preceding(self, many: int, first: Partition) -> list[Partition]:

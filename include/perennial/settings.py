@@ -98,6 +98,7 @@ class Settings(BaseSettings):
 
     @property
     def feature_repo(self) -> Path:
+        """The folder of Feast definitions."""
         return self.project / "feature_repo"
 
 

@@ -93,9 +93,11 @@ class FeatureTable(Declaration):
 
 
 class Examples(Declaration):
-    """The things to predict. Transform `examples` returns one row each: the key, the entities' join keys,
-    `event_timestamp` (UTC: the moment of prediction), request-time facts, `label` (null while unknown) and
-    `label_timestamp` (UTC: when the label matured)."""
+    """The things to predict.
+
+    Transform `examples` returns one row each: the key, the entities' join keys, `event_timestamp` (UTC: the moment of
+    prediction), request-time features, `label` (null while unknown), `label_timestamp` (UTC: when the label matured).
+    """
 
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify an example.")
     inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
@@ -323,13 +325,16 @@ class UseCase(Declaration):
 
     @property
     def higher_is_better(self) -> bool:
+        """Whether a higher value of the gate's metric is better."""
         return self.gate.metric not in LOWER_IS_BETTER
 
     @property
     def first(self) -> Partition:
+        """The first partition."""
         return self.cadence.partition(self.start)
 
     def raw_table(self, name: str) -> RawTable:
+        """The raw table of that name."""
         return next(table for table in self.raw if table.name == name)
 
     def partition(self, key: str) -> Partition:

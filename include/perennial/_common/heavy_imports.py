@@ -90,8 +90,10 @@ def preload(libraries: tuple[str, ...] = LIBRARIES) -> float:
 
 @contextmanager
 def fast_imports() -> Iterator[None]:
-    """Import inside without typeguard's rewriting, which is two thirds of `import feast`, and without collecting
-    garbage, which a tenth of any large import goes into. Both are as they were afterwards."""
+    """Import what is inside the block without typeguard's rewriting and without garbage collection.
+
+    typeguard takes two thirds of `import feast`, garbage collection a tenth of any large import. Both are restored.
+    """
     if "feast" in sys.modules:
         yield
         return
@@ -107,8 +109,10 @@ def fast_imports() -> Iterator[None]:
 
 @contextmanager
 def _without_typeguard() -> Iterator[None]:
-    """Feast decorates its functions with `typeguard.typechecked`, which compiles each of them again at import. Its own
-    switch is `python -O`, which also drops everybody's assertions."""
+    """Make `typeguard.typechecked`, by which Feast decorates its functions, do nothing.
+
+    It compiles each function again at import. Its own switch is `python -O`, which also drops everybody's assertions.
+    """
     try:
         import typeguard
     except ImportError:

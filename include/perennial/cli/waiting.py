@@ -28,6 +28,7 @@ def watched(what: str, expected: float | None = None) -> Iterator[Step]:
     """Show `what` until the block ends.
 
     Args:
+        what: What is going on, for people.
         expected: How long it may take in all, in seconds, by what it took before. None: told by the steps, if at all.
 
     Yields:

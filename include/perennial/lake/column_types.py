@@ -1,5 +1,7 @@
-"""Values that enter a column of the lake stay what they are: which become which type, what a column may be promoted to,
-and when rows are equal."""
+"""Types of lake columns: which type values take, what a column may be promoted to, and when rows are equal.
+
+No rule ever turns a value into another one.
+"""
 
 from __future__ import annotations
 
@@ -108,8 +110,10 @@ def _promoted(held: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
 
 
 def _whole_digits(kind: pa.DataType) -> int:
-    """How many digits before the point numbers of a type may have. By the type, not by the values: so that one source
-    makes a column wider once, not batch by batch."""
+    """How many digits before the point numbers of a type may have.
+
+    By the type, not by the values, so that one source makes a column wider once, not batch by batch.
+    """
     if pa.types.is_decimal(kind):
         return int(kind.precision - kind.scale)
     return len(str(2**kind.bit_width)) if pa.types.is_integer(kind) else _MOST_DIGITS

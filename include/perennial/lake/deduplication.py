@@ -14,11 +14,12 @@ Name = tuple[Any, ...]
 
 
 def find_changed(rows: pa.Table, held: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
-    """(rows,) whether the finding that a row belongs to says anything else than the newest one on record.
+    """(rows,) whether the finding that a row belongs to differs from the newest one on record.
 
     Args:
         rows: Findings: the rows with one value of `per` are one, and count as a whole.
         held: What is on record, with the columns of `rows`, any number of findings of each name.
+        per: The columns that name a finding.
         recorded_at: The column of processing time, equal in all rows of a finding, which is no part of what it says.
     """
     said, found = (_findings(each.select(rows.column_names), per, recorded_at) for each in (held, rows))

@@ -264,8 +264,9 @@ def _append(target: Table, rows: pa.Table) -> pa.Table:
 
 @explain_storage_errors
 def add_columns(identifier: str, schema: pa.Schema) -> None:
-    """Give an existing table the columns of `schema` that it lacks, null in the rows that it has; a table that does not
-    exist is left to its first write.
+    """Give an existing table the columns of `schema` that it lacks.
+
+    They are null in the rows that it has. A table that does not exist is left to its first write.
 
     Raises:
         SchemaMismatch: the lake has no type for a new column.

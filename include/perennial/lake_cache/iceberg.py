@@ -40,6 +40,7 @@ class Contents:
 
     @property
     def files(self) -> list[str]:
+        """The data files of all manifests."""
         return [file for files in self.manifests.values() for file in files]
 
 

@@ -91,8 +91,10 @@ class FleetRow:
 
 @cache
 def warm_up() -> Thread:
-    """Read the records of all use cases in the background, once a process, so that its first fleet page is fast: the UI
-    asks for the icon of its navigation long before somebody opens a page."""
+    """Read the records of all use cases in the background, once a process, so that its first fleet page is fast.
+
+    The UI asks for the icon of its navigation long before somebody opens a page.
+    """
     begun = Thread(target=_read_all, name="perennial-warm-up", daemon=True)
     begun.start()
     return begun

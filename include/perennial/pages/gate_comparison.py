@@ -69,8 +69,10 @@ def compare(use_case: UseCase, entries: Sequence[Entry], waiting: Mapping[str, A
 
 
 def _decision(evidence: Mapping[str, Any]) -> GateDecision | None:
-    """The decision that was kept; None where another release of the library wrote it in a form that this one cannot
-    read: the ledger's row still says it in a sentence."""
+    """The recorded decision; None where it has a form that this release cannot read.
+
+    The ledger's row still says it in a sentence then.
+    """
     try:
         return GateDecision(**evidence)
     except (ValidationError, TypeError):

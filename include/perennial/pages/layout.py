@@ -39,6 +39,7 @@ def page(request: Request, template: str, status_code: int = 200, /, **content: 
     Args:
         request: The request that it answers; tells where Airflow is mounted, and whether its UI shows the page.
         template: Name of a file in `templates/`, without `.html.jinja`.
+        status_code: The HTTP status.
         content: What the template shows.
     """
     return HTMLResponse(render(template, **_place(request), **content), status_code, headers=HEADERS)

@@ -19,8 +19,10 @@ router = APIRouter()
 
 @router.get("/of")
 def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, task: str | None = None) -> Response:
-    """Lead to the page of a DAG, of a run or of a task: the version that the run registered, the partition it worked
-    on, or the use case. Other DAGs have no page, which is said.
+    """Redirect to the page of a DAG, a run or a task.
+
+    That is the version that the run registered, the partition it worked on, or the use case. A DAG of somebody else has
+    no page, and the answer says so.
 
     Args:
         request: Tells where Airflow is mounted.

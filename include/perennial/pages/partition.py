@@ -64,8 +64,10 @@ def records(use_case: UseCase) -> dict[str, Rows]:
 
 
 def predictions(use_case: UseCase, partition: Partition) -> Rows:
-    """What scored the partition: `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and
-    `first` and `last` time of prediction (processing time); most rows first. Reads only those columns.
+    """What scored the partition, most rows first; reads only the columns that it needs.
+
+    Each has `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and the `first` and `last`
+    time of prediction (processing time).
 
     Args:
         use_case: Whose.

@@ -14,8 +14,9 @@ Own = Mapping[str, Sequence[Row]]
 
 
 def batches(own: Own) -> list[dict[str, Any]]:
-    """The loaded batches, a row a raw table, each with the newest validation of that table; also of a table whose batch
-    was rejected as a whole, which has no other row.
+    """The loaded batches, a row a raw table, each with the newest validation of that table.
+
+    A table whose batch was rejected as a whole has a row too.
 
     Args:
         own: The partition's records by table.

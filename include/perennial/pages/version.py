@@ -157,8 +157,9 @@ def view(
 
 
 def status(entries: Sequence[Entry], number: int) -> str:
-    """What a version is now: `champion`, `former champion`, `rejected`, `inconclusive`, or, while nothing is decided
-    about it, `challenger`.
+    """What a version is now: `champion`, `former champion`, `rejected`, `inconclusive` or `challenger`.
+
+    It is a challenger while nothing is decided about it.
 
     Args:
         entries: The use case's whole ledger, oldest first.
@@ -192,8 +193,11 @@ def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]
 def _performance(
     use_case: UseCase, number: int, metrics: Sequence[Row], verdicts: Sequence[Row]
 ) -> list[dict[str, Any]]:
-    """How the version did, partition by partition, by the gate's metric: as the champion that scored it, and, of the
-    first model, on the rows of those that came after it. Of each the newest measurement and verdict."""
+    """How the version performed, partition by partition, by the gate's metric.
+
+    As the champion that scored it; the first model also on the rows of its successors. Of each partition the newest
+    measurement and verdict.
+    """
     measured: dict[tuple[str, str], Row] = {}
     for row in sorted(metrics, key=lambda row: row["recorded_at"]):
         if row["model_version"] == number and row["metric"] == use_case.gate.metric:

@@ -1,5 +1,8 @@
-"""docs/rest.md: what a run of each DAG takes over REST, from the DAG files and the forms that they hand to Airflow, and
-the addresses of Perennial's own pages, from their routes. None of them is imported: Airflow would have to be set up."""
+"""docs/rest.md: the parameters of each DAG's runs over REST, and the addresses of Perennial's own pages.
+
+They come from the DAG files and the forms that these hand to Airflow, and from the pages' routes. None of them is
+imported: Airflow would have to be set up.
+"""
 
 from __future__ import annotations
 

@@ -96,6 +96,16 @@ def record(
     """Append one entry, while holding the lock `promotion` of the use case; one act is recorded once.
 
     Args:
+        use_case: The use case.
+        partition: The last partition of the training window; of a rollback or a resumption, the last one scored.
+        action: What was decided.
+        model_version: The version decided on; see `Entry`.
+        previous_version: The version that served until then; None before the first.
+        model_run: The MLflow run of `model_version`.
+        effective_from: Event time (UTC) from which the version may predict.
+        actor: `gate`, or a person's name.
+        reason: Why, in one sentence.
+        evidence: What the decision is based on, JSON-ready.
         event_id: Names the act; None: the gate's decision on `model_version`.
 
     Returns:

@@ -23,7 +23,10 @@ def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[
     """Ask for retraining on everything up to the end of `partition`.
 
     Args:
-        evidence: What the verdict rests on; its `partition` is the one judged, which may be an earlier one.
+        use_case: The use case.
+        partition: The newest partition to train on.
+        reason: Why: a verdict's reason, or `schedule`.
+        evidence: What the verdict is based on; its `partition` is the one it is about, which may be an earlier one.
         made_by: The run that asks. Asked again by the same run for the same verdict (it was killed before its event
             went out), the answer is yes again; asked by another run or for another verdict, no.
 

@@ -66,6 +66,7 @@ def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflo
     """The MLflow run of one Airflow run: a new one, or the one that an earlier, killed attempt began.
 
     Args:
+        use_case: The use case.
         kind: The experiment is `<use_case>.<kind>`.
         made_by: Id of the Airflow run.
         name: The run's name for people.

@@ -123,7 +123,8 @@ def as_time(read: Reading, low: float | None, high: float | None) -> Reading | N
 
     Args:
         read: How the numbers are read; what are moments already is given back.
-        low, high: The smallest and the largest number; None: there is none.
+        low: The smallest number; None: there is none.
+        high: The largest number; None: there is none.
     """
     if read.kind == "time":
         return read

@@ -113,6 +113,7 @@ class Design:
 
     @property
     def task(self) -> Task:
+        """What is predicted: a class or a number."""
         return self.label.task
 
     @property
@@ -122,8 +123,10 @@ class Design:
 
     @property
     def first(self) -> str:
+        """The name of the first partition."""
         return self.cuts.partitions[0].key
 
     @property
     def last(self) -> str:
+        """The name of the last partition."""
         return self.cuts.partitions[-1].key

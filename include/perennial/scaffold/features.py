@@ -24,35 +24,55 @@ def choose(
     keep: set[str],
     drop: set[str],
 ) -> tuple[tuple[ProfiledColumn, ...], dict[str, str]]:
-    """The columns that a model sees, and why the others are left out."""
+    """The columns that a model sees, and why the others are left out.
+
+    Args:
+        look: The profiled data.
+        measured: The times of its rows.
+        special: Names of the time, label and key columns.
+        row_key: Names of the columns that identify a row.
+        later: Columns that are known only with the label.
+        leaks: Columns that may leak the label.
+        keep: Names of columns that are features all the same.
+        drop: Names of columns that are no features.
+    """
     suspicion = {each.column.name: each.why for each in leaks}
+    known_later = {each.name for each in later}
+
+    def reason_against(column: ProfiledColumn) -> str | None:
+        if column.name in drop:
+            return "was dropped (--drop)"
+        if column.name in known_later:
+            no_past = f", and its past is no feature either: it holds {column.reading.told}"
+            return f"is known only later (--later){': only its past is a feature' if column.has_mean else no_past}"
+        if column.kind == "time":
+            why = suspicion.get(column.name, "a length of time would be a feature, a moment is none")
+            return f"holds moments; {why}"
+        if column.name in keep:
+            return None
+        if column.name in suspicion:
+            return f"may leak the label: {suspicion[column.name]} (--keep if it is known in time)"
+        return _reason_by_values(column, measured, is_row_key=tuple(row_key) == (column.name,))
+
     features, left_out = [], dict(look.left_out)
     for column in look.columns:
-        name = column.name
-        if name in special:
+        if column.name in special:
             continue
-        if name in drop:
-            left_out[column.source] = "was dropped (--drop)"
-        elif any(column.name == each.name for each in later):
-            no_past = f", and its past is no feature either: it holds {column.reading.told}"
-            past = ": only its past is a feature" if column.has_mean else no_past
-            left_out[column.source] = f"is known only later (--later){past}"
-        elif column.kind == "time":
-            why = suspicion.get(name, "a length of time would be a feature, a moment is none")
-            left_out[column.source] = f"holds moments; {why}"
-        elif name in keep:
-            features.append(column)
-        elif name in suspicion:
-            left_out[column.source] = f"may leak the label: {suspicion[name]} (--keep if it is known in time)"
-        elif name in row_key and len(row_key) == 1:
-            left_out[column.source] = "tells rows apart"
-        elif column.distinct <= 1:
-            left_out[column.source] = "has one value only"
-        elif column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
-            left_out[column.source] = f"has about {column.distinct} different texts (--keep to use them as categories)"
+        if reason := reason_against(column):
+            left_out[column.source] = reason
         else:
             features.append(column)
     return tuple(features), left_out
+
+
+def _reason_by_values(column: ProfiledColumn, measured: Times, *, is_row_key: bool) -> str | None:
+    if is_row_key:
+        return "tells rows apart"
+    if column.distinct <= 1:
+        return "has one value only"
+    if column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
+        return f"has about {column.distinct} different texts (--keep to use them as categories)"
+    return None
 
 
 def tell(look: Look, assume: list[Assumption]) -> None:

@@ -131,6 +131,7 @@ def spans(spacing: timedelta, measured: Times) -> tuple[Span, ...]:
 
 
 def calendar(measured: Times) -> tuple[str, ...]:
+    """Which calendar features the data's span and resolution allow."""
     span, resolution = measured.last - measured.first, measured.resolution.length
     wanted = {
         "hour_of_day": resolution < _DAY and span > 2 * _DAY,

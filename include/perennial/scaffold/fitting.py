@@ -34,20 +34,14 @@ def find(
     Raises:
         InvalidParams: the data cannot be read to its end.
     """
-    readings: dict[str, Reading] = {}
-    left_out = dict(place.unread)
-    texts: list[str] = []
-    for name, kind in columns:
-        native = column_types.of_native(kind)
-        if native is None:
-            left_out[name] = f"is of type {kind}, which is not read"
-        else:
-            readings[name] = native
-            # A UUID is a name, and none of the functions of text takes it.
-            if native.kind == "text" and kind != "UUID":
-                texts.append(name)
+    native = {name: column_types.of_native(kind) for name, kind in columns}
+    readings: dict[str, Reading] = {name: reading for name, reading in native.items() if reading is not None}
+    unread = {name: f"is of type {kind}, which is not read" for name, kind in columns if name not in readings}
+    left_out = {**place.unread, **unread}
+    # A UUID is a name, and none of the functions of text takes it.
+    texts = [name for name, kind in columns if name in readings and readings[name].kind == "text" and kind != "UUID"]
     tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
-    tried |= {name: (column_types.FITS,) for name, native in readings.items() if native is column_types.FITS}
+    tried |= {name: (column_types.FITS,) for name, reading in readings.items() if reading is column_types.FITS}
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
     fitting: dict[str, list[Reading]] = {}
@@ -98,8 +92,7 @@ def _doubts(
 
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
-    """Column of text -> the readings that more than half of some of its first values fit; all of them, if these are
-    missing."""
+    """Column of text -> the readings that fit more than half of some of its first values; all, if these are missing."""
     # Where a comma parts the values, one within a value parts thousands.
     has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
     simple = [each for each in column_types.OF_TEXT if each is not column_types.COMMA or has_decimal_comma]

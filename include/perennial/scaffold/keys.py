@@ -32,6 +32,8 @@ def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
     """Columns that may be an entity's key: whole numbers and text that repeat, nearly always there.
 
     Args:
+        look: The profiled data.
+        times: The times of its rows.
         but: Names of columns that something else was decided on.
     """
     found = []
@@ -58,6 +60,9 @@ def identifying(look: Look, times: Times, keys: tuple[str, ...], but: set[str]) 
     The keys and the time, if they do; else a column that does alone and is no measure, one named like a key first.
 
     Args:
+        look: The profiled data.
+        times: The times of its rows.
+        keys: Names of the entity's key columns.
         but: Names of columns that are known too late, or that somebody does not want.
     """
     by_name = {column.name: column for column in look.columns}

@@ -32,7 +32,11 @@ def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[A
     """The label's column: as given, as its name says, or as answered.
 
     Args:
+        look: The profiled data.
+        options: What the person gave.
         but: Names of columns that it is not: the time, and what was dropped.
+        ask: Asks the person.
+        assume: Collects what was assumed.
     """
     if options.label:
         column = look.column(options.label, "--label")

@@ -28,6 +28,8 @@ def find(look: Look, label: ProfiledColumn, truth: str, task: str, but: set[str]
     """The suspects among the columns.
 
     Args:
+        look: The profiled data.
+        label: The label's column.
         truth: The label as a number, an expression over table `timed`; null where unknown.
         task: "binary" or "regression".
         but: Names of columns that are the time, a key or the label.

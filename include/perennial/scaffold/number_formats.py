@@ -24,6 +24,8 @@ def settle(
     contrary. Else what has neither says it: thousands begin after 999.
 
     Args:
+        connection: DuckDB.
+        place: The data.
         readings: Of every column, so far.
         fitting: Column -> the readings that fit it equally well, the one so far first.
     """
@@ -50,8 +52,10 @@ def settle(
 def _looked_at(
     connection: duckdb.DuckDBPyConnection, place: Place, name: str, reading: Reading, sign: str
 ) -> tuple[bool, bool | None]:
-    """Whether `reading` and `COMMA` do not fit the same values after all; and whether the values without the sign end
-    where thousands begin. None: there are none."""
+    """Whether `reading` and `COMMA` fit different values, and whether values without the sign are below a thousand.
+
+    The second is None where there are no such values.
+    """
     number, comma, text = reading.of(name), COMMA.of(name), quote_ident(name)
     sql = (
         f"SELECT count(*) FILTER (({number} IS NULL) != ({comma} IS NULL)),"  # noqa: S608

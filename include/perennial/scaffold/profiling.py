@@ -65,10 +65,12 @@ class ProfiledColumn:
 
     @property
     def kind(self) -> str:
+        """What the column's values are: `number`, `text`, `time` and so on."""
         return self.reading.kind
 
     @property
     def is_number(self) -> bool:
+        """Whether its values are numbers."""
         return self.kind in ("integer", "number")
 
     @property

@@ -45,6 +45,7 @@ class Buckets:
 
     @property
     def empty(self) -> list[str]:
+        """The names of the partitions without a row."""
         return [each.key for each, rows in zip(self.partitions, self.rows, strict=True) if not rows]
 
     @property
@@ -81,7 +82,10 @@ def measure(look: Look, column: ProfiledColumn, since: datetime | None, until: d
     """Measure a time column, and make table `timed`; None: no row has a moment.
 
     Args:
-        since, until: Rows outside are not looked at.
+        look: The profiled data.
+        column: The time column.
+        since: Rows before it are left out.
+        until: Rows from it on are left out.
     """
     bounds = [f"moment >= {quote_literal(since.isoformat())}"] if since else []
     bounds += [f"moment < {quote_literal(until.isoformat())}"] if until else []
@@ -153,6 +157,7 @@ def fitting(times: Times, needed: int) -> Buckets | None:
     """The cadence whose number of partitions is nearest to what a replay wants: one without empty partitions, if any.
 
     Args:
+        times: The times of the rows.
         needed: Rows that a partition should have, as far as the data allows; fewer weigh like too many partitions.
     """
     filled = [each for each in times.buckets if each.is_mostly_filled]

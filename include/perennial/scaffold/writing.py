@@ -46,7 +46,9 @@ def write(name: str, files: Mapping[str, str], project: Path) -> None:
     """Write the files of use case `name`, so that either all of them are there or none.
 
     Args:
+        name: The use case's name.
         files: Path relative to `project` -> content.
+        project: The project's folder.
 
     Raises:
         InvalidParams: something of that name has appeared meanwhile.

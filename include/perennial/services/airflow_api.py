@@ -38,6 +38,7 @@ class DagRun:
 
     @property
     def is_over(self) -> bool:
+        """Whether the run has ended."""
         return self.state in ("success", "failed")
 
 
@@ -70,6 +71,7 @@ class AirflowClient:
         self.close()
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def health(self) -> dict[str, Any]:
@@ -119,8 +121,10 @@ class AirflowClient:
         return list(map(_run, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]))
 
     def runs_of_dag(self, dag: str, *, state: str, prefix: str = "") -> list[DagRun]:
-        """All runs of a DAG that are in `state` and whose id begins with `prefix`, newest first; none if Airflow does
-        not know the DAG."""
+        """All runs of a DAG in `state` whose id begins with `prefix`, newest first.
+
+        None if Airflow does not know the DAG.
+        """
         query = {"state": state, "run_id_prefix_pattern": prefix, "order_by": "-id", "limit": 100}
         found: list[DagRun] = []
         while True:
@@ -189,8 +193,11 @@ class AirflowClient:
         return f"{place.rstrip('/')}/dags/{run.dag}/runs/{quote(run.id, safe='')}"
 
     def _call(self, method: str, path: str, *, expected: tuple[int, ...] = (200,), **request: Any) -> httpx.Response:
-        """One request, with a token, repeated while the server is away. All our requests may be repeated: a second
-        trigger of the same run id is answered with 409, and clearing or unpausing twice is clearing or unpausing."""
+        """One request, with a token, repeated while the server is away.
+
+        All our requests may be repeated: a second trigger of the same run id is answered with 409, and clearing or
+        unpausing twice is clearing or unpausing.
+        """
         retrying = Retrying(
             retry=retry_if_exception_type(_Unanswered),
             stop=stop_after_delay(self._patience),

@@ -40,6 +40,7 @@ class EmbeddedPostgres(CreateEnginePlugin):
     """Replaces host, port and login of a `?plugin=perennial` URL by the configured server's."""
 
     def update_url(self, url_: URL) -> URL:
+        """Point the URL at Perennial's own server, keeping database and driver."""
         return url(url_.database or "feast", driver=url_.get_driver_name())
 
 

@@ -47,6 +47,7 @@ class Connection:
 
     @property
     def is_web(self) -> bool:
+        """Whether it is a connection to the web."""
         return self.kind in ("http", "https")
 
 

@@ -54,7 +54,8 @@ class DatabaseTable:
             partition: Whose rows.
             time: The column of the schema that says which partition a row is of.
             data: Another table, before the one that the environment names, and the default.
-            since, until: Rows before the one, and from the other on, are left out; None: there is no such bound.
+            since: Rows before it are left out; None: no such bound.
+            until: Rows from it on are left out; None: no such bound.
 
         Raises:
             BadBatch: the connection, the table or a column is not there or may not be read, or a value is not of its

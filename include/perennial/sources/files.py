@@ -84,7 +84,8 @@ class Files:
             time: The column of the schema that says which partition a row is of.
             file: Its name in the folder; empty: the place is a file, or a pattern of files, itself.
             data: Another place, before the one that the environment names, and the default.
-            since, until: Rows before the one, and from the other on, are left out; None: there is no such bound.
+            since: Rows before it are left out; None: no such bound.
+            until: Rows from it on are left out; None: no such bound.
 
         Raises:
             BadBatch: a file is missing, truncated or empty, lacks a column, or holds a value that is not of its

@@ -37,7 +37,8 @@ class TimeRange:
         Args:
             partition: Whose rows.
             time: The column of event time.
-            since, until: Bounds beside the partition's own; None: there is no such bound.
+            since: A bound beside the partition's start; None: no such bound.
+            until: A bound beside the partition's end; None: no such bound.
         """
         return cls(time, max(partition.start, since or partition.start), min(partition.end, until or partition.end))
 

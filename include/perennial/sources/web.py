@@ -78,6 +78,7 @@ def local(address: str, expected: Format | None = None, progress: Progress = lam
     Args:
         address: `https://...`, `http://...`, or `connection://CONNECTION_ID/PATH` of a connection of type HTTP.
         expected: What it has to be; None: CSV or Parquet.
+        progress: Called with the bytes fetched and the size, where that is known.
 
     Raises:
         BadBatch: it is not there, may not be read, is too large, or is something else.
