@@ -59,7 +59,7 @@ def test_a_retraining_that_is_to_be_asked_about_and_a_rejection(person, machine,
     assert machine.wait_for("energy.training", run) == "success"
     (entry,) = machine.ledger()
     assert (entry["action"], entry["actor"]) == ("rejected", "otto")
-    assert entry["reason"].endswith("refused by otto: the gateway of site-0 was down")
+    assert entry["reason"].endswith("rejected by otto: the gateway of site-0 was down")
 
 
 def test_an_approval_promotes_and_the_ledger_says_who_and_why(person, machine) -> None:

@@ -213,7 +213,7 @@ def test_every_task_ran_on_the_worker(team: Composition) -> None:
 
 def test_a_tasks_log_reaches_the_page(http: httpx.Client) -> None:
     log = http.get(f"/dags/energy.features/dagRuns/day-{DAYS[0]}/taskInstances/ingest/logs/1")
-    assert "288 rows ingested" in log.text
+    assert "288 rows loaded" in log.text
 
 
 def test_the_pages_read_the_object_store(http: httpx.Client, team: Composition) -> None:
