@@ -115,7 +115,7 @@ def test_there_is_no_other_act(http, person) -> None:
     assert http.get(f"{ACTS}/delete", headers=person["ada"]).status_code == 404
 
 
-def test_a_retraining_is_started_in_the_persons_name_with_reason_and_parameters(http, person) -> None:
+def test_retraining_carries_user_reason_and_parameters(http, person) -> None:
     form = shown(http, person["uma"], "retrain")
     assert "against the champion v2" in form["page"]
     answer = send(http, person["uma"], "retrain", form, reason="  new meters ", window_end="2024-01-04", alpha="2.5")
@@ -144,7 +144,7 @@ def test_a_form_sent_twice_starts_one_run(http, person) -> None:
 
 @pytest.mark.parametrize(("act", "pipeline"), [("retrain", "training"), ("roll-back", "champion")])
 @pytest.mark.parametrize("typed", ["", " \r\n\t ", "x" * 501])
-def test_without_a_fair_reason_nothing_is_done_and_the_form_comes_back(http, person, act, pipeline, typed) -> None:
+def test_an_invalid_reason_returns_the_form_and_does_nothing(http, person, act, pipeline, typed) -> None:
     before = runs(http, person["ada"], pipeline)
     answer = send(http, person["ada"], act, shown(http, person["ada"], act), reason=typed, to="1", pause="7d")
     assert answer.status_code == 422
@@ -171,7 +171,7 @@ def test_what_was_typed_is_escaped(http, person) -> None:
     assert evil not in answer.text
 
 
-def test_the_form_of_a_rollback_offers_what_has_served_and_says_what_will_happen(http, person) -> None:
+def test_rollback_form_offers_served_versions_and_the_effect(http, person) -> None:
     page = shown(http, person["uma"], "roll-back")["page"]
     assert '<option value="1" selected>v1: deployed' in page
     assert 'value="2"' not in page.partition("<select")[2].partition("</select>")[0]
@@ -179,7 +179,7 @@ def test_the_form_of_a_rollback_offers_what_has_served_and_says_what_will_happen
     assert "predicts from partition 2024-01-06 on" in page
 
 
-def test_a_rollback_goes_to_airflow_with_version_pause_and_reason(http, person) -> None:
+def test_rollback_sends_version_pause_and_reason_to_airflow(http, person) -> None:
     form = shown(http, person["otto"], "roll-back", to="1")
     assert send(http, person["otto"], "roll-back", form, to="1", pause="7d", reason="wrong at night").status_code == 303
     run = run_of(http, person["ada"], "champion", form["as"])
@@ -191,13 +191,13 @@ def test_a_rollback_goes_to_airflow_with_version_pause_and_reason(http, person) 
     ("typed", "said"),
     [({"to": "7"}, "has never served"), ({"to": "2"}, "serves already"), ({"to": ""}, "Choose a version")],
 )
-def test_a_version_that_cannot_serve_again_is_refused_before_anything_runs(http, person, typed, said) -> None:
+def test_rollback_to_an_unusable_version_is_refused_early(http, person, typed, said) -> None:
     answer = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="r", **typed)
     assert answer.status_code == 422
     assert said in unescape(answer.text)
 
 
-def test_a_rollback_of_another_champion_than_the_one_shown_is_refused(http, person) -> None:
+def test_rollback_is_refused_if_the_champion_has_changed(http, person) -> None:
     form = shown(http, person["ada"], "roll-back") | {"serving": "1"}
     answer = send(http, person["ada"], "roll-back", form, to="1", reason="r")
     assert answer.status_code == 422

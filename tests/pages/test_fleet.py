@@ -93,7 +93,7 @@ def page(*facts: Fact, known: int | None = None) -> str:
     return re.sub(r"\s+", " ", layout.render("fleet", **shown))
 
 
-def test_a_row_tells_champion_metric_promise_coverage_drift_and_quarantine(energy: UseCase) -> None:
+def test_a_row_shows_champion_metrics_drift_and_quarantine(energy: UseCase) -> None:
     seen = ran(energy)
     assert seen.deployment is not None
     assert seen.deployment.version == 2
@@ -177,7 +177,7 @@ def test_what_waits_is_a_link_to_where_it_is_done(energy: UseCase, more: dict[st
     assert re.search(f"<a[^>]*>{said}</a>", page(fact(ran(energy), **more)))
 
 
-def test_refused_rows_of_one_partition_lead_to_it_and_of_several_to_the_use_case(energy: UseCase) -> None:
+def test_quarantine_links_to_its_partition_or_to_the_use_case(energy: UseCase) -> None:
     def link(*waiting: int) -> str:
         seen = ran(energy)
         last = seen.status.partitions[-len(waiting) :]
@@ -200,7 +200,7 @@ def test_a_pause_waits_until_it_ends(energy: UseCase) -> None:
     assert "promotion is paused" not in page(fact(overview._at(NOON + timedelta(days=1), paused)))
 
 
-def test_partitions_fall_due_with_the_clock_and_none_after_the_last(energy: UseCase) -> None:
+def test_partitions_become_due_over_time_until_the_last_one(energy: UseCase) -> None:
     endless = energy.model_copy(update={"end": None})
     arrived = endless.cadence.partition("2024-01-04")
 
@@ -214,13 +214,13 @@ def test_partitions_fall_due_with_the_clock_and_none_after_the_last(energy: UseC
     assert behind(energy.model_copy(update={"end": arrived.next.key}), arrived.end + timedelta(days=9)) is None
 
 
-def test_a_declaration_that_cannot_be_read_is_a_row_and_hides_no_other(energy: UseCase) -> None:
+def test_an_unreadable_declaration_is_a_row_beside_the_others(energy: UseCase) -> None:
     text = page(fact(ran(energy)), Fact("broken", None, "use_case.py, line 3: no", airflow("broken")))
     assert "use_case.py, line 3: no" in text
     assert "0.4000" in text
 
 
-def test_the_chart_begins_with_the_first_metric_and_has_a_colour_a_version(energy: UseCase) -> None:
+def test_chart_starts_at_first_metric_with_a_colour_per_version(energy: UseCase) -> None:
     (row,) = fleet.view([fact(ran(energy))], 1)["rows"]
     assert row.chart is not None
     assert row.chart["x"] == ["2024-01-03", "2024-01-04"]
@@ -257,7 +257,7 @@ def test_a_newcomer_whose_dags_cannot_run_is_told_why(energy: UseCase, features:
     assert said in page(fact(seen, pipelines=airflow("energy", features=features)))
 
 
-def test_a_lake_out_of_reach_is_told_once_and_nothing_is_called_new(energy: UseCase, monkeypatch, tmp_path) -> None:
+def test_an_unreachable_lake_is_reported_once_and_no_row_is_new(energy: UseCase, monkeypatch, tmp_path) -> None:
     from perennial.settings import settings
 
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
@@ -278,7 +278,7 @@ def write(use_case: UseCase, **tables: tuple[pa.Schema, dict[str, Any]]) -> None
         lake.append_missing(use_case.tables[name], content, key=schema.names[1:])
 
 
-def test_the_page_is_served_to_who_may_read_and_tells_what_was_committed_since(http, access, energy: UseCase) -> None:
+def test_fleet_page_shows_records_committed_since_last_view(http, access, energy: UseCase) -> None:
     airflow_world.register_dags()
     before = http.get("/perennial/", headers=access)
     assert before.status_code == 200

@@ -53,7 +53,7 @@ def test_a_dag_leads_to_its_use_case(http, access, pipeline: str) -> None:
     ],
 )
 @pytest.mark.parametrize("task", ["", "&task=fit"])
-def test_a_run_leads_to_its_version_its_partition_or_its_use_case(http, access, runs, of, page, task) -> None:
+def test_a_run_links_to_its_version_partition_or_use_case(http, access, runs, of, page, task) -> None:
     assert target(http, access, runs[of] + task) == ENERGY + page
 
 
@@ -74,7 +74,7 @@ def test_without_a_login_it_leads_nowhere(http, runs) -> None:
     assert http.get(f"/perennial/of?{runs['version']}", follow_redirects=False).status_code == 401
 
 
-def test_who_may_not_read_the_use_case_learns_nothing_of_its_runs(http, access, runs, monkeypatch) -> None:
+def test_run_links_reveal_nothing_without_read_access(http, access, runs, monkeypatch) -> None:
     from airflow.api_fastapi.app import get_auth_manager
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", lambda **what: False)

@@ -122,7 +122,7 @@ def test_every_number_of_the_partition_is_there_with_its_source(energy) -> None:
     assert "288 predictions" in text
 
 
-def test_labels_that_came_late_show_both_measurements_newest_first(energy) -> None:
+def test_late_labels_show_both_measurements_newest_first(energy) -> None:
     revisions = partition_monitoring.revisions(energy, page.records(energy)["metrics"], ledger.entries(energy))
     assert [revision["labelled"] for revision in revisions] == [288, 259]
     for revision in revisions:
@@ -315,7 +315,7 @@ def test_the_report_is_locked_up_and_is_that_of_the_verdict(energy, http, access
     assert http.get(place).status_code == 401
 
 
-def test_only_runs_that_verdicts_of_the_partition_name_are_fetched(energy, http, access) -> None:
+def test_only_runs_named_by_the_partitions_verdicts_are_fetched(energy, http, access) -> None:
     training = tracking.run_of(energy, 1)
     for run in (training, "0" * 32, "../../x"):
         answer = http.get(f"{PLACE}/partitions/{SCORED}/drift_report", params={"run": run}, headers=access)
@@ -332,7 +332,7 @@ def test_the_card_is_locked_up_and_runs_nothing(energy, http, access) -> None:
     assert http.get(f"{PLACE}/versions/2/card", headers=access).status_code == 404, "it was never judged"
 
 
-def test_names_that_light_modules_repeat_are_those_of_the_heavy_ones() -> None:
+def test_constants_of_light_modules_equal_those_of_heavy_ones() -> None:
     assert f"{model_card.FOLDER}/{model_card.HTML}" == reports.CARD
     from perennial import drift
 

@@ -85,7 +85,7 @@ def commands(text: str) -> list[str]:
     return [unescape(found) for found in re.findall(r"<dd><code>(perennial .*?)</code>", text)]
 
 
-def test_every_refused_row_is_shown_with_its_content_and_what_it_breaks(energy) -> None:
+def test_each_rejected_row_shows_content_and_failed_expectations(energy) -> None:
     text = shown(energy)
     for item in items(energy):
         assert f"<code>{item.item}</code>" in text
@@ -100,7 +100,7 @@ def test_what_data_says_is_escaped(energy) -> None:
     assert escape(EVIL) in text
 
 
-def test_a_batch_refused_whole_is_shown_with_its_rows_and_sentence(energy) -> None:
+def test_a_batch_rejected_whole_shows_its_rows_and_the_reason(energy) -> None:
     (batch,) = items(energy, REFUSED_WHOLE)
     text = shown(energy, REFUSED_WHOLE)
     assert f"batch <code>{batch.item}</code>" in text
@@ -112,7 +112,7 @@ def test_a_partition_of_which_nothing_was_refused_says_so(energy) -> None:
     assert "Nothing of this partition was ever quarantined." in shown(energy, CALM)
 
 
-def test_every_command_on_the_page_is_one_that_exists_and_means_these_items(energy) -> None:
+def test_each_command_shown_exists_and_selects_these_items(energy) -> None:
     found = commands(shown(energy))
     assert len(found) == 3 + 2 * 3, "three for all that waits, three for each item"
     for command in found:

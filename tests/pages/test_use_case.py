@@ -66,7 +66,7 @@ def test_who_may_act_is_offered_it(energy, http, user: str, password: str, may: 
     assert ("need a permission in Airflow" in text) is not may
 
 
-def test_a_question_that_waits_stands_on_top_with_the_challenger_it_is_about(energy, http, access) -> None:
+def test_an_open_approval_is_first_and_names_its_challenger(energy, http, access) -> None:
     (entry,) = ledger.entries(energy)
     started = http.post(
         "/api/v2/dags/energy.training/dagRuns", headers=access, json={"logical_date": None, "dag_run_id": "asking"}

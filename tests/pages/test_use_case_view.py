@@ -101,7 +101,7 @@ def test_a_pause_and_refused_rows_stand_on_top(lived) -> None:
     assert "pending review: 1 in 2024-01-02" in words
 
 
-def test_each_act_that_makes_sense_is_offered_to_who_may_and_else_it_says_who_may(lived) -> None:
+def test_actions_are_offered_or_name_the_permission_they_need(lived) -> None:
     forms = {f"/perennial/use_cases/energy/actions/{act}" for act in ("retrain", "roll-back", "resume")}
     assert forms <= set(read(lived).links)
     viewed = read(lived, may=frozenset())
@@ -110,7 +110,7 @@ def test_each_act_that_makes_sense_is_offered_to_who_may_and_else_it_says_who_ma
     assert "roll back (start runs of energy.champion )" in viewed.words
 
 
-def test_there_is_nothing_to_roll_back_to_or_to_resume_with_one_champion(energy) -> None:
+def test_one_champion_offers_neither_rollback_nor_resume(energy) -> None:
     links = read(World(energy).partition("2024-01-02").decided(1, None, "2024-01-02")).links
     assert "/perennial/use_cases/energy/actions/retrain" in links
     assert not [link for link in links if link.endswith(("roll-back", "resume"))]
@@ -136,7 +136,7 @@ def page_names() -> tuple[str, ...]:
     return ("features", "scoring", "monitoring", "training", "champion")
 
 
-def test_before_the_first_model_partitions_are_there_and_nothing_is_made_up(energy) -> None:
+def test_without_a_model_partitions_show_with_no_invented_values(energy) -> None:
     world = World(energy).partition("2024-01-01", None, verdict="no-champion", label_coverage=0.0)
     words = read(world).words
     assert "Champion – 1 partitions are loaded; the first model is requested once 3 are" in words
@@ -159,7 +159,7 @@ def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
     assert {"/dags/energy.scoring/runs/r%2F1", "/dags/energy.features"} <= set(found.leaving)
 
 
-def test_runs_that_failed_and_rows_that_wait_are_all_links_however_many(lived) -> None:
+def test_all_failed_runs_and_pending_rows_are_links(lived) -> None:
     days = [f"2024-01-{day:02}" for day in range(1, 10)]
     failed = tuple(AirflowRun("energy.scoring", f"r{day}", "failed", day, NOON, NOON, NOON) for day in days)
     pipelines = doing(lived.use_case).pipelines | {
@@ -180,7 +180,7 @@ def test_the_table_has_a_row_a_partition_newest_first(lived) -> None:
     assert words.index("2024-01-04 100 2") < words.index("2024-01-03 100 2")
 
 
-def test_the_chart_has_a_band_a_promise_and_a_mark_for_who_served(lived) -> None:
+def test_chart_shows_champions_expected_metric_and_its_interval(lived) -> None:
     chart = page.view(lived.use_case, lived.rows, doing(lived.use_case))["chart"]
     assert [band["label"] for band in chart["bands"]] == ["v1", "v2"]
     assert [(band["from"], band["to"]) for band in chart["bands"]] == [(2, 2), (3, 3)]
@@ -192,7 +192,7 @@ def test_the_chart_has_a_band_a_promise_and_a_mark_for_who_served(lived) -> None
     assert chart["links"][3] == "energy/partitions/2024-01-04"
 
 
-def test_drift_is_told_in_words_too_heaviest_first_and_marked_not_by_colour_alone(lived) -> None:
+def test_drift_is_in_words_largest_first_not_only_in_colour(lived) -> None:
     found = text(lived)
     words = Read(found).words
     assert "prediction – 0.3 – hour 70% 0.3 ▲ drifted, 2.0 meter_last 20% – 0.3" in words
@@ -200,7 +200,7 @@ def test_drift_is_told_in_words_too_heaviest_first_and_marked_not_by_colour_alon
     assert "/perennial/use_cases/energy/partitions/2024-01-04#drift" in Read(found).links
 
 
-def test_the_gates_rules_and_both_models_metrics_stand_side_by_side(lived) -> None:
+def test_gate_rules_and_both_models_metrics_are_side_by_side(lived) -> None:
     words = read(lived).words
     assert "promoted v2 was evaluated against v1 on 96 rows" in words
     assert "rmse the gate's metric 0.2000 0.5000 +0.3000" in words
@@ -211,7 +211,7 @@ def test_the_gates_rules_and_both_models_metrics_stand_side_by_side(lived) -> No
     assert "Too few rows to evaluate: site=site-9 (3)" in words
 
 
-def test_the_ledger_and_who_served_are_told_newest_first_with_their_evidence(lived) -> None:
+def test_decisions_and_deployments_show_evidence_newest_first(lived) -> None:
     found = read(lived)
     assert "rolled back v1 v2 2024-01-04 ada wrong at night Airflow run" in found.words
     assert "promoted v1 – 2024-01-02 gate better MLflow run" in found.words
@@ -220,7 +220,7 @@ def test_the_ledger_and_who_served_are_told_newest_first_with_their_evidence(liv
     assert "2024-01-05 on rolled back ada" in found.words
 
 
-def test_an_approval_shows_its_evidence_and_its_form_to_who_may_answer(lived) -> None:
+def test_an_approval_shows_evidence_and_a_form_if_permitted(lived) -> None:
     asked = Approval(RUN, "approve", -1, "Promote?", "**promote.** better\n\n| a |\n|---|\n| 1 |", NOON)
     judged = decision(3, 1, "2024-01-04")
     found = read(lived, approvals=[asked], evaluated=judged)
@@ -239,7 +239,7 @@ def test_what_was_just_done_is_said_with_its_run(lived) -> None:
     assert f"{RUN.path}" in found.leaving
 
 
-def test_nothing_that_data_or_people_wrote_gets_into_the_page_as_html(energy) -> None:
+def test_text_from_data_and_people_is_escaped_in_html(energy) -> None:
     world = World(energy).partition("2024-01-03", explanation=EVIL).decided(1, None, "2024-01-02", reason=EVIL)
     told = decision(2, 1, "2024-01-03", promote=False) | {"reason": EVIL, "not_judged": [EVIL]}
     told["rules"] = [{"name": EVIL, "value": 1, "threshold": 1, "passed": True, "note": EVIL}]
@@ -261,7 +261,7 @@ def test_no_script_and_no_style_stands_in_the_page(lived) -> None:
     assert len(found.ids) == len(set(found.ids))
 
 
-def test_thousands_of_partitions_are_shown_a_window_at_a_time_and_the_page_says_so(energy) -> None:
+def test_thousands_of_partitions_are_paged_and_the_page_says_so(energy) -> None:
     hourly = energy.model_copy(update={"cadence": Cadence.HOURLY, "start": "2024-01-01T00", "end": None})
     world = World(hourly).decided(1, None, "2024-01-01T00")
     keys = [hourly.cadence.at(hourly.first.start + timedelta(hours=hour)).key for hour in range(1_500)]
@@ -298,7 +298,7 @@ def test_windows_follow_each_other_without_gap_or_overlap(many: int, at: int) ->
         assert window.lines[-1] == every[-1]
 
 
-def test_of_many_features_the_heaviest_are_shown_and_the_rest_is_folded_and_counted(energy) -> None:
+def test_most_important_features_are_shown_the_rest_is_counted(energy) -> None:
     world = World(energy).decided(1, None, "2024-01-02").partition("2024-01-03")
     for number in range(150):
         world.drift("2024-01-03", f"feature_{number:03}", importance=number / 1_000)
@@ -312,7 +312,7 @@ def test_of_many_features_the_heaviest_are_shown_and_the_rest_is_folded_and_coun
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
-def test_a_cell_is_the_darker_the_farther_it_is_from_usual_and_dark_from_its_limit_on(ratios, limit) -> None:
+def test_a_cell_darkens_with_distance_and_is_dark_at_its_limit(ratios, limit) -> None:
     policy = DriftPolicy(ratio=limit)
     rows = [
         {"partition": f"{place:03}", "model_version": 1, "column": "x", "ratio": ratio, "importance": 1.0}
@@ -328,13 +328,13 @@ def test_a_cell_is_the_darker_the_farther_it_is_from_usual_and_dark_from_its_lim
     assert all(len(cell.written) <= 4 for cell in cells)
 
 
-def test_a_column_that_was_judged_again_is_shown_as_it_was_judged_last(energy) -> None:
+def test_a_column_checked_again_shows_its_last_result(energy) -> None:
     world = World(energy).drift("2024-01-03", "hour", 9.0).drift("2024-01-03", "hour", 0.5)
     (row,) = heat_map.heat_map(energy.drift, world.rows["drift"], ["2024-01-03"]).rows
     assert [cell.ratio for cell in row.cells if cell] == [0.5]
 
 
-def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on_last(lived) -> None:
+def test_newest_challenger_is_the_pending_or_last_decided_one(lived) -> None:
     from perennial.registry import ledger
 
     entries = ledger.from_rows(lived.rows["ledger"])
@@ -345,14 +345,14 @@ def test_the_newest_challenger_is_the_one_that_waits_and_else_the_one_decided_on
     assert gate_comparison.compare(lived.use_case, []) is None
 
 
-def test_evidence_in_a_form_of_another_release_leaves_the_rest_of_the_page(energy) -> None:
+def test_evidence_of_another_release_leaves_the_page_readable(energy) -> None:
     world = World(energy).decided(1, None, "2024-01-02", evidence={"something": "else"})
     words = read(world).words
     assert "Champion and challenger" not in words
     assert "promoted v1 – 2024-01-02 gate better" in words
 
 
-def test_a_metric_is_gained_when_it_gets_better_whichever_way_that_is() -> None:
+def test_a_gain_is_an_improvement_whichever_direction_is_better() -> None:
     assert gate_comparison.ComparedMetric("rmse", 0.2, 0.5).improvement == pytest.approx(0.3)
     assert gate_comparison.ComparedMetric("r2", 0.2, 0.5).improvement == pytest.approx(-0.3)
     assert gate_comparison.ComparedMetric("calibration_error", 0.2, None).improvement is None

@@ -44,7 +44,7 @@ class Parsed(HTMLParser):
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action")]
 
 
-def test_the_page_tells_every_expectation_of_every_table_and_loads_nothing(energy) -> None:
+def test_page_lists_all_expectations_and_loads_nothing_external(energy) -> None:
     report = ingest.ingest_partition(energy, energy.partition(DAY))["report"]
     rows = results.of_partition(energy, energy.partition(DAY))
     text = render(energy, rows, report)
