@@ -93,7 +93,11 @@ class Cadence(StrEnum):
             return None
 
     def at(self, moment: datetime) -> Partition:
-        """The partition that holds `moment`, which must be timezone-aware."""
+        """The partition that holds `moment`, which must be timezone-aware.
+
+        Raises:
+            ValueError: `moment` has no time zone.
+        """
         if moment.tzinfo is None:
             raise ValueError(f"{moment!r} has no time zone; partitions are cut in UTC.")
         return Partition(self.floor(moment), self)
@@ -134,7 +138,12 @@ class Partition:
         return self.cadence.at(self.start - timedelta(microseconds=1))
 
     def preceding(self, many: int, first: Partition) -> list[Partition]:
-        """Up to so many partitions right before this one, none before `first`, oldest first."""
+        """Up to so many partitions right before this one, none before `first`, oldest first.
+
+        Args:
+            many: The most partitions to return.
+            first: The first that may be among them, usually the use case's first; of the same cadence.
+        """
         found: list[Partition] = []
         current = self
         while len(found) < many and current > first:

@@ -35,7 +35,13 @@ LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "calibration_er
 
 
 def gain(metric: str, better: float, than: float) -> float:
-    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs."""
+    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs.
+
+    Args:
+        metric: The metric that both are values of; `LOWER_IS_BETTER` says which way it runs.
+        better: The value in question, in the metric's unit.
+        than: The value it is compared with.
+    """
     return than - better if metric in LOWER_IS_BETTER else better - than
 
 
@@ -354,7 +360,12 @@ class UseCase(Declaration):
         return partition
 
     def holdout_start(self, start: datetime, end: datetime) -> datetime:
-        """Where the gate's holdout begins in a window from `start` to `end` (event time); later than `start`."""
+        """Where the gate's holdout begins in a window of event time (UTC); later than `start`.
+
+        Args:
+            start: The window's first moment.
+            end: The first moment after the window, at which the holdout ends too.
+        """
         return end - min(self.gate.holdout, self.gate.holdout_share * (end - start))
 
     def module(self, name: str) -> Any:
@@ -368,6 +379,10 @@ class UseCase(Declaration):
 
 def load_module(name: str, module: str) -> ModuleType:
     """Module `module` of use case `name`, imported.
+
+    Args:
+        name: The use case's folder below `include/use_cases`.
+        module: The file's name there, without `.py`.
 
     Raises:
         PerennialError: there is no such file.

@@ -10,7 +10,12 @@ _started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def start(work: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Begin `work` in a thread that may be joined, and may as well be left behind."""
+    """Begin `work` in a thread that may be joined, and may as well be left behind.
+
+    Args:
+        work: Called once; what it returns is dropped.
+        *arguments: Its positional arguments.
+    """
     thread = threading.Thread(target=work, args=arguments, daemon=True)
     _started.add(thread)
     thread.start()

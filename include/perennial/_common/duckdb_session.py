@@ -27,7 +27,12 @@ def open_session(**tables: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def fetch_table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
-    """What a query gives."""
+    """What a query gives.
+
+    Args:
+        connection: Knows the tables that the query names; see `open_session`.
+        sql: One SELECT.
+    """
     found = connection.sql(sql).to_arrow_table()
     assert found is not None, "a SELECT gives a table"  # noqa: S101
     return found

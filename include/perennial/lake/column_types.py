@@ -190,14 +190,24 @@ def _family(kind: pa.DataType) -> str:
 
 
 def tables_equal(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two tables have the same columns, with the same values in the same order."""
+    """Whether two tables have the same columns, with the same values in the same order.
+
+    Args:
+        one: A table, in the lake's types.
+        other: The table it is compared with; its columns in another order make it a different one.
+    """
     return one.schema.equals(other.schema) and all(
         columns_equal(mine, its) for mine, its in zip(one.columns, other.columns, strict=True)
     )
 
 
 def columns_equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Whether two columns of one type have the same values; NaN is the same as NaN, which Arrow denies."""
+    """Whether two columns of one type have the same values; NaN is the same as NaN, which Arrow denies.
+
+    Args:
+        one: (n,) values.
+        other: (m,) values; of another length or type they are never equal.
+    """
     if one.equals(other):
         return True
     if one.type != other.type or len(one) != len(other):

@@ -29,7 +29,12 @@ class KnownLabels:
 
     @classmethod
     def among(cls, rows: Iterable[pa.RecordBatch], columns: Sequence[str]) -> KnownLabels:
-        """What is known in batches of examples, of which `columns` are the key and `label`."""
+        """What is known in batches of examples, of which `columns` are the key and `label`.
+
+        Args:
+            rows: Batches of one partition's examples; each example is in one of them only.
+            columns: The columns of the examples' key, and `label`; others are not read.
+        """
         count, digest = 0, 0
         for batch in rows:
             labelled = pa.Table.from_batches([batch]).select(list(columns))

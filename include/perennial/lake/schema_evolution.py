@@ -15,7 +15,12 @@ from perennial.lake.column_types import ColumnPlan, canonical
 
 
 def plan(identifier: str, target: Table | None, rows: pa.Table) -> ColumnPlan:
-    """How the table's columns take `rows` in; None is a table that does not exist yet.
+    """How the table's columns take `rows` in.
+
+    Args:
+        identifier: `<use_case>.<table>`, for the message of the error.
+        target: The table as it is now; None: it does not exist yet.
+        rows: Rows for it, in the lake's types.
 
     Raises:
         SchemaMismatch: a value would become another one, or is of a type that the lake does not have.
@@ -33,11 +38,19 @@ def plan(identifier: str, target: Table | None, rows: pa.Table) -> ColumnPlan:
 
 
 def apply(target: Table, coming: pa.Schema, found: ColumnPlan) -> Table:
-    """The table with columns that take rows of schema `coming` in, as `fit` found.
+    """The table with columns that take rows of schema `coming` in, as `plan` found.
 
     A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
     source cannot tell any. One that is outgrown is promoted before the rows are written; a writer that is killed in
     between leaves a column with room to spare.
+
+    Args:
+        target: The table as it is now; its lock is held.
+        coming: The schema of all rows that are about to be written, in the lake's types.
+        found: What `plan` returned for these rows.
+
+    Returns:
+        The table, loaded again if its schema has changed.
     """
     if found.empty:
         with target.update_schema(allow_incompatible_changes=True) as narrow:

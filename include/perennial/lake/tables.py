@@ -154,7 +154,14 @@ def is_known(column: str) -> BooleanExpression:
 def iter_batches(
     identifier: str, *, partition: str, columns: Sequence[str], where: BooleanExpression | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of one partition a batch at a time, for partitions that do not fit into memory; as `read` otherwise."""
+    """Rows of one partition a batch at a time, for partitions that do not fit into memory; as `read` otherwise.
+
+    Args:
+        identifier: `<use_case>.<table>`; of a table that does not exist there are no batches.
+        partition: The partition's name.
+        columns: Only these columns.
+        where: A further filter, as for `read`.
+    """
     found = table(identifier)
     if found is None:
         return
@@ -267,6 +274,10 @@ def add_columns(identifier: str, schema: pa.Schema) -> None:
     """Give an existing table the columns of `schema` that it lacks.
 
     They are null in the rows that it has. A table that does not exist is left to its first write.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        schema: Columns and their types; a column that the table has already stays as it is.
 
     Raises:
         SchemaMismatch: the lake has no type for a new column.

@@ -8,12 +8,23 @@ NOTE = "<!-- Written by `make docs` from the code; edit that. -->"
 
 
 def page(title: str, introduction: str, lines: Iterable[str]) -> str:
-    """A whole page."""
+    """A whole page.
+
+    Args:
+        title: The heading of the page, without the `#`.
+        introduction: Markdown between the heading and the lines.
+        lines: The rest of the page, in Markdown.
+    """
     return "\n".join([f"# {title}", "", NOTE, "", introduction.strip(), "", *lines]).rstrip() + "\n"
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """The lines of a table; a bar inside a cell is escaped."""
+    """The lines of a table; a bar inside a cell is escaped.
+
+    Args:
+        head: The headings, one for each column.
+        rows: Cells in Markdown, as many in each row as there are headings.
+    """
     lines = [head, ("---",) * len(head), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 

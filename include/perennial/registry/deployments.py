@@ -90,7 +90,12 @@ def periods(entries: Iterable[Entry]) -> list[DeploymentPeriod]:
 
 
 def as_table(use_case: UseCase, told: DeploymentHistory) -> Table:
-    """The deployments as a table for a terminal."""
+    """The deployments as a table for a terminal.
+
+    Args:
+        use_case: Gives the title, and the cadence that the partitions are named by.
+        told: The use case's own history.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -119,7 +124,15 @@ def as_table(use_case: UseCase, told: DeploymentHistory) -> Table:
 
 
 def partitions_served(use_case: UseCase, deployment: DeploymentPeriod) -> str:
-    """The partitions that a version predicts: `2013-03..2013-06`, or `2013-07 on`."""
+    """The partitions that a version predicts: `2013-03..2013-06`, or `2013-07 on`.
+
+    Args:
+        use_case: Its cadence cuts event time into partitions.
+        deployment: Its `effective_from` and `effective_until` count; a partition belongs to it if it begins in between.
+
+    Returns:
+        `NOTHING` if no partition begins in between.
+    """
     at = use_case.cadence.at(deployment.effective_from)
     first = at if at.start == deployment.effective_from else at.next
     if deployment.effective_until is None:

@@ -62,7 +62,12 @@ class Provenance(Declaration):
 
 
 def of_training(use_case: UseCase, columns: list[str]) -> Provenance:
-    """What a model of this use case is made by when it is fitted here and now on these columns."""
+    """What a model of this use case is made by when it is fitted here and now on these columns.
+
+    Args:
+        use_case: Its folder's files are among those recorded.
+        columns: The model's inputs, in the order in which it is fitted on them.
+    """
     from perennial.feature_store import repository
 
     return Provenance(
@@ -143,8 +148,17 @@ def threads() -> dict[str, int]:
 def git(*arguments: str, input: str | None = None, environment: dict[str, str] | None = None) -> str:  # noqa: A002
     """What a git command says in the project.
 
+    Args:
+        *arguments: The command and its arguments, without `git`.
+        input: Text for its standard input; None: there is none.
+        environment: Variables that are set beside, or instead of, those of this process.
+
+    Returns:
+        Its standard output, with the newline at the end.
+
     Raises:
         subprocess.CalledProcessError: it failed.
+        subprocess.TimeoutExpired: it took longer than a minute.
         FileNotFoundError: there is no git.
     """
     done = subprocess.run(

@@ -82,7 +82,13 @@ def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflo
 
 
 def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
-    """The id of the MLflow run that the Airflow run `made_by` began, if any."""
+    """The id of the MLflow run that the Airflow run `made_by` began, if any.
+
+    Args:
+        use_case: The use case.
+        kind: The experiment is `<use_case>.<kind>`.
+        made_by: Id of the Airflow run.
+    """
     server = client()
     experiment = server.get_experiment_by_name(f"{use_case.name}.{kind}")
     if experiment is None:
@@ -93,7 +99,13 @@ def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
 
 
 def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
-    """The registered version of a run's model: made once, however often this runs."""
+    """The registered version of a run's model: made once, however often this runs.
+
+    Args:
+        use_case: Names the registered model.
+        model_uri: Address of the model that the run logged; not read if the run has a version already.
+        run_id: The MLflow run; one version is registered for it at most.
+    """
     version = _registered(use_case, run_id) or mlflow.register_model(model_uri, use_case.name)
     _complete(use_case, version)
     return version
@@ -120,7 +132,15 @@ def _complete(use_case: UseCase, version: ModelVersion) -> None:
 
 
 def version_made_by(use_case: UseCase, made_by: str) -> int | None:
-    """The version that the Airflow run `made_by` registered, if it came so far; it is the challenger then."""
+    """The version that the Airflow run `made_by` registered, if it came so far; it is the challenger then.
+
+    Args:
+        use_case: Whose model.
+        made_by: Id of the Airflow run that trained it.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
     with reachable():
         run_id = find_run(use_case, "training", made_by)
         if run_id is None:
@@ -197,7 +217,12 @@ def recorded(run_id: str, names: Sequence[str]) -> dict[str, Any]:
 def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]:
     """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
 
+    Args:
+        use_case: Whose model; its task decides between probabilities and values.
+        number: The version.
+
     Raises:
+        ServiceUnavailable: MLflow does not answer.
         PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
     """
     with downloaded(use_case, number) as folder:
@@ -208,7 +233,12 @@ def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]
 def downloaded(use_case: UseCase, number: int) -> Iterator[str]:
     """A folder with the files of one version, which may be loaded from it; gone afterwards.
 
+    Args:
+        use_case: Whose model; its `trusted_types` are trusted beside skops' own.
+        number: The version.
+
     Raises:
+        ServiceUnavailable: MLflow does not answer.
         PerennialError: see `load`.
     """
     with tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
@@ -221,7 +251,16 @@ def downloaded(use_case: UseCase, number: int) -> Iterator[str]:
 
 
 def load_from(use_case: UseCase, number: int, folder: str) -> Callable[[pd.DataFrame], np.ndarray]:
-    """`load`, from the version's files that `downloaded` gave."""
+    """`load`, from the version's files that `downloaded` gave.
+
+    Args:
+        use_case: Whose model.
+        number: The version, for the message of an error.
+        folder: What `downloaded` yielded; not needed once this returns.
+
+    Returns:
+        As `load`; raises PerennialError for a frame that lacks a column which the version was trained on.
+    """
     info = mlflow.models.get_model_info(folder)
     predict = predictor(use_case, mlflow.sklearn.load_model(folder))
     columns = info.signature.inputs.input_names()
@@ -241,7 +280,15 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Callable[[pd.DataF
 
 
 def inputs(use_case: UseCase, number: int) -> list[str]:
-    """The columns that a registered version was fitted on, in their order."""
+    """The columns that a registered version was fitted on, in their order.
+
+    Args:
+        use_case: Whose model.
+        number: The version; only its description is fetched.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
     with reachable(), tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
         client()
         # Into a folder of ours: asked for a registered model's description, MLflow leaves one of its own behind.
@@ -275,14 +322,27 @@ def _insist_on_trust(use_case: UseCase, number: int, flavor: dict[str, Any]) -> 
 
 
 def predictor(use_case: UseCase, model: Any) -> Callable[[pd.DataFrame], np.ndarray]:
-    """The fitted estimator as a function from a frame to (n,) floats."""
+    """The fitted estimator as a function from a frame to (n,) floats.
+
+    Args:
+        use_case: Its task decides what they are: `binary`: the probability of 1; `regression`: the predicted value.
+        model: A fitted scikit-learn estimator; of a binary task with `predict_proba`.
+    """
     if use_case.task == "binary":
         return lambda frame: np.asarray(model.predict_proba(frame), dtype=float)[:, 1]
     return lambda frame: np.asarray(model.predict(frame), dtype=float)
 
 
 def promote(use_case: UseCase, number: int) -> None:
-    """Move the alias `champion` in one step."""
+    """Move the alias `champion` in one step.
+
+    Args:
+        use_case: Whose model.
+        number: The version that is the champion from now on (processing time).
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
     with reachable():
         client().set_registered_model_alias(use_case.name, CHAMPION, str(number))
 

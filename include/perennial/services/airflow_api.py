@@ -56,6 +56,11 @@ class AirflowClient:
     """A client of one Airflow API server. Calls that may be repeated are, while the server does not answer.
 
     Use it as a context manager, or call `close`.
+
+    Args:
+        uri: The server's address; None: the configured one.
+        access: The login; None: Perennial's own.
+        patience: How long a server that does not answer is waited for, in seconds; then ServiceUnavailable is raised.
     """
 
     def __init__(self, uri: str | None = None, access: Login | None = None, patience: float = PATIENCE) -> None:
@@ -83,9 +88,16 @@ class AirflowClient:
     ) -> DagRun:
         """Start run `run_id` of `dag`, or return it if it is already there: safe to repeat.
 
+        Args:
+            dag: The DAG's id.
+            run_id: Unique among the DAG's runs.
+            partition: The run's partition key; None: it has none.
+            conf: The DAG's params that differ from their defaults.
+
         Raises:
             InvalidParams: `conf` is not what the DAG's params allow.
             PerennialError: there is no such DAG.
+            ServiceUnavailable: Airflow does not answer.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition, "conf": conf or {}}
         answer = self._call("POST", f"/dags/{quote(dag)}/dagRuns", json=body, expected=(200, 409, 400, 422))
@@ -97,11 +109,25 @@ class AirflowClient:
         return _run(answer.json())
 
     def run(self, dag: str, run_id: str) -> DagRun:
-        """The run as it is now."""
+        """The run as it is now.
+
+        Args:
+            dag: The DAG's id.
+            run_id: The run's id, which is unique only within its DAG.
+
+        Raises:
+            PerennialError: there is no such run.
+            ServiceUnavailable: Airflow does not answer.
+        """
         return _run(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}").json())
 
     def runs_of_partition(self, partition: str, *, prefix: str = "") -> list[DagRun]:
-        """All runs with partition key `partition` of DAGs whose name begins with `prefix`, oldest first."""
+        """All runs with partition key `partition` of DAGs whose name begins with `prefix`, oldest first.
+
+        Args:
+            partition: The whole key; keys that only begin with it do not count.
+            prefix: The beginning of the DAGs' ids; empty: of any DAG.
+        """
         query = {
             "partition_key_prefix_pattern": partition,
             "dag_id_prefix_pattern": prefix,
@@ -116,14 +142,24 @@ class AirflowClient:
                 return [run for run in found if run.partition == partition]
 
     def latest_successes(self, dag: str, count: int = 5) -> list[DagRun]:
-        """The latest runs of a DAG that succeeded, newest first."""
+        """The latest runs of a DAG that succeeded, newest first.
+
+        Args:
+            dag: The DAG's id.
+            count: The most runs to return.
+        """
         query = {"state": "success", "order_by": "-id", "limit": count}
         return list(map(_run, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]))
 
     def runs_of_dag(self, dag: str, *, state: str, prefix: str = "") -> list[DagRun]:
         """All runs of a DAG in `state` whose id begins with `prefix`, newest first.
 
-        None if Airflow does not know the DAG.
+        An empty list if Airflow does not know the DAG.
+
+        Args:
+            dag: The DAG's id.
+            state: `queued`, `running`, `success` or `failed`.
+            prefix: The beginning of the runs' ids; empty: of any run.
         """
         query = {"state": state, "run_id_prefix_pattern": prefix, "order_by": "-id", "limit": 100}
         found: list[DagRun] = []
@@ -146,7 +182,13 @@ class AirflowClient:
         ]
 
     def log_tail(self, run: DagRun, task: TaskInstance, lines: int = 12) -> list[str]:
-        """Why a task failed: its exceptions' messages, or its log's last lines without one; [] without a log."""
+        """Why a task failed: its exceptions' messages, or its log's last lines without one; [] without a log.
+
+        Args:
+            run: The run that the task is of.
+            task: The log is that of its latest attempt.
+            lines: The most lines to return, counted from the end.
+        """
         path = (
             f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}"
             f"/taskInstances/{quote(task.task, safe='')}/logs/{task.attempt}"
@@ -163,7 +205,15 @@ class AirflowClient:
         return "\n".join(said).splitlines()[-lines:]
 
     def clear(self, run: DagRun, *, only_failed: bool = True) -> DagRun:
-        """DagRun again what failed in a finished run, and what comes after it."""
+        """Run again what failed in a finished run, and what comes after it.
+
+        Args:
+            run: The finished run.
+            only_failed: False: run again all of its tasks.
+
+        Returns:
+            The run after that.
+        """
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/clear"
         self._call("POST", path, json={"dry_run": False, "only_failed": only_failed})
         return self.run(run.dag, run.id)
@@ -247,7 +297,13 @@ class AirflowClient:
 
 
 def run_failure(client: AirflowClient, run: DagRun, error: type[PerennialError] = PerennialError) -> PerennialError:
-    """Why a run failed: the task, the last lines of its log, and where to read on."""
+    """Why a run failed: the task, the last lines of its log, and where to read on.
+
+    Args:
+        client: The Airflow that the run is of.
+        run: The failed run.
+        error: The class of the error that is returned, which is not raised here.
+    """
     failed = next((task for task in client.task_instances(run) if task.state == "failed"), None)
     where = f"{run.dag}, task {failed.task}," if failed else run.dag
     said = "\n".join(f"    {line}" for line in (client.log_tail(run, failed) if failed else []))
@@ -276,7 +332,12 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def error_detail(answer: httpx.Response, otherwise: str | None = None) -> str:
-    """What Airflow says is wrong, in a line; where it says nothing, `otherwise` or how the answer begins."""
+    """What Airflow says is wrong, in a line.
+
+    Args:
+        answer: An answer with an error's status.
+        otherwise: Returned where the answer has no `detail`; None: the answer's first 300 characters are.
+    """
     try:
         said = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):

@@ -66,6 +66,10 @@ def existing_login() -> Login | None:
 def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
     """What `file` (JSON) holds; `content` when it did not exist, written with mode 0600 in one step.
 
+    Args:
+        file: Its folder is made if it is not there.
+        content: Dropped if the file exists, also if another process was first.
+
     Raises:
         PerennialError: the file is not JSON.
     """
@@ -86,6 +90,11 @@ def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
 
 
 def write_private(file: Path, content: str) -> None:
-    """Write `file` so that nobody but its owner can ever read it."""
+    """Write `file` so that nobody but its owner can ever read it.
+
+    Args:
+        file: A new file, in a folder that exists; one that exists is overwritten, and keeps its mode.
+        content: Its whole text.
+    """
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
         stream.write(content)

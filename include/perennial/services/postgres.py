@@ -23,6 +23,10 @@ DATABASES = ("airflow", "mlflow", "lake", "feast")
 def url(database: str, driver: str = "psycopg2") -> URL:
     """The URL of `database` on the configured server.
 
+    Args:
+        database: One of `DATABASES`.
+        driver: The Python driver that SQLAlchemy connects with.
+
     Raises:
         ServiceUnavailable: the embedded server is not running.
     """

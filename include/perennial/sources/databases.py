@@ -45,7 +45,12 @@ def opened(connection: Connection) -> Iterator[sa.Connection]:
 
 @contextmanager
 def saying(connection: Connection) -> Iterator[None]:
-    """Turns what SQLAlchemy says into what a person can do. Of what it says only the driver's own line is shown."""
+    """Turns what SQLAlchemy says into what a person can do. Of what it says only the driver's own line is shown.
+
+    Raises:
+        BadBatch: the database refuses, for instance the login or the query.
+        ServiceUnavailable: it does not answer.
+    """
     try:
         yield
     except exc.DBAPIError as error:

@@ -36,6 +36,14 @@ class Span:
 
         A little wider than the span: text may carry a zone, and fractions are rounded by whoever reads them. Moments
         without a zone are UTC.
+
+        Args:
+            column: The column in the query.
+            kind: Its type, as the database declares it.
+            dialect: SQLAlchemy's name of the database. `sqlite` is special: its declared types say nothing of values.
+
+        Returns:
+            Conditions that are joined by AND.
         """
         start, end = self.start.astimezone(UTC), self.end.astimezone(UTC)
         is_loose = dialect == "sqlite"  # Of no type of time, whatever it is called.

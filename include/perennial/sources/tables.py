@@ -80,7 +80,12 @@ def rows(address: str, columns: Sequence[str], span: Span | None = None) -> Iter
 
 @contextmanager
 def opened(address: str) -> Iterator[tuple[sa.Connection, Table]]:
-    """The table that an address names, and an open connection to its database."""
+    """The table that an address names, and an open connection to its database.
+
+    Raises:
+        BadBatch: there is no such connection or table, it is no connection to a database, or may not be read.
+        ServiceUnavailable: the database, or Airflow, does not answer.
+    """
     connection_id, name = connections.parted(address)
     found = connections.find(connection_id)
     if found.is_web:
@@ -96,7 +101,18 @@ def opened(address: str) -> Iterator[tuple[sa.Connection, Table]]:
 def reading(
     connection: sa.Connection, table: Table, columns: Sequence[str], span: Span | None = None
 ) -> Iterator[pa.RecordBatchReader]:
-    """The rows of a table as Arrow. What goes wrong in the middle is what the block raises, whoever was reading."""
+    """The rows of a table as Arrow. What goes wrong in the middle is what the block raises, whoever was reading.
+
+    Args:
+        connection: To the table's database, as `opened` yields it; it has to stay open while rows are read.
+        table: As `opened` yields it.
+        columns: Names of columns that `table` has, in the order of the result.
+        span: Leaves out rows of other moments where the database can tell; None: all rows.
+
+    Raises:
+        BadBatch: the database refuses the query.
+        ServiceUnavailable: the database does not answer, or stops to.
+    """
     wanted = {name: table.columns[name] for name in columns}
     query = sa.select(*(_selected(name, kind, table.dialect).label(name) for name, kind in wanted.items()))
     query = query.select_from(table.clause)
