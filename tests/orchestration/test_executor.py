@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import multiprocessing
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from airflow.executors.base_executor import BaseExecutor
 from airflow.executors.local_executor import LocalExecutor
 from airflow.executors.workloads import ExecuteTask
 from airflow.utils.state import TaskInstanceState
@@ -100,6 +102,17 @@ def test_airflows_own_executor_still_forgets_what_a_worker_has(monkeypatch: pyte
     queue(executor, workload())
     queue(executor, workload())
     assert taken(executor) == 2
+
+
+def test_airflow_hands_tasks_to_workers_by_the_replaced_method() -> None:
+    # Private by its name. When this fails, PreloadingLocalExecutor no longer learns which tasks a worker has.
+    parameters = list(inspect.signature(LocalExecutor._process_workloads).parameters)
+    assert (
+        parameters
+        == ["self", "workload_list"]
+        == list(inspect.signature(PreloadingLocalExecutor._process_workloads).parameters)
+    )
+    assert "_process_workloads(" in inspect.getsource(BaseExecutor.trigger_tasks)
 
 
 def test_preloading_silences_gx_and_leaves_typeguard_as_it_was() -> None:

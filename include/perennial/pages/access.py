@@ -10,16 +10,20 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.configuration import conf
-from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Request
 
 from perennial import discovery
 from perennial.errors import InvalidPartition
+from perennial.pages._compat import (
+    BaseUser,
+    DagAccessEntity,
+    DagDetails,
+    DagModel,
+    GetUserDep,
+    get_auth_manager,
+    requires_access_dag,
+)
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 

@@ -8,14 +8,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from airflow.models.dag import DagModel
-from airflow.models.dagrun import DagRun, DagRunNote
-from airflow.models.hitl import HITLDetail
-from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
-from airflow.utils.session import create_session
 from sqlalchemy import func, select
 
+from perennial.pages._compat import DagModel, DagRun, DagRunNote, HITLDetail, TaskInstance, XComModel, create_session
 from perennial.runs.dags import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, TRAINING, dag_id
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.pages import actions, fleet, links, partition, quarantine, reports, use_case, validation, version
+from perennial.pages._compat import get_user
 from perennial.pages.layout import STATIC, page
 
 #: For every route: without a login there is no page, no file, and no error that reveals anything.

@@ -11,13 +11,13 @@ from threading import Thread
 from typing import Any, Literal
 from urllib.parse import quote
 
-from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial import discovery
 from perennial.errors import PerennialError
 from perennial.pages import access, airflow_state, timeline
+from perennial.pages._compat import GetUserDep
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.layout import page
 from perennial.reporting import overview, partition_status

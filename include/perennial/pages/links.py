@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from perennial import discovery
 from perennial.errors import InvalidPartition
 from perennial.pages import access, airflow_state
+from perennial.pages._compat import GetUserDep
 from perennial.pages.layout import page, root
 from perennial.runs import dags
 
