@@ -140,7 +140,7 @@ def test_what_was_assumed_stands_in_the_files(written: Path) -> None:
 )
 def test_a_name_that_cannot_be_is_refused(written: Path, name: str, said: str) -> None:
     with pytest.raises(InvalidParams, match=said):
-        writing.insist_on_new_name(name, written)
+        writing.check_new_name(name, written)
 
 
 @pytest.mark.parametrize("there", ["tests/use_cases/tried", "feature_repo/tried.py", "include/use_cases/tried"])

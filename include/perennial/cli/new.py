@@ -60,7 +60,7 @@ def new(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
     options = Options(**values)
     project = settings().project
-    writing.insist_on_new_name(options.name, project)
+    writing.check_new_name(options.name, project)
     if_interrupted("Nothing was written.")
     if options.time_format and not options.time:
         raise InvalidParams("--time-format says how a column is written.", "Say which one: --time COLUMN.")

@@ -1,6 +1,6 @@
-"""A new use case from a file: look at it, decide what it asks for, write what a team would have written.
+"""Writes a new use case from a data set (`perennial new`): profile the data, decide on a design, render the files.
 
-`looking` reads the data once or twice in bounded memory, `deciding` turns what was found and what was said into a
-`Design`, `rendering` and `writing` make files of it. What was not said and is not plain is asked, never guessed; what
-was assumed is told, with its reason, on the screen and in the files.
+`profiling` reads the data once or twice in bounded memory, `deciding` turns the profile and the command line's options
+into a `Design`, `rendering` and `writing` make files of it. What is unclear is asked, never guessed; what was assumed
+is shown with its reason, on the screen and in the files.
 """

@@ -1,4 +1,4 @@
-"""Whom to ask about what is unclear: somebody at a terminal, or nobody."""
+"""How open questions are put to a person: the `Ask` protocol, and `nobody` where there is no terminal."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ class Ask(Protocol):
 
 
 def nobody(question: str, choices: Sequence[str], option: str) -> str:
-    """Asks nobody: what is unclear has to be said."""
+    """Ask nobody: an open question is an error that names the option to give.
+
+    Args:
+        question: What is unclear, a sentence.
+        choices: The possible answers; the first 12 are shown.
+        option: What answers the question on the command line.
+
+    Raises:
+        InvalidParams: always.
+    """
     offered = ", ".join(choices[:12]) + (", ..." if len(choices) > 12 else "")
     raise InvalidParams(question, f"Give {option}; to choose from: {offered}.")

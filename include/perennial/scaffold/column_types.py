@@ -1,4 +1,4 @@
-"""What a column holds, whatever it is stored as: numbers as text, dates in some notation, seconds since 1970."""
+"""The ways to read a column, however it is stored: numbers as text, dates in some notation, seconds since 1970."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Reading:
     Attributes:
         kind: What it gives.
         column: What `source.py` declares for it, but for its name.
-        told: What people call it.
+        description: What people call it.
         physical: DuckDB's type of the data.
         written: Of moments, what a database is asked by for those of a partition: `perennial.sources.spans.Written`.
     """
 
     kind: Kind
     column: Column
-    told: str
+    description: str
     physical: str = "VARCHAR"
     written: Written = ""
 

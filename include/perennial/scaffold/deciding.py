@@ -1,4 +1,7 @@
-"""From what was found and what was said to a whole design. What neither tells is asked; what is taken is told."""
+"""Decides on the design of a new use case from the profiled data and the options; asks where these are not enough.
+
+What is assumed without asking is recorded as an `Assumption`, with its reason.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from datetime import UTC, datetime
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types, features, figures, keys, labels, leakage, profiling, sources, times
 from perennial.scaffold.asking import Ask
-from perennial.scaffold.design import Assumption, Design
+from perennial.scaffold.design import Assumption, Design, Label
+from perennial.scaffold.leakage import Suspect
 from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.scaffold.times import Times
@@ -34,25 +38,21 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     if options.task != "regression":  # A class that is read as missing would be gone.
         look = profiling.as_written(look, label_column)
     since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
-    measured = _measured(look, time, since, until, assume)
-    if measured.missing:
-        look = profiling.within(look, "timed", measured.rows)
+    look, measured = _measured(look, time, since, until, assume)
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, options, ask, assume)
     entity = _keys(look, measured, options, label_column, drop, ask, assume)
     _note_rare_keys(entity, measured, assume)
     cuts = figures.cuts(measured, options, assume)
     known_after = figures.known_after(measured, options, assume)
-    later = tuple(look.column(name, "--later") for name in options.later)
     special = {time.name, label_column.name, *(key.name for key in entity)}
     keep = {look.column(name, "--keep").name for name in options.keep}
-    suspects = leakage.find(look, label_column, labels.truth(label_column, label.positive), label.task, special)
-    leaks = [each for each in suspects if each.column.name not in keep]
+    later, leaks = _known_later(look, options, label, special, keep)
     named = (label_column, *later, *(each.column for each in leaks))
     learnt_later = tuple(dict.fromkeys(column.name for column in named))
     row_key = _row_key(look, measured, entity, drop.union(learnt_later), assume)
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop)
-    features.tell(look, assume)
+    features.note_readings(look, assume)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
     return Design(
         name=options.name,
@@ -83,15 +83,25 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
 
 def _measured(
     look: Look, time: ProfiledColumn, since: datetime | None, until: datetime | None, assume: list[Assumption]
-) -> Times:
-    """The times of the rows between `since` and `until`."""
+) -> tuple[Look, Times]:
+    """The rows between `since` and `until`, and their times."""
     measured = times.measure(look, time, since, until)
     if measured is None:
         raise InvalidParams(
             "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
         )
-    _tell_of_time(measured, look, assume)
-    return measured
+    _note_time(measured, look, assume)
+    return profiling.within(look, "timed", measured.rows) if measured.missing else look, measured
+
+
+def _known_later(
+    look: Look, options: Options, label: Label, special: set[str], keep: set[str]
+) -> tuple[tuple[ProfiledColumn, ...], list[Suspect]]:
+    """The columns that `--later` names, and those that may leak the label, except for the names in `keep`."""
+    later = tuple(look.column(name, "--later") for name in options.later)
+    truth = labels.truth(label.column, label.positive)
+    suspects = leakage.find(look, label.column, truth, label.task, special)
+    return later, [each for each in suspects if each.column.name not in keep]
 
 
 def _note_rare_keys(entity: Sequence[ProfiledColumn], measured: Times, assume: list[Assumption]) -> None:
@@ -111,22 +121,22 @@ def _owner(options: Options, assume: list[Assumption]) -> str:
 
 def _dropped(look: Look, options: Options) -> set[str]:
     """The columns that somebody does not want, for whatever else they may be."""
-    found = {look.column(name, "--drop").name for name in options.drop}
-    wanted = {
+    dropped = {look.column(name, "--drop").name for name in options.drop}
+    by_option = {
         "--time": (options.time,) if options.time else (),
         "--key": options.key,
         "--label": (options.label,) if options.label else (),
         "--later": options.later,
         "--keep": options.keep,
     }
-    for option, given in wanted.items():
+    for option, given in by_option.items():
         for name in given:
-            if look.column(name, option).name in found:
+            if look.column(name, option).name in dropped:
                 raise InvalidParams(
                     f"{option} {name} and --drop {name} exclude each other: a column that is dropped is nothing else.",
                     "Give one of them.",
                 )
-    return found
+    return dropped
 
 
 def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[Assumption]) -> ProfiledColumn:
@@ -134,8 +144,8 @@ def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[A
     if options.time:
         column = look.column(options.time, "--time")
     else:
-        found = [each for each in times.candidates(look) if each.name not in drop]
-        if not found:
+        candidates = [each for each in times.candidates(look) if each.name not in drop]
+        if not candidates:
             which = "column that is not dropped" if drop else "column"
             raise InvalidParams(
                 f"No {which} of {look.place.named} holds the time of a row: no dates, times, or seconds since 1970"
@@ -143,17 +153,17 @@ def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[A
                 "Name the column with --time, and its notation with --time-format; a model lives in time, and without"
                 " it nothing can be replayed, watched or proven.",
             )
-        if len(found) == 1 and (found[0].kind == "time" or column_types.sounds_like_time(found[0].name)):
-            column = found[0]
+        if len(candidates) == 1 and (candidates[0].kind == "time" or column_types.sounds_like_time(candidates[0].name)):
+            column = candidates[0]
             assume.append(Assumption("time", column.source, _why_time(column), "--time"))
         else:
             question = "Which column is the time of a row, the moment of prediction?"
-            chosen = ask(question, [column.source for column in found], "--time COLUMN")
+            chosen = ask(question, [column.source for column in candidates], "--time COLUMN")
             column = look.column(chosen, "--time")
     if column.moment is None or column.low == column.high:
-        held = "one moment only" if column.moment else f"{column.reading.told}, no times"
+        content = "one moment only" if column.moment else f"{column.reading.description}, no times"
         raise InvalidParams(
-            f"--time {column.source}: the column holds {held}.",
+            f"--time {column.source}: the column holds {content}.",
             "Name another one, or say how its days are written: --time-format '%d.%m.%Y'.",
         )
     if column.missing > look.rows / 2:
@@ -171,7 +181,7 @@ def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[A
     if column.kind != "time" or column.reading.notation:
         reading = column.as_time()
         assert reading is not None  # noqa: S101
-        assume.append(Assumption("notation", reading.told, f"all of {column.source!r} fit it", "--time-format"))
+        assume.append(Assumption("notation", reading.description, f"all of {column.source!r} fit it", "--time-format"))
     if look.place.dialect and not sources.written(column, look.place):
         why = f"what {column.source!r} holds is not ordered like time, so the database cannot tell what is of one"
         assume.append(Assumption("reading", "the whole table, for each partition", why, "--time"))
@@ -179,7 +189,9 @@ def _time(look: Look, options: Options, drop: set[str], ask: Ask, assume: list[A
 
 
 def _why_time(column: ProfiledColumn) -> str:
-    return f"the only column of {column.reading.told}" if column.kind == "time" else "its name and its range say so"
+    if column.kind == "time":
+        return f"the only column of {column.reading.description}"
+    return "its name and its range say so"
 
 
 def _moment(given: str, option: str) -> datetime | None:
@@ -192,7 +204,7 @@ def _moment(given: str, option: str) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _tell_of_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
+def _note_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
     assume.append(Assumption("time zone", "UTC", "times that name no zone are taken as UTC"))
     if measured.missing:
         why = "they have no time, or lie outside --since and --until"
@@ -214,16 +226,17 @@ def _keys(
     if options.key and options.no_key:
         raise InvalidParams("--key and --no-key exclude each other.", "Give one of them.")
     if options.key:
-        found = tuple(look.column(key, "--key") for key in options.key)
-        for column in found:
+        columns = tuple(look.column(key, "--key") for key in options.key)
+        for column in columns:
             if column.name in (label.name, measured.column.name):
                 raise InvalidParams(f"--key {column.source}: that column is the label or the time.", "Leave it out.")
             if column.kind not in ("integer", "text"):
                 raise InvalidParams(
-                    f"--key {column.source}: the column holds {column.reading.told}; keys are whole numbers or text.",
+                    f"--key {column.source}: the column holds {column.reading.description}; keys are whole numbers or"
+                    " text.",
                     "Give another one, or --no-key.",
                 )
-        return found
+        return columns
     if options.no_key:
         return ()
     candidates = keys.candidates(look, measured, {label.name, measured.column.name, *drop})
@@ -239,8 +252,8 @@ def _keys(
         return (column,)
     none = "none of them"
     shown = [each.column.source for each in candidates]
-    told = ", ".join(f"{each.column.source} ({each.each:.0f} rows each)" for each in candidates[:12])
-    question = f"What is a row about, whose past may tell its future? Columns that repeat: {told}."
+    described = ", ".join(f"{each.column.source} ({each.each:.0f} rows each)" for each in candidates[:12])
+    question = f"What is a row about, whose past may tell its future? Columns that repeat: {described}."
     answer = ask(question, [*shown, none], "--key COLUMN (once for each), or --no-key if all rows are one series")
     return () if answer == none else (look.column(answer, "--key"),)
 

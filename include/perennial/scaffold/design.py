@@ -1,4 +1,4 @@
-"""What was decided about a new use case: all that its files say, as plain values."""
+"""The design of a new use case: every decision that its files are rendered from, as plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Task = Literal["binary", "regression"]
 
 @dataclass(frozen=True)
 class Assumption:
-    """Something that nobody said, why it was taken so, and what to give to have it otherwise."""
+    """Something decided without asking, the reason, and the option that changes it."""
 
     about: str
     what: str
@@ -24,7 +24,7 @@ class Assumption:
 
 
 @dataclass(frozen=True)
-class Span:
+class Lookback:
     """A length of time that features look back over: `7d`."""
 
     name: str
@@ -104,7 +104,7 @@ class Design:
     later: tuple[ProfiledColumn, ...]
     left_out: dict[str, str]
     known_after: timedelta
-    spans: tuple[Span, ...]
+    spans: tuple[Lookback, ...]
     calendar: tuple[str, ...]
     cuts: Buckets
     sample: tuple[str, ...]

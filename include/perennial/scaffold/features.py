@@ -1,4 +1,4 @@
-"""Features: which of a row's own columns a model sees, why it does not see the others, and how they are read."""
+"""Chooses which columns of a row are features, and gives the reason for each column that is not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def choose(
         if column.name in drop:
             return "was dropped (--drop)"
         if column.name in known_later:
-            no_past = f", and its past is no feature either: it holds {column.reading.told}"
+            no_past = f", and its past is no feature either: it holds {column.reading.description}"
             return f"is known only later (--later){': only its past is a feature' if column.has_mean else no_past}"
         if column.kind == "time":
             why = suspicion.get(column.name, "a length of time would be a feature, a moment is none")
@@ -75,12 +75,17 @@ def _reason_by_values(column: ProfiledColumn, measured: Times, *, is_row_key: bo
     return None
 
 
-def tell(look: Look, assume: list[Assumption]) -> None:
-    """What may be otherwise of how columns are read."""
+def note_readings(look: Look, assume: list[Assumption]) -> None:
+    """Record as assumptions where a column could also be read in another way.
+
+    Args:
+        look: The profiled data.
+        assume: Collects what was assumed.
+    """
     for column in look.columns:
         if column.unreadable:
             what = f"{column.unreadable} values of {column.source!r} are read as missing"
-            why = f"the others are {column.reading.told}, and {column.unreadable_example!r} is not"
+            why = f"the others are {column.reading.description}, and {column.unreadable_example!r} is not"
             assume.append(Assumption("values", what, why))
         elif column.reading in (column_types.COMMA, column_types.GROUPED):
             assume.append(_of_commas(column))
@@ -92,7 +97,7 @@ def tell(look: Look, assume: list[Assumption]) -> None:
 
 
 def _of_commas(column: ProfiledColumn) -> Assumption:
-    """What is taken of a column whose numbers have commas; both readings, where nothing told which one."""
+    """How a column whose numbers have commas is read; both readings, where the data leaves it open."""
     is_decimal = column.reading is column_types.COMMA
     what = f"{column.source!r} has {'a decimal comma' if is_decimal else 'commas between thousands'}"
     why = "semicolons or tabs part the values, so commas do not" if is_decimal else "three digits follow each of them"

@@ -1,4 +1,4 @@
-"""The numbers of a use case: how time is cut, when labels are known, what features look back over, gate and drift."""
+"""Chooses the numbers of a use case: cadence, label delay, lookback windows, limits of gate and drift."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 from perennial.errors import InvalidParams
 from perennial.partitions import Cadence
 from perennial.scaffold import times
-from perennial.scaffold.design import Assumption, Label, Policy, Span
+from perennial.scaffold.design import Assumption, Label, Lookback, Policy
 from perennial.scaffold.options import Options
 from perennial.scaffold.profiling import Look
 from perennial.scaffold.texts import spoken
@@ -20,7 +20,7 @@ from perennial.scaffold.times import Buckets, Times
 _ROWS_A_PARTITION = 100
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _SPANS = tuple(
-    Span(name, length)
+    Lookback(name, length)
     for name, length in {
         "10m": timedelta(minutes=10),
         "1h": _HOUR,
@@ -42,25 +42,34 @@ _MAX_AGE = {Cadence.HOURLY: 24, Cadence.DAILY: 7, Cadence.WEEKLY: 4, Cadence.MON
 
 
 def cuts(measured: Times, options: Options, assume: list[Assumption]) -> Buckets:
-    """The cadence and its partitions, most of which have rows: all of them, unless another cadence was asked for."""
+    """The cadence and its partitions, most of which have rows: all of them, unless another cadence was asked for.
+
+    Args:
+        measured: The times of the rows.
+        options: What the person gave.
+        assume: Collects what was assumed.
+
+    Raises:
+        InvalidParams: the cadence is unknown, or too few of its partitions have rows.
+    """
     if options.cadence:
         if options.cadence not in set(Cadence):
             raise InvalidParams(f"--cadence {options.cadence}: unknown.", f"Known: {', '.join(Cadence)}.")
         chosen = [each for each in measured.buckets if each.cadence == options.cadence]
         if not chosen or not chosen[0].is_mostly_filled:
             raise _unfit(measured, chosen[0] if chosen else None, options.cadence)
-        return _with_gaps_told(chosen[0], assume)
-    found = times.fitting(measured, _ROWS_A_PARTITION)
-    if found is None:
+        return _note_gaps(chosen[0], assume)
+    buckets = times.fitting(measured, _ROWS_A_PARTITION)
+    if buckets is None:
         coarsest = [each for each in measured.buckets if len(each.partitions) >= 4]
         raise _unfit(measured, coarsest[-1] if coarsest else None, "any")
     span = f"{measured.first:%Y-%m-%d %H:%M} to {measured.last:%Y-%m-%d %H:%M}"
-    why = f"{span} are {len(found.partitions)} partitions of {min(found.rows)} to {max(found.rows)} rows"
-    assume.append(Assumption("cadence", str(found.cadence), why, "--cadence"))
-    return _with_gaps_told(found, assume)
+    why = f"{span} are {len(buckets.partitions)} partitions of {min(buckets.rows)} to {max(buckets.rows)} rows"
+    assume.append(Assumption("cadence", str(buckets.cadence), why, "--cadence"))
+    return _note_gaps(buckets, assume)
 
 
-def _with_gaps_told(cuts: Buckets, assume: list[Assumption]) -> Buckets:
+def _note_gaps(cuts: Buckets, assume: list[Assumption]) -> Buckets:
     if cuts.empty:
         why = f"{len(cuts.empty)} of the {len(cuts.partitions)} partitions have none ({_some(cuts.empty)})"
         assume.append(Assumption("partitions without rows", "nothing happened in them", why, "--cadence"))
@@ -87,26 +96,44 @@ def _unfit(measured: Times, cuts: Buckets | None, cadence: str) -> InvalidParams
 
 
 def known_after(measured: Times, options: Options, assume: list[Assumption]) -> timedelta:
-    """How long after its moment a label is known."""
+    """How long after its moment a label is known.
+
+    Args:
+        measured: The times of the rows.
+        options: What the person gave.
+        assume: Collects what was assumed.
+
+    Raises:
+        InvalidParams: `--label-after` is not a length of time.
+    """
     if options.label_after:
-        parted = re.fullmatch(r"(\d+)\s*(s|m|h|d|w)", options.label_after.strip())
-        if parted is None or not int(parted[1]):
+        match = re.fullmatch(r"(\d+)\s*(s|m|h|d|w)", options.label_after.strip())
+        if match is None or not int(match[1]):
             raise InvalidParams(
                 f"--label-after {options.label_after}: that is no length of time.", "Write it like 30m, 6h, 1d or 4w."
             )
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[parted[2]]
-        found = timedelta(**{unit: int(parted[1])})
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
+        delay = timedelta(**{unit: int(match[1])})
     else:
-        found = measured.resolution.length
+        delay = measured.resolution.length
         unit = measured.resolution.name
         why = f"times are written to the {unit}, and what is of a {unit} is known once it is over"
-        assume.append(Assumption("label known after", spoken(found), why, "--label-after"))
+        assume.append(Assumption("label known after", spoken(delay), why, "--label-after"))
     # Within a second nobody knows which came first.
-    return found + timedelta(seconds=1) if measured.resolution.is_below_seconds and options.label_after else found
+    return delay + timedelta(seconds=1) if measured.resolution.is_below_seconds and options.label_after else delay
 
 
 def sample(look: Look, cuts: Buckets, truth: str) -> tuple[str, ...]:
-    """A partition of some hundred rows, or the fullest, and those after it until there is something to learn."""
+    """A partition of some hundred rows, or the fullest, and those after it until there is something to learn.
+
+    Args:
+        look: The profiled data.
+        cuts: The partitions and their rows.
+        truth: The label as a number, an expression over table `timed`; null where unknown.
+
+    Returns:
+        The names of the partitions, in the order of time.
+    """
     last = len(cuts.partitions) - 1
     enough = [number for number in range(last) if cuts.rows[number] >= 500]
     first = min(enough, key=lambda n: cuts.rows[n]) if enough else max(range(last), key=lambda n: cuts.rows[n])
@@ -122,8 +149,13 @@ def sample(look: Look, cuts: Buckets, truth: str) -> tuple[str, ...]:
     return tuple(each.key for each in cuts.partitions[first:end])
 
 
-def spans(spacing: timedelta, measured: Times) -> tuple[Span, ...]:
-    """What features look back over: some four rows of a key, and the next longer span; no more than half the data."""
+def spans(spacing: timedelta, measured: Times) -> tuple[Lookback, ...]:
+    """What features look back over: some four rows of a key, and the next longer span; no more than half the data.
+
+    Args:
+        spacing: The usual time from one row of a key to its next.
+        measured: The times of the rows.
+    """
     half = (measured.last - measured.first) / 2
     usable = [span for span in _SPANS if span.length <= half] or [_SPANS[0]]
     wanted = [span for span in usable if span.length >= 4 * spacing] or usable[-1:]
@@ -143,6 +175,12 @@ def calendar(measured: Times) -> tuple[str, ...]:
 
 def policy(cuts: Buckets, measured: Times, label: Label, known_after: timedelta) -> Policy:
     """The numbers of gate, drift and retraining.
+
+    Args:
+        cuts: The partitions and their rows.
+        measured: The times of the rows.
+        label: What is predicted; its rate or spread decides how many rows are enough.
+        known_after: How long after its moment a label is known.
 
     Raises:
         InvalidParams: the data is too short for a first model and a proof of it.

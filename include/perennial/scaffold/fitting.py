@@ -1,4 +1,4 @@
-"""How each column is read: which of the ways to read it fit its values, counted over all of them."""
+"""Chooses how each column is read: the types and formats that fit its values, counted over all rows."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     head = f"(SELECT {', '.join(map(quote_ident, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
     some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
-    found = {}
+    likely = {}
     for name in texts:
-        found[name] = _fitting(connection, name, simple) or _fitting(connection, name, column_types.NOTATIONS)
-    return found
+        likely[name] = _fitting(connection, name, simple) or _fitting(connection, name, column_types.NOTATIONS)
+    return likely
 
 
 def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
@@ -124,5 +124,5 @@ def _counted(
     if not wanted:
         return {}
     counts = ", ".join(f"count({reading.of(name) if reading else quote_ident(name)})" for name, reading in wanted)
-    found = places.read(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
-    return dict(zip(wanted, found, strict=True))
+    result = places.read(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
+    return dict(zip(wanted, result, strict=True))

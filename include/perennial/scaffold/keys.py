@@ -1,4 +1,4 @@
-"""Keys: what rows are about, and what tells one row from all others."""
+"""Finds the key columns of the entity, and the columns that identify a row."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
         times: The times of its rows.
         but: Names of columns that something else was decided on.
     """
-    found = []
+    chosen = []
     for column in look.columns:
         if column.name in but or column.kind not in ("integer", "text") or column.missing > times.rows / 100:
             continue
@@ -45,12 +45,17 @@ def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
         # Whole numbers may be amounts, and text that is numbers for the greater part a measure with some words.
         if (column.kind == "integer" or column.mixed) and not _is_named_like_key(column):
             continue
-        found.append(Candidate(column, times.rows / column.distinct, repeated(look, (column.name,)) == 0))
-    return found
+        chosen.append(Candidate(column, times.rows / column.distinct, repeated(look, (column.name,)) == 0))
+    return chosen
 
 
 def repeated(look: Look, keys: tuple[str, ...]) -> int:
-    """How many (key, moment) occur more than once."""
+    """How many (key, moment) occur more than once.
+
+    Args:
+        look: The profiled data, with its table `timed`.
+        keys: Names of key columns; empty: how many moments do.
+    """
     return _more_than_once(look, (*keys, "moment"))
 
 

@@ -1,4 +1,4 @@
-"""The label: which column, and what is asked of it."""
+"""Chooses the label: its column, the task, and the positive class of a binary task."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[A
         but: Names of columns that it is not: the time, and what was dropped.
         ask: Asks the person.
         assume: Collects what was assumed.
+
+    Raises:
+        InvalidParams: there is no such column, it is the time or holds times, or nobody is there to ask.
     """
     if options.label:
         column = look.column(options.label, "--label")
@@ -62,6 +65,13 @@ def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[A
 def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume: list[Assumption]) -> Label:
     """What is asked of the label: its task and, of two classes, which one is meant.
 
+    Args:
+        look: The profiled data, with its table `timed`.
+        column: The label's column.
+        options: What the person gave.
+        ask: Asks the person.
+        assume: Collects what was assumed.
+
     Raises:
         InvalidParams: too few rows, one class only, more classes than a task has, or nobody to ask.
     """
@@ -85,7 +95,12 @@ def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, a
 
 
 def truth(column: ProfiledColumn, positive: Any) -> str:
-    """The label as a number, in SQL over the column; null where it is unknown."""
+    """The label as a number, in SQL over the column; null where it is unknown.
+
+    Args:
+        column: The label's column.
+        positive: The value that is 1; None: the label is a number itself.
+    """
     name = quote_ident(column.name)
     if positive is None:
         return f"CAST({name} AS DOUBLE)"
@@ -96,7 +111,7 @@ def truth(column: ProfiledColumn, positive: Any) -> str:
 
 
 def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume: list[Assumption]) -> tuple[Task, str]:
-    """The task and, where that is said already, the class that it asks about."""
+    """The task and, where an option gives it, the class that it asks about."""
     values = column.values
     if len(values) == 1:
         raise InvalidParams(
@@ -111,7 +126,7 @@ def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume
     if options.task == "regression":
         if not column.is_number:
             raise InvalidParams(
-                f"--task regression: column {column.source!r} holds {column.reading.told}, no numbers.",
+                f"--task regression: column {column.source!r} holds {column.reading.description}, no numbers.",
                 "Use --task binary, or another --label.",
             )
         return "regression", ""
@@ -143,7 +158,9 @@ def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
         fix += " Or take what is no number for a label that is not known: --task regression."
     if almost and not column.values:
         rest = _counted(look, column, f"{almost.of(column.name)} IS NULL")
-        return InvalidParams(f"The label (column {column.source!r}) holds {almost.told}, but not only: {rest}.", fix)
+        return InvalidParams(
+            f"The label (column {column.source!r}) holds {almost.description}, but not only: {rest}.", fix
+        )
     numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
     return InvalidParams(
         f"The label (column {column.source!r}) is text with more than two classes ({_counted(look, column)}{numeric}),"
@@ -155,12 +172,12 @@ def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
 def _counted(look: Look, column: ProfiledColumn, where: str = "true") -> str:
     """The most frequent values of a column, each with how many rows have it."""
     name = quote_ident(column.name)
-    found = look.ask(
+    rows = look.ask(
         f"SELECT {name}, count(*), count(*) OVER () FROM timed WHERE {name} IS NOT NULL AND {where}"  # noqa: S608
         f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {_SHOWN}"
     )
-    more = [f"{found[0][2] - _SHOWN} more"] if found and found[0][2] > _SHOWN else []
-    return ", ".join([*(f"{value} in {count:,} rows" for value, count, _ in found), *more])
+    more = [f"{rows[0][2] - _SHOWN} more"] if rows and rows[0][2] > _SHOWN else []
+    return ", ".join([*(f"{value} in {count:,} rows" for value, count, _ in rows), *more])
 
 
 def _positive(look: Look, column: ProfiledColumn, wanted: str, ask: Ask, assume: list[Assumption]) -> Any:
@@ -184,13 +201,15 @@ def _positive(look: Look, column: ProfiledColumn, wanted: str, ask: Ask, assume:
             f" {_counted(look, column)}.",
             _ONE_OF_THEM,
         )
-    told = [value for value in values if _spoken(value) in _POSITIVE]
-    other = [value for value in values if _spoken(value) in _NEGATIVE]
-    if len(told) == 1 and (other or column.kind == "boolean"):
+    positive = [value for value in values if _spoken(value) in _POSITIVE]
+    negative = [value for value in values if _spoken(value) in _NEGATIVE]
+    if len(positive) == 1 and (negative or column.kind == "boolean"):
         assume.append(
-            Assumption("positive", str(told[0]), f"the other value is {other[0] if other else 'no'}", "--positive")
+            Assumption(
+                "positive", str(positive[0]), f"the other value is {negative[0] if negative else 'no'}", "--positive"
+            )
         )
-        return told[0]
+        return positive[0]
     question = f"Which value of column {column.source!r} is asked about?"
     answer = ask(question, [str(value) for value in values], "--positive VALUE")
     return _meant(column, answer)

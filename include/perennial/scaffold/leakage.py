@@ -1,4 +1,4 @@
-"""Leakage: columns that know the label too well to have been known before it."""
+"""Finds leakage: columns that predict the label so well that they were probably known only after it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def find(look: Look, label: ProfiledColumn, truth: str, task: str, but: set[str]
         f" USING SAMPLE reservoir({_SAMPLE} ROWS) REPEATABLE (7)"
     ).df()
     known = frame["truth__"].notna().to_numpy()
-    found = []
+    suspects = []
     for column in others:
         values = frame[column.name].to_numpy(dtype=float)
         why = _why(column, values, frame["moment__"].to_numpy(), frame["truth__"].to_numpy(), known, task)
         if why:
-            found.append(Suspect(column, why))
-    return found
+            suspects.append(Suspect(column, why))
+    return suspects
 
 
 def _as_number(column: ProfiledColumn) -> str:

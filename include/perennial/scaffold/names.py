@@ -1,4 +1,4 @@
-"""Names that a use case, a column, a Feast field and a Python argument may have."""
+"""Turns the data's column names into valid names of columns, Feast fields and Python arguments."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ def plain(name: str) -> str:
     """`name` in lower case letters, digits and single underscores, beginning with a letter."""
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", ascii_only).lower()
-    found = re.sub(r"[^a-z0-9]+", "_", parted).strip("_")[:_LONGEST].strip("_")
-    if not found or not found[0].isalpha():
-        found = f"c_{found}".strip("_")
-    return f"{found}_value" if keyword.iskeyword(found) or keyword.issoftkeyword(found) else found
+    result = re.sub(r"[^a-z0-9]+", "_", parted).strip("_")[:_LONGEST].strip("_")
+    if not result or not result[0].isalpha():
+        result = f"c_{result}".strip("_")
+    return f"{result}_value" if keyword.iskeyword(result) or keyword.issoftkeyword(result) else result
 
 
 def unique(wanted: str, taken: Collection[str]) -> str:
-    """`wanted`, or with the first number behind it that makes it none of `taken`."""
-    found, number = wanted, 2
-    while found in taken:
-        found, number = f"{wanted}_{number}", number + 1
-    return found
+    """`wanted`, or `wanted` with the first number, from 2 on, that makes it unique.
+
+    Args:
+        wanted: The name.
+        taken: The names that exist already.
+    """
+    name, number = wanted, 2
+    while name in taken:
+        name, number = f"{wanted}_{number}", number + 1
+    return name
 
 
 def columns(names: Iterable[str]) -> dict[str, str]:

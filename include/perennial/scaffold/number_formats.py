@@ -1,4 +1,4 @@
-"""Dots and commas that may part decimals or thousands: which of the two, as the rest of the data says."""
+"""Decides from the whole data whether dots and commas in numbers separate decimals or thousands."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def settle(
     commas = [name for name, best in fitting.items() if best[0] is COMMA and GROUPED in best]
     plain = {reading for name, reading in readings.items() if name not in (*dotted, *commas)}
     has_dot, has_comma = bool(plain & {NUMBER, GROUPED}), COMMA in plain
-    found: dict[str, tuple[Reading, ...]] = {}
+    settled: dict[str, tuple[Reading, ...]] = {}
     for name in dotted if not has_dot else ():
         differ, begins = _looked_at(connection, place, name, NUMBER, ".")
         if not differ and (begins or has_comma):
-            found[name] = (COMMA,)
+            settled[name] = (COMMA,)
     for name in commas if not has_comma or has_dot else ():
         differ, begins = _looked_at(connection, place, name, GROUPED, ",")
         is_thousand = True if has_dot and not has_comma else begins
         if is_thousand is None and not differ:
             # Semicolons are there for the sake of decimal commas.
-            found[name] = (COMMA, GROUPED) if place.delimiter == ";" else (GROUPED, COMMA)
+            settled[name] = (COMMA, GROUPED) if place.delimiter == ";" else (GROUPED, COMMA)
         elif is_thousand and not differ:
-            found[name] = (GROUPED,)
-    return found
+            settled[name] = (GROUPED,)
+    return settled
 
 
 def _looked_at(

@@ -1,4 +1,4 @@
-"""Where data lies, and how DuckDB reads it there: one file, a folder of files, or an S3 prefix; CSV or Parquet.
+"""Locates data, and reads it with DuckDB: one file, a folder of files, or an S3 prefix; CSV or Parquet.
 
 What lies on the web or in a database is brought into a file first (`remote`), and its place remembers where it is from.
 """
@@ -66,6 +66,11 @@ class Place:
 def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnection:
     """A connection that spills into `folder`, holds a database there, and reads what `address` names.
 
+    Args:
+        address: As `Place.address`.
+        memory: How much DuckDB may hold in memory, such as `1GB`.
+        folder: For the database and for what exceeds `memory`.
+
     Raises:
         InvalidParams: the address is of a kind that cannot be read.
     """
@@ -126,14 +131,14 @@ def _in_s3(given: str) -> Place:
         if store.get_file_info(bucket_and_prefix).type == fs.FileType.File:
             kind = _format(given)
             return Place(given, kind) if kind else _of_files(given, given, [given])
-        found = store.get_file_info(fs.FileSelector(bucket_and_prefix, recursive=True, allow_not_found=True))
+        infos = store.get_file_info(fs.FileSelector(bucket_and_prefix, recursive=True, allow_not_found=True))
     except OSError as error:
         raise InvalidParams(
             f"--data {given} cannot be listed: {str(error).splitlines()[0]}",
             "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION (and AWS_ENDPOINT_URL_S3 for other"
             " stores), and check the bucket's name.",
         ) from error
-    files = sorted(f"s3://{info.path}" for info in found if info.type == fs.FileType.File and info.size)
+    files = sorted(f"s3://{info.path}" for info in infos if info.type == fs.FileType.File and info.size)
     return _of_files(given, f"s3://{bucket_and_prefix}", files)
 
 
@@ -168,6 +173,10 @@ def _format(name: str) -> Literal["csv", "parquet"] | None:
 def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
     """The place, with how its CSV files are parted; as DuckDB finds it in their beginning.
 
+    Args:
+        connection: DuckDB.
+        place: The data.
+
     Raises:
         InvalidParams: they cannot be read, or have no header.
     """
@@ -179,8 +188,8 @@ def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
             "SELECT Delimiter, Quote, SkipRows FROM sniff_csv($data)", {"data": first}
         ).fetchall()
         quote = row[1] if row[1] not in ("", "(empty)") else '"'
-        found = replace(place, delimiter=row[0].replace("\\t", "\t"), quote=quote, skip=row[2])
-        header = [column[0] for column in _describe(connection, found)]
+        sniffed = replace(place, delimiter=row[0].replace("\\t", "\t"), quote=quote, skip=row[2])
+        header = [column[0] for column in _describe(connection, sniffed)]
     except duckdb.Error as error:
         raise InvalidParams(
             f"--data {place.named} cannot be read as CSV: {str(error).splitlines()[0]}",
@@ -191,7 +200,7 @@ def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
             f"--data {place.named} has no header: its first line is {', '.join(header[:5])}.",
             "Write the columns' names into a first line.",
         )
-    return found
+    return sniffed
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[str, str]]:
@@ -201,6 +210,10 @@ def _describe(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple
 
 def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[str, str]]:
     """(name, DuckDB's type) of every column as it lies there.
+
+    Args:
+        connection: DuckDB.
+        place: The data.
 
     Raises:
         InvalidParams: it cannot be read.
@@ -216,6 +229,11 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
 def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
     """Rows of a query over the place's `reader`.
 
+    Args:
+        connection: DuckDB.
+        place: The data.
+        sql: The query, with `$data` for the address.
+
     Raises:
         InvalidParams: it cannot be read to its end.
     """
@@ -224,5 +242,5 @@ def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[
     except duckdb.Error as error:
         raise InvalidParams(
             f"--data {place.named} cannot be read to its end: {str(error).splitlines()[0]}",
-            "Mend the line or the file that it names.",
+            "Fix the line or the file that it names.",
         ) from error

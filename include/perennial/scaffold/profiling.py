@@ -1,4 +1,4 @@
-"""Looking at data: what each column holds, in two passes over the files and bounded memory.
+"""Profiles data: what each column holds, in two passes over the files and with bounded memory.
 
 The first pass finds how each column is read, the second copies it so read into a temporary database, which everything
 else is asked of. Text that lacks values takes a third: words like NA are counted there.
@@ -85,8 +85,8 @@ class ProfiledColumn:
     @property
     def moment(self) -> str | None:
         """The moment, as an expression over table `looked`."""
-        found = column_types.as_time(column_types.once_read(self.reading.kind), self.low, self.high)
-        return found.of(self.name) if found else None
+        reading = column_types.as_time(column_types.once_read(self.reading.kind), self.low, self.high)
+        return reading.of(self.name) if reading else None
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,10 @@ class Look:
 
     def column(self, given: str, option: str) -> ProfiledColumn:
         """The column that somebody names, by its name in the data or in the use case.
+
+        Args:
+            given: The name that the person gave.
+            option: The option that it was given by, for the message.
 
         Raises:
             InvalidParams: there is none, or it was left out.
@@ -133,7 +137,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
 
     Args:
         given: File, folder, S3 prefix, address on the web, or table by an Airflow connection.
-        notations: Column of the data -> how its days are written, where somebody said so.
+        notations: Column of the data -> how its days are written, where the person gave it.
         step: Called with the name of each step as it begins, and how far it is where that is known.
 
     Raises:
@@ -144,8 +148,8 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
         try:
             step("finding out how it is written")
             place = places.with_dialect(connection, place)
-            found = places.columns(connection, place)
-            plain = names.columns(name for name, _ in found)
+            described = places.columns(connection, place)
+            plain = names.columns(name for name, _ in described)
             given_notations = {
                 name: column_types.in_notation(notations[key])
                 for name in plain
@@ -153,7 +157,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
                 if key in notations
             }
             step("finding out what each column holds")
-            readings, doubts, left_out = fitting.find(connection, place, found, given_notations)
+            readings, doubts, left_out = fitting.find(connection, place, described, given_notations)
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
@@ -171,7 +175,12 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
 
 
 def as_written(look: Look, column: ProfiledColumn) -> Look:
-    """The look, with a column as the text that it is where its reading makes nothing of some values."""
+    """The look, with a column as the text that it is where its reading makes nothing of some values.
+
+    Args:
+        look: The profiled data; its table `looked` is changed.
+        column: The column; returned as it is if every value could be read, or if it is text.
+    """
     if not column.unreadable or column.kind == "text":
         return look
     filled = look.rows - column.missing
@@ -189,11 +198,17 @@ def _written(name: str) -> str:
 
 
 def within(look: Look, table: str, rows: int) -> Look:
-    """The look, as if the data were the `rows` rows of a table that has those of `looked` in part."""
+    """The look, as if the data were the rows of a table that has a part of those of `looked`.
+
+    Args:
+        look: The profiled data.
+        table: The table, in the look's database.
+        rows: How many rows it has.
+    """
     columns = _measured(look.connection, look.columns, rows, table)
     left_out = {each.source: "is empty in every row that is used" for each in columns if each.missing == rows}
-    kept = tuple(each for each in columns if each.missing < rows)
-    return replace(look, columns=kept, left_out=look.left_out | left_out)
+    used = tuple(each for each in columns if each.missing < rows)
+    return replace(look, columns=used, left_out=look.left_out | left_out)
 
 
 def _placed(given: str, folder: Path, step: Callable[..., None]) -> AbstractContextManager[Place]:
@@ -216,12 +231,12 @@ def _with_words_for_nothing(
         f"CASE WHEN {quote_ident(each.source)} IN {NULLS[1:]} THEN {quote_ident(each.source)} END" for each in texts
     ]
     asked = ", ".join(f"count({word}), min({word})" for word in words)
-    found = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(NULLS[:1])}")[0]  # noqa: S608
-    told = {
+    counts = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(NULLS[:1])}")[0]  # noqa: S608
+    facts = {
         each.name: {"unreadable": count, "unreadable_example": word or ""}
-        for each, count, word in zip(texts, found[::2], found[1::2], strict=True)
+        for each, count, word in zip(texts, counts[::2], counts[1::2], strict=True)
     }
-    return tuple(_with(each, **told.get(each.name, {})) for each in columns)
+    return tuple(_with(each, **facts.get(each.name, {})) for each in columns)
 
 
 def _measured(

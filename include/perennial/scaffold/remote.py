@@ -1,4 +1,4 @@
-"""Data that DuckDB does not read where it is: brought into a temporary file to be looked at."""
+"""Copies data from the web or from a database into a temporary file, so that DuckDB can read it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def brought(given: str, folder: Path, step: Step) -> Iterator[Place]:
         ServiceUnavailable: the server, the database or Airflow does not answer.
     """
     if not given.startswith(connections.SCHEME):
-        _insist_on_no_secret(given)
+        _check_no_secret(given)
     with ExitStack() as stack:
         try:
             copying = _table(given, folder, step) if _is_table(given, step) else _file(given, step)
@@ -43,7 +43,7 @@ def brought(given: str, folder: Path, step: Step) -> Iterator[Place]:
         yield place
 
 
-def _insist_on_no_secret(given: str) -> None:
+def _check_no_secret(given: str) -> None:
     import httpx
 
     try:

@@ -1,4 +1,4 @@
-"""A design as files: what the templates need, worked out, and the templates filled."""
+"""Renders the design of a use case into its files, by Jinja templates."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _context(design: Design) -> dict[str, Any]:
         "metric": "roc_auc" if design.task == "binary" else "rmse",
         "params_class": f"{name.title().replace('_', '')}Params",
         "variable": f"{name.upper()}_DATA",
-        "rows_told": f"{design.rows:,}",
+        "rows_text": f"{design.rows:,}",
         "end": design.cuts.partitions[-1].next.key,
         "row_key": row_key,
         "keys": keys,
@@ -125,12 +125,12 @@ def _baseline(design: Design, prefix: str) -> str:
 def _past_features(design: Design, past: dict[str, str], prefix: str) -> dict[str, str]:
     """Feature of `history` -> what it is."""
     called = {column.name: texts.harmless(column.source)[:50] for column in design.columns}
-    found = {}
+    features = {}
     for value in past:
-        found[f"{prefix}{value}_last"] = f"The last {called[value]} known."
+        features[f"{prefix}{value}_last"] = f"The last {called[value]} known."
         for span in design.spans:
-            found[f"{prefix}{value}_mean_{span.name}"] = f"Mean {called[value]} of {spoken(span.length)}."
-    return found
+            features[f"{prefix}{value}_mean_{span.name}"] = f"Mean {called[value]} of {spoken(span.length)}."
+    return features
 
 
 def _profile(design: Design) -> dict[str, Any]:
@@ -190,14 +190,14 @@ def _model(design: Design) -> dict[str, Any]:
 def _entities(design: Design) -> list[dict[str, str]]:
     """The Feast entities. Named after the use case: all use cases share one Feast project."""
     if not design.keys:
-        told = "Always `all`: the rows are one series."
-        return [{"variable": f"{design.name}_series", "key": "series", "type": "STRING", "told": told}]
+        description = "Always `all`: the rows are one series."
+        return [{"variable": f"{design.name}_series", "key": "series", "type": "STRING", "description": description}]
     return [
         {
             "variable": f"{design.name}_{key.name}",
             "key": key.name,
             "type": "INT64" if key.kind == "integer" else "STRING",
-            "told": f"{texts.harmless(key.source)[:60]}, of about {key.distinct}.",
+            "description": f"{texts.harmless(key.source)[:60]}, of about {key.distinct}.",
         }
         for key in design.keys
     ]
@@ -210,5 +210,5 @@ def _label_expression(design: Design) -> str:
         return f'{value}.cast("float64")'
     if column.kind == "boolean":
         return f'{value}.cast("int64")' if positive else f'(~{value}).cast("int64")'
-    found = f'({value} == {texts.python(positive)}).cast("int64")'
-    return found + texts.noqa(E501=len(found) + 11 > texts.WIDTH)
+    expression = f'({value} == {texts.python(positive)}).cast("int64")'
+    return expression + texts.noqa(E501=len(expression) + 11 > texts.WIDTH)

@@ -1,4 +1,4 @@
-"""The sentences of a new use case's files: what it is, what was assumed, what became a feature and what did not."""
+"""Writes the sentences of a new use case's files: what it predicts, what was assumed, what is no feature and why."""
 
 from __future__ import annotations
 
@@ -23,15 +23,24 @@ def _short(design: Design) -> str:
 
 
 def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
-    """The sentences."""
+    """The sentences.
+
+    Args:
+        design: The design of the use case.
+        keys: Names of the entity's key columns, as the files have them.
+        baseline: The feature that the first model must beat.
+
+    Returns:
+        Variable of the templates -> text.
+    """
     label = design.label
     positive = texts.harmless(str(label.positive))
     name = texts.harmless(label.column.source)
     keyed = f" of the same {' and '.join(keys)}" if design.keys else ""
     if design.task == "binary":
-        told = f"`label` is 1 where {name} is {positive}, 0 where it is not, null while that is unknown."
+        label_text = f"`label` is 1 where {name} is {positive}, 0 where it is not, null while that is unknown."
     else:
-        told = f"`label` is {name}, null while that is unknown."
+        label_text = f"`label` is {name}, null while that is unknown."
     left = [f"- {texts.harmless(column)}: {reason}" for column, reason in design.left_out.items()]
     assumed = [_sentence(each) for each in design.assumptions]
     request = [texts.harmless(column.source) for column in design.features] + [
@@ -55,7 +64,7 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
         ),
         "assumption_list": "\n".join(texts.paragraph(f"- {each}", "", "  ") for each in assumed),
         "left_out_list": "\n".join(texts.paragraph(each, "", "  ") for each in left),
-        "history_told": texts.paragraph(
+        "history_text": texts.paragraph(
             f"What came of earlier rows{keyed}: the last outcome, and means over the spans.",
             "",
             "    ",
@@ -66,9 +75,9 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
             f"`history` adds what came of earlier rows{keyed}: the last outcome and means over"
             f" {' and '.join(spoken(span.length) for span in design.spans)}, as known at the moment of prediction."
         ),
-        "label_told": texts.paragraph(told, "", "    ", texts.WIDTH - 4),
-        "request_told": texts.paragraph(f"With each row come {', '.join(request) or 'no facts'}."),
-        "gate_told": texts.paragraph(gate),
+        "label_text": texts.paragraph(label_text, "", "    ", texts.WIDTH - 4),
+        "request_text": texts.paragraph(f"With each row come {', '.join(request) or 'no facts'}."),
+        "gate_text": texts.paragraph(gate),
         "partition_word": _WORD[design.cuts.cadence],
     }
 

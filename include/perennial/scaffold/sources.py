@@ -1,4 +1,4 @@
-"""What `source.py` of a new use case says: where its rows are, and how each column is read."""
+"""Prepares what the template of `source.py` needs: where the rows are, and how each column is read."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def context(design: Design) -> dict[str, Any]:
         "written": written(design.time, place),
         "bounds": bounds,
         "bound_arguments": "".join(f", {name.lower()}={name}" for name in bounds),
-        "source_told": _told(place),
-        "bounds_told": _bounds_told(design),
+        "source_text": _source_text(place),
+        "bounds_text": _bounds_text(design),
     }
 
 
@@ -46,14 +46,14 @@ def _place_arguments(design: Design) -> list[str]:
     """Of `Files` or `DatabaseTable`, a line each."""
     place, address = design.place, texts.python(design.place.named)
     address += "," + noqa(E501=len(address) + 5 > texts.WIDTH, S108=address[1:].startswith(_TEMPORARY))
-    found = [f"{texts.python(design.name)},", address, f'variable="{design.name.upper()}_DATA",']
+    arguments = [f"{texts.python(design.name)},", address, f'variable="{design.name.upper()}_DATA",']
     if place.dialect:
-        return [*found, f"written={texts.python(written(design.time, place))},", 'unreadable="null",']
-    found += ['format="parquet",'] if place.format == "parquet" else []
+        return [*arguments, f"written={texts.python(written(design.time, place))},", 'unreadable="null",']
+    arguments += ['format="parquet",'] if place.format == "parquet" else []
     for name, usual in (("delimiter", ","), ("quote", '"'), ("skip", 0)):
         value = getattr(place, name)
-        found += [f"{name}={texts.python(value)},"] if place.format == "csv" and value != usual else []
-    return [*found, 'unreadable="null",']
+        arguments += [f"{name}={texts.python(value)},"] if place.format == "csv" and value != usual else []
+    return [*arguments, 'unreadable="null",']
 
 
 def _arguments(column: ProfiledColumn, design: Design) -> list[str]:
@@ -61,14 +61,14 @@ def _arguments(column: ProfiledColumn, design: Design) -> list[str]:
     reading = column.as_time() if column.name == design.time.name else column.reading
     assert reading is not None  # noqa: S101
     declared = reading.column
-    found = [texts.python(declared.type)]
+    arguments = [texts.python(declared.type)]
     if column.source != column.name:
-        found.append(texts.python(column.source))
+        arguments.append(texts.python(column.source))
     for name in ("format", "unit", "decimal", "thousands"):
         value = getattr(declared, name)
         if value != getattr(_PLAIN, name):
-            found.append(f"{name}={texts.python(value)}")
-    return found
+            arguments.append(f"{name}={texts.python(value)}")
+    return arguments
 
 
 def _declaration(column: ProfiledColumn, design: Design) -> list[str]:
@@ -100,17 +100,17 @@ def written(time: ProfiledColumn, place: Place) -> Written:
     return "" if is_text and place.dialect != "sqlite" else reading.written
 
 
-def _bounds_told(design: Design) -> str:
-    told = []
+def _bounds_text(design: Design) -> str:
+    sentences = []
     if design.since:
-        told.append(f"Those before {design.since.isoformat(sep=' ')} are left out (--since).")
+        sentences.append(f"Those before {design.since.isoformat(sep=' ')} are left out (--since).")
     if design.until:
-        told.append(f"Those from {design.until.isoformat(sep=' ')} on are left out (--until).")
-        told.append("For data that keeps arriving take `UNTIL` out.")
-    return texts.paragraph(" ".join(told), "    ", "    ")
+        sentences.append(f"Those from {design.until.isoformat(sep=' ')} on are left out (--until).")
+        sentences.append("For data that keeps arriving take `UNTIL` out.")
+    return texts.paragraph(" ".join(sentences), "    ", "    ")
 
 
-def _told(place: Place) -> str:
+def _source_text(place: Place) -> str:
     if place.dialect:
         connection_id, _, table = place.origin.removeprefix("connection://").partition("/")
         return f"table `{texts.harmless(table)}` of Airflow's connection `{connection_id}`"

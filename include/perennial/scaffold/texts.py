@@ -1,4 +1,4 @@
-"""Values and paragraphs as a formatter would leave them in a Python file."""
+"""Formats values and paragraphs for a Python file, the way a code formatter would leave them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ def python(value: Any) -> str:
 
 
 def python_tuple(values: Iterable[str], column: int = 0, indent: int = 0) -> str:
-    """Strings as a tuple that begins at `column`: in one line if that fits, else one a line, `indent` further in."""
+    """Strings as a tuple: in one line if that fits, else one a line.
+
+    Args:
+        values: The strings.
+        column: How many characters are before it in its line.
+        indent: By how much that line is indented; the strings are four further in.
+    """
     shown = [python(value) for value in values]
     line = f"({shown[0]},)" if len(shown) == 1 else f"({', '.join(shown)})"
     if column + len(line) + 1 <= WIDTH:
@@ -37,7 +43,14 @@ def python_tuple(values: Iterable[str], column: int = 0, indent: int = 0) -> str
 
 
 def paragraph(text: str, indent: str = "", hanging: str | None = None, width: int = WIDTH) -> str:
-    """Text in lines of at most `width`; the first begins with `indent`, the others with `hanging`."""
+    """Text broken into lines.
+
+    Args:
+        text: The text; its blanks and line breaks are made single blanks.
+        indent: What the first line begins with.
+        hanging: What the others begin with; None: `indent`.
+        width: The most characters of a line.
+    """
     return textwrap.fill(
         " ".join(text.split()),
         width,
@@ -60,7 +73,12 @@ def in_quotes(sql: str) -> str:
 
 
 def sql_lines(sql: str, indent: str) -> str:
-    """SQL broken at blanks outside of its quotes, in lines of less than `WIDTH` where that is possible."""
+    """SQL broken at blanks outside of its quotes, in lines of less than `WIDTH` where that is possible.
+
+    Args:
+        sql: The SQL, in one line.
+        indent: What each line after the first begins with.
+    """
     words, current, quote = [], "", ""
     for letter in sql:
         if quote:

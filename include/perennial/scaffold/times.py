@@ -1,4 +1,4 @@
-"""The time of rows: their span, how finely it is written, what has gaps, and the cadence that fits."""
+"""Measures the time column: its range, resolution and gaps, and the cadence that fits it."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def _resolution(look: Look) -> Resolution:
         "second": "epoch_us(moment) % 1000000 != 0",
     }
     counts = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in finer.values())
-    found = look.ask(f"SELECT {counts}, count(DISTINCT dayofweek(moment)), count(DISTINCT moment) FROM timed")[0]  # noqa: S608
-    by_unit = dict(zip(finer, found, strict=False))
-    weekdays, moments = found[-2:]
+    result = look.ask(f"SELECT {counts}, count(DISTINCT dayofweek(moment)), count(DISTINCT moment) FROM timed")[0]  # noqa: S608
+    by_unit = dict(zip(finer, result, strict=False))
+    weekdays, moments = result[-2:]
     if not by_unit["month"] and moments > 1:
         # Shorter than any month: known before the next one begins.
         return Resolution("month", timedelta(days=28))
@@ -141,7 +141,7 @@ def _resolution(look: Look) -> Resolution:
 
 
 def _buckets(look: Look, first: datetime, last: datetime) -> list[Buckets]:
-    found = []
+    buckets = []
     for cadence, unit in _UNIT.items():
         if (last - first) / LENGTH[cadence] > 50_000:
             continue
@@ -149,8 +149,8 @@ def _buckets(look: Look, first: datetime, last: datetime) -> list[Buckets]:
         counts = dict(look.ask(sql))
         partitions = tuple(cadence.at(first).through(cadence.at(last)))
         rows = tuple(counts.get(round(each.start.timestamp()) * 1_000_000, 0) for each in partitions)
-        found.append(Buckets(cadence, partitions, rows))
-    return found
+        buckets.append(Buckets(cadence, partitions, rows))
+    return buckets
 
 
 def fitting(times: Times, needed: int) -> Buckets | None:
@@ -180,7 +180,13 @@ def candidates(look: Look) -> list[ProfiledColumn]:
 
 
 def spacing(look: Look, keys: tuple[str, ...], moments: int) -> timedelta:
-    """The usual time from one moment of a key to its next: the median, of some keys if there are very many rows."""
+    """The usual time from one moment of a key to its next: the median, of some keys if there are very many rows.
+
+    Args:
+        look: The profiled data, with its table `timed`.
+        keys: Names of the key columns; empty: all rows are one series.
+        moments: How many different moments there are, about.
+    """
     by = ", ".join(map(quote_ident, keys)) or "1"
     some = f"WHERE hash({by}) % {math.ceil(moments / 1_000_000)} = 0" if keys and moments > 1_000_000 else ""
     sql = (
@@ -188,5 +194,5 @@ def spacing(look: Look, keys: tuple[str, ...], moments: int) -> timedelta:
         f" (PARTITION BY {by} ORDER BY moment)) AS gap FROM (SELECT DISTINCT {by}, moment FROM timed {some}))"
         " WHERE gap > 0"
     )
-    found = look.ask(sql)[0][0]
-    return timedelta(seconds=float(found or 0))
+    seconds = look.ask(sql)[0][0]
+    return timedelta(seconds=float(seconds or 0))

@@ -1,4 +1,4 @@
-"""Putting the files of a new use case into the project: all of them or none, and never over what is there."""
+"""Writes the files of a new use case into the project: all of them or none, and never over an existing file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from perennial.errors import InvalidParams, PerennialError
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
 
 
-def insist_on_new_name(name: str, project: Path) -> None:
+def check_new_name(name: str, project: Path) -> None:
     """Refuse a name that no use case can have, or that something has already.
+
+    Args:
+        name: The name of the new use case.
+        project: The project's folder.
 
     Raises:
         InvalidParams: it is malformed, taken, or the name of a Python module, which the files would hide.
@@ -60,7 +64,7 @@ def write(name: str, files: Mapping[str, str], project: Path) -> None:
             target = Path(folder) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
-        _insist_on_validity(Path(folder), name)
+        _check_validity(Path(folder), name)
         moved: list[Path] = []
         try:
             for path in _targets(name):
@@ -98,7 +102,7 @@ def _move(written: Path, target: Path) -> None:
         os.link(written, target)
 
 
-def _insist_on_validity(folder: Path, name: str) -> None:
+def _check_validity(folder: Path, name: str) -> None:
     try:
         runpy.run_path(str(folder / f"include/use_cases/{name}/use_case.py"))
     except Exception as error:
