@@ -58,7 +58,7 @@ def cuts(measured: Times, options: Options, assume: list[Assumption]) -> Buckets
         chosen = [each for each in measured.buckets if each.cadence == options.cadence]
         if not chosen or not chosen[0].is_mostly_filled:
             raise _unfit(measured, chosen[0] if chosen else None, options.cadence)
-        return _note_gaps(chosen[0], assume)
+        return _with_gaps_noted(chosen[0], assume)
     buckets = times.fitting(measured, _ROWS_A_PARTITION)
     if buckets is None:
         coarsest = [each for each in measured.buckets if len(each.partitions) >= 4]
@@ -66,10 +66,10 @@ def cuts(measured: Times, options: Options, assume: list[Assumption]) -> Buckets
     span = f"{measured.first:%Y-%m-%d %H:%M} to {measured.last:%Y-%m-%d %H:%M}"
     why = f"{span} are {len(buckets.partitions)} partitions of {min(buckets.rows)} to {max(buckets.rows)} rows"
     assume.append(Assumption("cadence", str(buckets.cadence), why, "--cadence"))
-    return _note_gaps(buckets, assume)
+    return _with_gaps_noted(buckets, assume)
 
 
-def _note_gaps(cuts: Buckets, assume: list[Assumption]) -> Buckets:
+def _with_gaps_noted(cuts: Buckets, assume: list[Assumption]) -> Buckets:
     if cuts.empty:
         why = f"{len(cuts.empty)} of the {len(cuts.partitions)} partitions have none ({_some(cuts.empty)})"
         assume.append(Assumption("partitions without rows", "nothing happened in them", why, "--cadence"))
