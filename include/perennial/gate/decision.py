@@ -151,11 +151,6 @@ def from_evidence(evidence: Mapping[str, Any]) -> GateDecision | None:
         return None
 
 
-def is_inconclusive(entry: Entry) -> bool:
-    """Whether a row of the ledger is a decision for which there was not enough evidence."""
-    return bool(entry.evidence.get("outcome") == INCONCLUSIVE)
-
-
 def expected_metrics(entry: Entry) -> dict[str, float]:
     """The metrics that a version reached on the gate's holdout: what its production metrics are compared with.
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from perennial.gate.decision import GateDecision
+from perennial.gate.decision import CHALLENGER, CHAMPION, GateDecision, from_evidence
 from perennial.registry.ledger import DECISIONS, Entry
 from perennial.use_case import UseCase, gain
 
@@ -58,22 +56,11 @@ def compare(use_case: UseCase, entries: Sequence[Entry], waiting: Mapping[str, A
         waiting: The gate's decision that a person is asked about, as the task `evaluate` returned it.
     """
     decided = next((entry for entry in reversed(entries) if entry.action in DECISIONS), None)
-    found = _decision(waiting) if waiting else None
-    entry = None if found else decided
-    found = found or (_decision(entry.evidence) if entry else None)
-    if found is None:
+    decision = from_evidence(waiting) if waiting else None
+    entry = None if decision else decided
+    decision = decision or (from_evidence(entry.evidence) if entry else None)
+    if decision is None:
         return None
-    mine, its = (found.metrics.get(who, {}) for who in ("challenger", "rival"))
+    mine, its = (decision.metrics.get(who, {}) for who in (CHALLENGER, CHAMPION))
     names = sorted({*mine, *its}, key=lambda name: (name != use_case.gate.metric, name))
-    return Comparison(found, entry, tuple(ComparedMetric(name, mine.get(name), its.get(name)) for name in names))
-
-
-def _decision(evidence: Mapping[str, Any]) -> GateDecision | None:
-    """The recorded decision; None where it has a form that this release cannot read.
-
-    The ledger's row still says it in a sentence then.
-    """
-    try:
-        return GateDecision(**evidence)
-    except (ValidationError, TypeError):
-        return None
+    return Comparison(decision, entry, tuple(ComparedMetric(name, mine.get(name), its.get(name)) for name in names))

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
+from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, from_evidence, in_words
 from perennial.pages import airflow_state, version_training
 from perennial.pages.access import AllowedActionsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
@@ -26,17 +27,6 @@ router = APIRouter()
 Row = Mapping[str, Any]
 _METRICS = ("partition", "model_version", "role", "metric", "value", "rows", "labelled", "recorded_at")
 _VERDICTS = ("partition", "model_version", "verdict", "explanation", "recorded_at")
-
-
-#: What decisions of earlier releases do not have.
-_DEFAULTS: dict[str, Any] = {
-    **dict.fromkeys(("champion", "rows", "gained", "interval", "confidence")),
-    "reason": "",
-    "borderline": False,
-    "rules": (),
-    "not_judged": (),
-    "measured": {},
-}
 
 
 @dataclass(frozen=True)
@@ -126,10 +116,9 @@ def view(
     """
     use_case, number, entries = version.use_case, version.number, version.entries
     decided = ledger.decision_on(entries, number)
-    decision = decided.evidence if decided else made.documents.get("gate.json", {}) if made else {}
-    if decision:
-        decision = _DEFAULTS | {"outcome": "promote" if decision.get("promote") else "reject"} | decision
-    expected = decision.get("metrics", {}).get("challenger", {}).get(use_case.gate.metric)
+    decision = from_evidence(decided.evidence if decided else made.documents.get("gate.json", {}) if made else {})
+    compared = decision.metrics if decision else {}
+    expected = compared.get(CHALLENGER, {}).get(use_case.gate.metric)
     performance = _performance(use_case, number, metrics, verdicts)
     return {
         "use_case": use_case,
@@ -138,7 +127,8 @@ def view(
         "champion": ledger.champion_among(entries),
         "decided": decided,
         "decision": decision,
-        "compared": _compared(decision.get("metrics", {})),
+        "outcome": in_words(decision.outcome) if decision else "",
+        "compared": _compared(compared),
         "expected": expected,
         "deployments": [
             {"deployment": deployment, "partitions": deployments.partitions_served(use_case, deployment)}
@@ -173,12 +163,13 @@ def status(entries: Sequence[Entry], number: int) -> str:
     decided = ledger.decision_on(entries, number)
     if decided is None:
         return "challenger"
-    return "inconclusive" if decided.evidence.get("outcome") == "not-enough-evidence" else "rejected"
+    decision = from_evidence(decided.evidence)
+    return "inconclusive" if decision and decision.outcome == INCONCLUSIVE else "rejected"
 
 
 def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """Challenger and the model it was evaluated against, on the same rows, by metric."""
-    mine, its = metrics.get("challenger", {}), metrics.get("rival", {})
+    mine, its = metrics.get(CHALLENGER, {}), metrics.get(CHAMPION, {})
     return [
         {
             "name": name,

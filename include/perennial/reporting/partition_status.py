@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial import lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.gate.decision import INCONCLUSIVE
 from perennial.quarantine import states
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import NOTHING
@@ -255,7 +256,7 @@ def _action(row: dict[str, Any]) -> str:
             return f"rolled back to v{row['model_version']}"
         case "resumed":
             return "promotion resumed"
-        case "rejected" if json.loads(row["evidence"]).get("outcome") == "not-enough-evidence":
+        case "rejected" if json.loads(row["evidence"]).get("outcome") == INCONCLUSIVE:
             return f"v{row['model_version']} inconclusive"
         case action:
             return f"{action} v{row['model_version']}"

@@ -67,37 +67,6 @@ def harmless(text: str) -> str:
     return plain.replace("\\", "/").replace('"', "'").replace("`", "'")
 
 
-def in_quotes(sql: str) -> str:
-    """SQL as it may stand between three double quotes."""
-    return sql.replace("\\", "\\\\").replace('"""', '""\\"')
-
-
-def sql_lines(sql: str, indent: str) -> str:
-    """SQL broken at blanks outside of its quotes, in lines of less than `WIDTH` where that is possible.
-
-    Args:
-        sql: The SQL, in one line.
-        indent: What each line after the first begins with.
-    """
-    words, current, quote = [], "", ""
-    for letter in sql:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        if letter == " " and not quote:
-            words.append(current)
-            current = ""
-        else:
-            current += letter
-    lines = [""]
-    for word in [*words, current]:
-        if lines[-1] and len(indent) + len(lines[-1]) + 1 + len(word) > WIDTH - 10:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return f"\n{indent}".join(lines)
-
-
 def spoken(length: timedelta) -> str:
     """A length of time as people say it: `1 day`, `6 hours`."""
     for unit, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
