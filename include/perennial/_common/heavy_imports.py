@@ -14,7 +14,8 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from perennial._common import _compat
 
 #: What the pipelines use. One that is missing is not an error here but in the task.
 LIBRARIES = (
@@ -82,7 +83,7 @@ def preload(libraries: tuple[str, ...] = LIBRARIES) -> float:
                 importlib.import_module(name)
             except Exception:
                 log.warning("Could not preload %s; tasks that need it import it themselves", name, exc_info=True)
-    _map_packages()
+    _compat.map_packages()
     seconds = time.perf_counter() - began
     log.info("Preloaded %d libraries in %.1f s", len(libraries), seconds)
     return seconds
@@ -100,41 +101,8 @@ def fast_imports() -> Iterator[None]:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with _without_typeguard():
+        with _compat.without_typeguard():
             yield
     finally:
         if collects:
             gc.enable()
-
-
-@contextmanager
-def _without_typeguard() -> Iterator[None]:
-    """Make `typeguard.typechecked`, by which Feast decorates its functions, do nothing.
-
-    It compiles each function again at import. Its own switch is `python -O`, which also drops everybody's assertions.
-    """
-    try:
-        import typeguard
-    except ImportError:
-        yield
-        return
-    original = typeguard.typechecked
-
-    def untouched(target: Any = None, **_options: Any) -> Any:
-        return target if target is not None else untouched
-
-    typeguard.typechecked = untouched
-    try:
-        yield
-    finally:
-        typeguard.typechecked = original
-
-
-def _map_packages() -> None:
-    """MLflow lists every file of every installed package before it logs a model: two seconds, in each process."""
-    try:
-        from mlflow.utils.requirements_utils import _init_packages_to_modules_map
-    except ImportError:
-        log.warning("MLflow no longer maps packages to modules as it did; `_map_packages` can go")
-    else:
-        _init_packages_to_modules_map()

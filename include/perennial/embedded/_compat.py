@@ -2,7 +2,7 @@
 
 `mlflow server` prepares databases and settings, then starts uvicorn in a process of its own, which imports everything
 again. `serve_in_this_process` makes it take that last step in the same process: half the memory and half the CPU.
-`tests/embedded/test_compat.py` fails once MLflow takes the step in another way; then this module can go, and what
+`tests/embedded/test__compat.py` fails once MLflow takes the step in another way; then this module can go, and what
 remains is the ordinary `mlflow server`.
 """
 

@@ -10,7 +10,7 @@ def column_type(column: pa.Field) -> pa.DataType | None:
     """The Arrow type in which Iceberg stores a new column; None if it has no such type.
 
     `Catalog.create_table` uses the same function. It can go when pyiceberg converts an Arrow schema without ids in
-    a public function; tests/lake/test_compat.py fails then.
+    a public function; tests/lake/test__compat.py fails then.
     """
     try:
         schema = _pyarrow_to_schema_without_ids(pa.schema([column]))

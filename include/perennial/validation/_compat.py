@@ -1,6 +1,6 @@
 """What Perennial uses of Great Expectations beyond its documented API, each with its reason.
 
-`tests/validation/test_compat.py` fails once Great Expectations offers a public way: then the function here can go.
+`tests/validation/test__compat.py` fails once Great Expectations offers a public way: then the function here can go.
 """
 
 from __future__ import annotations
