@@ -187,6 +187,21 @@ def _apply(
     done.registered = applying.apply(planned)
     tell("Registered." if done.registered else "The registry already holds these definitions.")
     _compute_again(work, done, tell)
+    for line in _left_out(planned, work):
+        tell(line)
+
+
+def _left_out(planned: Plan, work: Sequence[tuple[UseCase, list[Partition]]]) -> Iterator[str]:
+    """What a plan would have computed again and this command did not, and what follows from it."""
+    computed = {(use_case.name, partition.key) for use_case, partitions in work for partition in partitions}
+    for one in planned.recomputations:
+        left = [key for key in one.partitions if (one.use_case, key) not in computed]
+        if left:
+            span = left[0] if len(left) == 1 else f"{left[0]}..{left[-1]}"
+            yield (
+                f"{one.use_case}: {len(left)} of {len(one.partitions)} partitions ({span}) were not computed again."
+                " Training refuses a window that holds them; `perennial apply` computes them."
+            )
 
 
 def _confirmed() -> bool:

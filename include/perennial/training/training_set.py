@@ -25,6 +25,7 @@ from perennial.feature_store import columns, computations, repository
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
+from perennial.training import stale_partitions
 from perennial.use_case import Declaration, UseCase
 
 
@@ -152,7 +153,7 @@ def build(
     Raises:
         NotEnoughData: a partition is missing, or too few labelled rows.
         BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, or the
-            gate names a column that is not there.
+            gate names a column that is not there; or an earlier version of the transforms computed a partition.
     """
     found = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
     path = f"{settings().training_sets}/{use_case.name}/{found.digest}.parquet"
@@ -190,6 +191,8 @@ def retrieve(
         NotEnoughData: as for `build`.
         BadFeatures: as for `build`.
     """
+    if snapshots is None:
+        stale_partitions.check_window(use_case, first, last)
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), use_case.tables.examples]
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
