@@ -17,6 +17,8 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
+    from changes_cases import Checkout
+
     from perennial.use_case import UseCase
 
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
@@ -82,6 +84,15 @@ def project(home: Path) -> Iterator[Path]:
     yield folder
     del os.environ["PERENNIAL_PROJECT"]
     settings.cache_clear()
+
+
+@pytest.fixture
+def checkout(home: Path, tmp_path: Path) -> Iterator[Checkout]:
+    """A checkout of one test's own, whose files it may edit."""
+    from changes_cases import checkout_in
+
+    with checkout_in(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

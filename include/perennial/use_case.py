@@ -142,6 +142,15 @@ class Gate(Declaration):
         ge=0,
         description="How much larger its calibration error may be: see `perennial.evaluation.metrics`.",
     )
+    max_null_share: float = Field(
+        default=0.95, gt=0, le=1, description="Largest share of nulls that a feature may have, fitted on or held out."
+    )
+    max_null_change: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="How much a feature's share of nulls may differ between the rows fitted on and the holdout.",
+    )
     baseline: str | None = Field(
         default=None,
         description="A feature that is a guess itself, such as the last value known: the first model must beat it too.",

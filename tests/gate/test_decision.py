@@ -49,6 +49,11 @@ def test_a_person_decides_on_the_same_evidence() -> None:
     assert refused.reason.endswith("; rejected by alice")
 
 
+def test_the_table_shows_the_nulls_of_each_feature() -> None:
+    page = GateDecision(**EARLIER | {"null_shares": {"wind_gust": (0.714, 0)}}).markdown()
+    assert "Nulls in the rows fitted on / in the holdout: wind_gust 71.4% / 0%." in page
+
+
 def test_table_shows_every_rule_with_markup_escaped() -> None:
     odd = Rule(name="roc_auc improvement on origin=<b>|x", value=-0.5, threshold=-0.02, passed=False, note="± 0.1")
     decision = GateDecision(**EARLIER | {"rules": [*EARLIER["rules"], odd], "not_judged": ["origin=EWR (31)"]})

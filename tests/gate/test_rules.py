@@ -168,6 +168,40 @@ def test_budgets_are_held_against_what_was_measured() -> None:
     assert rules.budgets(with_gate(max_latency=None, max_size=None), slow) == []
 
 
+def nulls(fit: list[float], holdout: list[float], **changes: object) -> tuple[list[str], dict[str, str]]:
+    """The failed rules about a feature `x`, and the notes of both."""
+    shares = rules.null_shares(pd.DataFrame({"x": fit, "y": 0.0}), pd.DataFrame({"x": holdout, "y": 0.0}), ["x", "y"])
+    made = rules.missing_values(with_gate(**changes), shares)
+    return [rule.name for rule in made if not rule.passed], {rule.name: rule.note for rule in made}
+
+
+NAN = float("nan")
+
+
+def test_a_feature_computed_for_a_part_of_the_window_fails() -> None:
+    failed, notes = nulls([NAN] * 5 + [1.0] * 2, [1.0] * 3)
+    assert failed == ["largest change in a feature's null share"]
+    assert notes[failed[0]] == "x: 71.43% fitted on, 0% held out"
+
+
+def test_a_feature_whose_source_stopped_fails() -> None:
+    assert nulls([1.0] * 4, [NAN] * 3)[0] == [
+        "largest null share of a feature",
+        "largest change in a feature's null share",
+    ]
+
+
+def test_a_feature_that_is_often_null_throughout_passes() -> None:
+    assert nulls([NAN, NAN, NAN, 1.0], [NAN, NAN, NAN, 1.0])[0] == []
+    assert nulls([NAN, NAN, NAN, 1.0], [NAN, NAN, NAN, 1.0], max_null_share=0.5)[0] == [
+        "largest null share of a feature"
+    ]
+
+
+def test_without_nulls_both_rules_pass_at_zero() -> None:
+    assert nulls([1.0], [2.0]) == ([], dict.fromkeys(nulls([1.0], [2.0])[1], ""))
+
+
 def test_a_regression_is_judged_by_the_same_rules() -> None:
     energy = discovery.load("energy")
     random = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
 from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.registry.ledger import Entry
+from perennial.training.fit import feature_columns
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
@@ -92,8 +93,10 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
             plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
         champion = ledger.champion(use_case)
         predict = tracking.load_from(use_case, challenger, folder)
+        shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
         results = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
+    results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
     results = _with_smoke_test(use_case, results, smoke_result)
     outcome = results.outcome(use_case.gate.margin)
     improvement = results.improvement
@@ -113,6 +116,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         rules=results.rules,
         not_evaluated=results.not_evaluated,
         metrics=results.metrics,
+        null_shares=shares,
         measured=smoke_result.measured,
         requests=tuple(plan.requests),
         report=tracking.run_url(run_id),

@@ -63,6 +63,8 @@ class GateDecision(Declaration):
         rules: All conditions, each with its number.
         not_evaluated: Slices with too few rows, blocks or classes.
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
+        null_shares: Feature -> its share of nulls in the rows fitted on and in the holdout; of those that have any.
+            None: not recorded.
         measured: `latency_seconds` of one row, `rows_per_second` and `size_bytes` of the stored model.
         requests: Ids of the requests for retraining that this decision handles.
         report: Address of the challenger's MLflow run.
@@ -85,6 +87,7 @@ class GateDecision(Declaration):
     rules: list[Rule]
     not_evaluated: tuple[str, ...] = Field(default=(), validation_alias="not_judged", serialization_alias="not_judged")
     metrics: dict[str, dict[str, float]]
+    null_shares: dict[str, tuple[float, float]] | None = None
     measured: dict[str, float] = Field(default_factory=dict)
     requests: tuple[str, ...] = ()
     report: str = ""
@@ -122,6 +125,12 @@ class GateDecision(Declaration):
             lines.append(f"| {_cell(rule.name)} | {rule.value:.4g} | {rule.threshold:.4g} | {_cell(remark)} |")
         if self.not_evaluated:
             lines += ["", f"Too few rows to evaluate: {', '.join(map(_cell, self.not_evaluated))}."]
+        if self.null_shares:
+            shares = ", ".join(
+                f"{_cell(name)} {100 * fitted:.3g}% / {100 * held_out:.3g}%"
+                for name, (fitted, held_out) in self.null_shares.items()
+            )
+            lines += ["", f"Nulls in the rows fitted on / in the holdout: {shares}."]
         if self.report:
             lines += ["", f"[The challenger's run in MLflow]({self.report})"]
         return "\n".join(lines)

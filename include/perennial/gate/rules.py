@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -165,6 +165,46 @@ def calibration(pair: Pair) -> Rule:
     increase, error = bootstrap.jackknife(pair.miscalibration(), pair.blocks, gate.confidence)
     passed = increase <= gate.calibration_tolerance or increase - error <= 0
     return rule("calibration error increase", increase, gate.calibration_tolerance, passed, _margin(error))
+
+
+def null_shares(fit: pd.DataFrame, holdout: pd.DataFrame, features: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The share of nulls (NaN included) of each feature in the rows fitted on and in the holdout.
+
+    Args:
+        fit: (n,) rows that the challenger was fitted on.
+        holdout: (m,) rows of its holdout.
+        features: The model's inputs, columns of both.
+
+    Returns:
+        Feature -> both shares, 0 to 1; only features that have nulls.
+    """
+    shares = [frame[list(features)].isna().mean() if len(frame) else None for frame in (fit, holdout)]
+    both = {name: tuple(float(share[name]) if share is not None else 0.0 for share in shares) for name in features}
+    return {name: (fitted, held_out) for name, (fitted, held_out) in both.items() if fitted or held_out}
+
+
+def missing_values(use_case: UseCase, shares: Mapping[str, tuple[float, float]]) -> list[Rule]:
+    """Whether no feature is almost always null, nor null far more often on one side of the holdout's start.
+
+    Such a feature was computed for a part of the window only, or its source has stopped: a model learns from it when a
+    row is, not what it is.
+
+    Args:
+        use_case: Whose gate sets the limits.
+        shares: As `null_shares` gives them.
+    """
+    gate = use_case.gate
+    limits = {
+        "largest null share of a feature": (max, gate.max_null_share),
+        "largest change in a feature's null share": (lambda pair: abs(pair[0] - pair[1]), gate.max_null_change),
+    }
+    rules = []
+    for name, (measure, limit) in limits.items():
+        worst = max(shares, key=lambda feature: measure(shares[feature]), default=None)
+        value = measure(shares[worst]) if worst is not None else 0.0
+        note = f"{worst}: {percent(shares[worst][0])} fitted on, {percent(shares[worst][1])} held out" if worst else ""
+        rules.append(rule(name, value, limit, value <= limit, note))
+    return rules
 
 
 def budgets(use_case: UseCase, measured: Mapping[str, float]) -> list[Rule]:
