@@ -237,8 +237,8 @@ def write_runs(names: Iterable[str]) -> int:
     from airflow.utils.types import DagRunType
     from sqlalchemy import insert
 
+    from perennial.dag_names import ALL
     from perennial.partitions import Cadence
-    from perennial.runs.dags import ALL
 
     partitions = list(Cadence.MONTHLY.partition(START).through(Cadence.MONTHLY.partition(END).previous))
     dags, runs = [], []

@@ -11,8 +11,8 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
+from perennial.dag_names import CHAMPION
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.runs.dags import CHAMPION
 
 
 @task

@@ -10,7 +10,7 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
-from perennial.runs.dags import MONITORING
+from perennial.dag_names import MONITORING
 
 
 @task(multiple_outputs=False)

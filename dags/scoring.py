@@ -8,7 +8,7 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase
 from perennial import orchestration as po
-from perennial.runs.dags import SCORING
+from perennial.dag_names import SCORING
 
 
 @task(multiple_outputs=False)

@@ -11,7 +11,7 @@ from airflow.sdk import dag, task
 
 from perennial import UseCase, gate, training
 from perennial import orchestration as po
-from perennial.runs.dags import APPROVE, FINALIZE, TRAINING
+from perennial.dag_names import APPROVE, FINALIZE, TRAINING
 
 
 @task(multiple_outputs=False)

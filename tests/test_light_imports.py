@@ -23,7 +23,16 @@ HEAVY = [
 HEAVY += ["pyiceberg", "scipy", "sklearn", "sqlalchemy"]
 
 LIGHT = {
-    "what a use case imports": ["", "errors", "settings", "partitions", "table_names", "use_case", "discovery"],
+    "what a use case imports": [
+        "",
+        "errors",
+        "settings",
+        "partitions",
+        "table_names",
+        "dag_names",
+        "use_case",
+        "discovery",
+    ],
     "helpers": [
         *("_common", "_common.background_threads", "_common.heavy_imports", "_common.lazy_imports"),
         *("_common.sql_quoting", "_common.storage", "_common.suggestions"),
@@ -35,13 +44,14 @@ LIGHT = {
     ],
     "what pages and `perennial status` read with": [
         *("lake_cache.catalog", "lake_cache.iceberg", "lake_cache.memory", "lake_cache.on_disk"),
-        *("registry.ledger", "registry.deployments", "registry.mlflow_tags", "registry.mlflow_records"),
+        *("registry.ledger", "registry.deployments", "registry.mlflow_artifacts", "registry.mlflow_tags"),
+        "registry.mlflow_records",
         *("quarantine.states", "quarantine.display", "gate.decision", "gate.rollback_plan", "monitoring.verdict"),
         *("reporting.overview", "reporting.partition_status", "embedded.status"),
     ],
     "what commands begin with": [
         *("cli.completion", "cli.decisions", "cli.doctor", "cli.features", "cli.new", "cli.pipelines"),
-        *("cli.quarantine", "cli.reproduce", "cli.runs", "cli.services", "runs.dags", "runs.params"),
+        *("cli.quarantine", "cli.reproduce", "cli.runs", "cli.services", "dag_names", "runs.params"),
         *("doctor.finding", "doctor.examination", "reproduce.report", "feature_changes.planning"),
     ],
 }

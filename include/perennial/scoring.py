@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from perennial import lake
+from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
@@ -83,7 +84,7 @@ def _pending(use_case: UseCase, partition: Partition) -> pa.Table:
     ):
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no examples of partition {partition.key!r}.",
-            f"Run {use_case.name}.features for it first.",
+            f"Run {dag_id(use_case.name, FEATURES)} for it first.",
         )
     examples = examples.drop_columns(["label", "label_timestamp"])
     key = list(use_case.examples.key)

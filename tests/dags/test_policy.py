@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from airflow.utils.file import might_contain_dag
 
-from perennial import discovery
-from perennial.runs import dags
+from perennial import dag_names, discovery
 
 DAGS = Path(__file__).parents[2] / "dags"
 HEAVY = ("feast", "mlflow", "great_expectations", "evidently", "sklearn", "pandas", "polars", "ibis", "pyiceberg")
@@ -31,19 +30,21 @@ def test_airflow_does_not_skip_a_dag_file(file: Path) -> None:
 
 
 def test_tasks_and_dags_are_called_as_the_library_calls_them(dag_bag) -> None:
-    tasks = {dags.FIT, dags.EVALUATE, dags.APPROVE, dags.FINALIZE}
-    assert tasks <= set(dag_bag.dags[dags.dag_id("energy", dags.TRAINING)].task_ids)
-    for pipeline in (dags.MONITORING, dags.SCHEDULE):
-        assert dags.REQUEST_RETRAINING in dag_bag.dags[dags.dag_id("energy", pipeline)].task_ids
-    assert {dags.use_case_name(dag) for dag in dag_bag.dags} == set(discovery.names())
+    tasks = {dag_names.FIT, dag_names.EVALUATE, dag_names.APPROVE, dag_names.FINALIZE}
+    assert tasks <= set(dag_bag.dags[dag_names.dag_id("energy", dag_names.TRAINING)].task_ids)
+    for pipeline in (dag_names.MONITORING, dag_names.SCHEDULE):
+        assert dag_names.REQUEST_RETRAINING in dag_bag.dags[dag_names.dag_id("energy", pipeline)].task_ids
+    assert {dag_names.use_case_name(dag) for dag in dag_bag.dags} == set(discovery.names())
 
 
 def test_every_use_case_has_every_pipeline(dag_bag) -> None:
-    every = {f"{name}.{kind}" for name in discovery.names() for kind in dags.ALL}
+    every = {f"{name}.{kind}" for name in discovery.names() for kind in dag_names.ALL}
     assert set(dag_bag.dags) == every | {"energy.schedule"}, "only energy retrains by the clock"
 
 
-@pytest.fixture(params=[f"{name}.{kind}" for name in ("flights", "energy") for kind in dags.ALL] + ["energy.schedule"])
+@pytest.fixture(
+    params=[f"{name}.{kind}" for name in ("flights", "energy") for kind in dag_names.ALL] + ["energy.schedule"]
+)
 def dag(dag_bag, request):
     return dag_bag.dags[request.param]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, reference
+from perennial import dag_names, discovery, reference
 from perennial.lake import schemas as records
 from perennial.reference import fields, rest
-from perennial.runs import dags
+from perennial.runs.params import params_model
 from perennial.settings import Settings
 from perennial.use_case import TrainingParams
 
@@ -26,7 +26,7 @@ def test_every_field_says_what_it_means() -> None:
     class Anything:
         params = TrainingParams
 
-    forms = [form for name in dags.ALL if (form := dags.params_model(Anything(), name)) is not None]
+    forms = [form for name in dag_names.ALL if (form := params_model(Anything(), name)) is not None]
     silent = [
         f"{model.__name__}.{name}"
         for model in (*fields.PARTS, Settings, *forms)
@@ -56,12 +56,12 @@ def test_every_lake_table_and_column_has_a_description() -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("pipeline", dags.ALL)
+@pytest.mark.parametrize("pipeline", dag_names.ALL)
 def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
     flights = discovery.load("flights")
-    form = dags.params_model(flights, pipeline)
+    form = params_model(flights, pipeline)
     for example in rest.EXAMPLES[pipeline]:
-        assert (example.partition is None) == (pipeline in dags.ON_DEMAND)
+        assert (example.partition is None) == (pipeline in dag_names.ON_DEMAND)
         if example.partition:
             assert flights.partition(example.partition)
         assert form is not None or not example.conf

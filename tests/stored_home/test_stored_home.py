@@ -12,7 +12,7 @@ import pytest
 from markupsafe import escape
 from typer.testing import CliRunner
 
-from perennial import gate, lake, lake_cache, quarantine
+from perennial import dag_names, gate, lake, lake_cache, quarantine
 from perennial.cli import app
 from perennial.feature_changes import planning as feature_planning
 from perennial.feature_store import parity
@@ -28,7 +28,6 @@ from perennial.registry import ledger, provenance, retraining_requests, tracking
 from perennial.registry.ledger import Entry
 from perennial.reporting import overview
 from perennial.reproduce import recipe, refit
-from perennial.runs import dags
 from perennial.training import planning
 from perennial.use_case import UseCase
 from perennial.validation import results
@@ -321,7 +320,7 @@ def airflow() -> dict[str, Any]:
     """All pipelines, known to Airflow and idle."""
     from perennial.pages.airflow_state import Pipeline
 
-    return {name: Pipeline(name, f"energy.{name}", known=True) for name in dags.ALL}
+    return {name: Pipeline(name, f"energy.{name}", known=True) for name in dag_names.ALL}
 
 
 def shown(template: str, **view: Any) -> str:

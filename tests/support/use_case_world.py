@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from perennial import dag_names
 from perennial.lake import schemas
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.use_case import Activity
 from perennial.reporting.partition_status import Records
-from perennial.runs import dags
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -111,6 +111,7 @@ def decision(challenger: int, champion: int | None, key: str, *, promote: bool =
 def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Activity:
     """All DAGs are there, and none has run."""
     found = {
-        name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused)) for name in dags.ALL
+        name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused))
+        for name in dag_names.ALL
     }
     return Activity(found, **more)

@@ -58,7 +58,7 @@ def use_cases(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 @_quietly
 def pipelines(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Names of pipelines."""
-    from perennial.runs import dags as known
+    from perennial import dag_names as known
 
     return known.ALL
 
@@ -148,7 +148,7 @@ def params(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Parameters of the pipeline, up to the equals sign; after it the values, where they are few."""
     from typing import Literal, get_args, get_origin
 
-    from perennial.runs.dags import params_model
+    from perennial.runs.params import params_model
 
     model = params_model(_use_case(ctx), str(_given(ctx, "pipeline")))
     fields = model.model_fields if model else {}

@@ -21,6 +21,7 @@ from perennial.cli.frame import (
     say,
     show_json,
 )
+from perennial.dag_names import CHAMPION
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def show_history(use_case: UseCaseName, as_json: AsJson = False) -> None:
 
 def _run(use_case: UseCase, request: RollbackRequest, wait: bool, tell: Callable[[str], None]) -> dict[str, Any]:
     params = request.model_dump(mode="json", exclude_none=True)
-    return runs.run(use_case, "champion", partition=None, params=params, wait=wait, tell=tell)
+    return runs.run(use_case, CHAMPION, partition=None, params=params, wait=wait, tell=tell)
 
 
 def _reason(given: str | None, what: str) -> str:

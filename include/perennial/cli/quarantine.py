@@ -23,6 +23,7 @@ from perennial.cli.frame import (
     say,
     show_json,
 )
+from perennial.dag_names import FEATURES
 from perennial.errors import InvalidParams, ServiceUnavailable
 from perennial.quarantine import display
 from perennial.quarantine.states import ItemState
@@ -265,7 +266,7 @@ def _end(
     started: dict[str, Any] | None = None
     if needed and run:
         try:
-            started = runs.run(use_case, "features", partition=partition.key, params={}, wait=wait, tell=tell)
+            started = runs.run(use_case, FEATURES, partition=partition.key, params={}, wait=wait, tell=tell)
         except ServiceUnavailable as error:
             raise ServiceUnavailable(
                 f"The decision is recorded, but the partition was not run: {error.problem}",

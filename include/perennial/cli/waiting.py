@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from perennial.cli.frame import console
-from perennial.runs.dags import AWAITING_INPUT
+from perennial.dag_names import AWAITING_INPUT
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,11 +21,13 @@ from perennial.drift.bins import Bins, count_by_block
 from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
-from perennial.registry import tracking
+from perennial.registry import mlflow_artifacts, tracking
 from perennial.use_case import UseCase
 
 #: Training rows that a model predicts for its own profile, evenly over time.
 PREDICTED_ROWS = 20_000
+#: The files of a profile.
+_HISTOGRAMS, _DESCRIPTION = "histograms.parquet", "profile.json"
 #: The column of predictions; it carries no importance of its own.
 PREDICTION = "prediction"
 
@@ -128,14 +130,14 @@ class Profile:
     def log(self) -> None:
         """Log it to the active MLflow run."""
         with tempfile.TemporaryDirectory() as folder:
-            pq.write_table(self._table(), Path(folder) / "histograms.parquet", compression="zstd")
+            pq.write_table(self._table(), Path(folder) / _HISTOGRAMS, compression="zstd")
             described = {
                 "starts": self.blocks.starts.tolist(),
                 "length": self.blocks.length,
                 "importance": self.importance,
             }
-            (Path(folder) / "profile.json").write_text(json.dumps(described))
-            mlflow.log_artifacts(folder, "drift")
+            (Path(folder) / _DESCRIPTION).write_text(json.dumps(described))
+            mlflow.log_artifacts(folder, mlflow_artifacts.DRIFT_PROFILE)
 
     @classmethod
     def load(cls, run_id: str) -> Profile:
@@ -147,8 +149,9 @@ class Profile:
         with tracking.reachable(), tempfile.TemporaryDirectory() as folder:
             tracking.client()
             try:
-                where = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/drift", dst_path=folder))
-                described = json.loads((where / "profile.json").read_text())
+                stored = f"runs:/{run_id}/{mlflow_artifacts.DRIFT_PROFILE}"
+                where = Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder))
+                described = json.loads((where / _DESCRIPTION).read_text())
             except (MlflowException, OSError) as error:
                 raise PerennialError(
                     f"MLflow's run {run_id} has no drift profile: {str(error)[:200]}",
@@ -156,7 +159,7 @@ class Profile:
                 ) from error
             if "starts" not in described:
                 return cls._of_quantiles(pd.read_parquet(where / "profile.parquet"), **described)
-            columns = {row["column"]: _column(row) for row in pq.read_table(where / "histograms.parquet").to_pylist()}
+            columns = {row["column"]: _column(row) for row in pq.read_table(where / _HISTOGRAMS).to_pylist()}
             blocks = Blocks(np.asarray(described["starts"], dtype=np.int64), described["length"])
             return cls(columns, blocks, described["importance"])
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import PredictionErrorDisplay, RocCurveDisplay
 
+from perennial.registry import mlflow_artifacts
 from perennial.use_case import UseCase
 
 matplotlib.use("agg")
@@ -48,7 +49,7 @@ def log_importance(importance: Mapping[str, float]) -> None:
     ordered = sorted(importance.items(), key=lambda item: item[1])[-25:]
     names, shares = [name for name, _ in ordered], [share for _, share in ordered]
     _log("importance", lambda axes: axes.barh(names, shares), height=1 + 0.25 * len(ordered))
-    mlflow.log_dict(dict(importance), "importance.json")
+    mlflow.log_dict(dict(importance), mlflow_artifacts.IMPORTANCE)
 
 
 def _log(name: str, draw: Callable[[Axes], object], height: float = 5) -> None:

@@ -17,11 +17,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from perennial import lake_cache
+from perennial import dag_names, lake_cache
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.feature_store import fingerprints
 from perennial.partitions import Cadence, Partition
-from perennial.runs import dags
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
 from perennial.services.airflow_api import AirflowClient, DagRun
@@ -99,7 +98,7 @@ def backfill(client: AirflowClient, use_case: UseCase, partitions: Sequence[Part
         PerennialError: Airflow does not know the DAG.
         ServiceUnavailable: Airflow, or a part of it, went away.
     """
-    dag = dags.dag_id(use_case.name, dags.FEATURES)
+    dag = dag_names.dag_id(use_case.name, dag_names.FEATURES)
     paused = client.dags(dag)
     if dag not in paused:
         raise PerennialError(
@@ -128,17 +127,17 @@ class _Partition:
         self._client = client
         self._use_case = use_case
         self._partition = partition
-        self._dag = dags.dag_id(use_case.name, dags.FEATURES)
+        self._dag = dag_names.dag_id(use_case.name, dag_names.FEATURES)
         self._name = f"apply__{target}__{partition.key}"
         self._began = datetime.now(UTC)
 
     def steps(self) -> Iterator[Step]:
         started = time.monotonic()
         run = self._run()
-        yield Step(self._partition.key, dags.FEATURES, "started", url=self._client.run_url(run))
+        yield Step(self._partition.key, dag_names.FEATURES, "started", url=self._client.run_url(run))
         RunFollower(self._client, BackfillFailed).follow(run)
         self._check_transforms(run)
-        yield Step(self._partition.key, dags.FEATURES, "done", time.monotonic() - started)
+        yield Step(self._partition.key, dag_names.FEATURES, "done", time.monotonic() - started)
 
     def _run(self) -> DagRun:
         """The run that is under way or has failed, else a new one.

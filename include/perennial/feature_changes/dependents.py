@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from perennial import lake_cache
 from perennial.errors import PerennialError
 from perennial.feature_changes.differences import Change, lost_features
-from perennial.registry import ledger, mlflow_records
+from perennial.registry import ledger, mlflow_artifacts, mlflow_records
 
 if TYPE_CHECKING:
     from perennial.feature_changes.definitions import Definitions
@@ -146,7 +146,9 @@ def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[s
     from perennial.registry import tracking
 
     run_id = tracking.run_of(use_case, number)
-    recorded = tracking.recorded(run_id, ["provenance.json"]).get("provenance.json", {}).get("columns")
+    recorded = (
+        tracking.recorded(run_id, [mlflow_artifacts.PROVENANCE]).get(mlflow_artifacts.PROVENANCE, {}).get("columns")
+    )
     columns = recorded if recorded is not None else tracking.inputs(use_case, number)
     with_request = set(use_case.examples.request_features) - set(served)
     return tuple(name for name in columns if name not in with_request)

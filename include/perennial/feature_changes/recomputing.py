@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import PerennialError
 from perennial.feature_store import computations, fingerprints
 
@@ -171,7 +172,7 @@ def last_duration(client: AirflowClient, use_case: UseCase, partitions: Sequence
         use_case: The use case.
         partitions: Keys of the partitions.
     """
-    dag = f"{use_case.name}.features"
+    dag = dag_id(use_case.name, FEATURES)
     try:
         runs = client.runs_of_dag(dag, state="success")
     except PerennialError as error:

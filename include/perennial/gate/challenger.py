@@ -16,7 +16,7 @@ from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
-from perennial.registry import ledger, mlflow_tags, tracking
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.fit import feature_columns
 from perennial.training.planning import TrainingPlan
@@ -89,8 +89,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     run_id = tracking.run_of(use_case, challenger)
     with tracking.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
         with tracking.reachable():
-            data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/training_set.json"))
-            plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/plan.json"))
+            data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/{mlflow_artifacts.TRAINING_SET}"))
+            plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/{mlflow_artifacts.PLAN}"))
         champion = ledger.champion(use_case)
         predict = tracking.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
@@ -215,8 +215,8 @@ def _log(run_id: str, decision: GateDecision) -> None:
         numbers |= {"gate_gained": decision.improvement, "gate_gained_low": low, "gate_gained_high": high}
     failed = ", ".join(rule.name for rule in decision.rules if not rule.passed)
     with tracking.reachable(), mlflow.start_run(run_id=run_id):
-        mlflow.log_dict(decision.model_dump(mode="json"), "gate.json")
-        mlflow.log_text(decision.markdown(), "gate.md")
+        mlflow.log_dict(decision.model_dump(mode="json"), mlflow_artifacts.GATE)
+        mlflow.log_text(decision.markdown(), mlflow_artifacts.GATE_MARKDOWN)
         mlflow.set_tags(
             {
                 mlflow_tags.GATE: decision.outcome,

@@ -83,7 +83,7 @@ def finalize(
             ledger.record(
                 use_case,
                 partition=decision.partition,
-                action="promoted" if decision.promote else "rejected",
+                action=ledger.PROMOTED if decision.promote else ledger.REJECTED,
                 model_version=decision.challenger,
                 previous_version=decision.champion,
                 model_run=tracking.run_of(use_case, decision.challenger),

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from perennial.dag_names import CHAMPION, dag_id
 from perennial.errors import InvalidParams
 from perennial.registry import ledger
 from perennial.registry.ledger import Entry, Pause
@@ -60,7 +61,7 @@ def parse_request(use_case: str, conf: Mapping[str, Any]) -> RollbackRequest:
         return RollbackRequest(**conf)
     except ValidationError as error:
         raise InvalidParams(
-            f"Parameters of {use_case}.champion: {problems(error)}.",
+            f"Parameters of {dag_id(use_case, CHAMPION)}: {problems(error)}.",
             "A reason is needed; to is a version such as 2; pause is a number of hours, days or weeks such as 7d.",
         ) from error
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake, validation
+from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, PerennialError
 from perennial.feature_store import computations
 from perennial.partitions import Partition
@@ -125,7 +126,7 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         raise BadFeatures(
             f"Use case {use_case.name!r}, partition {partition.key!r}: raw table {table.name!r} was never ingested for"
             f" {', '.join(missing)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
-            f"Run {use_case.name}.features for {missing[0]} first.",
+            f"Run {dag_id(use_case.name, FEATURES)} for {missing[0]} first.",
         )
     rows = lake.read(use_case.tables[table.name], between=(oldest.key, partition.key))
     assert rows is not None, "a table with an ingested batch exists"  # noqa: S101

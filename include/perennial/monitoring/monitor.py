@@ -13,17 +13,18 @@ import mlflow
 import pyarrow as pa
 
 from perennial import drift, lake, quarantine
+from perennial.dag_names import MONITORING
 from perennial.drift import ColumnCounts, ColumnDrift, Profile
 from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
-from perennial.monitoring import performance, rules
+from perennial.monitoring import performance, roles, rules
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.monitoring.verdict import FIRST_MODEL, NO_CHAMPION, WARNING, Verdict, VerdictEvidence
 from perennial.partitions import Partition
-from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
 from perennial.use_case import UseCase
 
 __all__ = ["Verdict", "monitor", "request_retraining"]
@@ -169,9 +170,9 @@ def _log_report(use_case: UseCase, observed: Observations, known: KnownLabels, v
     rests_on = [known.digest, verdict.verdict, evidence, [column.as_json() for column in observed.columns]]
     digest = hashlib.sha256(json.dumps(rests_on, sort_keys=True, default=str).encode()).hexdigest()[:16]
     # Named by content: no other verdict takes the place of this page, and a task that runs again finds it.
-    with tracking.run(use_case, "monitoring", made_by=f"{name}, {digest}", name=name) as active:
-        mlflow.log_text(page, "drift.html")
-        mlflow.log_dict(evidence, "verdict.json")
+    with tracking.run(use_case, MONITORING, made_by=f"{name}, {digest}", name=name) as active:
+        mlflow.log_text(page, mlflow_artifacts.DRIFT_REPORT)
+        mlflow.log_dict(evidence, mlflow_artifacts.VERDICT)
         mlflow.log_metrics({name: evidence[name] for name in ("drift_score", "label_coverage")})
         mlflow.set_tags(
             {
@@ -189,8 +190,8 @@ def _append_metrics(use_case: UseCase, partition: Partition, version: int, measu
     records = [
         {"model_version": number, "role": role, "metric": metric, "value": value} | counts
         for role, number, values in (
-            ("champion", version, measured.champion),
-            ("first", measured.first_version, measured.first),
+            (roles.CHAMPION, version, measured.champion),
+            (roles.FIRST_MODEL, measured.first_version, measured.first),
         )
         for metric, value in values.items()
     ]

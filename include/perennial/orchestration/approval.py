@@ -7,18 +7,17 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
-from perennial import gate
+from perennial import dag_names, gate
 from perennial.orchestration.task_context import use_case_of_run
-from perennial.runs import dags
 from perennial.use_case import UseCase
 
 
 def approval_task(use_case: UseCase) -> HITLOperator:
     """A person decides. The request shows the gate's evidence; no response in time is a rejection."""
     return HITLOperator(
-        task_id=dags.APPROVE,
+        task_id=dag_names.APPROVE,
         subject=f"Promote a new champion of {use_case.name}?",
-        body=f"{{{{ approval_question(ti.xcom_pull(task_ids='{dags.EVALUATE}')) }}}}",
+        body=f"{{{{ approval_question(ti.xcom_pull(task_ids='{dag_names.EVALUATE}')) }}}}",
         options=["Approve", "Reject"],
         params={"reason": _reason()},
         defaults="Reject",

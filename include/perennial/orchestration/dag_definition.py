@@ -8,9 +8,8 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
 
-from perennial import discovery
+from perennial import dag_names, discovery
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.runs import dags
 from perennial.use_case import UseCase
 
 #: A service that does not answer is worth another try; what a person has to fix is not.
@@ -25,7 +24,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
 def use_cases() -> Iterator[UseCase]:
     """The use cases whose DAGs this process needs: all of them in the DAG processor, one in a running task."""
     wanted = get_parsing_context().dag_id
-    for name in discovery.names() if wanted is None else [dags.use_case_name(wanted)]:
+    for name in discovery.names() if wanted is None else [dag_names.use_case_name(wanted)]:
         yield discovery.load(name)
 
 
@@ -34,13 +33,13 @@ def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any
 
     Args:
         use_case: Whose pipeline it is.
-        pipeline: Its name in `perennial.runs.dags`; the DAG is called `<use case>.<pipeline>`.
+        pipeline: Its name in `perennial.dag_names`; the DAG is called `<use case>.<pipeline>`.
         doc: What the pipeline does; the DAG file's docstring.
         more: Further arguments, which take precedence.
     """
     end = use_case.cadence.partition(use_case.end).start if use_case.end else None
     return {
-        "dag_id": dags.dag_id(use_case.name, pipeline),
+        "dag_id": dag_names.dag_id(use_case.name, pipeline),
         "description": f"{use_case.title}: {pipeline}",
         "doc_md": _docs(use_case, doc or ""),
         "tags": ["perennial", use_case.name, pipeline, *use_case.tags],

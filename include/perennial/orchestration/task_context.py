@@ -7,11 +7,10 @@ from typing import Any, NoReturn
 from airflow.sdk import Asset, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial import discovery
+from perennial import dag_names, discovery
 from perennial.errors import InvalidParams, InvalidPartition
 from perennial.gate import rollback_plan
 from perennial.partitions import Partition
-from perennial.runs import dags
 from perennial.use_case import UseCase
 
 
@@ -45,7 +44,7 @@ def use_case_of_run() -> UseCase:
     if unknown:
         known = ", ".join(dag.params) or "none"
         raise InvalidParams(f"{dag.dag_id} knows no parameter {', '.join(map(repr, unknown))}.", f"Known: {known}.")
-    return discovery.load(dags.use_case_name(dag.dag_id))
+    return discovery.load(dag_names.use_case_name(dag.dag_id))
 
 
 def partition_key() -> str | None:
@@ -88,7 +87,7 @@ def approval_response() -> tuple[bool, str, str]:
     Returns:
         Whether it was approved, by whom, and why. Without a request: approved by `gate`.
     """
-    response = get_current_context()["ti"].xcom_pull(task_ids=dags.APPROVE)
+    response = get_current_context()["ti"].xcom_pull(task_ids=dag_names.APPROVE)
     if response is None:
         return True, "gate", ""
     user = (response.get("responded_by_user") or {}).get("name", "nobody in time")

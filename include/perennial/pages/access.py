@@ -14,6 +14,7 @@ from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Request
 
 from perennial import discovery
+from perennial.dag_names import CHAMPION, FEATURES, TRAINING, dag_id
 from perennial.errors import InvalidPartition
 from perennial.pages._compat import (
     BaseUser,
@@ -40,10 +41,10 @@ class Permission(NamedTuple):
 #: What a person can do on a page.
 Action = Literal["retrain", "answer", "roll-back", "resume"]
 PERMISSIONS: dict[Action, Permission] = {
-    "retrain": Permission("training", "POST", DagAccessEntity.RUN, "start runs"),
-    "answer": Permission("training", "PUT", DagAccessEntity.HITL_DETAIL, "answer required actions"),
-    "roll-back": Permission("champion", "POST", DagAccessEntity.RUN, "start runs"),
-    "resume": Permission("champion", "POST", DagAccessEntity.RUN, "start runs"),
+    "retrain": Permission(TRAINING, "POST", DagAccessEntity.RUN, "start runs"),
+    "answer": Permission(TRAINING, "PUT", DagAccessEntity.HITL_DETAIL, "answer required actions"),
+    "roll-back": Permission(CHAMPION, "POST", DagAccessEntity.RUN, "start runs"),
+    "resume": Permission(CHAMPION, "POST", DagAccessEntity.RUN, "start runs"),
 }
 
 
@@ -54,7 +55,7 @@ def readable(names: Iterable[str], user: BaseUser) -> list[str]:
         names: Those in question.
         user: Who is logged in.
     """
-    dags = {name: f"{name}.features" for name in names}
+    dags = {name: dag_id(name, FEATURES) for name in names}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags.values()))
     return [name for name, dag in dags.items() if _may("GET", DagAccessEntity.TASK_LOGS, dag, teams.get(dag), user)]
 
@@ -66,12 +67,12 @@ def allowed(use_case: str, user: BaseUser) -> frozenset[Action]:
         use_case: Its name.
         user: Who is logged in.
     """
-    dags = {f"{use_case}.{needed.pipeline}" for needed in PERMISSIONS.values()}
+    dags = {dag_id(use_case, needed.pipeline) for needed in PERMISSIONS.values()}
     teams = DagModel.get_dag_id_to_team_name_mapping(list(dags))
     return frozenset(
         action
         for action, needed in PERMISSIONS.items()
-        if _may(needed.method, needed.entity, dag := f"{use_case}.{needed.pipeline}", teams.get(dag), user)
+        if _may(needed.method, needed.entity, dag := dag_id(use_case, needed.pipeline), teams.get(dag), user)
     )
 
 
@@ -84,7 +85,7 @@ def _may(
 
 def _may_read(use_case: str, request: Request, user: GetUserDep) -> None:
     """401 without a login, 403 without the permission to see the use case's runs."""
-    requires_access_dag("GET", DagAccessEntity.TASK_LOGS, f"{use_case}.features")(request, user)
+    requires_access_dag("GET", DagAccessEntity.TASK_LOGS, dag_id(use_case, FEATURES))(request, user)
 
 
 def _use_case(use_case: str, _: Annotated[None, Depends(_may_read)]) -> UseCase:
@@ -124,7 +125,7 @@ def _action(action: str, use_case: UseCaseDep, allowed_actions: AllowedActionsDe
         raise HTTPException(
             403,
             f"Your role in Airflow does not let you do this: it requires permission to {needed.permission} of the DAG"
-            f" {use_case.name}.{needed.pipeline}.",
+            f" {dag_id(use_case.name, needed.pipeline)}.",
         )
     return action
 

@@ -16,6 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from perennial import lake_cache
+from perennial.dag_names import CHAMPION, TRAINING, dag_id
 from perennial.pages import airflow_rest, airflow_state, markdown
 from perennial.pages.access import Action, ActionDep, UseCaseDep, from_our_own_page
 from perennial.pages.airflow_state import AirflowRun
@@ -110,7 +111,7 @@ def done(use_case: UseCase, query: Mapping[str, str]) -> Done | None:
         query: The parameters in its address.
     """
     message, run_id, pipeline = _DONE.get(query.get("done", "")), query.get("run", ""), query.get("of", "")
-    if message is None or pipeline not in ("training", "champion") or not _RUN.fullmatch(run_id):
+    if message is None or pipeline not in (TRAINING, CHAMPION) or not _RUN.fullmatch(run_id):
         return None
     run = airflow_state.run(f"{use_case.name}.{pipeline}", run_id)
     return Done(message, run) if run else None
@@ -129,7 +130,7 @@ def _facts(use_case: UseCase, action: Action, typed: Mapping[str, str]) -> Facts
         return Facts(entries, pipelines)
     run, approvals = typed.get("run"), airflow_state.approvals([use_case.name]).get(use_case.name, [])
     approval = next((each for each in approvals if run in (None, each.run.id)), None)
-    answer = airflow_state.answer(f"{use_case.name}.training", run) if run and approval is None else None
+    answer = airflow_state.answer(dag_id(use_case.name, TRAINING), run) if run and approval is None else None
     return Facts(entries, pipelines, approval, (run, answer) if run and answer else None)
 
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from sqlalchemy import func, select
 
+from perennial.dag_names import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, TRAINING, dag_id
 from perennial.pages._compat import DagModel, DagRun, DagRunNote, HITLDetail, TaskInstance, XComModel, create_session
-from perennial.runs.dags import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, TRAINING, dag_id
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial import discovery
+from perennial.dag_names import FEATURES, LOOP
 from perennial.errors import PerennialError
 from perennial.pages import access, airflow_state, timeline
 from perennial.pages._compat import GetUserDep
@@ -22,7 +23,6 @@ from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.layout import page
 from perennial.reporting import overview, partition_status
 from perennial.reporting.overview import Overview
-from perennial.runs.dags import LOOP
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ def _verdict(seen: Overview | None) -> str:
 
 def _without_clock(fact: Fact) -> str:
     """Why the schedule starts nothing."""
-    features = fact.pipelines.get("features")
+    features = fact.pipelines.get(FEATURES)
     if features is None or not features.known:
         return ""
     if features.paused:

@@ -7,12 +7,11 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from perennial import discovery
+from perennial import dag_names, discovery
 from perennial.errors import InvalidPartition
 from perennial.pages import access, airflow_state
 from perennial.pages._compat import GetUserDep
 from perennial.pages.layout import page, root
-from perennial.runs import dags
 
 router = APIRouter()
 
@@ -35,7 +34,7 @@ def of(request: Request, user: GetUserDep, dag: str, run: str | None = None, tas
         HTTPException: 403, the person may not read the use case.
     """
     name, _, pipeline = dag.rpartition(".")
-    if name not in discovery.names() or pipeline not in dags.ALL:
+    if name not in discovery.names() or pipeline not in dag_names.ALL:
         return page(request, "no_page", dag=dag, names=access.readable(discovery.names(), user))
     if not access.readable([name], user):
         raise HTTPException(403, f"Your role in Airflow does not let you read the use case {name!r}.")
@@ -47,7 +46,7 @@ def _below(name: str, dag: str, run_id: str | None) -> str:
     run = airflow_state.run(dag, run_id) if run_id else None
     if run is None:
         return ""
-    if run.pipeline == "training" and (version := airflow_state.version(dag, run.id)):
+    if run.pipeline == dag_names.TRAINING and (version := airflow_state.version(dag, run.id)):
         return f"/versions/{version}"
     if run.partition is None:
         return ""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from perennial.gate import decision
+from perennial.monitoring import roles
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
@@ -58,7 +59,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
     for (recorded_at, labelled), some in sorted(measured.items(), reverse=True):
         by = {(row["role"], row["metric"]): row for row in some}
         versions = {role: next((row["model_version"] for row in some if row["role"] == role), None) for role in _ROLES}
-        expected = _expected(entries, versions["champion"])
+        expected = _expected(entries, versions[roles.CHAMPION])
         names = sorted({row["metric"] for row in some}, key=lambda name: (name != use_case.gate.metric, name))
         scored = max(row["rows"] for row in some)
         shown.append(
@@ -84,7 +85,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
     return shown
 
 
-_ROLES = ("champion", "first")
+_ROLES = (roles.CHAMPION, roles.FIRST_MODEL)
 
 
 def _gained(metric: str, champion: float | None, first: float | None) -> float | None:

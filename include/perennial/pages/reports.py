@@ -13,13 +13,11 @@ from perennial import lake_cache
 from perennial.pages.access import PartitionDep, UseCaseDep
 from perennial.pages.layout import HEADERS
 from perennial.pages.version import VersionDep
-from perennial.registry import mlflow_records
+from perennial.registry import mlflow_artifacts, mlflow_records
 
 router = APIRouter()
 
-#: Where a run keeps them: as `perennial.monitoring.monitor` and `perennial.model_card` do, which are heavy to import.
-REPORT = "drift.html"
-CARD = "model_card/model_card.html"
+CARD = f"{mlflow_artifacts.CARD_FOLDER}/{mlflow_artifacts.CARD_HTML}"
 #: `sandbox` takes a page's origin away, so that it has no cookie and reads nothing of ours; the rest leaves it nothing
 #: to load or send to.
 _ISOLATED = (
@@ -54,7 +52,9 @@ def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None 
     if not kept or run not in (None, *kept):
         raise HTTPException(404, f"No drift report {run or ''} of {use_case.name} {partition.key} was recorded.")
     return _isolated(
-        mlflow_records.quick.artifact(run or kept[-1], REPORT), "MLflow no longer has this report.", _WITH_SCRIPTS
+        mlflow_records.quick.artifact(run or kept[-1], mlflow_artifacts.DRIFT_REPORT),
+        "MLflow no longer has this report.",
+        _WITH_SCRIPTS,
     )
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from perennial.pages.layout import version_colour
-from perennial.registry.ledger import DEPLOYING, Entry
+from perennial.registry.ledger import DEPLOYING, PROMOTED, ROLLED_BACK, Entry
 from perennial.reporting.partition_status import PartitionStatus
 from perennial.use_case import UseCase
 
@@ -140,8 +140,8 @@ def _deployments(shown: Sequence[TimelineRow]) -> Iterator[tuple[int, int, int]]
 #: How a decision, or an alarm, is marked in the chart.
 MARKS = {
     "alarm": ("▲", "--bad"),
-    "promoted": ("★", "--good"),
-    "rolled-back": ("↩", "--so-so"),
+    PROMOTED: ("★", "--good"),
+    ROLLED_BACK: ("↩", "--so-so"),
 }
 
 

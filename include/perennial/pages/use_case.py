@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from perennial.dag_names import CHAMPION, dag_id
 from perennial.errors import PerennialError
 from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, timeline
 from perennial.pages.access import PERMISSIONS, AllowedActionsDep, UseCaseDep
@@ -127,7 +128,7 @@ def _evidence(use_case: UseCase, entry: Entry) -> dict[str, Any] | None:
         return {"label": "MLflow run", "address": mlflow_records.run_page(entry.model_run), "in_airflow": False}
     _, _, made_by = entry.event_id.partition(":")
     dag, _, run_id = made_by.partition("/")
-    if dag != f"{use_case.name}.champion" or not run_id:
+    if dag != dag_id(use_case.name, CHAMPION) or not run_id:
         return None
     return {
         "label": "Airflow run",

@@ -15,10 +15,11 @@ from fastapi.responses import HTMLResponse
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, from_evidence, in_words
+from perennial.monitoring import roles
 from perennial.pages import airflow_state, version_training
 from perennial.pages.access import AllowedActionsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
-from perennial.registry import deployments, ledger, mlflow_records
+from perennial.registry import deployments, ledger, mlflow_artifacts, mlflow_records
 from perennial.registry.ledger import Entry
 from perennial.use_case import LOWER_IS_BETTER, UseCase
 
@@ -116,7 +117,9 @@ def view(
     """
     use_case, number, entries = version.use_case, version.number, version.entries
     decided = ledger.decision_on(entries, number)
-    decision = from_evidence(decided.evidence if decided else made.documents.get("gate.json", {}) if made else {})
+    decision = from_evidence(
+        decided.evidence if decided else made.documents.get(mlflow_artifacts.GATE, {}) if made else {}
+    )
     compared = decision.metrics if decision else {}
     expected = compared.get(CHALLENGER, {}).get(use_case.gate.metric)
     performance = _performance(use_case, number, metrics, verdicts)
@@ -201,8 +204,8 @@ def _performance(
     partitions = sorted({partition for partition, _ in measured} | judged.keys())
     shown = []
     for partition in partitions:
-        as_champion = measured.get((partition, "champion"))
-        newest = as_champion or measured.get((partition, "first"))
+        as_champion = measured.get((partition, roles.CHAMPION))
+        newest = as_champion or measured.get((partition, roles.FIRST_MODEL))
         scored = as_champion is not None or partition in judged
         shown.append(
             {
@@ -220,7 +223,7 @@ def _performance(
 
 def _chart(number: int, performance: Sequence[Row], expected: float | None) -> dict[str, Any]:
     """The same for `charts.js`; links are relative to the page."""
-    roles = {"champion": ("as champion", False), "first model": ("as the first model, never retrained", True)}
+    labels = {"champion": ("as champion", False), "first model": ("as the first model, never retrained", True)}
     series = [
         {
             "label": label,
@@ -228,7 +231,7 @@ def _chart(number: int, performance: Sequence[Row], expected: float | None) -> d
             "colour": f"--{version_colour(number)}" if role == "champion" else "--soft",
             "dashed": dashed,
         }
-        for role, (label, dashed) in roles.items()
+        for role, (label, dashed) in labels.items()
         if any(row["role"] == role for row in performance)
     ]
     lines = [{"value": expected, "label": "expected", "colour": "--good"}] if expected is not None else []

@@ -9,11 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from perennial.errors import ServiceUnavailable
-from perennial.registry import mlflow_records, mlflow_tags
+from perennial.registry import mlflow_artifacts, mlflow_records, mlflow_tags
 from perennial.registry.deployments import NOTHING
 from perennial.registry.mlflow_records import MlflowRun
-
-_DOCUMENTS = ("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ def of(run_id: str | None) -> tuple[TrainingRecord | None, str]:
         run = mlflow_records.quick.run(run_id) if run_id else None
         if run is None or run.is_deleted:
             return None, "MLflow no longer has the run that trained it: it was deleted."
-        return TrainingRecord(run, mlflow_records.quick.documents(run.id, _DOCUMENTS)), ""
+        return TrainingRecord(run, mlflow_records.quick.documents(run.id, mlflow_artifacts.TRAINING_DOCUMENTS)), ""
     except ServiceUnavailable as error:
         return None, error.problem
 
@@ -44,10 +42,10 @@ def airflow_run(made: TrainingRecord | None) -> tuple[str, str] | None:
 def view(made: TrainingRecord) -> dict[str, Any]:
     """What the page shows of it; what is not recorded is None or empty."""
     tags, metrics, held = made.run.tags, made.run.metrics, made.documents
-    training_set: Mapping[str, Any] = held.get("training_set.json", {})
-    provenance: Mapping[str, Any] = held.get("provenance.json", {})
+    training_set: Mapping[str, Any] = held.get(mlflow_artifacts.TRAINING_SET, {})
+    provenance: Mapping[str, Any] = held.get(mlflow_artifacts.PROVENANCE, {})
     environment = provenance.get("environment", {})
-    params = {**held.get("plan.json", {}).get("params", {}), **made.run.params}
+    params = {**held.get(mlflow_artifacts.PLAN, {}).get("params", {}), **made.run.params}
     return {
         "window": tags.get(mlflow_tags.WINDOW),
         "training_set": training_set,
@@ -66,8 +64,8 @@ def view(made: TrainingRecord) -> dict[str, Any]:
             name: environment[name] for name in ("python", "platform", "processor", "lock") if environment.get(name)
         },
         "packages": environment.get("packages", {}),
-        "packages_page": made.run.artifact_page("provenance.json") if provenance else None,
-        "quality": _quality(held.get("quality.json")),
+        "packages_page": made.run.artifact_page(mlflow_artifacts.PROVENANCE) if provenance else None,
+        "quality": _quality(held.get(mlflow_artifacts.QUALITY)),
     }
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from perennial import use_case
+from perennial import dag_names, use_case
 from perennial.reference import fields
 from perennial.reference.markdown import page, paragraphs, table
-from perennial.runs import dags
+from perennial.runs.params import params_model
 from perennial.settings import settings
 
 _INTRODUCTION = """\
@@ -112,15 +112,17 @@ class Example:
 
 
 EXAMPLES = {
-    "features": (
+    dag_names.FEATURES: (
         Example("One partition.", "by-hand-2013-03", "2013-03"),
         Example(
             "The same from the raw rows that the lake holds.", "computed-2013-03", "2013-03", conf={"refetch": False}
         ),
     ),
-    "scoring": (Example("One partition.", "by-hand-2013-03", "2013-03"),),
-    "monitoring": (Example("One partition, for instance once more labels are in.", "by-hand-2013-03", "2013-03"),),
-    "training": (
+    dag_names.SCORING: (Example("One partition.", "by-hand-2013-03", "2013-03"),),
+    dag_names.MONITORING: (
+        Example("One partition, for instance once more labels are in.", "by-hand-2013-03", "2013-03"),
+    ),
+    dag_names.TRAINING: (
         Example(
             "With parameters of the estimator; a person is to be asked.",
             "by-hand-1",
@@ -133,7 +135,7 @@ EXAMPLES = {
             },
         ),
     ),
-    "champion": (
+    dag_names.CHAMPION: (
         Example(
             "Roll back to version 2; promotion pauses for a week.",
             "undo-1",
@@ -147,7 +149,7 @@ EXAMPLES = {
 def markdown() -> str:
     """The whole page."""
     lines = ["## Pipelines", ""]
-    for pipeline in dags.ALL:
+    for pipeline in dag_names.ALL:
         lines += [f"### USE_CASE.{pipeline}", "", *_pipeline(pipeline), ""]
     lines += [_FOLLOWING, "## Pages", "", _PAGES, "", *table(("address", "what is there"), sorted(_pages()))]
     return page("REST", _INTRODUCTION, lines)
@@ -161,13 +163,13 @@ def _pipeline(pipeline: str) -> Iterator[str]:
     yield ""
     yield from (f"- `{name}`: {said}" for name, said in _tasks(file))
     yield ""
-    model = dags.params_model(_Example(), pipeline)  # type: ignore[arg-type]
-    takes = "No `partition_key`" if pipeline in dags.ON_DEMAND else "Takes `partition_key`"
+    model = params_model(_Example(), pipeline)  # type: ignore[arg-type]
+    takes = "No `partition_key`" if pipeline in dag_names.ON_DEMAND else "Takes `partition_key`"
     yield f"{takes}{', and as `conf`:' if model else '; no `conf`.'}"
     if model:
         yield ""
         yield from fields.of(model)
-        if pipeline == "training":
+        if pipeline == dag_names.TRAINING:
             yield ""
             yield "A use case adds its estimator's own, such as `max_iter` here."
     for example in EXAMPLES[pipeline]:
@@ -186,7 +188,7 @@ def _tasks(file: ast.Module) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "po.approval_task":
             module = ast.parse((settings().project / "include/perennial/orchestration/approval.py").read_text())
             (function,) = (one for one in module.body if getattr(one, "name", "") == "approval_task")
-            yield dags.APPROVE, paragraphs(ast.get_docstring(function))  # type: ignore[arg-type]
+            yield dag_names.APPROVE, paragraphs(ast.get_docstring(function))  # type: ignore[arg-type]
 
 
 def _pages() -> Iterator[tuple[str, str]]:

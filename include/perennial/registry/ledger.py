@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
 Action = Literal["promoted", "rejected", "rolled-back", "resumed"]
+PROMOTED: Action = "promoted"
+REJECTED: Action = "rejected"
+ROLLED_BACK: Action = "rolled-back"
+RESUMED: Action = "resumed"
 #: A version serves from such an entry on.
-DEPLOYING = ("promoted", "rolled-back")
+DEPLOYING = (PROMOTED, ROLLED_BACK)
 #: What the gate, or a person whom it asked, decides on a challenger.
-DECISIONS = ("promoted", "rejected")
+DECISIONS = (PROMOTED, REJECTED)
 #: Where a rollback's evidence says until when (ISO 8601) automatic promotion pauses; null: until a person resumes it.
 PAUSE_UNTIL = "pause_until"
 
@@ -170,7 +174,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
 
 def promotions(use_case: UseCase) -> list[Entry]:
     """All promotions, oldest first; the first is the first model that ever served."""
-    return [entry for entry in entries(use_case) if entry.action == "promoted"]
+    return [entry for entry in entries(use_case) if entry.action == PROMOTED]
 
 
 def decisions(use_case: UseCase) -> list[Entry]:
@@ -239,9 +243,9 @@ def pause_among(entries: Iterable[Entry], moment: datetime) -> Pause | None:
     """
     pauses: list[Pause] = []
     for entry in sorted(entries, key=lambda entry: entry.recorded_at):
-        if entry.action == "resumed":
+        if entry.action == RESUMED:
             pauses.clear()
-        elif entry.action == "rolled-back":
+        elif entry.action == ROLLED_BACK:
             until = entry.evidence.get(PAUSE_UNTIL)
             ends = datetime.fromisoformat(until) if until else None
             pauses.append(Pause(entry.recorded_at, ends, entry.actor, entry.reason))

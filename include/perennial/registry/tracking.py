@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
+from perennial.dag_names import TRAINING, dag_id
 from perennial.errors import PerennialError, UnknownVersion
 from perennial.registry import mlflow_api, mlflow_records, mlflow_tags
 from perennial.registry.mlflow_records import MlflowRun
@@ -62,18 +63,18 @@ def reachable() -> Iterator[None]:
 
 
 @contextmanager
-def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflow.ActiveRun]:
+def run(use_case: UseCase, pipeline: str, made_by: str, name: str) -> Iterator[mlflow.ActiveRun]:
     """The MLflow run of one Airflow run: a new one, or the one that an earlier, killed attempt began.
 
     Args:
         use_case: The use case.
-        kind: The experiment is `<use_case>.<kind>`.
+        pipeline: The experiment is named like its DAG.
         made_by: Id of the Airflow run.
         name: The run's name for people.
     """
     with reachable():
-        found = find_run(use_case, kind, made_by)
-        mlflow.set_experiment(f"{use_case.name}.{kind}")
+        found = find_run(use_case, pipeline, made_by)
+        mlflow.set_experiment(dag_id(use_case.name, pipeline))
         arguments: dict[str, Any] = (
             {"run_id": found} if found else {"run_name": name, "tags": {mlflow_tags.MADE_BY: made_by}}
         )
@@ -81,16 +82,16 @@ def run(use_case: UseCase, kind: str, made_by: str, name: str) -> Iterator[mlflo
             yield active
 
 
-def find_run(use_case: UseCase, kind: str, made_by: str) -> str | None:
+def find_run(use_case: UseCase, pipeline: str, made_by: str) -> str | None:
     """The id of the MLflow run that the Airflow run `made_by` began, if any.
 
     Args:
         use_case: The use case.
-        kind: The experiment is `<use_case>.<kind>`.
+        pipeline: The experiment is named like its DAG.
         made_by: Id of the Airflow run.
     """
     server = client()
-    experiment = server.get_experiment_by_name(f"{use_case.name}.{kind}")
+    experiment = server.get_experiment_by_name(dag_id(use_case.name, pipeline))
     if experiment is None:
         return None
     quoted = made_by.replace("'", "\\'")
@@ -142,7 +143,7 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
         ServiceUnavailable: MLflow does not answer.
     """
     with reachable():
-        run_id = find_run(use_case, "training", made_by)
+        run_id = find_run(use_case, TRAINING, made_by)
         if run_id is None:
             return None
         version = _registered(use_case, run_id)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from perennial import lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.gate.decision import INCONCLUSIVE
+from perennial.monitoring import roles
 from perennial.quarantine import states
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import NOTHING
@@ -194,7 +195,7 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
 def _last_rollback(entries: list[ledger.Entry]) -> LastRollback | None:
     """The newest rollback among `entries`, which are oldest first."""
     for entry in reversed(entries):
-        if entry.action == "rolled-back" and entry.previous_version is not None:
+        if entry.action == ledger.ROLLED_BACK and entry.previous_version is not None:
             return LastRollback(
                 entry.model_version, entry.previous_version, entry.recorded_at, entry.actor, entry.reason
             )
@@ -223,9 +224,11 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
     batches = {row["table"]: row for row in rows.get("batches", ()) if row["table"] in raw_tables}
     verdict = _last(rows.get("verdicts", ()))
     metrics = [row for row in rows.get("metrics", ()) if row["metric"] == use_case.gate.metric]
-    champion = _last(row for row in metrics if row["role"] == "champion")
+    champion = _last(row for row in metrics if row["role"] == roles.CHAMPION)
     # Measured together with the champion: an earlier measurement was on other labels.
-    first = _last(r for r in metrics if r["role"] == "first" and r["recorded_at"] == champion.get("recorded_at"))
+    first = _last(
+        r for r in metrics if r["role"] == roles.FIRST_MODEL and r["recorded_at"] == champion.get("recorded_at")
+    )
     return PartitionStatus(
         partition=key,
         rows=sum(row["rows"] for row in batches.values()) if batches else None,
@@ -250,13 +253,13 @@ def _done(ledger: list[dict[str, Any]], requests: list[dict[str, Any]]) -> str:
 def _action(row: dict[str, Any]) -> str:
     """A ledger entry in two or three words."""
     match row["action"]:
-        case "promoted" if row["previous_version"] is None:
+        case ledger.PROMOTED if row["previous_version"] is None:
             return f"first model v{row['model_version']}"
-        case "rolled-back":
+        case ledger.ROLLED_BACK:
             return f"rolled back to v{row['model_version']}"
-        case "resumed":
+        case ledger.RESUMED:
             return "promotion resumed"
-        case "rejected" if json.loads(row["evidence"]).get("outcome") == INCONCLUSIVE:
+        case ledger.REJECTED if json.loads(row["evidence"]).get("outcome") == INCONCLUSIVE:
             return f"v{row['model_version']} inconclusive"
         case action:
             return f"{action} v{row['model_version']}"

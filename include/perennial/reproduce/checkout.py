@@ -21,7 +21,7 @@ import mlflow
 from filelock import FileLock
 
 from perennial.errors import PerennialError
-from perennial.registry import provenance, tracking
+from perennial.registry import mlflow_artifacts, provenance, tracking
 from perennial.reproduce import recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Reproduction
@@ -92,7 +92,7 @@ def _changes(use_case: UseCase, recorded: Recipe, with_changes: bool) -> str:
     )
     if not recorded.changes_digest:
         raise PerennialError(f"{trained} that were not kept.", "Leave out --checkout.")
-    where = f"{tracking.run_url(recorded.run_id)}/artifacts/code/changes.diff"
+    where = f"{tracking.run_url(recorded.run_id)}/artifacts/{mlflow_artifacts.CODE_DIFF}"
     if not with_changes:
         raise PerennialError(
             f"{trained} that are in no commit.",
@@ -103,7 +103,7 @@ def _changes(use_case: UseCase, recorded: Recipe, with_changes: bool) -> str:
             f"{trained} of which some were not kept: {', '.join(sorted(withheld))}.", "Leave out --checkout."
         )
     with tracking.reachable():
-        diff = mlflow.artifacts.load_text(f"runs:/{recorded.run_id}/code/changes.diff")
+        diff = mlflow.artifacts.load_text(f"runs:/{recorded.run_id}/{mlflow_artifacts.CODE_DIFF}")
     if hashlib.sha256(diff.encode()).hexdigest() != recorded.changes_digest:
         raise PerennialError(
             f"{where} does not have the digest that its run names.", "It was changed: restore it from a backup."
@@ -143,7 +143,7 @@ def _apply(folder: Path, changes: str, recorded: Recipe) -> None:
         provenance.git("-C", str(folder), "apply", "--binary", "--whitespace=nowarn", "-", input=changes)
     except subprocess.CalledProcessError as error:
         raise PerennialError(
-            f"code/changes.diff of MLflow run {recorded.run_id} does not apply to commit {recorded.commit}:"
+            f"{mlflow_artifacts.CODE_DIFF} of MLflow run {recorded.run_id} does not apply to commit {recorded.commit}:"
             f" {error.stderr.strip()}",
             "It was changed: restore it from a backup.",
         ) from error

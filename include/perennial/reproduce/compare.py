@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from perennial.registry import provenance
+from perennial.registry import mlflow_artifacts, provenance
 from perennial.registry.provenance import Environment
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part
@@ -144,7 +144,7 @@ def _packages(then: Environment, now: Environment) -> list[str]:
 def _kept(recipe: Recipe) -> str:
     withheld = recipe.changes.get("withheld", {})
     but = f", but for {_some(sorted(withheld))}" if withheld else ""
-    return f"What was in no commit is kept with MLflow run {recipe.run_id} as code/changes.diff{but}."
+    return f"What was in no commit is kept with MLflow run {recipe.run_id} as {mlflow_artifacts.CODE_DIFF}{but}."
 
 
 def _short(version: str) -> str:

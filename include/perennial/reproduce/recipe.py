@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial import lake
 from perennial.errors import PerennialError
-from perennial.registry import mlflow_tags, tracking
+from perennial.registry import mlflow_artifacts, mlflow_tags, tracking
 from perennial.registry.provenance import Provenance
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -52,8 +52,8 @@ def read(use_case: UseCase, version: int) -> Recipe:
         PerennialError: the version, its run, or what the run recorded is gone.
     """
     run = tracking.training_run(use_case, version)
-    wanted = ("plan.json", "training_set.json")
-    held = tracking.recorded(run.id, (*wanted, "provenance.json", "code/changes.json"))
+    wanted = (mlflow_artifacts.PLAN, mlflow_artifacts.TRAINING_SET)
+    held = tracking.recorded(run.id, (*wanted, mlflow_artifacts.PROVENANCE, mlflow_artifacts.CODE_CHANGES))
     absent = [name for name in wanted if name not in held]
     if absent:
         raise PerennialError(
@@ -66,15 +66,15 @@ def read(use_case: UseCase, version: int) -> Recipe:
     return Recipe(
         version=version,
         run_id=run.id,
-        plan=TrainingPlan(**held["plan.json"]),
-        data=TrainingSet(**held["training_set.json"]),
-        provenance=Provenance(**held["provenance.json"]) if "provenance.json" in held else None,
+        plan=TrainingPlan(**held[mlflow_artifacts.PLAN]),
+        data=TrainingSet(**held[mlflow_artifacts.TRAINING_SET]),
+        provenance=Provenance(**held[mlflow_artifacts.PROVENANCE]) if mlflow_artifacts.PROVENANCE in held else None,
         # It goes into git's arguments, and whoever can write to MLflow can write it.
         commit=commit if _COMMIT.fullmatch(commit) else "",
         is_dirty=bool(dirty),
         lock=tags.get(mlflow_tags.LOCK_DIGEST, "unknown"),
         changes_digest=tags.get(mlflow_tags.CODE_CHANGES, ""),
-        changes=held.get("code/changes.json", {}),
+        changes=held.get(mlflow_artifacts.CODE_CHANGES, {}),
     )
 
 

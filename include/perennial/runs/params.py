@@ -1,10 +1,11 @@
-"""The parameters of a run of `features`, as Airflow's trigger form shows them."""
+"""The parameters of a run of each pipeline, as Airflow's trigger form shows them."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from perennial.use_case import Declaration
+from perennial.dag_names import CHAMPION, FEATURES, TRAINING
+from perennial.use_case import Declaration, UseCase
 
 
 class FeaturesParams(Declaration):
@@ -15,3 +16,24 @@ class FeaturesParams(Declaration):
         description="Fetch the raw batches again. Off: compute from the raw rows in the lake; they are fetched only if"
         " the lake lacks a raw table of the partition.",
     )
+
+
+def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
+    """The parameters that a run takes.
+
+    Args:
+        use_case: Its estimator's parameters are among those of `training`.
+        pipeline: The pipeline to run.
+
+    Returns:
+        The model of the parameters; None if the pipeline takes none.
+    """
+    if pipeline == TRAINING:
+        return use_case.params
+    if pipeline == FEATURES:
+        return FeaturesParams
+    if pipeline == CHAMPION:
+        from perennial.gate.rollback_plan import RollbackRequest
+
+        return RollbackRequest
+    return None

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from perennial.dag_names import FEATURES
 from perennial.partitions import Partition
-from perennial.runs.dags import FEATURES
 
 if TYPE_CHECKING:
     from rich.console import Console

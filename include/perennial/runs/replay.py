@@ -11,9 +11,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 
+from perennial import dag_names
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Partition
-from perennial.runs import dags
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
 from perennial.services.airflow_api import AirflowClient, DagRun
@@ -70,7 +70,7 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
-    wanted = {dags.dag_id(use_case.name, pipeline) for pipeline in dags.LOOP}
+    wanted = {dag_names.dag_id(use_case.name, pipeline) for pipeline in dag_names.LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
     while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()
@@ -98,11 +98,11 @@ class _PartitionReplay:
         self._retried: set[str] = set()
 
     def steps(self) -> Iterator[Step]:
-        features = yield from self._follow(dags.FEATURES)
-        scoring = yield from self._follow(dags.SCORING, after=features)
-        monitoring = yield from self._follow(dags.MONITORING, after=scoring)
+        features = yield from self._follow(dag_names.FEATURES)
+        scoring = yield from self._follow(dag_names.SCORING, after=features)
+        monitoring = yield from self._follow(dag_names.MONITORING, after=scoring)
         if self._requested_retraining(monitoring):
-            yield from self._follow(dags.TRAINING, after=monitoring)
+            yield from self._follow(dag_names.TRAINING, after=monitoring)
 
     def _follow(self, pipeline: str, after: DagRun | None = None) -> Generator[Step, None, DagRun]:
         """Follow the pipeline's run to its end and return it.
@@ -134,7 +134,7 @@ class _PartitionReplay:
         """The pipeline's run; triggered where no event starts it, cleared if it failed in an earlier try."""
         run = self._latest(pipeline, after)
         if run is None and after is None:
-            dag = dags.dag_id(self._use_case, pipeline)
+            dag = dag_names.dag_id(self._use_case, pipeline)
             run = self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition)
         if run is not None and run.state == "failed" and run.id not in self._retried and self._is_old(run):
             self._retried.add(run.id)
@@ -146,7 +146,7 @@ class _PartitionReplay:
 
     def _latest(self, pipeline: str, after: DagRun | None) -> DagRun | None:
         """The newest run of the pipeline on this partition; runs from before `after` belong to an earlier pass."""
-        dag = dags.dag_id(self._use_case, pipeline)
+        dag = dag_names.dag_id(self._use_case, pipeline)
         since = after.started if after is not None else None
         runs = [
             run
@@ -157,15 +157,15 @@ class _PartitionReplay:
 
     def _requested_retraining(self, monitoring: DagRun) -> bool:
         return any(
-            task.task == dags.REQUEST_RETRAINING and task.state == "success"
+            task.task == dag_names.REQUEST_RETRAINING and task.state == "success"
             for task in self._client.task_instances(monitoring)
         )
 
     def _awaits_approval(self, run: DagRun) -> bool:
-        return any(task.state == dags.AWAITING_INPUT for task in self._client.task_instances(run))
+        return any(task.state == dag_names.AWAITING_INPUT for task in self._client.task_instances(run))
 
     def _not_started(self, pipeline: str, after: DagRun | None) -> ReplayFailed:
-        dag = dags.dag_id(self._use_case, pipeline)
+        dag = dag_names.dag_id(self._use_case, pipeline)
         source = f" by the asset event of {after.dag} ({after.id})" if after else ""
         return ReplayFailed(
             f"{dag} was not started for partition {self._partition}{source} within {_EVENT_PATIENCE:.0f} s.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from perennial.dag_names import LOOP, TRAINING
 from perennial.partitions import Partition
-from perennial.runs.dags import LOOP, TRAINING
 from perennial.services.airflow_api import AirflowClient
 from perennial.use_case import UseCase
 

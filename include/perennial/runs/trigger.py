@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from perennial import dag_names
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
-from perennial.runs import dags
+from perennial.runs.params import params_model
 from perennial.services.airflow_api import AirflowClient, DagRun
 from perennial.use_case import UseCase, problems
 
@@ -19,7 +20,7 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 
     Args:
         use_case: Whose pipeline is to run.
-        pipeline: One of `perennial.runs.dags.ALL`.
+        pipeline: One of `perennial.dag_names.ALL`.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters; those left out have their defaults.
 
@@ -27,10 +28,10 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
         InvalidParams: no such pipeline or parameter, or a value out of range.
         InvalidPartition: the use case has no such partition.
     """
-    if pipeline not in dags.ALL:
-        guess = did_you_mean(pipeline, dags.ALL)
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dags.ALL)}.")
-    if partition is None and pipeline not in dags.ON_DEMAND:
+    if pipeline not in dag_names.ALL:
+        guess = did_you_mean(pipeline, dag_names.ALL)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dag_names.ALL)}.")
+    if partition is None and pipeline not in dag_names.ON_DEMAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
@@ -38,8 +39,8 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 
 
 def _check_params(use_case: UseCase, pipeline: str, params: dict[str, Any]) -> None:
-    dag = dags.dag_id(use_case.name, pipeline)
-    model = dags.params_model(use_case, pipeline)
+    dag = dag_names.dag_id(use_case.name, pipeline)
+    model = params_model(use_case, pipeline)
     known = sorted(model.model_fields) if model else []
     if unknown := sorted(params.keys() - set(known)):
         guess = did_you_mean(unknown[0], known)
@@ -63,7 +64,7 @@ def start(
     Args:
         client: The Airflow to start it on; a paused DAG is unpaused there.
         use_case: See `check_request`, as the other arguments.
-        pipeline: One of `perennial.runs.dags.ALL`.
+        pipeline: One of `perennial.dag_names.ALL`.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters.
 
@@ -72,7 +73,7 @@ def start(
         InvalidPartition: see `check_request`.
     """
     check_request(use_case, pipeline, partition, params)
-    dag = dags.dag_id(use_case.name, pipeline)
+    dag = dag_names.dag_id(use_case.name, pipeline)
     if client.dags(dag).get(dag):
         client.unpause(dag)
     run_id = f"manual__{datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%S.%f')}"

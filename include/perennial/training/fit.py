@@ -17,10 +17,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 
 from perennial import drift
+from perennial.dag_names import TRAINING
 from perennial.errors import TrainingFailed
 from perennial.evaluation import baseline, plots, quality
 from perennial.feature_store import repository
-from perennial.registry import ledger, mlflow_tags, provenance, tracking, uncommitted_changes
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, provenance, tracking, uncommitted_changes
 from perennial.training import planning
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -51,7 +52,7 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         return registered
     params = planning.validate_params(use_case, planned.params)
     columns = feature_columns(use_case)
-    with tracking.run(use_case, "training", made_by, name=f"{planned.first}..{planned.last}") as active:
+    with tracking.run(use_case, TRAINING, made_by, name=f"{planned.first}..{planned.last}") as active:
         _log_inputs(use_case, planned, data, params)
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
@@ -62,7 +63,9 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
             mlflow.log_metric("fit_seconds", seconds)
             mlflow.set_tag(mlflow_tags.ALGORITHM, _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
-            mlflow.log_dict(provenance.of_training(use_case, columns).model_dump(mode="json"), "provenance.json")
+            mlflow.log_dict(
+                provenance.of_training(use_case, columns).model_dump(mode="json"), mlflow_artifacts.PROVENANCE
+            )
             _log_quality(use_case, data, columns, predict)
             uri = _log_model(use_case, model, data.fit[columns].head(100))
             profile = completing.result()
@@ -131,11 +134,11 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
             mlflow_tags.CHAMPION_THEN: str(champion.model_version if champion else ""),
         }
     )
-    mlflow.log_dict(data.model_dump(mode="json"), "training_set.json")
-    mlflow.log_dict(planned.model_dump(mode="json"), "plan.json")
+    mlflow.log_dict(data.model_dump(mode="json"), mlflow_artifacts.TRAINING_SET)
+    mlflow.log_dict(planned.model_dump(mode="json"), mlflow_artifacts.PLAN)
     if changed is not None:
-        mlflow.log_text(changed.diff, "code/changes.diff")
-        mlflow.log_dict(changed.model_dump(mode="json", exclude={"diff"}), "code/changes.json")
+        mlflow.log_text(changed.diff, mlflow_artifacts.CODE_DIFF)
+        mlflow.log_dict(changed.model_dump(mode="json", exclude={"diff"}), mlflow_artifacts.CODE_CHANGES)
     dataset = MetaDataset(  # type: ignore[abstract]
         source=resolve_dataset_source(data.path) if "://" in data.path else LocalArtifactDatasetSource(data.path),
         name=f"{use_case.name} {planned.first}..{planned.last}",
@@ -153,7 +156,7 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
     logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}
     logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
-    mlflow.log_dict(measured.model_dump(mode="json"), "quality.json")
+    mlflow.log_dict(measured.model_dump(mode="json"), mlflow_artifacts.QUALITY)
     plots.log_quality(use_case, label, prediction)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from perennial import lake
+from perennial.dag_names import FEATURES, TRAINING, dag_id
 from perennial.errors import InvalidParams, NotEnoughData
 from perennial.registry import ledger, retraining_requests
 from perennial.training import training_set
@@ -47,7 +48,7 @@ def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParam
     except ValidationError as error:
         known = ", ".join(use_case.params.model_fields)
         raise InvalidParams(
-            f"Parameters of {use_case.name}.training: {problems(error)}.", f"Known parameters: {known}."
+            f"Parameters of {dag_id(use_case.name, TRAINING)}: {problems(error)}.", f"Known parameters: {known}."
         ) from error
 
 
@@ -82,7 +83,7 @@ def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, A
             first = window[0]
     if first > last:
         raise InvalidParams(
-            f"{use_case.name}.training: window_start {first} is after window_end {last}.",
+            f"{dag_id(use_case.name, TRAINING)}: window_start {first} is after window_end {last}.",
             "Swap them, or leave one empty.",
         )
     by_request = partition is not None and not params.window_end
@@ -104,7 +105,8 @@ def newest_partition(use_case: UseCase) -> str:
     partitions = lake.partitions(use_case.tables.examples)
     if not partitions:
         raise NotEnoughData(
-            f"Use case {use_case.name!r} has no examples in the lake yet.", f"Run {use_case.name}.features first."
+            f"Use case {use_case.name!r} has no examples in the lake yet.",
+            f"Run {dag_id(use_case.name, FEATURES)} first.",
         )
     return partitions[-1]
 

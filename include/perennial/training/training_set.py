@@ -19,6 +19,7 @@ from pyarrow import fs
 
 from perennial import lake, validation
 from perennial._common.storage import explaining
+from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
 from perennial.feature_store import columns, computations, repository
@@ -225,7 +226,7 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     if examples is None or absent:
         raise NotEnoughData(
             f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",
-            f"Run {use_case.name}.features for it, or narrow the window.",
+            f"Run {dag_id(use_case.name, FEATURES)} for it, or narrow the window.",
         )
     in_time = pc.less_equal(examples["label_timestamp"], pa.scalar(last.end))
     mature = pc.and_(labels.are_known(examples["label"]), in_time)

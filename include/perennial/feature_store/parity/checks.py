@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from perennial import lake
 from perennial._common.heavy_imports import fast_imports
+from perennial.dag_names import FEATURES, SCORING, dag_id
 from perennial.errors import BadFeatures
 from perennial.feature_store.parity.report import (
     FRESHNESS,
@@ -73,7 +74,7 @@ def check_online(
     if now is None:
         raise BadFeatures(
             f"Use case {use_case.name!r}: none of its feature views is online yet.",
-            f"Run {use_case.name}.features for {use_case.start} first.",
+            f"Run {dag_id(use_case.name, FEATURES)} for {use_case.start} first.",
         )
     is_newest = partition is None or partition.end >= now
     results = []
@@ -230,7 +231,7 @@ def _predictions(use_case: UseCase, partition: Partition, count: int) -> pa.Tabl
     if rows is None or not rows.num_rows:
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no predictions of partition {partition.key!r}.",
-            f"Run {use_case.name}.scoring for it first; there must have been a champion when it began.",
+            f"Run {dag_id(use_case.name, SCORING)} for it first; there must have been a champion when it began.",
         )
     key = pl.DataFrame(rows.select(list(use_case.examples.key)))
     return rows.take(key.hash_rows(_seed(partition)).arg_sort()[:count].to_arrow())

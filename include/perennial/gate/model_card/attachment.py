@@ -9,11 +9,10 @@ import mlflow
 
 from perennial.gate.model_card import facts, rendering
 from perennial.registry import mlflow_tags, tracking
+from perennial.registry.mlflow_artifacts import CARD_FOLDER as FOLDER
+from perennial.registry.mlflow_artifacts import CARD_HTML as HTML
+from perennial.registry.mlflow_artifacts import CARD_MARKDOWN as MARKDOWN
 from perennial.use_case import UseCase
-
-#: The folder of the card among the artifacts of the version's MLflow run.
-FOLDER = "model_card"
-MARKDOWN, HTML = "model_card.md", "model_card.html"
 
 
 def attach(use_case: UseCase, version: int) -> str:

@@ -8,13 +8,10 @@ from typing import Any
 from perennial.errors import PerennialError
 from perennial.evaluation.quality import Quality
 from perennial.gate.decision import GateDecision
-from perennial.registry import ledger, mlflow_tags, tracking
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, tracking
 from perennial.use_case import UseCase
 
-_RECORDS = (
-    *("plan.json", "training_set.json", "provenance.json", "quality.json", "gate.json"),
-    "code/changes.json",
-)
+_RECORDS = (*mlflow_artifacts.TRAINING_DOCUMENTS, mlflow_artifacts.CODE_CHANGES)
 
 
 @dataclass(frozen=True)
@@ -113,15 +110,15 @@ def gather(use_case: UseCase, version: int) -> Card:
         commit=tags.get(mlflow_tags.GIT_COMMIT, "unknown"),
         window=tags.get(mlflow_tags.WINDOW, "unknown"),
         tags=tags,
-        params=records.get("plan.json", {}).get("params", {}),
+        params=records.get(mlflow_artifacts.PLAN, {}).get("params", {}),
         features=_features(use_case, run.id, rows_holdout),
         rows_fit=_whole(numbers.get("rows_fit")),
         rows_holdout=rows_holdout,
-        training_set=records.get("training_set.json", {}),
-        provenance=records.get("provenance.json", {}),
-        changes=records.get("code/changes.json", {}),
-        quality=Quality(**records["quality.json"]) if records.get("quality.json") else None,
-        gate=GateDecision(**records["gate.json"]) if "gate.json" in records else None,
+        training_set=records.get(mlflow_artifacts.TRAINING_SET, {}),
+        provenance=records.get(mlflow_artifacts.PROVENANCE, {}),
+        changes=records.get(mlflow_artifacts.CODE_CHANGES, {}),
+        quality=Quality(**records[mlflow_artifacts.QUALITY]) if records.get(mlflow_artifacts.QUALITY) else None,
+        gate=GateDecision(**records[mlflow_artifacts.GATE]) if mlflow_artifacts.GATE in records else None,
         history=[e for e in ledger.entries(use_case) if version in (e.model_version, e.previous_version)],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from perennial.dag_names import TRAINING
 from perennial.pages.airflow_state import Approval
 from perennial.pages.forms import fields
 from perennial.pages.forms.form import Call, Facts, Form, pipeline_warnings
@@ -40,7 +41,7 @@ def build(use_case: UseCase, facts: Facts, typed: Mapping[str, str], sent: bool)
             f"Without a response by {deployments.format_utc(ends)} UTC it is rejected.",
             "The ledger records your name and your reason.",
         ),
-        warnings=pipeline_warnings(facts.pipelines["training"], waiting=False),
+        warnings=pipeline_warnings(facts.pipelines[TRAINING], waiting=False),
         buttons=[("Approve", "Approve", "main"), ("Reject", "Reject", "grave")],
         hidden={"run": approval.run.id},
         evidence=approval.body,
@@ -53,7 +54,7 @@ def _respond(approval: Approval, choice: str, reason: str) -> Call:
     parts = (approval.run.id, "taskInstances", approval.task, str(approval.map_index))
     path = "/".join(quote(part, safe="") for part in parts)
     body = {"chosen_options": [choice], "params_input": {"reason": reason}}
-    return Call("PATCH", "training", f"/dagRuns/{path}/hitlDetails", body, approval.run.id)
+    return Call("PATCH", TRAINING, f"/dagRuns/{path}/hitlDetails", body, approval.run.id)
 
 
 def _no_request(facts: Facts) -> str:

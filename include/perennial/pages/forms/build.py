@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from perennial.dag_names import CHAMPION, TRAINING
 from perennial.pages.access import Action
 from perennial.pages.airflow_state import Pipeline
 from perennial.pages.forms import answer, fields, resume, retrain, roll_back
@@ -31,7 +32,7 @@ def build(use_case: UseCase, action: Action, facts: Facts, typed: Mapping[str, s
             none.
     """
     form = _BUILDERS[action](use_case, facts, typed, sent)
-    unknown = _unknown_dag(facts.pipelines["training" if action in ("retrain", "answer") else "champion"])
+    unknown = _unknown_dag(facts.pipelines[TRAINING if action in ("retrain", "answer") else CHAMPION])
     reason, problem = fields.reason(typed)
     form = replace(form, reason=reason, reason_problem=problem if sent else "", blocked=form.blocked or unknown)
     return replace(form, call=None) if not sent or form.blocked or form.has_problems else form

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from perennial.dag_names import CHAMPION
 from perennial.pages.access import Action
 from perennial.pages.airflow_state import Answer, Approval, Pipeline
 from perennial.pages.forms import fields
@@ -161,6 +162,6 @@ def start_run(pipeline: str, run: str, typed: Mapping[str, str], params: Mapping
         params: The other parameters.
     """
     reason, _ = fields.reason(typed)
-    conf = {**params, **({"reason": reason} if pipeline == "champion" else {})}
+    conf = {**params, **({"reason": reason} if pipeline == CHAMPION else {})}
     body = {"dag_run_id": run, "logical_date": None, "conf": conf, "note": reason}
     return Call("POST", pipeline, "/dagRuns", body, run)

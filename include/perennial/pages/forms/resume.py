@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from perennial.dag_names import CHAMPION, dag_id
 from perennial.pages.forms.form import Facts, Form, pipeline_warnings, run_id, start_run, who_decides
 from perennial.registry import deployments
 from perennial.use_case import UseCase
@@ -28,10 +29,11 @@ def build(use_case: UseCase, facts: Facts, typed: Mapping[str, str], _sent: bool
         consequences=(
             f"This pause ends: {deployments.pause_text(facts.pause)}.",
             f"From then on the gate decides as the use case declares. {who_decides(use_case)}",
-            f"A run of {use_case.name}.champion does this in your name; the ledger records your name and your reason.",
+            f"A run of {dag_id(use_case.name, CHAMPION)} does this in your name;"
+            " the ledger records your name and your reason.",
         ),
-        warnings=pipeline_warnings(facts.pipelines["champion"]),
+        warnings=pipeline_warnings(facts.pipelines[CHAMPION]),
         buttons=[("resume", "Resume", "main")],
         hidden={"as": run},
-        call=start_run("champion", run, typed, {"action": "resume"}),
+        call=start_run(CHAMPION, run, typed, {"action": "resume"}),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from perennial.dag_names import TRAINING, dag_id
 from perennial.pages.forms import fields
 from perennial.pages.forms.form import Facts, Form, pipeline_warnings, run_id, start_run, who_decides
 from perennial.use_case import UseCase
@@ -31,16 +32,16 @@ def build(use_case: UseCase, facts: Facts, typed: Mapping[str, str], sent: bool)
         action="retrain",
         title="Retrain",
         consequences=(
-            f"Airflow starts a run of {use_case.name}.training in your name; your reason is noted on it.",
+            f"Airflow starts a run of {dag_id(use_case.name, TRAINING)} in your name; your reason is noted on it.",
             f"It trains a new version on {window}, up to the newest one that has examples or an open request.",
             f"The gate evaluates the new version against {reference}, on data that neither was trained on."
             f" {who_decides(use_case, facts.pause)}",
         ),
-        warnings=pipeline_warnings(facts.pipelines["training"]),
+        warnings=pipeline_warnings(facts.pipelines[TRAINING]),
         buttons=[("retrain", "Retrain", "main")],
         hidden={"as": run},
         fields=fields.fields(use_case.params, _SHOWN_FIRST, typed, shown),
         folded=fields.fields(use_case.params, others, typed, shown),
         problems=[problem for name, problem in shown.items() if name not in use_case.params.model_fields],
-        call=start_run("training", run, typed, params),
+        call=start_run(TRAINING, run, typed, params),
     )

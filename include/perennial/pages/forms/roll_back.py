@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from perennial.dag_names import CHAMPION, dag_id
 from perennial.errors import InvalidParams
 from perennial.gate import rollback_plan
 from perennial.gate.rollback_plan import RollbackPlan
@@ -11,7 +12,7 @@ from perennial.pages.forms.fields import Field
 from perennial.pages.forms.form import Facts, Form, pipeline_warnings, run_id, start_run
 from perennial.registry import deployments
 from perennial.registry.deployments import DeploymentPeriod
-from perennial.registry.ledger import Entry, Pause
+from perennial.registry.ledger import PROMOTED, Entry, Pause
 from perennial.use_case import UseCase
 
 
@@ -46,14 +47,14 @@ def build(use_case: UseCase, facts: Facts, typed: Mapping[str, str], sent: bool)
         action="roll-back",
         title="Roll back",
         consequences=_consequences(use_case, champion, plan),
-        warnings=[*pipeline_warnings(facts.pipelines["champion"]), *_pause_warning(facts.pause)],
+        warnings=[*pipeline_warnings(facts.pipelines[CHAMPION]), *_pause_warning(facts.pause)],
         buttons=[("roll-back", "Roll back", "grave")],
         hidden={"serving": str(champion.model_version), "as": run},
         fields=[
             _version_field(selected, choices, problems.get("to", "") if sent or requested else ""),
             _pause_field(pause, problems.get("pause", "")),
         ],
-        call=start_run("champion", run, typed, {"action": "rollback", "to": to} | ({"pause": pause} if pause else {})),
+        call=start_run(CHAMPION, run, typed, {"action": "rollback", "to": to} | ({"pause": pause} if pause else {})),
     )
 
 
@@ -84,7 +85,7 @@ def _problems_when_sent(use_case: UseCase, to: int | None, pause: str) -> dict[s
 
 def _consequences(use_case: UseCase, champion: Entry, plan: RollbackPlan | None) -> Sequence[str]:
     first = use_case.cadence.at(plan.effective_from).key if plan else "the first that is not scored yet"
-    how = "promoted it" if champion.action == "promoted" else "rolled back to it"
+    how = "promoted it" if champion.action == PROMOTED else "rolled back to it"
     return (
         f"v{champion.model_version} is champion now: {champion.actor} {how}"
         f" on {deployments.format_utc(champion.recorded_at)} UTC.",
@@ -92,7 +93,8 @@ def _consequences(use_case: UseCase, champion: Entry, plan: RollbackPlan | None)
         " predictions do not change.",
         "Automatic promotion pauses, so that the gate does not undo the rollback; until it is resumed, a person"
         " approves or rejects every promotion.",
-        f"A run of {use_case.name}.champion does this in your name; the ledger records your name and your reason.",
+        f"A run of {dag_id(use_case.name, CHAMPION)} does this in your name;"
+        " the ledger records your name and your reason.",
     )
 
 

@@ -1,16 +1,9 @@
-"""Names of the pipelines, of their DAGs and tasks, and the parameters that each pipeline takes.
+"""The names of the pipelines, of their DAGs and of their tasks.
 
 A task or pipeline that more than one file names is named here; `tests/dags` checks that the DAG files agree.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from perennial.use_case import UseCase
 
 FEATURES = "features"
 SCORING = "scoring"
@@ -52,26 +45,3 @@ def dag_id(use_case: str, pipeline: str) -> str:
 def use_case_name(dag_id: str) -> str:
     """The name of the use case that a DAG belongs to."""
     return dag_id.partition(".")[0]
-
-
-def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
-    """The parameters that a run takes.
-
-    Args:
-        use_case: Its estimator's parameters are among those of `training`.
-        pipeline: The pipeline to run.
-
-    Returns:
-        The model of the parameters; None if the pipeline takes none.
-    """
-    if pipeline == TRAINING:
-        return use_case.params
-    if pipeline == FEATURES:
-        from perennial.runs.params import FeaturesParams
-
-        return FeaturesParams
-    if pipeline == CHAMPION:
-        from perennial.gate.rollback_plan import RollbackRequest
-
-        return RollbackRequest
-    return None
