@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 from feast.feature_view import FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import model_validator
 
@@ -88,6 +91,35 @@ class NewestOnlineStore(ReadHook, OnlineStore):
             progress: Called with the number of rows when they are written.
         """
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """The newest values of each entity. A view that was never applied or written has none.
+
+        Args:
+            config: The feature store's configuration.
+            table: The view.
+            entity_keys: n keys.
+            requested_features: Which features; None: all.
+
+        Returns:
+            For each of the n keys the event time (UTC) and the values; None for both where there is no row.
+        """
+        try:
+            return super().online_read(config, table, entity_keys, requested_features)
+        except Exception as error:
+            if not self.is_without_table(error):
+                raise
+            return [(None, None)] * len(entity_keys)
+
+    def is_without_table(self, error: Exception) -> bool:
+        """Whether a read failed because the view has no table; a store without tables never says so."""
+        return False
 
     def before_reading(
         self, config: RepoConfig, requested: list[tuple[FeatureView, list[str]]], full_names: bool

@@ -8,15 +8,12 @@ so that the others go through with the next one.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 import mmh3
 from botocore.exceptions import ClientError
 from feast.feature_view import FeatureView
 from feast.infra.online_stores.dynamodb import DynamoDBOnlineStore, DynamoDBOnlineStoreConfig
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -78,30 +75,9 @@ class NewestDynamoDBOnlineStore(NewestOnlineStore, _compat.DynamoDBHook, DynamoD
                 self.update(config, [], [view], [], [], partial=True)
                 list(workers.map(lambda some: _write(client, some), chunks))
 
-    def online_read(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[EntityKey],
-        requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """The newest values of each entity. A view that was never applied or written has none.
-
-        Args:
-            config: The feature store's configuration.
-            table: The view.
-            entity_keys: n keys.
-            requested_features: Which features; None: all.
-
-        Returns:
-            For each of the n keys the event time (UTC) and the values; None for both where there is no row.
-        """
-        try:
-            return super().online_read(config, table, entity_keys, requested_features)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return [(None, None)] * len(entity_keys)
+    def is_without_table(self, error: Exception) -> bool:
+        """Whether DynamoDB says that the view has no table: it was never applied or written."""
+        return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException"
 
     def update_online_store(self, *_: Any, **__: Any) -> NoReturn:
         """Not supported: what it appends to a list is in it twice when it runs twice.

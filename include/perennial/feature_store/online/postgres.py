@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Literal
 
 import psycopg
@@ -20,8 +19,6 @@ from feast.infra.online_stores.postgres_online_store.postgres import (
     PostgreSQLOnlineStore,
     PostgreSQLOnlineStoreConfig,
 )
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
@@ -104,28 +101,9 @@ class NewestPostgreSQLOnlineStore(NewestOnlineStore, _compat.PostgresHook, Postg
             cursor.execute(sql.SQL(_UPSERT).format(table=sql.Identifier(table)))
             connection.commit()
 
-    def online_read(
-        self,
-        config: RepoConfig,
-        table: FeatureView,
-        entity_keys: list[EntityKey],
-        requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """The newest values of each entity. A view that was never applied or written has none.
-
-        Args:
-            config: The feature store's configuration.
-            table: The view.
-            entity_keys: n keys.
-            requested_features: Which features; None: all.
-
-        Returns:
-            For each of the n keys the event time (UTC) and the values; None for both where there is no row.
-        """
-        try:
-            return super().online_read(config, table, entity_keys, requested_features)
-        except psycopg.errors.UndefinedTable:
-            return [(None, None)] * len(entity_keys)
+    def is_without_table(self, error: Exception) -> bool:
+        """Whether PostgreSQL says that the view has no table: it was never applied or written."""
+        return isinstance(error, psycopg.errors.UndefinedTable)
 
 
 _STAGE = """
