@@ -63,9 +63,7 @@ def test_a_malformed_name_is_refused_with_an_example(key: str) -> None:
 
 
 @given(moments, st.sampled_from(Cadence), st.sampled_from(Cadence))
-def test_a_time_in_another_notation_names_its_partition(
-    moment: datetime, wanted: Cadence, given_as: Cadence
-) -> None:
+def test_a_time_in_another_notation_names_its_partition(moment: datetime, wanted: Cadence, given_as: Cadence) -> None:
     named = given_as.at(moment)
     meant = wanted.at(named.start).key
     if named.key == meant:

@@ -17,6 +17,7 @@ WRITTEN_BY_TEAMS = [
     *(ROOT / "include/use_cases").rglob("*.py"),
     *(ROOT / "feature_repo").glob("*.py"),
     *(ROOT / "tests/second_use_case").rglob("*.py"),
+    *(ROOT / "tests/use_cases").rglob("*.py"),
 ]
 
 

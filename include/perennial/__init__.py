@@ -1,6 +1,6 @@
 """Perennial keeps machine-learning models alive.
 
-What `__all__` names is what use cases, feature definitions and notebooks may import; it is described in
+What `__all__` names is what use cases, their tests, feature definitions and notebooks may import; it is described in
 docs/python_api.md. Everything else may change with any release.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial import errors, expectations, sources, transforms
+    from perennial import errors, expectations, sources, testing, transforms
     from perennial.analysis.champion import LoadedChampion, champion
     from perennial.analysis.tables import examples, features_as_of, predictions, status, training_set
     from perennial.feature_store.source import LakeSource
@@ -52,6 +52,7 @@ __all__ = [
     "predictions",
     "sources",
     "status",
+    "testing",
     "training_set",
     "transforms",
 ]
@@ -70,5 +71,5 @@ __getattr__ = attributes_of(
             *("TrainingParams", "UseCase"),
         ),
     },
-    submodules=("errors", "expectations", "sources", "transforms"),
+    submodules=("errors", "expectations", "sources", "testing", "transforms"),
 )

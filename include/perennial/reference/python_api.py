@@ -1,4 +1,4 @@
-"""docs/python_api.md: what `perennial.__all__` offers to use cases, feature definitions and notebooks."""
+"""docs/python_api.md: what `perennial.__all__` offers to use cases, their tests, feature definitions and notebooks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import perennial
 from perennial.reference.markdown import page, paragraphs
 
 _INTRODUCTION = """\
-What a use case, a file of `feature_repo/` and a notebook may import from `perennial`. Everything else belongs to the
-library and may change with any release. The fields of the declarations are in [use_case_fields.md](use_case_fields.md);
-[notebook.ipynb](notebook.ipynb) shows the functions for notebooks at work.
+What a use case, its tests, a file of `feature_repo/` and a notebook may import from `perennial`. Everything else
+belongs to the library and may change with any release. The fields of the declarations are in
+[use_case_fields.md](use_case_fields.md); [notebook.ipynb](notebook.ipynb) shows the functions for notebooks at work.
 """
 
 

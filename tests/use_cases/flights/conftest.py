@@ -12,13 +12,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from perennial import Partition, UseCase, discovery
+from perennial import Partition, UseCase, testing
 from use_cases.flights import source
 
 
 @pytest.fixture(scope="session")
 def flights() -> UseCase:
-    return discovery.load("flights")
+    return testing.use_case("flights")
 
 
 @pytest.fixture(scope="session")

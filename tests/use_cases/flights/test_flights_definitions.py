@@ -12,7 +12,7 @@ import pytest
 from feast import FeatureService, FeatureView
 from feast.types import from_feast_to_pyarrow_type
 
-from perennial import Partition, UseCase, lake
+from perennial import Partition, UseCase, testing
 from use_cases.flights import source, transforms
 
 #: Join key -> the entity that is joined by it.
@@ -48,7 +48,7 @@ def test_transforms_yield_what_the_views_promise(
     raw = {table.name: ibis.memtable(getattr(source, table.name)(february)) for table in flights.raw}
     seen: list[str] = []
     for table in flights.features:
-        rows = lake.canonical(
+        rows = testing.lake_types(
             computed(getattr(transforms, table.name)(**{name: raw[name] for name in table.inputs})).to_arrow()
         )
         promised = {

@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from perennial import Partition, UseCase, lake, validation
+from perennial import Partition, UseCase, testing
 from perennial.errors import BadBatch
 from use_cases.flights import source
 
@@ -15,7 +15,7 @@ def split(
     flights: UseCase, name: str, rows: pl.DataFrame | pa.Table, partition: Partition
 ) -> tuple[pa.Table, pa.Table]:
     table = rows if isinstance(rows, pa.Table) else rows.to_arrow()
-    parted = validation.validate_batch(flights, flights.raw_table(name), lake.canonical(table), partition)
+    parted = testing.validate_batch(flights, name, table, partition)
     return parted.clean, parted.quarantined.append_column("reasons", parted.reasons)
 
 

@@ -1,0 +1,85 @@
+"""What the tests of a use case need: its declaration, raw batches validated, and its model used, as the pipelines do.
+
+Nothing here needs a server, or writes anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perennial import discovery, lake, validation
+from perennial.partitions import Partition
+from perennial.use_case import UseCase
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    from perennial.validation import SplitBatch
+
+__all__ = ["lake_types", "predict", "split_batch", "trusted_types", "use_case", "validate_batch"]
+
+
+def use_case(name: str) -> UseCase:
+    """The use case as it is declared in `include/use_cases/<name>/use_case.py`.
+
+    Raises:
+        UnknownUseCase: there is no such use case.
+    """
+    return discovery.load(name)
+
+
+def lake_types(rows: pa.Table) -> pa.Table:
+    """Rows in the types that the lake stores: times in UTC to the microsecond, plain strings, no dictionaries."""
+    return lake.canonical(rows)
+
+
+def split_batch(use_case: UseCase, table: str, rows: pa.Table, partition: Partition) -> SplitBatch:
+    """A raw batch split into its `clean` rows, the `quarantined` ones, and `reasons`, one for each of those.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        rows: The batch, as `source.py` returns it.
+        partition: The partition that it is for.
+    """
+    return validation.split_batch(use_case, use_case.raw_table(table), lake_types(rows), partition)
+
+
+def validate_batch(use_case: UseCase, table: str, rows: pa.Table, partition: Partition) -> SplitBatch:
+    """A raw batch split as by `split_batch`, which may also be rejected as a whole.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        rows: The batch, as `source.py` returns it.
+        partition: The partition that it is for.
+
+    Raises:
+        BadBatch: too few rows, too many of them broken, or an expectation about the whole batch is not met.
+    """
+    return validation.validate_batch(use_case, use_case.raw_table(table), lake_types(rows), partition)
+
+
+def predict(use_case: UseCase, model: Any, rows: pd.DataFrame) -> np.ndarray:
+    """What a fitted estimator predicts, as scoring takes it.
+
+    Args:
+        use_case: Its task decides between probabilities and values.
+        model: What `build()` of `model.py` returned, fitted.
+        rows: The model's features.
+
+    Returns:
+        (n,) float64: probabilities of 1 for a binary use case, else values.
+    """
+    from perennial.registry import tracking
+
+    return tracking.predictor(use_case, model)(rows)
+
+
+def trusted_types(use_case: UseCase) -> set[str]:
+    """The types beyond those of skops' own list that a stored model of the use case may hold and still be loaded."""
+    from perennial.registry import tracking
+
+    return tracking.trusted_types(use_case)
