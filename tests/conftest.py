@@ -49,6 +49,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stores")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--fast`: skip each test that starts a process, at the moment it does so."""
+    parser.addoption(
+        "--fast", action="store_true", help="skip tests that start a process, except one of a few quick programs"
+    )
+
+
+#: Programs that end in milliseconds.
+_QUICK = {"git", "jq", "make", "uname", "file", "lscpu"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--fast`, watch what starts. Python tells its audit hooks, whether a test or a library does it."""
+    if config.getoption("--fast"):
+        sys.addaudithook(_skip_if_slow)
+
+
+def _skip_if_slow(event: str, details: tuple[Any, ...]) -> None:
+    if event != "subprocess.Popen" or "PYTEST_CURRENT_TEST" not in os.environ:
+        return
+    command = details[1]
+    program = Path(os.fsdecode(command if isinstance(command, str | bytes | os.PathLike) else command[0])).name
+    if program not in _QUICK:
+        pytest.skip(f"starts {program}, which `make test-fast` leaves out")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """With `-n`, a file's tests stay in one process, because they share a home."""

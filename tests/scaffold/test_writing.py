@@ -13,6 +13,7 @@ import new_cases
 import numpy as np
 import pandas as pd
 import pytest
+from public_imports import beyond_public
 
 from perennial import discovery
 from perennial.errors import InvalidParams
@@ -75,6 +76,16 @@ def test_its_own_tests_pass(written: Path) -> None:
     done = run(written, "pytest", "tests/use_cases", "-q", "-p", "no:cacheprovider", "-p", "no:randomly")
     assert done.returncode == 0, done.stdout[-6000:]
     assert " skipped" not in done.stdout
+
+
+def test_it_imports_only_public_names(written: Path) -> None:
+    files = [
+        file
+        for folder in ("include/use_cases", "tests/use_cases", "feature_repo")
+        for file in written.glob(f"{folder}/**/*.py")
+    ]
+    assert len(files) >= 4 * 10
+    assert {file.name: found for file in files if (found := beyond_public(file))} == {}
 
 
 @pytest.mark.parametrize("how", [("check",), ("format", "--diff")], ids=" ".join)
