@@ -61,7 +61,7 @@ def _unreadable(name: str, error: Exception) -> PerennialError:
     """What is wrong with a use case's declaration: the field, or the line."""
     from pydantic import ValidationError
 
-    from perennial.use_case import problems
+    from perennial.declarations import problems
 
     file = f"include/use_cases/{name}/use_case.py"
     lines = [

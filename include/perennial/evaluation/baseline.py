@@ -7,7 +7,8 @@ import pandas as pd
 
 from perennial.errors import BadFeatures
 from perennial.evaluation import metrics
-from perennial.use_case import UseCase, gain
+from perennial.metric_names import gain
+from perennial.use_case import UseCase
 
 Array = np.ndarray
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from perennial.feature_store.reachable_code import UseCaseCode
 
 if TYPE_CHECKING:
-    from perennial.use_case import Declaration, UseCase
+    from perennial.declarations import Declaration
+    from perennial.use_case import UseCase
 
 EXAMPLES = "examples"
 _DIGITS = 16

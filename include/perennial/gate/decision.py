@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from perennial.use_case import Declaration
+from perennial.declarations import Declaration
 
 if TYPE_CHECKING:
     from perennial.registry.ledger import Entry

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from perennial import drift
 from perennial.drift import ColumnDrift
 from perennial.gate import decision
+from perennial.metric_names import gain
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.verdict import (
     AGE,
@@ -25,7 +26,7 @@ from perennial.monitoring.verdict import (
 from perennial.partitions import Cadence, Partition
 from perennial.quarantine import QuarantineShare
 from perennial.registry.ledger import Entry
-from perennial.use_case import DriftPolicy, UseCase, gain
+from perennial.use_case import DriftPolicy, UseCase
 
 #: A share of quarantined rows below this is never an alarm, however much it grew.
 SMALLEST_QUARANTINE = 0.01

@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from perennial.gate import decision
+from perennial.metric_names import LOWER_IS_BETTER, gain
 from perennial.monitoring import roles
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Deployment, Entry
-from perennial.use_case import LOWER_IS_BETTER, UseCase, gain
+from perennial.use_case import UseCase
 
 Row = Mapping[str, Any]
 

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from perennial import dag_names
 from perennial._common.suggestions import did_you_mean
+from perennial.declarations import problems
 from perennial.errors import InvalidParams
 from perennial.runs.params import params_model
 from perennial.services.airflow_api import AirflowClient, DagRun
-from perennial.use_case import UseCase, problems
+from perennial.use_case import UseCase
 
 
 def check_request(use_case: UseCase, pipeline: str, partition: str | None, params: dict[str, Any]) -> None:

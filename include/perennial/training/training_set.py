@@ -20,6 +20,7 @@ from pyarrow import fs
 from perennial import lake, validation
 from perennial._common.storage import explaining
 from perennial.dag_names import FEATURES, dag_id
+from perennial.declarations import Declaration
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
 from perennial.feature_store import columns, computations, repository
@@ -27,7 +28,7 @@ from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.training import stale_partitions
-from perennial.use_case import Declaration, UseCase
+from perennial.use_case import UseCase
 
 
 class TrainingSet(Declaration):
