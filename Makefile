@@ -32,8 +32,8 @@ $(STAMP): requirements.lock pyproject.toml
 test: install ## Run the tests that need nothing but the lock file
 	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not services and not chaos"
 
-test-fast: install ## Run the unit tests that need no server, for the desk
-	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not stores and not services and not chaos and not end_to_end"
+test-fast: install ## Run the unit tests that start no server or process, properties on few examples, in two minutes
+	$(BIN)/pytest -n 2 --no-loadscope-reorder --fast -m "not stores and not services and not chaos and not end_to_end"
 
 chaos: install ## Break everything around the pipelines; then kill workers 200 times at random (SEED=7: there again)
 	$(BIN)/pytest -m chaos tests/chaos

@@ -12,6 +12,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import examples
+import hypothesis
 import machines
 import pytest
 from xdist.scheduler import LoadFileScheduling
@@ -50,19 +52,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--fast`: skip each test that starts a process, at the moment it does so."""
-    parser.addoption(
-        "--fast", action="store_true", help="skip tests that start a process, except one of a few quick programs"
+    """`--fast`, for `make test-fast`: see its help."""
+    what = (
+        "skip a test at the moment it starts a process, unless that is a quick program; try properties on few examples"
     )
+    parser.addoption("--fast", action="store_true", help=what)
 
 
 #: Programs that end in milliseconds.
-_QUICK = {"git", "jq", "make", "uname", "file", "lscpu"}
+_QUICK = {"file", "git", "jq", "lscpu", "make", "uname"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With `--fast`, watch what starts. Python tells its audit hooks, whether a test or a library does it."""
+    """Make `--fast` fast."""
     if config.getoption("--fast"):
+        examples.limit = 5
+        hypothesis.settings.register_profile("fast", max_examples=examples.limit)
+        hypothesis.settings.load_profile("fast")
+        # Python tells it of each process, whether a test, a fixture or the library starts it.
         sys.addaudithook(_skip_if_slow)
 
 

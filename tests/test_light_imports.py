@@ -41,6 +41,7 @@ LIGHT = {
     "faces of packages": [
         *("lake", "lake_cache", "registry", "feature_store", "evaluation", "quarantine", "gate", "monitoring"),
         *("ingestion", "feature_changes", "reporting", "reproduce", "embedded", "doctor", "reference", "cli"),
+        "testing",
     ],
     "what pages and `perennial status` read with": [
         *("lake_cache.catalog", "lake_cache.iceberg", "lake_cache.memory", "lake_cache.on_disk"),

@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +52,7 @@ def computed(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(engine.to_pyarrow(means)).sort("key", "other", "event_timestamp")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(row, min_size=1, max_size=25))
 def test_rolling_means_equal_a_naive_computation(rows: list[dict[str, Any]]) -> None:
     frame = table(rows)
@@ -69,7 +70,7 @@ def test_rolling_means_equal_a_naive_computation(rows: list[dict[str, Any]]) -> 
             assert mean[f"real_{span}"] == pytest.approx(seen["real"].mean(), abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(row, min_size=1, max_size=25), st.integers(0, 24), st.integers(-1000, 1000))
 def test_no_row_sees_one_known_later(rows: list[dict[str, Any]], which: int, other: int) -> None:
     """Changing, or leaving out, what became known after a moment changes no feature of that moment or before."""

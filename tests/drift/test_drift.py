@@ -18,6 +18,7 @@ from evidently.legacy.calculations.stattests import (
     wasserstein_stat_test,
 )
 from evidently.legacy.core import ColumnType
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -214,7 +215,7 @@ def test_counting_in_batches_and_at_once_is_the_same(world) -> None:
     assert all((once.columns[name] == many.columns[name]).all() for name in world.columns)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=300),
     st.lists(st.one_of(st.none(), st.floats()), max_size=300),
@@ -228,7 +229,7 @@ def test_every_number_is_counted_once_in_the_bin_that_holds_it(trained: list, no
     assert (counts == np.bincount(bins.codes(values), minlength=bins.size)).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abcdef")), max_size=100), st.sampled_from(["abc", "", "a"]))
 def test_every_category_is_counted_once(now: list, known: str) -> None:
     bins = Bins.of(pa.chunked_array([pa.array(list(known), pa.string())]))
@@ -275,7 +276,7 @@ def test_distances_of_categories_are_evidentlys(method: str, stock: Any) -> None
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.floats(-3, 3), st.floats(0.2, 4), st.integers(0, 1000))
 def test_distance_of_numbers_is_evidentlys_within_a_bin(shift: float, times: float, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -289,7 +290,7 @@ def test_distance_of_numbers_is_evidentlys_within_a_bin(shift: float, times: flo
     assert ours["values"][0] == pytest.approx(theirs, rel=0.02, abs=moves / one.std() + 0.005)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.floats(0, 1), st.integers(0, 1000))
 def test_bins_are_fine_where_the_training_values_are(share: float, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -301,7 +302,7 @@ def test_bins_are_fine_where_the_training_values_are(share: float, seed: int) ->
     assert ours["values"][0] == pytest.approx(theirs, rel=0.08, abs=0.02)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.sampled_from(list(Cadence)),
     st.lists(st.integers(0, 4 * 365 * 24 * 60), min_size=1, max_size=200),
@@ -373,7 +374,7 @@ def test_a_page_of_nothing_but_nulls_is_a_page(world) -> None:
     assert "all 100 rows" in drift.html_report(world, counted, drift.compare(use_case(), world, PARTITION, counted))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=2_000))
 def test_drawn_rows_keep_the_range_and_the_share_of_nulls(values: list[float | None]) -> None:
     column = pa.chunked_array([pa.array(values, pa.float64())])

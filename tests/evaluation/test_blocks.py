@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np
 
 @pytest.mark.parametrize(("use_case", "name"), ALL)
 @given(seed=st.integers(0, 10**6), count=st.integers(8, 80), blocks_=st.integers(2, 6), ties=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, count, blocks_, ties) -> None:
     label, prediction, block = rows(seed, count, blocks_, use_case.task, ties)
     weights = np.random.default_rng(seed).integers(0, 3, size=(3, int(block.max()) + 1))
@@ -67,7 +68,7 @@ def test_average_precision_of_many_scores_is_near_the_exact_one() -> None:
     st.lists(st.datetimes(min_value=pd.Timestamp("2000-01-01"), max_value=pd.Timestamp("2030-01-01")), min_size=1),
     st.sampled_from([timedelta(hours=1), timedelta(days=1), timedelta(days=7)]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_rows_of_one_span_share_a_block_and_blocks_follow_time(moments, length) -> None:
     times = pd.Series(pd.to_datetime(sorted(moments), utc=True))
     block = blocks.blocks_of(times, length)

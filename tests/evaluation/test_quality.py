@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def holdout(days: int, seed: int, rows: int = 2_000) -> tuple[pd.DataFrame, np.n
 
 
 @given(days=st.integers(5, 30), seed=st.integers(0, 1_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_value_is_the_metric_and_lies_inside_its_interval(flights: UseCase, days: int, seed: int) -> None:
     rows, prediction = holdout(days, seed)
     label = rows["label"].to_numpy()

@@ -10,6 +10,7 @@ from itertools import count
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -294,7 +295,7 @@ def test_timestamps_are_stored_as_utc_microseconds(identifier: str) -> None:
 writes = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.lists(st.integers(0, 5), max_size=4)), max_size=6)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=writes)
 def test_the_lake_is_the_last_write_of_each_partition(writes: list[tuple[str, list[int]]]) -> None:
     identifier = f"lake_test.t{next(_names)}"

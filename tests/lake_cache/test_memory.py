@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,7 +86,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(operations)
 def test_whatever_happens_the_answer_is_that_of_the_lake(done: list[tuple[str, str, int]]) -> None:
     table = f"kept{next(_numbers)}.metrics"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def test_a_table_that_does_not_exist_has_no_rows() -> None:
     assert lake_cache.records(["cached.nothing"]) == {"cached.nothing": []}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(batches=st.lists(st.tuples(st.sampled_from("ab"), st.lists(VALUES, max_size=4)), min_size=1, max_size=4))
 def test_after_any_replacements_both_give_the_same_rows(batches: list[tuple[str, list[dict]]]) -> None:
     table = new_table()

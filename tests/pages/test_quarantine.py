@@ -10,6 +10,7 @@ from html import unescape
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
@@ -145,7 +146,7 @@ def test_a_choice_leads_to_as_many_as_it_says(energy) -> None:
 
 
 @given(states=st.tuples(st.integers(0, 250), st.integers(0, 150)), state=st.sampled_from(["", "waiting", "released"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_hundred_at_a_time_show_each_item_once(energy, states: tuple[int, int], state: str) -> None:
     of_each = dict(zip(("waiting", "released"), states, strict=True))
     many = [

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -128,7 +129,9 @@ contents = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_si
 @given(model=contents, new=contents | st.binary(max_size=40).map(lambda some: some + b"\0"))
 @example(model=b"", new=b"\0")
 @example(model=b"no newline at the end", new=b"\n\n")
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_the_recorded_diff_restores_the_code_that_ran(project: Path, model: bytes, new: bytes) -> None:
     (project / "include/model.py").write_bytes(model)
     (project / "include/new file.py").write_bytes(new)

@@ -11,6 +11,7 @@ import new_cases
 import numpy as np
 import pandas as pd
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from new_cases import about, answering, bundled, design, feature_names
@@ -76,7 +77,7 @@ def shaped(rows: int, span: str, keys: int, resolution: str, label: str, ties: b
     return pd.concat([frame, frame.head(5)]) if ties else frame
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(shapes)
 def test_any_data_gives_a_full_design_or_a_clear_answer(shape: dict[str, Any]) -> None:
     frame = shaped(**shape)

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import names, places, profiling
 
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=examples(12), deadline=None)
 whole = st.integers(-(2**63), 2**63 - 1)
 moments = st.datetimes(datetime(1981, 1, 1), datetime(2099, 1, 1)).map(lambda at: at.replace(microsecond=0))
 
@@ -142,7 +143,7 @@ WAYS: dict[str, Callable[[datetime], str]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(values=st.lists(moments, min_size=3, max_size=20, unique=True))
 def test_moments_are_read_however_they_are_written(way: str, values: list[datetime]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -294,7 +295,7 @@ def test_a_parquet_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
         pass
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=60), unique=True, max_size=12))
 def test_any_names_become_usable_ones_and_none_twice(given_names: list[str]) -> None:
     found = names.columns(given_names)

@@ -9,6 +9,7 @@ from typing import Any
 
 import great_expectations.expectations as gxe
 import pyarrow as pa
+from examples import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from perennial.validation.sql.translation import translate
 EXAMPLES = int(os.environ.get("EXAMPLES", "10"))
 # Great Expectations takes a second for an example: a smaller one that fails too is not looked for.
 FEW = settings(
-    max_examples=EXAMPLES,
+    max_examples=examples(EXAMPLES),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from examples import examples
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ MOMENTS = st.integers(-2, 2)
 ROWS = st.lists(st.tuples(MOMENTS, st.none() | MOMENTS), min_size=1, max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(times=ROWS, data=st.data())
 def test_the_newest_wins_in_any_order_and_any_batches(online: Online, times: list, data: st.DataObject) -> None:
     rows = [(number, *each) for number, each in enumerate(dict.fromkeys(times))]
@@ -64,7 +65,7 @@ def test_the_newest_wins_in_any_order_and_any_batches(online: Online, times: lis
     assert online.read(key) == [(newest[0], NOON + newest[1] * INSTANT)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches=st.lists(ROWS, min_size=1, max_size=3))
 def test_of_rows_with_equal_times_the_last_written_stays(online: Online, batches: list) -> None:
     key, number, newest = online.key(), itertools.count(), (0, -9, None)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from examples import examples
 from feast.types import Array, Bytes, FeastType, Float32, Float64, Int64, UnixTimestamp
 from feature_cases import Repository
 from hypothesis import given, settings
@@ -217,7 +218,7 @@ HOURS = st.dictionaries(st.integers(0, 30 * 24 - 1), st.one_of(st.none(), st.flo
 def test_intervals_in_any_order_end_equal_to_the_lake(shared_repo: Repository) -> None:
     numbers = count()
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=examples(10), deadline=None)
     @given(
         history=st.dictionaries(st.integers(1, 4), HOURS, min_size=1),
         order=st.permutations([(0, 10), (10, 20), (20, 31), (5, 25)]),
@@ -288,7 +289,7 @@ def test_logged_rows_are_compared_with_what_was_known_then(repo: Repository) -> 
     assert [one.offline for one in compare(repo, [kept], known_at_the_time=False)] == [2.0]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(value=st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.floats())))
 def test_a_value_equals_itself_and_no_other_type(value: object) -> None:
     assert comparison.is_same(value, value)

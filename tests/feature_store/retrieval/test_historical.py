@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64, Int64
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ def moments(minutes: list[int | None], unit: str) -> pa.Array:
     return pa.array(found, pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(ROWS, EXAMPLES, TTL, st.booleans(), st.integers(1, 4), st.sampled_from(["us", "ns"]))
 def test_time_slices_give_what_one_join_gives(
     rows: list, examples: list, ttl: timedelta | None, only_known: bool, length: int, unit: str

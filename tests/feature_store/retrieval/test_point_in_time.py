@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def features_of(rows: list, with_created: bool) -> FeatureRows:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ROWS, EXAMPLES, TTL, st.booleans(), st.booleans())
 @example([("a", 0, 0, 1)], [("a", 5), ("a", 5)], timedelta(minutes=5), False, False)
 @example([("a", 0, 9, 1), ("a", 3, 4, 2)], [("a", 8), ("a", 9)], None, True, True)
@@ -77,7 +78,7 @@ def test_each_entity_row_sees_the_newest_known_and_none_is_lost(
             assert expected == (None if row is None else (stored[row][1], stored[row][3]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ROWS, st.booleans())
 def test_newest_of_each_key_is_what_a_row_at_the_end_sees(rows: list, with_created: bool) -> None:
     found = newest_of_each(features_of(rows, with_created)).to_pylist()

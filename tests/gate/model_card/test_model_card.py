@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -174,7 +175,7 @@ hostile = written | st.sampled_from(
 
 
 @given(text=hostile)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_nothing_from_data_is_read_as_markup(card: Card, text: str) -> None:
     """Whatever a value holds, the page has the same elements, and shows the value."""
     harmless, risky = (

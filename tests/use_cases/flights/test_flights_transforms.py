@@ -9,6 +9,7 @@ import ibis
 import polars as pl
 import pyarrow as pa
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +117,7 @@ def test_examples_tell_nothing_of_what_is_to_come(computed: Compute, february_fl
 flight = st.tuples(st.sampled_from("AB"), st.integers(0, 400), st.one_of(st.none(), st.integers(-60, 300)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(flight, min_size=1, max_size=30))
 def test_any_flights_give_causal_rates(computed: Compute, rows: list[tuple[str, int, int | None]]) -> None:
     start = datetime.fromisoformat("2013-01-01T00:00:00+00:00")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import duckdb
+from examples import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from perennial.validation.sql.patterns import as_re2
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     st.lists(st.sampled_from([*r"ab1.$^|()[]*+?-\d{2}", "\\d", "(?:", "[a-b]", "[^a]", r"\.", "\\Z"]), max_size=7),
     st.lists(st.sampled_from([*"ab1.-$\n", "٣"]), max_size=5),
