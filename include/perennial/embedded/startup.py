@@ -43,9 +43,10 @@ def up(report: Report = lambda line: None) -> None:
     with _one_at_a_time():
         processes.stop([name for name in ("mlflow", "api-server") if not is_running(name)], 0)
         check_ports()
-        if where.database is None and not postgres.is_ready():
-            report("PostgreSQL: starting")
-            postgres.start()
+        if where.database is None:
+            if not postgres.is_ready():
+                report("PostgreSQL: starting")
+            postgres.start()  # Also closes one that an earlier release started.
         if where.database is None or embeds_mlflow(where) or embeds_airflow(where):
             postgres.create_databases()
         waits: list[Callable[[], None]] = []

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from perennial.errors import ServiceUnavailable
+from perennial.services import socket_link
 from perennial.settings import settings
+
+#: A parameter of the server that means nothing to it: it tells whoever lists processes which folder a server is of.
+MARK = "perennial.folder="
+#: The longest path of a socket, in bytes: 107 on Linux, 103 on macOS.
+_LONGEST = 103 - len("/.s.PGSQL.5432")
+#: Addresses are URLs and lists separated by commas: a path with other characters may mean something in them.
+_PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -36,20 +46,36 @@ def address() -> Address:
         port, socket, status = lines[3], lines[4], lines[7].strip()
     except (FileNotFoundError, IndexError):
         status = "stopped"
+    except PermissionError as error:
+        raise ServiceUnavailable(
+            f"The embedded PostgreSQL in {folder()} belongs to another user.",
+            "Run this as that user, or set PERENNIAL_HOME to a home of your own.",
+        ) from error
     if status != "ready":
         raise ServiceUnavailable(
             f"The embedded PostgreSQL in {folder()} is not running.",
             "Start it with `perennial up`, or set PERENNIAL_DATABASE to another server.",
         )
-    return Address(socket, port)
+    # Ours listen in their own folder, which they name `.`; one that an earlier release started names its folder.
+    return Address(_socket_folder() if socket == "." else socket, port)
+
+
+def _socket_folder() -> str:
+    """A path to the data folder, which holds the socket, that clients can use."""
+    where = folder()
+    if len(os.fsencode(where)) <= _LONGEST and _PLAIN.fullmatch(str(where)):
+        return str(where)
+    return str(socket_link.link_to(where))
 
 
 def process() -> psutil.Process | None:
     """The running postmaster of this folder, recognised by its command line; None if there is none."""
     try:
         found = psutil.Process(int((folder() / "postmaster.pid").read_text().splitlines()[0]))
-        return found if str(folder()) in found.cmdline() else None
-    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        # An earlier release's server has the folder itself among its arguments.
+        names = {str(folder()), str(folder().resolve()), f"{MARK}{folder().resolve()}"}
+        return found if names & set(found.cmdline()) else None
+    except (OSError, IndexError, ValueError, psutil.Error):
         return None
 
 
