@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 class PerennialError(Exception):
-    """Something a user can mend.
+    """An error that a user can fix.
 
     Args:
         problem: What is wrong, naming use case, file, field or partition.
-        fix: What to do about it.
+        fix: What to do about it; may be empty.
     """
 
     def __init__(self, problem: str, fix: str = "") -> None:
@@ -20,7 +20,7 @@ class PerennialError(Exception):
 
 
 class UnknownUseCase(PerennialError):
-    """No use case of that name is installed."""
+    """There is no use case with that name."""
 
 
 class UnknownVersion(PerennialError):
@@ -28,27 +28,28 @@ class UnknownVersion(PerennialError):
 
 
 class InvalidSetting(PerennialError):
-    """An environment variable `PERENNIAL_*` holds a value that cannot be."""
+    """An environment variable `PERENNIAL_*` has an invalid value."""
 
 
 class InvalidPartition(PerennialError):
-    """A partition's name is malformed, or the use case has no such partition."""
+    """A partition's key is malformed, or the use case has no such partition."""
 
 
 class InvalidParams(PerennialError):
-    """A run was given parameters it does not know or that are out of range."""
+    """A run was given parameters that do not exist or are out of range."""
 
 
 class BadBatch(PerennialError):
-    """A whole raw batch is unfit to enter the lake; nothing of it was written."""
+    """A raw batch as a whole cannot be loaded into the lake; nothing of it was written."""
 
 
 class SchemaMismatch(PerennialError):
-    """Rows do not fit the lake's table that they are for: a value would become another one. Nothing was written.
+    """Rows do not fit their table in the lake: writing would change a value. Nothing was written.
 
     Args:
-        problem, fix: As of every error.
-        columns: What does not fit, column by column: the type there, and the one here.
+        problem: What is wrong, as in every `PerennialError`.
+        fix: What to do about it.
+        columns: A description of each column that does not fit, with the type in the lake and the type of the rows.
     """
 
     def __init__(self, problem: str, fix: str = "", columns: Sequence[str] = ()) -> None:
@@ -57,15 +58,15 @@ class SchemaMismatch(PerennialError):
 
 
 class BadFeatures(PerennialError):
-    """Computed features, or their definitions, are not what the feature repository promises."""
+    """Computed features, or their definitions, do not match the feature repository."""
 
 
-class ParityBroken(PerennialError):
-    """What was served is not what the offline store holds for the same moment, or is older than its view promises."""
+class OnlineOfflineMismatch(PerennialError):
+    """Served values differ from the offline store's at the same moment, or are staler than their view declares."""
 
 
 class NotEnoughData(PerennialError):
-    """There are too few rows to train or to judge on."""
+    """There are too few rows to train or to evaluate on."""
 
 
 class TrainingFailed(PerennialError):
@@ -77,8 +78,8 @@ class ServiceUnavailable(PerennialError):
 
 
 class StorageFull(ServiceUnavailable):
-    """A disk, or a quota of one, has no room left; nothing was half written."""
+    """A disk or a quota is full; nothing was written in part."""
 
 
 class DamagedFile(PerennialError):
-    """A file of the lake is gone, cut short or changed; what it held has to be brought back."""
+    """A file of the lake is missing, truncated or modified; its content has to be restored."""

@@ -7,12 +7,12 @@ LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "calibration_er
 
 
 def gain(metric: str, better: float, than: float) -> float:
-    """By how much `better` is better than `than`, positive if it is, whichever way the metric runs.
+    """By how much `better` is better than `than`: positive if it is, in whichever direction the metric is better.
 
     Args:
-        metric: The metric that both are values of; `LOWER_IS_BETTER` says which way it runs.
-        better: The value in question, in the metric's unit.
-        than: The value it is compared with.
+        metric: The metric of both values; `LOWER_IS_BETTER` says in which direction it is better.
+        better: The value to rate, in the metric's unit.
+        than: The value to compare it with.
     """
     return than - better if metric in LOWER_IS_BETTER else better - than
 

@@ -31,11 +31,11 @@ class Cadence(StrEnum):
 
     @property
     def every(self) -> str:
-        """Polars' name of a partition's length: truncated to it, a time is its partition's start."""
+        """A partition's length as Polars writes it: a time truncated to it is the start of its partition."""
         return {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1mo"}[self]
 
     def floor(self, moment: datetime) -> datetime:
-        """The start of the partition that holds `moment`."""
+        """The start of the partition that contains `moment`."""
         hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         day = hour.replace(hour=0)
         match self:
@@ -64,7 +64,7 @@ class Cadence(StrEnum):
         """The partition named `key`.
 
         Raises:
-            InvalidPartition: `key` is not in this cadence's format or not a partition's start.
+            InvalidPartition: `key` is not in this cadence's format, or not the start of a partition.
         """
         try:
             start = _time(key, self.key_format)
@@ -80,7 +80,7 @@ class Cadence(StrEnum):
         return Partition(start, self)
 
     def _guess(self, key: str) -> str | None:
-        """The name of the partition that `key` lies in, if it is a time in another notation."""
+        """The key of the partition that contains `key`, if that is a time in another format."""
         for notation in (self.key_format, *(other.key_format for other in Cadence), "%Y-%m-%d %H:%M", "%Y%m%d", "%Y%m"):
             try:
                 return self.at(datetime.strptime(str(key), notation).replace(tzinfo=UTC)).key
@@ -93,7 +93,7 @@ class Cadence(StrEnum):
             return None
 
     def at(self, moment: datetime) -> Partition:
-        """The partition that holds `moment`, which must be timezone-aware.
+        """The partition that contains `moment`, which must be timezone-aware.
 
         Raises:
             ValueError: `moment` has no time zone.
@@ -103,7 +103,7 @@ class Cadence(StrEnum):
         return Partition(self.floor(moment), self)
 
 
-# Every DAG asks for its use case's first and last partition: the same few names in each of them.
+# Every DAG needs its use case's first and last partition: the same few keys each time.
 @lru_cache(maxsize=1024)
 def _time(name: str, form: str) -> datetime:
     return datetime.strptime(name, form).replace(tzinfo=UTC)
@@ -119,12 +119,12 @@ class Partition:
 
     @property
     def end(self) -> datetime:
-        """Where the next partition starts (UTC); not inside this one."""
+        """The exclusive end (UTC): the start of the next partition."""
         return self.cadence.after(self.start)
 
     @property
     def key(self) -> str:
-        """Its name: its start as the cadence writes it, for instance `2013-01`."""
+        """Its name: its start in the cadence's format, for instance `2013-01`."""
         return self.start.strftime(self.cadence.key_format)
 
     @property
@@ -138,18 +138,18 @@ class Partition:
         return self.cadence.at(self.start - timedelta(microseconds=1))
 
     def preceding(self, many: int, first: Partition) -> list[Partition]:
-        """Up to so many partitions right before this one, none before `first`, oldest first.
+        """Up to `many` partitions directly before this one, none before `first`, oldest first.
 
         Args:
-            many: The most partitions to return.
-            first: The first that may be among them, usually the use case's first; of the same cadence.
+            many: The largest number of partitions to return.
+            first: The earliest partition to return, usually the use case's first; of the same cadence.
         """
-        found: list[Partition] = []
+        partitions: list[Partition] = []
         current = self
-        while len(found) < many and current > first:
+        while len(partitions) < many and current > first:
             current = current.previous
-            found.append(current)
-        return found[::-1]
+            partitions.append(current)
+        return partitions[::-1]
 
     def through(self, last: Partition) -> Iterator[Partition]:
         """This partition and every later one up to and including `last`."""

@@ -9,39 +9,43 @@ from pydantic import Field, field_validator, model_validator
 
 from perennial.declarations import Declaration
 
-#: When a person is asked before a promotion.
+#: When a promotion needs a person's approval.
 Approval = Literal["never", "always", "borderline"]
 
 
 class Gate(Declaration):
-    """When a challenger replaces the champion. Both are judged on one holdout, later than all either has seen.
+    """When a challenger replaces the champion. Both are evaluated on one holdout, later than the data of both fits.
 
-    Rows of one block of event time are alike, so it is blocks, not rows, that the certainty is counted in.
+    Rows within one block of event time are correlated, so confidence intervals are computed from blocks, not rows.
     """
 
     metric: str = Field(
-        description="What is compared: one of `perennial.evaluation.metrics`, such as `roc_auc` or `rmse`."
+        description="The metric that is compared: one of `perennial.evaluation.metrics`, such as `roc_auc` or `rmse`."
     )
-    margin: float = Field(default=0.0, ge=0, description="How much better the challenger must be; ties lose.")
-    confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="How sure the gate must be that it is: one-sided."
+    margin: float = Field(
+        default=0.0, ge=0, description="By how much the challenger must be better; at exactly this much it is not."
     )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="One-sided confidence level of that comparison.")
     holdout: timedelta = Field(gt=timedelta(0), description="The end of the training window, kept for the gate.")
     holdout_share: float = Field(
-        default=0.5, gt=0, lt=1, description="Of a short window, the holdout is at most this share."
+        default=0.5, gt=0, lt=1, description="The holdout is at most this share of the training window."
     )
     block: timedelta = Field(
-        default=timedelta(days=1), gt=timedelta(0), description="Event time within which rows are alike."
+        default=timedelta(days=1),
+        gt=timedelta(0),
+        description="Length of event time within which rows are treated as correlated.",
     )
-    min_blocks: int = Field(default=5, ge=2, description="Blocks below which there is not enough evidence.")
-    min_rows: int = Field(default=200, ge=2, description="Holdout rows below which there is not enough evidence.")
-    slices: tuple[str, ...] = Field(default=(), description="Columns on whose values the challenger must hold.")
-    slice_tolerance: float = Field(default=0.02, ge=0, description="How much worse it may be on any slice.")
-    slice_min_rows: int = Field(default=500, ge=2, description="Smaller slices are reported, not judged.")
+    min_blocks: int = Field(default=5, ge=2, description="With fewer blocks there is not enough evidence.")
+    min_rows: int = Field(default=200, ge=2, description="With fewer holdout rows there is not enough evidence.")
+    slices: tuple[str, ...] = Field(
+        default=(), description="Columns; on the rows of each value, a slice, the challenger must not be worse."
+    )
+    slice_tolerance: float = Field(default=0.02, ge=0, description="By how much it may be worse on any slice.")
+    slice_min_rows: int = Field(default=500, ge=2, description="Slices with fewer rows are reported, but not tested.")
     calibration_tolerance: float = Field(
         default=0.05,
         ge=0,
-        description="How much larger its calibration error may be: see `perennial.evaluation.metrics`.",
+        description="By how much its calibration error may be larger: see `perennial.evaluation.metrics`.",
     )
     max_null_share: float = Field(
         default=0.95, gt=0, le=1, description="Largest share of nulls that a feature may have, fitted on or held out."
@@ -54,17 +58,20 @@ class Gate(Declaration):
     )
     baseline: str | None = Field(
         default=None,
-        description="A feature that is a guess itself, such as the last value known: the first model must beat it too.",
+        description="A feature that serves as a baseline model, such as the last known value: the first model must be"
+        " better than it, too.",
     )
     max_latency: float | None = Field(default=None, gt=0, description="Seconds to predict one row, at most.")
     max_size: int | None = Field(default=None, gt=0, description="Bytes of the stored model, at most.")
     approval: Approval = Field(
         default="never",
-        description="Whom a person is asked about: every challenger that the gate would promote or finds borderline"
-        " (always), only the borderline ones (borderline), or none (never: borderline ones are not promoted).",
+        description="Which challengers need a person's approval: every one that the gate would promote or that is"
+        " borderline (always), only borderline ones (borderline), or none (never: borderline ones are not promoted).",
     )
     approval_timeout: timedelta = Field(
-        default=timedelta(days=3), gt=timedelta(0), description="No answer in this time is a no."
+        default=timedelta(days=3),
+        gt=timedelta(0),
+        description="Without a response within this time the challenger is not promoted.",
     )
 
     @model_validator(mode="after")
@@ -79,52 +86,66 @@ class Gate(Declaration):
 
 
 class ColumnPolicy(Declaration):
-    """How a monitor watches one column, or `prediction`, where the defaults by its type do not fit."""
+    """How drift of one column, or of `prediction`, is measured where the defaults for its type do not fit."""
 
     method: Literal["wasserstein", "jensenshannon", "hellinger", "psi"] | None = Field(
         default=None, description="The distance; None: wasserstein for numbers, jensenshannon for categories."
     )
     ratio: float | None = Field(default=None, gt=0, description="As in the policy, for this column.")
-    ignore: bool = Field(default=False, description="Not watched at all.")
+    ignore: bool = Field(default=False, description="Leave this column out.")
 
 
 class DriftPolicy(Declaration):
-    """When a monitor calls a partition an alarm.
+    """When a monitor raises a warning or an alarm for a partition.
 
-    A column drifts when it is `ratio` times as far from the champion's training profile as windows of the training data
-    are from one another. The drifted columns' share of the champion's feature importance is the drift score.
+    A column has drifted if it is more than `ratio` times as far from the champion's training profile as windows of the
+    training data are from the rest of it. The drift score is the sum of the drifted columns' feature importance.
     """
 
     ratio: float = Field(
-        default=1.5, gt=0, description="How many times the most that was usual a column may move before it drifts."
+        default=1.5, gt=0, description="A column has drifted if its distance exceeds its baseline by this factor."
     )
     false_alarms: float = Field(
-        default=0.01, gt=0, lt=0.5, description="How many partitions like those of training may go beyond the usual."
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="Share of partitions without drift in which some column may exceed its baseline by chance.",
     )
-    columns: dict[str, ColumnPolicy] = Field(default={}, description="What is special about a column.")
+    columns: dict[str, ColumnPolicy] = Field(default={}, description="Exceptions for single columns.")
     warning: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Drift score from which on drifted columns are a warning; 0: always. Nulls, values never seen,"
-        " values that are gone and changes of unit are one at any score.",
+        description="Drift score from which on drifted columns are a warning; 0: always. Nulls, new values, vanished"
+        " values and changes of unit are a warning at any score.",
     )
     alarm: float = Field(default=0.5, ge=0, le=1, description="Drift score from which on a partition is an alarm.")
     persistence: tuple[int, int] | None = Field(
         default=None,
-        description="(n, m): drift is an alarm once n of the last m partitions were beyond it."
+        description="(n, m): drift is an alarm if n of the last m partitions reached `alarm`."
         " None: (2, 3) for hourly and daily partitions, (1, 1) for weekly and monthly ones.",
     )
     performance_drop: float | None = Field(
-        default=None, gt=0, description="Alarm when the gate's metric is this much worse than on the gate's holdout."
+        default=None,
+        gt=0,
+        description="Alarm if production performance is worse than the expected metric by more than this.",
     )
-    min_rows: int = Field(default=200, ge=2, description="Fewer rows, or labels, than this are not judged.")
+    min_rows: int = Field(
+        default=200, ge=2, description="With fewer rows, drift is not tested; with fewer labels, performance is not."
+    )
     min_coverage: float = Field(
-        default=0.8, gt=0, le=1, description="Share of predictions with a label from which on performance is judged."
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of predictions with a label from which on production performance is measured.",
     )
-    revisits: int = Field(default=12, ge=0, description="Earlier partitions that are looked at for later labels.")
+    revisits: int = Field(
+        default=12, ge=0, description="How many earlier partitions are checked for labels that arrived since."
+    )
     quarantine_growth: float | None = Field(
-        default=3.0, ge=1, description="Alarm when this many times the usual share of rows is quarantined; None: never."
+        default=3.0,
+        ge=1,
+        description="Alarm if the quarantined share exceeds its baseline by this factor; None: never.",
     )
 
     @field_validator("persistence")
@@ -141,18 +162,24 @@ class DriftPolicy(Declaration):
         return self
 
     def ratio_of(self, column: str) -> float:
-        """How many times the usual this column may move: its own number, if it has one."""
+        """The factor by which this column may exceed its baseline: its own, if it has one."""
         declared = self.columns.get(column)
         return (declared.ratio if declared is not None else None) or self.ratio
 
 
 class Retraining(Declaration):
-    """When and on what a use case retrains."""
+    """When the model of a use case is retrained, and on what."""
 
-    initial_partitions: int = Field(default=2, ge=1, description="Partitions before the first model is trained.")
-    window: int | None = Field(default=None, ge=1, description="Partitions to train on; None: everything so far.")
-    cooldown: int = Field(default=1, ge=0, description="Partitions after a request in which no other is made.")
-    max_age: int | None = Field(default=None, ge=1, description="Retrain once the champion is this many old.")
+    initial_partitions: int = Field(
+        default=2, ge=1, description="Number of partitions after which the first model is trained."
+    )
+    window: int | None = Field(default=None, ge=1, description="Number of partitions to train on; None: all so far.")
+    cooldown: int = Field(
+        default=1, ge=0, description="Number of partitions after a request during which no other is made."
+    )
+    max_age: int | None = Field(
+        default=None, ge=1, description="Retrain when the champion is this many partitions old."
+    )
     schedule: str | None = Field(
-        default=None, description="Also ask for retraining by the clock: a cron expression, UTC. None: never."
+        default=None, description="Also request retraining on a schedule: a cron expression, UTC. None: never."
     )

@@ -14,19 +14,19 @@ from perennial.errors import InvalidSetting
 
 
 class Settings(BaseSettings):
-    """Locations and services. Every default is the laptop's: one folder, loopback, an embedded PostgreSQL."""
+    """Locations and services. The defaults are for a laptop: one folder, loopback, an embedded PostgreSQL."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     project: Path = Field(
         default=Path(__file__).resolve().parents[2],
-        description="The checkout: holds `dags/`, `plugins/` and `feature_repo/`.",
+        description="The checkout, which contains `dags/`, `plugins/` and `feature_repo/`.",
     )
-    home: Path = Field(default=Path(".perennial"), description="Everything generated; relative to `project`.")
+    home: Path = Field(default=Path(".perennial"), description="Folder of everything generated; relative to `project`.")
     database: SecretStr | None = Field(
         default=None,
-        description="SQLAlchemy URL of a PostgreSQL server that may hold the databases `airflow`, `mlflow`, `lake`"
-        " and `feast`. Unset: the embedded one under `home`.",
+        description="SQLAlchemy URL of a PostgreSQL server for the databases `airflow`, `mlflow`, `lake` and `feast`."
+        " Unset: the embedded one under `home`.",
     )
     warehouse: str = Field(
         default="",
@@ -48,29 +48,32 @@ class Settings(BaseSettings):
         description="Root of the training sets: a folder, relative to `project`, or S3."
         " Unset: `training_sets` under `home`.",
     )
-    mlflow_host: str = Field(default="127.0.0.1", description="Where the embedded MLflow listens.")
-    mlflow_port: int = Field(default=5500, ge=1, le=65535, description="On which port.")
-    mlflow_uri: str = Field(default="", description="MLflow tracking server. Unset: the embedded one.")
-    airflow_host: str = Field(default="127.0.0.1", description="Where the embedded Airflow listens.")
-    airflow_port: int = Field(default=8080, ge=1, le=65535, description="On which port.")
-    airflow_uri: str = Field(default="", description="Airflow API server. Unset: the embedded one.")
+    mlflow_host: str = Field(default="127.0.0.1", description="Address on which the embedded MLflow listens.")
+    mlflow_port: int = Field(default=5500, ge=1, le=65535, description="Port of the embedded MLflow.")
+    mlflow_uri: str = Field(default="", description="URL of the MLflow tracking server. Unset: the embedded one.")
+    airflow_host: str = Field(default="127.0.0.1", description="Address on which the embedded Airflow listens.")
+    airflow_port: int = Field(default=8080, ge=1, le=65535, description="Port of the embedded Airflow.")
+    airflow_uri: str = Field(default="", description="URL of the Airflow API server. Unset: the embedded one.")
     mlflow_public_uri: str = Field(
         default="",
-        description="Where people reach MLflow, for the links they are given. Unset: where processes reach it.",
+        description="URL of MLflow in links for people. Unset: the same as `mlflow_uri`.",
     )
-    airflow_public_uri: str = Field(default="", description="Where people reach Airflow. Unset: likewise.")
+    airflow_public_uri: str = Field(
+        default="", description="URL of Airflow in links for people. Unset: as `airflow_uri`."
+    )
     commit: str = Field(
-        default="", description="The git commit that the code is of, where there is no checkout to ask, as in an image."
+        default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )
     users: dict[str, Literal["viewer", "user", "op", "admin"]] = Field(
         default_factory=dict,
-        description="Further people on the embedded Airflow (JSON), with their roles: `viewer` sees, `user`, `op` and"
-        ' `admin` may also act; `{"vera": "viewer"}`. `perennial login` tells their passwords.',
+        description="Further users of the embedded Airflow (JSON) with their roles: `viewer` may only read, `user`,"
+        ' `op` and `admin` may also act; `{"vera": "viewer"}`. `perennial login` prints their passwords.',
     )
-    parallelism: int = Field(default=4, ge=1, description="Tasks that may run at once on the embedded Airflow.")
+    parallelism: int = Field(default=4, ge=1, description="Number of tasks that the embedded Airflow may run at once.")
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
-        description="`declared`: a model loads only if every type in it is on its use case's list. `any`: trust all.",
+        description="`declared`: a model is loaded only if skops or its use case's `trusted_types` lists every type in"
+        " it. `any`: trust all types.",
     )
 
     @model_validator(mode="before")
@@ -78,7 +81,7 @@ class Settings(BaseSettings):
     def _derive(cls, given: dict) -> dict:
         project = Path(given.get("project") or cls.model_fields["project"].default).resolve()
         home = project / given.get("home", ".perennial")
-        # Servers run in another folder than whoever types a command: both mean the same place.
+        # Servers and commands run in different folders, but must refer to the same place.
         placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
         derived = {
             "warehouse": str(home / "lake"),
@@ -86,14 +89,14 @@ class Settings(BaseSettings):
             "mlflow_uri": f"http://{given.get('mlflow_host', '127.0.0.1')}:{given.get('mlflow_port', 5500)}",
             "airflow_uri": f"http://{given.get('airflow_host', '127.0.0.1')}:{given.get('airflow_port', 8080)}",
         }
-        found = derived | given | placed | {"project": project, "home": home}
-        return {f"{name}_public_uri": found[f"{name}_uri"] for name in ("mlflow", "airflow")} | found
+        values = derived | given | placed | {"project": project, "home": home}
+        return {f"{name}_public_uri": values[f"{name}_uri"] for name in ("mlflow", "airflow")} | values
 
     @field_validator("users")
     @classmethod
     def _are_names(cls, value: dict[str, str]) -> dict[str, str]:
         if wrong := [name for name in value if not re.fullmatch(r"[\w.@+-]{1,64}", name)]:
-            raise ValueError(f"{wrong[0]!r} is no name: letters, digits and . _ @ + - only")
+            raise ValueError(f"{wrong[0]!r} is not a user name: letters, digits and . _ @ + - only")
         return value
 
     @property
@@ -116,7 +119,7 @@ def settings() -> Settings:
     """The process's settings, read once. Tests that change the environment call `settings.cache_clear()`.
 
     Raises:
-        InvalidSetting: a variable holds what it cannot.
+        InvalidSetting: An environment variable has an invalid value.
     """
     try:
         return Settings()
@@ -128,4 +131,6 @@ def settings() -> Settings:
         raise InvalidSetting(f"The environment sets {wrong}.", "Correct or unset it.") from None
     except SettingsError as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
-        raise InvalidSetting(f"The environment sets {variable(name)} to what is not JSON.", "Correct it.") from None
+        raise InvalidSetting(
+            f"The environment sets {variable(name)} to something that is not JSON.", "Correct it."
+        ) from None

@@ -1,6 +1,6 @@
 """The names of a use case's tables in the lake: its records, its examples and predictions, its raw and feature tables.
 
-They stand in people's lakes, so they never change. What the records hold is in `perennial.lake.schemas`.
+Existing lakes contain them, so they never change. The columns of the records are in `perennial.lake.schemas`.
 """
 
 from __future__ import annotations

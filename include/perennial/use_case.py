@@ -1,12 +1,12 @@
-"""The public vocabulary: what a team writes down about one prediction problem.
+"""The declaration of a use case: what a team writes down about one prediction problem.
 
 A use case is a folder `use_cases/<name>/` with
 
 - `use_case.py`: a light module whose `use_case` is a `UseCase`;
-- `source.py`: one function per raw table, named like it: `(partition: Partition) -> pyarrow.Table`;
-- `transforms.py`: one function per feature table, named like it, and `examples`. Each takes the `ibis.Table`s of its
-  `inputs` as keyword arguments and returns an `ibis.Table`;
-- `expectations.py`: one function per raw or feature table, named like it, and `training_set`:
+- `source.py`: one function per raw table, with the table's name: `(partition: Partition) -> pyarrow.Table`;
+- `transforms.py`: one function per feature table, with the table's name, and `examples`. Each takes the `ibis.Table`s
+  of its `inputs` as keyword arguments and returns an `ibis.Table`;
+- `expectations.py`: one function per raw or feature table, with the table's name, and `training_set`:
   `(partition: Partition) -> list[gx.expectations.Expectation]` (`training_set` takes no argument);
 - `model.py`: `build(params) -> sklearn estimator`.
 
@@ -49,21 +49,21 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
 
 
 class RawTable(Declaration):
-    """A kind of rows that arrive in batches, one batch a partition."""
+    """A table of raw rows, which arrive in one batch per partition."""
 
     name: Name = Field(
-        description="Of the table in the lake, and of its functions in `source.py` and `expectations.py`."
+        description="Name of the table in the lake, and of its functions in `source.py` and `expectations.py`."
     )
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify a row; unique and never null.")
     time: str | None = Field(
         default=None,
-        description="Event-time column (UTC). Rows outside the partition are quarantined. None: a snapshot of facts.",
+        description="Event-time column (UTC). Rows outside the partition are quarantined. None: a batch is a snapshot.",
     )
     min_rows: int = Field(
-        default=1, ge=0, description="Fewer rows than this stop the partition; 0: it may be without any."
+        default=1, ge=0, description="With fewer rows than this the partition stops; 0: it may be empty."
     )
     max_quarantined: float = Field(
-        default=0.1, ge=0, le=1, description="A larger share of quarantined rows stops the partition."
+        default=0.1, ge=0, le=1, description="With a larger share of quarantined rows the partition stops."
     )
 
 
@@ -74,67 +74,71 @@ class FeatureTable(Declaration):
     keeps the rows whose `event_timestamp` is inside the partition.
     """
 
-    name: Name = Field(description="Of the table in the lake, and of its function in `transforms.py`.")
-    key: tuple[str, ...] = Field(min_length=1, description="Columns that a value belongs to: an entity's join keys.")
-    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
+    name: Name = Field(description="Name of the table in the lake, and of its function in `transforms.py`.")
+    key: tuple[str, ...] = Field(min_length=1, description="The join keys of the entity that the values describe.")
+    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables passed to the transform.")
     lookback: timedelta = Field(
-        default=timedelta(0), ge=timedelta(0), description="How far before the partition the inputs must reach."
+        default=timedelta(0), ge=timedelta(0), description="How far before the partition the inputs must begin."
     )
 
 
 class Examples(Declaration):
-    """The things to predict.
+    """What is predicted.
 
-    Transform `examples` returns one row each: the key, the entities' join keys, `event_timestamp` (UTC: the moment of
-    prediction), request-time features, `label` (null while unknown), `label_timestamp` (UTC: when the label matured).
+    Transform `examples` returns one row per example: the key, the entities' join keys, `event_timestamp` (UTC: the
+    moment of prediction), request-time features, `label` (null while unknown), `label_timestamp` (UTC: when the label
+    matured).
     """
 
     key: tuple[str, ...] = Field(min_length=1, description="Columns that identify an example.")
-    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables handed to the transform.")
+    inputs: tuple[Name, ...] = Field(min_length=1, description="Raw tables passed to the transform.")
     request_features: tuple[str, ...] = Field(
-        default=(), description="Columns of the examples that the model sees beside the feature service's."
+        default=(),
+        description="Columns of the examples that are model inputs, in addition to the feature service's features.",
     )
 
 
 class TrainingParams(Declaration):
     """Parameters of a training run. A use case adds its estimator's; all appear in Airflow's trigger form."""
 
-    window_start: str | None = Field(default=None, description="First partition to train on; empty: by policy.")
+    window_start: str | None = Field(
+        default=None, description="First partition to train on; empty: by the retraining policy."
+    )
     window_end: str | None = Field(default=None, description="Last partition to train on; empty: the newest.")
-    seed: int = Field(default=20130101, ge=0, le=2**32 - 1, description="Seed of everything random.")
-    force: bool = Field(default=False, description="Train even if the request is already answered.")
+    seed: int = Field(default=20130101, ge=0, le=2**32 - 1, description="Seed of all random numbers.")
+    force: bool = Field(default=False, description="Train even if the request was already handled.")
     require_approval: Approval | None = Field(
-        default=None, description="Whether a person is asked before a promotion; empty: as the use case's gate says."
+        default=None, description="Whether a promotion needs a person's approval; empty: as the use case's gate says."
     )
 
 
 class UseCase(Declaration):
     """One prediction problem: its raw tables, feature tables, examples, estimator, gate, drift policy and owner."""
 
-    name: Name = Field(description="The folder's name, and the beginning of its DAGs' and tables' names.")
-    title: str = Field(description="A few words for people.")
-    description: str = Field(description="What is predicted, of what, and when it is asked.")
-    owner: str = Field(min_length=1, description="Who answers for it; shown on every DAG.")
+    name: Name = Field(description="The folder's name, and the prefix of its DAGs' and tables' names.")
+    title: str = Field(description="A short title for people.")
+    description: str = Field(description="What is predicted, for what, and when.")
+    owner: str = Field(min_length=1, description="Who is responsible for it; shown on every DAG.")
     tags: tuple[str, ...] = Field(default=(), description="Further tags of its DAGs.")
-    task: Literal["binary", "regression"] = Field(description="What kind of label it has: 0 or 1, or a number.")
+    task: Literal["binary", "regression"] = Field(description="The kind of label: 0 or 1, or a number.")
     cadence: Cadence = Field(description="The length of a partition of event time, in UTC; weeks start on Monday.")
     start: str = Field(description="First partition.")
-    end: str | None = Field(default=None, description="First partition that no longer exists; None: goes on.")
-    raw: tuple[RawTable, ...] = Field(min_length=1, description="What arrives.")
-    features: tuple[FeatureTable, ...] = Field(min_length=1, description="What is computed from it.")
+    end: str | None = Field(default=None, description="The partition after the last one; None: there is no last one.")
+    raw: tuple[RawTable, ...] = Field(min_length=1, description="The tables of raw rows.")
+    features: tuple[FeatureTable, ...] = Field(min_length=1, description="The feature tables computed from them.")
     examples: Examples = Field(description="What is predicted.")
-    feature_service: Name = Field(description="The Feast feature service that training and scoring ask.")
+    feature_service: Name = Field(description="The Feast feature service that training and scoring use.")
     retired_features: tuple[str, ...] = Field(
-        default=(), description="Features still served to the models that know them, no longer given to new ones."
+        default=(), description="Features that are still served to the models that use them, but not to new models."
     )
     params: type[TrainingParams] = Field(
-        default=TrainingParams, description="The parameters of a training run, handed to `build()` in `model.py`."
+        default=TrainingParams, description="The parameters of a training run, passed to `build()` in `model.py`."
     )
     gate: Gate = Field(description="When a challenger replaces the champion.")
-    drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor calls a partition an alarm.")
-    retraining: Retraining = Field(default=Retraining(), description="When and on what it retrains.")
+    drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
+    retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
     trusted_types: tuple[str, ...] = Field(
-        default=(), description="Types outside skops' own list that this use case's models may hold."
+        default=(), description="Types not on skops' own list that this use case's models may contain."
     )
     triage: str = Field(min_length=1, description="What to do first when a run of it fails; shown on every DAG.")
 
@@ -164,9 +168,9 @@ class UseCase(Declaration):
             if not _NAME.match(name) or name in RESERVED or names.count(name) > 1:
                 raise ValueError(f"table name {name!r} is malformed, reserved or used twice")
         inputs = [*(name for table in self.features for name in table.inputs), *self.examples.inputs]
-        for wanted in inputs:
-            if wanted not in {raw.name for raw in self.raw}:
-                raise ValueError(f"input {wanted!r} is not a raw table")
+        for name in inputs:
+            if name not in {raw.name for raw in self.raw}:
+                raise ValueError(f"input {name!r} is not a raw table")
         known = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
         if self.gate.metric not in known:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(known)} for {self.task}")
@@ -195,7 +199,7 @@ class UseCase(Declaration):
         """The partition named `key`.
 
         Raises:
-            InvalidPartition: malformed, before `start`, or not before `end`.
+            InvalidPartition: The key is malformed, or the partition is before `start` or not before `end`.
         """
         partition = self.cadence.partition(key)
         if partition < self.first or (self.end is not None and partition >= self.cadence.partition(self.end)):
@@ -217,10 +221,10 @@ class UseCase(Declaration):
         return end - min(self.gate.holdout, self.gate.holdout_share * (end - start))
 
     def module(self, name: str) -> Any:
-        """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported now.
+        """The use case's own module `name` ("source", "transforms", "expectations" or "model"), imported.
 
         Raises:
-            PerennialError: there is no such file.
+            PerennialError: There is no such file.
         """
         return load_module(self.name, name)
 
@@ -233,7 +237,7 @@ def load_module(name: str, module: str) -> ModuleType:
         module: The file's name there, without `.py`.
 
     Raises:
-        PerennialError: there is no such file.
+        PerennialError: There is no such file.
     """
     try:
         return import_module(f"use_cases.{name}.{module}")

@@ -38,7 +38,7 @@ def test_every_field_says_what_it_means() -> None:
 
 def test_bounds_and_defaults_are_told() -> None:
     page = fields.use_case()
-    assert "| `confidence` | `float` | `0.95` | How sure the gate must be that it is: one-sided. (more" in page
+    assert "| `confidence` | `float` | `0.95` | One-sided confidence level of that comparison. (more" in page
     assert "| `metric` | `str` | must be given |" in page
     assert "| `lookback` | `timedelta` | `0` |" in page
 

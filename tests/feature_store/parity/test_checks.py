@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import lake
-from perennial.errors import BadFeatures, ParityBroken
+from perennial.errors import BadFeatures, OnlineOfflineMismatch
 from perennial.feature_store import parity, repository, store
 from perennial.feature_store.parity.report import plain
 from perennial.ingestion import compute, ingest, publish
@@ -91,7 +91,7 @@ def test_a_newer_partition_not_online_yet_is_no_difference(energy: UseCase) -> N
 
 
 def test_a_wrong_value_is_an_error_that_says_the_fix(broken: UseCase) -> None:
-    with pytest.raises(ParityBroken) as caught:
+    with pytest.raises(OnlineOfflineMismatch) as caught:
         parity.check_and_record(broken, broken.partition("2024-01-03"))
     problem, fix = caught.value.problem, caught.value.fix
     assert "energy_meter_history" in problem
@@ -103,7 +103,7 @@ def test_a_wrong_value_is_an_error_that_says_the_fix(broken: UseCase) -> None:
 def test_the_fix_works_and_each_change_is_recorded_once(broken: UseCase) -> None:
     last = broken.partition("2024-01-03")
     for _ in range(2):
-        with pytest.raises(ParityBroken):
+        with pytest.raises(OnlineOfflineMismatch):
             parity.check_and_record(broken, last)
     publish.publish_features(broken, last)
     for _ in range(2):
@@ -118,7 +118,7 @@ def test_a_value_gone_from_the_lake_has_a_fix_of_its_own(energy: UseCase) -> Non
     later = datetime(2024, 1, 3, 23, 30, tzinfo=UTC)
     write_online(later, 7.0, {"site": "site-1", "meter": "meter-1"})
     try:
-        with pytest.raises(ParityBroken, match="rebuild the online store") as caught:
+        with pytest.raises(OnlineOfflineMismatch, match="rebuild the online store") as caught:
             parity.check_and_record(energy, energy.partition("2024-01-03"))
         assert "--partition" not in caught.value.fix
     finally:
@@ -148,7 +148,7 @@ def promising(energy: UseCase, project: Path):
 
 def test_a_view_staler_than_its_freshness_tag_is_an_error(energy: UseCase, promising) -> None:
     promising("PT30M")
-    with pytest.raises(ParityBroken, match=r"(?s)is older.*more than 0:30:00 before the end.*freshness"):
+    with pytest.raises(OnlineOfflineMismatch, match=r"(?s)is older.*more than 0:30:00 before the end.*freshness"):
         parity.check_and_record(energy, energy.partition("2024-01-03"))
     assert parity.check_online(energy, energy.partition("2024-01-02")).is_consistent, (
         "an old partition says nothing about freshness"

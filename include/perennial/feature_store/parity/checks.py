@@ -144,7 +144,7 @@ def check_and_record(use_case: UseCase, partition: Partition) -> dict[str, int]:
 
     Raises:
         BadFeatures: nothing was materialized yet, or the service is not defined.
-        ParityBroken: the online store serves something else than the lake holds, or a view is not as fresh as it
+        OnlineOfflineMismatch: the online store serves other values than the lake has, or a view is not as fresh as it
             declares.
     """
     report = check_online(use_case, partition)

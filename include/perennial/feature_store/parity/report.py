@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from perennial.errors import ParityBroken
+from perennial.errors import OnlineOfflineMismatch
 from perennial.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -84,15 +84,15 @@ def raise_if_inconsistent(use_case: UseCase, report: ConsistencyReport) -> None:
         report: The report.
 
     Raises:
-        ParityBroken: something differs, or a view is stale.
+        OnlineOfflineMismatch: something differs, or a view is stale.
     """
     if report.is_consistent:
         return
     lines = problems(report)
     more = f"\n  ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     differs = any(view.differences for view in report.views)
-    what = "is not what the lake holds" if differs else "is older than its feature views declare"
-    raise ParityBroken(
+    what = "differs from the lake" if differs else "is older than its feature views declare"
+    raise OnlineOfflineMismatch(
         f"Use case {use_case.name!r}: what is {'logged' if report.logged else 'online'} {what}.\n  "
         + "\n  ".join(lines[:SHOWN])
         + more,
