@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,9 @@ from perennial.errors import PerennialError, UnknownUseCase
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
+
+#: The file in a use case's folder that says that it is retired.
+RETIRED = "retired.toml"
 
 
 def names() -> list[str]:
@@ -31,10 +36,7 @@ def load(name: str) -> UseCase:
     from perennial.use_case import UseCase, load_module
 
     if not _is_declared(name):
-        known = names()
-        raise UnknownUseCase(
-            f"There is no use case {name!r}.", f"{did_you_mean(name, known)}Known: {', '.join(known) or 'none'}."
-        )
+        raise _unknown(name)
     try:
         module = load_module(name, "use_case")
     except PerennialError:
@@ -48,6 +50,89 @@ def load(name: str) -> UseCase:
             "The folder's name and the use case's name must be the same.",
         )
     return found
+
+
+def load_all() -> tuple[list[UseCase], dict[str, PerennialError]]:
+    """Every use case that can be loaded, sorted by name, and why the others cannot: one never hides the rest."""
+    loaded, broken = [], {}
+    for name in names():
+        try:
+            loaded.append(load(name))
+        except PerennialError as error:
+            broken[name] = error
+    return loaded, broken
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """That a use case is retired: its schedules have stopped, its records stay.
+
+    Attributes:
+        since: The day, as `YYYY-MM-DD`.
+        by: Who retired it.
+        reason: Why.
+    """
+
+    since: str
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"retired since {self.since} by {self.by}: {self.reason}"
+
+
+def folder(name: str) -> Path:
+    """The folder of a use case's files.
+
+    Raises:
+        UnknownUseCase: there is none of that name.
+    """
+    import use_cases
+
+    for root in use_cases.__path__ if Path(name).name == name else ():
+        if Path(root, name, "use_case.py").is_file():
+            return Path(root, name)
+    raise _unknown(name)
+
+
+def retirement(name: str) -> Retirement | None:
+    """Whether a use case is retired, and why: what the file `retired.toml` in its folder says.
+
+    Raises:
+        UnknownUseCase: there is no such use case.
+        PerennialError: the file is not what `perennial retire` writes.
+    """
+    file = folder(name) / RETIRED
+    if not file.exists():
+        return None
+    try:
+        return Retirement(**tomllib.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise PerennialError(
+            f"include/use_cases/{name}/{RETIRED} cannot be read: {error}",
+            f"It holds `since`, `by` and `reason`. Delete it, and run `perennial retire {name}` again.",
+        ) from error
+
+
+def check_active(name: str) -> None:
+    """Fail if a use case is retired: nothing of it is started then.
+
+    Raises:
+        UnknownUseCase: there is no such use case.
+        PerennialError: it is retired.
+    """
+    if (retired := retirement(name)) is not None:
+        raise PerennialError(
+            f"Use case {name!r} is {retired}",
+            f"Nothing of it runs any more. `perennial retire {name} --undo` brings it back.",
+        )
+
+
+def _unknown(name: str) -> UnknownUseCase:
+    known = names()
+    return UnknownUseCase(
+        f"There is no use case {name!r}.", f"{did_you_mean(name, known)}Known: {', '.join(known) or 'none'}."
+    )
 
 
 def _is_declared(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,65 @@ def test_a_destructive_change_leaves_the_registry_unchanged(checkout: Checkout) 
     with pytest.raises(ChangeRefused, match="ttl 2 days -> 5 hours"):
         applying.apply(planning.plan())
     with pytest.raises(ChangeRefused, match="ttl 2 days -> 5 hours"):
-        applying.apply_safely()
+        applying.apply_safely(checkout.use_case)
     assert reading.registered() == before
+
+
+OTHER = """
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field
+from feast.types import Float64
+
+from perennial import LakeSource
+
+shop = Entity(name="shop")
+sales = FeatureView(
+    name="shop_sales", entities=[shop], ttl=timedelta(days=2), schema=[Field(name="sold", dtype=Float64)],
+    source=LakeSource(table="shop.sales", timestamp_field="event_timestamp"),
+)
+service = FeatureService(name="shop", features=[sales])
+"""
+
+
+def with_another_use_case(checkout: Checkout) -> Path:
+    """Definitions of somebody else's beside the checkout's own, registered."""
+    file = checkout.feature_repo / "shop.py"
+    file.write_text(OTHER)
+    applying.apply(planning.plan())
+    return file
+
+
+def test_another_use_cases_removal_does_not_stop_a_pipeline(checkout: Checkout) -> None:
+    with_another_use_case(checkout).unlink()
+    checkout.run(1)
+    assert "shop" in reading.registered().services, "nobody acknowledged that it goes"
+    assert planning.plan().is_refused, "a person still has to"
+    assert not applying.apply_safely(checkout.use_case)
+
+
+@pytest.mark.parametrize("content", ["import nothing_like_it\n", OTHER.replace("features=[sales]", "features=[gone]")])
+def test_another_use_cases_broken_file_does_not_stop_a_pipeline(checkout: Checkout, content: str) -> None:
+    with_another_use_case(checkout).write_text(content)
+    checkout.run(1)
+    with pytest.raises(BadFeatures, match=r"feature_repo/shop\.py"):
+        planning.plan()
+
+
+def test_a_pipelines_own_change_is_registered_beside_anothers_removal(checkout: Checkout) -> None:
+    with_another_use_case(checkout).unlink()
+    checkout.edit(checkout.definitions, ("days=2", "days=3"))
+    assert applying.apply_safely(checkout.use_case)
+    registered = reading.registered()
+    assert registered.views[f"{checkout.name}_meter_history"].ttl == timedelta(days=3)
+    assert {"shop", checkout.name} <= set(registered.services)
+
+
+def test_a_pipelines_own_broken_file_stops_it(checkout: Checkout) -> None:
+    applying.apply(planning.plan())
+    checkout.definitions.write_text("import nothing_like_it\n")
+    with pytest.raises(BadFeatures, match=rf"feature_repo/{checkout.name}\.py"):
+        applying.apply_safely(checkout.use_case)
 
 
 def test_an_acknowledgement_passes_its_change_once(checkout: Checkout) -> None:

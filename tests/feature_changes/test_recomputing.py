@@ -122,7 +122,7 @@ def test_a_feature_of_another_column_needs_acknowledgement(
     ]
     assert again(made) == {"2024-01-01": ("view second has another field mapping",)}
     with pytest.raises(applying.ChangeRefused, match="meter_mean_24h as second_last"):
-        applying.apply_safely()
+        applying.apply_safely(checkout.use_case)
     checkout.acknowledge(("view second", OTHER_COLUMN, "Means are steadier."))
     assert applying.apply(planning.plan())
     made = planning.plan()

@@ -32,7 +32,7 @@ def prepared(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
             ("timedelta(days=2)", "ages.TWO_DAYS"),
         )
         (made.feature_repo / "others.py").write_text(OTHERS)
-        applying.apply_safely()
+        applying.apply_safely(made.use_case)
         yield made
 
 

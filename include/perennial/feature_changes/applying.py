@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perennial import discovery
@@ -20,12 +21,18 @@ from perennial.feature_store import repository
 from perennial.settings import settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
+    from perennial.errors import BadFeatures
     from perennial.feature_changes.definitions import Definitions
     from perennial.feature_changes.differences import Change
     from perennial.feature_changes.planning import Plan
+    from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
 
 
 class ChangeRefused(PerennialError):
@@ -57,7 +64,7 @@ def apply(plan: Plan) -> bool:
         )
     _widen(plan)
 
-    def check(store: FeatureStore, contents: RepoContents) -> None:
+    def check(store: FeatureStore, contents: RepoContents, _: Mapping[Path, BadFeatures]) -> None:
         before, after = reading.registered(), reading.from_contents(contents)
         now = differences.compare(before, after)
         if _facts(now) != _facts(plan.changes):
@@ -71,38 +78,76 @@ def apply(plan: Plan) -> bool:
     return repository.apply_if_changed(check)
 
 
-def apply_safely() -> bool:
+def apply_safely(use_case: UseCase) -> bool:
     """Register the definitions if they changed and destroy nothing unacknowledged; return whether they changed.
 
     For pipelines, which show nobody a plan. If nothing changed, it costs no more than `repository.apply_if_changed`.
+    What another use case changes never stops this one's: where that is broken, or destroys something unacknowledged,
+    only what this use case's feature service is made of is registered, and the rest stays registered as it was.
+
+    Args:
+        use_case: Whose pipeline applies.
 
     Raises:
-        ChangeRefused: the change destroys something unacknowledged; the registry is as it was.
-        BadFeatures: a definition is wrong; likewise.
+        ChangeRefused: the change destroys something of this use case unacknowledged; the registry is as it was.
+        BadFeatures: a definition of this use case is wrong; likewise.
     """
 
-    def check(store: FeatureStore, contents: RepoContents) -> None:
+    def check(
+        store: FeatureStore, contents: RepoContents, broken: Mapping[Path, BadFeatures]
+    ) -> set[tuple[str, str]] | None:
         before, after = reading.registered(), reading.from_contents(contents)
-        _check_acknowledged(differences.compare(before, after), before, after)
-        _forget(store, recomputing.views_to_materialize(before, after))
+        changes = differences.compare(before, after)
+        unacknowledged = _unacknowledged(changes, before, after)
+        views = recomputing.views_to_materialize(before, after)
+        if not unacknowledged and not broken:
+            _forget(store, views)
+            return None
+        own = {each for side in (before, after) for each in side.made_of("service", use_case.feature_service)}
+        if ("service", use_case.feature_service) not in own or any(_id(change) in own for change in unacknowledged):
+            for error in broken.values():  # The file that is missing is the likely reason.
+                raise error
+        _refuse([change for change in unacknowledged if _id(change) in own])
+        for problem in [*(error.problem for error in broken.values()), *map(_in_words, unacknowledged)]:
+            log.warning("Of another use case, and not registered: %s. See `perennial plan`", problem)
+        own &= {_id(change) for change in changes}
+        _forget(store, {name: why for name, why in views.items() if ("view", name) in own})
+        return own
 
-    return repository.apply_if_changed(check)
+    return repository.apply_if_changed(check, skip_broken=True)
 
 
 def _check_acknowledged(changes: Sequence[Change], before: Definitions, after: Definitions) -> None:
     """Fail if a change destroys what is not acknowledged, by who is champion now."""
+    _refuse(_unacknowledged(changes, before, after))
+
+
+def _unacknowledged(changes: Sequence[Change], before: Definitions, after: Definitions) -> Sequence[Change]:
+    """The changes that destroy what is not acknowledged, by who is champion now."""
     if any(change.kind == "service" and change.action == "removed" for change in changes):
         # Only then does it matter who needs what; it takes asking MLflow.
-        use_cases = [discovery.load(name) for name in discovery.names()]
-        found = dependents.find_dependents(changes, before, after, use_cases, has_lake=True)
-        changes = dependents.mark_champion_losses(changes, found, before, after)
+        use_cases, _ = discovery.load_all()
+        depending = dependents.find_dependents(changes, before, after, use_cases, has_lake=True)
+        changes = dependents.mark_champion_losses(changes, depending, before, after)
     entries = acknowledgements.read(settings().feature_repo)
-    if unacknowledged := acknowledgements.match(changes, entries, before, after).unacknowledged:
+    return acknowledgements.match(changes, entries, before, after).unacknowledged
+
+
+def _refuse(unacknowledged: Sequence[Change]) -> None:
+    if unacknowledged:
         raise ChangeRefused(
             "The definitions in feature_repo/ destroy what they do not acknowledge: "
-            + "; ".join(f"{change.object}: {change.description}" for change in unacknowledged),
+            + "; ".join(map(_in_words, unacknowledged)),
             "If this checkout is older than the registry, update it. Otherwise see `perennial plan`.",
         )
+
+
+def _id(change: Change) -> tuple[str, str]:
+    return change.kind, change.name
+
+
+def _in_words(change: Change) -> str:
+    return f"{change.object}: {change.description}"
 
 
 def _facts(changes: Sequence[Change]) -> set[tuple[str, str, str]]:

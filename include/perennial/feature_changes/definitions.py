@@ -114,5 +114,16 @@ class Definitions:
                 queue.extend(self.edges.get(current, ()))
         return reached
 
+    def made_of(self, kind: str, name: str) -> set[tuple[str, str]]:
+        """All that an object is made of, directly or not, and the object itself if it exists, each as (kind, name).
+
+        Args:
+            kind: `entity`, `view` or `service`.
+            name: The object's name.
+        """
+        objects = [("entity", each) for each in self.entities] + [("view", each) for each in self.views]
+        objects += [("service", each) for each in self.services]
+        return {each for each in objects if (kind, name) in self.dependents_of(*each)}
+
 
 NOTHING = Definitions({}, {}, {}, exists=False)

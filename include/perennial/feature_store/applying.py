@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perennial._common.heavy_imports import fast_imports
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
+#: What is called before anything is applied: with the store, the definitions, and the files that were left out.
+Before = Callable[["FeatureStore", "RepoContents", Mapping[Path, BadFeatures]], Collection[tuple[str, str]] | None]
 #: The tag of the Feast project that holds the digest of the definitions applied last.
 APPLIED = "perennial.definitions"
 #: The tag that holds the digest of each of their files.
@@ -24,14 +27,16 @@ FILES = "perennial.files"
 
 
 @explaining_database(REGISTRY)
-def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None = None) -> bool:
+def apply_if_changed(before: Before | None = None, *, skip_broken: bool = False) -> bool:
     """Apply the definitions in `feature_repo/` unless they are the ones applied last.
 
-    What was materialized stays recorded. After a kill at any moment, the next call applies again.
+    What was materialized stays recorded. After a kill at any moment, the next call applies again; so it does after one
+    that applied a part.
 
     Args:
-        before: Called with the store and the definitions while the registry is locked and not changed yet; if it
-            raises, the registry stays as it is.
+        before: Called with the store and the definitions while the registry is locked and not changed yet. It returns
+            which objects are applied or deleted, as (kind, name); None: all. If it raises, the registry stays as it is.
+        skip_broken: Leave out files that cannot be imported, instead of failing; `before` is told them.
 
     Returns:
         Whether anything was applied.
@@ -53,21 +58,44 @@ def apply_if_changed(before: Callable[[FeatureStore, RepoContents], None] | None
     with postgres.advisory_lock("feast", store.project):
         if _applied_digest(store) == digest:
             return False
-        modules = definitions.import_modules(folder)
-        contents = definitions.objects_of(modules)
-        if before is not None:
-            before(store, contents)
+        contents, modules, broken = definitions.read_working(folder)
+        if broken and not skip_broken:
+            raise next(iter(broken.values()))
+        part = before(store, contents, broken) if before is not None else None
+        if part is not None and not part:
+            return False
         project = next(iter(contents.projects), None) or Project(name=store.project)
         contents.projects[:] = [project]
         with _explaining_errors():
             # The project, among the changed, goes first and loses its digest, which is written once all else is.
             changed, deleted, _, _ = extract_objects_for_apply_delete(store.project, store.registry, contents)
+            if part is not None:
+                changed = [project, *(thing for thing in changed if _name_of(thing) in part)]
+                deleted = [thing for thing in deleted if _name_of(thing) in part]
             store.apply(changed, objects_to_delete=deleted, partial=False)
+            if part is not None:
+                store.refresh_registry()
+                return True
             described = files.to_tag(files.describe(folder, modules))
             project.tags = {**project.tags, APPLIED: digest, FILES: described}
             store.registry.apply_project(project)
         store.refresh_registry()
         return True
+
+
+def _name_of(thing: object) -> tuple[str, str]:
+    """Kind and name of a Feast object, as `feature_changes` names them; of a kind of which it knows none, no name."""
+    from feast import Entity, FeatureService
+    from feast.base_feature_view import BaseFeatureView
+
+    match thing:
+        case Entity():
+            return "entity", thing.name
+        case BaseFeatureView():
+            return "view", thing.name
+        case FeatureService():
+            return "service", thing.name
+    return "", ""
 
 
 def applied_digest() -> str | None:

@@ -17,10 +17,11 @@ def publish_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
         Number of rows written by feature view.
 
     Raises:
-        Refused: the change destroys something that it does not acknowledge: see `perennial plan`.
+        ChangeRefused: the change destroys something of this use case that it does not acknowledge: see
+            `perennial plan`. What another use case changes stops nothing here.
     """
     from perennial.feature_changes import applying
     from perennial.feature_store import repository
 
-    applying.apply_safely()
+    applying.apply_safely(use_case)
     return repository.materialize(use_case.feature_service, partition.start, partition.end)

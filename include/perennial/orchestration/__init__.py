@@ -14,7 +14,7 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial.orchestration.approval import APPROVAL_MACROS, approval_task
     from perennial.orchestration.assets import champion_asset, features_asset, predictions_asset, retraining_asset
-    from perennial.orchestration.dag_definition import dag_arguments, use_cases
+    from perennial.orchestration.dag_definition import check_use_cases, dag_arguments, use_cases
     from perennial.orchestration.forms import add_form
     from perennial.orchestration.task_context import (
         approval_response,
@@ -36,6 +36,7 @@ __all__ = [
     "approval_response",
     "approval_task",
     "champion_asset",
+    "check_use_cases",
     "dag_arguments",
     "emit_asset_event",
     "features_asset",
@@ -60,7 +61,7 @@ __getattr__ = attributes_of(
     {
         ".approval": ("APPROVAL_MACROS", "approval_task"),
         ".assets": ("champion_asset", "features_asset", "predictions_asset", "retraining_asset"),
-        ".dag_definition": ("dag_arguments", "use_cases"),
+        ".dag_definition": ("check_use_cases", "dag_arguments", "use_cases"),
         ".forms": ("add_form",),
         ".task_context": (
             "approval_response",

@@ -22,10 +22,33 @@ RETRY_POLICY = ExceptionRetryPolicy(
 
 
 def use_cases() -> Iterator[UseCase]:
-    """The use cases whose DAGs this process needs: all of them in the DAG processor, one in a running task."""
+    """The use cases whose DAGs this process needs: all of them in the DAG processor, one in a running task.
+
+    A use case that cannot be loaded has no DAGs then, and does not keep the others from having theirs: see
+    `check_use_cases`. Neither has one that is retired.
+    """
     wanted = get_parsing_context().dag_id
-    for name in discovery.names() if wanted is None else [dag_names.use_case_name(wanted)]:
-        yield discovery.load(name)
+    if wanted is not None:
+        yield discovery.load(dag_names.use_case_name(wanted))
+        return
+    loaded, _ = discovery.load_all()
+    yield from (use_case for use_case in loaded if discovery.retirement(use_case.name) is None)
+
+
+def check_use_cases() -> None:
+    """Fail in the DAG processor, with the reasons, if a use case cannot be loaded: Airflow then shows an import error.
+
+    Raises:
+        PerennialError: at least one cannot be loaded, and has no DAGs because of that.
+    """
+    if get_parsing_context().dag_id is not None:
+        return
+    _, broken = discovery.load_all()
+    if broken:
+        raise PerennialError(
+            f"No DAGs of {', '.join(broken)}: " + " ".join(error.problem for error in broken.values()),
+            " ".join(dict.fromkeys(error.fix for error in broken.values())),
+        )
 
 
 def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from perennial.feature_store.definitions.files import digest
     from perennial.feature_store.definitions.imports import import_modules
     from perennial.feature_store.definitions.local import use_local_definitions
-    from perennial.feature_store.definitions.objects import objects_of, read
+    from perennial.feature_store.definitions.objects import objects_of, read, read_working
 
-__all__ = ["digest", "import_modules", "objects_of", "read", "use_local_definitions"]
+__all__ = ["digest", "import_modules", "objects_of", "read", "read_working", "use_local_definitions"]
 
 __getattr__ = attributes_of(
     __name__,
@@ -26,6 +26,6 @@ __getattr__ = attributes_of(
         ".files": ["digest"],
         ".imports": ["import_modules"],
         ".local": ["use_local_definitions"],
-        ".objects": ["objects_of", "read"],
+        ".objects": ["objects_of", "read", "read_working"],
     },
 )

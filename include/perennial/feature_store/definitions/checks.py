@@ -47,17 +47,54 @@ def check(
         BadFeatures: A service names a view that no module defines, or a view names a column that its table lacks or
             has as another type.
     """
+    for _, error in _faults(contents, modules, columns):
+        raise error
+
+
+def faults(contents: RepoContents, modules: dict[Path, ModuleType]) -> dict[Path, BadFeatures]:
+    """The files that define something that does not pass `check`, each with its first fault.
+
+    Args:
+        contents: The objects.
+        modules: The modules that define them, by file.
+    """
+    failed: dict[Path, BadFeatures] = {}
+    for file, error in _faults(contents, modules, None):
+        if file is None:
+            raise error
+        failed.setdefault(file, error)
+    return failed
+
+
+def _faults(
+    contents: RepoContents,
+    modules: dict[Path, ModuleType],
+    columns: Callable[[LakeSource], dict[str, str]] | None,
+) -> Iterator[tuple[Path | None, BadFeatures]]:
+    """What is wrong with services and views, each with the file that defines it."""
+    from feast.feature_service import FeatureService
+
     defined = {view.name for view in _views(contents)}
-    for service in contents.feature_services:
-        for projection in service.feature_view_projections:
-            if projection.name not in defined:
-                raise BadFeatures(
-                    f"Feature service {service.name!r} in {_file_of(service, modules)} names feature view"
-                    f" {projection.name!r}, which no file in feature_repo/ defines at module level.",
-                    f"Defined: {', '.join(sorted(defined)) or 'none'}.",
-                )
-    for view in contents.feature_views:
-        _check_columns(view, contents, _file_of(view, modules), columns)
+    for thing in (*contents.feature_services, *contents.feature_views):
+        file = _file_of(thing, modules)
+        try:
+            if isinstance(thing, FeatureService):
+                _check_views(thing, defined, _name(file))
+            else:
+                _check_columns(thing, contents, _name(file), columns)
+        except BadFeatures as error:
+            yield file, error
+
+
+def _check_views(service: FeatureService, defined: set[str], file: str) -> None:
+    """Every view that a service names must be defined."""
+    for projection in service.feature_view_projections:
+        if projection.name not in defined:
+            raise BadFeatures(
+                f"Feature service {service.name!r} in {file} names feature view"
+                f" {projection.name!r}, which no file in feature_repo/ defines at module level.",
+                f"Defined: {', '.join(sorted(defined)) or 'none'}.",
+            )
 
 
 def _views(contents: RepoContents) -> Iterator[BaseFeatureView]:
@@ -109,9 +146,13 @@ def _can_be_served(field: Field, iceberg_type: str) -> bool:
     return accepted is None or iceberg_type.split("(")[0] in accepted
 
 
-def _file_of(thing: FeatureView | FeatureService, modules: dict[Path, ModuleType]) -> str:
-    """The file that defines a view or a service."""
+def _file_of(thing: FeatureView | FeatureService, modules: dict[Path, ModuleType]) -> Path | None:
+    """The file that defines a view or a service; None: only one that it is imported from, outside of the repository."""
     for file, module in modules.items():
         if any(value is thing for value in vars(module).values()):
-            return f"feature_repo/{file.name}"
-    return "feature_repo/"
+            return file
+    return None
+
+
+def _name(file: Path | None) -> str:
+    return f"feature_repo/{file.name if file else ''}"

@@ -27,12 +27,29 @@ def import_modules(folder: Path) -> dict[Path, ModuleType]:
     Raises:
         BadFeatures: One cannot be imported.
     """
+    modules, broken = import_working_modules(folder)
+    if broken:
+        raise next(iter(broken.values()))
+    return modules
+
+
+def import_working_modules(folder: Path) -> tuple[dict[Path, ModuleType], dict[Path, BadFeatures]]:
+    """Import what can be imported of the modules of a feature repository, as the files are now.
+
+    Returns:
+        File (absolute) -> its module; and file -> why it cannot be imported.
+    """
     from feast.repo_operations import get_repo_files
 
     folder = folder.resolve()
-    files = get_repo_files(folder)
+    modules, broken = {}, {}
     with _one_at_a_time, _importing_from(folder):
-        return {file: _import(folder, file) for file in files}
+        for file in get_repo_files(folder):
+            try:
+                modules[file] = _import(folder, file)
+            except BadFeatures as error:
+                broken[file] = error
+    return modules, broken
 
 
 @contextmanager

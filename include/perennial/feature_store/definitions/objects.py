@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from perennial.feature_store.definitions.checks import check
-from perennial.feature_store.definitions.imports import import_modules
+from perennial.errors import BadFeatures
+from perennial.feature_store.definitions.checks import check, faults
+from perennial.feature_store.definitions.imports import import_modules, import_working_modules
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -45,6 +46,26 @@ def objects_of(
     contents = _collect(modules)
     check(contents, modules, columns)
     return contents
+
+
+def read_working(folder: Path) -> tuple[RepoContents, dict[Path, ModuleType], dict[Path, BadFeatures]]:
+    """The objects of those files of a feature repository that can be imported and pass the checks of `read`.
+
+    Args:
+        folder: The repository.
+
+    Returns:
+        The objects, the modules that define them by file, and why each other file is left out.
+    """
+    modules, broken = import_working_modules(folder)
+    while True:
+        contents = _collect(modules)
+        failed = faults(contents, modules)
+        if not failed:
+            return contents, modules, broken
+        # A file less may leave a service without its view: all is checked again.
+        broken |= failed
+        modules = {file: module for file, module in modules.items() if file not in failed}
 
 
 def _collect(modules: dict[Path, ModuleType]) -> RepoContents:
