@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,13 +100,15 @@ def folder(name: str) -> Path:
 
 
 def retirement(name: str) -> Retirement | None:
-    """Whether a use case is retired, and why: what the file `retired.toml` in its folder says.
+    """Whether a use case is retired, and why: what the file `retired.toml` in its folder says; one without is not.
 
     Raises:
-        UnknownUseCase: there is no such use case.
         PerennialError: the file is not what `perennial retire` writes.
     """
-    file = folder(name) / RETIRED
+    try:
+        file = folder(name) / RETIRED
+    except UnknownUseCase:
+        return None
     if not file.exists():
         return None
     try:
@@ -114,11 +120,41 @@ def retirement(name: str) -> Retirement | None:
         ) from error
 
 
+def retire(name: str, reason: str, *, write: bool = True) -> Retirement:
+    """Retire a use case: write the file that `retirement` reads.
+
+    Args:
+        name: The use case.
+        reason: Why, for whoever reads it later.
+        write: Whether to write the file; if not, only what would be in it is returned.
+
+    Raises:
+        UnknownUseCase: there is no such use case.
+    """
+    retired = Retirement(f"{datetime.now(UTC):%Y-%m-%d}", getuser(), " ".join(reason.split()))
+    file = folder(name) / RETIRED
+    if write:
+        # JSON's texts are TOML's as well.
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in vars(retired).items()]
+        part = file.with_name(f".{RETIRED}.{os.getpid()}")
+        part.write_text("".join(lines), encoding="utf-8")
+        part.rename(file)
+    return retired
+
+
+def reinstate(name: str) -> None:
+    """Bring a retired use case back: delete the file that `retirement` reads.
+
+    Raises:
+        UnknownUseCase: there is no such use case.
+    """
+    (folder(name) / RETIRED).unlink(missing_ok=True)
+
+
 def check_active(name: str) -> None:
     """Fail if a use case is retired: nothing of it is started then.
 
     Raises:
-        UnknownUseCase: there is no such use case.
         PerennialError: it is retired.
     """
     if (retired := retirement(name)) is not None:

@@ -10,8 +10,21 @@ try:
     from perennial.cli import decisions
     from perennial.cli import reproduce
     from perennial.cli import features
+    from perennial.cli import retire
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:  # Nothing was begun yet.
     raise SystemExit(130) from None
 
-__all__ = ["app", "decisions", "doctor", "features", "main", "new", "pipelines", "quarantine", "reproduce", "services"]
+__all__ = [
+    "app",
+    "decisions",
+    "doctor",
+    "features",
+    "main",
+    "new",
+    "pipelines",
+    "quarantine",
+    "reproduce",
+    "retire",
+    "services",
+]

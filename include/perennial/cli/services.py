@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perennial.cli import completion
 from perennial.cli.frame import AsJson, DryRun, app, console, example, if_interrupted, note, say, show_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from perennial.reporting.partition_status import UseCaseStatus
 
 
 @app.command(epilog=example("perennial up"))
@@ -73,14 +78,14 @@ def show_status(
     For a partition: rows, champion, its metric, drift, verdict, and what was done.
     """
     from perennial import discovery, embedded
-    from perennial.registry import deployments
     from perennial.reporting import partition_status
 
-    names = [use_case] if use_case else discovery.names()
-    states = partition_status.statuses([discovery.load(name) for name in names])
+    loaded, broken = ([discovery.load(use_case)], {}) if use_case else discovery.load_all()
+    states = partition_status.statuses(loaded)
     services = embedded.services()
     if as_json:
         shown: Any = [state.as_json() for state in states]
+        shown += [{"name": name, "problem": error.problem, "fix": error.fix} for name, error in broken.items()]
         show_json(shown[0] if use_case else shown)
         return
     out = console()
@@ -89,17 +94,29 @@ def show_status(
     for state in states:
         if use_case is None:
             out.print(partition_status.one_line(state), highlight=False)
-            continue
-        champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "unknown"
-        out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
-        if state.rollback:
-            out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
-        if state.pause:
-            out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
-        if state.partitions:
-            out.print(partition_status.table(state))
+        else:
+            _show_state(out, state)
+    for name, error in broken.items():
+        out.print(f"{name}: cannot be loaded: {error.problem} {error.fix}", highlight=False, markup=False)
     for hint in dict.fromkeys(state.hint for state in states if state.hint):
         out.print(hint, highlight=False)
+
+
+def _show_state(out: Console, state: UseCaseStatus) -> None:
+    """A use case and its partitions."""
+    from perennial.registry import deployments
+    from perennial.reporting import partition_status
+
+    if state.retired:
+        out.print(f"{'Retired':<10} {state.retired}", highlight=False, markup=False)
+    champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "unknown"
+    out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
+    if state.rollback:
+        out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
+    if state.pause:
+        out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
+    if state.partitions:
+        out.print(partition_status.table(state))
 
 
 @app.command(epilog=example("perennial login"))

@@ -92,7 +92,7 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
         BadFeatures: a definition, a transform or the file of acknowledgements is wrong.
         ServiceUnavailable: the registry's or the lake's database does not answer.
     """
-    use_cases = [discovery.load(name) for name in discovery.names()]
+    use_cases, broken = discovery.load_all()
     expected = _ExpectedColumns(use_cases, has_lake())
     before, after = reading.registered(), _declared(expected)
     changes = differences.compare(before, after)
@@ -101,10 +101,13 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
     entries = acknowledgements.read(settings().feature_repo)
     # What is not compared (a comment, or what nobody thought of) is noted, and applied, rather than left out.
     unexplained = unexplained_files.unexplained_files(before, after, changes)
-    recomputations = _recomputations(use_cases, before, after, expected, everything) if expected.has_lake else []
+    active = [use_case for use_case in use_cases if discovery.retirement(use_case.name) is None]
+    recomputations = _recomputations(active, before, after, expected, everything) if expected.has_lake else []
     if timed:
         recomputations = _timed(recomputations)
-    notes = _notes(before, after, depending, recomputations, expected)
+    notes = [f"{name} is left out: {error.problem}" for name, error in broken.items()]
+    notes += _notes(before, after, depending, recomputations, expected)
+    notes += [unexplained_files.note(unexplained)] if unexplained else []
     return Plan(
         registry=before.exists,
         changes=tuple(changes),
@@ -112,7 +115,7 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
         dependents=tuple(depending),
         recomputations=tuple(recomputations),
         widened={table: tuple(columns) for table, columns in expected.widened.items()},
-        notes=(*notes, *([unexplained_files.note(unexplained)] if unexplained else [])),
+        notes=tuple(notes),
         unexplained=unexplained,
     )
 

@@ -194,15 +194,16 @@ def missing_values(use_case: UseCase, shares: Mapping[str, tuple[float, float]])
         use_case: Whose gate sets the limits.
         shares: As `null_shares` gives them.
     """
-    gate = use_case.gate
-    limits = {
-        "largest null share of a feature": (max, gate.max_null_share),
-        "largest change in a feature's null share": (lambda pair: abs(pair[0] - pair[1]), gate.max_null_change),
-    }
+    largest = {name: max(both) for name, both in shares.items()}
+    changes = {name: abs(fitted - held_out) for name, (fitted, held_out) in shares.items()}
+    measured = (
+        ("largest null share of a feature", largest, use_case.gate.max_null_share),
+        ("largest change in a feature's null share", changes, use_case.gate.max_null_change),
+    )
     rules = []
-    for name, (measure, limit) in limits.items():
-        worst = max(shares, key=lambda feature: measure(shares[feature]), default=None)
-        value = measure(shares[worst]) if worst is not None else 0.0
+    for name, values, limit in measured:
+        worst = max(values, key=values.__getitem__, default="")
+        value = values.get(worst, 0.0)
         note = f"{worst}: {percent(shares[worst][0])} fitted on, {percent(shares[worst][1])} held out" if worst else ""
         rules.append(rule(name, value, limit, value <= limit, note))
     return rules

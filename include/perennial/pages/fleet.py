@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 router = APIRouter()
 
 #: Rows in the order in which a person should look at them.
-Kind = Literal["action", "alarm", "warning", "healthy", "new"]
-_ORDER: tuple[Kind, ...] = ("action", "alarm", "warning", "healthy", "new")
+Kind = Literal["action", "alarm", "warning", "healthy", "new", "retired"]
+_ORDER: tuple[Kind, ...] = ("action", "alarm", "warning", "healthy", "new", "retired")
 _AT_ONCE = 8
 #: Drifted columns that are named.
 _NAMED = 3
@@ -45,6 +45,11 @@ class Fact:
     broken: str = ""
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     approvals: Sequence[Approval] = ()
+
+    @property
+    def retired(self) -> str:
+        """Since when, by whom and why it is retired; empty: it is active."""
+        return self.seen.status.retired if self.seen is not None else ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ class FleetRow:
     """One use case on the page.
 
     Attributes:
-        kind: `action` if a person has something to do, else its last verdict; `new`: it was never monitored.
+        kind: `action` if a person has something to do, else its last verdict; `new`: it was never monitored; `retired`:
+            nothing of it runs any more.
         tasks: What a person has to do.
         chart: For `static/charts.js`; None: there is nothing to draw.
         next: When the schedule starts the next run; None: it does not.
@@ -160,7 +166,7 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
         "rows": rows,
         "kinds": {kind: sum(row.kind == kind for row in rows) for kind in _ORDER},
         "waiting": sum(len(row.tasks) for row in rows),
-        "alarms": sum(_verdict(row.seen) == "alarm" for row in rows),
+        "alarms": sum(_verdict(row.seen) == "alarm" for row in rows if row.kind != "retired"),
         "known": known,
         "problems": list(problems),
         "begins": begins,
@@ -172,7 +178,7 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
 
 def _begins(facts: Sequence[Fact]) -> Fact | None:
     """The use case to start with, where none has run; None: one has run, or that is not known."""
-    fresh = [fact for fact in facts if fact.seen is not None and not fact.seen.problem]
+    fresh = [fact for fact in facts if fact.seen is not None and not fact.seen.problem and not fact.retired]
     return fresh[0] if fresh and not any(fact.seen and fact.seen.status.partitions for fact in fresh) else None
 
 
@@ -181,6 +187,7 @@ def _row(fact: Fact) -> FleetRow:
     seen = fact.seen
     verdict = _verdict(seen)
     kind: Kind = "action" if tasks else verdict if verdict in ("alarm", "warning", "healthy") else "new"  # type: ignore[assignment]
+    kind = "retired" if fact.retired else kind
     nexts = [one.next for one in fact.pipelines.values() if one.next and one.known and not one.paused]
     fresh = seen is not None and not seen.problem and not seen.status.partitions
     return FleetRow(
@@ -193,7 +200,7 @@ def _row(fact: Fact) -> FleetRow:
         next=min(nexts, default=None),
         otherwise="" if nexts else _without_clock(fact),
         running=tuple(one for one in fact.pipelines.values() if one.active),
-        first_step=partition_status.first_command(seen.use_case) if seen is not None and fresh else "",
+        first_step=partition_status.first_command(seen.use_case) if seen and fresh and not fact.retired else "",
     )
 
 
@@ -203,6 +210,8 @@ def _verdict(seen: Overview | None) -> str:
 
 def _without_clock(fact: Fact) -> str:
     """Why the schedule starts nothing."""
+    if fact.retired:
+        return fact.retired
     features = fact.pipelines.get(FEATURES)
     if features is None or not features.known:
         return ""
@@ -213,7 +222,9 @@ def _without_clock(fact: Fact) -> str:
 
 
 def _tasks(fact: Fact) -> list[Task]:
-    """What needs a person's action, the most serious first."""
+    """What needs a person's action, the most serious first; of a retired use case nothing does."""
+    if fact.retired:
+        return []
     here = f"use_cases/{fact.name}"
     tasks = [
         Task("approve or reject a promotion", page=f"{here}/actions/answer?run={quote(one.run.id, safe='')}")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from perennial import lake_cache
+from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.gate.decision import INCONCLUSIVE
 from perennial.monitoring import roles
@@ -76,6 +76,7 @@ class UseCaseStatus:
         is_known: Whether its records could be read; if not, it is unknown whether there is a champion or a partition.
         hint: Why there is nothing to show, and what to do.
         pause: The current pause of automatic promotion.
+        retired: Since when, by whom and why it is retired; empty: it is active.
     """
 
     name: str
@@ -88,6 +89,7 @@ class UseCaseStatus:
     hint: str = ""
     pause: ledger.Pause | None = None
     rollback: LastRollback | None = None
+    retired: str = ""
 
     @property
     def waiting(self) -> int:
@@ -189,6 +191,7 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
         partitions=(),
         is_known=error is None,
         hint=hint,
+        retired=str(discovery.retirement(use_case.name) or ""),
     )
 
 
@@ -315,7 +318,9 @@ def table(state: UseCaseStatus) -> Table:
 
 
 def one_line(state: UseCaseStatus) -> str:
-    """A use case in one line: champion, newest partition, its verdict, owner."""
+    """A use case in one line: champion, newest partition, its verdict, owner; or that it is retired."""
+    if state.retired:
+        return f"{state.name}: {state.retired}"
     if not state.is_known:
         return f"{state.name}: unknown, owner {state.owner}"
     champion = f"champion v{state.champion}" if state.champion else "no champion"

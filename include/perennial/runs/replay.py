@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 
-from perennial import dag_names
+from perennial import dag_names, discovery
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Partition
 from perennial.runs.follow import RunFollower
@@ -70,6 +70,7 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
+    discovery.check_active(use_case.name)
     wanted = {dag_names.dag_id(use_case.name, pipeline) for pipeline in dag_names.LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
     while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from perennial import dag_names
+from perennial import dag_names, discovery
 from perennial._common.suggestions import did_you_mean
 from perennial.declarations import problems
 from perennial.errors import InvalidParams
@@ -28,11 +28,13 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
     Raises:
         InvalidParams: no such pipeline or parameter, or a value out of range.
         InvalidPartition: the use case has no such partition.
+        PerennialError: the use case is retired.
     """
-    if pipeline not in dag_names.ALL:
-        guess = did_you_mean(pipeline, dag_names.ALL)
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dag_names.ALL)}.")
-    if partition is None and pipeline not in dag_names.ON_DEMAND:
+    discovery.check_active(use_case.name)
+    if pipeline not in dags.ALL:
+        guess = did_you_mean(pipeline, dags.ALL)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dags.ALL)}.")
+    if partition is None and pipeline not in dags.ON_DEMAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)

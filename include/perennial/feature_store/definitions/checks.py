@@ -75,7 +75,8 @@ def _faults(
     from feast.feature_service import FeatureService
 
     defined = {view.name for view in _views(contents)}
-    for thing in (*contents.feature_services, *contents.feature_views):
+    things: list[FeatureService | FeatureView] = [*contents.feature_services, *contents.feature_views]
+    for thing in things:
         file = _file_of(thing, modules)
         try:
             if isinstance(thing, FeatureService):
