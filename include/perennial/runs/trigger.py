@@ -31,10 +31,10 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
         PerennialError: the use case is retired.
     """
     discovery.check_active(use_case.name)
-    if pipeline not in dags.ALL:
-        guess = did_you_mean(pipeline, dags.ALL)
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dags.ALL)}.")
-    if partition is None and pipeline not in dags.ON_DEMAND:
+    if pipeline not in dag_names.ALL:
+        guess = did_you_mean(pipeline, dag_names.ALL)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dag_names.ALL)}.")
+    if partition is None and pipeline not in dag_names.ON_DEMAND:
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None:
         use_case.partition(partition)
