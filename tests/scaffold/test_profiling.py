@@ -216,7 +216,7 @@ def test_parquet_types_are_kept_and_nested_ones_left_out(tmp_path: Path) -> None
         kinds = {column.name: column.kind for column in look.columns}
         assert kinds == {"at": "time", "small": "integer", "amount": "number", "bad": "number", "word": "integer"}
         assert look.column("bad", "--label").missing == 2
-        assert "which is not read" in look.left_out["list"]
+        assert "which is not supported" in look.left_out["list"]
 
 
 LARGE = range(15 * 10**17, 15 * 10**17 + 400)

@@ -166,7 +166,7 @@ def test_unreadable_database_columns_are_left_out_with_reason(connected: None) -
         frame().to_sql("sales_more", connection, "shop", index=False)
         connection.exec_driver_sql("ALTER TABLE shop.sales_more ADD COLUMN tags jsonb")
     made = new_cases.design("connection://far_pg/shop.sales_more", label="Revenue", key=["Store Name"])
-    assert made.left_out["tags"] == "is of type JSONB, which is not read"
+    assert made.left_out["tags"] == "is of type JSONB, which is not supported"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_unreadable_database_columns_are_left_out_with_reason(connected: None) -
         ("https://me:hidden@x.org/a.csv", "holds a login", "Airflow connection"),
         ("https://x.org/a.csv?token=hidden", "holds the parameter 'token'", "Airflow connection"),
         ("ftp://x.org/a.csv", "ftp:// is not read", "connection://CONNECTION_ID/SCHEMA.TABLE"),
-        ("connection://far_pg/shop.nosuch", "reaches no table or view 'shop.nosuch'", "SCHEMA.TABLE"),
+        ("connection://far_pg/shop.nosuch", "has no table or view 'shop.nosuch'", "SCHEMA.TABLE"),
         ("https://x.org:port/a.csv", "that is no address", "browser"),
     ],
 )
@@ -188,5 +188,5 @@ def test_what_cannot_be_read_is_met_with_the_fix(connected: None, data: str, sai
 
 
 def test_a_file_that_is_gone_from_the_web_is_named(web: Server) -> None:
-    with pytest.raises(InvalidParams, match=r"/gone\.csv is not there: the server answers 404"):
+    with pytest.raises(InvalidParams, match=r"/gone\.csv was not found: the server answers 404"):
         new_cases.design(f"{web.address}/gone.csv", label="Revenue")

@@ -174,7 +174,7 @@ def test_what_is_not_read_is_named_with_its_type(shop: sa.Connection) -> None:
         assert list(table.columns) == ["a", "d", "g"]
         assert table.unread == {"b": "JSONB", "c": "BYTEA", "e": "ARRAY", "f": "INTERVAL"}
     assert read("connection://pg/mixed", "a", "g").to_pylist() == [{"a": 1.5, "g": True}]
-    with pytest.raises(BadBatch, match="column 'b' is of type JSONB, which is not read"):
+    with pytest.raises(BadBatch, match="column 'b' is of type JSONB, which is not supported"):
         read("connection://pg/mixed", "b")
 
 
@@ -188,7 +188,7 @@ def test_whole_numbers_of_many_digits_are_not_rounded(shop: sa.Connection) -> No
     assert found["id"].to_pylist() == [2**53, 2**53 + 1, None]
     shop.exec_driver_sql("INSERT INTO parcels VALUES (4, 99999999999999999999)")
     shop.commit()
-    with pytest.raises(BadBatch, match="'id' holds a value that is no int64"):
+    with pytest.raises(BadBatch, match="'id' has a value that is not of type int64"):
         read("connection://pg/parcels", "id")
 
 
@@ -224,15 +224,15 @@ def test_nothing_can_be_written_by_it(shop: sa.Connection) -> None:
 @pytest.mark.parametrize(
     ("address", "said", "fix"),
     [
-        ("connection://pg/shop.sale", "reaches no table or view 'shop.sale'", "Did you mean 'shop.sales'?"),
-        ("connection://lite/sale", "reaches no table or view 'sale'", "Did you mean 'sales'?"),
+        ("connection://pg/shop.sale", "has no table or view 'shop.sale'", "Did you mean 'shop.sales'?"),
+        ("connection://lite/sale", "has no table or view 'sale'", "Did you mean 'sales'?"),
         ("connection://nosuch/sales", "There is no Airflow connection 'nosuch'", "AIRFLOW_CONN_NOSUCH"),
         ("connection://gone/sales", "there is no file", "sqlite:////absolute/path"),
-        ("connection://mysql_one/x", "nothing that is installed reads", "apache-airflow-providers-mysql"),
+        ("connection://mysql_one/x", "no installed driver reads", "apache-airflow-providers-mysql"),
         ("connection://web/x", "one to a web server", "connection to a database"),
-        ("connection://lost/x", "does not exist", "Mend the connection"),
-        ("connection://me:hidden@pg/x", "holds a login", "Name the connection only"),
-        ("connection://pg", "names no connection and something", "SCHEMA.TABLE"),
+        ("connection://lost/x", "does not exist", "Correct the connection"),
+        ("connection://me:hidden@pg/x", "contains a login", "Name only the connection"),
+        ("connection://pg", "does not name a connection and something", "SCHEMA.TABLE"),
     ],
 )
 def test_what_stands_in_the_way_is_said(

@@ -36,7 +36,7 @@ def find(
     """
     native = {name: column_types.of_native(kind) for name, kind in columns}
     readings: dict[str, Reading] = {name: reading for name, reading in native.items() if reading is not None}
-    unread = {name: f"is of type {kind}, which is not read" for name, kind in columns if name not in readings}
+    unread = {name: f"is of type {kind}, which is not supported" for name, kind in columns if name not in readings}
     left_out = {**place.unread, **unread}
     # A UUID is a name, and none of the functions of text takes it.
     texts = [name for name, kind in columns if name in readings and readings[name].kind == "text" and kind != "UUID"]

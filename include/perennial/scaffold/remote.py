@@ -61,7 +61,7 @@ def _check_no_secret(given: str) -> None:
 def _is_table(given: str, step: Step) -> bool:
     if not given.startswith(connections.SCHEME):
         return False
-    connection_id, _ = connections.parted(given)
+    connection_id, _ = connections.split_address(given)
     step("asking Airflow for the connection")
     return not connections.find(connection_id).is_web
 
@@ -87,7 +87,7 @@ def _table(given: str, folder: Path, step: Step) -> Iterator[Place]:
     file, copied = folder / "table.parquet", 0
     with tables.opened(given) as (connection, table):
         columns = list(table.columns)
-        unread = {name: f"is of type {kind}, which is not read" for name, kind in table.unread.items()}
+        unread = {name: f"is of type {kind}, which is not supported" for name, kind in table.unread.items()}
         step("copying it")
         with (
             tables.reading(connection, table, columns) as reader,

@@ -1,4 +1,4 @@
-"""Airflow's REST API, as far as Perennial drives it: trigger, follow, clear and explain runs."""
+"""A client of Airflow's REST API: trigger, follow, clear and explain runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from perennial.services.credentials import Login, login
 from perennial.settings import settings
 
 _API = "/api/v2"
-#: How long a server that does not answer is waited for, in seconds.
+#: How long to wait for a server that does not answer, in seconds.
 PATIENCE = 30.0
 
 
-class _Unanswered(Exception):
-    """No answer, or one that says to try again."""
+class _NoResponse(Exception):
+    """No response, or one after which the request should be retried."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class TaskInstance:
 
 
 class AirflowClient:
-    """A client of one Airflow API server. Calls that may be repeated are, while the server does not answer.
+    """A client of one Airflow API server. Calls are retried while the server does not answer.
 
     Use it as a context manager, or call `close`.
 
     Args:
         uri: The server's address; None: the configured one.
         access: The login; None: Perennial's own.
-        patience: How long a server that does not answer is waited for, in seconds; then ServiceUnavailable is raised.
+        patience: How long to wait for a server that does not answer, in seconds; then ServiceUnavailable is raised.
     """
 
     def __init__(self, uri: str | None = None, access: Login | None = None, patience: float = PATIENCE) -> None:
@@ -86,7 +86,7 @@ class AirflowClient:
     def trigger(
         self, dag: str, run_id: str, *, partition: str | None = None, conf: dict[str, Any] | None = None
     ) -> DagRun:
-        """Start run `run_id` of `dag`, or return it if it is already there: safe to repeat.
+        """Start run `run_id` of `dag`, or return it if it already exists: safe to repeat.
 
         Args:
             dag: The DAG's id.
@@ -95,8 +95,8 @@ class AirflowClient:
             conf: The DAG's params that differ from their defaults.
 
         Raises:
-            InvalidParams: `conf` is not what the DAG's params allow.
-            PerennialError: there is no such DAG.
+            InvalidParams: The DAG's params do not allow `conf`.
+            PerennialError: There is no such DAG.
             ServiceUnavailable: Airflow does not answer.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition, "conf": conf or {}}
@@ -134,12 +134,12 @@ class AirflowClient:
             "order_by": "id",
             "limit": 100,
         }
-        found: list[DagRun] = []
+        runs: list[DagRun] = []
         while True:
-            page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(found)}).json()
-            found.extend(map(_run, page["dag_runs"]))
-            if len(found) >= page["total_entries"] or not page["dag_runs"]:
-                return [run for run in found if run.partition == partition]
+            page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(runs)}).json()
+            runs.extend(map(_run, page["dag_runs"]))
+            if len(runs) >= page["total_entries"] or not page["dag_runs"]:
+                return [run for run in runs if run.partition == partition]
 
     def latest_successes(self, dag: str, count: int = 5) -> list[DagRun]:
         """The latest runs of a DAG that succeeded, newest first.
@@ -162,16 +162,16 @@ class AirflowClient:
             prefix: The beginning of the runs' ids; empty: of any run.
         """
         query = {"state": state, "run_id_prefix_pattern": prefix, "order_by": "-id", "limit": 100}
-        found: list[DagRun] = []
+        runs: list[DagRun] = []
         while True:
             path = f"/dags/{quote(dag)}/dagRuns"
-            answer = self._call("GET", path, params=query | {"offset": len(found)}, expected=(200, 404))
+            answer = self._call("GET", path, params=query | {"offset": len(runs)}, expected=(200, 404))
             if answer.status_code == 404:
                 return []
             page = answer.json()
-            found.extend(map(_run, page["dag_runs"]))
-            if len(found) >= page["total_entries"] or not page["dag_runs"]:
-                return found
+            runs.extend(map(_run, page["dag_runs"]))
+            if len(runs) >= page["total_entries"] or not page["dag_runs"]:
+                return runs
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """The tasks of a run."""
@@ -182,12 +182,12 @@ class AirflowClient:
         ]
 
     def log_tail(self, run: DagRun, task: TaskInstance, lines: int = 12) -> list[str]:
-        """Why a task failed: its exceptions' messages, or its log's last lines without one; [] without a log.
+        """Why a task failed: its exceptions' messages, or if there are none, the last lines of its log; [] without one.
 
         Args:
-            run: The run that the task is of.
-            task: The log is that of its latest attempt.
-            lines: The most lines to return, counted from the end.
+            run: The run of the task.
+            task: The task; the log is that of its latest attempt.
+            lines: The largest number of lines to return, counted from the end.
         """
         path = (
             f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}"
@@ -199,20 +199,20 @@ class AirflowClient:
             return []
         messages = [message for message in answer.json()["content"] if isinstance(message, dict)]
         if raised := [error for message in messages for error in message.get("error_detail") or ()]:
-            said = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in raised]
-        else:  # Marks that begin with `::` fold the log on its page.
-            said = [event for message in messages if not (event := str(message.get("event", ""))).startswith("::")]
-        return "\n".join(said).splitlines()[-lines:]
+            texts = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in raised]
+        else:  # Lines that begin with `::` are markers by which Airflow's page folds the log.
+            texts = [event for message in messages if not (event := str(message.get("event", ""))).startswith("::")]
+        return "\n".join(texts).splitlines()[-lines:]
 
     def clear(self, run: DagRun, *, only_failed: bool = True) -> DagRun:
-        """Run again what failed in a finished run, and what comes after it.
+        """Run the failed tasks of a finished run again, and the tasks after them.
 
         Args:
             run: The finished run.
-            only_failed: False: run again all of its tasks.
+            only_failed: False: run all of its tasks again.
 
         Returns:
-            The run after that.
+            The run after clearing.
         """
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/clear"
         self._call("POST", path, json={"dry_run": False, "only_failed": only_failed})
@@ -228,7 +228,7 @@ class AirflowClient:
         self._call("PATCH", f"/dags/{quote(dag)}", json={"is_paused": False})
 
     def pause(self, dag: str) -> None:
-        """Keep Airflow from starting runs of the DAG; those it has stay as they are."""
+        """Keep Airflow from starting runs of the DAG; existing runs stay as they are."""
         self._call("PATCH", f"/dags/{quote(dag)}", json={"is_paused": True})
 
     def import_errors(self) -> dict[str, str]:
@@ -243,13 +243,13 @@ class AirflowClient:
         return f"{place.rstrip('/')}/dags/{run.dag}/runs/{quote(run.id, safe='')}"
 
     def _call(self, method: str, path: str, *, expected: tuple[int, ...] = (200,), **request: Any) -> httpx.Response:
-        """One request, with a token, repeated while the server is away.
+        """One request, with a token, retried while the server does not answer.
 
-        All our requests may be repeated: a second trigger of the same run id is answered with 409, and clearing or
-        unpausing twice is clearing or unpausing.
+        All our requests may be repeated: a second trigger of the same run id returns 409, and clearing or unpausing
+        twice has no further effect.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type(_Unanswered),
+            retry=retry_if_exception_type(_NoResponse),
             stop=stop_after_delay(self._patience),
             wait=wait_random_exponential(multiplier=0.2, max=3),
         )
@@ -261,7 +261,7 @@ class AirflowClient:
                 "Start it with `perennial up`, or set PERENNIAL_AIRFLOW_URI to where it runs.",
             ) from error
         if answer.status_code not in expected:
-            raise self._refusal(answer)
+            raise self._unexpected(answer)
         return answer
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -273,16 +273,16 @@ class AirflowClient:
                 self._log_in()
                 answer = self._http.request(method, path, **request)
         except httpx.TransportError as error:
-            raise _Unanswered(f"{type(error).__name__}: {error}") from error
+            raise _NoResponse(f"{type(error).__name__}: {error}") from error
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {error_detail(answer)}")
+            raise _NoResponse(f"{answer.status_code} {error_detail(answer)}")
         return answer
 
     def _log_in(self) -> None:
         access = self._access or login()
         answer = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
         if answer.status_code >= 500:
-            raise _Unanswered(f"{answer.status_code} {error_detail(answer)}")
+            raise _NoResponse(f"{answer.status_code} {error_detail(answer)}")
         if answer.status_code >= 400:
             raise PerennialError(
                 f"Airflow at {self.uri} refused the login of user {access.user!r}: {error_detail(answer)}",
@@ -290,40 +290,40 @@ class AirflowClient:
             )
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def _refusal(self, answer: httpx.Response) -> PerennialError:
+    def _unexpected(self, answer: httpx.Response) -> PerennialError:
         what = f"{answer.request.method} {answer.request.url.path}"
         fix = "Check the name, and whether its DAG file was read: `perennial status` and Airflow's page show both."
         return PerennialError(f"Airflow answered {answer.status_code} to {what}: {error_detail(answer)}", fix)
 
 
 def run_failure(client: AirflowClient, run: DagRun, error: type[PerennialError] = PerennialError) -> PerennialError:
-    """Why a run failed: the task, the last lines of its log, and where to read on.
+    """Why a run failed: the task, the last lines of its log, and a link to the rest.
 
     Args:
-        client: The Airflow that the run is of.
+        client: The Airflow of the run.
         run: The failed run.
         error: The class of the error that is returned, which is not raised here.
     """
     failed = next((task for task in client.task_instances(run) if task.state == "failed"), None)
     where = f"{run.dag}, task {failed.task}," if failed else run.dag
-    said = "\n".join(f"    {line}" for line in (client.log_tail(run, failed) if failed else []))
+    log = "\n".join(f"    {line}" for line in (client.log_tail(run, failed) if failed else []))
     partition = f" for partition {run.partition}" if run.partition else ""
     return error(
-        f"{where} failed{partition}:\n{said}".rstrip(": \n"),
-        f"Read {client.run_url(run)}, mend the cause, and run the same command again: it picks up here.",
+        f"{where} failed{partition}:\n{log}".rstrip(": \n"),
+        f"Read {client.run_url(run)}, fix the cause, and run the same command again: it continues from here.",
     )
 
 
-def _run(found: dict[str, Any]) -> DagRun:
+def _run(fields: dict[str, Any]) -> DagRun:
     return DagRun(
-        dag=found["dag_id"],
-        id=found["dag_run_id"],
-        state=found["state"],
-        partition=found["partition_key"],
-        queued=_moment(found["queued_at"]),
-        started=_moment(found["start_date"]),
-        ended=_moment(found["end_date"]),
-        conf=found["conf"] or {},
+        dag=fields["dag_id"],
+        id=fields["dag_run_id"],
+        state=fields["state"],
+        partition=fields["partition_key"],
+        queued=_moment(fields["queued_at"]),
+        started=_moment(fields["start_date"]),
+        ended=_moment(fields["end_date"]),
+        conf=fields["conf"] or {},
     )
 
 
@@ -332,16 +332,16 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def error_detail(answer: httpx.Response, otherwise: str | None = None) -> str:
-    """What Airflow says is wrong, in a line.
+    """Airflow's error message in one line.
 
     Args:
-        answer: An answer with an error's status.
-        otherwise: Returned where the answer has no `detail`; None: the answer's first 300 characters are.
+        answer: A response with an error status.
+        otherwise: Returned if the response has no `detail`; None: its first 300 characters are.
     """
     try:
-        said = answer.json()["detail"]
+        detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return answer.text[:300] if otherwise is None else otherwise
-    if isinstance(said, list):  # A validation error of each field.
-        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in said)
-    return str(said).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.
+    if isinstance(detail, list):  # One validation error per field.
+        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
+    return str(detail).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

@@ -23,7 +23,7 @@ class Login:
 
 
 def path() -> Path:
-    """The file that holds the generated login, readable by its owner only."""
+    """The file with the generated login, readable by its owner only."""
     return settings().home / "login.json"
 
 
@@ -33,7 +33,7 @@ def login() -> Login:
     Generated on first use and never changed; two processes that generate at once agree on one.
 
     Raises:
-        PerennialError: the file is not what `perennial up` wrote.
+        PerennialError: The file is not as `perennial up` wrote it.
     """
     if password := os.environ.get("PERENNIAL_PASSWORD"):
         return Login(os.environ.get("PERENNIAL_USER", USER), password)
@@ -43,19 +43,19 @@ def login() -> Login:
     except KeyError as error:
         raise PerennialError(
             f"{path()} has no field {error.args[0]!r}.",
-            f"Restore it, or delete {settings().home} to start afresh (this deletes all data).",
+            f"Restore it, or delete {settings().home} to start over (this deletes all data).",
         ) from error
 
 
 def other_logins() -> list[Login]:
-    """The logins of `PERENNIAL_USERS` on the embedded Airflow, each generated when it is first asked for and kept."""
+    """The logins of `PERENNIAL_USERS` on the embedded Airflow, each generated when first needed and then kept."""
     folder = settings().home / "logins"
-    found = []
+    logins = []
     for user in settings().users:
         if user != login().user:
             written = write_once(folder / f"{user}.json", {"password": secrets.token_urlsafe(18)})
-            found.append(Login(user, written["password"]))
-    return found
+            logins.append(Login(user, written["password"]))
+    return logins
 
 
 def existing_login() -> Login | None:
@@ -64,14 +64,14 @@ def existing_login() -> Login | None:
 
 
 def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
-    """What `file` (JSON) holds; `content` when it did not exist, written with mode 0600 in one step.
+    """The content of `file` (JSON); if it does not exist, `content` is first written to it, atomically, with mode 0600.
 
     Args:
-        file: Its folder is made if it is not there.
-        content: Dropped if the file exists, also if another process was first.
+        file: The file; its folder is created if necessary.
+        content: Ignored if the file exists, also if another process created it just before.
 
     Raises:
-        PerennialError: the file is not JSON.
+        PerennialError: The file is not JSON.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
@@ -90,10 +90,10 @@ def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
 
 
 def write_private(file: Path, content: str) -> None:
-    """Write `file` so that nobody but its owner can ever read it.
+    """Write `file` so that only its owner can ever read it.
 
     Args:
-        file: A new file, in a folder that exists; one that exists is overwritten, and keeps its mode.
+        file: A new file in an existing folder; an existing file is overwritten and keeps its mode.
         content: Its whole text.
     """
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:

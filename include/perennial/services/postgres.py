@@ -1,7 +1,7 @@
-"""The PostgreSQL behind everything: four databases on one server, embedded unless settings name another.
+"""Connections to the PostgreSQL server with its four databases, which is embedded unless settings name another.
 
-A SQLAlchemy URL with `?plugin=perennial` (entry point `sqlalchemy.plugins`) is pointed at that server when an engine is
-created. Feast's own YAML can so name its registry without knowing where the server runs.
+A SQLAlchemy URL with `?plugin=perennial` (entry point `sqlalchemy.plugins`) is resolved to that server when an engine
+is created, so Feast's YAML can name its registry without knowing where the server runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def url(database: str, driver: str = "psycopg2") -> URL:
         driver: The Python driver that SQLAlchemy connects with.
 
     Raises:
-        ServiceUnavailable: the embedded server is not running.
+        ServiceUnavailable: The embedded server is not running.
     """
     configured = settings().database
     where = make_url(configured.get_secret_value()) if configured else _embedded()
@@ -36,12 +36,12 @@ def url(database: str, driver: str = "psycopg2") -> URL:
 
 
 def _embedded() -> URL:
-    found = postgres_address.address()
-    return URL.create("postgresql", username=found.user, query={"host": found.socket, "port": found.port})
+    address = postgres_address.address()
+    return URL.create("postgresql", username=address.user, query={"host": address.socket, "port": address.port})
 
 
 class EmbeddedPostgres(CreateEnginePlugin):
-    """Replaces host, port and login of a `?plugin=perennial` URL by the configured server's."""
+    """Replaces host, port and login of a `?plugin=perennial` URL with the configured server's."""
 
     def update_url(self, url_: URL) -> URL:
         """Point the URL at Perennial's own server, keeping database and driver."""
@@ -50,18 +50,18 @@ class EmbeddedPostgres(CreateEnginePlugin):
 
 @cache
 def engine(database: str) -> Engine:
-    """This process's engine on `database`. Never created before a fork: engines do not survive one."""
+    """This process's engine for `database`. Do not call it before a fork: engines do not survive one."""
     return create_engine(url(database), pool_pre_ping=True, pool_size=2)
 
 
 @contextmanager
 def advisory_lock(*what: object) -> Iterator[None]:
-    """Hold the lock named `what` across all processes and machines on this database.
+    """Lock `what` across all processes and machines that use this database.
 
-    A PostgreSQL session-level advisory lock: it ends with its connection, so a killed holder never blocks the next.
+    A PostgreSQL session-level advisory lock: it ends with its connection, so a killed owner never blocks the next.
 
     Raises:
-        ServiceUnavailable: PostgreSQL does not answer, or went away meanwhile.
+        ServiceUnavailable: PostgreSQL does not answer, or the connection was lost.
     """
     name = ":".join(map(str, what))
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)

@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL listens, from the file it keeps itself."""
+"""Where the embedded PostgreSQL listens, read from PostgreSQL's own PID file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Address:
-    """A local socket: its folder and the port that names it."""
+    """A local socket: its folder, and the port that is part of its name."""
 
     socket: str
     port: str
@@ -39,7 +39,7 @@ def address() -> Address:
     """Where the embedded server accepts connections.
 
     Raises:
-        ServiceUnavailable: it is not running.
+        ServiceUnavailable: It is not running.
     """
     try:
         lines = (folder() / "postmaster.pid").read_text().splitlines()

@@ -1,7 +1,7 @@
-"""Where raw rows come from: files on a disk, in S3 or on the web, and tables of databases.
+"""Readers of raw rows: files on a disk, in S3 or on the web, and tables of databases.
 
-A use case's `source.py` declares its columns and reads one partition of them by `Files` or `DatabaseTable`; what these
-do not read, it reads by `web` or `tables`. Credentials are Airflow connections, which `connections` finds.
+A use case's `source.py` declares its columns and reads one partition of them with `Files` or `DatabaseTable`; for
+anything these do not cover there are `web` and `tables`. Credentials are Airflow connections: see `connections`.
 """
 
 from __future__ import annotations

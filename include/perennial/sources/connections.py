@@ -1,7 +1,7 @@
-"""Airflow connections, for those who are Airflow tasks and those who are not. Nothing here imports Airflow.
+"""Looks up Airflow connections, inside and outside Airflow tasks, without importing Airflow.
 
-An address `connection://CONNECTION_ID/WHAT` names something that is reached by a connection: a table of a database, or
-a file of a web server. It holds no secret, so it may stand in a file.
+An address `connection://CONNECTION_ID/WHAT` names something behind a connection: a table of a database, or a file of a
+web server. It contains no secret, so it may be written in a file.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Connection:
-    """An Airflow connection. What is secret of it is never shown.
+    """An Airflow connection. Its secrets are never shown.
 
     Attributes:
         kind: Airflow's `conn_type`, such as "postgres".
-        schema: Of a database, its name.
-        extra: What else is set, secrets included.
-        url: For SQLAlchemy, as the hook of an installed provider tells it; empty: there is none, or none is needed.
+        schema: The name of the database, if it is one.
+        extra: Its other settings, secrets included.
+        url: For SQLAlchemy, as returned by the hook of an installed provider; empty: there is none, or none is needed.
     """
 
     id: str
@@ -47,41 +47,41 @@ class Connection:
 
     @property
     def is_web(self) -> bool:
-        """Whether it is a connection to the web."""
+        """Whether it is a connection to a web server."""
         return self.kind in ("http", "https")
 
 
-def parted(address: str) -> tuple[str, str]:
-    """Connection id and what of it is meant, of an address `connection://CONNECTION_ID/WHAT`.
+def split_address(address: str) -> tuple[str, str]:
+    """The connection id and the rest of an address `connection://CONNECTION_ID/WHAT`.
 
     Raises:
-        BadBatch: the address has not both.
+        BadBatch: One of them is missing, or the address contains a login.
     """
     connection_id, _, what = address.removeprefix(SCHEME).partition("/")
     if "@" in connection_id:
         raise BadBatch(
-            "An address connection://... holds a login, which belongs into the Airflow connection.",
-            "Name the connection only: connection://CONNECTION_ID/SCHEMA.TABLE.",
+            "An address connection://... contains a login, which belongs in the Airflow connection.",
+            "Name only the connection: connection://CONNECTION_ID/SCHEMA.TABLE.",
         )
     if not _ID.match(connection_id) or not what.strip("/"):
         raise BadBatch(
-            f"{address} names no connection and something that is reached by it.",
+            f"{address} does not name a connection and something behind it.",
             "Write connection://CONNECTION_ID/SCHEMA.TABLE, or connection://CONNECTION_ID/PATH of a web server.",
         )
     return connection_id, unquote(what.strip("/"))
 
 
 def find(connection_id: str) -> Connection:
-    """The connection of that id, as Airflow finds it: in `AIRFLOW_CONN_*`, a secrets backend, its database.
+    """The connection with that id, as Airflow finds it: in `AIRFLOW_CONN_*`, a secrets backend, or its database.
 
-    Inside a task Airflow's supervisor is asked, elsewhere a process of its own, so that Airflow with its configuration
-    is imported into neither.
+    Inside a task, Airflow's supervisor looks it up; elsewhere a separate process does, so that Airflow and its
+    configuration are never imported into this one.
 
     Raises:
-        BadBatch: there is none.
-        ServiceUnavailable: Airflow could not be asked.
+        BadBatch: There is none.
+        ServiceUnavailable: Airflow could not look it up.
     """
-    # What Airflow itself tells a task by.
+    # Airflow itself recognizes a task by this attribute.
     if hasattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS"):
         from perennial.orchestration import connections
 
@@ -91,7 +91,7 @@ def find(connection_id: str) -> Connection:
 
 @cache
 def _asked(connection_id: str, variable: str | None) -> Connection:
-    """Asked once a process and value of the variable: each time costs the seconds of importing Airflow."""
+    """Cached per process and value of the variable: each lookup takes the seconds of importing Airflow."""
     with tempfile.TemporaryDirectory(prefix="perennial-airflow-") as folder:
         variables, silence = _environment(folder)
         command = [sys.executable, "-m", "perennial.orchestration.connections", connection_id]
@@ -99,20 +99,20 @@ def _asked(connection_id: str, variable: str | None) -> Connection:
             done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=_PATIENCE)
         except subprocess.TimeoutExpired as error:
             raise ServiceUnavailable(
-                f"Airflow did not say within {_PATIENCE:.0f} s what connection {connection_id!r} is.",
-                "Look at its secrets backend and its database: `perennial doctor`.",
+                f"Airflow did not return connection {connection_id!r} within {_PATIENCE:.0f} s.",
+                "Check its secrets backend and its database: `perennial doctor`.",
             ) from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ServiceUnavailable(
-            f"Airflow could not be asked for connection {connection_id!r}: {said}",
-            "Mend Airflow's configuration: `airflow config list` shows it.",
+            f"Airflow could not look up connection {connection_id!r}: {message}",
+            "Correct Airflow's configuration: `airflow config list` shows it.",
         )
     return _connection(connection_id, json.loads(done.stdout.splitlines()[-1]), silence)
 
 
 def _environment(folder: str) -> tuple[dict[str, str], str]:
-    """What Airflow sees, and why its database was not asked; empty if it was."""
+    """The environment for Airflow, and why its database is not searched; empty if it is."""
     from perennial.embedded.environment import environment
     from perennial.embedded.status import embeds_airflow
     from perennial.settings import settings
@@ -125,7 +125,7 @@ def _environment(folder: str) -> tuple[dict[str, str], str]:
         except PerennialError as error:
             silence = error.problem
     if "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in own:
-        # One without connections, and away from wherever Airflow would make itself a home.
+        # An empty database, and not in the folder that Airflow would create as its home.
         own |= {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db"}
         own.setdefault("AIRFLOW_HOME", folder)
         silence = silence or "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN is not set."
@@ -133,22 +133,22 @@ def _environment(folder: str) -> tuple[dict[str, str], str]:
     return own | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, path)))}, silence
 
 
-def _connection(connection_id: str, told: dict[str, Any] | None, silence: str) -> Connection:
-    if told is None:
-        unasked = f" Airflow's database was not asked: {silence}" if silence else ""
+def _connection(connection_id: str, fields: dict[str, Any] | None, silence: str) -> Connection:
+    if fields is None:
+        unasked = f" Airflow's database was not searched: {silence}" if silence else ""
         raise BadBatch(
             f"There is no Airflow connection {connection_id!r}.{unasked}",
             f"Add it in Airflow (Admin, Connections), or set AIRFLOW_CONN_{connection_id.upper()}"
-            f"{'; Airflow of this machine is started by `perennial up`' if silence else ''}.",
+            f"{'; `perennial up` starts the Airflow of this machine' if silence else ''}.",
         )
     return Connection(
         id=connection_id,
-        kind=told["conn_type"] or "",
-        host=told["host"] or "",
-        schema=told["schema"] or "",
-        port=told["port"],
-        login=told["login"] or "",
-        password=told["password"] or "",
-        extra=told["extra"] or {},
-        url=told["url"],
+        kind=fields["conn_type"] or "",
+        host=fields["host"] or "",
+        schema=fields["schema"] or "",
+        port=fields["port"],
+        login=fields["login"] or "",
+        password=fields["password"] or "",
+        extra=fields["extra"] or {},
+        url=fields["url"],
     )

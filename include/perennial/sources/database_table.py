@@ -1,4 +1,4 @@
-"""A table of a database, by an Airflow connection: the rows of one partition, typed as declared."""
+"""Reads one partition of a database table through an Airflow connection, with declared types."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from perennial.sources.typed import Named, TimeRange, Unreadable, typed
 
 @dataclass(frozen=True)
 class DatabaseTable:
-    """Where the rows of a use case are in a database.
+    """A database table with the rows of a use case.
 
     Attributes:
         use_case: Its name, for errors.
-        default: `connection://CONNECTION_ID/SCHEMA.TABLE`, or without the schema the database's default one.
+        default: `connection://CONNECTION_ID/SCHEMA.TABLE`; without the schema, the database's default schema.
         variable: Environment variable that names another table with the same columns.
-        written: How moments are written in the column of time, so that the database gives the rows of a partition only.
-            Empty: in a way that is not ordered like time, and everything is read.
-        unreadable: What follows from a value that is not of its column's type.
+        written: How times are stored in the time column, so that the database returns only the rows of a partition.
+            Empty: in a format that does not sort like time, so everything is read.
+        unreadable: What to do with a value that is not of its column's type.
     """
 
     use_case: str
@@ -51,16 +51,16 @@ class DatabaseTable:
 
         Args:
             schema: The columns, and how they are read.
-            partition: Whose rows.
-            time: The column of the schema that says which partition a row is of.
-            data: Another table, before the one that the environment names, and the default.
+            partition: The partition to read.
+            time: The column of the schema that determines the partition of a row.
+            data: Another table; takes precedence over the one that the environment names, and over the default.
             since: Rows before it are left out; None: no such bound.
             until: Rows from it on are left out; None: no such bound.
 
         Raises:
-            BadBatch: the connection, the table or a column is not there or may not be read, or a value is not of its
+            BadBatch: The connection, the table or a column does not exist or may not be read, or a value is not of its
                 column's type.
-            ServiceUnavailable: the database does not answer.
+            ServiceUnavailable: The database does not answer.
         """
         address = data or os.environ.get(self.variable) or self.default
         named = Named(self.use_case, address)

@@ -1,4 +1,4 @@
-"""A database behind an Airflow connection: its engine, and what is wrong with it in words."""
+"""Opens the database of an Airflow connection, and explains its errors."""
 
 from __future__ import annotations
 
@@ -16,59 +16,58 @@ from sqlalchemy.pool import NullPool
 from perennial.errors import BadBatch, ServiceUnavailable
 from perennial.sources.connections import Connection
 
-#: What Airflow's hook takes from a PostgreSQL connection's extras for itself; the others are libpq's.
+#: Extras of a PostgreSQL connection that Airflow's hook uses itself; the others are libpq's.
 _OF_THE_HOOK = {
     *("iam", "redshift", "redshift-serverless", "cursor", "cluster-identifier", "workgroup-name", "sqlalchemy"),
     *("aws_conn_id", "azure_conn_id", "region_name", "sqlalchemy_query"),
 }
-#: What a database says where waiting does not help.
+#: Parts of a database's error messages for which waiting does not help.
 _LASTING = ("authentication failed", "no password supplied", "does not exist", "permission denied", "not permitted")
 
 
 @contextmanager
 def opened(connection: Connection) -> Iterator[sa.Connection]:
-    """An open connection to the database, for reading only and row by row.
+    """An open, read-only connection to the database, which streams rows.
 
     Raises:
-        BadBatch: nothing that is installed reads a database of that kind, or it lets nobody in.
-        ServiceUnavailable: it does not answer.
+        BadBatch: No installed driver reads a database of that kind, or it rejects the login.
+        ServiceUnavailable: It does not answer.
     """
     engine = _engine(connection)
     try:
-        with saying(connection), engine.connect() as found:
-            # Rows come as they are asked for, where the database can do so; a reader needs no more than reading.
+        with explaining(connection), engine.connect() as opened_connection:
             readonly = {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
-            yield found.execution_options(stream_results=True, **readonly)
+            yield opened_connection.execution_options(stream_results=True, **readonly)
     finally:
         engine.dispose()
 
 
 @contextmanager
-def saying(connection: Connection) -> Iterator[None]:
-    """Turns what SQLAlchemy says into what a person can do. Of what it says only the driver's own line is shown.
+def explaining(connection: Connection) -> Iterator[None]:
+    """Turns SQLAlchemy's errors into errors with a fix, which show only the driver's own message.
 
     Raises:
-        BadBatch: the database refuses, for instance the login or the query.
-        ServiceUnavailable: it does not answer.
+        BadBatch: The database rejects the login or the query, for instance.
+        ServiceUnavailable: It does not answer.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        said = " ".join(str(error.orig).split())
-        lasts = any(word in said for word in _LASTING)
+        message = " ".join(str(error.orig).split())
+        lasts = any(word in message for word in _LASTING)
         if isinstance(error, exc.OperationalError | exc.InterfaceError) and not lasts:
             raise ServiceUnavailable(
-                f"The database of {told(connection)} does not answer: {said}",
-                "Look whether it runs and is reached from here; then run the same again.",
+                f"The database of {described(connection)} does not answer: {message}",
+                "Check that it is running and can be reached from here; then run the same command again.",
             ) from error
         raise BadBatch(
-            f"The database of {told(connection)} refuses: {said}",
-            "Mend the connection in Airflow (Admin, Connections), or have its login granted SELECT.",
+            f"The database of {described(connection)} returned an error: {message}",
+            "Correct the connection in Airflow (Admin, Connections), or have its login granted SELECT.",
         ) from error
 
 
-def told(connection: Connection) -> str:
-    """The connection as people know it, without what is secret."""
+def described(connection: Connection) -> str:
+    """The connection's name and type for messages, without secrets."""
     return f"Airflow's connection {connection.id!r} ({connection.kind})"
 
 
@@ -79,7 +78,7 @@ def _engine(connection: Connection) -> sa.Engine:
     if connection.kind in ("postgres", "postgresql"):
         if connection.extra.get("iam"):
             raise BadBatch(
-                f"{told(connection)} logs in by IAM, which only Airflow's own hook does.",
+                f"{described(connection)} logs in by IAM, which only Airflow's own hook supports.",
                 "Install apache-airflow-providers-postgres, or give a login with a password.",
             )
         given = {name: str(value) for name, value in connection.extra.items() if name not in _OF_THE_HOOK}
@@ -93,7 +92,7 @@ def _engine(connection: Connection) -> sa.Engine:
             connection.schema or None,
         )
     else:
-        # What its provider's hook tells; without one, what SQLAlchemy may know under the name.
+        # The URL from its provider's hook; without one, a dialect of that name, if SQLAlchemy has one.
         url = connection.url or sa.URL.create(
             connection.kind or "unknown",
             connection.login or None,
@@ -108,7 +107,7 @@ def _engine(connection: Connection) -> sa.Engine:
         provider = f"apache-airflow-providers-{connection.kind.replace('_', '-')}"
         lacks = f" (module {error.name!r} is missing)" if isinstance(error, ModuleNotFoundError) else ""
         raise BadBatch(
-            f"{told(connection)}: nothing that is installed reads a database of that type{lacks}.",
+            f"{described(connection)}: no installed driver reads a database of that type{lacks}.",
             f"Install {provider} here and where tasks run, or export the table to Parquet.",
         ) from error
 
@@ -118,12 +117,12 @@ def _file(connection: Connection) -> Path:
     file = Path(connection.host or connection.schema)
     if not file.is_absolute() or not file.is_file():
         raise BadBatch(
-            f"{told(connection)}: there is no file {str(file)!r}.",
+            f"{described(connection)}: there is no file {str(file)!r}.",
             "Set its host to the absolute path of the SQLite file (AIRFLOW_CONN_*: sqlite:////absolute/path).",
         )
     return file
 
 
 def _sqlite(file: Path) -> sqlite3.Connection:
-    """A file is opened, never made; and never written to."""
+    """Opens an existing file read-only; never creates one."""
     return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, check_same_thread=False)

@@ -1,4 +1,4 @@
-"""A stretch of time, as a condition that a database understands on a column of its own type."""
+"""Turns a time range into SQL conditions on a database column of whatever type."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy import types
 
-#: How moments are written in a column: in a type of time, as a number since 1970, as a number like 20240131, or as text
-#: that begins with a day like 2024-01-31. "": in a way that is not ordered like time.
+#: How times are stored in a column: in a time type, as a number since 1970, as a number like 20240131, or as text that
+#: begins with a day like 2024-01-31. "": in a format that does not sort like time.
 Written = Literal["", "type", "seconds", "milliseconds", "microseconds", "days", "text"]
 _PER_SECOND = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 _DAY = timedelta(days=1)
@@ -18,10 +18,10 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Span:
-    """The moments from `start` (included) to `end` (excluded), both UTC, of a column.
+    """The times from `start` (inclusive) to `end` (exclusive), both UTC, of a column.
 
     Attributes:
-        written: How they are written there. A column's type of time is seen, and taken, in any case.
+        written: How they are stored there. A column with a time type is recognized in any case.
     """
 
     column: str
@@ -32,21 +32,21 @@ class Span:
     def conditions(
         self, column: sa.ColumnElement[Any], kind: types.TypeEngine[Any], dialect: str
     ) -> list[sa.ColumnElement[bool]]:
-        """What every row of the span fulfils; none if the database cannot tell.
+        """Conditions that are true for every row of the span; none if the database cannot evaluate any.
 
-        A little wider than the span: text may carry a zone, and fractions are rounded by whoever reads them. Moments
+        They are a little wider than the span: text may have a time zone, and readers may round fractions. Times
         without a zone are UTC.
 
         Args:
             column: The column in the query.
             kind: Its type, as the database declares it.
-            dialect: SQLAlchemy's name of the database. `sqlite` is special: its declared types say nothing of values.
+            dialect: SQLAlchemy's name of the database. `sqlite` is special: its declared types do not constrain values.
 
         Returns:
-            Conditions that are joined by AND.
+            Conditions to be joined by AND.
         """
         start, end = self.start.astimezone(UTC), self.end.astimezone(UTC)
-        is_loose = dialect == "sqlite"  # Of no type of time, whatever it is called.
+        is_loose = dialect == "sqlite"  # It has no time types, whatever they are called.
         if isinstance(kind, types.DateTime) and not is_loose:
             if not kind.timezone:
                 start, end = start.replace(tzinfo=None), end.replace(tzinfo=None)
@@ -66,7 +66,7 @@ class Span:
             low, high = (int(f"{each:%Y%m%d}") for each in (start, end))
             return [column >= sa.literal(low), column <= sa.literal(high)]
         if self.written == "text" and (is_loose or isinstance(kind, types.String)):
-            # Digits and hyphens at the same places: in any collation they are ordered like the days.
+            # Digits and hyphens in the same places sort like the days in any collation.
             day = sa.func.substr(column, 1, 10)
             return [day >= f"{start - _DAY:%Y-%m-%d}", day <= f"{end + _DAY:%Y-%m-%d}"]
         return []

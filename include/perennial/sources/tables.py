@@ -1,7 +1,7 @@
-"""Tables of a database, read as Arrow by an Airflow connection: a part of them, in batches, in bounded memory.
+"""Reads database tables as Arrow through an Airflow connection, in batches and bounded memory.
 
-Names of schemas, tables and columns are those of the database's catalog, quoted by SQLAlchemy; moments are bound
-parameters. Nothing that is given becomes a part of the SQL itself.
+Names of schemas, tables and columns come from the database's catalog and are quoted by SQLAlchemy; times are bound
+parameters. No input becomes part of the SQL itself.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from perennial.sources.spans import Span
 
 #: Rows that are in memory at once.
 BATCH = 50_000
-#: Decimal digits that 64 bits hold, whatever they are.
+#: Any number with this many decimal digits fits into 64 bits.
 _DIGITS = 18
 Convert = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table or view of a database, and how each of its columns comes as Arrow.
+    """A table or view of a database, and the types of its columns.
 
     Attributes:
         dialect: SQLAlchemy's name of the kind of database.
-        unread: Column -> its type in the database, of those that are not read.
+        unread: Column -> its type in the database, for columns that cannot be read.
     """
 
     connection: Connection
@@ -45,31 +45,31 @@ class Table:
     unread: dict[str, str] = field(default_factory=dict)
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
-        """Of some columns, as they come."""
+        """The Arrow schema of some columns, as they are read."""
         return pa.schema([pa.field(name, _arrow(self.columns[name], self.dialect)) for name in columns])
 
 
 @contextmanager
 def rows(address: str, columns: Sequence[str], span: Span | None = None) -> Iterator[pa.RecordBatchReader]:
-    """Rows of a table, read as the reader is asked for them; to be used inside the block.
+    """Rows of a table, fetched lazily by the reader; to be used inside the block.
 
-    Every row of the span is among them. Where the database cannot tell, others are as well: whoever reads them looks at
-    their moments.
+    Every row of the span is among them. If the database cannot filter exactly, there are others too, so callers have to
+    check the times.
 
     Args:
-        address: `connection://CONNECTION_ID/SCHEMA.TABLE`, or without the schema the database's default one.
+        address: `connection://CONNECTION_ID/SCHEMA.TABLE`; without the schema, the database's default schema.
         columns: Their names in the table.
-        span: Which moments are asked for; None: all.
+        span: The times to read; None: all.
 
     Raises:
-        BadBatch: the connection, the table or a column is not there, or may not be read.
-        ServiceUnavailable: the database, or Airflow, does not answer.
+        BadBatch: The connection, the table or a column does not exist, or may not be read.
+        ServiceUnavailable: The database, or Airflow, does not answer.
     """
     with opened(address) as (connection, table):
         missing = [name for name in columns if name not in table.columns]
         if missing:
             kind = table.unread.get(missing[0])
-            what = f"is of type {kind}, which is not read" if kind else "is missing"
+            what = f"is of type {kind}, which is not supported" if kind else "is missing"
             raise BadBatch(
                 f"{address}: column {missing[0]!r} {what}.",
                 f"{did_you_mean(missing[0], table.columns)}It has {', '.join(table.columns)}.",
@@ -83,15 +83,15 @@ def opened(address: str) -> Iterator[tuple[sa.Connection, Table]]:
     """The table that an address names, and an open connection to its database.
 
     Raises:
-        BadBatch: there is no such connection or table, it is no connection to a database, or may not be read.
-        ServiceUnavailable: the database, or Airflow, does not answer.
+        BadBatch: There is no such connection or table, it is not a connection to a database, or may not be read.
+        ServiceUnavailable: The database, or Airflow, does not answer.
     """
-    connection_id, name = connections.parted(address)
+    connection_id, name = connections.split_address(address)
     found = connections.find(connection_id)
     if found.is_web:
         raise BadBatch(
-            f"{address}: Airflow's connection {connection_id!r} is one to a web server, no database.",
-            "Read it as a file of the web, or name a connection to a database.",
+            f"{address}: Airflow's connection {connection_id!r} is one to a web server, not to a database.",
+            "Read it as a file on the web, or name a connection to a database.",
         )
     with databases.opened(found) as connection:
         yield connection, _table(connection, found, name)
@@ -101,17 +101,17 @@ def opened(address: str) -> Iterator[tuple[sa.Connection, Table]]:
 def reading(
     connection: sa.Connection, table: Table, columns: Sequence[str], span: Span | None = None
 ) -> Iterator[pa.RecordBatchReader]:
-    """The rows of a table as Arrow. What goes wrong in the middle is what the block raises, whoever was reading.
+    """The rows of a table as Arrow. The block raises an error while reading as it is, whatever library was reading.
 
     Args:
-        connection: To the table's database, as `opened` yields it; it has to stay open while rows are read.
-        table: As `opened` yields it.
+        connection: An open connection to the database, as `opened` yields it; to be kept open while rows are read.
+        table: The table, as `opened` yields it.
         columns: Names of columns that `table` has, in the order of the result.
-        span: Leaves out rows of other moments where the database can tell; None: all rows.
+        span: Rows of other times are left out where the database can filter them; None: all rows.
 
     Raises:
-        BadBatch: the database refuses the query.
-        ServiceUnavailable: the database does not answer, or stops to.
+        BadBatch: The database rejects the query.
+        ServiceUnavailable: The database does not answer, or stops answering.
     """
     wanted = {name: table.columns[name] for name in columns}
     query = sa.select(*(_selected(name, kind, table.dialect).label(name) for name, kind in wanted.items()))
@@ -123,7 +123,7 @@ def reading(
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
-            with databases.saying(table.connection), connection.execute(query) as result:
+            with databases.explaining(table.connection), connection.execute(query) as result:
                 converts = [_convert(kind, table.dialect) for kind in wanted.values()]
                 for part in result.partitions(BATCH):
                     yield _batch(part, schema, converts)
@@ -134,7 +134,7 @@ def reading(
     try:
         yield pa.RecordBatchReader.from_batches(schema, batches())
     except Exception as error:
-        # What reads from Arrow's C interface tells of an error as of its own.
+        # A library that reads through Arrow's C interface raises an error of its own instead.
         if failed and error is not failed[0]:
             raise failed[0] from error
         raise
@@ -148,14 +148,14 @@ def _batch(part: Sequence[Any], schema: pa.Schema, converts: Sequence[Convert | 
             arrays.append(pa.array(given, column.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise BadBatch(
-                f"Column {column.name!r} holds a value that is no {column.type}: {error}",
-                "Mend the row, or read the column as something else.",
+                f"Column {column.name!r} has a value that is not of type {column.type}: {error}",
+                "Correct the row, or read the column as another type.",
             ) from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _table(connection: sa.Connection, found: Connection, name: str) -> Table:
-    """The table as the catalog knows it: `name` may be one table's, or a schema's and a table's, parted by a dot."""
+    """The table as it is in the catalog: `name` may be a table's, or a schema's and a table's, separated by a dot."""
     inspector = sa.inspect(connection)
     schemas = inspector.get_schema_names()
     readings: list[tuple[str | None, str]] = [(None, name)]
@@ -180,15 +180,15 @@ def _table(connection: sa.Connection, found: Connection, name: str) -> Table:
         known += [each if schema is None else f"{schema}.{each}" for each in there]
     offered = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
     raise BadBatch(
-        f"{databases.told(found)} reaches no table or view {name!r}.",
+        f"{databases.described(found)} has no table or view {name!r}.",
         f"{did_you_mean(name, known)}Name one as SCHEMA.TABLE" + (f"; there are {offered}." if known else "."),
     )
 
 
 def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
-    """The type under which a column comes; None: it is not read."""
+    """The Arrow type of a column; None: the column cannot be read."""
     if dialect == "sqlite":
-        # Whatever is declared, each value has a type of its own there: like in a file of text.
+        # Each value has a type of its own there, whatever is declared, as in a text file.
         return None if isinstance(kind, types.LargeBinary) else pa.string()
     if isinstance(kind, types.Boolean):
         return pa.bool_()
@@ -206,12 +206,12 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
 
 
 def _is_whole(kind: types.TypeEngine[Any]) -> TypeGuard[types.Numeric[Any]]:
-    """Whether numbers of a type are declared without decimals, as identifiers often are: none of them is rounded."""
+    """Whether numbers of a type are declared without decimals, as identifiers often are: these are never rounded."""
     return isinstance(kind, types.Numeric) and kind.scale == 0
 
 
 def _always_fits(kind: types.Numeric[Any]) -> bool:
-    """Whether 64 bits hold every such number. Others come as they are, since a database might round them."""
+    """Whether every such number fits into 64 bits. Others are read unconverted, since a database might round them."""
     return kind.precision is not None and kind.precision <= _DIGITS
 
 
@@ -222,9 +222,9 @@ def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.Column
     if _is_whole(kind):
         return sa.cast(column, types.BigInteger()) if _always_fits(kind) else column
     if isinstance(kind, types.Numeric):
-        return sa.cast(column, types.Double())  # As the features are; and not a Python object a value.
+        return sa.cast(column, types.Double())  # Like features; and without a Python object per value.
     if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
-        # 'infinity' is no moment that Python could name.
+        # Python cannot represent 'infinity' as a time.
         return sa.case((sa.func.isfinite(column), column))
     return column
 

@@ -1,8 +1,8 @@
-"""Files on the web: fetched whole to a temporary file, and looked at before anybody reads them as what they are not.
+"""Fetches files from the web into a temporary file, and checks their content before they are read.
 
-Whole, and not by ranges: a file that is replaced while it is read would give a mixture of both, and of CSV every byte
-is needed anyway. What fails on the way is tried again; what a person has to mend is said at once. Credentials are those
-of an Airflow connection, and go to its own server only.
+They are fetched as a whole and not by ranges: a file that is replaced between two range requests would give a mixture
+of both, and every byte of a CSV file is needed anyway. Transient errors are retried; an error that a person has to fix
+is raised at once. Credentials are those of an Airflow connection, and are sent to its own server only.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from perennial.errors import BadBatch, ServiceUnavailable, StorageFull
 from perennial.sources import connections
 
 log = logging.getLogger(__name__)
-# Its line a request would show where a redirect leads: often an address that is a secret itself.
+# It logs the target of each redirect, which is often an address with a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 Format = Literal["csv", "parquet"]
-#: Told how many bytes there are so far, and of how many, 0 if the server does not say.
+#: Called with the number of bytes so far and the total, 0 if the server does not send it.
 Progress = Callable[[int, int], None]
 
-#: No file larger than this is fetched, in bytes as it is on disk.
+#: Larger files are not fetched; in bytes on disk.
 MOST = 50 * 2**30
-#: How often it is tried, and how long an answer or the next bytes of it are waited for, in seconds.
+#: Number of attempts, and how long to wait for a response or its next bytes, in seconds.
 _ATTEMPTS, _PATIENCE = 4, 60.0
 _REDIRECTS = 5
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 2**20
-#: Names of parameters of an address that open what is behind it.
+#: Names of an address's parameters that grant access.
 _SECRET = re.compile(
     r"(^|[-_])(sig|signature|sas|token|jwt|bearer|key|accesskey|apikey|authkey|secret|pass|passwd|password|passphrase"
     r"|pwd|credentials?|auth|accesstoken|authtoken)($|[-_])"
 )
-#: Where a new word of a name in camel case begins.
+#: Where a new word begins in a camel-case name.
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-#: What Airflow's HTTP hook takes from a connection's extras for itself; the others are headers.
+#: Extras of a connection that Airflow's HTTP hook uses itself; the others are headers.
 _OF_THE_HOOK = {
     *("timeout", "verify", "verify_ssl", "proxies", "proxy", "stream", "cert", "max_redirects", "allow_redirects"),
     *("trust_env", "check_response", "srv_lookup"),
 }
 
 
-class _Silence(Exception):
-    """No answer, or one that says to try again."""
+class _NoResponse(Exception):
+    """No response, or one after which the request should be retried."""
 
     def __init__(self, why: str, wait: float = 0.0) -> None:
         self.wait = wait
@@ -64,7 +64,7 @@ class _Silence(Exception):
 
 @dataclass(frozen=True)
 class _Target:
-    """What is asked for, and by what right."""
+    """The URL to fetch, and the credentials for it."""
 
     url: httpx.URL
     auth: tuple[str, str] | None = field(default=None, repr=False)
@@ -73,17 +73,17 @@ class _Target:
 
 @contextmanager
 def local(address: str, expected: Format | None = None, progress: Progress = lambda done, size: None) -> Iterator[str]:
-    """A path where what an address names can be read, until the block ends; a path is given back as it is.
+    """A path at which the file of an address can be read until the block ends; a path is returned unchanged.
 
     Args:
         address: `https://...`, `http://...`, or `connection://CONNECTION_ID/PATH` of a connection of type HTTP.
-        expected: What it has to be; None: CSV or Parquet.
-        progress: Called with the bytes fetched and the size, where that is known.
+        expected: The format it must have; None: CSV or Parquet.
+        progress: Called with the bytes fetched and the size, if that is known.
 
     Raises:
-        BadBatch: it is not there, may not be read, is too large, or is something else.
-        ServiceUnavailable: the server did not answer, again and again.
-        StorageFull: there is no room for it.
+        BadBatch: It does not exist, may not be read, is too large, or has another format.
+        ServiceUnavailable: The server did not answer, after several attempts.
+        StorageFull: There is not enough space for it.
     """
     if not is_address(address):
         yield address
@@ -92,7 +92,7 @@ def local(address: str, expected: Format | None = None, progress: Progress = lam
     with tempfile.TemporaryDirectory(prefix="perennial-web-") as folder:
         file = Path(folder) / "fetched"
         again = Retrying(
-            retry=retry_if_exception_type(_Silence),
+            retry=retry_if_exception_type(_NoResponse),
             stop=stop_after_attempt(_ATTEMPTS),
             wait=_wait,
             before_sleep=before_sleep_log(log, logging.WARNING),
@@ -100,16 +100,16 @@ def local(address: str, expected: Format | None = None, progress: Progress = lam
         )
         try:
             again(_fetch, target, shown(address), file, progress)
-        except _Silence as error:
+        except _NoResponse as error:
             raise ServiceUnavailable(
                 f"{shown(address)} cannot be fetched: {error}, {_ATTEMPTS} times.",
-                "Look whether its server runs and is reached from here; then run the same again.",
+                "Check that its server is running and can be reached from here; then run the same command again.",
             ) from error
         yield str(_named(file, shown(address), expected))
 
 
 def is_address(where: str) -> bool:
-    """Whether it is something that is fetched."""
+    """Whether it is an address to fetch from, rather than a path."""
     return where.startswith(("http://", "https://", connections.SCHEME))
 
 
@@ -128,12 +128,12 @@ def _is_secret(name: str) -> bool:
 
 
 def secrets_of(address: str) -> str:
-    """What of an address is a secret, as people say it; empty: nothing."""
+    """What in an address is a secret, in words; empty: nothing."""
     url = httpx.URL(address)
     if url.userinfo:
         return "a login"
-    found = [name for name in url.params if _is_secret(name)]
-    return f"the parameter {found[0]!r}, which opens what is behind it" if found else ""
+    parameters = [name for name in url.params if _is_secret(name)]
+    return f"the parameter {parameters[0]!r}, which grants access" if parameters else ""
 
 
 def _target(address: str) -> _Target:
@@ -141,18 +141,18 @@ def _target(address: str) -> _Target:
         url = httpx.URL(address)
         if url.userinfo:
             raise BadBatch(
-                f"{shown(address)} is given with a login, which anybody would see who sees the address.",
-                "Make an Airflow connection of type HTTP with it, and give connection://CONNECTION_ID/PATH.",
+                f"{shown(address)} contains a login, which anybody who sees the address could read.",
+                "Create an Airflow connection of type HTTP with that login, and give connection://CONNECTION_ID/PATH.",
             )
         return _Target(url)
-    connection_id, path = connections.parted(address)
+    connection_id, path = connections.split_address(address)
     found = connections.find(connection_id)
     if not found.is_web:
         raise BadBatch(
-            f"{address}: Airflow's connection {connection_id!r} is of type {found.kind!r}, no web server.",
+            f"{address}: Airflow's connection {connection_id!r} is of type {found.kind!r}, not a web server.",
             "Name a connection of type HTTP.",
         )
-    # As Airflow's hook for HTTP reads it: the host may name the scheme, else the schema does.
+    # Like Airflow's HTTP hook: the scheme is part of the host, or else it is the connection's schema.
     scheme = found.schema or ("https" if found.kind == "https" else "http")
     base = httpx.URL(found.host if "://" in found.host else f"{scheme}://{found.host}")
     if found.port:
@@ -163,7 +163,7 @@ def _target(address: str) -> _Target:
 
 
 def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
-    """Write what is there to `file`, through redirects."""
+    """Download the target to `file`, following redirects."""
     agent = {"User-Agent": "perennial"}
     try:
         with httpx.Client(timeout=httpx.Timeout(_PATIENCE, connect=10.0), headers=agent) as client:
@@ -172,7 +172,7 @@ def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
                     if answer.is_redirect:
                         target = _moved(target, answer, named)
                         continue
-                    _insist_on_success(answer, named)
+                    _check_status(answer, named)
                     with file.open("wb") as output:
                         _save(answer, named, output, progress)
                     return
@@ -180,47 +180,47 @@ def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
         if _is_of_tls(error):
             raise BadBatch(
                 f"{named} cannot be fetched safely: {error}.",
-                "Have its server's certificate mended; one of an authority of your own is trusted by SSL_CERT_FILE.",
+                "Have its server's certificate corrected; set SSL_CERT_FILE to trust your own certificate authority.",
             ) from error
         silent = isinstance(error, httpx.TimeoutException)
         why = f"no answer within {_PATIENCE:.0f} s" if silent else str(error) or type(error).__name__
-        raise _Silence(why) from error
+        raise _NoResponse(why) from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.DecodingError) as error:
         raise BadBatch(f"{named} cannot be fetched: {error}.", "Check the address in a browser.") from error
-    raise BadBatch(f"{named} leads from one address to the next, without an end.", "Give the address of the file.")
+    raise BadBatch(f"{named} redirects too many times.", "Give the address of the file itself.")
 
 
 def _moved(target: _Target, answer: httpx.Response, named: str) -> _Target:
-    """Where an answer sends one: never from https to http, and to another server without credentials."""
+    """The target of a redirect: never from https to http, and without credentials for another server."""
     there = target.url.join(answer.headers["location"]).copy_with(username=None, password=None)
     place = f"{there.scheme}://{there.host}"
     if there.scheme not in ("http", "https") or (target.url.scheme, there.scheme) == ("https", "http"):
         raise BadBatch(
-            f"{named} has moved to {place}, which is not as safe and is not followed.",
-            "If it is there for good, give that address.",
+            f"{named} redirects to {place}, which is less secure, so the redirect is not followed.",
+            "If the file has moved there permanently, give that address.",
         )
     origins = [(each.scheme, each.host, each.port) for each in (target.url, there)]
     is_same = origins[0] == origins[1]
-    log.info("%s leads to %s", named, place)
+    log.info("%s redirects to %s", named, place)
     return _Target(there, target.auth, target.headers) if is_same else _Target(there)
 
 
-def _insist_on_success(answer: httpx.Response, named: str) -> None:
+def _check_status(answer: httpx.Response, named: str) -> None:
     code = answer.status_code
     if answer.is_success:
         return
-    said = f"{code} {answer.reason_phrase}".strip()
+    status = f"{code} {answer.reason_phrase}".strip()
     if code in _AGAIN:
         after = answer.headers.get("retry-after", "")
-        raise _Silence(f"the server answers {said}", float(after) if after.isdecimal() else 0.0)
+        raise _NoResponse(f"the server answers {status}", float(after) if after.isdecimal() else 0.0)
     if code in (404, 410):
-        raise BadBatch(f"{named} is not there: the server answers {said}.", "Look where it is now, and give that.")
+        raise BadBatch(f"{named} was not found: the server answers {status}.", "Give its present address.")
     if code in (401, 403, 407):
         raise BadBatch(
-            f"{named} may not be read: the server answers {said}.",
-            "Make an Airflow connection of type HTTP whose login may, and give connection://CONNECTION_ID/PATH.",
+            f"{named} may not be read: the server answers {status}.",
+            "Create an Airflow connection of type HTTP whose login may read it, and give connection://CONNECTION_ID/PATH.",
         )
-    raise BadBatch(f"{named} cannot be fetched: the server answers {said}.", "Check the address in a browser.")
+    raise BadBatch(f"{named} cannot be fetched: the server answers {status}.", "Check the address in a browser.")
 
 
 def _save(answer: httpx.Response, named: str, output: IO[bytes], progress: Progress) -> None:
@@ -232,19 +232,19 @@ def _save(answer: httpx.Response, named: str, output: IO[bytes], progress: Progr
         if max(saved, size) > MOST:
             raise BadBatch(
                 f"{named} is larger than {MOST / 2**30:.0f} GiB, and is not fetched.",
-                "Put it as Parquet where it can be read in part: into a folder, or into S3.",
+                "Store it as Parquet in a folder or in S3, from where it can be read in part.",
             )
         if max(saved, size) > free:
             raise StorageFull(
                 f"{named} does not fit into {tempfile.gettempdir()}, where {free / 2**20:.0f} MiB are free.",
-                "Make room, or set TMPDIR to a folder with more.",
+                "Free some space, or set TMPDIR to a folder with more.",
             )
         output.write(chunk)
         progress(answer.num_bytes_downloaded, size)
 
 
 def _named(file: Path, named: str, expected: Format | None) -> Path:
-    """The file with the ending that tells what it holds, of which its first bytes speak."""
+    """The file, renamed with the extension of its format, which is recognized by its first bytes."""
     with file.open("rb") as opened:
         head = opened.read(512)
     found: Format = "parquet" if head.startswith(b"PAR1") else "csv"
@@ -252,11 +252,11 @@ def _named(file: Path, named: str, expected: Format | None) -> Path:
     if not head:
         what = "empty"
     elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        what = "a page, perhaps one that asks for a login, and no data"
+        what = "a web page instead of data, perhaps a login page"
     elif head.startswith(b"PK\x03\x04"):
-        what = "a ZIP archive, which is not read"
+        what = "a ZIP archive, which is not supported"
     elif expected not in (None, found):
-        what = f"{'a Parquet file' if found == 'parquet' else 'no Parquet file'}, and was expected to be {expected}"
+        what = f"{'a Parquet file' if found == 'parquet' else 'not a Parquet file'}, but {expected} was expected"
     if what:
         raise BadBatch(f"{named} is {what}.", "Give the address of one CSV (also .csv.gz) or Parquet file.")
     packed = ".gz" if head.startswith(b"\x1f\x8b") else ".zst" if head.startswith(b"\x28\xb5\x2f\xfd") else ""
@@ -272,8 +272,8 @@ def _is_of_tls(error: BaseException | None) -> bool:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: as long as the server says, or longer and longer."""
-    said = 0.0
+    """Seconds until the next attempt: as long as the server requests, or with exponential backoff."""
+    requested = 0.0
     with suppress(AttributeError):
-        said = state.outcome.exception().wait  # type: ignore[union-attr]
-    return min(30.0, max(said, waiting(multiplier=0.5, max=10)(state)))
+        requested = state.outcome.exception().wait  # type: ignore[union-attr]
+    return min(30.0, max(requested, waiting(multiplier=0.5, max=10)(state)))
