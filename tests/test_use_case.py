@@ -80,7 +80,7 @@ def test_use_cases_are_found_in_every_folder_of_the_namespace() -> None:
     assert {"flights", "energy"} <= set(discovery.names())
 
 
-def test_an_unknown_use_case_is_met_with_the_closest_name() -> None:
+def test_an_unknown_use_case_gets_the_closest_name() -> None:
     with pytest.raises(UnknownUseCase, match="Did you mean 'flights'"):
         discovery.load("flight")
 

@@ -61,7 +61,7 @@ def test_a_lost_data_file_is_named(home: Path, trips: pa.Table) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["*.metadata.json", "snap-*.avro", "*-m0.avro"])
-def test_a_damaged_description_of_a_table_is_told(home: Path, trips: pa.Table, pattern: str) -> None:
+def test_damaged_metadata_of_a_table_is_reported(home: Path, trips: pa.Table, pattern: str) -> None:
     damaged = newest(home, pattern)
     content = cut_short(damaged)
     with pytest.raises(DamagedFile, match=TABLE):
@@ -113,7 +113,7 @@ def test_other_errors_stay_what_they_are() -> None:
         raise OSError("unheard of, in /lake/a/b/data/0.parquet")
 
 
-def test_a_connection_that_ends_under_a_lock_is_told() -> None:
+def test_a_connection_lost_under_a_lock_is_an_error() -> None:
     with (
         pytest.raises(ServiceUnavailable, match="PostgreSQL"),
         postgres.advisory_lock("storage", "lock"),

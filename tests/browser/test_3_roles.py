@@ -22,7 +22,7 @@ def test_a_viewer_sees_the_page_and_nothing_to_do(person, path: str) -> None:
 
 
 @pytest.mark.parametrize("act", ["retrain", "answer", "roll-back", "resume"])
-def test_a_viewer_who_knows_the_address_of_an_act_is_refused(person, act: str) -> None:
+def test_a_viewer_with_the_address_of_an_action_is_refused(person, act: str) -> None:
     page = person("vera").at(f"/use_cases/energy/actions/{act}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Not permitted")
 

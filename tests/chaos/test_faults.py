@@ -243,7 +243,7 @@ def test_a_damaged_partition_is_made_again_by_its_own_task(unlucky: Unlucky) -> 
     assert {name for name in differences(before, after) if "commits" not in name} == set()
 
 
-def test_a_damaged_training_set_is_written_anew(unlucky: Unlucky) -> None:
+def test_a_damaged_training_set_is_written_again(unlucky: Unlucky) -> None:
     life = unlucky
     [path] = life.home.disk.glob("training_sets/energy/*.parquet")
     content = path.read_bytes()

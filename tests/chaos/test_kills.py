@@ -53,7 +53,7 @@ def lives() -> Iterator[tuple[Life, Life]]:
         yield calm, harmed
 
 
-def test_a_killed_life_ends_as_an_undisturbed_one(lives: tuple[Life, Life]) -> None:
+def test_a_killed_scenario_ends_as_an_undisturbed_one(lives: tuple[Life, Life]) -> None:
     calm, harmed = lives
     assert len(harmed.kills) >= 10
     found = differences(calm.contents()["contents"], harmed.contents()["contents"])

@@ -40,7 +40,7 @@ def test_no_task_goes_without_while_another_has_two(usual: dict[Task, Usual], ki
 
 
 @given(LIVES, KILLS, SEEDS)
-def test_no_store_is_met_twice_before_every_other_was(usual: dict[Task, Usual], kills: int, seed: int) -> None:
+def test_no_store_is_hit_twice_before_every_other(usual: dict[Task, Usual], kills: int, seed: int) -> None:
     plans = schedule(usual, kills, seed)
     for kind in {task.kind for task in usual}:
         stores = {
@@ -51,7 +51,7 @@ def test_no_store_is_met_twice_before_every_other_was(usual: dict[Task, Usual], 
 
 
 @given(LIVES, KILLS, SEEDS)
-def test_an_attempt_is_to_meet_its_seam(usual: dict[Task, Usual], kills: int, seed: int) -> None:
+def test_an_attempt_must_reach_its_kill_point(usual: dict[Task, Usual], kills: int, seed: int) -> None:
     for task, planned in schedule(usual, kills, seed).items():
         met: Counter[Moment] = Counter(usual[task].moments)
         for plan in planned:
@@ -94,7 +94,7 @@ def test_one_task_can_be_killed_alone_as_it_was_among_all() -> None:
     assert alone(second, 1) == {}
 
 
-def test_a_kill_is_told_so_that_it_can_be_repeated() -> None:
+def test_a_kill_is_printed_so_that_it_can_be_repeated() -> None:
     kill = Kill(Task("training", "fit", "2024-01-03"), 2, {"seam": ["sql commit", "after", 4]})
     assert str(kill) == "2024-01-03/training/fit attempt 2: after sql commit #4"
 

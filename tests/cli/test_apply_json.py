@@ -45,12 +45,12 @@ def test_a_dry_run_tells_what_would_be_computed(held: Path) -> None:
     } in told["computed"]
 
 
-def test_without_airflow_nothing_is_begun_and_that_is_told(held: Path) -> None:
+def test_without_airflow_nothing_starts_and_an_error_says_so(held: Path) -> None:
     told = applied(held, "--recompute", "--yes", code=1)
     assert (told["registered"], {each["state"] for each in told["computed"]}) == (False, {"not-begun"})
 
 
-def test_what_was_registered_is_told_once(held: Path) -> None:
+def test_what_was_registered_is_reported_once(held: Path) -> None:
     assert applied(held, "--yes", "--no-backfill")["registered"] is True
     again = applied(held, "--yes", "--no-backfill")
     assert (again["registered"], again["plan"]["changes"], again["computed"]) == (False, [], [])

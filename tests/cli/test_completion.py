@@ -92,7 +92,7 @@ def test_of_very_many_partitions_the_beginnings_are_offered() -> None:
         "perennial new sales --data connection://shop/sales --label ",
     ],
 )
-def test_what_cannot_be_known_is_not_offered_and_nothing_is_said(tmp_path: Path, line: str) -> None:
+def test_completion_offers_nothing_silently_if_unknown(tmp_path: Path, line: str) -> None:
     assert offered(line, tmp_path) == []
 
 
@@ -161,7 +161,7 @@ def test_types_cannot_be_accepted(home: Path, decided: str) -> None:
     assert offered(f"perennial quarantine release energy --partition {partition.key} --accept ", home) == ["min_rows"]
 
 
-def test_zsh_and_fish_are_told_what_a_name_is(home: Path, decided: str) -> None:
+def test_zsh_and_fish_get_a_description_of_each_name(home: Path, decided: str) -> None:
     assert '"3":"rejected"' in complete("zsh", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout
     assert "3\trejected" in complete("fish", "perennial reproduce energy ", PERENNIAL_HOME=str(home)).stdout
 

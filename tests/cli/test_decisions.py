@@ -106,7 +106,7 @@ def test_a_dry_run_as_json_tells_the_same(flights: str) -> None:
     assert told == {"from": 1, "to": 2, "first_partition": "2013-03", "pause": "7d"}
 
 
-def test_what_resuming_would_end_is_told_and_goes_on(flights: str) -> None:
+def test_what_a_resumption_would_end_is_shown(flights: str) -> None:
     before = ledger.entries(discovery.load(flights))
     done = run("resume", flights, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr

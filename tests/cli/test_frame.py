@@ -63,7 +63,7 @@ def test_every_changing_command_has_a_dry_run(path: tuple[str, ...]) -> None:
     assert "--dry-run" in {option for param in COMMANDS[path].params for option in param.opts}
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_printed() -> None:
     assert re.fullmatch(r"perennial \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
@@ -83,9 +83,7 @@ def test_the_version_is_told() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_mistyped_name_is_met_with_the_one_that_was_meant(
-    tmp_path: Path, arguments: tuple[str, ...], said: str
-) -> None:
+def test_a_mistyped_name_gets_a_suggestion(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     done = run(*arguments, PERENNIAL_HOME=str(tmp_path))
     assert done.returncode == 2
     assert said in done.stderr

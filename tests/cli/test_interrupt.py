@@ -42,7 +42,7 @@ def test_a_question_can_be_left_unanswered(tmp_path: Path, home: Path) -> None:
     assert "Traceback" not in shell.shown
 
 
-def test_the_doctor_can_be_sent_away(tmp_path: Path) -> None:
+def test_the_doctor_can_be_interrupted(tmp_path: Path) -> None:
     shell = Terminal.start("doctor", PERENNIAL_HOME=str(tmp_path))
     shell.wait_for("side by side")
     shell.type("\x03")

@@ -45,7 +45,7 @@ def test_it_tells_what_it_assumed_wrote_and_what_comes_next(project: Path, sales
     assert "there already" in again.stderr
 
 
-def test_what_is_unclear_must_be_said_off_a_terminal(project: Path, sales: str) -> None:
+def test_what_is_unclear_must_be_given_without_a_terminal(project: Path, sales: str) -> None:
     done = run("new", "shop", "--data", sales, PERENNIAL_PROJECT=str(project))
     assert done.returncode == 2
     assert "Which column is to be predicted?" in done.stderr

@@ -38,7 +38,7 @@ def run(*arguments: str) -> Result:
     return result
 
 
-def test_list_counts_what_waits_by_what_it_breaks(refused: str) -> None:
+def test_list_counts_pending_items_by_expectation(refused: str) -> None:
     shown = run("list", "energy").output
     assert DAY in shown
     assert "pending review" in shown
@@ -66,7 +66,7 @@ def test_items_that_still_fail_are_named_and_fail_the_command(refused: str) -> N
     assert f"row {refused} of readings: expect_column_values_to_be_between(kwh)" in result.output
 
 
-def test_a_dry_run_judges_and_records_nothing(refused: str) -> None:
+def test_a_dry_run_validates_and_records_nothing(refused: str) -> None:
     before = run("list", "energy", "--all", "--json").output
     accept = ("--accept", "expect_column_values_to_be_between(kwh)", "--dry-run")
     released = run("release", "energy", "--partition", DAY, *accept)

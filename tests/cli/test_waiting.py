@@ -69,7 +69,7 @@ def test_what_takes_longer_than_usual_says_so(on_a_terminal) -> None:
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (3000, "50 min"), (7200, "2.0 h")]
 )
-def test_spans_of_time_are_told_roughly(seconds: float, told: str) -> None:
+def test_durations_are_shown_roughly(seconds: float, told: str) -> None:
     assert _span(seconds) == told
 
 

@@ -95,7 +95,7 @@ def test_the_trigger_form_is_typed_and_described(dag_bag) -> None:
         assert params.get_param(name).description, name
 
 
-def test_undoing_waits_for_nobody_and_asks_for_a_reason(dag_bag) -> None:
+def test_a_rollback_asks_for_a_reason_and_waits_for_nobody(dag_bag) -> None:
     dag = dag_bag.dags["flights.champion"]
     assert not dag.timetable.can_be_scheduled
     assert dag.is_paused_upon_creation is False, "one call has to be enough"

@@ -20,7 +20,7 @@ def test_every_block_says_what_it_is() -> None:
         assert block.language in (*SHELLS, *SHOWN), f"{block.name} is of the language {block.language!r}"
 
 
-def test_a_block_that_shows_something_holds_no_command() -> None:
+def test_a_block_with_output_contains_no_command() -> None:
     for block in blocks():
         for line in block.code.splitlines() if block.language not in SHELLS else ():
             is_usage = re.search(r"\[OPTIONS\]", line)

@@ -42,7 +42,7 @@ def quoted() -> list[str]:
 
 
 @pytest.mark.parametrize("message", quoted())
-def test_a_quoted_message_is_one_that_is_said(message: str) -> None:
+def test_a_quoted_message_exists_in_the_code(message: str) -> None:
     if _NOT_A_MESSAGE.match(message) and " " not in message:
         assert message in sayings() or message in ("400", "409")
         return
@@ -59,7 +59,7 @@ def test_every_picture_is_there_small_and_shown() -> None:
         assert file.read_bytes()[16:20] == (1280).to_bytes(4, "big"), f"{file.name} is not 1280 pixels wide"
 
 
-def test_every_picture_can_be_taken_anew_of_a_page_that_exists() -> None:
+def test_every_picture_shows_a_page_that_exists() -> None:
     script = (DOCS / "make_screenshots.py").read_text()
     taken = re.findall(r'Picture\("(\w+)", (f?)"([^"]*)"|Picture\("(\w+)", FLIGHTS', script)
     names = {one or other for one, _, _, other in taken}

@@ -20,7 +20,7 @@ from perennial.doctor import Check, Finding, examine
 from perennial.doctor.finding import STATES, passed
 
 
-def test_a_newcomer_is_told_what_is_fine_and_what_to_start(home: Path) -> None:
+def test_a_newcomer_sees_what_is_fine_and_what_to_start(home: Path) -> None:
     environment = os.environ | {"PERENNIAL_MLFLOW_PORT": str(free_port()), "PERENNIAL_AIRFLOW_PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, "-m", "perennial.cli", "doctor"], capture_output=True, text=True, env=environment, timeout=120
@@ -93,13 +93,13 @@ def test_settings_and_where_they_come_from(looked_at: Examine) -> None:
     assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in found["PERENNIAL_MLFLOW_PROT"].fix
 
 
-def test_a_setting_that_cannot_be_is_all_that_can_be_told(looked_at: Examine) -> None:
+def test_an_invalid_setting_is_the_only_finding(looked_at: Examine) -> None:
     found = looked_at(PERENNIAL_PARALLELISM="many")
     assert [(finding.name, finding.state) for finding in found.values()] == [("Settings", "failed")]
     assert "PERENNIAL_PARALLELISM" in found["Settings"].message
 
 
-def test_no_secret_is_told_whatever_goes_wrong(home: Path, looked_at: Examine) -> None:
+def test_no_secret_is_shown_whatever_goes_wrong(home: Path, looked_at: Examine) -> None:
     from perennial.services.credentials import login
 
     generated = login().password
@@ -140,7 +140,7 @@ def test_what_this_user_may_not_see_is_named(home: Path) -> None:
     assert (finding.state, finding.message) == ("failed", "this user may not read /srv/home/login.json")
 
 
-def test_checks_run_side_by_side_and_none_holds_up_the_others(home: Path) -> None:
+def test_checks_run_in_parallel_and_none_blocks_the_others(home: Path) -> None:
     def slow(name: str, seconds: float) -> Check:
         def ask() -> Iterator[Finding]:
             time.sleep(seconds)

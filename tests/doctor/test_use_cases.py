@@ -33,7 +33,7 @@ def test_definitions_that_cannot_be_imported_are_named(project: Path, looked_at:
     assert "no such thing" in found.message
 
 
-def test_definitions_are_held_against_the_registry(home: Path, project: Path, looked_at: Examine) -> None:
+def test_definitions_are_compared_with_the_registry(home: Path, project: Path, looked_at: Examine) -> None:
     postgres.start()
     postgres.create_databases()
     asked = {"PERENNIAL_PROJECT": str(project)}

@@ -220,7 +220,7 @@ def test_counting_in_batches_and_at_once_is_the_same(world) -> None:
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=300),
     st.lists(st.one_of(st.none(), st.floats()), max_size=300),
 )
-def test_every_number_is_counted_once_in_the_bin_that_holds_it(trained: list, now: list) -> None:
+def test_every_number_is_counted_once_in_its_bin(trained: list, now: list) -> None:
     values = pa.chunked_array([pa.array(now, pa.float64())])
     bins = Bins.of(pa.chunked_array([pa.array(trained, pa.float64())]))
     counts = bins.count(values)

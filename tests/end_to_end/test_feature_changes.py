@@ -189,7 +189,7 @@ def test_reverting_a_transform_computes_it_again(project: Project) -> None:
     assert project.left() == []
 
 
-def test_a_run_that_failed_is_told_and_tried_again(project: Project) -> None:
+def test_a_failed_run_is_reported_and_retried(project: Project) -> None:
     project.edit(TRANSFORMS, ("readings.kwh})", "readings.kwh}).mutate(meter_last=ibis._.no_such_column)"))
     ended = project.perennial("apply", "--yes", "--to", "2024-01-01")
     assert ended.returncode == 1

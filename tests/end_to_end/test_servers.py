@@ -165,7 +165,7 @@ def test_waiting_can_be_interrupted_and_the_run_goes_on(http: httpx.Client, mach
     assert wait_for(http, "flights.scoring", started) == "success"
 
 
-def test_a_run_that_was_waited_for_is_told_as_json(machine: Machine) -> None:
+def test_a_run_that_was_waited_for_is_reported_as_json(machine: Machine) -> None:
     done = machine.perennial("trigger", "flights", "scoring", "--partition", "2013-01", "--wait", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "success"

@@ -24,7 +24,7 @@ FITTED_ON = np.array([2.0, 4.0])
     ("feature", "expected"),
     [(None, [3.0, 3.0, 3.0]), ("meter_last", [1.0, 3.0, 8.0]), ("noise", [3.0, 3.0, 3.0])],
 )
-def test_the_better_guess_is_the_rival(feature: str | None, expected: list[float]) -> None:
+def test_the_better_baseline_model_is_compared_with(feature: str | None, expected: list[float]) -> None:
     assert baseline.predictions(energy(feature), FITTED_ON, ROWS).tolist() == expected
 
 

@@ -162,6 +162,6 @@ def test_everything_in_a_range_and_the_newest_of_each(store: FeatureStore, repo:
     assert sorted(newest["stars"].to_pylist()) == [3.0, 4.0]
 
 
-def test_a_missing_timestamp_column_is_said(store: FeatureStore, repo: Repository) -> None:
+def test_a_missing_timestamp_column_is_an_error(store: FeatureStore, repo: Repository) -> None:
     with pytest.raises(BadFeatures, match="no column 'event_timestamp'"):
         rating(store, repo, pa.table({"driver_id": [1]}))

@@ -77,7 +77,7 @@ def test_the_edge_of_the_ttl_to_the_microsecond(tmp_path: Path) -> None:
     assert trips(store, at(-0.000001, 0, 60, 60.000001)).to_pylist() == [None, 7, 7, None]
 
 
-def test_nanoseconds_are_told_apart(tmp_path: Path) -> None:
+def test_nanoseconds_are_distinguished(tmp_path: Path) -> None:
     nanos = pa.timestamp("ns", "UTC")
     base = int(NOON.timestamp()) * 10**9
     stored = rows(driver_id=[1, 1], event_timestamp=pa.array([base, base + 5], nanos), trips=[1, 2])

@@ -107,7 +107,7 @@ class TestApply:
             ('"rating", dtype=Int64', "declares 'rating' as Int64, but lake table"),
         ],
     )
-    def test_a_column_that_the_table_lacks_or_holds_as_another_type(
+    def test_a_column_missing_from_the_table_or_of_another_type(
         self, repo: Repository, field: str, complaint: str
     ) -> None:
         repo.write("stats", driver_id=["a"], event_timestamp=at(0), trips=[1], rating=[0.5])

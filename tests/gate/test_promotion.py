@@ -128,7 +128,7 @@ def test_paused_promotion_always_needs_a_person(energy: UseCase, judged: GateDec
     assert ledger.champion(energy).model_version == version
 
 
-def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, judged: GateDecision) -> None:
+def test_a_persons_reason_follows_the_gates_in_the_ledger(energy: UseCase, judged: GateDecision) -> None:
     refused = judged.model_copy(update={"challenger": another(energy, "reasoned")})
     gate.finalize(energy, refused, approved=False, actor="bob", why="wrong at night")
     entry = ledger.decisions(energy)[-1]
@@ -136,7 +136,7 @@ def test_a_persons_reason_stands_in_the_ledger_after_the_gates(energy: UseCase, 
     assert entry.reason == f"{judged.reason}; rejected by bob: wrong at night"
 
 
-def test_the_first_answer_stands(energy: UseCase, judged: GateDecision) -> None:
+def test_the_first_response_counts(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     decision = judged.model_copy(update={"challenger": holding.model_version})
     before = ledger.entries(energy)

@@ -69,7 +69,7 @@ def test_a_little_better_is_not_enough_evidence() -> None:
     assert results.is_safe
 
 
-def test_rows_without_a_value_are_judged_as_a_slice_of_their_own() -> None:
+def test_rows_without_a_value_are_a_slice_too() -> None:
     holdout, truth = world()
     nowhere = holdout["origin"] == "LGA"
     worse = np.where(nowhere, blurred(truth, 3), truth)
@@ -112,7 +112,7 @@ def test_better_challenger_bad_on_a_slice_is_rejected() -> None:
     assert results.outcome(FLIGHTS.gate.margin) == "reject"
 
 
-def test_a_small_slice_is_reported_and_not_judged() -> None:
+def test_a_small_slice_is_reported_and_not_tested() -> None:
     holdout, truth = world()
     holdout.loc[:30, "origin"] = "EWR"
     results = evaluate(FLIGHTS, holdout, truth, blurred(truth, 2))
@@ -158,7 +158,7 @@ def test_the_calibration_error_of_a_shift_is_the_shift() -> None:
     assert metrics.calibration_error(energy, np.ones(9), np.full(9, 1.5)) == pytest.approx(0.5)
 
 
-def test_budgets_are_held_against_what_was_measured() -> None:
+def test_budgets_are_compared_with_measurements() -> None:
     slow = {"latency_seconds": 0.2, "size_bytes": 1_000.0}
     use_case = with_gate(max_latency=0.1, max_size=2_000)
     assert {rule.name: rule.passed for rule in rules.budgets(use_case, slow)} == {
@@ -202,7 +202,7 @@ def test_without_nulls_both_rules_pass_at_zero() -> None:
     assert nulls([1.0], [2.0]) == ([], dict.fromkeys(nulls([1.0], [2.0])[1], ""))
 
 
-def test_a_regression_is_judged_by_the_same_rules() -> None:
+def test_a_regression_is_evaluated_by_the_same_rules() -> None:
     energy = discovery.load("energy")
     random = np.random.default_rng(0)
     times = pd.date_range("2024-01-05", periods=480, freq="3min", tz="UTC")

@@ -161,7 +161,7 @@ def test_a_batch_whose_values_do_not_fit_changes_nothing(energy, source) -> None
     assert "types" in lake.read("energy.refused_batches", partitions=[NEXT])["reasons"].to_pylist()[-1]
 
 
-def test_a_moment_finer_than_the_lake_holds_is_a_bad_batch(energy, source) -> None:
+def test_a_time_finer_than_the_lake_stores_is_a_bad_batch(energy, source) -> None:
     def finer(rows: pa.Table) -> pa.Table:
         nanoseconds = rows["read_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
         return rows.set_column(2, "read_at", pc.add(nanoseconds, 1).cast(pa.timestamp("ns", tz="UTC")))

@@ -47,7 +47,7 @@ def test_the_record_is_what_was_found_without_repetitions(found: list[tuple[str,
 
 
 @given(values, st.randoms())
-def test_the_order_of_rows_says_nothing(rows: Rows, random) -> None:
+def test_the_order_of_rows_makes_no_difference(rows: Rows, random) -> None:
     shuffled = random.sample(rows, len(rows))
     again = finding("a", shuffled, 1)
     assert not any(deduplication.find_changed(again, finding("a", rows, 0), ["name"], "recorded_at").to_pylist())

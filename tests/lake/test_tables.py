@@ -253,7 +253,7 @@ def finding(at: int, values: list[float], partition: str = "p", view: str = "v")
     return pa.table({**columns, "recorded_at": moment})
 
 
-def test_what_is_found_again_is_no_news(identifier: str) -> None:
+def test_what_is_recorded_already_is_not_appended(identifier: str) -> None:
     assert lake.append_changed(identifier, finding(1, [1.0, float("nan")])).num_rows == 2
     assert lake.append_changed(identifier, finding(2, [float("nan"), 1.0])).num_rows == 0
 

@@ -123,7 +123,7 @@ def test_a_new_process_reads_only_what_came_since(table: str, read: list[str]) -
     assert len(read) == 1
 
 
-def test_a_table_with_another_column_is_read_anew(table: str) -> None:
+def test_a_table_with_another_column_is_read_again(table: str) -> None:
     lake_cache.records([table])
     lake.append_missing(table, pa.table({"partition": ["a"], "number": [3], "share": [0.5]}), key=["number"])
     assert {row["number"]: row["share"] for row in lake_cache.records([table])[table]} == {1: None, 2: None, 3: 0.5}
@@ -155,7 +155,7 @@ def test_same_named_tables_of_other_types_are_read_apart() -> None:
     assert [found[name][0]["value"] for name in (numbers, words)] == [1, "one"]
 
 
-def test_a_file_that_is_no_database_is_made_anew(table: str, home: Path) -> None:
+def test_a_file_that_is_no_database_is_created_again(table: str, home: Path) -> None:
     (home / "lake_cache.db").write_text("not a database, and longer than its header would be" * 20)
     assert len(numbers(table)) == 4
     memory.clear()

@@ -66,7 +66,7 @@ def test_its_verdict_says_that_nothing_was_to_be_predicted(energy, lived) -> Non
     assert "nothing to predict" in verdict.explanation
 
 
-def test_rows_that_come_late_are_scored_and_judged_all_the_same(energy, lived) -> None:
+def test_late_rows_are_scored_and_monitored_too(energy, lived) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(f"{__name__}.CLOSED", ("2024-01-02",))
         verdict = step(energy, energy.partition("2024-01-05"))

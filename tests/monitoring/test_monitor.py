@@ -138,7 +138,7 @@ def test_predictions_that_drift_are_an_alarm_of_their_own() -> None:
     assert (decided.verdict, decided.reason) == ("alarm", "prediction-drift")
 
 
-def test_too_few_rows_judge_no_drift() -> None:
+def test_too_few_rows_give_no_drift() -> None:
     decided = decide(column(0.9), rows=99)
     assert (decided.verdict, decided.reason) == ("warning", "")
     assert "100 are needed" in decided.explanation
@@ -163,7 +163,7 @@ def test_the_persistence_of_the_use_case_wins() -> None:
 
 
 @pytest.mark.parametrize("wrong", [(0, 1), (3, 2), (1, 99)])
-def test_a_persistence_that_cannot_be_is_refused(wrong: tuple[int, int]) -> None:
+def test_an_invalid_persistence_is_refused(wrong: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="persistence"):
         DriftPolicy(persistence=wrong)
 
@@ -370,7 +370,7 @@ def test_sustained_drift_counts_rows_not_verdicts(energy, champion) -> None:
     assert found.reason == "drift"
 
 
-def test_a_profile_of_an_earlier_version_is_held_against_still(energy, champion, tmp_path) -> None:
+def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion, tmp_path) -> None:
     import mlflow
 
     quantiles = pd.DataFrame({"meter_last": [float(n % 12) for n in range(4_000)], "prediction": 1.0})

@@ -44,7 +44,7 @@ def test_a_revised_verdict_is_answered_by_what_knew_of_it(made: dict[str, Any], 
         (KnownLabels(4, "c"), True),
     ],
 )
-def test_other_labels_are_told_by_their_digest(now: KnownLabels, has_others: bool) -> None:
+def test_other_labels_are_recognized_by_their_digest(now: KnownLabels, has_others: bool) -> None:
     assert revisions._labels_changed({"labels": 5, "labels_digest": "a"}, now) is has_others
 
 

@@ -157,7 +157,7 @@ def test_an_invalid_reason_returns_the_form_and_does_nothing(http, person, act, 
 @pytest.mark.parametrize(
     ("name", "typed"), [("alpha", "-1"), ("alpha", "much"), ("window_start", "2023-12-31"), ("seed", "1.5")]
 )
-def test_a_wrong_parameter_is_told_at_its_field(http, person, name: str, typed: str) -> None:
+def test_a_wrong_parameter_is_shown_at_its_field(http, person, name: str, typed: str) -> None:
     answer = send(http, person["ada"], "retrain", shown(http, person["ada"], "retrain"), reason="r", **{name: typed})
     assert answer.status_code == 422
     assert f'id="{name}-problem"' in answer.text
@@ -228,7 +228,7 @@ def test_an_answer_carries_person_and_reason_to_the_task(http, person, choice: s
         assert instance.state == "scheduled", "the task goes on"
 
 
-def test_a_second_answer_is_told_who_was_first(http, person) -> None:
+def test_a_second_response_shows_who_was_first(http, person) -> None:
     run = question(http, person["ada"])
     form = shown(http, person["uma"], "answer", run=run)
     assert send(http, person["otto"], "answer", form, choice="Reject", reason="first").status_code == 303
@@ -271,7 +271,7 @@ def test_a_token_is_no_cookie(http, person) -> None:
     assert send(http, person["uma"] | FOREIGN, "retrain", form, reason="by token").status_code == 303
 
 
-def test_what_was_done_is_told_only_of_a_run_that_is_there(energy, http, person) -> None:
+def test_what_was_done_is_shown_only_for_existing_runs(energy, http, person) -> None:
     from perennial.pages.actions import done
 
     form = shown(http, person["uma"], "retrain")
@@ -299,7 +299,7 @@ def test_what_airflow_does_not_know_cannot_be_sent(energy, act) -> None:
     assert form.call is None
 
 
-def test_a_paused_dag_and_runs_under_way_are_told_before(energy) -> None:
+def test_a_paused_dag_and_current_runs_are_shown_before(energy) -> None:
     form = build.build(energy, "retrain", facts(paused=True, active=2), {}, sent=False)
     assert "is paused in Airflow" in form.warnings[0]
     assert "2 runs are running or queued" in form.warnings[1]
@@ -309,7 +309,7 @@ def test_before_the_first_champion_there_is_nothing_to_roll_back(energy) -> None
     assert "no champion yet" in build.build(energy, "roll-back", facts(), {}, sent=False).blocked
 
 
-def test_a_pause_is_told_and_can_be_resumed(energy) -> None:
+def test_a_pause_is_shown_and_can_be_resumed(energy) -> None:
     until = (datetime.now(UTC) + timedelta(days=7)).isoformat()
     (first, second) = [entry for entry in ledger.entries(energy) if entry.action == "promoted"]
     back = ledger.Entry(

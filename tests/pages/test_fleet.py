@@ -107,7 +107,7 @@ def test_a_row_shows_champion_metrics_drift_and_quarantine(energy: UseCase) -> N
     assert 'href="/perennial/use_cases/energy/versions/2"' in text
 
 
-def test_a_metric_far_below_its_promise_is_said_to_be_worse(energy: UseCase) -> None:
+def test_a_metric_far_below_the_expected_is_called_worse(energy: UseCase) -> None:
     worse = ran(
         energy,
         "alarm",
@@ -127,7 +127,7 @@ def test_a_metric_far_below_its_promise_is_said_to_be_worse(energy: UseCase) -> 
     assert "0.3000 worse" in page(fact(worse))
 
 
-def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
+def test_use_cases_that_need_a_person_come_first_then_alarms(energy: UseCase) -> None:
     def named(name: str) -> UseCase:
         return energy.model_copy(update={"name": name})
 
@@ -173,7 +173,7 @@ def test_who_needs_a_person_stands_first_then_alarms(energy: UseCase) -> None:
         ),
     ],
 )
-def test_what_waits_is_a_link_to_where_it_is_done(energy: UseCase, more: dict[str, Any], said: str) -> None:
+def test_what_needs_action_links_to_its_page(energy: UseCase, more: dict[str, Any], said: str) -> None:
     assert re.search(f"<a[^>]*>{said}</a>", page(fact(ran(energy), **more)))
 
 
@@ -232,7 +232,7 @@ def test_no_use_case_at_all_says_how_to_make_one() -> None:
     assert "perennial new NAME --data" in page(known=0)
 
 
-def test_who_may_read_none_is_told_so_and_no_name() -> None:
+def test_without_any_permission_no_name_is_shown() -> None:
     text = page(known=2)
     assert "your role in Airflow lets you read none of them" in text
     assert "energy" not in text
@@ -252,7 +252,7 @@ def test_where_nothing_has_run_the_page_says_what_to_do_next(energy: UseCase) ->
         (Pipeline("features", "energy.features", known=True, paused=True), "Unpause its DAGs"),
     ],
 )
-def test_a_newcomer_whose_dags_cannot_run_is_told_why(energy: UseCase, features: Pipeline, said: str) -> None:
+def test_a_newcomer_whose_dags_cannot_run_sees_why(energy: UseCase, features: Pipeline, said: str) -> None:
     seen = overview.of_records(energy, records(energy))
     assert said in page(fact(seen, pipelines=airflow("energy", features=features)))
 

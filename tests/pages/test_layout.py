@@ -35,7 +35,7 @@ VENDORED = {
         (timedelta(days=-1), "in 1 day"),
     ],
 )
-def test_how_long_ago_is_said_in_the_largest_unit(distance: timedelta, said: str) -> None:
+def test_how_long_ago_is_shown_in_the_largest_unit(distance: timedelta, said: str) -> None:
     assert layout.ago(NOW - distance, NOW) == said
 
 
@@ -58,7 +58,7 @@ def test_moments_are_written_in_utc(when: datetime) -> None:
         (None, "–"),
     ],
 )
-def test_metrics_are_written_to_what_can_be_told_apart(number: float | None, said: str) -> None:
+def test_metrics_are_written_precisely_enough_to_differ(number: float | None, said: str) -> None:
     assert layout.value(number) == said
 
 
@@ -84,7 +84,7 @@ def test_nothing_that_is_shipped_loads_anything_from_elsewhere() -> None:
             assert not re.search(r"@import|url\(|href=", file.read_text()), file.name
 
 
-def test_no_template_holds_a_script_or_a_style() -> None:
+def test_no_template_contains_a_script_or_a_style() -> None:
     # The policy of every page would keep them from working.
     for file in (Path(layout.__file__).parent / "templates").iterdir():
         text = file.read_text()
@@ -115,7 +115,7 @@ def test_a_refusal_is_a_page_with_the_same_protection(http, access) -> None:
         assert answer.headers[name] == value
 
 
-def test_who_has_no_login_is_told_to_log_in_and_nothing_else(http) -> None:
+def test_without_a_login_one_is_only_asked_to_log_in(http) -> None:
     answer = http.get("/perennial/validations/energy/2024-01-01")
     assert answer.status_code == 401
     assert "Log in to Airflow" in answer.text

@@ -62,7 +62,7 @@ def test_a_run_that_is_gone_leads_to_the_use_case(http, access) -> None:
 
 
 @pytest.mark.parametrize("dag", ["something", "energy", "energy.other", "other.features", "../features", ""])
-def test_of_another_dag_is_said_that_it_has_no_page(http, access, dag: str) -> None:
+def test_another_dag_is_reported_to_have_no_page(http, access, dag: str) -> None:
     answer = http.get("/perennial/of", params={"dag": dag}, headers=access)
     assert answer.status_code == 200
     assert "No page here" in answer.text

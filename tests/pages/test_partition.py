@@ -139,7 +139,7 @@ def test_late_labels_show_both_measurements_newest_first(energy) -> None:
     assert "earlier," in text
 
 
-def test_a_request_says_what_became_of_it(energy) -> None:
+def test_a_request_shows_its_outcome(energy) -> None:
     text = shown(energy, BEFORE)
     assert "first-model" in text
     assert "promoted by gate" in text
@@ -149,14 +149,14 @@ def test_a_request_says_what_became_of_it(energy) -> None:
     assert "open: the gate has not yet decided on a model trained on this partition" in shown(energy, BEFORE, undecided)
 
 
-def test_a_cool_down_that_holds_a_request_back_is_named(energy) -> None:
+def test_a_cool_down_that_prevents_a_request_is_named(energy) -> None:
     made = [{"partition": BEFORE}, {"partition": "2024-01-01"}]
     assert partition_monitoring.cooldown_of(energy, energy.partition(SCORED), made) == BEFORE
     assert partition_monitoring.cooldown_of(energy, energy.partition("2024-01-06"), made) is None
     assert f"partitions/{BEFORE}" in shown(energy, SCORED).split("Requests for retraining")[1].split("Ledger")[0]
 
 
-def test_a_column_with_a_limit_of_its_own_is_held_against_that(energy) -> None:
+def test_a_column_with_its_own_limit_is_compared_with_it(energy) -> None:
     rows = [row for row in page.records(energy)["drift"] if row["partition"] == SCORED]
     column = rows[0]["column"]
     policy = energy.drift.model_copy(update={"columns": {column: ColumnPolicy(ratio=9.0)}})
@@ -251,7 +251,7 @@ def test_the_version_tells_status_gate_and_making(energy) -> None:
     assert f"{PLACE}/partitions/{SCORED}" in text
 
 
-def test_a_challenger_is_told_as_one_though_only_mlflow_knows_it(energy) -> None:
+def test_a_challenger_known_to_mlflow_only_is_shown_as_one(energy) -> None:
     text = version(energy, 2)
     assert ">challenger</span>" in text
     assert "Nothing is decided about this version yet." in text

@@ -84,7 +84,7 @@ def read(world: World, **how: Any) -> Read:
     return Read(text(world, **how))
 
 
-def test_champion_live_metric_and_verdict_are_told_first(lived) -> None:
+def test_champion_metric_and_verdict_come_first(lived) -> None:
     words = read(lived).words
     assert "Champion v1 rolled back to" in words
     assert "Production rmse 0.3000 2024-01-04 , scored by v2 , 90% of its predictions have a label" in words
@@ -93,7 +93,7 @@ def test_champion_live_metric_and_verdict_are_told_first(lived) -> None:
     assert "Last verdict alarm 2024-01-04" in words
 
 
-def test_a_pause_and_refused_rows_stand_on_top(lived) -> None:
+def test_a_pause_and_quarantined_rows_come_first(lived) -> None:
     lived.add("refused_batches", partition="2024-01-02", table="readings", batch="b")
     words = read(lived).words
     assert words.index("Automatic promotion is paused") < words.index("Champion v1")
@@ -125,7 +125,7 @@ def test_where_nothing_ran_the_page_says_what_to_do(energy) -> None:
     assert "Retrain" not in words
 
 
-def test_dags_that_airflow_does_not_know_are_told(energy) -> None:
+def test_dags_unknown_to_airflow_are_reported(energy) -> None:
     shown = page.view(energy, World(energy).rows, page.Activity({name: Pipeline(name, name) for name in page_names()}))
     words = Read(layout.render("use_case", **shown, may=ALL, done=None)).words
     assert "Airflow does not know the DAGs" in words
@@ -233,7 +233,7 @@ def test_an_approval_shows_evidence_and_a_form_if_permitted(lived) -> None:
     assert not [link for link in viewed.links if "/actions/answer" in link]
 
 
-def test_what_was_just_done_is_said_with_its_run(lived) -> None:
+def test_what_was_just_done_is_shown_with_its_run(lived) -> None:
     found = read(lived, done=Done("Retraining is under way.", RUN))
     assert "Retraining is under way." in found.words
     assert f"{RUN.path}" in found.leaving
@@ -253,7 +253,7 @@ def test_text_from_data_and_people_is_escaped_in_html(energy) -> None:
     assert not [link for link in Read(found).links if link.startswith("javascript")]
 
 
-def test_no_script_and_no_style_stands_in_the_page(lived) -> None:
+def test_the_page_contains_no_script_and_no_style(lived) -> None:
     asked = Approval(RUN, "approve", -1, "Promote?", "| a | b |\n|--:|:-:|\n| 1 | 2 |", NOON)
     found = read(lived, approvals=[asked, asked])
     assert not found.styled

@@ -190,7 +190,7 @@ def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> No
     assert 5000 not in readings(day), "superseded for good, also when the source forgets the corrected row"
 
 
-def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> None:
+def test_a_corrected_row_prevents_a_release(energy, day, source) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
     wrong = quarantine.list_items(energy, day)
@@ -201,7 +201,7 @@ def test_a_corrected_row_stands_in_the_way_of_a_release(energy, day, source) -> 
         review.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
 
 
-def test_a_discarded_row_waits_no_longer_and_is_kept(energy, day, source) -> None:
+def test_a_discarded_row_is_not_pending_but_kept(energy, day, source) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
     review.discard(energy, day, **WHO)
@@ -435,7 +435,7 @@ def test_a_damaged_file_is_named(energy, day, source, home) -> None:
     assert quarantine.content(energy, item.content).num_rows == 1, "written again from its source"
 
 
-def test_the_share_of_refused_rows_beside_what_is_usual(energy, source) -> None:
+def test_the_quarantined_share_beside_its_baseline(energy, source) -> None:
     energy = energy.model_copy(update={"start": "2025-01-01", "end": None})
     days = list(energy.partition("2025-01-01").through(energy.partition("2025-01-04")))
     for day, bad in zip(days, (0, 1, 2, 20), strict=True):

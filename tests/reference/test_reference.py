@@ -36,7 +36,7 @@ def test_every_field_says_what_it_means() -> None:
     assert silent == []
 
 
-def test_bounds_and_defaults_are_told() -> None:
+def test_bounds_and_defaults_are_shown() -> None:
     page = fields.use_case()
     assert "| `confidence` | `float` | `0.95` | One-sided confidence level of that comparison. (more" in page
     assert "| `metric` | `str` | must be given |" in page
@@ -69,7 +69,7 @@ def test_a_pipelines_calls_are_accepted_by_its_own_form(pipeline: str) -> None:
             form.model_validate(example.conf)
 
 
-def test_every_task_of_every_dag_file_is_told() -> None:
+def test_every_task_of_every_dag_file_is_documented() -> None:
     page = rest.markdown()
     for task in ("ingest", "compute", "publish", "parity", "score", "monitor", "revisit", "approve", "finalize"):
         assert f"- `{task}`: " in page

@@ -82,7 +82,7 @@ def test_deployments_meet_without_a_gap_in_both_times(acts: list[tuple]) -> None
     assert all(one.until is None for one in told[-1:])
 
 
-def test_the_reach_is_told_in_partitions() -> None:
+def test_the_reach_is_given_in_partitions() -> None:
     months = [datetime(2013, month, 1, tzinfo=UTC) for month in (3, 6, 6, 7)]
     acts = [("promoted", number + 1, month, 1) for number, month in enumerate(months)]
     flights = discovery.load("flights")

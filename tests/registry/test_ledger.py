@@ -35,7 +35,7 @@ def write(use_case: UseCase, action: ledger.Action, version: int, **given: Any) 
     return ledger.record(use_case, action=action, model_version=version, **(entry | given))
 
 
-def test_an_act_is_recorded_once_and_the_first_stands(use_case: UseCase) -> None:
+def test_an_action_is_recorded_once_and_the_first_counts(use_case: UseCase) -> None:
     first = write(use_case, "rejected", 1)
     assert write(use_case, "promoted", 1) == first
     assert ledger.entries(use_case) == [first]
@@ -44,7 +44,7 @@ def test_an_act_is_recorded_once_and_the_first_stands(use_case: UseCase) -> None
     assert len(ledger.entries(use_case)) == 2
 
 
-def test_the_kinds_of_entries_are_told_apart(use_case: UseCase) -> None:
+def test_the_kinds_of_entries_are_distinguished(use_case: UseCase) -> None:
     write(use_case, "promoted", 1)
     write(use_case, "promoted", 2)
     write(use_case, "rejected", 3)
@@ -55,7 +55,7 @@ def test_the_kinds_of_entries_are_told_apart(use_case: UseCase) -> None:
     assert ledger.champion(use_case).event_id == "rollback:a"
 
 
-def test_the_order_of_acts_outlives_a_clock_that_is_set_back(use_case: UseCase, monkeypatch) -> None:
+def test_the_order_of_actions_survives_a_clock_set_back(use_case: UseCase, monkeypatch) -> None:
     class Clock(datetime):
         reading = datetime(2026, 1, 2, tzinfo=UTC)
 

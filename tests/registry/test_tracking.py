@@ -35,7 +35,7 @@ def test_no_answer_names_the_server_and_the_fix(nobody_listens: str) -> None:
         tracking.load(discovery.load("flights"), 1)
 
 
-def test_no_answer_in_the_middle_of_a_run_is_told_the_same_way(nobody_listens: str) -> None:
+def test_no_answer_during_a_run_is_reported_the_same_way(nobody_listens: str) -> None:
     with (
         pytest.raises(ServiceUnavailable, match="does not answer"),
         tracking.run(discovery.load("flights"), "training", "somebody", "name"),

@@ -112,7 +112,7 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
     assert len(partition_status.table(state).rows) == 1
 
 
-def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None:
+def test_what_is_pending_review_is_counted_and_shown(use_case: UseCase) -> None:
     of = {"partition": "2013-03", "table": "flights", "suite": "s", "code_version": "c"}
     write(use_case, "batches", BATCHES, of | {"rows": 100, "quarantined": 3, "refusal": "now"})
     row = of | {"content": "f", "row": "{}", "reasons": "kwh", "recorded_at": NOON}
@@ -139,7 +139,7 @@ def test_what_waits_in_quarantine_is_counted_and_told(use_case: UseCase) -> None
     assert ", 3 in quarantine pending review," in partition_status.one_line(state)
 
 
-def test_the_first_model_and_an_open_request_are_told_apart(use_case: UseCase) -> None:
+def test_the_first_model_and_an_open_request_differ(use_case: UseCase) -> None:
     entry = {"partition": "2013-02", "event_id": "a", "action": "promoted", "model_version": 1}
     write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON, "evidence": "{}"})
     write(use_case, "requests", REQUESTS, {"partition": "2013-04", "request_id": "r", "recorded_at": NOON})

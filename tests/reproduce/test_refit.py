@@ -130,7 +130,7 @@ def test_how_the_run_was_started_is_no_part_of_the_model(energy, version) -> Non
         assert refit.reproduce(energy, version).equal
 
 
-def test_other_rows_are_told_by_table_column_and_number(energy, version) -> None:
+def test_other_rows_are_reported_by_table_column_and_number(energy, version) -> None:
     snapshots = {name: lake.snapshot(name) for name in ("energy.examples", "energy.meter_history")}
     with recorded_as(energy, version, "training_set.json", snapshots=snapshots):
         found = refit.reproduce(energy, version)

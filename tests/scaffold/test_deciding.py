@@ -202,7 +202,7 @@ def test_days_that_may_be_read_two_ways_are_not_guessed(
     assert (made.time.low.date(), made.time.high.date()) == (days[0].date(), days[-1].date())
 
 
-def test_what_is_taken_as_thousands_or_as_missing_is_told(tmp_path: Path) -> None:
+def test_values_read_as_thousands_or_missing_are_reported(tmp_path: Path) -> None:
     frame = series(400).assign(amount=["999", "1.234", "50.123", "7"] * 100, y=list(range(400)))
     frame["x"] = ["EU", "NA", "APAC", "EU"] * 100
     made = design(new_cases.csv(frame, tmp_path, sep=";"), label="y", task="regression")
@@ -217,7 +217,7 @@ def test_what_is_taken_as_thousands_or_as_missing_is_told(tmp_path: Path) -> Non
         ("\t", "'amount' has commas between thousands: '1,234' is 1234", "if '1,234' is 1.234"),
     ],
 )
-def test_a_comma_that_may_be_read_two_ways_is_told_with_both(tmp_path: Path, sep: str, taken: str, other: str) -> None:
+def test_an_ambiguous_comma_is_reported_with_both_readings(tmp_path: Path, sep: str, taken: str, other: str) -> None:
     frame = series(amount=["1,234", "50,123"] * 200, y=list(range(400))).drop(columns="x")
     made = design(new_cases.csv(frame, tmp_path, sep=sep), label="y", task="regression")
     (told,) = (each for each in made.assumptions if each.about == "values")
@@ -254,7 +254,7 @@ def test_whole_numbers_that_may_be_classes_are_asked_about(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("values", "positive"), [(["yes", "no"], True), (["0", "1"], 1), (["positive", "negative"], "positive")]
 )
-def test_which_of_two_is_meant_is_told_where_words_say_so(tmp_path: Path, values: list[str], positive: object) -> None:
+def test_which_of_two_is_meant_is_derived_from_words(tmp_path: Path, values: list[str], positive: object) -> None:
     made = design(new_cases.csv(series(y=RANDOM.choice(values, 400)), tmp_path), label="y")
     assert made.label.positive == positive
     assert about(made, "positive") == str(positive)
@@ -305,7 +305,7 @@ def test_constants_names_and_free_text_are_no_features(tmp_path: Path) -> None:
     assert set(made.left_out) == {"same", "remark", "empty"}
 
 
-def test_a_key_with_one_row_a_moment_is_taken_and_told(tmp_path: Path) -> None:
+def test_a_key_with_one_row_per_time_is_reported(tmp_path: Path) -> None:
     made = design(new_cases.csv(new_cases.sales(), tmp_path), label="Revenue")
     assert [key.source for key in made.keys] == ["Store Name"]
     assert about(made, "key") == "Store Name"
@@ -322,7 +322,7 @@ def test_columns_that_may_be_keys_are_asked_about(tmp_path: Path) -> None:
     assert not design(new_cases.csv(frame, tmp_path), label="y", no_key=True).keys
 
 
-def test_a_key_of_one_row_each_and_no_key_at_all_do_and_are_told(tmp_path: Path) -> None:
+def test_a_key_of_single_rows_or_no_key_is_reported(tmp_path: Path) -> None:
     frame = series(order_id=np.arange(400))
     by_order = design(new_cases.csv(frame, tmp_path), label="y", key=["order_id"])
     assert [key.name for key in by_order.keys] == ["order_id"]
@@ -354,7 +354,7 @@ def test_a_measure_whose_values_happen_to_differ_is_no_key(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize(("name", "kind"), [("Ticket No", "whole"), ("line", "counted"), ("hash", "words")])
-def test_a_column_that_identifies_rows_alone_is_taken_and_told(tmp_path: Path, name: str, kind: str) -> None:
+def test_a_column_that_identifies_rows_alone_is_the_key(tmp_path: Path, name: str, kind: str) -> None:
     made = design(new_cases.csv(twice_a_moment(**{name: DIFFERENT[kind]}), tmp_path), label="y", no_key=True)
     assert (len(made.row_key), about(made, "identity")) == (1, name)
 
@@ -406,7 +406,7 @@ def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, kno
     ],
     ids=str,
 )
-def test_a_wish_that_does_not_fit_is_met_with_why(tmp_path: Path, wishes: dict[str, Any], said: str) -> None:
+def test_a_request_that_does_not_fit_is_explained(tmp_path: Path, wishes: dict[str, Any], said: str) -> None:
     assert said in refused(series(), tmp_path, **wishes)
 
 
@@ -450,7 +450,7 @@ def test_what_is_dropped_does_not_identify_rows(tmp_path: Path) -> None:
     assert made.row_key == ("code",)
 
 
-def test_only_numeric_later_columns_are_told_as_features(tmp_path: Path) -> None:
+def test_only_numeric_later_columns_are_listed_as_features(tmp_path: Path) -> None:
     frame = series(paid=RANDOM.normal(size=400), clerk=["ann", "bob"] * 200, ended=pd.Timestamp("2024-01-01"))
     frame["ended"] += pd.to_timedelta(np.arange(400), unit="h")
     wishes = {"time": "at", "label": "y", "no_key": True, "later": ["paid", "clerk", "ended"]}

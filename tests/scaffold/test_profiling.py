@@ -80,7 +80,9 @@ def test_a_decimal_comma_is_understood_where_commas_part_nothing(values: list[ob
         (["0.123", "1.234", "999"], ["1", "2", "3"], [0.123, 1.234, 999]),
     ],
 )
-def test_a_dot_parts_thousands_where_the_data_says_so(values: list[object], other: list[str], read_as: object) -> None:
+def test_a_dot_separates_thousands_if_the_data_shows_it(
+    values: list[object], other: list[str], read_as: object
+) -> None:
     column, found = looked_at(texts(values).assign(other=other), sep=";")
     assert (column.kind, found) == ("number", read_as)
 
@@ -110,7 +112,7 @@ def test_a_comma_parts_thousands_where_the_values_say_so(values: list[object], s
         (["0,5", "1", "2"], [1.234, 50.123, 7.0]),
     ],
 )
-def test_what_a_comma_parts_is_told_by_another_column(other: list[str], read_as: object) -> None:
+def test_a_commas_meaning_is_derived_from_another_column(other: list[str], read_as: object) -> None:
     column, found = looked_at(texts(["1,234", "50,123", "7,000"]).assign(other=other), sep="\t")
     assert (found, column.either) == (read_as, ())
 

@@ -144,7 +144,7 @@ def test_it_is_formatted_lints_and_is_typed(written: Path) -> None:
         assert done.returncode == 0, done.stdout[-6000:]
 
 
-def test_no_secret_stands_in_what_is_written(written: Path) -> None:
+def test_no_secret_is_in_what_is_written(written: Path) -> None:
     files = [file for file in written.rglob("*") if file.is_file() and "f_pg_" in str(file)]
     assert len(files) >= 11 * 4
     for file in files:
@@ -179,7 +179,7 @@ def test_unreadable_database_columns_are_left_out_with_reason(connected: None) -
         ("https://x.org:port/a.csv", "that is no address", "browser"),
     ],
 )
-def test_what_cannot_be_read_is_met_with_the_fix(connected: None, data: str, said: str, fix: str) -> None:
+def test_what_cannot_be_read_is_an_error_with_a_fix(connected: None, data: str, said: str, fix: str) -> None:
     with pytest.raises(InvalidParams) as error:
         new_cases.design(data, label="Revenue")
     assert said in error.value.problem

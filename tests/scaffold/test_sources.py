@@ -54,7 +54,7 @@ def test_a_row_that_was_another_at_its_moment_is_another_row(tmp_path: Path) -> 
     assert not set(row_ids(made, other, tmp_path)) & set(row_ids(made, claims(), tmp_path))
 
 
-def test_equal_rows_are_told_apart_by_later_columns(tmp_path: Path) -> None:
+def test_equal_rows_are_distinguished_by_later_columns(tmp_path: Path) -> None:
     made = without_key(tmp_path)
     shuffled = claims().sample(frac=1, random_state=1)
     once, again = (

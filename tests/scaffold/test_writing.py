@@ -129,7 +129,7 @@ def test_rows_without_a_key_have_order_independent_ids(written: Path, tmp_path: 
     assert sorted(once["row_id"].to_pylist()) == sorted(again["row_id"].to_pylist())
 
 
-def test_what_was_assumed_stands_in_the_files(written: Path) -> None:
+def test_what_was_assumed_is_written_in_the_files(written: Path) -> None:
     declared = (written / "include/use_cases/w_sales/use_case.py").read_text()
     readme = (written / "include/use_cases/w_sales/README.md").read_text()
     for text in (declared, readme):
@@ -149,7 +149,7 @@ def test_what_was_assumed_stands_in_the_files(written: Path) -> None:
         ("flights", "already"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(written: Path, name: str, said: str) -> None:
+def test_an_invalid_name_is_refused(written: Path, name: str, said: str) -> None:
     with pytest.raises(InvalidParams, match=said):
         writing.check_new_name(name, written)
 

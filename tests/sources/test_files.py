@@ -112,7 +112,7 @@ def test_the_argument_and_the_environment_name_other_places(tmp_path: Path, monk
     assert source.read(SCHEMA, FEBRUARY, "at", data=tmp_path / "default.csv").num_rows == 2
 
 
-def test_a_package_holds_files_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_package_are_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_package/data").mkdir(parents=True)
     (tmp_path / "broken_package/__init__.py").write_text("raise ImportError")
     csv(tmp_path / "broken_package/data", *ROWS)

@@ -235,7 +235,7 @@ def test_nothing_can_be_written_by_it(shop: sa.Connection) -> None:
         ("connection://pg", "does not name a connection and something", "SCHEMA.TABLE"),
     ],
 )
-def test_what_stands_in_the_way_is_said(
+def test_what_prevents_reading_is_explained(
     address: str, said: str, fix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_GONE", f"sqlite:///{tmp_path}/gone.db")

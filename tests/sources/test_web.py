@@ -59,7 +59,7 @@ def test_a_path_is_itself(tmp_path: Path) -> None:
         assert file == f"{tmp_path}/some where.csv"
 
 
-def test_what_a_file_is_is_told_by_its_first_bytes(server: Server, tmp_path: Path) -> None:
+def test_a_files_format_is_recognized_by_its_first_bytes(server: Server, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a")
     parquet = (tmp_path / "a").read_bytes()
     assert fetched(server.serves("/download", Answer(parquet)))[0] == "parquet"
@@ -89,7 +89,7 @@ def test_a_body_packed_for_the_way_only_is_unpacked(server: Server) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_a_person_has_to_mend_is_said_at_once(server: Server, answer: Answer, said: str) -> None:
+def test_what_a_person_has_to_fix_is_raised_at_once(server: Server, answer: Answer, said: str) -> None:
     address = server.serves("/a.csv", answer)
     problem = refused(f"{address}?token=hidden", "csv")
     assert said in problem
@@ -263,6 +263,6 @@ def test_secrets_of_an_address_are_seen_and_hidden(address: str, secret: str) ->
 @pytest.mark.parametrize(
     "address", ["https://x.org/a.csv", "https://x.org/e?format=csv&year=2024&keyboard=de&countryCode=US"]
 )
-def test_what_is_no_secret_stands(address: str) -> None:
+def test_what_is_no_secret_is_kept(address: str) -> None:
     assert not web.secrets_of(address)
     assert web.shown(address) == address

@@ -291,7 +291,7 @@ def test_the_next_day_supersedes_the_refused_batch(energy: UseCase, next_day: Ve
     assert [item.state for item in quarantine.list_items(energy, energy.partition(NEXT), None)] == ["superseded"]
 
 
-def test_the_next_day_is_judged_beside_the_first_model(energy: UseCase, next_day: Verdict) -> None:
+def test_the_next_day_is_compared_with_the_first_model(energy: UseCase, next_day: Verdict) -> None:
     rows = [row for row in lake.records("energy.metrics", between=(NEXT, NEXT)) if row["metric"] == "rmse"]
     assert {row["role"]: row["model_version"] for row in rows} == {"champion": CHAMPION, "first": FIRST}
 

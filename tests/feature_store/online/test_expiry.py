@@ -54,5 +54,5 @@ def test_a_value_past_its_ttl_is_not_served_as_if_it_were_fresh(
     assert statuses == [status, "PRESENT", "NOT_FOUND"]
 
 
-def test_full_feature_names_are_judged_alike(online: Online) -> None:
+def test_full_feature_names_give_the_same_result(online: Online) -> None:
     assert trips(ask(online, "null", full_names=True))[0] == [None, 1, None]

@@ -192,7 +192,7 @@ def test_a_lake_corrected_since_is_counted_and_is_no_difference(scored: UseCase)
     assert found.views[0].corrected > 50
 
 
-def test_a_stored_feature_the_lake_never_held_is_a_difference(scored: UseCase) -> None:
+def test_a_stored_feature_not_in_the_lake_is_a_difference(scored: UseCase) -> None:
     rows = lake.read("energy.predictions", partitions=["2024-01-02"]).slice(0, 2)
     for name, value in {"meter_mean_24h": [99.0, 99.0], "meter": ["meter-0", "meter-3"]}.items():
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(value))

@@ -78,14 +78,14 @@ def test_every_rule_of_the_gate_is_on_the_card(card, settled) -> None:
     assert all(rendering._text(rule.name) in row for rule, row in zip(settled.rules, rows, strict=True))
 
 
-def test_the_card_says_what_became_of_the_version(energy, card) -> None:
+def test_the_card_shows_the_versions_outcome(energy, card) -> None:
     entry = ledger.entries(energy)[0]
     written = rendering.markdown(card)
     assert f"**{entry.action}** on {entry.recorded_at:%Y-%m-%d %H:%M:%S} UTC by gate" in written
     assert f"| {entry.action} | {card.version} | gate |" in section(written, "Decision")
 
 
-def test_before_it_is_judged_the_card_says_so(card) -> None:
+def test_before_its_evaluation_the_card_says_so(card) -> None:
     written = rendering.markdown(replace(card, gate=None, history=[]))
     assert "**Not evaluated yet.**" in written
     assert "The gate has not evaluated this version." in written

@@ -42,7 +42,7 @@ def test_the_service_serves_every_view(flights: UseCase, views: dict[str, Featur
     assert {projection.name for projection in services[0].feature_view_projections} == set(views)
 
 
-def test_transforms_yield_what_the_views_promise(
+def test_transforms_return_what_the_views_declare(
     flights: UseCase, february: Partition, views: dict[str, FeatureView], computed: Callable[[ibis.Table], pl.DataFrame]
 ) -> None:
     raw = {table.name: ibis.memtable(getattr(source, table.name)(february)) for table in flights.raw}

@@ -16,7 +16,7 @@ from perennial.errors import BadBatch
 from use_cases.flights import source
 
 
-def test_a_partition_holds_the_flights_scheduled_in_it(february: Partition, february_flights: pa.Table) -> None:
+def test_a_partition_has_the_flights_scheduled_in_it(february: Partition, february_flights: pa.Table) -> None:
     times = february_flights["sched_dep"]
     assert february_flights.num_rows == 24_936
     assert february.start <= pc.min(times).as_py()
