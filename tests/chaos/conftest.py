@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from calm import Calm
 from homes import Home
+from undisturbed import UndisturbedRun
 from workers import stage
 
 
 @pytest.fixture(scope="session")
-def calm() -> Iterator[Calm]:
-    """One worker, and one undisturbed life."""
+def undisturbed() -> Iterator[UndisturbedRun]:
+    """One worker, and one undisturbed scenario."""
     home = Home()
     with ThreadPoolExecutor(1) as beside, stage(home) as worker:
-        yield Calm(worker, home, beside)
+        yield UndisturbedRun(worker, home, beside)

@@ -1,4 +1,4 @@
-"""A home of its own for one life of a use case: PostgreSQL, MLflow on a free port of loopback, lake, online store.
+"""A home of its own for one scenario of a use case: PostgreSQL, MLflow on a free port of loopback, lake, online store.
 
 The lake, the training sets and MLflow's artifacts are files, or lie on an object store: moto speaks S3.
 """

@@ -1,9 +1,9 @@
-"""Where to kill: every task, and every kind of seam of it, before any of them a second time.
+"""Where to kill: every task, and every kind of kill point of it, before any of them a second time.
 
-Made before the first kill from what an undisturbed life met. The kills are shared out among the tasks (all runs of one
-count as one) by how many kinds of seams each has, none going without; every fourth falls at a moment, the others at the
-kinds that were chosen least so far. The kills of one run of a task come in the order in which it meets their places:
-what one attempt has done the next need not do again, and would not meet.
+Planned before the first kill from the kill points that an undisturbed scenario reached. Kills are distributed among the
+tasks (all runs of one count as one) by how many kinds of kill points each has, at least one per task; every fourth is
+at a random time, the others are at the kinds chosen least often so far. The kills of one run of a task are in the order
+of its kill points: what one attempt has done, the next need not do again, and would not reach.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from seams import Moment, is_store
+from kill_points import Moment, is_store
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Usual:
     """What an undisturbed attempt met.
 
     Attributes:
-        moments: Its seams, in order.
+        moments: Its kill points, in order.
         seconds: How long it took.
     """
 
@@ -63,31 +63,31 @@ class Kill:
 
     @property
     def moment(self) -> Moment | None:
-        """The seam; None if it was killed at a moment of time."""
-        return tuple(self.plan["seam"][:2]) if "seam" in self.plan else None
+        """The kill point; None if it was killed at a moment of time."""
+        return tuple(self.plan["kill_point"][:2]) if "kill_point" in self.plan else None
 
     def __str__(self) -> str:
-        if "seam" in self.plan:
-            what, when, nth = self.plan["seam"]
+        if "kill_point" in self.plan:
+            what, when, nth = self.plan["kill_point"]
             return f"{self.task} attempt {self.attempt}: {when} {what} #{nth}"
         lines = [line.strip() for line in self.place.splitlines() if 'File "' in line]
         ours = next((line for line in lines if "perennial" in line), lines[0] if lines else "before Python ran")
         return f"{self.task} attempt {self.attempt}: after {self.plan['seconds']:.3f} s, {ours}"
 
 
-#: What becomes of an attempt: `{"seam": [what, when, nth]}`, `{"seconds": s}` or, to leave it alone, `{}`.
+#: What becomes of an attempt: `{"kill_point": [what, when, nth]}`, `{"seconds": s}` or, to leave it alone, `{}`.
 Plan = Callable[[Task, int], dict[str, Any]]
 #: One kill in this many falls at a moment of time, wherever the process then is.
 _AT_A_MOMENT = 4
 
 
-def left_alone(task: Task, attempt: int) -> dict[str, Any]:
-    """The plan of a life that nothing happens to."""
+def undisturbed_plan(task: Task, attempt: int) -> dict[str, Any]:
+    """The plan of a scenario that nothing happens to."""
     return {}
 
 
 class Watched:
-    """Leaves every attempt alone, and watches the first few runs of each task: later ones meet the same seams."""
+    """Disturbs no attempt, and watches the first few runs of each task: later ones reach the same kill points."""
 
     def __init__(self, runs: int = 3) -> None:
         self._runs = runs
@@ -153,7 +153,7 @@ class _Place:
 
     Attributes:
         along: How far in its task that is, between 0 and 1.
-        index: Which of the task's seams; None: at that share of its time.
+        index: Which of the task's kill points; None: at that share of its time.
     """
 
     along: float
@@ -193,7 +193,7 @@ def _places(
 
 
 def _in_order(usual: Usual, places: list[_Place]) -> list[dict[str, Any]]:
-    """A plan for each attempt; the seams of one that comes later are counted from where the last one ended."""
+    """A plan for each attempt; the kill points of one that comes later are counted from where the last one ended."""
     plans: list[dict[str, Any]] = []
     done = 0
     for place in sorted(places, key=lambda place: place.along):
@@ -202,6 +202,6 @@ def _in_order(usual: Usual, places: list[_Place]) -> list[dict[str, Any]]:
         else:
             what, when = usual.moments[place.index]
             again = sum(moment == (what, when) for moment in usual.moments[done : place.index + 1])
-            plans.append({"seam": [what, when, again]})
+            plans.append({"kill_point": [what, when, again]})
             done = place.index
     return plans

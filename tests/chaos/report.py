@@ -1,30 +1,32 @@
-"""How often each task was killed, and at how many of its kinds of seams."""
+"""How often each task was killed, and at how many of its kinds of kill points."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from life import Life
-from seams import Moment, is_store
+from kill_points import Moment, is_store
+from scenario_run import ScenarioRun
 
 _FORM = "{:<12}{:<20}{:>6}{:>9}{:>12}{:>9}{:>12}{:>14}"
 
 
-def table(calm: Sequence[Life], harmed: Sequence[Life]) -> str:
-    """A row a task: all runs of all lives together.
+def table(undisturbed: Sequence[ScenarioRun], harmed: Sequence[ScenarioRun]) -> str:
+    """A row a task: all runs of all scenarios together.
 
     The last columns count, of the stores that it writes to (`sql UPDATE iceberg_tables`), how many it was killed right
     before or after, and of those moments (`before ...`, `after ...`) how many.
     """
     rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    known, met = _known(calm), _met(harmed)
-    for life in harmed:
-        for task, attempts in life.attempts.items():
+    known, met = _known(undisturbed), _met(harmed)
+    for scenario in harmed:
+        for task, attempts in scenario.attempts.items():
             rows[task.kind].update(runs=1, retries=attempts - 1)
-        for kill in life.kills:
-            rows[kill.task.kind].update(["at a moment" if kill.moment is None else "at a seam"])
-    lines = [_FORM.format("pipeline", "task", "runs", "retries", "at moments", "at seams", "stores", "before, after")]
+        for kill in scenario.kills:
+            rows[kill.task.kind].update(["at a moment" if kill.moment is None else "at a kill point"])
+    lines = [
+        _FORM.format("pipeline", "task", "runs", "retries", "at moments", "at kill points", "stores", "before, after")
+    ]
     for kind, row in rows.items():
         lines.append(_line(kind, row, [known[kind]], [met[kind] & known[kind]]))
     total = sum(rows.values(), Counter())
@@ -35,26 +37,26 @@ def table(calm: Sequence[Life], harmed: Sequence[Life]) -> str:
 def _line(kind: tuple[str, str], row: Counter[str], known: list[set[Moment]], met: list[set[Moment]]) -> str:
     stores = f"{_stores(met)} of {_stores(known)}"
     moments = f"{sum(map(len, met))} of {sum(map(len, known))}"
-    return _FORM.format(*kind, row["runs"], row["retries"], row["at a moment"], row["at a seam"], stores, moments)
+    return _FORM.format(*kind, row["runs"], row["retries"], row["at a moment"], row["at a kill point"], stores, moments)
 
 
 def _stores(moments: list[set[Moment]]) -> int:
     return sum(len({what for what, _ in each}) for each in moments)
 
 
-def _known(calm: Sequence[Life]) -> dict[tuple[str, str], set[Moment]]:
+def _known(undisturbed: Sequence[ScenarioRun]) -> dict[tuple[str, str], set[Moment]]:
     """What each task meets of stores when nothing happens to it."""
     found: dict[tuple[str, str], set[Moment]] = defaultdict(set)
-    for life in calm:
-        for task, usual in life.usual.items():
+    for scenario in undisturbed:
+        for task, usual in scenario.usual.items():
             found[task.kind] |= {moment for moment in usual.moments if is_store(moment[0])}
     return found
 
 
-def _met(harmed: Sequence[Life]) -> dict[tuple[str, str], set[Moment]]:
+def _met(harmed: Sequence[ScenarioRun]) -> dict[tuple[str, str], set[Moment]]:
     found: dict[tuple[str, str], set[Moment]] = defaultdict(set)
-    for life in harmed:
-        for kill in life.kills:
+    for scenario in harmed:
+        for kill in scenario.kills:
             if kill.moment is not None:
                 found[kill.task.kind].add(kill.moment)
     return found

@@ -1,9 +1,9 @@
-"""The long version: lives undisturbed, the same lives killed at least so many times, and what differs.
+"""The long version: scenarios undisturbed, the same scenarios killed at least so many times, and what differs.
 
     make chaos
     .venv/bin/python tests/chaos/run.py --seed 7 --lake files --only 2024-01-03/training/fit    # one task's kills again
 
-A life whose lake is on an object store goes on beside a longer one on files. Exits with 1 if anything differs.
+A scenario whose lake is on an object store goes on beside a longer one on files. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1] / "second_use_case")]
 
 from homes import Home  # noqa: E402
-from life import Life, StepFailed, differences  # noqa: E402
 from plan import Chaos, Watched  # noqa: E402
 from report import table  # noqa: E402
+from scenario_run import ScenarioRun, StepFailed, differences  # noqa: E402
 from scenarios import in_full  # noqa: E402
 from workers import Worker, stage  # noqa: E402
 
@@ -35,21 +35,21 @@ _MARGIN = 1.3
 
 @dataclass
 class Pair:
-    """A life undisturbed, and the same killed.
+    """A scenario undisturbed, and the same killed.
 
     Attributes:
         lake: Where lake, training sets and MLflow's artifacts are: `files` or `s3`.
         partitions: How many days it lasts.
         kills: At least so many.
-        wrong: Store -> the first difference; None until both have been lived.
+        wrong: Store -> the first difference; None until both have ended.
     """
 
     lake: str
     partitions: int
     kills: int
     homes: list[Home] = field(init=False)
-    calm: Life = field(init=False)
-    harmed: Life = field(init=False)
+    undisturbed: ScenarioRun = field(init=False)
+    harmed: ScenarioRun = field(init=False)
     wrong: dict[str, str] | None = None
     failure: str = ""
     leftovers: dict[str, int] = field(default_factory=dict)
@@ -58,17 +58,21 @@ class Pair:
         self.homes = [Home(on_s3=self.lake == "s3") for _ in range(2)]
 
     def live(self, worker: Worker, seed: int, only: str) -> None:
-        """One life after the other."""
+        """One scenario after the other."""
         lane = worker.lane()
         self.homes[0].wait()
-        self.calm = Life(lane, self.homes[0], Watched(), lambda text: _say(f"{self.lake}, undisturbed: {text}"))
-        in_full(self.calm, self.partitions)
-        expected = self.calm.contents()
-        tasks, trained = len(self.calm.usual), ", ".join(self.calm.asked)
-        _say(f"{self.lake}, undisturbed: {tasks} tasks, trained for {trained}, {self.calm.promotions} promotions")
-        chaos = Chaos(seed, self.calm.usual, round(self.kills * _MARGIN), only)
+        self.undisturbed = ScenarioRun(
+            lane, self.homes[0], Watched(), lambda text: _say(f"{self.lake}, undisturbed: {text}")
+        )
+        in_full(self.undisturbed, self.partitions)
+        expected = self.undisturbed.contents()
+        tasks, trained = len(self.undisturbed.usual), ", ".join(self.undisturbed.asked)
+        _say(
+            f"{self.lake}, undisturbed: {tasks} tasks, trained for {trained}, {self.undisturbed.promotions} promotions"
+        )
+        chaos = Chaos(seed, self.undisturbed.usual, round(self.kills * _MARGIN), only)
         self.homes[1].wait()
-        self.harmed = Life(lane, self.homes[1], chaos, lambda text: _say(f"{self.lake}, killed: {text}"))
+        self.harmed = ScenarioRun(lane, self.homes[1], chaos, lambda text: _say(f"{self.lake}, killed: {text}"))
         try:
             in_full(self.harmed, self.partitions)
         except StepFailed as failure:
@@ -89,7 +93,7 @@ def main() -> int:
         f"seed {options.seed}, {' and '.join(f'{p.partitions} days ({p.lake})' for p in pairs)}, {options.kills} kills"
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # Not without stopping the servers.
-    # The stage goes first, and the lives with it, when somebody interrupts.
+    # The stage goes first, and the scenarios with it, when somebody interrupts.
     with ThreadPoolExecutor(len(pairs)) as beside, stage(*(home for pair in pairs for home in pair.homes)) as worker:
         for done in [beside.submit(pair.live, worker, options.seed, options.only) for pair in pairs]:
             done.result()
@@ -97,7 +101,7 @@ def main() -> int:
 
 
 def _report(pairs: list[Pair], options: argparse.Namespace) -> int:
-    print("\n" + table([pair.calm for pair in pairs], [pair.harmed for pair in pairs]))
+    print("\n" + table([pair.undisturbed for pair in pairs], [pair.harmed for pair in pairs]))
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     kills = sum(len(pair.harmed.kills) for pair in pairs)
     wrong = sum(len(pair.wrong or ()) for pair in pairs)

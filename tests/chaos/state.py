@@ -1,8 +1,8 @@
-"""What all stores hold, in a form in which two lives can be compared: equal but for times and ids.
+"""What all stores hold, in a form in which two scenarios can be compared: equal but for times and ids.
 
 Not compared, because they are times or measured in time, are `TIMES`, `MEASURED` and `SECONDS`. Ids are not dropped but
 renamed: a snapshot becomes "snapshot 3 of energy.examples", an MLflow run "run of energy.training/2024-01-03", an
-address "(mlflow)"; so whatever names one of them must name the same one in both lives. What a killed attempt leaves
+address "(mlflow)"; so whatever names one of them must name the same one in both scenarios. What a killed attempt leaves
 behind, and nothing ever reads, is counted apart (`leftovers`).
 """
 
@@ -56,7 +56,7 @@ def contents(use_case: UseCase) -> Contents:
 
 
 class _Renaming:
-    """Replaces ids, wherever they stand, by names that are the same in every life."""
+    """Replaces ids, wherever they stand, by names that are the same in every scenario."""
 
     def __init__(self, use_case: UseCase) -> None:
         self._names: dict[str, str] = {}
@@ -134,7 +134,7 @@ def _moments(use_case: UseCase) -> list[str]:
 
 
 def _without_ids(row: dict[str, Any]) -> dict[str, Any]:
-    """What rows are put in order by: ids differ from life to life, and so would the order."""
+    """What rows are put in order by: ids differ from scenario to scenario, and so would the order."""
     return {
         key: value for key, value in row.items() if key not in ("lake_snapshots", "model_run", "report", "evidence")
     }

@@ -17,11 +17,11 @@ Step = Callable[[UseCase, Partition, str, Results], Any]
 
 
 def ingest(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
-    import spoiled
+    import bad_batches
 
     from perennial.ingestion import ingest
 
-    spoiled.let_it_send(use_case, results["conf"].get("sends", ""))
+    bad_batches.make_source_send(use_case, results["conf"].get("sends", ""))
     return ingest.ingest_partition(use_case, partition)
 
 

@@ -1,4 +1,4 @@
-"""Files that a life keeps, on a disk or on an object store."""
+"""Files that a scenario keeps, on a disk or on an object store."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import libfaketime
 import pytest
-from calm import Calm
 from homes import Home
-from life import Life, differences
+from scenario_run import ScenarioRun, differences
 from scenarios import on_with_it, to_the_first_model
+from undisturbed import UndisturbedRun
 from workers import Worker
 
 pytestmark = [
@@ -70,18 +70,18 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def jumping(calm: Calm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What the stores hold after a life whose tasks were told the time by such a clock."""
+def jumping(undisturbed: UndisturbedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What the stores hold after a scenario whose tasks were told the time by such a clock."""
     clock, home = Clock(tmp_path_factory.mktemp("clock") / "offset"), Home()
     worker = Worker(clock.env)
     try:
         home.start()
         home.wait()
-        life = Life(worker.lane(), home)
+        scenario = ScenarioRun(worker.lane(), home)
         with clock:
-            to_the_first_model(life)
-            on_with_it(life)
-        yield life.contents()
+            to_the_first_model(scenario)
+            on_with_it(scenario)
+        yield scenario.contents()
     finally:
         worker.close()
         home.stop()
@@ -93,5 +93,5 @@ def test_the_clock_did_jump(jumping: dict[str, Any]) -> None:
     assert any(abs(moment - datetime.now(UTC)) > timedelta(days=1) for moment in moments)
 
 
-def test_a_clock_that_jumps_changes_nothing_but_times(calm: Calm, jumping: dict[str, Any]) -> None:
-    assert not differences(calm.result().late, jumping["contents"])
+def test_a_clock_that_jumps_changes_nothing_but_times(undisturbed: UndisturbedRun, jumping: dict[str, Any]) -> None:
+    assert not differences(undisturbed.result().late, jumping["contents"])

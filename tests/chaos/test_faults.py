@@ -1,6 +1,6 @@
 """Everything around a task fails while it runs: each time a clear error, then a retry that succeeds; nothing is lost.
 
-One life goes through all faults, one after the other, and is compared with the undisturbed one.
+One scenario goes through all faults, one after the other, and is compared with the undisturbed one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calm import Calm
 from homes import Home
-from life import Life, differences
 from plan import Task
+from scenario_run import ScenarioRun, differences
 from scenarios import to_the_first_model
+from undisturbed import UndisturbedRun
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 LAST = "2024-01-03"
@@ -29,12 +29,12 @@ Answer = dict[str, Any]
 Harm = Callable[[Home], AbstractContextManager[dict[str, Any]]]
 
 
-def mlflow_dies(*seam: object) -> Harm:
-    """In the middle of the task, at the seam; and stays away."""
+def mlflow_dies(*kill_point: object) -> Harm:
+    """In the middle of the task, at the kill point; and stays away."""
 
     @contextmanager
     def harm(home: Home) -> Iterator[dict[str, Any]]:
-        yield {"seam": seam, "ends": [home.mlflow_pid, signal.SIGKILL]}
+        yield {"kill_point": kill_point, "ends": [home.mlflow_pid, signal.SIGKILL]}
         home.kill_mlflow()
 
     return harm
@@ -48,12 +48,12 @@ def mlflow_is_away(home: Home) -> Iterator[dict[str, Any]]:
     home.wait()
 
 
-def postgres_ends(how: signal.Signals, *seam: object) -> Harm:
+def postgres_ends(how: signal.Signals, *kill_point: object) -> Harm:
     """In the middle of the task: SIGINT as an administrator stops it, SIGQUIT as if it had crashed."""
 
     @contextmanager
     def harm(home: Home) -> Iterator[dict[str, Any]]:
-        yield {"seam": seam, "ends": [home.postgres_pid, how]}
+        yield {"kill_point": kill_point, "ends": [home.postgres_pid, how]}
         home.start_postgres()
 
     return harm
@@ -194,8 +194,8 @@ FAULTS = [
 
 
 @dataclass
-class Unlucky(Life):
-    """A life in which every fault strikes once, each at its task's next attempt."""
+class FaultyRun(ScenarioRun):
+    """A scenario in which every fault strikes once, each at its task's next attempt."""
 
     met: dict[str, Answer] = field(default_factory=dict)
 
@@ -208,47 +208,47 @@ class Unlucky(Life):
 
 
 @pytest.fixture(scope="module")
-def unlucky(calm: Calm) -> Iterator[Unlucky]:
+def faulty(undisturbed: UndisturbedRun) -> Iterator[FaultyRun]:
     home = Home(small_disk=True)
     try:
         home.start()
         home.wait()
-        life = Unlucky(calm.worker.lane(), home)
-        to_the_first_model(life)
-        yield life
+        scenario = FaultyRun(undisturbed.worker.lane(), home)
+        to_the_first_model(scenario)
+        yield scenario
     finally:
         home.stop()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_fault_ends_in_an_error_that_teaches(unlucky: Unlucky, fault: Fault) -> None:
-    answer = unlucky.met[fault.name]
+def test_a_fault_ends_in_an_error_that_teaches(faulty: FaultyRun, fault: Fault) -> None:
+    answer = faulty.met[fault.name]
     assert answer["outcome"] == "failed", answer
     assert (answer["error"], answer["teaches"]) == (fault.expected, True), answer["traceback"]
 
 
-def test_after_all_faults_nothing_is_lost(calm: Calm, unlucky: Unlucky) -> None:
-    assert not differences(calm.result().early, unlucky.contents()["contents"])
+def test_after_all_faults_nothing_is_lost(undisturbed: UndisturbedRun, faulty: FaultyRun) -> None:
+    assert not differences(undisturbed.result().early, faulty.contents()["contents"])
 
 
-def test_a_damaged_partition_is_made_again_by_its_own_task(unlucky: Unlucky) -> None:
-    life = unlucky
-    before = life.contents()["contents"]
+def test_a_damaged_partition_is_made_again_by_its_own_task(faulty: FaultyRun) -> None:
+    scenario = faulty
+    before = scenario.contents()["contents"]
     for table in ("readings", "meter_history", "examples"):
         cut_short(
-            max(life.home.disk.glob(f"lake/energy/{table}/data/**/*.parquet"), key=lambda p: p.stat().st_mtime_ns)
+            max(scenario.home.disk.glob(f"lake/energy/{table}/data/**/*.parquet"), key=lambda p: p.stat().st_mtime_ns)
         )
-    life.run("features", LAST)
-    after = life.contents()["contents"]
+    scenario.run("features", LAST)
+    after = scenario.contents()["contents"]
     assert {name for name in differences(before, after) if "commits" not in name} == set()
 
 
-def test_a_damaged_training_set_is_written_again(unlucky: Unlucky) -> None:
-    life = unlucky
-    [path] = life.home.disk.glob("training_sets/energy/*.parquet")
+def test_a_damaged_training_set_is_written_again(faulty: FaultyRun) -> None:
+    scenario = faulty
+    [path] = scenario.home.disk.glob("training_sets/energy/*.parquet")
     content = path.read_bytes()
     cut_short(path)
     results = {"conf": {"force": True}}
-    results["plan"] = life.task(Task("training", "plan", LAST), results)
-    life.task(Task("training", "build_training_set", LAST), results)
+    results["plan"] = scenario.task(Task("training", "plan", LAST), results)
+    scenario.task(Task("training", "build_training_set", LAST), results)
     assert path.read_bytes() == content

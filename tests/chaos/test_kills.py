@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from homes import ROOT, Home
-from life import Life, differences
 from plan import Chaos, Task, Watched
+from scenario_run import ScenarioRun, differences
 from scenarios import in_short
 from steps import NO_TASKS, PIPELINES
 from workers import stage
@@ -35,39 +35,39 @@ class PinnedChaos(Chaos):
     def __call__(self, task: Task, attempt: int) -> dict[str, Any]:
         if task.step not in BETWEEN_STORES:
             return super().__call__(task, attempt)
-        return super().__call__(task, attempt - 1) if attempt > 1 else {"seam": list(BETWEEN_STORES[task.step])}
+        return super().__call__(task, attempt - 1) if attempt > 1 else {"kill_point": list(BETWEEN_STORES[task.step])}
 
 
 @pytest.fixture(scope="module")
-def lives() -> Iterator[tuple[Life, Life]]:
+def scenarios() -> Iterator[tuple[ScenarioRun, ScenarioRun]]:
     """Three days with a model: undisturbed, and killed."""
     homes = Home(), Home()
     with stage(*homes) as worker:
         lane = worker.lane()
         homes[0].wait()
-        calm = Life(lane, homes[0], Watched(2))
-        in_short(calm)
+        undisturbed = ScenarioRun(lane, homes[0], Watched(2))
+        in_short(undisturbed)
         homes[1].wait()
-        harmed = Life(lane, homes[1], PinnedChaos(SEED, calm.usual, kills=12))
+        harmed = ScenarioRun(lane, homes[1], PinnedChaos(SEED, undisturbed.usual, kills=12))
         in_short(harmed)
-        yield calm, harmed
+        yield undisturbed, harmed
 
 
-def test_a_killed_scenario_ends_as_an_undisturbed_one(lives: tuple[Life, Life]) -> None:
-    calm, harmed = lives
+def test_a_killed_scenario_ends_as_an_undisturbed_one(scenarios: tuple[ScenarioRun, ScenarioRun]) -> None:
+    undisturbed, harmed = scenarios
     assert len(harmed.kills) >= 10
-    found = differences(calm.contents()["contents"], harmed.contents()["contents"])
+    found = differences(undisturbed.contents()["contents"], harmed.contents()["contents"])
     places = "\n".join(str(kill) for kill in harmed.kills)
     assert not found, f"Again: CHAOS_SEED={SEED} pytest {__file__}. Killed at:\n{places}"
 
 
-def test_it_was_killed_between_the_stores(lives: tuple[Life, Life]) -> None:
-    killed = {(kill.task.step, tuple(kill.plan.get("seam", ()))) for kill in lives[1].kills}
+def test_it_was_killed_between_the_stores(scenarios: tuple[ScenarioRun, ScenarioRun]) -> None:
+    killed = {(kill.task.step, tuple(kill.plan.get("kill_point", ()))) for kill in scenarios[1].kills}
     assert set(BETWEEN_STORES.items()) <= killed
 
 
-def test_a_promoted_model_came_out_of_both(lives: tuple[Life, Life]) -> None:
-    assert [life.promotions for life in lives] == [1, 1]
+def test_a_promoted_model_came_out_of_both(scenarios: tuple[ScenarioRun, ScenarioRun]) -> None:
+    assert [scenario.promotions for scenario in scenarios] == [1, 1]
 
 
 def test_every_task_of_every_dag_is_among_the_steps() -> None:

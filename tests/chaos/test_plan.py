@@ -1,4 +1,4 @@
-"""The plan of the kills: every task and every kind of seam before any a second time; the same for the same seed."""
+"""The plan of kills: every task and every kind of kill point before any a second time; equal seeds, equal plans."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kill_points import WRITERS, Moment
 from plan import Chaos, Kill, Task, Usual, schedule
-from seams import WRITERS, Moment
 
 from perennial._common.heavy_imports import fast_imports
 
@@ -46,7 +46,7 @@ def test_no_store_is_hit_twice_before_every_other(usual: dict[Task, Usual], kill
         stores = {
             what for task in usual if task.kind == kind for what, _ in usual[task].moments if "perenn" not in what
         }
-        met = Counter(plan["seam"][0] for plan in kills_of(plans, kind) if "seam" in plan)
+        met = Counter(plan["kill_point"][0] for plan in kills_of(plans, kind) if "kill_point" in plan)
         assert not stores or min(met[what] for what in stores) > 0 or max(met[what] for what in stores) < 2
 
 
@@ -55,8 +55,8 @@ def test_an_attempt_must_reach_its_kill_point(usual: dict[Task, Usual], kills: i
     for task, planned in schedule(usual, kills, seed).items():
         met: Counter[Moment] = Counter(usual[task].moments)
         for plan in planned:
-            if "seam" in plan:
-                what, when, nth = plan["seam"]
+            if "kill_point" in plan:
+                what, when, nth = plan["kill_point"]
                 assert 1 <= nth <= met[what, when]
             else:
                 assert 0 <= plan["seconds"] <= usual[task].seconds
@@ -65,15 +65,17 @@ def test_an_attempt_must_reach_its_kill_point(usual: dict[Task, Usual], kills: i
 def test_later_attempts_are_killed_later() -> None:
     moments = [(what, when) for what in "abcdef" for when in ("before", "after")]
     plans = schedule({(task := Task("one", "a", "01")): Usual(moments, 1.0)}, 12, seed=1)
-    places = [moments.index((plan["seam"][0], plan["seam"][1])) for plan in plans[task] if "seam" in plan]
+    places = [
+        moments.index((plan["kill_point"][0], plan["kill_point"][1])) for plan in plans[task] if "kill_point" in plan
+    ]
     assert places == sorted(places)
     assert {moments[place][0] for place in places} == set("abcdef")
 
 
 def test_a_moment_that_comes_often_is_counted_from_the_last_kill() -> None:
     usual = {(task := Task("one", "a", "01")): Usual([("a", "before")] * 50 + [("b", "before")] * 50, 1.0)}
-    seams = [plan["seam"] for plan in schedule(usual, 3, seed=1)[task]]
-    assert max(nth for what, _, nth in seams if what == "b") <= 50
+    kill_points = [plan["kill_point"] for plan in schedule(usual, 3, seed=1)[task]]
+    assert max(nth for what, _, nth in kill_points if what == "b") <= 50
 
 
 @given(LIVES, KILLS, SEEDS)
@@ -95,7 +97,7 @@ def test_one_task_can_be_killed_alone_as_it_was_among_all() -> None:
 
 
 def test_a_kill_is_printed_so_that_it_can_be_repeated() -> None:
-    kill = Kill(Task("training", "fit", "2024-01-03"), 2, {"seam": ["sql commit", "after", 4]})
+    kill = Kill(Task("training", "fit", "2024-01-03"), 2, {"kill_point": ["sql commit", "after", 4]})
     assert str(kill) == "2024-01-03/training/fit attempt 2: after sql commit #4"
 
 

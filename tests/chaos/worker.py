@@ -7,10 +7,10 @@ its own: it reads one request a line and answers with one line; what children pr
 standard input does.
 
     {"pipeline": "training", "step": "fit", "partition": "2024-01-03", "run": "...", "results": {},
-     "env": {"PERENNIAL_HOME": "..."}, "watch": true, "seam": ["posix.replace", "before", 1], "seconds": 0.2}
+     "env": {"PERENNIAL_HOME": "..."}, "watch": true, "kill_point": ["posix.replace", "before", 1], "seconds": 0.2}
 
-At the `seam` the child dies, or, if the request says `"ends": [pid, signal]`, that process does. After `seconds` the
-child is killed wherever it is. `"largest_file"` is how many bytes the child may write to a file.
+At the `kill_point` the child dies, or, if the request says `"ends": [pid, signal]`, that process does. After `seconds`
+the child is killed wherever it is. `"largest_file"` is how many bytes the child may write to a file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import IO, TYPE_CHECKING, Any
 import sqlalchemy.orm
 
 if TYPE_CHECKING:
-    from seams import Watch
+    from kill_points import Watch
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -44,7 +44,7 @@ def main() -> None:
     from perennial._common.heavy_imports import preload
 
     preload()
-    import seams  # noqa: F401
+    import kill_points  # noqa: F401
     import state  # noqa: F401
     import steps  # noqa: F401
 
@@ -123,11 +123,11 @@ def _kill(child: int, stack: IO[str]) -> None:
 
 
 def _child(request: Request, pipe: int, stack: IO[str]) -> None:
-    from seams import Seam, Watch, die
+    from kill_points import KillPoint, Watch, die
 
     faulthandler.register(signal.SIGUSR1, file=stack, all_threads=False)
     os.environ.update(request.get("env", {}))
-    chosen = Seam(*request["seam"]) if request.get("seam") else None
+    chosen = KillPoint(*request["kill_point"]) if request.get("kill_point") else None
     watch = Watch(chosen, functools.partial(_end, *request["ends"]) if request.get("ends") else die)
     try:
         answer = {"outcome": "done", "result": _run(request, watch)}
@@ -164,7 +164,7 @@ def _run(request: Request, watch: Watch) -> Any:
     step, partition = PIPELINES[request["pipeline"]][request["step"]], use_case.partition(request["partition"])
     if request.get("largest_file"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["largest_file"], resource.RLIM_INFINITY))
-    if request.get("seam") or request.get("watch"):
+    if request.get("kill_point") or request.get("watch"):
         watch.start()
     try:
         return step(use_case, partition, request["run"], request.get("results", {}))

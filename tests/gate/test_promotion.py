@@ -136,7 +136,7 @@ def test_a_persons_reason_follows_the_gates_in_the_ledger(energy: UseCase, judge
     assert entry.reason == f"{judged.reason}; rejected by bob: wrong at night"
 
 
-def test_the_first_response_counts(energy: UseCase, judged: GateDecision) -> None:
+def test_the_first_decision_counts(energy: UseCase, judged: GateDecision) -> None:
     holding = ledger.champion(energy)
     decision = judged.model_copy(update={"challenger": holding.model_version})
     before = ledger.entries(energy)

@@ -1,4 +1,4 @@
-"""One life of the second use case: its partitions through every pipeline, its tasks killed as the plan says."""
+"""One scenario of the second use case: its partitions through every pipeline, its tasks killed as the plan says."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from homes import Home
-from plan import Kill, Plan, Task, Usual, left_alone
-from seams import Moment
+from kill_points import Moment
+from plan import Kill, Plan, Task, Usual, undisturbed_plan
 from workers import Lane
 
 #: A step that is watched takes so many times as long.
@@ -20,8 +20,8 @@ class StepFailed(AssertionError):
 
 
 @dataclass
-class Life:
-    """Lives through partitions, retrying each task until it ends, as Airflow would.
+class ScenarioRun:
+    """Runs partitions through the pipelines, retrying each task until it ends, as Airflow would.
 
     Attributes:
         lane: Runs its attempts.
@@ -34,7 +34,7 @@ class Life:
 
     lane: Lane
     home: Home
-    plan: Plan = left_alone
+    plan: Plan = undisturbed_plan
     progress: Callable[[str], None] = lambda _: None
     kills: list[Kill] = field(default_factory=list)
     usual: dict[Task, Usual] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Life:
         Args:
             partitions: Their names, in order.
             name: What tells these runs from others of the same partitions.
-            sends: What is wrong with what the source sends (`spoiled`).
+            sends: What is wrong with what the source sends (`bad_batches`).
         """
         for partition in partitions:
             self.run("features", partition, {"sends": sends}, name)
@@ -134,7 +134,7 @@ class Life:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
-    """Where two lives' contents differ: store -> the first thing that does."""
+    """Where two scenarios' contents differ: store -> the first thing that does."""
     found = {}
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):

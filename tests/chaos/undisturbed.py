@@ -1,4 +1,4 @@
-"""An undisturbed life that the long tests compare theirs with, lived while they are."""
+"""An undisturbed run of the scenario, in the background, with which the long tests compare theirs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from homes import Home
-from life import Life
+from scenario_run import ScenarioRun
 from scenarios import on_with_it, to_the_first_model
 from workers import Worker
 
 
 @dataclass
-class Undisturbed:
+class UndisturbedContents:
     """What the stores held.
 
     Attributes:
@@ -25,8 +25,8 @@ class Undisturbed:
     late: dict[str, Any]
 
 
-class Calm:
-    """A life in a thread of its own.
+class UndisturbedRun:
+    """A scenario in a thread of its own.
 
     Attributes:
         worker: Whoever compares may use it too.
@@ -34,17 +34,17 @@ class Calm:
 
     def __init__(self, worker: Worker, home: Home, beside: ThreadPoolExecutor) -> None:
         self.worker = worker
-        self._lived = beside.submit(_live, worker, home)
+        self._running = beside.submit(_run, worker, home)
 
-    def result(self) -> Undisturbed:
+    def result(self) -> UndisturbedContents:
         """Waits for its end."""
-        return self._lived.result()
+        return self._running.result()
 
 
-def _live(worker: Worker, home: Home) -> Undisturbed:
+def _run(worker: Worker, home: Home) -> UndisturbedContents:
     home.wait()
-    life = Life(worker.lane(), home)
-    to_the_first_model(life)
-    early = life.contents()["contents"]
-    on_with_it(life)
-    return Undisturbed(early, life.contents()["contents"])
+    scenario = ScenarioRun(worker.lane(), home)
+    to_the_first_model(scenario)
+    early = scenario.contents()["contents"]
+    on_with_it(scenario)
+    return UndisturbedContents(early, scenario.contents()["contents"])

@@ -1,4 +1,4 @@
-"""What a source sends on bad days."""
+"""Bad batches: makes a source send rows that are rejected."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BAD_ROWS, FEW_ROWS, MANY_BAD_ROWS = "bad rows", "few rows", "many bad rows"
 NULL = "expect_column_values_to_not_be_null(kwh)"
 
 
-def let_it_send(use_case: UseCase, what: str) -> None:
-    """From here on, in this process, the source of the readings is spoiled so; as it is for an empty `what`."""
+def make_source_send(use_case: UseCase, what: str) -> None:
+    """From now on, in this process, the source sends readings changed in this way; unchanged if `what` is empty."""
     module = use_case.module("source")
-    original, spoil = module.readings, _SPOIL.get(what)
-    if spoil is not None:
-        module.readings = lambda partition: spoil(original(partition), partition)
+    original, change = module.readings, _CHANGES.get(what)
+    if change is not None:
+        module.readings = lambda partition: change(original(partition), partition)
 
 
 def _with_bad_rows(rows: pa.Table, partition: Partition) -> pa.Table:
@@ -46,4 +46,4 @@ def _with_many_bad_rows(rows: pa.Table, _: Partition) -> pa.Table:
     return rows.set_column(rows.column_names.index("kwh"), "kwh", pa.array(kwh, pa.float64()))
 
 
-_SPOIL = {BAD_ROWS: _with_bad_rows, FEW_ROWS: _with_few_rows, MANY_BAD_ROWS: _with_many_bad_rows}
+_CHANGES = {BAD_ROWS: _with_bad_rows, FEW_ROWS: _with_few_rows, MANY_BAD_ROWS: _with_many_bad_rows}

@@ -1,8 +1,8 @@
-"""Seams: the moments right before and right after a step touches a store, seen from outside by Python's trace hook.
+"""Kill points: just before and just after a step writes to a store, as seen by Python's trace hook.
 
-A kill at a seam is exact: the same step on the same state meets the same seams in the same order, so it can be told and
-repeated by its name ("after sqlite3.Connection.__exit__, the 1st time"). Nothing of the library, or of the libraries
-below it, is patched.
+A kill at a kill point is exact: the same step on the same state reaches the same kill points in the same order, so a
+kill can be printed and repeated by its name ("after sqlite3.Connection.__exit__, the 1st time"). Nothing of the
+library, or of the libraries below it, is patched.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Moment = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Seam:
+class KillPoint:
     """One moment of a step.
 
     Attributes:
@@ -63,14 +63,14 @@ class Seam:
 
 
 def die() -> None:
-    """What happens at the chosen seam, unless something else is asked for."""
+    """What happens at the chosen kill point, unless something else is asked for."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Watch:
-    """Notes the seams that this process meets, and does something at one of them. One for the life of a process."""
+    """Records the kill points that this process reaches, and acts at one of them. One per process."""
 
-    def __init__(self, chosen: Seam | None = None, act: Callable[[], None] = die) -> None:
+    def __init__(self, chosen: KillPoint | None = None, act: Callable[[], None] = die) -> None:
         self._met: list[Moment] = []
         self._chosen, self._act, self._left = chosen, act, chosen.nth if chosen else 0
         self._names: dict[CodeType, str | None] = {}
