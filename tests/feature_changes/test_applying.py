@@ -123,7 +123,7 @@ def test_another_use_cases_broken_file_does_not_stop_a_pipeline(checkout: Checko
         planning.plan()
 
 
-def test_a_pipelines_own_change_is_registered_beside_anothers_removal(checkout: Checkout) -> None:
+def test_a_change_is_registered_beside_a_removal_elsewhere(checkout: Checkout) -> None:
     with_another_use_case(checkout).unlink()
     checkout.edit(checkout.definitions, ("days=2", "days=3"))
     assert applying.apply_safely(checkout.use_case)

@@ -104,7 +104,11 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
 
 @contextmanager
 def delay_interrupt() -> Iterator[None]:
-    """Raise a Ctrl-C only after the block: the process that it started has its record by then, and `down` finds it."""
+    """Raise a Ctrl-C only after the block: the process that it started has its record by then, and `down` finds it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed during the block.
+    """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield

@@ -57,6 +57,9 @@ def faults(contents: RepoContents, modules: dict[Path, ModuleType]) -> dict[Path
     Args:
         contents: The objects.
         modules: The modules that define them, by file.
+
+    Raises:
+        BadFeatures: what is at fault is in none of these files.
     """
     failed: dict[Path, BadFeatures] = {}
     for file, error in _faults(contents, modules, None):
