@@ -1,10 +1,10 @@
 """Rollback: an earlier version serves again, and automatic promotion pauses until it is resumed.
 
-Runs on demand only. `roll_back` moves the champion back in one step, to the version before it or to one that is named;
-the ledger records who and why. From the first partition that is not scored yet, that version predicts; monitors compare
-with its training profile. While promotion is paused retraining goes on, but a person decides on what the gate would
-promote. A run with the action `resume` ends the pause. Publishes the asset `champion` on a rollback. A failed run has
-changed nothing, or is completed by clearing its task.
+Runs on demand only. `roll_back` makes the previous champion, or the version that is named, the champion again; the
+ledger records who and why. That version predicts from the first partition that is not scored yet, and monitors compare
+with its training profile. While promotion is paused, retraining continues, but every promotion needs a person's
+approval. A run with the action `resume` ends the pause. A rollback emits an event of the asset `champion`. A failed run
+has changed nothing, or is completed by clearing its task.
 """
 
 from airflow.sdk import dag, task

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perennial.partitions import Partition
     from perennial.use_case import UseCase
 
-#: After so long, in seconds, nobody looks at what is offered any more.
+#: Seconds after which completions would be too late to be useful.
 _PATIENCE = 2.0
 #: More names than this are no help: their common beginnings are offered instead.
 _MANY = 60
@@ -201,10 +201,10 @@ def narrowed(keys: Sequence[str]) -> list[str]:
 
 
 def _given(ctx: typer.Context, name: str) -> Any:
-    """What the line gives for a parameter so far.
+    """The value of a parameter on the command line so far.
 
-    An option that still lacks its value, which is the one that is completed, keeps the arguments from being told apart;
-    they stand among the rest then, in their order.
+    While an option has no value yet, because that is being completed, arguments are not assigned to their parameters;
+    they are then among the unparsed ones, in order.
     """
     arguments = [param.name for param in ctx.command.params if param.param_type_name == "argument"]
     unparsed = dict(zip(arguments, ctx.args, strict=False))
@@ -234,7 +234,7 @@ def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
 
 
 def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
-    """(name, reasons) of every row and batch that was refused of the partition, newest first."""
+    """(name, reasons) of every quarantined row and batch of the partition, newest first."""
     import json
 
     from perennial import lake_cache

@@ -84,16 +84,14 @@ def apply(
     no_backfill: Annotated[
         bool, typer.Option("--no-backfill", help="Register the definitions only; compute nothing again.")
     ] = False,
-    recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute every partition again that the lake holds.")
-    ] = False,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute all partitions in the lake again.")] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Register changed features, and compute them again.
 
     Shows the plan, asks, registers feature_repo/, and computes the affected partitions again through Airflow. If it is
-    stopped, run it again: it does what is left.
+    stopped, run it again to do the rest.
 
     Exits with 3, like `plan`, if the change destroys something that it does not acknowledge.
     """
@@ -185,7 +183,7 @@ def _apply(
     from perennial.feature_changes import applying
 
     done.registered = applying.apply(planned)
-    tell("Registered." if done.registered else "The registry already holds these definitions.")
+    tell("Registered." if done.registered else "These definitions are registered already.")
     _compute_again(work, done, tell)
     for line in _left_out(planned, work):
         tell(line)
@@ -200,7 +198,7 @@ def _left_out(planned: Plan, work: Sequence[tuple[UseCase, list[Partition]]]) ->
             span = left[0] if len(left) == 1 else f"{left[0]}..{left[-1]}"
             yield (
                 f"{one.use_case}: {len(left)} of {len(one.partitions)} partitions ({span}) were not computed again."
-                " Training refuses a window that holds them; `perennial apply` computes them."
+                " Training rejects a window that contains them; `perennial apply` computes them."
             )
 
 

@@ -82,10 +82,10 @@ def show_list(
         ),
     ] = None,
     table: TableName = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what is no longer pending review.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include items that are no longer pending review.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what is pending review, by partition, table and reason."""
+    """List items pending review, by partition, table and reason."""
     from perennial import discovery
 
     found = discovery.load(use_case)
@@ -166,7 +166,7 @@ def release(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate what is pending review again, and release what passes.
+    """Validate items pending review again, and release those that pass.
 
     By the current suite; then the partition runs again. What still breaks something stays, is named, and makes the
     command fail.
@@ -214,9 +214,9 @@ def discard(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Discard what is pending review.
+    """Discard items pending review.
 
-    It stays stored, and is no longer pending; a release of what is named with --item is taken back.
+    They stay stored, but are no longer pending; the release of an item named with --item is undone.
     """
     found, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "discard it")

@@ -27,8 +27,8 @@ result prints none; its exit code says so. **`--dry-run`** shows what would be d
 
 **Names are completed.** `perennial --install-completion` sets that up for the shell it is called from (bash, zsh or
 fish); `perennial --show-completion` prints it instead. Use cases, pipelines, partitions, versions, parameters, tables
-and quarantined rows are proposed as well; those that only the lake knows, while it answers. A name that does not
-exist is answered with the one that was probably meant.
+and quarantined rows are completed as well; names from the lake, if it can be reached. For a name that does not exist,
+the error suggests the one that was probably meant.
 
 **Ctrl-C** ends any command with one line that says what continues and how to resume. What Airflow is running
 continues; no command leaves a half-done change behind.
@@ -80,8 +80,8 @@ def _params(command: Any, context: typer.Context) -> Iterator[str]:
     for param in command.get_params(context):
         record = param.get_help_record(context)
         if record is not None:
-            names, told = record
-            yield f"- `{names}`: {' '.join(told.split())}"
+            names, description = record
+            yield f"- `{names}`: {' '.join(description.split())}"
 
 
 def _sentences(text: str | None) -> list[str]:

@@ -1,6 +1,6 @@
-"""Showing that something long goes on: how far it is, since when, and how long it may still take.
+"""Shows the progress of long work: the current step, the time elapsed, and an estimate of what is left.
 
-A live line on a terminal, a plain line a step elsewhere; on standard error either way, so that a result can be piped.
+A live line on a terminal, elsewhere a plain line per step; always on standard error, so that a result can be piped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def watched(what: str, expected: float | None = None) -> Iterator[Step]:
 
     Args:
         what: What is going on, for people.
-        expected: How long it may take in all, in seconds, by what it took before. None: told by the steps, if at all.
+        expected: How long it may take in all, in seconds, judging by earlier times. None: estimated from the steps.
 
     Yields:
         What to call when a step begins: `step(name)` or `step(name, done, all)`.

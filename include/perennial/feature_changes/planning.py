@@ -85,7 +85,7 @@ def plan(everything: bool = False, timed: bool = True) -> Plan:
     """What applying `feature_repo/` would do now. Changes nothing, and does not need Airflow or MLflow to answer.
 
     Args:
-        everything: Compute every partition again that the lake holds.
+        everything: Compute all partitions in the lake again.
         timed: Ask Airflow how long it took last time.
 
     Raises:

@@ -58,7 +58,7 @@ class LakeSource(DataSource):
         name: The source's name in Feast; the table's by default.
         description: For people.
         tags: For people and tools.
-        owner: Who answers for it.
+        owner: Who is responsible for it.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class LakeTable:
 
     Attributes:
         use_case: Its name.
-        owner: Who answers for it.
+        owner: Who is responsible for it.
         name: Of the table, without the use case.
         entities: What a row is about; their join keys are columns of the table.
         ttl: How old a value may be at the moment of prediction; older ones count as missing.

@@ -29,20 +29,20 @@ def find(connection_id: str) -> dict[str, Any] | None:
 
 
 def _plain(found: Any) -> dict[str, Any]:
-    """What a connection holds, and `url` for SQLAlchemy where the hook of an installed provider tells it."""
-    told = {name: getattr(found, name) for name in ("conn_type", "host", "schema", "login", "password", "port")}
-    told |= {"extra": found.extra_dejson, "url": ""}
+    """The fields of a connection, and `url` for SQLAlchemy if the hook of an installed provider has one."""
+    fields = {name: getattr(found, name) for name in ("conn_type", "host", "schema", "login", "password", "port")}
+    fields |= {"extra": found.extra_dejson, "url": ""}
     if found.conn_type not in _PLAIN:
-        # No provider, or one whose hook knows no such address: the caller says so.
+        # No provider, or one whose hook has no such URL: the caller reports that.
         with suppress(Exception):
             address = found.get_hook().sqlalchemy_url
-            told["url"] = address if isinstance(address, str) else address.render_as_string(hide_password=False)
-    return told
+            fields["url"] = address if isinstance(address, str) else address.render_as_string(hide_password=False)
+    return fields
 
 
 if __name__ == "__main__":
-    # What Airflow's servers say of themselves: they ask its database too.
+    # As Airflow's servers set it, since only these may read its database.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    # Airflow logs to standard output, which here holds the answer alone.
+    # Airflow logs to standard output, which must contain only the result here.
     answer, sys.stdout = sys.stdout, sys.stderr
     answer.write("\n" + json.dumps(find(sys.argv[1])))

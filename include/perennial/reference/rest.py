@@ -41,12 +41,12 @@ whom the auth manager knows.
 
 `POST /api/v2/dags/USE_CASE.PIPELINE/dagRuns` starts one; the pipelines follow below. The body has
 
-- `dag_run_id`: a name of your choice. The same name asked twice is answered with 409, and nothing starts: a call may be
+- `dag_run_id`: a name of your choice. A second call with the same name returns 409 and starts nothing: a call may be
   repeated. Without it Airflow makes one up, and a repeated call starts another run.
 - `logical_date`: null. Nothing in Perennial depends on it.
 - `partition_key`: the name of the partition, such as `2013-03`, where the pipeline works on one. A partition that the
   use case does not have lets the run fail with an error that says so.
-- `conf`: the parameters below. A value out of range, or a required one that is missing, is answered with 400 and the
+- `conf`: the parameters below. A value out of range, or a required one that is missing, returns 400 and the
   reason. A name that the DAG does not know lets the run fail.
 
 The answer is the run, with its `state`: `queued`, `running`, `success` or `failed`.
@@ -114,9 +114,7 @@ class Example:
 EXAMPLES = {
     dag_names.FEATURES: (
         Example("One partition.", "by-hand-2013-03", "2013-03"),
-        Example(
-            "The same from the raw rows that the lake holds.", "computed-2013-03", "2013-03", conf={"refetch": False}
-        ),
+        Example("The same, from the raw rows in the lake.", "computed-2013-03", "2013-03", conf={"refetch": False}),
     ),
     dag_names.SCORING: (Example("One partition.", "by-hand-2013-03", "2013-03"),),
     dag_names.MONITORING: (

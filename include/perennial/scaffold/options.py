@@ -34,7 +34,7 @@ class Options:
         "How its days are written, for instance %d/%m/%Y.", metavar="FORMAT", completion="notations"
     )
     key: tuple[str, ...] = _columns("What a row is about, for instance a store. May be given several times.")
-    no_key: bool = _option("Rows are about nothing in particular: all of them are one series.", default=False)
+    no_key: bool = _option("There is no key: all rows are one series.", default=False)
     label: str = _option("The column to predict.", metavar="COLUMN", completion="columns")
     task: str = _option("binary or regression.", metavar="TASK", completion="tasks")
     positive: str = _option("The value of the label that counts as 1.", metavar="VALUE")
@@ -49,4 +49,4 @@ class Options:
     drop: tuple[str, ...] = _columns("A column not to use as a feature.")
     since: str = _option("Leave out rows before this time.", metavar="TIME")
     until: str = _option("Leave out rows from this time on.", metavar="TIME")
-    owner: str = _option("Who answers for the use case.", metavar="NAME")
+    owner: str = _option("Who is responsible for the use case.", metavar="NAME")
