@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from perennial._common.storage import explaining_database
@@ -19,6 +19,7 @@ def historical_features(
     entities: pa.Table,
     snapshots: Mapping[str, int | None] | None = None,
     known_at_the_time: bool = True,
+    features: Collection[str] | None = None,
 ) -> pa.Table:
     """What was known of each entity at its `event_timestamp`.
 
@@ -28,6 +29,7 @@ def historical_features(
         snapshots: Lake table -> the snapshot to read instead of the current one.
         known_at_the_time: Hide feature rows that were written after an entity's `event_timestamp`, by their source's
             `created_timestamp_column`, if it has one.
+        features: Retrieve only these of the service's features; others that it does not have are left out. None: all.
 
     Returns:
         The n rows as they came, in their order, with the features of the service and `<view>__event_timestamp` (UTC;
@@ -36,7 +38,7 @@ def historical_features(
     Raises:
         BadFeatures: There is no such service, the entities lack a join key, or a view names what the lake lacks.
     """
-    store = open_store(keep_event_timestamps=True, snapshots=snapshots)
+    store = open_store(keep_event_timestamps=True, snapshots=snapshots, features=features)
     job = store.get_historical_features(
         entity_df=entities,  # our offline store takes Arrow as it is
         features=get_service(store, service),

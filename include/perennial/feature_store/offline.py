@@ -50,6 +50,9 @@ class LakeOfflineStoreConfig(FeastConfigBaseModel):
     snapshots: dict[str, int] = Field(default_factory=dict)
     """Lake tables to read in a named snapshot instead of the current one."""
 
+    features: list[str] | None = None
+    """Leave out all other features of a retrieval: an earlier snapshot may lack the columns of some."""
+
     memory_limit: ByteSize | None = None
     """About how much a retrieval may take beside its result, such as `4GiB`; half of what is free by default."""
 
@@ -104,6 +107,9 @@ class LakeOfflineStore(OfflineStore):
             RequestDataNotFoundInEntityDfException: they lack what an on-demand view asks for.
         """
         store = config.offline_store
+        if store.features is not None:
+            feature_refs = [ref for ref in feature_refs if ref.split(":", 1)[1] in store.features]
+            feature_views = [view for view in feature_views if _features_of(view, feature_refs)]
         options = full_feature_names, store.keep_event_timestamps, filter_by_created_timestamp
         views = [RequestedView(view, _features_of(view, feature_refs), *options) for view in feature_views]
         entities: EntitySource

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -23,15 +23,20 @@ REGISTRY = "The Feast registry"
 _current: ContextVar[FeatureStore | None] = ContextVar("store", default=None)
 
 
-def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int | None] | None = None) -> FeatureStore:
+def open_store(
+    keep_event_timestamps: bool = False,
+    snapshots: Mapping[str, int | None] | None = None,
+    features: Collection[str] | None = None,
+) -> FeatureStore:
     """The Feast store of the project's `feature_repo/`, with one registry connection a process.
 
     Args:
         keep_event_timestamps: Historical features also come with `<view>__event_timestamp`.
         snapshots: Lake table -> the snapshot to read instead of the current one; None is the current one.
+        features: Historical features come without any others than these; None: with all that are asked for.
     """
     store = _current.get() or _open(os.getpid(), settings().feature_repo, settings().home)
-    if not keep_event_timestamps and not snapshots:
+    if not keep_event_timestamps and not snapshots and features is None:
         return store
     from perennial.feature_store import _compat
 
@@ -39,6 +44,7 @@ def open_store(keep_event_timestamps: bool = False, snapshots: Mapping[str, int 
     config.offline_config |= {
         "keep_event_timestamps": keep_event_timestamps,
         "snapshots": {table: snapshot for table, snapshot in (snapshots or {}).items() if snapshot is not None},
+        "features": None if features is None else sorted(features),
     }
     return _compat.with_config(store, config)
 

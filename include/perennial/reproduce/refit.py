@@ -37,12 +37,12 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
     say("reading what was recorded")
     recorded = recipe.read(use_case, version)
     recipe.check_snapshots(use_case, recorded)
+    stored, file = _stored(recorded)
     say("building the training set again")
     with definitions.use_local_definitions():
-        rebuilt = _rebuilt(use_case, recorded)
+        rebuilt = _rebuilt(use_case, recorded, stored)
         sources = _sources(use_case)
     say("comparing it with the stored one")
-    stored, file = _stored(recorded)
     data = _data(use_case, recorded, rebuilt, stored, sources)
     rows = pq.read_table(pa.BufferReader(rebuilt.content))
     say("fitting again and comparing predictions")
@@ -54,10 +54,12 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
     return replace(found, advice=_advice(found, recorded))
 
 
-def _rebuilt(use_case: UseCase, recorded: Recipe) -> training_set.Retrieved:
+def _rebuilt(use_case: UseCase, recorded: Recipe, stored: pa.Table | None) -> training_set.Retrieved:
+    """The training set, with the columns it had: the feature service may have got others since."""
     first, last = use_case.partition(recorded.plan.first), use_case.partition(recorded.plan.last)
+    columns = stored.column_names if stored is not None else _inputs(use_case, recorded)
     try:
-        return training_set.retrieve(use_case, first, last, snapshots=recorded.data.snapshots)
+        return training_set.retrieve(use_case, first, last, snapshots=recorded.data.snapshots, features=columns)
     except FileNotFoundError as error:
         raise PerennialError(
             f"Version {recorded.version} of {use_case.name!r} cannot be built again: a file of its lake snapshots is"
@@ -108,7 +110,7 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     """The registered model's predictions of the holdout against those of one that is fitted again."""
     fit = training_set.rows_to_fit(rows, recorded.data.holdout_start).to_pandas()
     holdout = training_set.rows_to_judge(rows, recorded.data.holdout_start).to_pandas()
-    columns = recorded.provenance.columns if recorded.provenance else tracking.inputs(use_case, recorded.version)
+    columns = _inputs(use_case, recorded)
     absent = [name for name in columns if name not in rows.column_names]
     if absent:
         said = f"The rows have no {', '.join(absent)}, which the version was fitted on."
@@ -122,6 +124,11 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
     return compare.predictions(registered(holdout), tracking.predictor(use_case, model)(holdout[columns]))
+
+
+def _inputs(use_case: UseCase, recorded: Recipe) -> list[str]:
+    """The columns that the version was fitted on."""
+    return recorded.provenance.columns if recorded.provenance else tracking.inputs(use_case, recorded.version)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -179,6 +179,7 @@ def retrieve(
     *,
     snapshots: Mapping[str, int] | None = None,
     known_at_the_time: bool = True,
+    features: Collection[str] | None = None,
 ) -> Retrieved:
     """Retrieve and check, as `build` does, and store nothing.
 
@@ -188,6 +189,7 @@ def retrieve(
         last: Its last partition, included.
         snapshots: As for `build`.
         known_at_the_time: As for `build`.
+        features: Those that an earlier set has, where it is built again: the service may have others by now. None: all.
 
     Raises:
         NotEnoughData: as for `build`.
@@ -202,7 +204,11 @@ def retrieve(
     examples, unlabelled = _examples(use_case, first, last, snapshots.get(use_case.tables.examples))
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(
-        use_case.feature_service, examples, snapshots=feature_snapshots, known_at_the_time=known_at_the_time
+        use_case.feature_service,
+        examples,
+        snapshots=feature_snapshots,
+        known_at_the_time=known_at_the_time,
+        features=features,
     )
     kept = rows.select([name for name in rows.column_names if columns.view_of(name) is None])
     slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.

@@ -262,14 +262,14 @@ def retrieved(repo: Repository, *moments: tuple[int, datetime]) -> pa.Table:
 def test_logged_rows_equal_the_offline_store_later(typed: Repository) -> None:
     kept = retrieved(typed, (1, at(5)), (2, at(1)), (3, at(9)), (2, at(9)), (4, at(9)))
     view = repository.feature_views(typed.name)[f"{typed.name}_stats"]
-    assert compare(typed, served.read_logged(view, kept)) == []
+    assert compare(typed, served.read_logged(view, kept, kept.column_names)) == []
 
 
 def test_a_changed_logged_value_is_a_difference(typed: Repository) -> None:
     kept = retrieved(typed, (1, at(5)), (2, at(9)))
     kept = kept.set_column(kept.column_names.index("city"), "city", pa.array(["Rome", ""]))
     view = repository.feature_views(typed.name)[f"{typed.name}_stats"]
-    (found,) = compare(typed, served.read_logged(view, kept))
+    (found,) = compare(typed, served.read_logged(view, kept, kept.column_names))
     assert (found.key, found.feature, found.served, found.offline) == ({"driver_id": 1}, "city", "Rome", "Oslo")
 
 

@@ -118,7 +118,10 @@ def check_logged(
         for name, view in views.items():
             progress(name, done, len(batches) * len(views))
             done += 1
-            logged = served.read_logged(view, batch)
+            features = _features_then(view, pinned)
+            if not features:
+                continue
+            logged = served.read_logged(view, batch, features)
             then, now = (
                 comparison.compare(store, view, logged, known_at_the_time=True, with_times=False)
                 for store in (that_time, today)
@@ -252,6 +255,20 @@ def _existing(use_case: UseCase, partition: Partition, snapshots: dict[str, int]
                 "Without it what was known then cannot be proven; expire snapshots later than predictions are audited.",
             )
     return snapshots
+
+
+def _features_then(view: FeatureView, snapshots: dict[str, int]) -> list[str]:
+    """The features that a view's table had in its snapshot: what has been added since was not asked for then."""
+    from perennial.feature_store.source import stored_name
+    from perennial.feature_store.storage.scan import lake_source
+
+    source = lake_source(view.batch_source, f"Feature view {view.name!r}")
+    table = lake.table(source.table) if source.table in snapshots else None
+    snapshot = table.snapshot_by_id(snapshots[source.table]) if table is not None else None
+    if table is None or snapshot is None:
+        return []
+    schema = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
+    return [each.name for each in view.features if stored_name(source, each.name) in schema.column_names]
 
 
 def _record(use_case: UseCase, partition: Partition, report: ConsistencyReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,18 +77,20 @@ def read_online(
     return rows
 
 
-def read_logged(view: FeatureView, rows: pa.Table) -> list[ServedRow]:
+def read_logged(view: FeatureView, rows: pa.Table, features: Collection[str]) -> list[ServedRow]:
     """The part of a view in rows that an earlier retrieval returned and scoring stored.
 
     Args:
         view: One of the views they were retrieved from.
         rows: n rows: the view's join keys, `event_timestamp` (the moment they were served for), some of its features,
             and `<view>__event_timestamp` if that was stored.
+        features: Those that were asked for then; a column that was added later is null in such rows.
 
     Returns:
         n rows.
     """
-    types = {feature.name: feature.dtype for feature in view.features if feature.name in rows.column_names}
+    asked_for = {*features} & {*rows.column_names}
+    types = {feature.name: feature.dtype for feature in view.features if feature.name in asked_for}
     names = [name for name in view.join_keys if name != DUMMY_ENTITY_ID]
     time = event_timestamp_column(view.name)
     columns = {name: as_served(rows[name].to_pylist(), kind) for name, kind in types.items()}
