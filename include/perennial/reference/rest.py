@@ -139,7 +139,7 @@ EXAMPLES = {
             "undo-1",
             conf={"reason": "wrong at night", "to": 2, "pause": "7d"},
         ),
-        Example("Let the gate promote again.", "resume-1", conf={"action": "resume", "reason": "sensor mended"}),
+        Example("Resume automatic promotion.", "resume-1", conf={"action": "resume", "reason": "sensor repaired"}),
     ),
 }
 

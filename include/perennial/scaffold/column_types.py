@@ -114,7 +114,7 @@ def once_read(kind: Kind) -> Reading:
 
 
 def sounds_like_time(name: str) -> bool:
-    """Whether a plain name promises a moment."""
+    """Whether a plain name suggests a time."""
     return _SOUNDS_LIKE_TIME.search(name) is not None
 
 

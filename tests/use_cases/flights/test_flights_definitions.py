@@ -51,11 +51,11 @@ def test_transforms_return_what_the_views_declare(
         rows = testing.lake_types(
             computed(getattr(transforms, table.name)(**{name: raw[name] for name in table.inputs})).to_arrow()
         )
-        promised = {
+        declared = {
             field.name: from_feast_to_pyarrow_type(field.dtype) for field in views[f"flights_{table.name}"].features
         }
         given = {name: rows.schema.field(name).type for name in rows.column_names}
-        assert given.keys() == {*table.key, "event_timestamp", *promised}
-        assert {name: given[name] for name in promised} == promised
-        seen += promised
+        assert given.keys() == {*table.key, "event_timestamp", *declared}
+        assert {name: given[name] for name in declared} == declared
+        seen += declared
     assert len(seen) == len(set(seen)), "feature names collide across views"
