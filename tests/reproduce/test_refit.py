@@ -110,7 +110,7 @@ def test_another_parameter_gives_other_predictions_on_equal_data(energy, version
         found = refit.reproduce(energy, version)
     assert not found.equal
     assert part(found, "data").equal
-    assert "288 of 288 of the holdout differ" in part(found, "predictions").said[0]
+    assert "288 of 288 of the holdout differ" in part(found, "predictions").findings[0]
     assert "look for something random" in found.advice
 
 
@@ -120,7 +120,7 @@ def test_a_parameter_that_the_code_no_longer_knows_is_named(energy, version) -> 
         found = refit.reproduce(energy, version)
     assert not found.equal
     assert part(found, "predictions").equal is None
-    assert "beta: Extra inputs" in part(found, "predictions").said[0]
+    assert "beta: Extra inputs" in part(found, "predictions").findings[0]
 
 
 def test_how_the_run_was_started_is_no_part_of_the_model(energy, version) -> None:
@@ -135,7 +135,7 @@ def test_other_rows_are_reported_by_table_column_and_number(energy, version) -> 
     with recorded_as(energy, version, "training_set.json", snapshots=snapshots):
         found = refit.reproduce(energy, version)
     assert not found.equal
-    said = "\n".join(part(found, "data").said)
+    said = "\n".join(part(found, "data").findings)
     assert "Column meter_last of energy.meter_history: 288 rows differ" in said
     assert "meter_mean" not in said
     assert part(found, "predictions").equal, "on the rows that it was fitted on the code still gives the same model"
@@ -152,9 +152,9 @@ def test_damaged_training_set_is_reported_with_the_rest(energy, version) -> None
     finally:
         file.write_bytes(content)
     assert [one.name for one in found.parts if not one.equal] == ["stored file"]
-    assert "changed or damaged" in part(found, "stored file").said[0]
+    assert "changed or damaged" in part(found, "stored file").findings[0]
     assert "Move" in found.advice
-    assert part(gone, "stored file").said == (f"{file} is gone.",)
+    assert part(gone, "stored file").findings == (f"{file} is gone.",)
 
 
 def test_changed_definitions_are_read_without_registering(energy, version, project) -> None:
@@ -168,8 +168,8 @@ def test_changed_definitions_are_read_without_registering(energy, version, proje
     finally:
         file.write_text(content)
         forget()
-    assert part(found, "data").said[1:] == ("1 column no longer there: meter_mean_24h.",)
-    assert part(found, "code").said[1] == "1 file differs: feature_repo/energy.py."
+    assert part(found, "data").findings[1:] == ("1 column no longer there: meter_mean_24h.",)
+    assert part(found, "code").findings[1] == "1 file differs: feature_repo/energy.py."
     assert f"perennial reproduce energy {version} --checkout" in found.advice
     assert repository.applied_digest() == applied
     assert refit.reproduce(energy, version).equal

@@ -38,19 +38,19 @@ def column_distances(bins: Bins, method: str, now: np.ndarray, reference: np.nda
         times wider they are spread; for categories `new`: the share of values that do not occur in the reference.
     """
     p, seen = _shares(now)
-    q, known = _shares(reference)
-    enough = (seen >= MIN_VALUES) & (known >= MIN_VALUES)
-    found = {
+    q, reference_seen = _shares(reference)
+    enough = (seen >= MIN_VALUES) & (reference_seen >= MIN_VALUES)
+    distances = {
         VALUES: np.where(enough, _DISTANCES[method](p, q, bins), np.nan),
         NULLS: np.abs(_null_share(now) - _null_share(reference)),
     }
     if bins.kind == "number":
         with np.errstate(divide="ignore", invalid="ignore"):
             wider = np.abs(np.log2(_spread(p, bins) / _spread(q, bins)))
-        found[SCALE] = np.where(enough & np.isfinite(wider), wider, np.nan)
+        distances[SCALE] = np.where(enough & np.isfinite(wider), wider, np.nan)
     elif bins.complete:
-        found[NEW] = np.where(enough, (p * (q == 0)).sum(axis=1), np.nan)
-    return found
+        distances[NEW] = np.where(enough, (p * (q == 0)).sum(axis=1), np.nan)
+    return distances
 
 
 def _shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

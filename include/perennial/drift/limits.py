@@ -84,21 +84,22 @@ def _runs_of(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
     if not len(runs):
         return np.empty((0, column.bins.size), dtype=int)
     summed = np.concatenate([np.zeros((1, column.bins.size), dtype=int), np.cumsum(column.counts, axis=0)])
-    found = summed[runs[:, 1]] - summed[runs[:, 0]]
-    rows = found.sum(axis=1)
-    return found[rows >= np.median(rows) / 2]
+    counts = summed[runs[:, 1]] - summed[runs[:, 0]]
+    rows = counts.sum(axis=1)
+    return counts[rows >= np.median(rows) / 2]
 
 
 def _farthest(column: ColumnProfile, method: str, happened: np.ndarray, rows: int) -> dict[str, float]:
     """The largest distance of a run from all other rows, of each aspect."""
     if not len(happened):
-        known = {VALUES: column.reference} if column.reference is not None else {}
-        return UNKNOWN | {aspect: max(value, SMALLEST[aspect]) for aspect, value in known.items()}
-    found = _apart(column, method, happened, rows)
-    if column.held is not None:
-        later = column_distances(column.bins, method, column.held[None, :], column.counts.sum(axis=0)[None, :])
-        found = {aspect: np.concatenate([found[aspect], later[aspect]]) for aspect in found}
-    return SMALLEST | {aspect: _most(aspect, values) for aspect, values in found.items()}
+        stored = {VALUES: column.reference} if column.reference is not None else {}
+        return UNKNOWN | {aspect: max(value, SMALLEST[aspect]) for aspect, value in stored.items()}
+    distances = _apart(column, method, happened, rows)
+    if column.holdout_counts is not None:
+        in_training = column.counts.sum(axis=0)[None, :]
+        on_holdout = column_distances(column.bins, method, column.holdout_counts[None, :], in_training)
+        distances = {aspect: np.concatenate([distances[aspect], on_holdout[aspect]]) for aspect in distances}
+    return SMALLEST | {aspect: _most(aspect, values) for aspect, values in distances.items()}
 
 
 def _most(aspect: str, distances: np.ndarray) -> float:

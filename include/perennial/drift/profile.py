@@ -41,14 +41,14 @@ class ColumnProfile:
     Attributes:
         bins: In which it is counted.
         counts: (blocks, size) rows in each bin, by block of time.
-        held: (size,) counts on the gate's holdout: of predictions, which are closer to the labels on rows that the
-            model was fitted on than on any others.
+        holdout_counts: (size,) rows of the gate's holdout in each bin: of predictions, which are closer to the labels
+            on rows that the model was fitted on than on any others.
         reference: The baseline distance, where a profile of an earlier release stored it; None: from `counts`.
     """
 
     bins: Bins
     counts: np.ndarray
-    held: np.ndarray | None = None
+    holdout_counts: np.ndarray | None = None
     reference: float | None = None
 
 
@@ -119,7 +119,7 @@ class Profile:
         prediction = ColumnProfile(
             bins,
             count_by_block(bins, predicted, block[block >= 0], len(self.blocks)),
-            held=bins.count(pa.array(predict(later[columns]))),
+            holdout_counts=bins.count(pa.array(predict(later[columns]))),
         )
         return replace(
             self,
@@ -184,7 +184,7 @@ class Profile:
                 "numbers": list(column.bins.values) if column.bins.is_whole else [],
                 "complete": column.bins.complete,
                 "counts": column.counts.ravel(),
-                "held": column.held,
+                "held": column.holdout_counts,
             }
             for name, column in self.columns.items()
         ]
@@ -208,18 +208,18 @@ _SCHEMA = pa.schema(
 
 def _column(row: dict[str, Any]) -> ColumnProfile:
     bins = Bins(row["kind"], row["edges"], row["centres"], row["names"] or row["numbers"], row["complete"])
-    held = None if row["held"] is None else np.asarray(row["held"])
-    return ColumnProfile(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), held)
+    holdout_counts = None if row["held"] is None else np.asarray(row["held"])
+    return ColumnProfile(bins, np.asarray(row["counts"], dtype=np.int64).reshape(-1, bins.size), holdout_counts)
 
 
 def _check_policy(use_case: UseCase, profile: Profile) -> None:
     where = f"include/use_cases/{use_case.name}/use_case.py"
-    known = {*profile.columns, PREDICTION, *use_case.retired_features}
+    columns = {*profile.columns, PREDICTION, *use_case.retired_features}
     for name, policy in use_case.drift.columns.items():
-        if name not in known:
+        if name not in columns:
             raise PerennialError(
                 f"Use case {use_case.name!r}: drift.columns names {name!r}, which is no input of its models.",
-                f"Correct it in {where}; the columns are {', '.join(sorted(known))}.",
+                f"Correct it in {where}; the columns are {', '.join(sorted(columns))}.",
             )
         if policy.method == "wasserstein" and name in profile.columns and profile.columns[name].bins.kind != "number":
             raise PerennialError(

@@ -18,7 +18,7 @@ from perennial.drift.profile import Profile
 DRAWN_ROWS = 4_000
 
 
-def html_report(profile: Profile, counted: ColumnCounts, found: list[ColumnDrift]) -> str:
+def html_report(profile: Profile, counted: ColumnCounts, drift: list[ColumnDrift]) -> str:
     """A self-contained HTML page: each column's distribution now and in training, its distance and its limit.
 
     Evidently takes rows, so it is given 4,000 whose distributions are those of the counts; the page says of how many
@@ -27,12 +27,12 @@ def html_report(profile: Profile, counted: ColumnCounts, found: list[ColumnDrift
     Args:
         profile: The champion's.
         counted: The partition's rows.
-        found: Drift of the columns to show.
+        drift: Drift of the columns to show.
     """
-    drawn = {column.column: profile.columns[column.column] for column in found}
+    drawn = {column.column: profile.columns[column.column] for column in drift}
     reference = {name: sample_rows(column.bins, column.counts.sum(axis=0)) for name, column in drawn.items()}
     current = {name: sample_rows(column.bins, counted.columns[name]) for name, column in drawn.items()}
-    comparable = [c for c in found if reference[c.column].notna().any() and current[c.column].notna().any()]
+    comparable = [c for c in drift if reference[c.column].notna().any() and current[c.column].notna().any()]
     if not comparable:
         return f"<!DOCTYPE html><p>{_of(profile, counted)} No column has values in both.</p>"
     names = [column.column for column in comparable]
@@ -49,8 +49,8 @@ def html_report(profile: Profile, counted: ColumnCounts, found: list[ColumnDrift
         path = Path(folder) / "report.html"
         snapshot.save_html(str(path))
         text = path.read_text()
-    said = f'<p style="font-family: sans-serif; margin: 1em">{_of(profile, counted)}</p>'
-    return text.replace("<body>", f"<body>{said}", 1)
+    summary = f'<p style="font-family: sans-serif; margin: 1em">{_of(profile, counted)}</p>'
+    return text.replace("<body>", f"<body>{summary}", 1)
 
 
 def _of(profile: Profile, counted: ColumnCounts) -> str:

@@ -121,15 +121,15 @@ class Blocks:
         Months by their month; weeks within two weeks; days within 15 days and on the same weekday; hours within 15
         days and at the same hour.
         """
-        found = np.zeros(len(self.starts), dtype=bool)
+        is_in_season = np.zeros(len(self.starts), dtype=bool)
         for start, end in self._earlier_years(partition):
-            found |= (self.starts >= start) & (self.starts < end)
+            is_in_season |= (self.starts >= start) & (self.starts < end)
         if partition.cadence == Cadence.DAILY and self.length <= _microseconds(timedelta(days=1)):
             # The epoch began on a Thursday.
-            found &= (self.starts // _microseconds(timedelta(days=1)) + 3) % 7 == partition.start.weekday()
+            is_in_season &= (self.starts // _microseconds(timedelta(days=1)) + 3) % 7 == partition.start.weekday()
         if partition.cadence == Cadence.HOURLY:
-            found &= self.starts // _microseconds(timedelta(hours=1)) % 24 == partition.start.hour
-        return found
+            is_in_season &= self.starts // _microseconds(timedelta(hours=1)) % 24 == partition.start.hour
+        return is_in_season
 
     def _earlier_years(self, partition: Partition) -> Iterator[tuple[int, int]]:
         around = _SEASON[partition.cadence]

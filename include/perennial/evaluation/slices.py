@@ -52,20 +52,20 @@ def slices_of(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
                 yield Slice(column, value, np.asarray(rows[code]))
 
 
-def check_columns(use_case: UseCase, known: Collection[str]) -> None:
+def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
     """Refuse columns of `gate.slices` that a training set does not have.
 
     Args:
         use_case: Its `gate.slices` names the columns.
-        known: The training set's columns.
+        columns: The training set's columns.
 
     Raises:
         BadFeatures: naming the column, and those that there are.
     """
     for column in use_case.gate.slices:
-        if column not in known:
+        if column not in columns:
             raise BadFeatures(
                 f"Use case {use_case.name!r}: gate.slices names {column!r}, which is no column of its training sets:"
-                f" {', '.join(known)}.",
-                f"{did_you_mean(column, known)}Correct it in include/use_cases/{use_case.name}/use_case.py.",
+                f" {', '.join(columns)}.",
+                f"{did_you_mean(column, columns)}Correct it in include/use_cases/{use_case.name}/use_case.py.",
             )

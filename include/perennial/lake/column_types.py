@@ -61,49 +61,49 @@ class ColumnPlan:
     misfits: list[str] = field(default_factory=list)
 
 
-def plan_columns(rows: pa.Table, held: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> ColumnPlan:
-    """How columns of the types `held` can take `rows` in; those that are not held are new ones.
+def plan_columns(rows: pa.Table, existing: pa.Schema, holds_values: Callable[[pa.Field], bool]) -> ColumnPlan:
+    """How columns of the types `existing` can take `rows` in; those that do not exist yet are new ones.
 
     Args:
         rows: What is to enter.
-        held: The columns that there are.
+        existing: The columns that there are.
         holds_values: Whether a row has a value in one of those already.
     """
-    found = ColumnPlan()
+    plan = ColumnPlan()
     for column in rows.schema:
         name, values = column.name, rows[column.name]
-        is_held = name in held.names
-        if is_held and cast_exactly(values, held.field(name).type) is not None:
+        exists = name in existing.names
+        if exists and cast_exactly(values, existing.field(name).type) is not None:
             continue
-        if is_held and holds_values(held.field(name)):
-            wider = _promoted(held.field(name).type, values)
+        if exists and holds_values(existing.field(name)):
+            wider = _promoted(existing.field(name).type, values)
             if wider is not None:
-                found.promoted[name] = wider
+                plan.promoted[name] = wider
                 continue
-            found.misfits.append(f"{name!r} is {held.field(name).type} there and {column.type} here")
+            plan.misfits.append(f"{name!r} is {existing.field(name).type} there and {column.type} here")
             continue
-        given = _type_given_to(column)
-        if given is None:
-            found.misfits.append(f"{name!r} is {column.type} here, a type that the lake does not have")
-        elif cast_exactly(values, given) is None:
-            found.misfits.append(f"{name!r} would be {given} there and is {column.type} here")
-        elif is_held:
-            found.empty.append(name)
-    return found
+        target = _type_given_to(column)
+        if target is None:
+            plan.misfits.append(f"{name!r} is {column.type} here, a type that the lake does not have")
+        elif cast_exactly(values, target) is None:
+            plan.misfits.append(f"{name!r} would be {target} there and is {column.type} here")
+        elif exists:
+            plan.empty.append(name)
+    return plan
 
 
-def _promoted(held: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
-    """The type that Iceberg promotes a column of type `held` to, if it takes `values` in as well; None if not.
+def _promoted(current: pa.DataType, values: pa.ChunkedArray) -> pa.DataType | None:
+    """The type that Iceberg promotes a column of type `current` to, if it takes `values` in as well; None if not.
 
     In a wider type every value that the column has stays what it is, and its files are not written again.
     """
-    if held == pa.int32():
+    if current == pa.int32():
         wider: pa.DataType = pa.int64()
-    elif held == pa.float32():
+    elif current == pa.float32():
         wider = pa.float64()
-    elif pa.types.is_decimal128(held):
-        digits = max(held.precision, _whole_digits(values.type) + held.scale)
-        wider = pa.decimal128(min(digits, _MOST_DIGITS), held.scale)
+    elif pa.types.is_decimal128(current):
+        digits = max(current.precision, _whole_digits(values.type) + current.scale)
+        wider = pa.decimal128(min(digits, _MOST_DIGITS), current.scale)
     else:
         return None
     return wider if cast_exactly(values, wider) is not None else None
@@ -149,20 +149,20 @@ def cast_exactly(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray 
     return converted if is_exact else None
 
 
-def conform(wanted: pa.Schema, rows: pa.Table) -> pa.Table:
+def conform(schema: pa.Schema, rows: pa.Table) -> pa.Table:
     """`rows` with the columns of another schema; columns that they lack are null, others are left out.
 
     Args:
-        wanted: The schema.
+        schema: The schema.
         rows: Rows whose values can be cast exactly to its types.
     """
     columns = [
         cast_exactly(rows[column.name], column.type)
         if column.name in rows.column_names
         else pa.nulls(rows.num_rows, column.type)
-        for column in wanted
+        for column in schema
     ]
-    return pa.table(columns, schema=wanted)
+    return pa.table(columns, schema=schema)
 
 
 def _comparable(one: pa.DataType, other: pa.DataType) -> bool:

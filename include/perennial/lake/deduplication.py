@@ -1,4 +1,4 @@
-"""What of that which was found out is news beside what is on record."""
+"""Which of the findings differ from the newest ones on record."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 import pyarrow as pa
 
-#: What a finding is known by.
+#: The values that identify a finding.
 Name = tuple[Any, ...]
 
 
-def find_changed(rows: pa.Table, held: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
+def find_changed(rows: pa.Table, records: pa.Table, per: Sequence[str], recorded_at: str) -> pa.BooleanArray:
     """(rows,) whether the finding that a row belongs to differs from the newest one on record.
 
     Args:
         rows: Findings: the rows with one value of `per` are one, and count as a whole.
-        held: What is on record, with the columns of `rows`, any number of findings of each name.
-        per: The columns that name a finding.
-        recorded_at: The column of processing time, equal in all rows of a finding, which is no part of what it says.
+        records: The findings on record, with the columns of `rows`, any number of each.
+        per: The columns that identify a finding.
+        recorded_at: The column of processing time, equal in all rows of a finding, which is not compared.
     """
-    said, found = (_findings(each.select(rows.column_names), per, recorded_at) for each in (held, rows))
-    news = {name for name, content in found.items() if said.get(name) != content}
-    return pa.array([name in news for name in _names(rows, per)], pa.bool_())
+    recorded, contents = (_findings(each.select(rows.column_names), per, recorded_at) for each in (records, rows))
+    changed = {name for name, content in contents.items() if recorded.get(name) != content}
+    return pa.array([name in changed for name in _names(rows, per)], pa.bool_())
 
 
 def _findings(rows: pa.Table, per: Sequence[str], recorded_at: str) -> dict[Name, Counter[str]]:
@@ -33,11 +33,11 @@ def _findings(rows: pa.Table, per: Sequence[str], recorded_at: str) -> dict[Name
     newest: dict[Name, datetime] = {}
     for name, row in named:
         newest[name] = max(row[recorded_at], newest.get(name, row[recorded_at]))
-    found: dict[Name, Counter[str]] = {}
+    contents: dict[Name, Counter[str]] = {}
     for name, row in named:
         if row.pop(recorded_at) == newest[name]:
-            found.setdefault(name, Counter())[repr(row)] += 1
-    return found
+            contents.setdefault(name, Counter())[repr(row)] += 1
+    return contents
 
 
 def _names(rows: pa.Table, per: Sequence[str]) -> list[Name]:

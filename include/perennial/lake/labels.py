@@ -64,14 +64,14 @@ def read_known(use_case: UseCase, partition: Partition) -> pl.DataFrame:
         use_case: Its examples exist in the lake.
         partition: Of event time.
     """
-    found = lake.read(
+    examples = lake.read(
         use_case.tables.examples,
         partitions=[partition.key],
         columns=[*use_case.examples.key, "label"],
         where=lake.is_known("label"),
     )
-    assert found is not None, "who asks for labels has seen examples"  # noqa: S101
-    return pl.DataFrame(found.filter(are_known(found["label"])))
+    assert examples is not None, "who asks for labels has seen examples"  # noqa: S101
+    return pl.DataFrame(examples.filter(are_known(examples["label"])))
 
 
 def count_known(use_case: UseCase, partitions: Iterable[str]) -> dict[str, KnownLabels]:
@@ -81,8 +81,8 @@ def count_known(use_case: UseCase, partitions: Iterable[str]) -> dict[str, Known
         use_case: Whose examples are read.
         partitions: Names of partitions.
     """
-    name, columns, known = use_case.tables.examples, [*use_case.examples.key, "label"], lake.is_known("label")
+    name, columns, has_label = use_case.tables.examples, [*use_case.examples.key, "label"], lake.is_known("label")
     return {
-        each: KnownLabels.among(lake.iter_batches(name, partition=each, columns=columns, where=known), columns)
+        each: KnownLabels.among(lake.iter_batches(name, partition=each, columns=columns, where=has_label), columns)
         for each in partitions
     }

@@ -25,19 +25,19 @@ def plan(identifier: str, target: Table | None, rows: pa.Table) -> ColumnPlan:
     Raises:
         SchemaMismatch: a value would become another one, or is of a type that the lake does not have.
     """
-    held = schema(target) if target is not None else pa.schema([])
-    found = column_types.plan_columns(rows, held, lambda column: target is not None and _holds_values(target, column))
-    if found.misfits:
+    existing = schema(target) if target is not None else pa.schema([])
+    fit = column_types.plan_columns(rows, existing, lambda column: target is not None and _holds_values(target, column))
+    if fit.misfits:
         raise SchemaMismatch(
-            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(found.misfits)}.",
+            f"Lake table {identifier!r} cannot hold the values as they are: column {', '.join(fit.misfits)}.",
             "Give the column the table's type where it is made (source.py, transforms.py), or what is of another type a"
             " column of its own.",
-            found.misfits,
+            fit.misfits,
         )
-    return found
+    return fit
 
 
-def apply(target: Table, coming: pa.Schema, found: ColumnPlan) -> Table:
+def apply(target: Table, coming: pa.Schema, fit: ColumnPlan) -> Table:
     """The table with columns that take rows of schema `coming` in, as `plan` found.
 
     A column in which no row has a value yet takes the type of the first that come: of one that was always empty, a
@@ -47,20 +47,20 @@ def apply(target: Table, coming: pa.Schema, found: ColumnPlan) -> Table:
     Args:
         target: The table as it is now; its lock is held.
         coming: The schema of all rows that are about to be written, in the lake's types.
-        found: What `plan` returned for these rows.
+        fit: What `plan` returned for these rows.
 
     Returns:
         The table, loaded again if its schema has changed.
     """
-    if found.empty:
+    if fit.empty:
         with target.update_schema(allow_incompatible_changes=True) as narrow:
-            for name in found.empty:
+            for name in fit.empty:
                 narrow.delete_column(name)
         target = target.refresh()
     # Of the columns that are there, pyiceberg would refuse those of another type, also where every value fits.
-    held = set(target.schema().column_names)
-    new = [column for column in coming if column.name not in held]
-    promoted = [pa.field(name, kind) for name, kind in found.promoted.items()]
+    existing = set(target.schema().column_names)
+    new = [column for column in coming if column.name not in existing]
+    promoted = [pa.field(name, kind) for name, kind in fit.promoted.items()]
     if new or promoted:
         with target.update_schema() as widen:
             widen.union_by_name(pa.schema([*new, *promoted]))

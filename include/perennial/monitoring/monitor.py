@@ -45,12 +45,12 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         PerennialError: the champion's drift profile or model cannot be loaded.
     """
     # Before anything is measured: labels that arrive meanwhile are other labels, and count at the next visit.
-    known = labels.count_known(use_case, [partition.key])[partition.key]
+    labelled = labels.count_known(use_case, [partition.key])[partition.key]
     version = _scoring_version(use_case, partition)
     if version is None:
         if _is_without_examples(use_case, partition):
             return _without_examples(use_case, partition)
-        return _without_champion(use_case, partition, known)
+        return _without_champion(use_case, partition, labelled)
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
@@ -65,11 +65,11 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         quarantined=quarantine.share(use_case, partition),
     )
     verdict = rules.decide(use_case, observed)
-    report = _log_report(use_case, observed, known, verdict, drift.html_report(profile, counts, columns))
+    report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))
     verdict = verdict.model_copy(update={"report": report})
     _append_metrics(use_case, partition, version, observed.performance)
     _append_drift(use_case, partition, observed)
-    return _record(use_case, partition, version, observed, known, verdict)
+    return _record(use_case, partition, version, observed, labelled, verdict)
 
 
 def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict, made_by: str) -> bool:
@@ -98,7 +98,7 @@ def _scoring_version(use_case: UseCase, partition: Partition) -> int | None:
     return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"])
 
 
-def _without_champion(use_case: UseCase, partition: Partition, known: KnownLabels) -> Verdict:
+def _without_champion(use_case: UseCase, partition: Partition, labelled: KnownLabels) -> Verdict:
     """Before the first model: once enough partitions are loaded, request it."""
     loaded = len(list(use_case.first.through(partition)))
     needed = use_case.retraining.initial_partitions
@@ -109,7 +109,7 @@ def _without_champion(use_case: UseCase, partition: Partition, known: KnownLabel
         evidence=VerdictEvidence(loaded=loaded, needed=needed),
         explanation=f"no champion yet; {loaded} partitions are loaded, {needed} are needed for the first model",
     )
-    return _record(use_case, partition, None, None, known, verdict)
+    return _record(use_case, partition, None, None, labelled, verdict)
 
 
 def _is_without_examples(use_case: UseCase, partition: Partition) -> bool:
@@ -163,11 +163,11 @@ def _sustained(
     return sustained
 
 
-def _log_report(use_case: UseCase, observed: Observations, known: KnownLabels, verdict: Verdict, page: str) -> str:
+def _log_report(use_case: UseCase, observed: Observations, labelled: KnownLabels, verdict: Verdict, page: str) -> str:
     """Log Evidently's page to an MLflow run of this verdict's own; return the run's address."""
     name = f"{observed.partition.key} v{observed.champion.model_version}"
     evidence = verdict.evidence.as_json()
-    rests_on = [known.digest, verdict.verdict, evidence, [column.as_json() for column in observed.columns]]
+    rests_on = [labelled.digest, verdict.verdict, evidence, [column.as_json() for column in observed.columns]]
     digest = hashlib.sha256(json.dumps(rests_on, sort_keys=True, default=str).encode()).hexdigest()[:16]
     # Named by content: no other verdict takes the place of this page, and a task that runs again finds it.
     with tracking.run(use_case, MONITORING, made_by=f"{name}, {digest}", name=name) as active:
@@ -212,7 +212,7 @@ def _record(
     partition: Partition,
     version: int | None,
     observed: Observations | None,
-    known: KnownLabels,
+    labelled: KnownLabels,
     verdict: Verdict,
 ) -> Verdict:
     row = {
@@ -222,8 +222,8 @@ def _record(
         "drift_score": verdict.evidence.drift_score,
         "drifted_columns": sum(column.drifted for column in observed.columns) if observed else 0,
         "label_coverage": observed.performance.coverage if observed else 0.0,
-        "labels": known.count,
-        "labels_digest": known.digest,
+        "labels": labelled.count,
+        "labels_digest": labelled.digest,
         "explanation": verdict.explanation,
         "evidence": json.dumps(verdict.evidence.as_json(), sort_keys=True),
         "report": verdict.report,

@@ -139,15 +139,15 @@ def _joined(batch: pa.Table, rows: pa.Table, fit: ColumnPlan) -> pa.Table:
 
 def _key_is_in(clean: pa.Table, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
     """For each of `rows`, whether a clean row has its key (bool)."""
-    found = np.zeros(rows.num_rows, bool)
+    is_in = np.zeros(rows.num_rows, bool)
     if not rows.num_rows or not clean.num_rows:
-        return found
+        return is_in
     numbered = rows.select(list(key)).append_column("__row__", pa.array(np.arange(rows.num_rows)))
     columns = ", ".join(map(quote_ident, key))
     with open_session(clean=clean, released=numbered) as connection:
         matches = fetch_table(connection, f"SELECT DISTINCT __row__ FROM released SEMI JOIN clean USING ({columns})")  # noqa: S608
-        found[matches["__row__"].to_numpy()] = True
-    return found
+        is_in[matches["__row__"].to_numpy()] = True
+    return is_in
 
 
 def _reasons(

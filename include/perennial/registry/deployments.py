@@ -89,12 +89,12 @@ def periods(entries: Iterable[Entry]) -> list[DeploymentPeriod]:
     ]
 
 
-def as_table(use_case: UseCase, told: DeploymentHistory) -> Table:
+def as_table(use_case: UseCase, history: DeploymentHistory) -> Table:
     """The deployments as a table for a terminal.
 
     Args:
         use_case: Gives the title, and the cadence that the partitions are named by.
-        told: The use case's own history.
+        history: The use case's own history.
     """
     from rich import box
     from rich.markup import escape
@@ -110,7 +110,7 @@ def as_table(use_case: UseCase, told: DeploymentHistory) -> Table:
     for heading in ("version", "since", "until", "partitions", "how", "by"):
         drawn.add_column(heading, no_wrap=True)
     drawn.add_column("why")
-    for deployment in told.served:
+    for deployment in history.served:
         drawn.add_row(
             f"v{deployment.version}",
             format_utc(deployment.since),
@@ -158,7 +158,7 @@ def format_utc(moment: datetime) -> str:
 def json_ready(value: Any) -> Any:
     """Dictionaries, lists and values with moments as ISO 8601."""
     if isinstance(value, dict):
-        return {name: json_ready(held) for name, held in value.items()}
+        return {name: json_ready(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [json_ready(held) for held in value]
+        return [json_ready(each) for each in value]
     return value.isoformat() if isinstance(value, datetime) else value

@@ -121,8 +121,8 @@ def record(
     from perennial.lake.schemas import LEDGER
 
     event_id = event_id or _decided_on(model_version)
-    held = entries(use_case)
-    for entry in held:
+    earlier = entries(use_case)
+    for entry in earlier:
         if entry.event_id == event_id:
             return entry
     row = {
@@ -136,16 +136,16 @@ def record(
         "actor": actor,
         "reason": reason,
         "evidence": json.dumps(evidence, sort_keys=True, default=str),
-        "recorded_at": _after(held),
+        "recorded_at": _after(earlier),
     }
     lake.append_missing(use_case.tables.ledger, pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
     return from_rows([row])[0]
 
 
-def _after(held: list[Entry]) -> datetime:
+def _after(earlier: list[Entry]) -> datetime:
     """Now; where a clock was set back, right after the last entry: the order of entries is the order of acts."""
     now = datetime.now(UTC)
-    return max(now, held[-1].recorded_at + timedelta(microseconds=1)) if held else now
+    return max(now, earlier[-1].recorded_at + timedelta(microseconds=1)) if earlier else now
 
 
 def unscored_from(use_case: UseCase) -> datetime:
@@ -168,8 +168,8 @@ def entries(use_case: UseCase) -> list[Entry]:
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """Rows of the table `ledger` as entries, oldest first."""
-    found = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
-    return sorted(found, key=lambda entry: entry.recorded_at)
+    parsed = [Entry(**{**row, "evidence": json.loads(row["evidence"])}) for row in rows]
+    return sorted(parsed, key=lambda entry: entry.recorded_at)
 
 
 def promotions(use_case: UseCase) -> list[Entry]:
@@ -215,18 +215,18 @@ def champion(use_case: UseCase) -> Entry | None:
 
 def champion_among(entries: Iterable[Entry]) -> Entry | None:
     """The newest promotion or rollback among `entries`; None if there is none."""
-    held = deployments(entries)
-    return held[-1].entry if held else None
+    deployed = deployments(entries)
+    return deployed[-1].entry if deployed else None
 
 
 def deployments(entries: Iterable[Entry]) -> list[Deployment]:
     """Who served, oldest first: each deployment ends, in both times, where the next begins."""
-    found: list[Deployment] = []
+    deployed: list[Deployment] = []
     for entry in sorted(entries, key=lambda entry: entry.recorded_at):
         if entry.action in DEPLOYING:
-            start = max(found[-1].start, entry.effective_from) if found else entry.effective_from
-            found.append(Deployment(start, entry))
-    return found
+            start = max(deployed[-1].start, entry.effective_from) if deployed else entry.effective_from
+            deployed.append(Deployment(start, entry))
+    return deployed
 
 
 def pause(use_case: UseCase) -> Pause | None:

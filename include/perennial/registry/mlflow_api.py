@@ -31,23 +31,23 @@ class TimeLimits:
 
     Attributes:
         connect: Seconds until the server takes the connection.
-        answer: Seconds until it has answered; the answer may be a report of some megabytes.
+        response: Seconds until it has answered; the response may be a report of some megabytes.
         retries: How often a call that was not answered is repeated.
     """
 
     connect: float
-    answer: float
+    response: float
     retries: int = 0
 
 
 #: For who waits at a screen.
-PAGE_LIMITS = TimeLimits(connect=1.5, answer=5.0)
+PAGE_LIMITS = TimeLimits(connect=1.5, response=5.0)
 
 
 def task_limits() -> TimeLimits:
     """The time limits of a task. MLflow's own default retries for four minutes; Airflow's retries come on top."""
-    answer = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"))
-    return TimeLimits(answer, answer, int(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")))
+    seconds = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "30"))
+    return TimeLimits(seconds, seconds, int(os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")))
 
 
 def get(path: str, limits: TimeLimits, /, **query: str) -> httpx.Response | None:
@@ -65,7 +65,7 @@ def get(path: str, limits: TimeLimits, /, **query: str) -> httpx.Response | None
         ServiceUnavailable: MLflow does not answer in time, or refuses the login.
     """
     client = _client(settings().mlflow_uri)
-    timeout = httpx.Timeout(limits.answer, connect=limits.connect)
+    timeout = httpx.Timeout(limits.response, connect=limits.connect)
     attempts = Retrying(
         stop=stop_after_attempt(limits.retries + 1),
         wait=wait_random_exponential(multiplier=0.5, max=8),
@@ -89,9 +89,9 @@ def get_json(path: str, limits: TimeLimits, /, **query: str) -> dict[str, Any]:
     Raises:
         ServiceUnavailable: MLflow does not answer in time, refuses the login, or another server answers there.
     """
-    answer = get(path, limits, **query)
+    response = get(path, limits, **query)
     try:
-        return dict(answer.json()) if answer else {}
+        return dict(response.json()) if response else {}
     except (ValueError, TypeError) as error:
         raise ServiceUnavailable(
             f"The answer of {settings().mlflow_uri} is not one of MLflow's.",
@@ -134,20 +134,20 @@ class _NoAnswer(Exception):
 
 def _get_once(client: httpx.Client, path: str, timeout: httpx.Timeout, query: dict[str, str]) -> httpx.Response | None:
     try:
-        answer = client.get(path, params=query, auth=authentication(), timeout=timeout)
+        response = client.get(path, params=query, auth=authentication(), timeout=timeout)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _NoAnswer(str(error).partition("\n")[0] or type(error).__name__) from error
-    if answer.is_success:
-        return answer
-    if answer.is_error and _error_code(answer) in _ABSENT:
+    if response.is_success:
+        return response
+    if response.is_error and _error_code(response) in _ABSENT:
         return None
-    if answer.status_code in (401, 403):
+    if response.status_code in (401, 403):
         raise ServiceUnavailable(
-            f"MLflow at {settings().mlflow_uri} refuses the login ({answer.status_code}).",
+            f"MLflow at {settings().mlflow_uri} refuses the login ({response.status_code}).",
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
         )
-    reason = f"it answered {answer.status_code} to {path}"
-    raise _NoAnswer(reason) if answer.status_code in _TRY_AGAIN else not_answering(reason)
+    reason = f"it answered {response.status_code} to {path}"
+    raise _NoAnswer(reason) if response.status_code in _TRY_AGAIN else not_answering(reason)
 
 
 def _last_result(state: RetryCallState) -> None:
@@ -156,9 +156,9 @@ def _last_result(state: RetryCallState) -> None:
     raise not_answering(str(error)) from error
 
 
-def _error_code(answer: httpx.Response) -> str:
+def _error_code(response: httpx.Response) -> str:
     try:
-        return str(answer.json().get("error_code", ""))
+        return str(response.json().get("error_code", ""))
     except (ValueError, AttributeError):
         return ""
 

@@ -62,10 +62,10 @@ class MlflowRecords:
 
     def run(self, run_id: str) -> MlflowRun | None:
         """One run, also a deleted one; None if there is none."""
-        answer = self._json("runs/get", run_id=run_id).get("run")
-        if answer is None:
+        content = self._json("runs/get", run_id=run_id).get("run")
+        if content is None:
             return None
-        info, data = answer["info"], answer["data"]
+        info, data = content["info"], content["data"]
         texts = {kind: {each["key"]: each["value"] for each in data.get(kind, ())} for kind in ("tags", "params")}
         return MlflowRun(
             id=run_id,
@@ -84,13 +84,13 @@ class MlflowRecords:
             model: Name of the registered model: the use case.
             version: Its number.
         """
-        answer = self._json("model-versions/get", name=model, version=str(version))
-        return answer.get("model_version", {}).get("run_id")
+        response = self._json("model-versions/get", name=model, version=str(version))
+        return response.get("model_version", {}).get("run_id")
 
     def versions(self, model: str) -> list[int]:
         """All registered versions of a model, oldest first."""
-        answer = self._json("model-versions/search", filter=f"name='{model}'", max_results="1000")
-        return sorted(int(each["version"]) for each in answer.get("model_versions", ()))
+        response = self._json("model-versions/search", filter=f"name='{model}'", max_results="1000")
+        return sorted(int(each["version"]) for each in response.get("model_versions", ()))
 
     def version_with_alias(self, model: str, alias: str) -> int | None:
         """The version that an alias names; None: none.
@@ -109,8 +109,8 @@ class MlflowRecords:
             run_id: The run that kept it.
             path: Its name there.
         """
-        answer = mlflow_api.get("get-artifact", self._limits(), run_uuid=run_id, path=path)
-        return answer.content if answer else None
+        response = mlflow_api.get("get-artifact", self._limits(), run_uuid=run_id, path=path)
+        return response.content if response else None
 
     def documents(self, run_id: str, names: Iterable[str]) -> dict[str, Any]:
         """The JSON artifacts of a run that exist, by name.

@@ -139,10 +139,10 @@ def threads() -> dict[str, int]:
     """How many threads each kind of thread pool (`openmp`, `blas`) of this process may use; the largest of its kind."""
     from threadpoolctl import threadpool_info
 
-    found: dict[str, int] = {}
+    largest: dict[str, int] = {}
     for pool in threadpool_info():
-        found[pool["user_api"]] = max(found.get(pool["user_api"], 0), pool["num_threads"])
-    return dict(sorted(found.items()))
+        largest[pool["user_api"]] = max(largest.get(pool["user_api"], 0), pool["num_threads"])
+    return dict(sorted(largest.items()))
 
 
 def git(*arguments: str, input: str | None = None, environment: dict[str, str] | None = None) -> str:  # noqa: A002
@@ -189,11 +189,11 @@ def _processor() -> str:
 
 def _packages() -> dict[str, str]:
     """Read off the names of the folders that describe each package: opening 300 files takes half a second."""
-    found: dict[str, str] = {}
+    packages: dict[str, str] = {}
     for folder in dict.fromkeys(map(Path, sys.path)):
         if folder.is_dir():
             for entry in os.scandir(folder):
                 if entry.name.endswith(".dist-info"):
                     name, _, version = entry.name.removesuffix(".dist-info").partition("-")
-                    found.setdefault(name.lower().replace("_", "-"), version)
-    return dict(sorted(found.items()))
+                    packages.setdefault(name.lower().replace("_", "-"), version)
+    return dict(sorted(packages.items()))

@@ -31,7 +31,7 @@ SAFE_TYPES = ("numpy.dtype",)
 
 for _name, _value in {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(mlflow_api.task_limits().retries),
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{mlflow_api.task_limits().answer:.0f}",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{mlflow_api.task_limits().response:.0f}",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

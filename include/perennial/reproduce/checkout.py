@@ -63,8 +63,8 @@ def reproduce(
             )
         python = _python(project, say)
         say(f"Reproducing {use_case.name} v{version} in it.")
-        found = _run(python, project, [use_case.name, str(version)])
-    return replace(found, checkout=recorded.commit, advice="" if found.equal else found.advice)
+        reproduction = _run(python, project, [use_case.name, str(version)])
+    return replace(reproduction, checkout=recorded.commit, advice="" if reproduction.equal else reproduction.advice)
 
 
 def _check_commit(use_case: UseCase, recorded: Recipe) -> None:

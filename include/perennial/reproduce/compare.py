@@ -29,23 +29,23 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
         key: Columns that identify a row.
         sources: Column -> the lake table it comes from.
     """
-    said = []
-    for what, one, other in (("no longer there", then, now), ("new", now, then)):
+    differences = []
+    for change, one, other in (("no longer there", then, now), ("new", now, then)):
         names = [name for name in one.column_names if name not in other.column_names]
         if names:
-            said.append(f"{_counted(len(names), 'column')} {what}: {_some(names)}.")
+            differences.append(f"{_counted(len(names), 'column')} {change}: {_some(names)}.")
     common = [name for name in then.column_names if name in now.column_names]
     if set(key) - set(common):
-        return said
+        return differences
     old, new = (pl.DataFrame(table.select(common)) for table in (then, now))
-    for what, one, other in (("no longer there", old, new), ("new", new, old)):
+    for change, one, other in (("no longer there", old, new), ("new", new, old)):
         lone = one.join(other, on=list(key), how="anti", nulls_equal=True)
         if lone.height:
             first = ", ".join(f"{name}={lone[name][0]}" for name in key)
-            said.append(f"{_counted(lone.height, 'row')} {what}, for instance {first}.")
+            differences.append(f"{_counted(lone.height, 'row')} {change}, for instance {first}.")
     for name in common:
         if old[name].dtype != new[name].dtype:
-            said.append(
+            differences.append(
                 f"Column {name} of {sources.get(name, 'the examples')} was {old[name].dtype}, is {new[name].dtype}."
             )
     joined = old.join(new, on=list(key), how="inner", suffix="\0now", nulls_equal=True)
@@ -53,8 +53,8 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
     changed = {name: int(joined[name].ne_missing(joined[f"{name}\0now"]).sum()) for name in values}
     for name, count in sorted(changed.items(), key=lambda item: -item[1]):
         if count:
-            said.append(f"Column {name} of {sources.get(name, 'the examples')}: {_differing(count, 'row')}.")
-    return said
+            differences.append(f"Column {name} of {sources.get(name, 'the examples')}: {_differing(count, 'row')}.")
+    return differences
 
 
 def predictions(then: np.ndarray, now: np.ndarray) -> Part:
@@ -84,10 +84,10 @@ def code(use_case: UseCase, recipe: Recipe) -> Part:
         recipe: What was recorded of the version.
     """
     trained = f"{recipe.commit[:12] or 'no commit'}{' and changes that are in no commit' if recipe.is_dirty else ''}"
-    here = provenance.code_version()
+    current = provenance.code_version()
     if recipe.provenance is None:
-        equal = None if recipe.is_dirty or not recipe.commit else here == recipe.commit
-        return Part("code", equal, (f"Trained by {trained}; here is {_short(here)}.",))
+        equal = None if recipe.is_dirty or not recipe.commit else current == recipe.commit
+        return Part("code", equal, (f"Trained by {trained}; here is {_short(current)}.",))
     now = provenance.files(use_case)
     then = recipe.provenance.files
     differ = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
@@ -96,13 +96,13 @@ def code(use_case: UseCase, recipe: Recipe) -> Part:
     # What a data scientist writes first, then what features are made of, then the library.
     order = (f"include/use_cases/{use_case.name}/", "feature_repo/")
     differ.sort(key=lambda name: next((rank for rank, root in enumerate(order) if name.startswith(root)), len(order)))
-    said = [
-        f"Trained by {trained}; here is {_short(here)}.",
+    findings = [
+        f"Trained by {trained}; here is {_short(current)}.",
         f"{_differing(len(differ), 'file')}: {_some(differ)}.",
     ]
     if recipe.changes:
-        said.append(_kept(recipe))
-    return Part("code", False, tuple(said))
+        findings.append(_changes_kept(recipe))
+    return Part("code", False, tuple(findings))
 
 
 def environment(recipe: Recipe, threads: Mapping[str, int]) -> Part:
@@ -116,19 +116,19 @@ def environment(recipe: Recipe, threads: Mapping[str, int]) -> Part:
         equal = recipe.lock == provenance.lock_digest()
         return Part("environment", equal, (f"Lock file {'equal' if equal else 'differs'}; no more was recorded.",))
     then, now = recipe.provenance.environment, provenance.environment()
-    said = [
-        f"{what}: {getattr(then, field)} then, {getattr(now, field)} here."
-        for field, what in (("python", "Python"), ("platform", "Platform"), ("processor", "Processor"))
+    differences = [
+        f"{label}: {getattr(then, field)} then, {getattr(now, field)} here."
+        for field, label in (("python", "Python"), ("platform", "Platform"), ("processor", "Processor"))
         if getattr(then, field) != getattr(now, field)
     ]
     if then.lock != now.lock:
-        said.append(f"requirements.lock: {then.lock[:12]} then, {now.lock[:12]} here.")
-    said += _packages(then, now)
+        differences.append(f"requirements.lock: {then.lock[:12]} then, {now.lock[:12]} here.")
+    differences += _packages(then, now)
     for kind, count in then.threads.items():
         if kind in threads and threads[kind] != count:
-            said.append(f"Threads of {kind}: {count} then, {threads[kind]} here.")
-    if said:
-        return Part("environment", False, tuple(said))
+            differences.append(f"Threads of {kind}: {count} then, {threads[kind]} here.")
+    if differences:
+        return Part("environment", False, tuple(differences))
     return Part("environment", True, (f"Python {now.python}, {len(now.packages)} packages, {now.processor}.",))
 
 
@@ -141,7 +141,7 @@ def _packages(then: Environment, now: Environment) -> list[str]:
     return [f"{_differing(len(names), 'package')}: {_some(shown)}."]
 
 
-def _kept(recipe: Recipe) -> str:
+def _changes_kept(recipe: Recipe) -> str:
     withheld = recipe.changes.get("withheld", {})
     but = f", but for {_some(sorted(withheld))}" if withheld else ""
     return f"What was in no commit is kept with MLflow run {recipe.run_id} as {mlflow_artifacts.CODE_DIFF}{but}."
@@ -152,12 +152,12 @@ def _short(version: str) -> str:
     return f"{commit[:12]}{' and changes that are in no commit' if dirty else ''}"
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _differing(count: int, what: str) -> str:
-    return f"{_counted(count, what)} {'differs' if count == 1 else 'differ'}"
+def _differing(count: int, noun: str) -> str:
+    return f"{_counted(count, noun)} {'differs' if count == 1 else 'differ'}"
 
 
 def _some(names: Sequence[str]) -> str:

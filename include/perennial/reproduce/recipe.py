@@ -52,9 +52,9 @@ def read(use_case: UseCase, version: int) -> Recipe:
         PerennialError: the version, its run, or what the run recorded is gone.
     """
     run = tracking.training_run(use_case, version)
-    wanted = (mlflow_artifacts.PLAN, mlflow_artifacts.TRAINING_SET)
-    held = tracking.recorded(run.id, (*wanted, mlflow_artifacts.PROVENANCE, mlflow_artifacts.CODE_CHANGES))
-    absent = [name for name in wanted if name not in held]
+    required = (mlflow_artifacts.PLAN, mlflow_artifacts.TRAINING_SET)
+    documents = tracking.recorded(run.id, (*required, mlflow_artifacts.PROVENANCE, mlflow_artifacts.CODE_CHANGES))
+    absent = [name for name in required if name not in documents]
     if absent:
         raise PerennialError(
             f"The MLflow run {run.id} of version {version} of model {use_case.name!r} no longer holds"
@@ -66,15 +66,17 @@ def read(use_case: UseCase, version: int) -> Recipe:
     return Recipe(
         version=version,
         run_id=run.id,
-        plan=TrainingPlan(**held[mlflow_artifacts.PLAN]),
-        data=TrainingSet(**held[mlflow_artifacts.TRAINING_SET]),
-        provenance=Provenance(**held[mlflow_artifacts.PROVENANCE]) if mlflow_artifacts.PROVENANCE in held else None,
+        plan=TrainingPlan(**documents[mlflow_artifacts.PLAN]),
+        data=TrainingSet(**documents[mlflow_artifacts.TRAINING_SET]),
+        provenance=Provenance(**documents[mlflow_artifacts.PROVENANCE])
+        if mlflow_artifacts.PROVENANCE in documents
+        else None,
         # It goes into git's arguments, and whoever can write to MLflow can write it.
         commit=commit if _COMMIT.fullmatch(commit) else "",
         is_dirty=bool(dirty),
         lock=tags.get(mlflow_tags.LOCK_DIGEST, "unknown"),
         changes_digest=tags.get(mlflow_tags.CODE_CHANGES, ""),
-        changes=held.get(mlflow_artifacts.CODE_CHANGES, {}),
+        changes=documents.get(mlflow_artifacts.CODE_CHANGES, {}),
     )
 
 

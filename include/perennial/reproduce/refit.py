@@ -50,8 +50,8 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
         # On the rows that the version was fitted on, where they are still there: what differs then is the code's doing.
         predictions = _predictions(use_case, recorded, rows if data.equal or stored is None else stored)
     parts = (data, file, predictions, compare.code(use_case, recorded), compare.environment(recorded, threads))
-    found = Reproduction(use_case.name, version, parts)
-    return replace(found, advice=_advice(found, recorded))
+    reproduction = Reproduction(use_case.name, version, parts)
+    return replace(reproduction, advice=_advice(reproduction, recorded))
 
 
 def _rebuilt(use_case: UseCase, recorded: Recipe, stored: pa.Table | None) -> training_set.Retrieved:
@@ -74,10 +74,10 @@ def _stored(recorded: Recipe) -> tuple[pa.Table | None, Part]:
     try:
         return recorded.data.table, Part(name, True, (f"{recorded.data.path} has the digest it is named by.",))
     except BadFeatures:
-        said = f"{recorded.data.path} does not have the digest it is named by: it was changed or damaged."
+        reason = f"{recorded.data.path} does not have the digest it is named by: it was changed or damaged."
     except FileNotFoundError:
-        said = f"{recorded.data.path} is gone."
-    return None, Part(name, False, (said,))
+        reason = f"{recorded.data.path} is gone."
+    return None, Part(name, False, (reason,))
 
 
 def _data(
@@ -88,8 +88,8 @@ def _data(
     sources: dict[str, str],
 ) -> Part:
     if rebuilt.digest == recorded.data.digest:
-        said = f"{rebuilt.rows.num_rows:,} rows from {len(recorded.data.snapshots)} snapshots, digest {rebuilt.digest}."
-        return Part("data", True, (said,))
+        size = f"{rebuilt.rows.num_rows:,} rows from {len(recorded.data.snapshots)} snapshots, digest {rebuilt.digest}."
+        return Part("data", True, (size,))
     digests = f"The digest was {recorded.data.digest[:16]}, is {rebuilt.digest[:16]}."
     if stored is None:
         counted = f"{recorded.data.rows:,} rows then, {rebuilt.rows.num_rows:,} now; which differ cannot be told."
@@ -113,13 +113,13 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     columns = _inputs(use_case, recorded)
     absent = [name for name in columns if name not in rows.column_names]
     if absent:
-        said = f"The rows have no {', '.join(absent)}, which the version was fitted on."
-        return Part("predictions", None, (said,))
+        reason = f"The rows have no {', '.join(absent)}, which the version was fitted on."
+        return Part("predictions", None, (reason,))
     registered = tracking.load(use_case, recorded.version)
     # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
-    wanted = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
+    names = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
     try:
-        params = planning.validate_params(use_case, {name: recorded.plan.params[name] for name in wanted})
+        params = planning.validate_params(use_case, {name: recorded.plan.params[name] for name in names})
         model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
@@ -145,15 +145,15 @@ def _as_many_threads(recorded: Recipe) -> Iterator[dict[str, int]]:
         yield provenance.threads()
 
 
-def _advice(found: Reproduction, recorded: Recipe) -> str:
+def _advice(reproduction: Reproduction, recorded: Recipe) -> str:
     """What to do next; nothing if all is equal."""
-    differing = {part.name for part in found.parts if not part.equal}
+    differing = {part.name for part in reproduction.parts if not part.equal}
     steps = []
     if "stored file" in differing and "data" not in differing:
         steps.append(f"Move {recorded.data.path} away: the next training on these rows writes it again.")
     if recorded.commit and ("code" in differing or recorded.lock != provenance.lock_digest()):
         changes = " --with-changes" if recorded.is_dirty else ""
-        command = f"perennial reproduce {found.use_case} {found.version} --checkout{changes}"
+        command = f"perennial reproduce {reproduction.use_case} {reproduction.version} --checkout{changes}"
         steps.append(f"To make it again by the code and the lock file it was trained by: `{command}`.")
     elif {"data", "predictions"} & differing and "environment" in differing:
         steps.append("Make it again in the environment that it was trained in.")

@@ -20,12 +20,12 @@ class Part:
     Attributes:
         name: `data`, `stored file`, `predictions`, `code` or `environment`.
         equal: None: it could not be compared.
-        said: What was found, in sentences.
+        findings: Of the comparison, in sentences.
     """
 
     name: str
     equal: bool | None
-    said: tuple[str, ...]
+    findings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,29 +50,31 @@ class Reproduction:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready, as the command prints it."""
-        return {"equal": self.equal, **asdict(self)}
+        parts = [{"name": part.name, "equal": part.equal, "said": part.findings} for part in self.parts]
+        return {"equal": self.equal, **asdict(self), "parts": parts}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Reproduction:
+    def from_json(cls, printed: Mapping[str, Any]) -> Reproduction:
         """Read what the command printed."""
-        parts = tuple(Part(part["name"], part["equal"], tuple(part["said"])) for part in found["parts"])
-        return cls(found["use_case"], found["version"], parts, found["advice"], found["checkout"])
+        parts = tuple(Part(part["name"], part["equal"], tuple(part["said"])) for part in printed["parts"])
+        return cls(printed["use_case"], printed["version"], parts, printed["advice"], printed["checkout"])
 
 
-def table(found: Reproduction) -> Table:
+def table(reproduction: Reproduction) -> Table:
     """A row for each part."""
     from rich.table import Table
     from rich.text import Text
 
-    where = f", in a checkout of {found.checkout[:12]}" if found.checkout else ""
-    verdict = "equal" if found.equal else "differs"
+    where = f", in a checkout of {reproduction.checkout[:12]}" if reproduction.checkout else ""
+    verdict = "equal" if reproduction.equal else "differs"
     # As text: what was recorded may hold what rich would take for markup.
-    shown = Table(title=Text(f"{found.use_case} v{found.version}{where}: {verdict}"), title_justify="left")
+    title = f"{reproduction.use_case} v{reproduction.version}{where}: {verdict}"
+    shown = Table(title=Text(title), title_justify="left")
     for heading in ("", "", "found"):
         shown.add_column(heading)
     styles = {True: ("equal", "green"), False: ("differs", "red"), None: ("not compared", "yellow")}
-    for part in found.parts:
+    for part in reproduction.parts:
         word, style = styles[part.equal]
         style = style if part.name in DECIDING or part.equal else "yellow"
-        shown.add_row(part.name, Text(word, style=style), Text("\n".join(part.said)))
+        shown.add_row(part.name, Text(word, style=style), Text("\n".join(part.findings)))
     return shown

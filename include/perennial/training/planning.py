@@ -47,9 +47,9 @@ def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParam
     try:
         return use_case.params(**conf)
     except ValidationError as error:
-        known = ", ".join(use_case.params.model_fields)
+        names = ", ".join(use_case.params.model_fields)
         raise InvalidParams(
-            f"Parameters of {dag_id(use_case.name, TRAINING)}: {problems(error)}.", f"Known parameters: {known}."
+            f"Parameters of {dag_id(use_case.name, TRAINING)}: {problems(error)}.", f"Known parameters: {names}."
         ) from error
 
 
@@ -130,8 +130,8 @@ def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
         return None
     newest = newest_partition(use_case)
     evidence = {"schedule": use_case.retraining.schedule}
-    asked = retraining_requests.create(use_case, use_case.partition(newest), "schedule", evidence, made_by)
-    return newest if asked else None
+    is_created = retraining_requests.create(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    return newest if is_created else None
 
 
 def build_training_set(use_case: UseCase, planned: TrainingPlan) -> TrainingSet:

@@ -157,18 +157,18 @@ def build(
         BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, or the
             gate names a column that is not there; or an earlier version of the transforms computed a partition.
     """
-    found = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
-    path = f"{settings().training_sets}/{use_case.name}/{found.digest}.parquet"
-    _store(found.content, path)
+    retrieved = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
+    path = f"{settings().training_sets}/{use_case.name}/{retrieved.digest}.parquet"
+    _store(retrieved.content, path)
     return TrainingSet(
-        digest=found.digest,
+        digest=retrieved.digest,
         path=path,
         start=first.start,
-        holdout_start=found.holdout_start,
+        holdout_start=retrieved.holdout_start,
         end=last.end,
-        rows=found.rows.num_rows,
-        unlabelled=found.unlabelled,
-        snapshots=found.snapshots,
+        rows=retrieved.rows.num_rows,
+        unlabelled=retrieved.unlabelled,
+        snapshots=retrieved.snapshots,
     )
 
 
@@ -216,7 +216,7 @@ def retrieve(
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(_encode, kept)
         check(use_case, examples, rows)
-        _insist_on_enough(use_case, kept, first, last, holdout_start)
+        _check_enough(use_case, kept, first, last, holdout_start)
         content = encoding.result()
     return Retrieved(kept, content, holdout_start, unlabelled, snapshots)
 
@@ -225,8 +225,8 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
     identifier = use_case.tables.examples
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
-    held = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
-    absent = [partition.key for partition in first.through(last) if partition.key not in held]
+    present = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
+    absent = [partition.key for partition in first.through(last) if partition.key not in present]
     if absent:
         computed = computations.partitions_with_examples(use_case, first, last)
         absent = [key for key in absent if key not in computed]
@@ -276,7 +276,7 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
     validation.validate_computed_table(use_case, "training_set", rows, None, BadFeatures)
 
 
-def _insist_on_enough(
+def _check_enough(
     use_case: UseCase, rows: pa.Table, first: Partition, last: Partition, holdout_start: datetime
 ) -> None:
     holdout = pc.sum(pc.greater_equal(rows["event_timestamp"], pa.scalar(holdout_start))).as_py() or 0
@@ -330,8 +330,8 @@ def _store(content: bytes, target: str) -> None:
 
 def _holds(filesystem: fs.FileSystem, path: str, content: bytes) -> bool:
     """Whether the file is there and undamaged."""
-    found = filesystem.get_file_info(path)
-    if found.type == fs.FileType.NotFound or found.size != len(content):
+    info = filesystem.get_file_info(path)
+    if info.type == fs.FileType.NotFound or info.size != len(content):
         return False
     with filesystem.open_input_stream(path) as file:
         return bool(file.read() == content)
