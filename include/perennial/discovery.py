@@ -47,13 +47,13 @@ def load(name: str) -> UseCase:
         raise
     except Exception as error:
         raise _unreadable(name, error) from error
-    found = getattr(module, "use_case", None)
-    if not isinstance(found, UseCase) or found.name != name:
+    use_case = getattr(module, "use_case", None)
+    if not isinstance(use_case, UseCase) or use_case.name != name:
         raise PerennialError(
             f"include/use_cases/{name}/use_case.py does not define `use_case = UseCase(name={name!r}, ...)`.",
             "The folder's name and the use case's name must be the same.",
         )
-    return found
+    return use_case
 
 
 def load_all() -> tuple[list[UseCase], dict[str, PerennialError]]:
@@ -194,5 +194,5 @@ def _unreadable(name: str, error: Exception) -> PerennialError:
     where = f"{file}, line {line}" if line else file
     if isinstance(error, ValidationError):
         return PerennialError(f"{where}: {error.title}: {problems(error)}.", "docs/add_a_use_case.md tells the fields.")
-    said = error.msg if isinstance(error, SyntaxError) else error
-    return PerennialError(f"{where}: {type(error).__name__}: {said}", "Mend that line.")
+    message = error.msg if isinstance(error, SyntaxError) else error
+    return PerennialError(f"{where}: {type(error).__name__}: {message}", "Mend that line.")

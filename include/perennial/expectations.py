@@ -223,7 +223,7 @@ def _is_suite(each: Any) -> bool:
 def _each(
     kind: Callable[..., gxe.Expectation], columns: Mapping[str, Mapping[str, Any]], **common: Any
 ) -> Expectations:
-    return [kind(column=column, **given, **common) for column, given in columns.items()]
+    return [kind(column=column, **arguments, **common) for column, arguments in columns.items()]
 
 
 def _bounds(columns: Mapping[str, Bounds]) -> dict[str, dict[str, Any]]:

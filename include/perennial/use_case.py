@@ -171,9 +171,9 @@ class UseCase(Declaration):
         for name in inputs:
             if name not in {raw.name for raw in self.raw}:
                 raise ValueError(f"input {name!r} is not a raw table")
-        known = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
-        if self.gate.metric not in known:
-            raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(known)} for {self.task}")
+        metrics = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
+        if self.gate.metric not in metrics:
+            raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(metrics)} for {self.task}")
         return self
 
     @property

@@ -33,6 +33,6 @@ def fetch_table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
         connection: Knows the tables that the query names; see `open_session`.
         sql: One SELECT.
     """
-    found = connection.sql(sql).to_arrow_table()
-    assert found is not None, "a SELECT gives a table"  # noqa: S101
-    return found
+    table = connection.sql(sql).to_arrow_table()
+    assert table is not None, "a SELECT gives a table"  # noqa: S101
+    return table

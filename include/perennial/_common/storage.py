@@ -46,8 +46,8 @@ def explain_storage_errors(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Turn what storage says into an error that names `what`, the file, and what to do.
+def explaining(subject: str) -> Iterator[None]:
+    """Turn what storage says into an error that names `subject`, the file, and what to do.
 
     Raises:
         ServiceUnavailable: PostgreSQL went away, or the object store refuses.
@@ -59,14 +59,14 @@ def explaining(what: str) -> Iterator[None]:
     except PerennialError:
         raise
     except Exception as error:
-        explanation = _explanation(what, error)
+        explanation = _explanation(subject, error)
         if explanation is None:
             raise
         raise explanation from error
 
 
 @contextmanager
-def explaining_database(what: str) -> Iterator[None]:
+def explaining_database(subject: str) -> Iterator[None]:
     """The same for the database alone.
 
     Raises:
@@ -77,38 +77,38 @@ def explaining_database(what: str) -> Iterator[None]:
     except Exception as error:
         if not _is_of_database(error):
             raise
-        raise _no_answer(what, error) from error
+        raise _not_answering(subject, error) from error
 
 
-def _no_answer(what: str, error: Exception) -> ServiceUnavailable:
+def _not_answering(subject: str, error: Exception) -> ServiceUnavailable:
     return ServiceUnavailable(
-        f"{what}: PostgreSQL does not answer: {_said(error)}",
+        f"{subject}: PostgreSQL does not answer: {_message(error)}",
         "Start it (`perennial up`), or see PERENNIAL_DATABASE; then clear the task, nothing needs undoing.",
     )
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip()[:300]}"
 
 
-def _explanation(what: str, error: Exception) -> PerennialError | None:
-    said = _said(error)
+def _explanation(subject: str, error: Exception) -> PerennialError | None:
+    message = _message(error)
     if _is_of_database(error):
-        return _no_answer(what, error)
+        return _not_answering(subject, error)
     if isinstance(error, OSError) and error.errno in _FULL:
         return StorageFull(
-            f"{what}: no room is left to write: {said}",
+            f"{subject}: no room is left to write: {message}",
             "Free some, then clear the task: what was there is as it was, and what was half written is read by nobody.",
         )
     if _is_refused(error):
         return ServiceUnavailable(
-            f"{what}: the object store does not do it: {said}",
+            f"{subject}: the object store does not do it: {message}",
             "Look at its address, its credentials and its health; then clear the task, nothing needs undoing.",
         )
     if _is_damage(error):
         path = _PATH.search(str(error))
         return DamagedFile(
-            f"{what}: {path[1] if path else 'a file of it'} cannot be read: {said}",
+            f"{subject}: {path[1] if path else 'a file of it'} cannot be read: {message}",
             "Restore the file from a backup. A data file of raw rows, features or examples can also be made again: run"
             " <use case>.features for its partition, which replaces it.",
         )
@@ -126,8 +126,8 @@ def _is_of_database(error: Exception) -> bool:
 
 def _is_refused(error: Exception) -> bool:
     """Whether an object store did not answer, was too busy, or said no."""
-    answer = _OBJECT_STORE.search(str(error)) if isinstance(error, OSError) else None
-    return answer is not None and answer[1] not in _GONE
+    status = _OBJECT_STORE.search(str(error)) if isinstance(error, OSError) else None
+    return status is not None and status[1] not in _GONE
 
 
 def _is_damage(error: Exception) -> bool:

@@ -70,11 +70,11 @@ def predictions(
         NotEnoughData: nothing was predicted yet.
     """
     declared = discovery.load(use_case)
-    made = _read(declared, declared.tables.predictions, first, last)
+    predicted = _read(declared, declared.tables.predictions, first, last)
     key = list(declared.examples.key)
     labels = _read(declared, declared.tables.examples, first, last).select([*key, "label", "label_timestamp"])
     order = [(lake.PARTITION, "ascending"), ("event_timestamp", "ascending"), *((name, "ascending") for name in key)]
-    return _frame(made.join(labels, keys=key, join_type="left outer").sort_by(order), frame)
+    return _frame(predicted.join(labels, keys=key, join_type="left outer").sort_by(order), frame)
 
 
 def training_set(use_case: str, first: str, last: str, *, frame: FrameKind = "pandas") -> DataFrame:
@@ -187,9 +187,9 @@ def _read(use_case: UseCase, table: str, first: str | None, last: str | None) ->
     end = use_case.partition(last).key if last else "~"
     rows = lake.read(table, between=(start, end))
     if rows is None:
-        what = table.rpartition(".")[2]
+        records = table.rpartition(".")[2]
         raise NotEnoughData(
-            f"Use case {use_case.name!r} has no {what} in the lake yet.",
+            f"Use case {use_case.name!r} has no {records} in the lake yet.",
             f"Run its pipelines first, for instance with `perennial replay {use_case.name} --from {use_case.start}`.",
         )
     names = [lake.PARTITION, *(name for name in rows.column_names if name != lake.PARTITION)]

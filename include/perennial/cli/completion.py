@@ -86,7 +86,7 @@ def periods(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 @_quietly
 def columns(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Columns of the local file or folder that `--data` names, those that begin so."""
-    data = str(_given(ctx, "data") or "")
+    data = str(_value_of(ctx, "data") or "")
     if not data or "://" in data:
         return []  # Fetching it takes longer than somebody waits.
     import tempfile
@@ -150,7 +150,7 @@ def params(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 
     from perennial.runs.params import params_model
 
-    model = params_model(_use_case(ctx), str(_given(ctx, "pipeline")))
+    model = params_model(_use_case(ctx), str(_value_of(ctx, "pipeline")))
     fields = model.model_fields if model else {}
     name, equals, _ = incomplete.partition("=")
     if not equals:
@@ -200,7 +200,7 @@ def narrowed(keys: Sequence[str]) -> list[str]:
     return list(keys)
 
 
-def _given(ctx: typer.Context, name: str) -> Any:
+def _value_of(ctx: typer.Context, name: str) -> Any:
     """The value of a parameter on the command line so far.
 
     While an option has no value yet, because that is being completed, arguments are not assigned to their parameters;
@@ -221,14 +221,14 @@ def _until_now(use_case: UseCase) -> Iterable[Partition]:
 def _use_case(ctx: typer.Context) -> UseCase:
     from perennial import discovery
 
-    return discovery.load(str(_given(ctx, "use_case")))
+    return discovery.load(str(_value_of(ctx, "use_case")))
 
 
 def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
     from perennial import lake_cache
     from perennial.table_names import TableNames
 
-    table = TableNames(str(_given(ctx, "use_case"))).ledger
+    table = TableNames(str(_value_of(ctx, "use_case"))).ledger
     rows = lake_cache.records([table], {table: ("model_version", "action", "recorded_at")})[table]
     return sorted((row for row in rows if row["model_version"] is not None), key=lambda row: row["recorded_at"])
 
@@ -240,12 +240,12 @@ def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
     from perennial import lake_cache
     from perennial.table_names import TableNames
 
-    tables, partition = TableNames(str(_given(ctx, "use_case"))), _given(ctx, "partition")
+    tables, partition = TableNames(str(_value_of(ctx, "use_case"))), _value_of(ctx, "partition")
     rows, batches = tables.quarantine, tables.refused_batches
     common = ("partition", "reasons", "recorded_at")
-    held = lake_cache.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
-    found = [(row, str(row["row_id"]), str(row["reasons"])) for row in held[rows] if row.get("refusal")]
-    found += [(row, str(row["batch"]), "; ".join(json.loads(row["reasons"]))) for row in held[batches]]
-    found = [each for each in found if partition in (None, each[0]["partition"])]
-    found.sort(key=lambda each: each[0]["recorded_at"], reverse=True)
-    return list(dict.fromkeys((name, reasons) for _, name, reasons in found))
+    records = lake_cache.records([rows, batches], {rows: ("row_id", "refusal", *common), batches: ("batch", *common)})
+    items = [(row, str(row["row_id"]), str(row["reasons"])) for row in records[rows] if row.get("refusal")]
+    items += [(row, str(row["batch"]), "; ".join(json.loads(row["reasons"]))) for row in records[batches]]
+    items = [each for each in items if partition in (None, each[0]["partition"])]
+    items.sort(key=lambda each: each[0]["recorded_at"], reverse=True)
+    return list(dict.fromkeys((name, reasons) for _, name, reasons in items))

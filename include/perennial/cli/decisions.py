@@ -141,6 +141,6 @@ def _run(use_case: UseCase, request: RollbackRequest, wait: bool, tell: Callable
     return runs.run(use_case, CHAMPION, partition=None, params=params, wait=wait, tell=tell)
 
 
-def _reason(given: str | None, what: str) -> str:
-    missing = InvalidParams(f"A reason to {what} is missing.", 'Add --reason "...": it is kept in the ledger.')
-    return reason_for(given, what, missing)
+def _reason(reason: str | None, action: str) -> str:
+    missing = InvalidParams(f"A reason to {action} is missing.", 'Add --reason "...": it is kept in the ledger.')
+    return reason_for(reason, action, missing)

@@ -123,13 +123,13 @@ class _Done:
             seconds it took, and the page of its run.
     """
 
-    made: Plan
+    plan: Plan
     registered: bool = False
     partitions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def expect(self, work: Sequence[tuple[UseCase, list[Partition]]], state: str) -> None:
-        for use_case, wanted in work:
-            for partition in wanted:
+        for use_case, partitions in work:
+            for partition in partitions:
                 self.partitions[use_case.name, partition.key] = {"state": state, "seconds": None, "run": None}
 
     def watched(self, use_case: UseCase, steps: Iterable[Step]) -> Iterator[Step]:
@@ -155,7 +155,7 @@ class _Done:
         computed = [
             {"use_case": name, "partition": partition, **fate} for (name, partition), fate in self.partitions.items()
         ]
-        return {"plan": rendering.as_json(self.made), "registered": self.registered, "computed": computed}
+        return {"plan": rendering.as_json(self.plan), "registered": self.registered, "computed": computed}
 
 
 def _apply(
@@ -176,7 +176,7 @@ def _apply(
     if dry_run or (planned.is_empty and not work):
         return
     if work:
-        _insist_on_airflow()
+        _check_airflow()
     if not yes and not _confirmed():
         tell("Nothing was applied.")
         raise typer.Exit(1)
@@ -223,13 +223,15 @@ def _work(planned: Plan, first: str | None, last: str | None) -> list[tuple[UseC
     work = []
     for one in planned.recomputations:
         use_case = discovery.load(one.use_case)
-        wanted = backfill.partitions_between([use_case.cadence.partition(key) for key in one.partitions], first, last)
-        if wanted:
-            work.append((use_case, backfill.order_partitions(use_case, wanted)))
+        partitions = backfill.partitions_between(
+            [use_case.cadence.partition(key) for key in one.partitions], first, last
+        )
+        if partitions:
+            work.append((use_case, backfill.order_partitions(use_case, partitions)))
     return work
 
 
-def _insist_on_airflow() -> None:
+def _check_airflow() -> None:
     """Before anything is changed: what is registered would otherwise wait for its values."""
     from perennial.errors import ServiceUnavailable
     from perennial.services.airflow_api import AirflowClient
@@ -251,7 +253,7 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
 
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     with AirflowClient() as client:
-        for use_case, wanted in work:
-            tell(f"{use_case.name}: computing {len(wanted)} partition{'s' if len(wanted) > 1 else ''} again.")
-            steps = backfill.backfill(client, use_case, wanted, backfill.target_digest(use_case))
-            progress.show(console(stderr=tell is note), wanted, done.watched(use_case, steps))
+        for use_case, partitions in work:
+            tell(f"{use_case.name}: computing {len(partitions)} partition{'s' if len(partitions) > 1 else ''} again.")
+            steps = backfill.backfill(client, use_case, partitions, backfill.target_digest(use_case))
+            progress.show(console(stderr=tell is note), partitions, done.watched(use_case, steps))

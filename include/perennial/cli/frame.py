@@ -71,8 +71,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run has ended; fail if it fails.")]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         say(f"perennial {version('perennial')}")
@@ -147,22 +147,22 @@ def ask(question: str) -> str:
         raise KeyboardInterrupt from None
 
 
-def reason_for(given: str | None, what: str, missing: InvalidParams) -> str:
+def reason_for(reason: str | None, action: str, missing: InvalidParams) -> str:
     """The reason for an action: as given, else asked for on a terminal.
 
     Args:
-        given: The value of `--reason`; None: not given.
-        what: The action, as in "Why ...?".
+        reason: The value of `--reason`; None: not given.
+        action: The action, as in "Why ...?".
         missing: The error to raise without a reason.
 
     Raises:
         InvalidParams: `missing`, if there is no reason and no terminal.
     """
-    if given is None and sys.stdin.isatty():
-        given = ask(f"Why {what}?")
-    if given is None or not given.strip():
+    if reason is None and sys.stdin.isatty():
+        reason = ask(f"Why {action}?")
+    if reason is None or not reason.strip():
         raise missing
-    return given
+    return reason
 
 
 def confirm(question: str) -> bool:

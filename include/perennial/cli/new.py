@@ -47,7 +47,7 @@ def _parameter(option: Field[Any]) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, declared])
 
 
-def new(*, dry_run: bool, as_json: bool, **given: Any) -> None:
+def new(*, dry_run: bool, as_json: bool, **answers: Any) -> None:
     """Write a new use case from data.
 
     Looks at the data, asks about what is unclear (without a terminal: names the option that answers it), and writes
@@ -57,7 +57,7 @@ def new(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     from perennial.scaffold import rendering, writing
     from perennial.settings import settings
 
-    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in given.items()}
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in answers.items()}
     options = Options(**values)
     project = settings().project
     writing.check_new_name(options.name, project)
@@ -97,24 +97,24 @@ def _designed(options: Options, *, nobody_is_there: bool) -> Design:
     with ExitStack() as stack:
         with watched(f"looking at {options.data}") as step:
             look = stack.enter_context(profiling.at(options.data, notations, step))
-        return deciding.decide(look, options, nobody if nobody_is_there else _asked)
+        return deciding.decide(look, options, nobody if nobody_is_there else _ask_choice)
 
 
-def _asked(question: str, choices: Sequence[str], option: str) -> str:
+def _ask_choice(question: str, choices: Sequence[str], option: str) -> str:
     """Ask at the terminal, until one of the choices is given, by its number or as it is written."""
     say(question)
     for number, choice in enumerate(choices, 1):
         say(f"  {number}. {choice}")
     while True:
         try:
-            answer = str(typer.prompt(f"Which one? (asked no more with {option})")).strip()
+            chosen = str(typer.prompt(f"Which one? (asked no more with {option})")).strip()
         except typer.Abort:  # What Ctrl-C, or the end of the input, is at a prompt.
             raise KeyboardInterrupt from None
-        if answer in choices:
-            return answer
-        if answer.isdecimal() and 1 <= int(answer) <= len(choices):
-            return choices[int(answer) - 1]
-        say(f"{did_you_mean(answer, choices)}A number from 1 to {len(choices)}, or one of the names.")
+        if chosen in choices:
+            return chosen
+        if chosen.isdecimal() and 1 <= int(chosen) <= len(choices):
+            return choices[int(chosen) - 1]
+        say(f"{did_you_mean(chosen, choices)}A number from 1 to {len(choices)}, or one of the names.")
 
 
 def _next(design: Design) -> list[str]:
@@ -126,10 +126,10 @@ def _next(design: Design) -> list[str]:
 
 def _tell(design: Design, files: list[str], *, written: bool) -> None:
     label, cuts = design.label, design.cuts
-    what = label.column.source + (f" is {label.positive!r}" if label.task == "binary" else "")
+    target = label.column.source + (f" is {label.positive!r}" if label.task == "binary" else "")
     about = f" for each {', '.join(key.source for key in design.keys)}" if design.keys else ""
     say(f"{design.rows:,} rows, {len(cuts.partitions)} {cuts.cadence} partitions, {design.first} to {design.last}.")
-    say(f"Predicted{about}: {what} ({label.task}), at the time {design.time.source}.")
+    say(f"Predicted{about}: {target} ({label.task}), at the time {design.time.source}.")
     say("\nAssumed:")
     for each in design.assumptions:
         otherwise = f" [{each.option}]" if each.option else ""

@@ -62,13 +62,13 @@ def replay(
     from perennial.services.airflow_api import AirflowClient
 
     declared = discovery.load(use_case)
-    wanted = partitions_between(declared, first, last)
+    partitions = partitions_between(declared, first, last)
     if dry_run:
-        _foresee(declared, wanted, as_json)
+        _foresee(declared, partitions, as_json)
         return
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     with AirflowClient() as client:
-        progress.show(console(stderr=as_json), wanted, steps(client, declared, wanted))
+        progress.show(console(stderr=as_json), partitions, steps(client, declared, partitions))
     if as_json:
         show_json(partition_status.status(declared).as_json())
     else:
@@ -154,7 +154,7 @@ def show_parity(
     report.raise_if_inconsistent(declared, result)
 
 
-def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
+def _foresee(use_case: UseCase, partitions: list[Partition], as_json: bool) -> None:
     """Show what a replay would do with each partition."""
     from dataclasses import asdict
 
@@ -164,9 +164,9 @@ def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
     tell = note if as_json else say
     try:
         with runs.asking() as client:
-            previews = preview(client, use_case, wanted)
+            previews = preview(client, use_case, partitions)
     except ServiceUnavailable as error:
-        previews = [PartitionPreview(partition.key, "unknown") for partition in wanted]
+        previews = [PartitionPreview(partition.key, "unknown") for partition in partitions]
         tell(f"Now it would fail: {error.problem}")
     if as_json:
         show_json([asdict(each) for each in previews])
@@ -183,10 +183,10 @@ def _foresee(use_case: UseCase, wanted: list[Partition], as_json: bool) -> None:
         say(f"{use_case.name} {each.partition}: {words[each.todo]}{f' ({states})' if states else ''}")
 
 
-def _params(given: list[str]) -> dict[str, Any]:
+def _params(pairs: list[str]) -> dict[str, Any]:
     """`k=v` pairs; a value that is JSON (a number, true, null) becomes that, anything else is text."""
     params: dict[str, Any] = {}
-    for pair in given:
+    for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InvalidParams(f"--param {pair!r} is not of the form k=v.", "Write for instance --param seed=7.")

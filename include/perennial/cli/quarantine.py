@@ -88,11 +88,11 @@ def show_list(
     """List items pending review, by partition, table and reason."""
     from perennial import discovery
 
-    found = discovery.load(use_case)
-    where = found.partition(partition) if partition else None
+    declared = discovery.load(use_case)
+    where = declared.partition(partition) if partition else None
     from perennial import quarantine  # Heavy: after what was asked for is known to exist.
 
-    items = quarantine.list_items(found, where, None if everything else (ItemState.PENDING, ItemState.RELEASING))
+    items = quarantine.list_items(declared, where, None if everything else (ItemState.PENDING, ItemState.RELEASING))
     items = [item for item in items if table in (None, item.table)]
     if as_json:
         show_json([display.as_json(item) for item in items])
@@ -118,10 +118,10 @@ def show_item(
     as_json: AsJson = False,
 ) -> None:
     """Show one row or batch, why it is there, and what was decided."""
-    found, where = _which(use_case, partition)
+    declared, where = _which(use_case, partition)
     from perennial import quarantine
 
-    (meant,) = quarantine.find_items(found, where, named=[item], states=None)
+    (meant,) = quarantine.find_items(declared, where, named=[item], states=None)
     if as_json:
         show_json(display.as_json(meant))
         return
@@ -171,13 +171,13 @@ def release(
     By the current suite; then the partition runs again. What still breaks something stays, is named, and makes the
     command fail.
     """
-    found, where = _which(use_case, partition)
+    declared, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "release it")
     from perennial.quarantine import review
 
     if_interrupted(_DECIDING)
     outcome = review.release(
-        found,
+        declared,
         where,
         table=table,
         named=item or (),
@@ -194,7 +194,7 @@ def release(
         tell(f"  {rejected.kind} {rejected.item} of {rejected.table}: {why}")
     if len(broken) > 20:
         tell(f"  and {len(broken) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
-    _end(found, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
+    _end(declared, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
     if broken:
         raise typer.Exit(1)
 
@@ -218,13 +218,13 @@ def discard(
 
     They stay stored, but are no longer pending; the release of an item named with --item is undone.
     """
-    found, where = _which(use_case, partition)
+    declared, where = _which(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "discard it")
     from perennial.quarantine import review
 
     if_interrupted(_DECIDING)
     outcome = review.discard(
-        found,
+        declared,
         where,
         table=table,
         named=item or (),
@@ -235,19 +235,19 @@ def discard(
     would = "would be discarded" if dry_run else "discarded"
     (note if as_json else say)(f"{use_case} {partition}: {would} {display.count(outcome.decided)}.")
     taken_back = any(each.state == ItemState.RELEASED for each in outcome.decided)
-    _end(found, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
+    _end(declared, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
 
 
 def _which(use_case: str, partition: str) -> tuple[UseCase, Partition]:
     from perennial import discovery
 
-    found = discovery.load(use_case)
-    return found, found.partition(partition)
+    declared = discovery.load(use_case)
+    return declared, declared.partition(partition)
 
 
-def _reason(given: str | None, what: str) -> str:
+def _reason(reason: str | None, action: str) -> str:
     missing = InvalidParams("A decision needs a reason.", "Add --reason and say why, in a sentence.")
-    return reason_for(given, what, missing)
+    return reason_for(reason, action, missing)
 
 
 def _end(

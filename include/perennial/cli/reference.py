@@ -47,7 +47,7 @@ def markdown() -> str:
     context = typer.Context(root, info_name="perennial", **root.context_settings)
     commands = list(_commands(root, context, "perennial"))
     parts = [_INTRODUCTION, "## Exit codes\n", "| code | meaning |\n|---|---|"]
-    parts += [f"| {code} | {said} |" for code, said in EXIT_CODES.items()]
+    parts += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     parts += ["", "## All commands\n", "| command | what it does |\n|---|---|"]
     for path, command, _ in commands:
         anchor = path.replace(" ", "-")

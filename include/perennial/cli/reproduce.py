@@ -54,17 +54,17 @@ def reproduce(
     if_interrupted("Nothing was changed, and nothing continues; the same command starts again.")
     # A thread that waits for a busy core must sleep; read when the libraries below are loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    what = f"{use_case} v{version}"
+    label = f"{use_case} v{version}"
     if checkout:
         from perennial.reproduce import checkout as by_commit
 
-        with watched(what) as step:
+        with watched(label) as step:
             result = by_commit.reproduce(declared, version, with_changes=with_changes, say=step)
     else:
-        with watched(what) as step:
+        with watched(label) as step:
             step("loading the libraries")
             expected = _training_seconds(declared, version)
-        with watched(what, expected) as step:
+        with watched(label, expected) as step:
             result = _refit(declared, version, step)
     if as_json:
         show_json(result.as_json())

@@ -86,8 +86,8 @@ def would_run(
 
     check_request(use_case, pipeline, partition, params)
     name = f"{use_case.name}.{pipeline}"
-    given = f" with {', '.join(f'{key}={value}' for key, value in params.items())}" if params else ""
-    tell(f"Would start {name}{f' for partition {partition}' if partition else ''}{given}.")
+    with_params = f" with {', '.join(f'{key}={value}' for key, value in params.items())}" if params else ""
+    tell(f"Would start {name}{f' for partition {partition}' if partition else ''}{with_params}.")
     preview: dict[str, Any] = {"would_start": name, "partition": partition, "params": params, "airflow": "no answer"}
     try:
         with asking() as client:

@@ -28,8 +28,8 @@ def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
         embedded.check_ports()
         for service in embedded.services():
             would = {"stopped": "would be started", "running": "is running, and would be left alone"}
-            what = would.get(service.state, "is external, and would be left alone")
-            tell(f"{service.name:<10} {what}  {service.address}")
+            action = would.get(service.state, "is external, and would be left alone")
+            tell(f"{service.name:<10} {action}  {service.address}")
         if as_json:
             show_json({"would_start": [each.name for each in embedded.services() if each.state == "stopped"]})
         return

@@ -24,18 +24,18 @@ Step = Callable[..., None]
 
 
 @contextmanager
-def watched(what: str, expected: float | None = None) -> Iterator[Step]:
-    """Show `what` until the block ends.
+def watched(label: str, expected: float | None = None) -> Iterator[Step]:
+    """Show `label` until the block ends.
 
     Args:
-        what: What is going on, for people.
+        label: What is going on, for people.
         expected: How long it may take in all, in seconds, judging by earlier times. None: estimated from the steps.
 
     Yields:
         What to call when a step begins: `step(name)` or `step(name, done, all)`.
     """
     out = console(stderr=True)
-    with _live(out, what, expected) if out.is_terminal else _plain(out, what, expected) as step:
+    with _live(out, label, expected) if out.is_terminal else _plain(out, label, expected) as step:
         yield step
 
 
@@ -55,31 +55,31 @@ def tasks_of(client: AirflowClient, step: Step) -> Callable[[DagRun], None]:
         over = [task for task in tasks if task.state in ("success", "failed", "skipped", "upstream_failed", "removed")]
         now = [task.task for task in tasks if task.state in ("running", AWAITING_INPUT, "deferred", "up_for_retry")]
         waits = any(task.state == AWAITING_INPUT for task in tasks)
-        said = f"{', '.join(now) or run.state}{' (waits for a person)' if waits else ''}"
-        step(said, len(over), len(tasks))
+        text = f"{', '.join(now) or run.state}{' (waits for a person)' if waits else ''}"
+        step(text, len(over), len(tasks))
 
     return seen
 
 
 @contextmanager
-def _plain(out: Console, what: str, expected: float | None) -> Iterator[Step]:
+def _plain(out: Console, label: str, expected: float | None) -> Iterator[Step]:
     began, last = time.monotonic(), ""
     if expected is not None:
-        out.print(f"{what}: usually takes {_span(expected)}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"{label}: usually takes {_span(expected)}", highlight=False, markup=False, soft_wrap=True)
 
     def step(name: str, done: int | None = None, count: int | None = None) -> None:
         nonlocal last
         if name != last:
             place = f" [{done}/{count}]" if count else ""
             seconds = f"{time.monotonic() - began:6.1f} s"
-            out.print(f"{seconds}  {what}{place}: {name}", highlight=False, markup=False, soft_wrap=True)
+            out.print(f"{seconds}  {label}{place}: {name}", highlight=False, markup=False, soft_wrap=True)
         last = name
 
     yield step
 
 
 @contextmanager
-def _live(out: Console, what: str, expected: float | None) -> Iterator[Step]:
+def _live(out: Console, label: str, expected: float | None) -> Iterator[Step]:
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
@@ -106,11 +106,11 @@ def _live(out: Console, what: str, expected: float | None) -> Iterator[Step]:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), Bar(), TimeElapsedColumn(), Left())
     with Progress(*columns, console=out, transient=True) as progress:
-        line = progress.add_task(what, total=None)
+        line = progress.add_task(label, total=None)
 
         def step(name: str, done: int | None = None, count: int | None = None) -> None:
             place = f" {done}/{count}" if count else ""
-            progress.update(line, description=f"{what}{place}: {name}", completed=done or 0, total=count)
+            progress.update(line, description=f"{label}{place}: {name}", completed=done or 0, total=count)
 
         yield step
 

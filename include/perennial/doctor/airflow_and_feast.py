@@ -32,18 +32,18 @@ def definitions() -> dict[str, Any]:
         from perennial.feature_store import definitions, repository
 
         folder = settings().feature_repo
-        found: dict[str, Any] = {"digest": definitions.digest(folder), "services": _services(), "registry_error": ""}
+        result: dict[str, Any] = {"digest": definitions.digest(folder), "services": _services(), "registry_error": ""}
         try:
             with explaining_database(repository.REGISTRY):
-                found["registry"] = repository.applied_digest() or ""
+                result["registry"] = repository.applied_digest() or ""
         except ServiceUnavailable as error:
-            found |= {"registry": None, "registry_error": error.problem}
+            result |= {"registry": None, "registry_error": error.problem}
         try:
-            found["defined"] = [service.name for service in definitions.read(folder).feature_services]
+            result["defined"] = [service.name for service in definitions.read(folder).feature_services]
         except ServiceUnavailable:
             # All modules were imported; only the lake, which their views are checked against, does not answer.
-            found["defined"] = list(found["services"].values())
-    return found
+            result["defined"] = list(result["services"].values())
+    return result
 
 
 def dags() -> dict[str, Any]:
@@ -90,12 +90,12 @@ def main() -> None:
     """Print what the command line names."""
     readers: dict[str, Callable[[], dict[str, Any]]] = {"definitions": definitions, "dags": dags}
     try:
-        found = readers[sys.argv[1]]()
+        result = readers[sys.argv[1]]()
     except PerennialError as error:
-        found = {"problem": " ".join(error.problem.split()), "fix": error.fix}
+        result = {"problem": " ".join(error.problem.split()), "fix": error.fix}
     except Exception as error:
-        found = {"problem": f"{type(error).__name__}: {' '.join(str(error).split())}", "fix": ""}
-    print(json.dumps(found))
+        result = {"problem": f"{type(error).__name__}: {' '.join(str(error).split())}", "fix": ""}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

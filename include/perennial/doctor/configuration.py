@@ -32,10 +32,10 @@ def values() -> Iterator[Finding]:
 
 def names() -> Iterator[Finding]:
     """Environment variables that look like settings and are not."""
-    known = [*map(variable, Settings.model_fields), *_ALSO_READ]
+    variables = [*map(variable, Settings.model_fields), *_ALSO_READ]
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and name not in known:
-            guess = did_you_mean(name, known)
+        if name.startswith(_PREFIX) and name not in variables:
+            guess = did_you_mean(name, variables)
             yield warning(name, "nothing reads this variable", f"{guess}Rename or unset it.")
 
 

@@ -64,35 +64,35 @@ def examine(checks: tuple[Check, ...] = CHECKS, patience: float = PATIENCE) -> E
         settings()
     except InvalidSetting as error:  # Nothing else can be checked.
         return Examination({"Settings": [failed("Settings", error.problem, error.fix)]}, time.monotonic() - began)
-    found: dict[int, list[Finding]] = {}
+    by_check: dict[int, list[Finding]] = {}
     try:
-        for thread in [background_threads.start(_run, check, number, found) for number, check in enumerate(checks)]:
+        for thread in [background_threads.start(_run, check, number, by_check) for number, check in enumerate(checks)]:
             thread.join(max(0.0, began + patience - time.monotonic()))
     finally:
         use_cases.stop_processes()
-    known = secrets.known_secrets()
+    hidden = secrets.known_secrets()
     by_subject: dict[str, list[Finding]] = {}
     late = warning("", f"no answer within {patience:.0f} s", "Run it again when the machine is less busy.")
     for number, check in enumerate(checks):
-        findings = found.get(number, [replace(late, name=check.name)])
-        by_subject.setdefault(check.subject, []).extend(_without_secrets(finding, known) for finding in findings)
+        findings = by_check.get(number, [replace(late, name=check.name)])
+        by_subject.setdefault(check.subject, []).extend(_without_secrets(finding, hidden) for finding in findings)
     return Examination(by_subject, time.monotonic() - began)
 
 
-def _run(check: Check, number: int, found: dict[int, list[Finding]]) -> None:
+def _run(check: Check, number: int, by_check: dict[int, list[Finding]]) -> None:
     try:
-        found[number] = list(check.run())
+        by_check[number] = list(check.run())
     except PerennialError as error:
-        found[number] = [failed(check.name, error.problem, error.fix)]
+        by_check[number] = [failed(check.name, error.problem, error.fix)]
     except PermissionError as error:
         fix = "Run it as the user who owns that, or change its owner or mode."
-        found[number] = [failed(check.name, f"this user may not read {error.filename or error}", fix)]
+        by_check[number] = [failed(check.name, f"this user may not read {error.filename or error}", fix)]
     except Exception as error:
         message = f"the check itself failed: {type(error).__name__}: {error}"
-        found[number] = [failed(check.name, message, "Please report it, with this line.")]
+        by_check[number] = [failed(check.name, message, "Please report it, with this line.")]
 
 
-def _without_secrets(finding: Finding, known: frozenset[str]) -> Finding:
+def _without_secrets(finding: Finding, hidden: frozenset[str]) -> Finding:
     """A finding in single lines, without any secret."""
-    message, fix = (" ".join(secrets.redact(text, known).split()) for text in (finding.message, finding.fix))
+    message, fix = (" ".join(secrets.redact(text, hidden).split()) for text in (finding.message, finding.fix))
     return replace(finding, message=message, fix=fix)

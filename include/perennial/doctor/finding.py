@@ -87,7 +87,7 @@ class Examination:
 
     def count(self, state: State) -> int:
         """How many findings are in this state."""
-        return sum(finding.state == state for found in self.findings.values() for finding in found)
+        return sum(finding.state == state for findings in self.findings.values() for finding in findings)
 
     @property
     def healthy(self) -> bool:
@@ -107,7 +107,7 @@ class Examination:
                     "said": finding.message,
                     "mend": finding.fix,
                 }
-                for subject, found in self.findings.items()
-                for finding in found
+                for subject, findings in self.findings.items()
+                for finding in findings
             ],
         }

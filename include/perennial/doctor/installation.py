@@ -60,8 +60,8 @@ def requirements() -> Iterator[Finding]:
     """Whether the installed packages meet the requirements of this one."""
     versions, wrong = _installed(), []
     declared = [Requirement(text) for text in metadata.requires("perennial") or ()]
-    wanted = [each for each in declared if each.marker is None or each.marker.evaluate({"extra": ""})]
-    for requirement in wanted:
+    required = [each for each in declared if each.marker is None or each.marker.evaluate({"extra": ""})]
+    for requirement in required:
         version = versions.get(canonicalize_name(requirement.name))
         if version is None:
             wrong.append(f"{requirement.name} is missing")
@@ -70,7 +70,7 @@ def requirements() -> Iterator[Finding]:
     if wrong:
         yield failed("Dependencies", _some(wrong), _INSTALL)
     else:
-        yield passed("Dependencies", f"all {len(wanted)} direct ones are there, in versions that fit")
+        yield passed("Dependencies", f"all {len(required)} direct ones are there, in versions that fit")
 
 
 def lock() -> Iterator[Finding]:
@@ -80,20 +80,20 @@ def lock() -> Iterator[Finding]:
         yield not_applicable("Lock file", f"{file} is not there: installed without one")
         return
     versions = _installed()
-    wanted = list(_locked(file))
+    locked = list(_locked(file))
     other = [
         f"{each.name} {versions[name]} instead of {_pin(each)}"
-        for each in wanted
+        for each in locked
         if (name := canonicalize_name(each.name)) in versions
         and not each.specifier.contains(versions[name], prereleases=True)
     ]
-    absent = [each.name for each in wanted if canonicalize_name(each.name) not in versions]
+    absent = [each.name for each in locked if canonicalize_name(each.name) not in versions]
     if other:
-        yield warning("Lock file", f"{len(other)} of {len(wanted)} packages differ from it: {_some(other)}", _INSTALL)
+        yield warning("Lock file", f"{len(other)} of {len(locked)} packages differ from it: {_some(other)}", _INSTALL)
     if absent:
-        yield warning("Lock file", f"{len(absent)} of {len(wanted)} packages are missing: {_some(absent)}", _INSTALL)
+        yield warning("Lock file", f"{len(absent)} of {len(locked)} packages are missing: {_some(absent)}", _INSTALL)
     if not other and not absent:
-        yield passed("Lock file", f"all {len(wanted)} packages are installed as it says")
+        yield passed("Lock file", f"all {len(locked)} packages are installed as it says")
 
 
 def _locked(file: Path) -> Iterator[Requirement]:

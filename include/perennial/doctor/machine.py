@@ -30,18 +30,18 @@ _SECRETS = ("login.json", "keys.json", "airflow/passwords.json", "mlflow/auth.in
 def home() -> Iterator[Finding]:
     """Whether the home can be written."""
     where = settings().home
-    there = next(each for each in (where, *where.parents) if each.exists())
-    if not there.is_dir():
-        yield failed("Home", f"{there} is not a folder", "Move it away, or set PERENNIAL_HOME.")
+    existing = next(each for each in (where, *where.parents) if each.exists())
+    if not existing.is_dir():
+        yield failed("Home", f"{existing} is not a folder", "Move it away, or set PERENNIAL_HOME.")
         return
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        fix = f"Change the owner of {there}, or set PERENNIAL_HOME."
-        yield failed("Home", f"{there} cannot be written: {error.strerror}", fix)
+        fix = f"Change the owner of {existing}, or set PERENNIAL_HOME."
+        yield failed("Home", f"{existing} cannot be written: {error.strerror}", fix)
         return
-    yield passed("Home", f"{where} can be {'written' if there == where else 'made'}")
+    yield passed("Home", f"{where} can be {'written' if existing == where else 'made'}")
 
 
 def secrets() -> Iterator[Finding]:
@@ -75,9 +75,9 @@ def disk() -> Iterator[Finding]:
     places: dict[int, Path] = {}
     for name, root in roots.items():
         if root is not None:
-            there = next(each for each in (root, *root.absolute().parents) if each.exists())
-            by_device.setdefault(there.stat().st_dev, []).append(name)
-            places[there.stat().st_dev] = there
+            existing = next(each for each in (root, *root.absolute().parents) if each.exists())
+            by_device.setdefault(existing.stat().st_dev, []).append(name)
+            places[existing.stat().st_dev] = existing
     for device, names in by_device.items():
         usage = shutil.disk_usage(places[device])
         if not usage.total:  # Not a disk, such as /proc; whether it can be written is another check.

@@ -22,9 +22,9 @@ def online_store() -> Iterator[Finding]:
     url = urlsplit(configured.get_secret_value() if configured else "sqlite://")
     checks = {"sqlite": _sqlite, "redis": _redis, "rediss": _redis, "postgresql": _postgresql, "dynamodb": _dynamodb}
     if url.scheme not in checks:
-        known = ", ".join(f"{scheme}://" for scheme in checks)
+        schemes = ", ".join(f"{scheme}://" for scheme in checks)
         message = f"there is none for {url.scheme or 'no scheme'}://"
-        yield failed(name, message, f"PERENNIAL_ONLINE_STORE takes {known}.")
+        yield failed(name, message, f"PERENNIAL_ONLINE_STORE takes {schemes}.")
         return
     uses_server = url.scheme == "postgresql" and not url.hostname
     if uses_server and (not_running := embedded_not_running(name)) is not None:

@@ -49,13 +49,13 @@ def server() -> Iterator[Finding]:
     import psycopg2
 
     try:
-        asked = _ask()
+        state = _ask()
     except psycopg2.Error as error:
         yield failed("PostgreSQL", f"does not answer: {first_line(error)}", _DATABASE if settings().database else _UP)
         return
-    yield _version(asked)
-    yield _databases(asked)
-    yield _clock(asked)
+    yield _version(state)
+    yield _databases(state)
+    yield _clock(state)
 
 
 def _ask() -> _Server:
@@ -68,26 +68,26 @@ def _ask() -> _Server:
         return _Server(connection.server_version, databases, before, clock, datetime.now(UTC))
 
 
-def _version(asked: _Server) -> Finding:
-    version = f"{asked.version // 10000}.{asked.version % 10000}"
-    if asked.version < _OLDEST_VERSION:
+def _version(state: _Server) -> Finding:
+    version = f"{state.version // 10000}.{state.version % 10000}"
+    if state.version < _OLDEST_VERSION:
         return failed("PostgreSQL", f"is {version}; Airflow needs 14 or later", "Upgrade the server.")
     return passed("PostgreSQL", f"{version} answers, and the login works")
 
 
-def _databases(asked: _Server) -> Finding:
-    missing = [name for name in _DATABASES if name not in asked.databases]
+def _databases(state: _Server) -> Finding:
+    missing = [name for name in _DATABASES if name not in state.databases]
     if missing:
         return warning("Databases", f"{', '.join(missing)} do not exist yet", "`perennial up` creates them.")
     return passed("Databases", ", ".join(_DATABASES))
 
 
-def _clock(asked: _Server) -> Finding:
-    apart = max((asked.before - asked.clock).total_seconds(), (asked.clock - asked.after).total_seconds(), 0.0)
+def _clock(state: _Server) -> Finding:
+    apart = max((state.before - state.clock).total_seconds(), (state.clock - state.after).total_seconds(), 0.0)
     if apart > _CLOCK_WARNING:
         finding = failed if apart > _CLOCK_FAILED else warning
         return finding("Clock", f"{apart:.0f} s apart from the database's", "Let both machines set their clock by NTP.")
-    margin = (asked.after - asked.before).total_seconds()
+    margin = (state.after - state.before).total_seconds()
     return passed("Clock", f"agrees with the database's within {apart + margin:.1f} s")
 
 

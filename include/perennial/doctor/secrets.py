@@ -23,14 +23,14 @@ def without_login(address: str) -> str:
     return _LOGIN.sub("", address.partition("?")[0])
 
 
-def redact(text: str, known: frozenset[str]) -> str:
+def redact(text: str, secrets: frozenset[str]) -> str:
     """A text without secrets.
 
     Args:
         text: A message that may contain some.
-        known: Those to replace; logins in addresses are replaced in any case.
+        secrets: Those to replace; logins in addresses are replaced in any case.
     """
-    for secret in sorted(known, key=len, reverse=True):
+    for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return _LOGIN.sub(f"{_HIDDEN}@", text)
 

@@ -48,7 +48,7 @@ def _root(name: str, where: str, setting: str, opened: Callable[[str], tuple[Any
             return failed(name, f"{where}: there is no {bucket}", f"Create it, or correct {setting}.")
         return passed(name, f"{where} answers")
     folder = Path(where.removeprefix("file://"))
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return failed(name, f"{folder} cannot be written by this user", f"Change its owner, or {setting}.")
-    return passed(name, f"{folder}{'' if there == folder else ' (created when it is first needed)'}")
+    return passed(name, f"{folder}{'' if existing == folder else ' (created when it is first needed)'}")

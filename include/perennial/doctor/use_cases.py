@@ -47,43 +47,43 @@ def declarations() -> Iterator[Finding]:
 def definitions() -> Iterator[Finding]:
     """Whether the Feast definitions are valid, have a service for each use case, and are registered."""
     name = "Feast definitions"
-    found = _read("definitions")
-    if "problem" in found:
-        yield failed(name, found["problem"], found["fix"] or "Fix feature_repo/; `feast plan` there shows the same.")
+    result = _read("definitions")
+    if "problem" in result:
+        yield failed(name, result["problem"], result["fix"] or "Fix feature_repo/; `feast plan` there shows the same.")
         return
-    absent = {case: service for case, service in found["services"].items() if service not in found["defined"]}
+    absent = {case: service for case, service in result["services"].items() if service not in result["defined"]}
     for case, service in absent.items():
         message = f"{case} names the feature service {service!r}, which feature_repo/ does not define"
         yield failed(name, message, "Define it, or correct feature_service in its use_case.py.")
-    if found["registry"] is None:
-        message = f"can be imported; the registry does not answer: {found['registry_error']}"
+    if result["registry"] is None:
+        message = f"can be imported; the registry does not answer: {result['registry_error']}"
         yield not_applicable(
             name, message, "Check PERENNIAL_DATABASE." if settings().database else "Run `perennial up`."
         )
-    elif found["registry"] == "":
+    elif result["registry"] == "":
         yield not_applicable(name, "are valid, and not registered yet: the first run of features registers them")
-    elif found["registry"] != found["digest"]:
+    elif result["registry"] != result["digest"]:
         fix = "The next run of features registers them; `perennial plan` shows what that changes."
         yield warning(name, "are valid, but other definitions are registered", fix)
     elif not absent:
-        yield passed(name, f"{len(found['defined'])} feature services, as registered")
+        yield passed(name, f"{len(result['defined'])} feature services, as registered")
 
 
 def dags() -> Iterator[Finding]:
     """Whether Airflow can read every DAG file."""
-    found = _read("dags")
-    if "problem" in found:
-        yield failed("DAGs", found["problem"], found["fix"] or "Fix what is named.")
+    result = _read("dags")
+    if "problem" in result:
+        yield failed("DAGs", result["problem"], result["fix"] or "Fix what is named.")
         return
-    for file, error in found["errors"].items():
+    for file, error in result["errors"].items():
         yield failed("DAGs", f"{file}: {error}", "Fix that file, or the use case it names.")
-    if not found["errors"]:
-        yield passed("DAGs", f"{found['count']} DAGs in {found['files']} files, read in {found['seconds']:.1f} s")
+    if not result["errors"]:
+        yield passed("DAGs", f"{result['count']} DAGs in {result['files']} files, read in {result['seconds']:.1f} s")
 
 
-def _read(what: str) -> dict[str, Any]:
+def _read(reader: str) -> dict[str, Any]:
     """What `perennial.doctor.airflow_and_feast` prints. A process of its own: on another core, with its own imports."""
-    command = [sys.executable, "-m", "perennial.doctor.airflow_and_feast", what]
+    command = [sys.executable, "-m", "perennial.doctor.airflow_and_feast", reader]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment

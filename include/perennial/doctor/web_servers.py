@@ -46,9 +46,9 @@ def mlflow() -> Iterator[Finding]:
                 yield failed("MLflow", message, fix)
                 return
             yield _version("MLflow", client.get("/version").text.strip(), version("mlflow"), where.mlflow_uri)
-            answer = client.get("/api/2.0/mlflow/experiments/search", params={"max_results": 1})
-            yield _accepted("MLflow login", answer, "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.")
-            if answer.status_code == 200:
+            response = client.get("/api/2.0/mlflow/experiments/search", params={"max_results": 1})
+            yield _accepted("MLflow login", response, "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.")
+            if response.status_code == 200:
                 yield _artifacts(client, embedded)
     except httpx.HTTPError as error:
         yield failed("MLflow", f"{where.mlflow_uri} does not answer: {type(error).__name__}: {error}", fix)
@@ -72,12 +72,12 @@ def airflow() -> Iterator[Finding]:
     fix = f"Read {log}, then `perennial up`." if embedded else "Check PERENNIAL_AIRFLOW_URI."
     try:
         with httpx.Client(base_url=where.airflow_uri, timeout=_PATIENCE) as client:
-            answer = client.get("/api/v2/version")
-            if answer.status_code != 200 or "json" not in answer.headers.get("content-type", ""):
-                message = f"{where.airflow_uri} answers {answer.status_code} to /api/v2/version: not an Airflow?"
+            response = client.get("/api/v2/version")
+            if response.status_code != 200 or "json" not in response.headers.get("content-type", ""):
+                message = f"{where.airflow_uri} answers {response.status_code} to /api/v2/version: not an Airflow?"
                 yield failed("Airflow", message, fix)
                 return
-            yield _version("Airflow", answer.json()["version"], version("apache-airflow"), where.airflow_uri)
+            yield _version("Airflow", response.json()["version"], version("apache-airflow"), where.airflow_uri)
             yield from _heartbeats(client.get("/api/v2/monitor/health").json())
             if (access := credentials.existing_login()) is None:
                 yield failed("Airflow login", "there is none", "Set PERENNIAL_USER and PERENNIAL_PASSWORD.")
@@ -103,40 +103,39 @@ def _version(name: str, theirs: str, ours: str, address: str) -> Finding:
     return warning(name, f"{theirs} answers at {address}, but here {ours} is installed", fix)
 
 
-def _accepted(name: str, answer: httpx.Response, fix: str) -> Finding:
-    if answer.status_code < 300:
+def _accepted(name: str, response: httpx.Response, fix: str) -> Finding:
+    if response.status_code < 300:
         return passed(name, "works")
-    return failed(name, f"is rejected: {answer.status_code}", fix)
+    return failed(name, f"is rejected: {response.status_code}", fix)
 
 
 def _artifacts(client: httpx.Client, embedded: bool) -> Finding:
     name = "Artifact store"
     if embedded:
         folder = settings().home / "mlflow" / "artifacts"
-        there = next(each for each in (folder, *folder.parents) if each.exists())
-        if not os.access(there, os.W_OK | os.X_OK):
-            return failed(name, f"{there} cannot be written by this user", "Change its owner.")
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
+            return failed(name, f"{existing} cannot be written by this user", "Change its owner.")
         return passed(name, f"{folder}, through MLflow")
-    answer = client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": ""})
-    if answer.status_code == 200:
+    response = client.get("/api/2.0/mlflow-artifacts/artifacts", params={"path": ""})
+    if response.status_code == 200:
         return passed(name, "answers through MLflow")
-    if answer.status_code in (404, 503):  # The server does not serve artifacts: clients use the store themselves.
+    if response.status_code in (404, 503):  # The server does not serve artifacts: clients use the store themselves.
         return not_applicable(name, "this MLflow server leaves it to its clients")
-    return failed(name, f"MLflow answers {answer.status_code}", "Read the MLflow server's log.")
+    return failed(name, f"MLflow answers {response.status_code}", "Read the MLflow server's log.")
 
 
 def _heartbeats(health: dict) -> Iterator[Finding]:
     """A finding about the components without a recent heartbeat, or one that all are healthy."""
     late = []
-    for part, state in health.items():
-        heartbeat = state.get(f"latest_{part}_heartbeat")
+    for component, state in health.items():
+        heartbeat = state.get(f"latest_{component}_heartbeat")
         age = (datetime.now(UTC) - datetime.fromisoformat(heartbeat)).total_seconds() if heartbeat else None
         if state.get("status") != "healthy" or (age is not None and age > _HEARTBEAT_AGE):
-            late.append(
-                f"{part.replace('_', '-')} {state.get('status')}{f', last heartbeat {age:.0f} s ago' if age else ''}"
-            )
+            ago = f", last heartbeat {age:.0f} s ago" if age else ""
+            late.append(f"{component.replace('_', '-')} {state.get('status')}{ago}")
     if late:
         log = Path(settings().home) / "logs"
         yield failed("Airflow health", "; ".join(late), f"Read the logs in {log}, then `perennial up`.")
     else:
-        yield passed("Airflow health", f"{', '.join(part.replace('_', '-') for part in health)} are healthy")
+        yield passed("Airflow health", f"{', '.join(component.replace('_', '-') for component in health)} are healthy")

@@ -132,8 +132,8 @@ def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[Dependent
         trouble = ""
     except PerennialError as error:
         versions = [DependentVersion(number, role, tuple(served), recorded=False) for number, role in roles.items()]
-        known = "so every feature of the service counts as used" if roles else "so challengers are not known"
-        trouble = f"{error.problem.splitlines()[0].rstrip('.')}, {known}."
+        consequence = "so every feature of the service counts as used" if roles else "so challengers are not known"
+        trouble = f"{error.problem.splitlines()[0].rstrip('.')}, {consequence}."
     order = (CHAMPION, CHALLENGER, EARLIER)
     return tuple(sorted(versions, key=lambda version: (order.index(version.role), -version.number))), trouble
 

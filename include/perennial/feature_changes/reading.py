@@ -136,14 +136,14 @@ def _sql_content(config: RepoConfig) -> Registry | None:
     from feast.infra.registry.sql import FeastRegistrySchemaError, SqlRegistry, SqlRegistryConfig
     from sqlalchemy.exc import DBAPIError
 
-    given: dict[str, Any] = dict(config.registry_config or {})
-    if given["path"].startswith("postgresql"):
+    options: dict[str, Any] = dict(config.registry_config or {})
+    if options["path"].startswith("postgresql"):
         # Feast would make tables, and an entry for the project, as soon as it looks.
-        given["sqlalchemy_config_kwargs"] = {
-            **given.get("sqlalchemy_config_kwargs", {}),
+        options["sqlalchemy_config_kwargs"] = {
+            **options.get("sqlalchemy_config_kwargs", {}),
             "connect_args": {"options": "-c default_transaction_read_only=on"},
         }
-    verified = SqlRegistryConfig(**given | {"schema_mode": "verify"})
+    verified = SqlRegistryConfig(**options | {"schema_mode": "verify"})
     try:
         opened = SqlRegistry(verified, config.project, settings().feature_repo)
     except FeastRegistrySchemaError:

@@ -92,8 +92,8 @@ def find_recomputation(
         partition = use_case.cadence.partition(key)
         reasons = [
             reason
-            for table, wanted in now.items()
-            if (reason := _table(table, wanted, recorded.get(key), stored, causes))
+            for table, current in now.items()
+            if (reason := _table(table, current, recorded.get(key), stored, causes))
         ]
         reasons += [
             reason
@@ -110,7 +110,7 @@ def find_recomputation(
 
 def _table(
     table: str,
-    wanted: str,
+    current: str,
     recorded: Mapping[str, str] | None,
     stored: Mapping[str, set[str]],
     causes: RecomputationCauses,
@@ -122,7 +122,7 @@ def _table(
         return f"{table} gets new columns" if table in causes.widened else ""
     if table not in recorded:
         return f"{table} is new"
-    return "" if recorded[table] == wanted else f"the transform of {table} has changed"
+    return "" if recorded[table] == current else f"the transform of {table} has changed"
 
 
 def _view(name: str, view: View, partition: Partition, causes: RecomputationCauses) -> str:

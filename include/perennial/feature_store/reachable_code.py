@@ -54,13 +54,13 @@ class UseCaseCode:
                 continue
             is_first_visit = not any(file == module.file for file, _ in seen)
             seen.add((module.file, name))
-            for found, more in (
+            for texts, names in (
                 self._defined(module, name, is_first_visit),
                 self._imported(module, name),
                 self._from_stars(module, name),
             ):
-                pieces |= found
-                pending += more
+                pieces |= texts
+                pending += names
             if name == _EVERYTHING:
                 pending += [(module, other) for other in (*module.defined, *module.imported)]
         return pieces

@@ -33,12 +33,12 @@ def records(
         ServiceUnavailable: the catalog's database cannot be reached.
         DamagedFile: a file of a table cannot be read.
     """
-    wanted = columns or {}
+    selected = columns or {}
     where = locations(identifiers)
-    keys = {name: (name, tuple(wanted.get(name, ()))) for name in identifiers if name in where}
-    held = memory.current({key: where[name] for name, key in keys.items()})
+    keys = {name: (name, tuple(selected.get(name, ()))) for name in identifiers if name in where}
+    tables = memory.current({key: where[name] for name, key in keys.items()})
     return {
-        name: [row.copy() for row in held[keys[name]].rows()] if name in keys else []
+        name: [row.copy() for row in tables[keys[name]].rows()] if name in keys else []
         for name in dict.fromkeys(identifiers)
     }
 

@@ -47,8 +47,8 @@ def _connect() -> Any:
 
     configured = settings().database
     if configured is None:
-        found = postgres_address.address()
-        return psycopg2.connect(dbname="lake", user=found.user, host=found.socket, port=found.port)
+        server = postgres_address.address()
+        return psycopg2.connect(dbname="lake", user=server.user, host=server.socket, port=server.port)
     # The driver is SQLAlchemy's addition to the URL; `dbname` wins over the one in it.
     address = re.sub(r"^(\w+)\+\w+://", r"\1://", configured.get_secret_value())
     return psycopg2.connect(address, dbname="lake", connect_timeout=_PATIENCE)
@@ -65,7 +65,7 @@ def _of_another(identifiers: Sequence[str]) -> dict[str, str]:
     try:
         lake.catalog()  # Made once, before threads ask for it.
         with ThreadPoolExecutor(16) as threads:
-            found = zip(identifiers, threads.map(lake.table, identifiers), strict=True)
-            return {name: table.metadata_location for name, table in found if table is not None}
+            tables = zip(identifiers, threads.map(lake.table, identifiers), strict=True)
+            return {name: table.metadata_location for name, table in tables if table is not None}
     except OperationalError as error:
         raise ServiceUnavailable(f"The catalog does not answer: {str(error).splitlines()[0]}") from error

@@ -44,12 +44,12 @@ class Contents:
         return [file for files in self.manifests.values() for file in files]
 
 
-def contents(location: str, known: Mapping[str, list[str]]) -> Contents:
+def contents(location: str, earlier: Mapping[str, list[str]]) -> Contents:
     """The current snapshot of the table whose metadata is at `location`.
 
     Args:
         location: The metadata file.
-        known: Manifests that need not be read again, as `Contents.manifests` has them.
+        earlier: Manifests that need not be read again, as `Contents.manifests` has them.
 
     Raises:
         UnsupportedTableError: it is not in local files, or has files of deletes.
@@ -58,15 +58,15 @@ def contents(location: str, known: Mapping[str, list[str]]) -> Contents:
     metadata = _read(_local(location), lambda path: json.loads(path.read_text()))
     schema = next(one for one in metadata["schemas"] if one["schema-id"] == metadata["current-schema-id"])
     columns = tuple((field["name"], str(field["type"])) for field in schema["fields"])
-    found: dict[str, list[str]] = {}
+    manifests: dict[str, list[str]] = {}
     for snapshot in metadata["snapshots"]:
         if snapshot["snapshot-id"] == metadata["current-snapshot-id"]:
             for manifest in _read(_local(snapshot["manifest-list"]), _avro):
                 if manifest["content"] != _DATA:
                     raise UnsupportedTableError
                 path = manifest["manifest_path"]
-                found[path] = known[path] if path in known else list(_data_files(path))
-    return Contents(columns, found)
+                manifests[path] = earlier[path] if path in earlier else list(_data_files(path))
+    return Contents(columns, manifests)
 
 
 def rows(files: Sequence[str], columns: Sequence[str]) -> dict[str, list[Row]]:
@@ -81,19 +81,19 @@ def rows(files: Sequence[str], columns: Sequence[str]) -> dict[str, list[Row]]:
     """
     import duckdb
 
-    found: dict[str, list[Row]] = {file: [] for file in files}
+    by_file: dict[str, list[Row]] = {file: [] for file in files}
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
         for first in range(0, len(files), _TOGETHER):
             some = list(files[first : first + _TOGETHER])
             with _explaining(f"One of {len(some)} files such as {some[0]}", duckdb.Error):
                 # A folder called partition=2024-01-01 is not to make a date of the column: the files hold it, as it is.
-                held = engine.read_parquet(some, union_by_name=True, hive_partitioning=False, filename=True)
-                there = [column for column in columns if column in held.columns]
-                absent = dict.fromkeys(columns) if len(there) < len(columns) else {}
-                for file, *values in held.select(*map(duckdb.ColumnExpression, ("filename", *there))).fetchall():
-                    found[file].append(absent | dict(zip(there, map(_in_utc, values), strict=True)))
-    return found
+                relation = engine.read_parquet(some, union_by_name=True, hive_partitioning=False, filename=True)
+                present = [column for column in columns if column in relation.columns]
+                absent = dict.fromkeys(columns) if len(present) < len(columns) else {}
+                for file, *values in relation.select(*map(duckdb.ColumnExpression, ("filename", *present))).fetchall():
+                    by_file[file].append(absent | dict(zip(present, map(_in_utc, values), strict=True)))
+    return by_file
 
 
 def _in_utc(value: Any) -> Any:
@@ -137,11 +137,11 @@ def _read(file: Path, how: Any) -> Any:
 
 
 @contextmanager
-def _explaining(what: str, *errors: type[Exception]) -> Iterator[None]:
+def _explaining(subject: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
         raise DamagedFile(
-            f"{what} of the lake cannot be read: {type(error).__name__}: {str(error)[:300]}",
+            f"{subject} of the lake cannot be read: {type(error).__name__}: {str(error)[:300]}",
             "Restore the lake's files from a backup.",
         ) from error

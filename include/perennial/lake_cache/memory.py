@@ -26,22 +26,22 @@ _cached: OrderedDict[Key, CachedTable] = OrderedDict()  # The table used last is
 _memory_lock, _reading_lock = Lock(), Lock()
 
 
-def current(wanted: Mapping[Key, str]) -> dict[Key, CachedTable]:
+def current(locations: Mapping[Key, str]) -> dict[Key, CachedTable]:
     """Each table as of the given metadata file: from memory, else from disk, else from the lake.
 
     Args:
-        wanted: Table and columns -> address of the metadata file.
+        locations: Table and columns -> address of the metadata file.
 
     Raises:
         DamagedFile: a file of a table cannot be read.
     """
-    found = _from_memory(wanted)
-    if len(found) < len(wanted):
+    tables = _from_memory(locations)
+    if len(tables) < len(locations):
         with _reading_lock:  # A thread that waited for the same tables finds them read.
-            found = _from_memory(wanted)
-            missing = {key: location for key, location in wanted.items() if key not in found}
-            found |= _update(missing)
-    return found
+            tables = _from_memory(locations)
+            missing = {key: location for key, location in locations.items() if key not in tables}
+            tables |= _update(missing)
+    return tables
 
 
 def clear() -> None:
@@ -50,27 +50,27 @@ def clear() -> None:
         _cached.clear()
 
 
-def _from_memory(wanted: Mapping[Key, str]) -> dict[Key, CachedTable]:
-    found = {}
+def _from_memory(locations: Mapping[Key, str]) -> dict[Key, CachedTable]:
+    tables = {}
     with _memory_lock:
-        for key, location in wanted.items():
+        for key, location in locations.items():
             table = _cached.get(key)
             if table is not None and table.location == location:
                 _cached.move_to_end(key)
-                found[key] = table
-    return found
+                tables[key] = table
+    return tables
 
 
 def _update(missing: Mapping[Key, str]) -> dict[Key, CachedTable]:
     with _memory_lock:
         earlier = {key: _cached[key] for key in missing if key in _cached}
     earlier |= on_disk.load([key for key in missing if key not in earlier])
-    found = {key: table for key, table in earlier.items() if table.location == missing[key]}
-    fresh = _read({key: location for key, location in missing.items() if key not in found}, earlier)
-    small = {key: table for key, table in (found | fresh).items() if table.size <= _LARGEST}
+    unchanged = {key: table for key, table in earlier.items() if table.location == missing[key]}
+    fresh = _read({key: location for key, location in missing.items() if key not in unchanged}, earlier)
+    small = {key: table for key, table in (unchanged | fresh).items() if table.size <= _LARGEST}
     _to_memory(small)
     on_disk.save({key: table for key, table in small.items() if key in fresh})
-    return found | fresh
+    return unchanged | fresh
 
 
 def _to_memory(fresh: Mapping[Key, CachedTable]) -> None:
@@ -84,27 +84,27 @@ def _to_memory(fresh: Mapping[Key, CachedTable]) -> None:
             size -= oldest.size
 
 
-def _read(wanted: Mapping[Key, str], earlier: Mapping[Key, CachedTable]) -> dict[Key, CachedTable]:
+def _read(locations: Mapping[Key, str], earlier: Mapping[Key, CachedTable]) -> dict[Key, CachedTable]:
     """Tables as of the metadata named, of which only what `earlier` does not hold is read."""
     unsupported: list[Key] = []
     contents: dict[Key, Contents] = {}
-    for key, location in wanted.items():
+    for key, location in locations.items():
         try:
             contents[key] = iceberg.contents(location, earlier[key].manifests if key in earlier else {})
         except UnsupportedTableError:
             unsupported.append(key)
-    known = {key: _reusable(key, parts, earlier.get(key)) for key, parts in contents.items()}
-    fresh = _read_together({key: (parts, known[key]) for key, parts in contents.items()})
-    found = {
+    reusable = {key: _reusable(key, parts, earlier.get(key)) for key, parts in contents.items()}
+    fresh = _read_together({key: (parts, reusable[key]) for key, parts in contents.items()})
+    tables = {
         key: CachedTable(
-            wanted[key],
+            locations[key],
             _columns(key, parts),
             parts.manifests,
-            {file: known[key][file] if file in known[key] else fresh[file, key[1]] for file in parts.files},
+            {file: reusable[key][file] if file in reusable[key] else fresh[file, key[1]] for file in parts.files},
         )
         for key, parts in contents.items()
     }
-    return found | _read_by_pyiceberg(unsupported, wanted)
+    return tables | _read_by_pyiceberg(unsupported, locations)
 
 
 def _columns(key: Key, parts: Contents) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def _reusable(key: Key, parts: Contents, table: CachedTable | None) -> dict[str,
 def _read_together(tables: Mapping[Key, tuple[Contents, Mapping[str, list[Row]]]]) -> dict[tuple[str, Any], list[Row]]:
     """The rows of all files that are not known yet; tables of one schema, of whichever use case, in one query."""
     alike: dict[tuple[Any, ...], dict[str, None]] = {}
-    for key, (parts, known) in tables.items():
-        files = {file: None for file in parts.files if file not in known}
+    for key, (parts, reusable) in tables.items():
+        files = {file: None for file in parts.files if file not in reusable}
         if files:
             alike.setdefault((parts.schema, _columns(key, parts), key[1]), {}).update(files)
     return {

@@ -28,13 +28,13 @@ _PATIENCE = 0.5  #: Seconds to wait for another process that writes.
 
 def load(keys: Iterable[Key]) -> dict[Key, CachedTable]:
     """Those of the tables that are in the file, of whatever snapshot."""
-    found: dict[Key, CachedTable] = {}
+    tables: dict[Key, CachedTable] = {}
     with _ignoring_errors(), closing(_opened(create=False)) as database:
         for key in keys:
             row = database.execute("SELECT location, content FROM tables WHERE name = ? AND columns = ?", _named(key))
             for location, content in row:
-                found[key] = _decoded(location, content)
-    return found
+                tables[key] = _decoded(location, content)
+    return tables
 
 
 def save(tables: Mapping[Key, CachedTable]) -> None:

@@ -27,6 +27,6 @@ def champion_asset(use_case: UseCase) -> Asset:
     return _asset(use_case, "champion")
 
 
-def _asset(use_case: UseCase, what: str) -> Asset:
+def _asset(use_case: UseCase, kind: str) -> Asset:
     # For any other scheme Airflow searches all its providers for a handler, which imports their libraries.
-    return Asset(name=f"{use_case.name}.{what}", uri=f"x-perennial://{use_case.name}/{what}", group="perennial")
+    return Asset(name=f"{use_case.name}.{kind}", uri=f"x-perennial://{use_case.name}/{kind}", group="perennial")

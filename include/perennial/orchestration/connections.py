@@ -28,14 +28,14 @@ def find(connection_id: str) -> dict[str, Any] | None:
         return None
 
 
-def _plain(found: Any) -> dict[str, Any]:
+def _plain(connection: Any) -> dict[str, Any]:
     """The fields of a connection, and `url` for SQLAlchemy if the hook of an installed provider has one."""
-    fields = {name: getattr(found, name) for name in ("conn_type", "host", "schema", "login", "password", "port")}
-    fields |= {"extra": found.extra_dejson, "url": ""}
-    if found.conn_type not in _PLAIN:
+    fields = {name: getattr(connection, name) for name in ("conn_type", "host", "schema", "login", "password", "port")}
+    fields |= {"extra": connection.extra_dejson, "url": ""}
+    if connection.conn_type not in _PLAIN:
         # No provider, or one whose hook has no such URL: the caller reports that.
         with suppress(Exception):
-            address = found.get_hook().sqlalchemy_url
+            address = connection.get_hook().sqlalchemy_url
             fields["url"] = address if isinstance(address, str) else address.render_as_string(hide_password=False)
     return fields
 

@@ -27,9 +27,9 @@ def use_cases() -> Iterator[UseCase]:
     A use case that cannot be loaded has no DAGs then, and does not keep the others from having theirs: see
     `check_use_cases`. Neither has one that is retired.
     """
-    wanted = get_parsing_context().dag_id
-    if wanted is not None:
-        yield discovery.load(dag_names.use_case_name(wanted))
+    dag_id = get_parsing_context().dag_id
+    if dag_id is not None:
+        yield discovery.load(dag_names.use_case_name(dag_id))
         return
     loaded, _ = discovery.load_all()
     yield from (use_case for use_case in loaded if discovery.retirement(use_case.name) is None)

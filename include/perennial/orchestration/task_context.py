@@ -42,8 +42,8 @@ def use_case_of_run() -> UseCase:
     dag = context["dag"]
     unknown = sorted(set(context["dag_run"].conf or {}) - set(dag.params))
     if unknown:
-        known = ", ".join(dag.params) or "none"
-        raise InvalidParams(f"{dag.dag_id} knows no parameter {', '.join(map(repr, unknown))}.", f"Known: {known}.")
+        names = ", ".join(dag.params) or "none"
+        raise InvalidParams(f"{dag.dag_id} knows no parameter {', '.join(map(repr, unknown))}.", f"Known: {names}.")
     return discovery.load(dag_names.use_case_name(dag.dag_id))
 
 

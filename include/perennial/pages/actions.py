@@ -130,8 +130,8 @@ def _facts(use_case: UseCase, action: Action, typed: Mapping[str, str]) -> Facts
         return Facts(entries, pipelines)
     run, approvals = typed.get("run"), airflow_state.approvals([use_case.name]).get(use_case.name, [])
     approval = next((each for each in approvals if run in (None, each.run.id)), None)
-    answer = airflow_state.answer(dag_id(use_case.name, TRAINING), run) if run and approval is None else None
-    return Facts(entries, pipelines, approval, (run, answer) if run and answer else None)
+    response = airflow_state.answer(dag_id(use_case.name, TRAINING), run) if run and approval is None else None
+    return Facts(entries, pipelines, approval, (run, response) if run and response else None)
 
 
 def _page(request: Request, use_case: UseCase, form: Form, status: int = 200) -> HTMLResponse:

@@ -91,7 +91,7 @@ class Approval:
     Attributes:
         run: The training run that asks.
         body: The gate's evidence, as Markdown.
-        asked: When it was made; processing time, UTC.
+        requested_at: When it was made; processing time, UTC.
     """
 
     run: AirflowRun
@@ -99,7 +99,7 @@ class Approval:
     map_index: int
     subject: str
     body: str
-    asked: datetime
+    requested_at: datetime
 
     @property
     def path(self) -> str:
@@ -126,7 +126,7 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
     """All pipelines of each use case, by name, in the loop's order. Five queries, however many use cases."""
     dags = [f"{name}.{pipeline}" for name in names for pipeline in ALL]
     with create_session() as session:
-        known = {
+        parsed = {
             dag: (paused, following)
             for dag, paused, following in session.execute(
                 select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
@@ -157,11 +157,11 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
             pipeline: Pipeline(
                 pipeline,
                 dag := f"{name}.{pipeline}",
-                dag in known,
-                bool(known.get(dag, (False, None))[0]),
+                dag in parsed,
+                bool(parsed.get(dag, (False, None))[0]),
                 latest.get(dag),
                 active.get(dag, 0),
-                known.get(dag, (False, None))[1],
+                parsed.get(dag, (False, None))[1],
                 tuple(failed.get(dag, ())),
             )
             for pipeline in ALL

@@ -131,8 +131,8 @@ def show(request: Request, user: GetUserDep) -> HTMLResponse:
         request: Tells who asks, and where Airflow is mounted.
         user: Who is logged in.
     """
-    known = discovery.names()
-    return page(request, "fleet", **view(facts(access.readable(known, user)), len(known)))
+    names = discovery.names()
+    return page(request, "fleet", **view(facts(access.readable(names, user)), len(names)))
 
 
 def facts(names: Sequence[str]) -> list[Fact]:
@@ -150,12 +150,12 @@ def facts(names: Sequence[str]) -> list[Fact]:
     ]
 
 
-def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
+def view(facts: Sequence[Fact], total: int) -> dict[str, Any]:
     """What the page shows.
 
     Args:
         facts: Of each use case that the person may see.
-        known: How many use cases there are.
+        total: How many use cases there are.
     """
     rows = sorted(map(_row, facts), key=lambda row: (_ORDER.index(row.kind), row.name))
     begins = _begins(facts)
@@ -167,7 +167,7 @@ def view(facts: Sequence[Fact], known: int) -> dict[str, Any]:
         "kinds": {kind: sum(row.kind == kind for row in rows) for kind in _ORDER},
         "waiting": sum(len(row.tasks) for row in rows),
         "alarms": sum(_verdict(row.seen) == "alarm" for row in rows if row.kind != "retired"),
-        "known": known,
+        "total": total,
         "problems": list(problems),
         "begins": begins,
         "begins_with": partition_status.first_command(begins.seen.use_case) if begins and begins.seen else "",
@@ -225,25 +225,25 @@ def _tasks(fact: Fact) -> list[Task]:
     """What needs a person's action, the most serious first; of a retired use case nothing does."""
     if fact.retired:
         return []
-    here = f"use_cases/{fact.name}"
+    page = f"use_cases/{fact.name}"
     tasks = [
-        Task("approve or reject a promotion", page=f"{here}/actions/answer?run={quote(one.run.id, safe='')}")
+        Task("approve or reject a promotion", page=f"{page}/actions/answer?run={quote(one.run.id, safe='')}")
         for one in fact.approvals
     ]
     if fact.broken:
         tasks.append(Task("its declaration cannot be read", grave=True))
-    tasks += [_failed(one, here) for one in fact.pipelines.values() if one.failed and one.known]
+    tasks += [_failed(one, page) for one in fact.pipelines.values() if one.failed and one.known]
     if fact.seen is not None:
         pending = [(one.partition, one.waiting) for one in fact.seen.status.partitions if one.waiting]
         if pending:
             many = sum(waiting for _, waiting in pending)
             text = f"review {many:,} quarantined {'row or batch' if many == 1 else 'rows and batches'}"
             if len(pending) == 1:
-                tasks.append(Task(text, page=f"{here}/partitions/{pending[0][0]}/quarantine"))
+                tasks.append(Task(text, page=f"{page}/partitions/{pending[0][0]}/quarantine"))
             else:
-                tasks.append(Task(f"{text} in {len(pending)} partitions", page=here))
+                tasks.append(Task(f"{text} in {len(pending)} partitions", page=page))
         if fact.seen.status.pause:
-            tasks.append(Task("promotion is paused", page=f"{here}/actions/resume"))
+            tasks.append(Task("promotion is paused", page=f"{page}/actions/resume"))
     missing = [name for name in LOOP if name in fact.pipelines and not fact.pipelines[name].known]
     paused = [one for one in fact.pipelines.values() if one.known and one.paused]
     if missing and not fact.broken:
@@ -254,11 +254,11 @@ def _tasks(fact: Fact) -> list[Task]:
     return tasks
 
 
-def _failed(pipeline: Pipeline, here: str) -> Task:
+def _failed(pipeline: Pipeline, page: str) -> Task:
     """A failed run is shown in Airflow; where there are several, the use case's page lists all of them."""
     first = pipeline.failed[0]
     if len(pipeline.failed) > 1:
-        return Task(f"{pipeline.name} failed for {len(pipeline.failed)} partitions", page=here, grave=True)
+        return Task(f"{pipeline.name} failed for {len(pipeline.failed)} partitions", page=page, grave=True)
     of = f" for {first.partition}" if first.partition else ""
     return Task(f"{pipeline.name} failed{of}", airflow=first.path, grave=True)
 

@@ -41,8 +41,8 @@ class Cell:
     @property
     def written(self) -> str:
         """The ratio as a multiple of the limit, short enough for a cell."""
-        part = self.ratio / self.limit
-        return f"{part:.1f}" if part < 9.95 else f"{part:.0f}" if part < 999.5 else ">999"
+        fraction = self.ratio / self.limit
+        return f"{fraction:.1f}" if fraction < 9.95 else f"{fraction:.0f}" if fraction < 999.5 else ">999"
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions
         drift: Rows of that table; of a column that was measured again, the newest row counts.
         partitions: The names of those that may be shown, oldest first.
     """
-    wanted = set(partitions)
-    recorded = sorted((row for row in drift if row["partition"] in wanted), key=itemgetter("recorded_at"))
+    keys = set(partitions)
+    recorded = sorted((row for row in drift if row["partition"] in keys), key=itemgetter("recorded_at"))
     last = {(row["column"], row["partition"]): row for row in recorded}
     monitored = {partition for _, partition in last}
     shown = tuple(name for name in partitions if name in monitored)[-PARTITIONS:]

@@ -51,7 +51,7 @@ def render(template: str, /, **content: Any) -> str:
 
 
 #: The addresses of a page that answers no request.
-_DETACHED: dict[str, Any] = {"here": "/perennial", "airflow": "", "framed": False}
+_DETACHED: dict[str, Any] = {"root": "/perennial", "airflow": "", "framed": False}
 
 
 def root(request: Request) -> str:
@@ -66,9 +66,9 @@ def version_colour(version: int | None) -> str:
 
 def _place(request: Request) -> dict[str, Any]:
     """The addresses that Perennial's and Airflow's pages begin with, and whether Airflow's UI is around this one."""
-    here = root(request)
+    base = root(request)
     framed = request.headers.get("sec-fetch-dest") == "iframe"
-    return {"here": here, "airflow": here.removesuffix("/perennial"), "framed": framed}
+    return {"root": base, "airflow": base.removesuffix("/perennial"), "framed": framed}
 
 
 @cache

@@ -46,10 +46,10 @@ def show(request: Request, use_case: UseCaseDep, partition: PartitionDep) -> HTM
         use_case: Whose.
         partition: Which.
     """
-    held = records(use_case)
-    made = predictions(use_case, partition)
+    rows = records(use_case)
+    scored = predictions(use_case, partition)
     runs = airflow_state.runs(use_case.name, partition.key)
-    return page(request, "partition", **view(use_case, partition, held, made, runs))
+    return page(request, "partition", **view(use_case, partition, rows, scored, runs))
 
 
 def records(use_case: UseCase) -> dict[str, Rows]:
@@ -59,8 +59,8 @@ def records(use_case: UseCase) -> dict[str, Rows]:
         ServiceUnavailable: the lake's catalog cannot be reached.
     """
     names = {name: use_case.tables[name] for name in (*_WHOLE, *_PARTS)}
-    found = lake_cache.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
-    return {name: found[table] for name, table in names.items()}
+    rows = lake_cache.records(list(names.values()), {names[name]: columns for name, columns in _PARTS.items()})
+    return {name: rows[table] for name, table in names.items()}
 
 
 def predictions(use_case: UseCase, partition: Partition) -> Rows:
@@ -73,10 +73,12 @@ def predictions(use_case: UseCase, partition: Partition) -> Rows:
         use_case: Whose.
         partition: Which.
     """
-    found = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=(*_PROVENANCE, "predicted_at"))
-    if found is None or not found.num_rows:
+    predicted = lake.read(
+        use_case.tables.predictions, partitions=[partition.key], columns=(*_PROVENANCE, "predicted_at")
+    )
+    if predicted is None or not predicted.num_rows:
         return []
-    grouped = found.group_by(list(_PROVENANCE)).aggregate(
+    grouped = predicted.group_by(list(_PROVENANCE)).aggregate(
         [([], "count_all"), ("predicted_at", "min"), ("predicted_at", "max")]
     )
     names = {"count_all": "rows", "predicted_at_min": "first", "predicted_at_max": "last"}
@@ -85,29 +87,29 @@ def predictions(use_case: UseCase, partition: Partition) -> Rows:
 
 
 def view(
-    use_case: UseCase, partition: Partition, held: Records, made: Rows, runs: Sequence[AirflowRun] = ()
+    use_case: UseCase, partition: Partition, recorded: Records, made: Rows, runs: Sequence[AirflowRun] = ()
 ) -> dict[str, Any]:
     """What the page shows.
 
     Args:
         use_case: Whose.
         partition: Which.
-        held: All records of the use case by table, as `records` gives them.
+        recorded: All records of the use case by table, as `records` gives them.
         made: What scored the partition, as `predictions` gives it.
         runs: Airflow's runs on it, newest first.
     """
-    own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in held.items()}
-    entries = ledger.from_rows(held["ledger"])
+    own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in recorded.items()}
+    entries = ledger.from_rows(recorded["ledger"])
     verdicts = partition_monitoring.verdicts(own["verdicts"])
     revisions = partition_monitoring.revisions(use_case, own["metrics"], entries)
     return {
         "use_case": use_case,
         "partition": partition,
-        **_neighbours(use_case, partition, held),
+        **_neighbours(use_case, partition, recorded),
         "is_known": any(rows for name, rows in own.items() if name != "ledger") or bool(made),
         "verdicts": verdicts,
         "batches": partition_data.batches(own),
-        "waiting": states.count_pending(held)[partition.key],
+        "waiting": states.count_pending(recorded)[partition.key],
         "refused": len(own["quarantine"]) + len(own["refused_batches"]),
         "features": partition_data.features(use_case, own),
         "parity": partition_data.parity(own["parity"]),
@@ -116,18 +118,18 @@ def view(
         "revisions": revisions,
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
         "reports": [each for each in verdicts if each["run"]],
-        "requests": partition_monitoring.requests(use_case, partition.key, held["requests"], entries),
-        "held_back_by": partition_monitoring.cooldown_of(use_case, partition, held["requests"]),
+        "requests": partition_monitoring.requests(use_case, partition.key, recorded["requests"], entries),
+        "held_back_by": partition_monitoring.cooldown_of(use_case, partition, recorded["requests"]),
         "decisions": [entry for entry in entries if entry.partition == partition.key],
         "runs": runs,
         "durations": [_duration(run) for run in runs],
     }
 
 
-def _neighbours(use_case: UseCase, partition: Partition, held: Records) -> dict[str, Partition | None]:
+def _neighbours(use_case: UseCase, partition: Partition, recorded: Records) -> dict[str, Partition | None]:
     """The partition before, and the one after if anything is known from there on."""
     before = partition.previous if partition > use_case.first else None
-    newest = max((row["partition"] for name in ("batches", "verdicts") for row in held[name]), default="")
+    newest = max((row["partition"] for name in ("batches", "verdicts") for row in recorded[name]), default="")
     # Names of partitions sort like their starts.
     return {"previous": before, "next": partition.next if partition.key < newest else None}
 

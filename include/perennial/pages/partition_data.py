@@ -76,10 +76,10 @@ def parity(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _difference(found: Row) -> dict[str, str]:
+def _difference(row: Row) -> dict[str, str]:
     """A value that differs online from the lake, in words."""
-    key = ", ".join(f"{name}={value}" for name, value in (found.get("key") or {}).items())
-    rest = {name: value for name, value in found.items() if name != "key"}
+    key = ", ".join(f"{name}={value}" for name, value in (row.get("key") or {}).items())
+    rest = {name: value for name, value in row.items() if name != "key"}
     return {
         "key": key,
         **{name: value if isinstance(value, str) else json.dumps(value) for name, value in rest.items()},

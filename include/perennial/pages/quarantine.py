@@ -95,7 +95,7 @@ def view(
         "use_case": use_case,
         "partition": partition,
         "total": len(items),
-        "found": len(chosen),
+        "matching": len(chosen),
         "items": [_item(use_case, item) for item in chosen[(at - 1) * PAGE : at * PAGE]],
         "tables": _choices("table", tables, Counter(of_state), table=table, state=state),
         "states": _choices("state", list(ItemState), Counter(of_table), table=table, state=state),
@@ -110,7 +110,7 @@ def view(
 
 def _choices(name: str, values: Sequence[str], counts: Counter[str], **chosen: str) -> list[dict[str, Any]]:
     """The values of a filter that something has: how many, whether it is chosen, and the query that chooses it."""
-    held = [value for value in values if counts[value] or chosen[name] == value]
+    present = [value for value in values if counts[value] or chosen[name] == value]
     return [
         {
             "value": value or "all",
@@ -119,7 +119,7 @@ def _choices(name: str, values: Sequence[str], counts: Counter[str], **chosen: s
             "chosen": chosen[name] == value,
             "query": _query(**{**chosen, name: value}),
         }
-        for value in ["", *held]
+        for value in ["", *present]
     ]
 
 
@@ -137,8 +137,8 @@ def _item(use_case: UseCase, item: QuarantinedItem) -> dict[str, Any]:
         if TYPES not in item.reasons:
             commands.append(("Release it although it fails these", f'{release} {accepting} --reason "..."'))
     if item.state in _DISCARDABLE:
-        what = "Discard it; it is kept" if item.state in _RELEASABLE else "Take the release back"
-        commands.append((what, f'perennial quarantine discard {where} --reason "..."'))
+        label = "Discard it; it is kept" if item.state in _RELEASABLE else "Take the release back"
+        commands.append((label, f'perennial quarantine discard {where} --reason "..."'))
     return {"item": item, "content": _content(item), "commands": commands}
 
 

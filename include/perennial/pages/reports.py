@@ -47,7 +47,7 @@ def drift_report(use_case: UseCaseDep, partition: PartitionDep, run: str | None 
     table = use_case.tables.verdicts
     rows = lake_cache.records([table], {table: ("partition", "report", "recorded_at")})[table]
     own = sorted((row for row in rows if row["partition"] == partition.key), key=lambda row: row["recorded_at"])
-    kept = [found for row in own if (found := mlflow_records.run_id_in(row["report"]))]
+    kept = [run_id for row in own if (run_id := mlflow_records.run_id_in(row["report"]))]
     # Only runs that a verdict names are read from MLflow, whatever the address says.
     if not kept or run not in (None, *kept):
         raise HTTPException(404, f"No drift report {run or ''} of {use_case.name} {partition.key} was recorded.")
@@ -65,8 +65,8 @@ def card(version: VersionDep) -> Response:
     Raises:
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
-    found = mlflow_records.quick.artifact(version.run, CARD) if version.run else None
-    linked = found.replace(*_ELSEWHERE, 1) if found else None
+    html = mlflow_records.quick.artifact(version.run, CARD) if version.run else None
+    linked = html.replace(*_ELSEWHERE, 1) if html else None
     return _isolated(linked, f"Version {version.number} has no model card.", _WITHOUT)
 
 

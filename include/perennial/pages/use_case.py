@@ -65,33 +65,33 @@ def records(use_case: UseCase) -> Records:
     Raises:
         PerennialError: the lake's catalog cannot be reached, or a table is damaged.
     """
-    (found,) = partition_status.records([use_case], ["parity", "drift"])
-    if isinstance(found, PerennialError):
-        raise found
-    return found
+    (rows,) = partition_status.records([use_case], ["parity", "drift"])
+    if isinstance(rows, PerennialError):
+        raise rows
+    return rows
 
 
 def _activity(use_case: UseCase) -> Activity:
-    asked = airflow_state.approvals([use_case.name]).get(use_case.name, [])
+    approvals = airflow_state.approvals([use_case.name]).get(use_case.name, [])
     return Activity(
         airflow_state.pipelines([use_case.name])[use_case.name],
-        asked,
-        airflow_state.decision(asked[0].run.dag, asked[0].run.id) if asked else None,
+        approvals,
+        airflow_state.decision(approvals[0].run.dag, approvals[0].run.id) if approvals else None,
     )
 
 
-def view(use_case: UseCase, held: Records, activity: Activity, until: str | None = None) -> dict[str, Any]:
+def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None = None) -> dict[str, Any]:
     """What the page shows.
 
     Args:
         use_case: Whose page it is.
-        held: Rows by table, as `records` gives them.
+        rows: Rows by table, as `records` gives them.
         activity: What Airflow is activity.
         until: The last partition to show; None: the newest.
     """
-    seen = overview.of_records(use_case, held)
-    entries = ledger.from_rows(held["ledger"])
-    verdicts = sorted(held["verdicts"], key=itemgetter("recorded_at"))
+    seen = overview.of_records(use_case, rows)
+    entries = ledger.from_rows(rows["ledger"])
+    verdicts = sorted(rows["verdicts"], key=itemgetter("recorded_at"))
     every = timeline.lines(seen.status.partitions, verdicts, overview.expected_metrics(use_case, entries))
     window = timeline.window(every, until)
     served = deployments.periods(entries)
@@ -106,7 +106,7 @@ def view(use_case: UseCase, held: Records, activity: Activity, until: str | None
         "failed": [run for pipeline in activity.pipelines.values() for run in pipeline.failed],
         "window": window,
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
-        "heat": heat_map.heat_map(use_case.drift, held["drift"], [line.key for line in window.lines]),
+        "heat": heat_map.heat_map(use_case.drift, rows["drift"], [line.key for line in window.lines]),
         "compared": gate_comparison.compare(use_case, entries, activity.evaluated),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
         "total_entries": len(entries),

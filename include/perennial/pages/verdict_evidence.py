@@ -15,16 +15,16 @@ def facts(evidence: VerdictEvidence) -> list[tuple[str, str]]:
 
     Drift of columns is left out: the page has a table of it.
     """
-    known = []
+    shown = []
     for name, (label, in_words) in _FACTS.items():
         if name in evidence.model_fields_set:
             fact = getattr(evidence, name)
-            known.append((label, NOTHING if fact is None else in_words(fact, evidence)))
-    rest = [
+            shown.append((label, NOTHING if fact is None else in_words(fact, evidence)))
+    unknown = [
         (name.replace("_", " "), other if isinstance(other, str) else json.dumps(other, ensure_ascii=False))
         for name, other in sorted((evidence.model_extra or {}).items())
     ]
-    return known + rest
+    return shown + unknown
 
 
 InWords = Callable[[Any, VerdictEvidence], str]

@@ -53,23 +53,23 @@ def _version(use_case: UseCaseDep, version: str) -> RegisteredVersion:
     number = int(version) if version.isascii() and version.isdigit() and len(version) < 9 else 0
     run = next((entry.model_run for entry in reversed(entries) if entry.model_version == number), None)
     if run is None:
-        known = {entry.model_version for entry in entries}
+        numbers = {entry.model_version for entry in entries}
         try:
             run = mlflow_records.quick.run_of(use_case.name, number) if number else None
-            known.update(mlflow_records.quick.versions(use_case.name) if run is None else ())
+            numbers.update(mlflow_records.quick.versions(use_case.name) if run is None else ())
         except ServiceUnavailable as error:
             raise ServiceUnavailable(
-                f"Version {number} of {use_case.name} is not in the ledger, which has {_listed(known)}, and MLflow,"
+                f"Version {number} of {use_case.name} is not in the ledger, which has {_listed(numbers)}, and MLflow,"
                 " which knows the others, does not answer.",
                 error.fix,
             ) from error
         if run is None:
-            raise HTTPException(404, f"{use_case.name} has no version {version!r}; there are {_listed(known)}.")
+            raise HTTPException(404, f"{use_case.name} has no version {version!r}; there are {_listed(numbers)}.")
     return RegisteredVersion(use_case, number, tuple(entries), run)
 
 
-def _listed(known: Iterable[int]) -> str:
-    return ", ".join(f"v{number}" for number in sorted(known)) or "none"
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(f"v{number}" for number in sorted(numbers)) or "none"
 
 
 #: The version of the use case that the path names.

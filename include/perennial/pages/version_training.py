@@ -39,13 +39,13 @@ def airflow_run(made: TrainingRecord | None) -> tuple[str, str] | None:
     return (dag, run) if run else None
 
 
-def view(made: TrainingRecord) -> dict[str, Any]:
+def view(record: TrainingRecord) -> dict[str, Any]:
     """What the page shows of it; what is not recorded is None or empty."""
-    tags, metrics, held = made.run.tags, made.run.metrics, made.documents
-    training_set: Mapping[str, Any] = held.get(mlflow_artifacts.TRAINING_SET, {})
-    provenance: Mapping[str, Any] = held.get(mlflow_artifacts.PROVENANCE, {})
+    tags, metrics, documents = record.run.tags, record.run.metrics, record.documents
+    training_set: Mapping[str, Any] = documents.get(mlflow_artifacts.TRAINING_SET, {})
+    provenance: Mapping[str, Any] = documents.get(mlflow_artifacts.PROVENANCE, {})
     environment = provenance.get("environment", {})
-    params = {**held.get(mlflow_artifacts.PLAN, {}).get("params", {}), **made.run.params}
+    params = {**documents.get(mlflow_artifacts.PLAN, {}).get("params", {}), **record.run.params}
     return {
         "window": tags.get(mlflow_tags.WINDOW),
         "training_set": training_set,
@@ -64,8 +64,8 @@ def view(made: TrainingRecord) -> dict[str, Any]:
             name: environment[name] for name in ("python", "platform", "processor", "lock") if environment.get(name)
         },
         "packages": environment.get("packages", {}),
-        "packages_page": made.run.artifact_page(mlflow_artifacts.PROVENANCE) if provenance else None,
-        "quality": _quality(held.get(mlflow_artifacts.QUALITY)),
+        "packages_page": record.run.artifact_page(mlflow_artifacts.PROVENANCE) if provenance else None,
+        "quality": _quality(documents.get(mlflow_artifacts.QUALITY)),
     }
 
 

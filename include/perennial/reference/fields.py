@@ -33,7 +33,7 @@ PARTS = (
 def settings() -> str:
     """docs/settings.md."""
     rows = [
-        (f"`{variable(name)}`", f"`{_type(field)}`", _default(field), _told(field))
+        (f"`{variable(name)}`", f"`{_type(field)}`", _default(field), _meaning(field))
         for name, field in Settings.model_fields.items()
     ]
     return page(
@@ -61,7 +61,8 @@ def use_case() -> str:
 def of(model: type[BaseModel]) -> list[str]:
     """The fields of a model as the lines of a table."""
     rows = [
-        (f"`{name}`", f"`{_type(field)}`", _default(field), _told(field)) for name, field in model.model_fields.items()
+        (f"`{name}`", f"`{_type(field)}`", _default(field), _meaning(field))
+        for name, field in model.model_fields.items()
     ]
     return table(("field", "type", "default", "meaning"), rows)
 
@@ -90,20 +91,20 @@ def _default(field: FieldInfo) -> str:
     return f"`{_plain(value)}`"
 
 
-def _told(field: FieldInfo) -> str:
+def _meaning(field: FieldInfo) -> str:
     """The meaning, with the bounds."""
     return " ".join([field.description or "", *_bounds(field)]).strip()
 
 
 def _bounds(field: FieldInfo) -> Iterator[str]:
-    said = [
+    bounds = [
         f"{word} {_plain(getattr(bound, name))}"
         for bound in field.metadata
         for name, word in _SIGNS.items()
         if getattr(bound, name, None) is not None
     ]
-    if said:
-        yield f"({', '.join(said)})"
+    if bounds:
+        yield f"({', '.join(bounds)})"
 
 
 def _plain(value: Any) -> str:

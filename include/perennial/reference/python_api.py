@@ -32,7 +32,7 @@ def markdown() -> str:
     parts += ["## Modules", ""]
     for name, module in modules.items():
         parts += [f"### {name}", "", paragraphs(_summary(module)), ""]
-        parts += [*(f"- `{name}.{each}`: {_summary(what)}" for each, what in _contents(module)), ""]
+        parts += [*(f"- `{name}.{each}`: {_summary(member)}" for each, member in _contents(module)), ""]
     return page("The Python API", _INTRODUCTION, parts)
 
 

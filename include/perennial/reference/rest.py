@@ -107,8 +107,8 @@ class Example:
     @property
     def body(self) -> str:
         """What is posted."""
-        given = {"partition_key": self.partition, "conf": self.conf}
-        return json.dumps({"dag_run_id": self.run, "logical_date": None} | {k: v for k, v in given.items() if v})
+        fields = {"partition_key": self.partition, "conf": self.conf}
+        return json.dumps({"dag_run_id": self.run, "logical_date": None} | {k: v for k, v in fields.items() if v})
 
 
 EXAMPLES = {
@@ -159,7 +159,7 @@ def _pipeline(pipeline: str) -> Iterator[str]:
     yield ""
     yield "Tasks:"
     yield ""
-    yield from (f"- `{name}`: {said}" for name, said in _tasks(file))
+    yield from (f"- `{name}`: {meaning}" for name, meaning in _tasks(file))
     yield ""
     model = params_model(_Example(), pipeline)  # type: ignore[arg-type]
     takes = "No `partition_key`" if pipeline in dag_names.ON_DEMAND else "Takes `partition_key`"
@@ -199,8 +199,8 @@ def _pages() -> Iterator[tuple[str, str]]:
         for node in tree.body:
             for route in getattr(node, "decorator_list", ()):
                 if isinstance(node, ast.FunctionDef) and ast.unparse(route).startswith("router.get("):
-                    said = paragraphs(ast.get_docstring(node)).partition("\n")[0]
-                    yield f"`/perennial{prefix}{_text(route.args[0])}`", said
+                    summary = paragraphs(ast.get_docstring(node)).partition("\n")[0]
+                    yield f"`/perennial{prefix}{_text(route.args[0])}`", summary
 
 
 def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:

@@ -83,7 +83,9 @@ class RunFollower:
             return
         self._checked = time.monotonic()
         health = self._client.health()
-        unhealthy = [part for part in ("metadatabase", "scheduler") if health[part]["status"] != "healthy"]
+        unhealthy = [
+            component for component in ("metadatabase", "scheduler") if health[component]["status"] != "healthy"
+        ]
         self._unhealthy = self._unhealthy + 1 if unhealthy else 0
         if self._unhealthy == _UNHEALTHY_CHECKS:
             raise ServiceUnavailable(

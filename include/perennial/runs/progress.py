@@ -30,30 +30,30 @@ class Step:
     url: str = ""
 
 
-def show(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+def show(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
     """Go through `steps` to the end and show them.
 
     Args:
         console: Where to.
-        wanted: The partitions that the steps are about, in their order.
+        partitions: The partitions that the steps are about, in their order.
         steps: Made while they are shown.
     """
     if console.is_terminal:
-        _live(console, wanted, steps)
+        _live(console, partitions, steps)
     else:
-        _plain(console, wanted, steps)
+        _plain(console, partitions, steps)
 
 
-def _plain(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+def _plain(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
     began = time.monotonic()
     for step in steps:
         if line := _line(step):
-            place = [partition.key for partition in wanted].index(step.partition) + 1
+            place = [partition.key for partition in partitions].index(step.partition) + 1
             elapsed = time.monotonic() - began
-            console.print(f"[{place}/{len(wanted)}] {elapsed:6.1f} s  {line}", highlight=False, markup=False)
+            console.print(f"[{place}/{len(partitions)}] {elapsed:6.1f} s  {line}", highlight=False, markup=False)
 
 
-def _live(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) -> None:
+def _live(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -72,13 +72,13 @@ def _live(console: Console, wanted: Sequence[Partition], steps: Iterable[Step]) 
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        total = bar.add_task("", total=len(wanted))
-        places = {partition.key: place for place, partition in enumerate(wanted)}
+        total = bar.add_task("", total=len(partitions))
+        places = {partition.key: place for place, partition in enumerate(partitions)}
         for step in steps:
             bar.update(total, completed=places[step.partition], description=f"{step.partition} {step.pipeline:<10}")
             if line := _line(step):
                 bar.console.print(line, highlight=False, markup=False)
-        bar.update(total, completed=len(wanted), description="done")
+        bar.update(total, completed=len(partitions), description="done")
 
 
 def _line(step: Step) -> str:

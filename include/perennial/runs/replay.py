@@ -48,7 +48,7 @@ def partitions_between(use_case: UseCase, first: str, last: str) -> list[Partiti
     return list(begin.through(end))
 
 
-def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]) -> Iterator[Step]:
+def replay(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition]) -> Iterator[Step]:
     """Bring each partition through its pipelines, in order, and yield what happens.
 
     A partition that is already through is passed over. A run that failed in an earlier try is run again, once.
@@ -56,7 +56,7 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
     Args:
         client: The Airflow to run them on.
         use_case: Whose pipelines are run.
-        wanted: The partitions, in order.
+        partitions: The partitions, in order.
 
     Raises:
         ReplayFailed: a run failed, or was not started.
@@ -64,16 +64,16 @@ def replay(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]
         ServiceUnavailable: Airflow, or a part of it, went away.
     """
     _prepare(client, use_case)
-    for partition in wanted:
+    for partition in partitions:
         yield from _PartitionReplay(client, use_case.name, partition.key).steps()
 
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
     discovery.check_active(use_case.name)
-    wanted = {dag_names.dag_id(use_case.name, pipeline) for pipeline in dag_names.LOOP}
+    required = {dag_names.dag_id(use_case.name, pipeline) for pipeline in dag_names.LOOP}
     deadline = time.monotonic() + _DAG_PATIENCE
-    while missing := wanted - (known := client.dags(f"{use_case.name}.")).keys():
+    while missing := required - (parsed := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()
         if errors or time.monotonic() > deadline:
             reasons = "\n".join(f"{file}:\n{trace.strip()}" for file, trace in errors.items())
@@ -82,8 +82,8 @@ def _prepare(client: AirflowClient, use_case: UseCase) -> None:
                 "Fix the file named above." if errors else "Look at `dags/` and at the log of the dag-processor.",
             )
         time.sleep(0.5)
-    for dag in wanted:
-        if known[dag]:
+    for dag in required:
+        if parsed[dag]:
             client.unpause(dag)
 
 
@@ -112,7 +112,7 @@ class _PartitionReplay:
             pipeline: Which pipeline.
             after: The run whose asset event starts it; None: it is triggered here.
         """
-        began = asked = time.monotonic()
+        began = looked_at = time.monotonic()
         started = False
         for run in self._follower.states(lambda: self._current(pipeline, after)):
             if run is not None and run.is_over:
@@ -122,8 +122,8 @@ class _PartitionReplay:
                 started = True
             if run is None and time.monotonic() - began > _EVENT_PATIENCE:
                 raise self._not_started(pipeline, after)
-            if run is not None and time.monotonic() - asked > _APPROVAL_EVERY:
-                asked = time.monotonic()
+            if run is not None and time.monotonic() - looked_at > _APPROVAL_EVERY:
+                looked_at = time.monotonic()
                 if self._awaits_approval(run):
                     yield Step(self._partition, pipeline, "waiting-for-approval", url=self._client.run_url(run))
         assert run is not None  # noqa: S101 - the loop ends with a run

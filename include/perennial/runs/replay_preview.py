@@ -25,7 +25,7 @@ class PartitionPreview:
     states: dict[str, str] = field(default_factory=dict)
 
 
-def preview(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition]) -> list[PartitionPreview]:
+def preview(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition]) -> list[PartitionPreview]:
     """What `perennial.runs.replay.replay` would do with each partition.
 
     Training is left out: whether it is requested is only known once a partition was monitored.
@@ -33,9 +33,9 @@ def preview(client: AirflowClient, use_case: UseCase, wanted: Sequence[Partition
     Args:
         client: The Airflow that would be used; it is only read.
         use_case: Whose pipelines would run.
-        wanted: The partitions, in order.
+        partitions: The partitions, in order.
     """
-    return [_of_partition(client, use_case, partition) for partition in wanted]
+    return [_of_partition(client, use_case, partition) for partition in partitions]
 
 
 def _of_partition(client: AirflowClient, use_case: UseCase, partition: Partition) -> PartitionPreview:

@@ -44,10 +44,10 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 def _check_params(use_case: UseCase, pipeline: str, params: dict[str, Any]) -> None:
     dag = dag_names.dag_id(use_case.name, pipeline)
     model = params_model(use_case, pipeline)
-    known = sorted(model.model_fields) if model else []
-    if unknown := sorted(params.keys() - set(known)):
-        guess = did_you_mean(unknown[0], known)
-        fix = f"{guess}Known: {', '.join(known)}." if known else f"{pipeline} has no parameters."
+    names = sorted(model.model_fields) if model else []
+    if unknown := sorted(params.keys() - set(names)):
+        guess = did_you_mean(unknown[0], names)
+        fix = f"{guess}Known: {', '.join(names)}." if names else f"{pipeline} has no parameters."
         raise InvalidParams(f"{dag} has no parameter {', '.join(unknown)}.", fix)
     if model is not None:
         try:

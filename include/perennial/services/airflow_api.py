@@ -100,13 +100,13 @@ class AirflowClient:
             ServiceUnavailable: Airflow does not answer.
         """
         body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition, "conf": conf or {}}
-        answer = self._call("POST", f"/dags/{quote(dag)}/dagRuns", json=body, expected=(200, 409, 400, 422))
-        if answer.status_code == 409:
+        response = self._call("POST", f"/dags/{quote(dag)}/dagRuns", json=body, expected=(200, 409, 400, 422))
+        if response.status_code == 409:
             return self.run(dag, run_id)
-        if answer.status_code in (400, 422):
+        if response.status_code in (400, 422):
             fix = f"See the form of {dag} at {self.uri}/dags/{dag}: it lists each parameter and its range."
-            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {error_detail(answer)}", fix)
-        return _run(answer.json())
+            raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {error_detail(response)}", fix)
+        return _run(response.json())
 
     def run(self, dag: str, run_id: str) -> DagRun:
         """The run as it is now.
@@ -165,10 +165,10 @@ class AirflowClient:
         runs: list[DagRun] = []
         while True:
             path = f"/dags/{quote(dag)}/dagRuns"
-            answer = self._call("GET", path, params=query | {"offset": len(runs)}, expected=(200, 404))
-            if answer.status_code == 404:
+            response = self._call("GET", path, params=query | {"offset": len(runs)}, expected=(200, 404))
+            if response.status_code == 404:
                 return []
-            page = answer.json()
+            page = response.json()
             runs.extend(map(_run, page["dag_runs"]))
             if len(runs) >= page["total_entries"] or not page["dag_runs"]:
                 return runs
@@ -194,10 +194,10 @@ class AirflowClient:
             f"/taskInstances/{quote(task.task, safe='')}/logs/{task.attempt}"
         )
         query = {"map_index": task.map_index, "full_content": True}
-        answer = self._call("GET", path, params=query, expected=(200, 404))
-        if answer.status_code == 404:
+        response = self._call("GET", path, params=query, expected=(200, 404))
+        if response.status_code == 404:
             return []
-        messages = [message for message in answer.json()["content"] if isinstance(message, dict)]
+        messages = [message for message in response.json()["content"] if isinstance(message, dict)]
         if raised := [error for message in messages for error in message.get("error_detail") or ()]:
             texts = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in raised]
         else:  # Lines that begin with `::` are markers by which Airflow's page folds the log.
@@ -254,41 +254,41 @@ class AirflowClient:
             wait=wait_random_exponential(multiplier=0.2, max=3),
         )
         try:
-            answer: httpx.Response = retrying(self._once, method, f"{_API}{path}", **request)
+            response: httpx.Response = retrying(self._once, method, f"{_API}{path}", **request)
         except RetryError as error:
             raise ServiceUnavailable(
                 f"Airflow at {self.uri} did not answer within {self._patience:.0f} s: {error.last_attempt.exception()}",
                 "Start it with `perennial up`, or set PERENNIAL_AIRFLOW_URI to where it runs.",
             ) from error
-        if answer.status_code not in expected:
-            raise self._unexpected(answer)
-        return answer
+        if response.status_code not in expected:
+            raise self._unexpected(response)
+        return response
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             if "Authorization" not in self._http.headers:
                 self._log_in()
-            answer = self._http.request(method, path, **request)
-            if answer.status_code == 401:  # The token has expired.
+            response = self._http.request(method, path, **request)
+            if response.status_code == 401:  # The token has expired.
                 self._log_in()
-                answer = self._http.request(method, path, **request)
+                response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
             raise _NoResponse(f"{type(error).__name__}: {error}") from error
-        if answer.status_code >= 500:
-            raise _NoResponse(f"{answer.status_code} {error_detail(answer)}")
-        return answer
+        if response.status_code >= 500:
+            raise _NoResponse(f"{response.status_code} {error_detail(response)}")
+        return response
 
     def _log_in(self) -> None:
         access = self._access or login()
-        answer = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
-        if answer.status_code >= 500:
-            raise _NoResponse(f"{answer.status_code} {error_detail(answer)}")
-        if answer.status_code >= 400:
+        response = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
+        if response.status_code >= 500:
+            raise _NoResponse(f"{response.status_code} {error_detail(response)}")
+        if response.status_code >= 400:
             raise PerennialError(
-                f"Airflow at {self.uri} refused the login of user {access.user!r}: {error_detail(answer)}",
+                f"Airflow at {self.uri} refused the login of user {access.user!r}: {error_detail(response)}",
                 "It may belong to another PERENNIAL_HOME, or set PERENNIAL_USER and PERENNIAL_PASSWORD.",
             )
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     def _unexpected(self, answer: httpx.Response) -> PerennialError:
         what = f"{answer.request.method} {answer.request.url.path}"
@@ -331,17 +331,17 @@ def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def error_detail(answer: httpx.Response, otherwise: str | None = None) -> str:
+def error_detail(response: httpx.Response, otherwise: str | None = None) -> str:
     """Airflow's error message in one line.
 
     Args:
-        answer: A response with an error status.
+        response: A response with an error status.
         otherwise: Returned if the response has no `detail`; None: its first 300 characters are.
     """
     try:
-        detail = answer.json()["detail"]
+        detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return answer.text[:300] if otherwise is None else otherwise
+        return response.text[:300] if otherwise is None else otherwise
     if isinstance(detail, list):  # One validation error per field.
         return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
     return str(detail).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

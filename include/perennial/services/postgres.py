@@ -55,15 +55,15 @@ def engine(database: str) -> Engine:
 
 
 @contextmanager
-def advisory_lock(*what: object) -> Iterator[None]:
-    """Lock `what` across all processes and machines that use this database.
+def advisory_lock(*parts: object) -> Iterator[None]:
+    """Lock `parts` across all processes and machines that use this database.
 
     A PostgreSQL session-level advisory lock: it ends with its connection, so a killed owner never blocks the next.
 
     Raises:
         ServiceUnavailable: PostgreSQL does not answer, or the connection was lost.
     """
-    name = ":".join(map(str, what))
+    name = ":".join(map(str, parts))
     key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
     with (
         explaining_database(f"The lock {name!r}"),

@@ -71,10 +71,10 @@ def _socket_folder() -> str:
 def process() -> psutil.Process | None:
     """The running postmaster of this folder, recognised by its command line; None if there is none."""
     try:
-        found = psutil.Process(int((folder() / "postmaster.pid").read_text().splitlines()[0]))
+        postmaster = psutil.Process(int((folder() / "postmaster.pid").read_text().splitlines()[0]))
         # An earlier release's server has the folder itself among its arguments.
         names = {str(folder()), str(folder().resolve()), f"{MARK}{folder().resolve()}"}
-        return found if names & set(found.cmdline()) else None
+        return postmaster if names & set(postmaster.cmdline()) else None
     except (OSError, IndexError, ValueError, psutil.Error):
         return None
 

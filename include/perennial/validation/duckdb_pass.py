@@ -127,7 +127,7 @@ def _aggregates(translation: Translation) -> dict[str, str]:
 
 
 def _duplicates(
-    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, what: str, more: str = ""
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, projection: str, ending: str = ""
 ) -> pa.Table:
     """Select from the rows whose key another row has too."""
     keys = [
@@ -144,7 +144,7 @@ def _duplicates(
     candidates += f" AND hash({key}) IN (SELECT hash FROM repeated)"  # noqa: S608
     if not hashes.num_rows:
         candidates += " AND FALSE"
-    return fetch_table(connection, f"SELECT {what} FROM ({candidates}) WHERE __copies__ > 1 {more}")  # noqa: S608
+    return fetch_table(connection, f"SELECT {projection} FROM ({candidates}) WHERE __copies__ > 1 {ending}")  # noqa: S608
 
 
 def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition) -> list[dict[str, Any]]:
@@ -154,14 +154,14 @@ def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: 
 
 
 def _failing(
-    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, what: str, more: str = ""
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, projection: str, ending: str = ""
 ) -> pa.Table:
     """Select from the rows that break an expectation."""
     if condition.broken is None:
-        return _duplicates(connection, schema, condition, what, more)
+        return _duplicates(connection, schema, condition, projection, ending)
     table = source(schema, condition.columns, ROW)
     where = f"{condition.checked} AND {condition.broken}"
-    return fetch_table(connection, f"SELECT {what} FROM {table} WHERE {where} {more}")  # noqa: S608
+    return fetch_table(connection, f"SELECT {projection} FROM {table} WHERE {where} {ending}")  # noqa: S608
 
 
 def _metrics(

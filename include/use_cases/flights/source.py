@@ -75,8 +75,8 @@ def _scheduled_duration(rows: pl.DataFrame, folder: Path | None) -> pl.Expr:
     Every flight is shorter than a day, so it is the difference to the departure on that clock, wrapped at midnight.
     """
     airports = FILES.read({"faa": TEXT, "tzone": TEXT}, file="airports.csv", data=folder).to_pydict()
-    known = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _MISSING_ZONES
-    zones = {dest: known.get(dest) or "" for dest in rows["dest"].unique()}
+    zone_of = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _MISSING_ZONES
+    zones = {dest: zone_of.get(dest) or "" for dest in rows["dest"].unique()}
     if unknown := [repr(dest) for dest, zone in zones.items() if not zone]:
         raise BadBatch(
             f"Use case 'flights': airports.csv has no time zone (tzone) for {', '.join(unknown)} (flights.csv, dest).",

@@ -72,9 +72,9 @@ class NewestRedisOnlineStore(NewestOnlineStore, _compat.RedisHook, RedisOnlineSt
             (
                 [key + project for key in some.keys],
                 [
-                    part
+                    field
                     for event, created, values in zip(some.events, some.created, some.values(), strict=True)
-                    for part in (_stamp(event, created), *values)
+                    for field in (_stamp(event, created), *values)
                 ],
             )
             for some in rows.chunks(max(1, _VALUES_A_CALL // (len(fields) + 1)))

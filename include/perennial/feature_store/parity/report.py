@@ -91,9 +91,9 @@ def raise_if_inconsistent(use_case: UseCase, report: ConsistencyReport) -> None:
     lines = problems(report)
     more = f"\n  ... and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     differs = any(view.differences for view in report.views)
-    what = "differs from the lake" if differs else "is older than its feature views declare"
+    problem = "differs from the lake" if differs else "is older than its feature views declare"
     raise OnlineOfflineMismatch(
-        f"Use case {use_case.name!r}: what is {'logged' if report.logged else 'online'} {what}.\n  "
+        f"Use case {use_case.name!r}: what is {'logged' if report.logged else 'online'} {problem}.\n  "
         + "\n  ".join(lines[:SHOWN])
         + more,
         _fix(use_case, report),

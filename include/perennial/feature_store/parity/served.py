@@ -98,8 +98,8 @@ def read_logged(view: FeatureView, rows: pa.Table, features: Collection[str]) ->
     keys = rows.select(names).to_pylist() if names else [{}] * rows.num_rows
     moments = rows["event_timestamp"].to_pylist()
     return [
-        ServedRow(key, at, {name: values[number] for name, values in columns.items()}, known)
-        for number, (key, at, known) in enumerate(zip(keys, moments, times, strict=True))
+        ServedRow(key, at, {name: values[number] for name, values in columns.items()}, served_at)
+        for number, (key, at, served_at) in enumerate(zip(keys, moments, times, strict=True))
     ]
 
 

@@ -76,8 +76,8 @@ class FeatureWindow:
         """Of the rows before the first entity row, those it can see; read some at a time."""
         view = self.view
         parts: list[pa.Table] = [pa.schema([view.scan.schema.field(name) for name in view.columns]).empty_table()]
-        for part in view.scan.batches(view.columns, time=view.time, start=start, before=first, keys=self.keys):
-            parts.append(part)
+        for batch in view.scan.batches(view.columns, time=view.time, start=start, before=first, keys=self.keys):
+            parts.append(batch)
             if sum(table.nbytes for table in parts) > self.memory // 4:
                 parts = [view.still_visible(pa.concat_tables(parts).combine_chunks(), first)]
         return view.still_visible(pa.concat_tables(parts).combine_chunks(), first)

@@ -94,8 +94,8 @@ class HistoricalRetrieval:
     def _time_slices(self, stored: Sequence[StoredView], entities: EntitySource) -> Iterator[pa.Table]:
         first, last = entities.between()
         windows = [FeatureWindow(view, first, last, self.memory // (8 * len(stored))) for view in stored]
-        for part in entities.by_time(self._rows_at_a_time(stored, entities.count())):
-            yield self._join(part, stored, windows)
+        for time_slice in entities.by_time(self._rows_at_a_time(stored, entities.count())):
+            yield self._join(time_slice, stored, windows)
 
     def _rows_at_a_time(self, stored: Sequence[StoredView], count: int) -> int:
         """How many entity rows to join at once: a share of all that takes a share of the memory."""
@@ -157,10 +157,10 @@ def _in_order_of(entities: EntityRows, slices: list[pa.Table]) -> pa.Table:
     position = np.empty(len(order), dtype=np.uint32)
     position[order.to_numpy()] = np.arange(len(order), dtype=np.uint32)
     names = slices[0].column_names
-    chunks = [[part[name] for part in slices] for name in names]
+    chunks = [[each[name] for each in slices] for name in names]
     slices.clear()
     columns = []
     for column in chunks:
-        columns.append(pa.chunked_array([chunk for part in column for chunk in part.chunks]).take(pa.array(position)))
+        columns.append(pa.chunked_array([chunk for each in column for chunk in each.chunks]).take(pa.array(position)))
         column.clear()
     return pa.table(columns, names=names)

@@ -45,13 +45,13 @@ class JoinKeyEncoder:
         if self._is_own_code:
             return keys[0].cast(pa.int64())
         codes: pa.Array | None = None
-        for number, part in enumerate(keys):
+        for number, column in enumerate(keys):
             if learn:
-                encoded = part.dictionary_encode()
+                encoded = column.dictionary_encode()
                 self._values.append(encoded.dictionary)
                 code = encoded.indices.cast(pa.int64())
             else:
-                code = pc.index_in(part, self._values[number], skip_nulls=True).cast(pa.int64())
+                code = pc.index_in(column, self._values[number], skip_nulls=True).cast(pa.int64())
             if codes is None:
                 codes = code
                 continue

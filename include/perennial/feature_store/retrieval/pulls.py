@@ -82,7 +82,7 @@ class PullLatest(PullAll):
         parts = [pa.schema([scan.schema.field(name) for name in columns]).empty_table()]
         for table in scan.batches(columns, time=self.time, start=self.start, end=self.end):
             parts.append(table)
-            if sum(part.nbytes for part in parts) > self.memory // 4:
+            if sum(each.nbytes for each in parts) > self.memory // 4:
                 parts = [view.newest(pa.concat_tables(parts).combine_chunks())]
         newest = view.newest(pa.concat_tables(parts).combine_chunks())
         if not self.keys:

@@ -52,8 +52,8 @@ def utc(times: pa.Array) -> pa.Array:
 def bounds(times: pa.Array) -> tuple[datetime | None, datetime | None]:
     """The first and the last of timestamps, to the microsecond and never too narrow; None when there is none."""
     micros = pa.timestamp("us", "UTC")
-    found = pc.min_max(times)
-    first, last = (found[name].cast(micros, safe=False).as_py() for name in ("min", "max"))
+    extremes = pc.min_max(times)
+    first, last = (extremes[name].cast(micros, safe=False).as_py() for name in ("min", "max"))
     if times.type.unit == "ns" and last is not None:
         # A cast cuts towards 1970, whichever side of it the moment is on.
         first, last = first - timedelta(microseconds=1), last + timedelta(microseconds=1)

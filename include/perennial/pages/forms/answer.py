@@ -28,7 +28,7 @@ def build(use_case: UseCase, facts: Facts, typed: Mapping[str, str], sent: bool)
     if approval is None:
         return Form("answer", "Approve or reject", (), (), blocked=_no_request(facts))
     choice = typed.get("choice", "")
-    ends = approval.asked + use_case.gate.approval_timeout
+    ends = approval.requested_at + use_case.gate.approval_timeout
     champion = facts.champion
     unchanged = f"v{champion.model_version} stays champion" if champion else "there is still no champion"
     return Form(
@@ -60,6 +60,8 @@ def _respond(approval: Approval, choice: str, reason: str) -> Call:
 def _no_request(facts: Facts) -> str:
     if facts.answered is None:
         return "No promotion is pending approval."
-    run, answer = facts.answered
-    answered = f"{answer.by} answered {answer.chosen}" if answer.by else f"Nobody answered in time: {answer.chosen}"
-    return f"{answered} on {deployments.format_utc(answer.at)} UTC (run {run}). A request is answered once."
+    run, response = facts.answered
+    answered = (
+        f"{response.by} answered {response.chosen}" if response.by else f"Nobody answered in time: {response.chosen}"
+    )
+    return f"{answered} on {deployments.format_utc(response.at)} UTC (run {run}). A request is answered once."
