@@ -140,7 +140,9 @@ def test_a_choice_leads_to_as_many_as_it_says(energy) -> None:
     for state in ("", "waiting", "released"):
         view = page.view(energy, energy.partition(DAY), many, state=state)
         table = next(choice for choice in view["tables"] if choice["value"] == "readings")
-        assert page.view(energy, energy.partition(DAY), many, table="readings", state=state)["matching"] == table["count"]
+        assert (
+            page.view(energy, energy.partition(DAY), many, table="readings", state=state)["matching"] == table["count"]
+        )
     view = page.view(energy, energy.partition(DAY), many, table="readings")
     assert {choice["value"]: choice["count"] for choice in view["states"]} == {"all": 3, "waiting": 2, "released": 1}
 

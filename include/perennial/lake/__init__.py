@@ -1,8 +1,8 @@
 """The lake: Iceberg tables that hold every row, and the few ways to change and to read one.
 
-- `tables`: reading and writing them, whose functions this package offers as its own: `lake.read`, `lake.replace`;
+- `reading`, `writing`: their functions are offered by this package as its own: `lake.read`, `lake.replace`;
 - `schema_evolution`, `column_types`: how a table's columns follow what is written to it;
-- `deduplication`: which rows say something else than the latest record;
+- `deduplication`: which rows differ from the latest record;
 - `schemas`: Perennial's own tables; `labels`: the labels of examples.
 """
 
@@ -14,25 +14,21 @@ from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.lake.column_types import canonical
-    from perennial.lake.tables import (
+    from perennial.lake.reading import (
         PARTITION,
         RECORDED_AT,
-        add_columns,
-        append_changed,
-        append_missing,
         catalog,
-        check_schema,
         equals,
         is_known,
         iter_batches,
         partitions,
         read,
         records,
-        replace,
         snapshot,
         snapshots,
         table,
     )
+    from perennial.lake.writing import add_columns, append_changed, append_missing, check_schema, replace
 
 __all__ = [
     "PARTITION",
@@ -55,7 +51,13 @@ __all__ = [
     "table",
 ]
 
+_WRITING = ["add_columns", "append_changed", "append_missing", "check_schema", "replace"]
+
 __getattr__ = attributes_of(
     __name__,
-    {".column_types": ["canonical"], ".tables": [name for name in __all__ if name != "canonical"]},
+    {
+        ".column_types": ["canonical"],
+        ".writing": _WRITING,
+        ".reading": [name for name in __all__ if name not in ("canonical", *_WRITING)],
+    },
 )

@@ -1,4 +1,4 @@
-"""The lake on a real Iceberg catalog in PostgreSQL."""
+"""Writes to a real Iceberg catalog in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,11 +32,6 @@ def rows(**columns: list) -> pa.Table:
 
 def content(identifier: str) -> list[dict]:
     return sorted(lake.read(identifier).to_pylist(), key=str)
-
-
-def test_a_table_never_written_reads_as_none(identifier: str) -> None:
-    assert lake.read(identifier) is None
-    assert lake.snapshot(identifier) is None
 
 
 def test_replace_changes_only_its_own_partition(identifier: str) -> None:
@@ -155,19 +150,6 @@ def test_promoting_an_outgrown_column_keeps_every_value(identifier: str, case: s
         assert lake.read(identifier, partitions=[partition])["value"].to_pylist() == values.to_pylist()
 
 
-def test_an_older_snapshot_keeps_the_type_before_promotion(identifier: str) -> None:
-    before = lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
-    lake.replace(identifier, "2013-02", rows(value=[2**40]))
-    assert lake.read(identifier, snapshot=before)["value"].equals(pa.chunked_array([pa.array([1], pa.int32())]))
-
-
-def test_rows_from_before_a_promotion_are_found_by_their_value(identifier: str) -> None:
-    lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1, 2], pa.int32())}))
-    lake.replace(identifier, "2013-02", rows(value=[2**40]))
-    found = lake.read(identifier, where=lake.equals("value", 2))
-    assert found["partition"].to_pylist() == ["2013-01"]
-
-
 def test_a_promoted_column_still_takes_narrow_values(identifier: str) -> None:
     lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1], pa.int32())}))
     lake.replace(identifier, "2013-02", rows(value=[2**40]))
@@ -239,12 +221,6 @@ def test_a_number_too_large_for_the_type_it_would_get_is_refused(identifier: str
     with pytest.raises(SchemaMismatch, match="'value' would be int32 there and is uint32 here"):
         lake.replace(identifier, "2013-01", pa.table({"value": pa.array([2**31], pa.uint32())}))
     assert lake.table(identifier) is None
-
-
-def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:
-    before = lake.replace(identifier, "2013-01", rows(id=[1]))
-    lake.replace(identifier, "2013-01", rows(id=[2]))
-    assert lake.read(identifier, snapshot=before)["id"].to_pylist() == [1]
 
 
 def finding(at: int, values: list[float], partition: str = "p", view: str = "v") -> pa.Table:

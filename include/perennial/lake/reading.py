@@ -1,0 +1,155 @@
+"""Finds and reads tables of the lake, in one snapshot, the current one or a named one.
+
+A table is named `<use_case>.<table>`. Every table has the string column `partition`, which it is partitioned by.
+Readers never wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThanOrEqual,
+    NotNull,
+)
+from pyiceberg.table import Table
+
+from perennial._common.storage import explain_storage_errors
+from perennial.lake.column_types import canonical
+from perennial.services import postgres
+from perennial.settings import settings
+
+PARTITION = "partition"
+#: Processing time of a record.
+RECORDED_AT = "recorded_at"
+# It tells at every read which file system it took; in a task's log that hides what matters.
+logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
+
+
+@cache
+def catalog() -> Catalog:
+    """This process's Iceberg catalog: the configured one, or SQL on the database `lake`."""
+    properties = {"warehouse": settings().warehouse} | settings().catalog
+    if "type" not in properties:
+        properties |= {"type": "sql", "uri": postgres.url("lake").render_as_string(hide_password=False)}
+    return load_catalog("perennial", **properties)
+
+
+@explain_storage_errors
+def table(identifier: str) -> Table | None:
+    """The table as it is now, or None when nothing was ever written to it."""
+    try:
+        return catalog().load_table(identifier)
+    except NoSuchTableError:
+        return None
+
+
+def snapshot(identifier: str) -> int | None:
+    """The id of the table's current snapshot; None without one."""
+    current = table(identifier)
+    return current.metadata.current_snapshot_id if current is not None else None
+
+
+def snapshots(identifiers: Iterable[str]) -> dict[str, int]:
+    """The current snapshot of each table that has one."""
+    return {name: number for name in identifiers if (number := snapshot(name)) is not None}
+
+
+def partitions(identifier: str) -> list[str]:
+    """The partitions that the table has rows of, in order of name; read from its metadata alone."""
+    current = table(identifier)
+    if current is None or current.current_snapshot() is None:
+        return []
+    return sorted({row[PARTITION] for row in current.inspect.partitions()[PARTITION].to_pylist()})
+
+
+def records(
+    identifier: str, *, between: tuple[str, str] | None = None, columns: Sequence[str] = ("*",)
+) -> list[dict[str, Any]]:
+    """Rows of a small table as dictionaries; none when the table does not exist.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        between: Only partitions from the first name to the last, both included.
+        columns: Only these columns.
+    """
+    rows = read(identifier, between=between, columns=columns)
+    return rows.to_pylist() if rows is not None else []
+
+
+@explain_storage_errors
+def read(
+    identifier: str,
+    *,
+    partitions: Iterable[str] | None = None,
+    between: tuple[str, str] | None = None,
+    columns: Sequence[str] = ("*",),
+    where: BooleanExpression | None = None,
+    snapshot: int | None = None,
+) -> pa.Table | None:
+    """Rows of a table, in one snapshot; None when the table does not exist.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partitions: Only these partitions.
+        between: Only partitions from the first name to the last, both included.
+        columns: Only these columns.
+        where: A further filter: `equals`, `is_known`, or another of pyiceberg's.
+        snapshot: This snapshot; None is the current one.
+    """
+    source = table(identifier)
+    if source is None:
+        return None
+    condition: BooleanExpression = where if where is not None else AlwaysTrue()
+    if partitions is not None:
+        condition = And(condition, In(PARTITION, set(partitions)))
+    if between is not None:
+        condition = And(condition, GreaterThanOrEqual(PARTITION, between[0]), LessThanOrEqual(PARTITION, between[1]))
+    scan = source.scan(row_filter=condition, selected_fields=tuple(columns), snapshot_id=snapshot)
+    return canonical(scan.to_arrow())
+
+
+def equals(column: str, value: Any) -> BooleanExpression:
+    """A filter for `where`: the rows whose column has this value.
+
+    Args:
+        column: The column's name.
+        value: Compared with the stored value, of the column's type.
+    """
+    return EqualTo(column, value)
+
+
+def is_known(column: str) -> BooleanExpression:
+    """A filter for `where`: the rows whose column is not null."""
+    return NotNull(column)
+
+
+def iter_batches(
+    identifier: str, *, partition: str, columns: Sequence[str], where: BooleanExpression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Rows of one partition a batch at a time, for partitions that do not fit into memory; as `read` otherwise.
+
+    Args:
+        identifier: `<use_case>.<table>`; of a table that does not exist there are no batches.
+        partition: The partition's name.
+        columns: Only these columns.
+        where: A further filter, as for `read`.
+    """
+    source = table(identifier)
+    if source is None:
+        return
+    condition = And(where if where is not None else AlwaysTrue(), EqualTo(PARTITION, partition))
+    for batch in source.scan(row_filter=condition, selected_fields=tuple(columns)).to_arrow_batch_reader():
+        yield from canonical(pa.Table.from_batches([batch])).to_batches()

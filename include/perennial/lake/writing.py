@@ -1,0 +1,202 @@
+"""Writes tables of the lake, in the few ways there are.
+
+- `replace` swaps one partition of a table atomically and does nothing when the content is already there;
+- `append_missing` adds rows whose key is not there yet, and never touches one that is;
+- `append_changed` adds findings about a partition that differ from the newest record.
+
+Columns follow what is written (`perennial.lake.schema_evolution`), and a value is never turned into another one.
+Writers of one table wait for one another (`perennial.services.postgres.advisory_lock`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pyarrow as pa
+from pyiceberg.exceptions import TableAlreadyExistsError
+from pyiceberg.expressions import EqualTo, In
+from pyiceberg.table import Table
+
+from perennial._common.storage import explain_storage_errors, explaining
+from perennial.errors import DamagedFile
+from perennial.lake import column_types, deduplication, schema_evolution
+from perennial.lake.column_types import canonical
+from perennial.lake.reading import PARTITION, RECORDED_AT, catalog, table
+from perennial.services import postgres
+
+log = logging.getLogger(__name__)
+_PROPERTIES = {
+    "write.parquet.compression-codec": "zstd",
+    # A partition is read far more often than written; old metadata files would otherwise pile up at each commit.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+}
+
+
+@explain_storage_errors
+def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequence[str] = ()) -> int | None:
+    """Make `rows` the whole content of one partition, in one commit; return the table's snapshot after it.
+
+    Rows are stored sorted by `sort_by`, so equal content gives equal bytes; content that is already there is not
+    written again and makes no snapshot. A writer killed before its commit leaves the old content. What is damaged
+    is replaced without being read.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partition: The partition's name, which becomes the column `partition` of the rows.
+        rows: All rows of the partition, in any column order.
+        sort_by: Columns to sort the rows by before they are stored.
+
+    Returns:
+        The id of the table's snapshot; None if it has none, because nothing was ever written.
+
+    Raises:
+        SchemaMismatch: a value cannot be stored as it is, because the table's column has another type, or the lake has
+            no such type; the table is unchanged.
+    """
+    rows = canonical(_with_partition(rows, partition))
+    if sort_by:
+        rows = rows.sort_by([(column, "ascending") for column in sort_by])
+    with postgres.advisory_lock("lake", identifier):
+        target = _table_for(identifier, rows)
+        rows = column_types.conform(schema_evolution.schema(target), rows)
+        stored = _stored_rows(target, partition)
+        if stored is not None and sort_by:
+            stored = stored.sort_by([(column, "ascending") for column in sort_by])
+        if stored is None or not column_types.tables_equal(stored, rows):
+            with target.transaction() as transaction:
+                if stored is None or stored.num_rows:
+                    transaction.delete(EqualTo(PARTITION, partition))
+                if rows.num_rows:
+                    transaction.append(rows)
+        return target.metadata.current_snapshot_id
+
+
+@explain_storage_errors
+def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa.Table:
+    """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
+
+    What is there is never changed: running again appends nothing.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        rows: With the column `partition`.
+        key: Columns that, with `partition`, identify a row; they may hold nulls.
+
+    Raises:
+        SchemaMismatch: as `replace` does.
+    """
+    rows = canonical(rows)
+    with postgres.advisory_lock("lake", identifier):
+        target = _table_for(identifier, rows)
+        keys = [PARTITION, *key]
+        names = set(rows[PARTITION].to_pylist())
+        stored = target.scan(row_filter=In(PARTITION, names), selected_fields=tuple(keys)).to_arrow()
+        # Null-safe and type-exact, unlike Arrow's join: a record's key may hold nulls.
+        existing = set(zip(*(stored[name].to_pylist() for name in keys), strict=True))
+        is_new = pa.array(
+            [row not in existing for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
+        )
+        return _append(target, rows.filter(is_new))
+
+
+@explain_storage_errors
+def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) -> pa.Table:
+    """Append findings about partitions that differ from the newest record; return what was appended.
+
+    Rows of one partition and one value of `per` are a finding, which is appended as a whole, in one commit with the
+    others, if the newest one, by `RECORDED_AT`, differs. So running again appends nothing, and a finding that recurs
+    after a different one is recorded again.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        rows: With the columns `partition` and `RECORDED_AT`, which is equal in all rows of a finding.
+        per: Columns that, with `partition`, identify a finding.
+
+    Raises:
+        SchemaMismatch: as `replace` does.
+    """
+    rows = canonical(rows)
+    with postgres.advisory_lock("lake", identifier):
+        target = _table_for(identifier, rows)
+        stored = target.scan(row_filter=In(PARTITION, set(rows[PARTITION].to_pylist()))).to_arrow()
+        is_changed = deduplication.find_changed(rows, canonical(stored), (PARTITION, *per), RECORDED_AT)
+        return _append(target, rows.filter(is_changed))
+
+
+def _append(target: Table, rows: pa.Table) -> pa.Table:
+    """Append rows that fit, if there are any; return them as the table has them."""
+    fresh = column_types.conform(schema_evolution.schema(target), rows)
+    if fresh.num_rows:
+        target.append(fresh)
+    return fresh
+
+
+@explain_storage_errors
+def add_columns(identifier: str, schema: pa.Schema) -> None:
+    """Give an existing table the columns of `schema` that it lacks.
+
+    They are null in the rows that it has. A table that does not exist is left to its first write.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        schema: Columns and their types; a column that the table has already stays as it is.
+
+    Raises:
+        SchemaMismatch: the lake has no type for a new column.
+    """
+    with postgres.advisory_lock("lake", identifier):
+        if table(identifier) is not None:
+            _table_for(identifier, canonical(schema.empty_table()))
+
+
+@explain_storage_errors
+def check_schema(identifier: str, rows: pa.Table) -> None:
+    """Check that `rows` could be written to a table; nothing is written.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        rows: Rows for it.
+
+    Raises:
+        SchemaMismatch: as `replace` would.
+    """
+    schema_evolution.plan(identifier, table(identifier), canonical(rows))
+
+
+def _with_partition(rows: pa.Table, partition: str) -> pa.Table:
+    if PARTITION in rows.column_names:
+        rows = rows.drop_columns([PARTITION])
+    return rows.add_column(0, PARTITION, pa.array([partition] * rows.num_rows, pa.string()))
+
+
+def _table_for(identifier: str, rows: pa.Table) -> Table:
+    """The table, created on its first write, with columns that take `rows` in.
+
+    Raises:
+        SchemaMismatch: a value would become another one; the table is as it was.
+    """
+    target = table(identifier)
+    fit = schema_evolution.plan(identifier, target, rows)
+    if target is None:
+        catalog().create_namespace_if_not_exists(identifier.rsplit(".", 1)[0])
+        try:
+            target = catalog().create_table(identifier, rows.schema, properties=_PROPERTIES)
+        except TableAlreadyExistsError:
+            return _table_for(identifier, rows)
+    if target.spec().is_unpartitioned():
+        with target.update_spec() as update:
+            update.add_identity(PARTITION)
+        target = target.refresh()
+    return schema_evolution.apply(target, rows.schema, fit)
+
+
+def _stored_rows(target: Table, partition: str) -> pa.Table | None:
+    """The rows of a partition now; None if that can no longer be read, and so can only be replaced."""
+    try:
+        with explaining(f"Lake table {'.'.join(target.name())!r}"):
+            return canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
+    except DamagedFile as error:
+        log.warning("%s It is replaced.", error.problem)
+        return None
