@@ -29,7 +29,7 @@ WRITERS = {
     ("pyiceberg/manifest.py", "ManifestListWriter.__exit__"): "lake manifest list",
     ("pyiceberg/serializers.py", "ToOutputFile.table_metadata"): "lake metadata file",
     ("perennial/quarantine/files.py", "save"): "quarantined content",
-    ("perennial/training/training_set.py", "_store"): "training set",
+    ("perennial/training/training_set_file.py", "store"): "training set",
 }
 _C = "calls C"
 #: In functions of these files what is called in C is looked at as well; everywhere it would cost half of the time.

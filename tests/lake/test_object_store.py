@@ -14,7 +14,7 @@ import pytest
 from perennial import lake
 from perennial.doctor import stores
 from perennial.settings import settings
-from perennial.training import training_set
+from perennial.training import training_set, training_set_file
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def test_a_partition_is_replaced_on_s3(object_store: str) -> None:
 
 
 def test_a_training_set_is_written_once_on_s3(object_store: str) -> None:
-    content = training_set._encode(pa.table({"id": [1, 2]}))
+    content = training_set_file.encode(pa.table({"id": [1, 2]}))
     digest = hashlib.sha256(content).hexdigest()
     path = f"{settings().training_sets}/taxis/{digest}.parquet"
-    training_set._store(content, path)
-    training_set._store(content, path)
+    training_set_file.store(content, path)
+    training_set_file.store(content, path)
     assert [key for key in keys(object_store) if key.startswith("training_sets/")] == [
         f"training_sets/taxis/{digest}.parquet"
     ]

@@ -17,7 +17,7 @@ _names = count()
 
 @pytest.fixture
 def identifier() -> str:
-    return f"lake_test.t{next(_names)}"
+    return f"lake_reading_test.t{next(_names)}"
 
 
 def rows(**columns: list) -> pa.Table:

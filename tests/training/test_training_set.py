@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 
 from perennial import discovery
 from perennial.errors import BadFeatures, NotEnoughData
-from perennial.training import training_set
+from perennial.training import training_set, training_set_file
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import Examples
 
@@ -54,10 +55,10 @@ def test_reordered_rows_are_refused() -> None:
 
 
 def stored(folder: Path, rows: pa.Table) -> TrainingSet:
-    content = training_set._encode(rows)
-    digest = training_set.hashlib.sha256(content).hexdigest()
+    content = training_set_file.encode(rows)
+    digest = hashlib.sha256(content).hexdigest()
     path = str(folder / f"{digest}.parquet")
-    training_set._store(content, path)
+    training_set_file.store(content, path)
     end = START + timedelta(hours=3)
     half = START + timedelta(hours=2)
     return TrainingSet(
@@ -65,23 +66,10 @@ def stored(folder: Path, rows: pa.Table) -> TrainingSet:
     )
 
 
-def test_equal_rows_have_one_file_whatever_their_chunks(tmp_path: Path) -> None:
-    whole, chunked = examples(4), pa.concat_tables([examples(4).slice(0, 1), examples(4).slice(1)])
-    assert stored(tmp_path, whole).path == stored(tmp_path, chunked).path
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_fit_and_holdout_part_at_the_moment_of_prediction(tmp_path: Path) -> None:
     data = stored(tmp_path, examples(3))
     assert data.fit["id"].tolist() == [0, 1]
     assert data.holdout["id"].tolist() == [2]
-
-
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    data = stored(tmp_path, examples())
-    Path(data.path).write_bytes(training_set._encode(examples(2)))
-    with pytest.raises(BadFeatures, match="does not have the digest it is named by"):
-        _ = data.table
 
 
 def test_classes_are_needed_among_the_rows_to_fit_on() -> None:
@@ -91,4 +79,4 @@ def test_classes_are_needed_among_the_rows_to_fit_on() -> None:
     moments = [first.start] * half + [last.start] * half
     rows = pa.table({"event_timestamp": moments, "label": [0.0] * half + [0.0, 1.0] * (half // 2)})
     with pytest.raises(NotEnoughData, match="every label to fit on is 0"):
-        training_set._insist_on_enough(flights, rows, first, last, last.start)
+        training_set._check_enough(flights, rows, first, last, last.start)

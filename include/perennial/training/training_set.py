@@ -8,17 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from pyarrow import fs
 
 from perennial import lake, validation
-from perennial._common.storage import explaining
 from perennial.dag_names import FEATURES, dag_id
 from perennial.declarations import Declaration
 from perennial.errors import BadFeatures, NotEnoughData
@@ -27,7 +23,7 @@ from perennial.feature_store import columns, computations, repository
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
-from perennial.training import stale_partitions
+from perennial.training import stale_partitions, training_set_file
 from perennial.use_case import UseCase
 
 
@@ -62,15 +58,7 @@ class TrainingSet(Declaration):
         Raises:
             BadFeatures: the file's content is not what its name says.
         """
-        filesystem, path = fs.FileSystem.from_uri(_uri(self.path))
-        with filesystem.open_input_stream(path) as file:
-            content = file.read()
-        if hashlib.sha256(content).hexdigest() != self.digest:
-            raise BadFeatures(
-                f"The training set {self.path} does not have the digest it is named by.",
-                "It was changed or damaged: restore it from a backup, or train again to write it again.",
-            )
-        return pq.read_table(pa.BufferReader(content))
+        return training_set_file.read(self.path, self.digest)
 
     @cached_property
     def fit_table(self) -> pa.Table:
@@ -159,7 +147,7 @@ def build(
     """
     retrieved = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
     path = f"{settings().training_sets}/{use_case.name}/{retrieved.digest}.parquet"
-    _store(retrieved.content, path)
+    training_set_file.store(retrieved.content, path)
     return TrainingSet(
         digest=retrieved.digest,
         path=path,
@@ -214,7 +202,7 @@ def retrieve(
     slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
-        encoding = aside.submit(_encode, kept)
+        encoding = aside.submit(training_set_file.encode, kept)
         check(use_case, examples, rows)
         _check_enough(use_case, kept, first, last, holdout_start)
         content = encoding.result()
@@ -293,49 +281,3 @@ def _check_enough(
             f"Use case {use_case.name!r}, window {first}..{last}: every label to fit on is {label[0]}.",
             "Widen the window.",
         )
-
-
-def _encode(rows: pa.Table) -> bytes:
-    """The rows as a Parquet file: equal rows give equal bytes in one environment."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(lake.canonical(rows).replace_schema_metadata(None), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
-
-
-def _store(content: bytes, target: str) -> None:
-    """Write once: a file that is there whole is left alone; a half-written one never has that name.
-
-    Raises:
-        StorageFull: there is no room for it.
-    """
-    filesystem, path = fs.FileSystem.from_uri(_uri(target))
-    if _holds(filesystem, path, content):
-        return
-    # An object store shows an object when it is complete; a folder shows a file from its first byte.
-    is_local = isinstance(filesystem, fs.LocalFileSystem)
-    written = f"{path}.{uuid4().hex}.part" if is_local else path
-    with explaining(f"Training set {target}"):
-        if is_local:
-            filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-        try:
-            with filesystem.open_output_stream(written) as file:
-                file.write(content)
-        except OSError:
-            if is_local and filesystem.get_file_info(written).type != fs.FileType.NotFound:
-                filesystem.delete_file(written)
-            raise
-        if is_local:
-            filesystem.move(written, path)
-
-
-def _holds(filesystem: fs.FileSystem, path: str, content: bytes) -> bool:
-    """Whether the file is there and undamaged."""
-    info = filesystem.get_file_info(path)
-    if info.type == fs.FileType.NotFound or info.size != len(content):
-        return False
-    with filesystem.open_input_stream(path) as file:
-        return bool(file.read() == content)
-
-
-def _uri(path: str) -> str:
-    return path if "://" in path else f"file://{path}"
