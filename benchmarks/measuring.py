@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from perennial.services.airflow_api import AirflowClient, DagRun
+    from perennial.services.airflow_api import AirflowClient
+    from perennial.services.airflow_records import DagRun
 
 BENCHMARKS = Path(__file__).parent
 

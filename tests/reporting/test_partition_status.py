@@ -20,7 +20,7 @@ from perennial.lake.schemas import (
     REQUESTS,
     VERDICTS,
 )
-from perennial.reporting import partition_status
+from perennial.reporting import partition_status, terminal
 from perennial.use_case import UseCase
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -55,7 +55,7 @@ def test_nothing_has_run(use_case: UseCase) -> None:
     state = partition_status.status(use_case)
     assert state.partitions == ()
     assert "perennial replay" in state.hint
-    assert "nothing has run yet" in partition_status.one_line(state)
+    assert "nothing has run yet" in terminal.one_line(state)
 
 
 def test_a_partition_tells_its_story(use_case: UseCase) -> None:
@@ -109,7 +109,7 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         done="promoted v3, rejected v4",
     )
     assert state.as_json()["partitions"][0]["done"] == row.done
-    assert len(partition_status.table(state).rows) == 1
+    assert len(terminal.table(state).rows) == 1
 
 
 def test_what_is_pending_review_is_counted_and_shown(use_case: UseCase) -> None:
@@ -136,7 +136,7 @@ def test_what_is_pending_review_is_counted_and_shown(use_case: UseCase) -> None:
     write(use_case, "refused_batches", REFUSED_BATCHES, batch | {"recorded_at": NOON})
     state = partition_status.status(use_case)
     assert {row.partition: row.waiting for row in state.partitions} == {"2013-03": 2, "2013-04": 1}
-    assert ", 3 in quarantine pending review," in partition_status.one_line(state)
+    assert ", 3 in quarantine pending review," in terminal.one_line(state)
 
 
 def test_the_first_model_and_an_open_request_differ(use_case: UseCase) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from perennial.services.airflow_api import DagRun, TaskInstance
+from perennial.services.airflow_records import DagRun, TaskInstance
 
 NOW = datetime.now(UTC)
 

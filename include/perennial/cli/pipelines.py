@@ -55,7 +55,7 @@ def replay(
     where it was.
     """
     from perennial import discovery
-    from perennial.reporting import partition_status
+    from perennial.reporting import partition_status, terminal
     from perennial.runs import progress
     from perennial.runs.replay import partitions_between
     from perennial.runs.replay import replay as steps
@@ -72,7 +72,7 @@ def replay(
     if as_json:
         show_json(partition_status.status(declared).as_json())
     else:
-        console().print(partition_status.table(partition_status.status(declared)))
+        console().print(terminal.table(partition_status.status(declared)))
 
 
 @app.command(epilog=example("perennial trigger flights features --partition 2013-03 --wait"))

@@ -78,7 +78,7 @@ def show_status(
     For a partition: rows, champion, its metric, drift, verdict, and what was done.
     """
     from perennial import discovery, embedded
-    from perennial.reporting import partition_status
+    from perennial.reporting import partition_status, terminal
 
     loaded, broken = ([discovery.load(use_case)], {}) if use_case else discovery.load_all()
     states = partition_status.statuses(loaded)
@@ -93,7 +93,7 @@ def show_status(
         out.print(f"{service.name:<10} {service.state:<8} {service.address}", highlight=False)
     for state in states:
         if use_case is None:
-            out.print(partition_status.one_line(state), highlight=False)
+            out.print(terminal.one_line(state), highlight=False)
         else:
             _show_state(out, state)
     for name, error in broken.items():
@@ -105,7 +105,7 @@ def show_status(
 def _show_state(out: Console, state: UseCaseStatus) -> None:
     """A use case and its partitions."""
     from perennial.registry import deployments
-    from perennial.reporting import partition_status
+    from perennial.reporting import terminal
 
     if state.retired:
         out.print(f"{'Retired':<10} {state.retired}", highlight=False, markup=False)
@@ -116,7 +116,7 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
     if state.pause:
         out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
     if state.partitions:
-        out.print(partition_status.table(state))
+        out.print(terminal.table(state))
 
 
 @app.command(epilog=example("perennial login"))

@@ -17,7 +17,8 @@ from perennial.dag_names import AWAITING_INPUT
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perennial.services.airflow_api import AirflowClient, DagRun
+    from perennial.services.airflow_api import AirflowClient
+    from perennial.services.airflow_records import DagRun
 
 #: Takes the name of a step that begins, and how many of all steps (done, all) are behind it where that is known.
 Step = Callable[..., None]

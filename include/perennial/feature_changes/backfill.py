@@ -23,7 +23,8 @@ from perennial.feature_store import fingerprints
 from perennial.partitions import Cadence, Partition
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
-from perennial.services.airflow_api import AirflowClient, DagRun
+from perennial.services.airflow_api import AirflowClient
+from perennial.services.airflow_records import DagRun
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase

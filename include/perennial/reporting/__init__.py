@@ -1,1 +1,1 @@
-"""Reports read from records: the status of each partition, and the overview of a use case."""
+"""Reports read from records: the status of each partition, in a terminal too, and the overview of a use case."""

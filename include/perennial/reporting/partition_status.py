@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
@@ -20,9 +20,6 @@ from perennial.quarantine import states
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import NOTHING
 from perennial.use_case import UseCase
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -270,70 +267,3 @@ def _action(row: dict[str, Any]) -> str:
 
 def _last(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return next(reversed(list(rows)), {})
-
-
-def table(state: UseCaseStatus) -> Table:
-    """The partitions as a table for a terminal."""
-    from rich import box
-    from rich.table import Table
-
-    # Narrow on purpose: it fits into a terminal of 80 columns.
-    drawn = Table(
-        box=box.SIMPLE_HEAD,
-        title=f"{state.title} ({state.name})",
-        title_justify="left",
-        pad_edge=False,
-        padding=0,
-        show_edge=False,
-    )
-    drawn.add_column("partition", no_wrap=True)
-    for heading in (
-        "rows",
-        "quaran-\ntined",
-        "pend-\ning",
-        "champion",
-        state.metric,
-        "first\nmodel",
-        "drifted\ncolumns",
-    ):
-        drawn.add_column(heading, justify="right", no_wrap=True)
-    drawn.add_column("verdict", no_wrap=True)
-    drawn.add_column("done")
-    colours = {"healthy": "green", "warning": "yellow", "alarm": "red"}
-    for row in state.partitions:
-        colour = colours.get(row.verdict or "", "")
-        drawn.add_row(
-            row.partition,
-            _count(row.rows),
-            _count(row.quarantined),
-            _count(row.waiting),
-            f"v{row.champion}" if row.champion else NOTHING,
-            _value(row.metric),
-            _value(row.first_model_metric),
-            _count(row.drifted_columns),
-            f"[{colour}]{row.verdict}[/]" if colour else row.verdict or NOTHING,
-            row.done,
-        )
-    return drawn
-
-
-def one_line(state: UseCaseStatus) -> str:
-    """A use case in one line: champion, newest partition, its verdict, owner; or that it is retired."""
-    if state.retired:
-        return f"{state.name}: {state.retired}"
-    if not state.is_known:
-        return f"{state.name}: unknown, owner {state.owner}"
-    champion = f"champion v{state.champion}" if state.champion else "no champion"
-    last = state.partitions[-1] if state.partitions else None
-    latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
-    paused = ", promotion paused" if state.pause else ""
-    pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
-    return f"{state.name}: {champion}{paused}, {latest}{pending}, owner {state.owner}"
-
-
-def _count(value: int | None) -> str:
-    return NOTHING if value is None else f"{value:,}"
-
-
-def _value(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"

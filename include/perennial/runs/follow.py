@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.services.airflow_api import AirflowClient, DagRun, run_failure
+from perennial.services.airflow_api import AirflowClient
+from perennial.services.airflow_records import DagRun
 
 _POLL = 0.3
 _HEALTH_EVERY = 10.0
@@ -75,8 +76,19 @@ class RunFollower:
             PerennialError: it failed; of the class given to the constructor, with the last lines of the task's log.
         """
         if run.state == "failed":
-            raise run_failure(self._client, run, self._error)
+            raise self._failure(run)
         return run
+
+    def _failure(self, run: DagRun) -> PerennialError:
+        """Why a run failed: the task, the last lines of its log, and a link to the rest."""
+        failed = next((task for task in self._client.task_instances(run) if task.state == "failed"), None)
+        where = f"{run.dag}, task {failed.task}," if failed else run.dag
+        tail = "\n".join(f"    {line}" for line in (self._client.log_tail(run, failed) if failed else []))
+        partition = f" for partition {run.partition}" if run.partition else ""
+        return self._error(
+            f"{where} failed{partition}:\n{tail}".rstrip(": \n"),
+            f"Read {self._client.run_url(run)}, fix the cause, and run the same command again: it continues from here.",
+        )
 
     def _check_health(self) -> None:
         if time.monotonic() - self._checked < _HEALTH_EVERY:

@@ -16,7 +16,8 @@ from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Partition
 from perennial.runs.follow import RunFollower
 from perennial.runs.progress import Step
-from perennial.services.airflow_api import AirflowClient, DagRun
+from perennial.services.airflow_api import AirflowClient
+from perennial.services.airflow_records import DagRun
 from perennial.use_case import UseCase
 
 #: How long the scheduler may take to turn an asset event into a run, in seconds.

@@ -12,7 +12,8 @@ from perennial._common.suggestions import did_you_mean
 from perennial.declarations import problems
 from perennial.errors import InvalidParams
 from perennial.runs.params import params_model
-from perennial.services.airflow_api import AirflowClient, DagRun
+from perennial.services.airflow_api import AirflowClient
+from perennial.services.airflow_records import DagRun
 from perennial.use_case import UseCase
 
 

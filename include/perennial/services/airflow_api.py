@@ -1,9 +1,7 @@
-"""A client of Airflow's REST API: trigger, follow, clear and explain runs."""
+"""A client of Airflow's REST API: trigger, follow and clear runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -11,6 +9,7 @@ import httpx
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
+from perennial.services.airflow_records import DagRun, TaskInstance
 from perennial.services.credentials import Login, login
 from perennial.settings import settings
 
@@ -21,35 +20,6 @@ PATIENCE = 30.0
 
 class _NoResponse(Exception):
     """No response, or one after which the request should be retried."""
-
-
-@dataclass(frozen=True)
-class DagRun:
-    """One DAG run. Times are UTC."""
-
-    dag: str
-    id: str
-    state: str  #: queued, running, success or failed
-    partition: str | None
-    queued: datetime | None
-    started: datetime | None
-    ended: datetime | None
-    conf: dict[str, Any]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run has ended."""
-        return self.state in ("success", "failed")
-
-
-@dataclass(frozen=True)
-class TaskInstance:
-    """One task of a run. `state` is None before it is scheduled."""
-
-    task: str
-    state: str | None
-    attempt: int
-    map_index: int
 
 
 class AirflowClient:
@@ -106,7 +76,7 @@ class AirflowClient:
         if response.status_code in (400, 422):
             fix = f"See the form of {dag} at {self.uri}/dags/{dag}: it lists each parameter and its range."
             raise InvalidParams(f"Airflow refused the run {run_id!r} of {dag}: {error_detail(response)}", fix)
-        return _run(response.json())
+        return DagRun.from_json(response.json())
 
     def run(self, dag: str, run_id: str) -> DagRun:
         """The run as it is now.
@@ -119,7 +89,7 @@ class AirflowClient:
             PerennialError: there is no such run.
             ServiceUnavailable: Airflow does not answer.
         """
-        return _run(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}").json())
+        return DagRun.from_json(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}").json())
 
     def runs_of_partition(self, partition: str, *, prefix: str = "") -> list[DagRun]:
         """All runs with partition key `partition` of DAGs whose name begins with `prefix`, oldest first.
@@ -137,7 +107,7 @@ class AirflowClient:
         runs: list[DagRun] = []
         while True:
             page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(runs)}).json()
-            runs.extend(map(_run, page["dag_runs"]))
+            runs.extend(map(DagRun.from_json, page["dag_runs"]))
             if len(runs) >= page["total_entries"] or not page["dag_runs"]:
                 return [run for run in runs if run.partition == partition]
 
@@ -149,7 +119,9 @@ class AirflowClient:
             count: The most runs to return.
         """
         query = {"state": "success", "order_by": "-id", "limit": count}
-        return list(map(_run, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]))
+        return list(
+            map(DagRun.from_json, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"])
+        )
 
     def runs_of_dag(self, dag: str, *, state: str, prefix: str = "") -> list[DagRun]:
         """All runs of a DAG in `state` whose id begins with `prefix`, newest first.
@@ -169,7 +141,7 @@ class AirflowClient:
             if response.status_code == 404:
                 return []
             page = response.json()
-            runs.extend(map(_run, page["dag_runs"]))
+            runs.extend(map(DagRun.from_json, page["dag_runs"]))
             if len(runs) >= page["total_entries"] or not page["dag_runs"]:
                 return runs
 
@@ -177,7 +149,7 @@ class AirflowClient:
         """The tasks of a run."""
         path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/taskInstances"
         return [
-            TaskInstance(task["task_id"], task["state"], task["try_number"], task["map_index"])
+            TaskInstance.from_json(task)
             for task in self._call("GET", path, params={"limit": 1000}).json()["task_instances"]
         ]
 
@@ -290,45 +262,10 @@ class AirflowClient:
             )
         self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
-    def _unexpected(self, answer: httpx.Response) -> PerennialError:
-        what = f"{answer.request.method} {answer.request.url.path}"
+    def _unexpected(self, response: httpx.Response) -> PerennialError:
+        call = f"{response.request.method} {response.request.url.path}"
         fix = "Check the name, and whether its DAG file was read: `perennial status` and Airflow's page show both."
-        return PerennialError(f"Airflow answered {answer.status_code} to {what}: {error_detail(answer)}", fix)
-
-
-def run_failure(client: AirflowClient, run: DagRun, error: type[PerennialError] = PerennialError) -> PerennialError:
-    """Why a run failed: the task, the last lines of its log, and a link to the rest.
-
-    Args:
-        client: The Airflow of the run.
-        run: The failed run.
-        error: The class of the error that is returned, which is not raised here.
-    """
-    failed = next((task for task in client.task_instances(run) if task.state == "failed"), None)
-    where = f"{run.dag}, task {failed.task}," if failed else run.dag
-    log = "\n".join(f"    {line}" for line in (client.log_tail(run, failed) if failed else []))
-    partition = f" for partition {run.partition}" if run.partition else ""
-    return error(
-        f"{where} failed{partition}:\n{log}".rstrip(": \n"),
-        f"Read {client.run_url(run)}, fix the cause, and run the same command again: it continues from here.",
-    )
-
-
-def _run(fields: dict[str, Any]) -> DagRun:
-    return DagRun(
-        dag=fields["dag_id"],
-        id=fields["dag_run_id"],
-        state=fields["state"],
-        partition=fields["partition_key"],
-        queued=_moment(fields["queued_at"]),
-        started=_moment(fields["start_date"]),
-        ended=_moment(fields["end_date"]),
-        conf=fields["conf"] or {},
-    )
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+        return PerennialError(f"Airflow answered {response.status_code} to {call}: {error_detail(response)}", fix)
 
 
 def error_detail(response: httpx.Response, otherwise: str | None = None) -> str:
