@@ -4,7 +4,7 @@ Names that begin with `_` are Feast's own. A function here calls one; a class he
 what Feast calls by such a name into a call of a method with a public name. What Feast's guides ask a plug-in to
 implement, such as `_to_arrow_internal`, is no secret and is where it belongs.
 
-`tests/feature_store/test__compat.py` tells when one of them changed, or is no longer needed.
+`tests/feature_store/test_compat.py` tells when one of them changed, or is no longer needed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the pages use of Airflow beyond its public API: its access control, and its metadata database.
 
-Pages import these names from here only. `tests/pages/test__compat.py` tells when one of them changed.
+Pages import these names from here only. `tests/pages/test_compat.py` tells when one of them changed.
 
 Access control: the pages are a FastAPI application that a plugin adds to Airflow's API server. A plugin may do so
 publicly, but Airflow has no public way to ask there who is logged in and what that person may do.

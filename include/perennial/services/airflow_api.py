@@ -119,7 +119,8 @@ class AirflowClient:
             count: The most runs to return.
         """
         query = {"state": "success", "order_by": "-id", "limit": count}
-        return list(
+        runs = self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]
+        return list(map(DagRun.from_json, runs))
             map(DagRun.from_json, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"])
         )
 
