@@ -121,8 +121,6 @@ class AirflowClient:
         query = {"state": "success", "order_by": "-id", "limit": count}
         runs = self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"]
         return list(map(DagRun.from_json, runs))
-            map(DagRun.from_json, self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query).json()["dag_runs"])
-        )
 
     def runs_of_dag(self, dag: str, *, state: str, prefix: str = "") -> list[DagRun]:
         """All runs of a DAG in `state` whose id begins with `prefix`, newest first.
