@@ -1,108 +1,26 @@
-"""Refused rows and batches: kept whole, released and discarded by people, and never lost by running again."""
+"""Released rows and batches return with the next run, in the types of their table, and are never lost."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 
-import great_expectations.expectations as gxe
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
+from quarantine_cases import HIGH, WHO, between, readings, states, with_kwh
 
 from perennial import lake, quarantine
-from perennial.errors import BadBatch, InvalidParams, PerennialError
+from perennial.errors import BadBatch, InvalidParams
 from perennial.ingestion import ingest
+from perennial.lake import column_types
 from perennial.partitions import Partition
 from perennial.quarantine import review
-from perennial.reporting import partition_status
+from perennial.quarantine.review import ReviewOutcome
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
-WHO = {"actor": "ada", "reason": "I looked at the meter"}
-DAYS = count()
-HIGH = "expect_column_values_to_be_between(kwh)"
-
-
-@pytest.fixture
-def day(energy) -> Partition:
-    """A partition of its own for each test."""
-    return energy.cadence.at(energy.first.start + timedelta(days=next(DAYS)))
-
-
-@pytest.fixture
-def source(energy, monkeypatch) -> Callable[[Callable[[pa.Table], pa.Table]], None]:
-    """Replace what the source sends by a change of it."""
-    module = energy.module("source")
-    original = module.readings
-
-    def change(how: Callable[[pa.Table], pa.Table]) -> None:
-        monkeypatch.setattr(module, "readings", lambda partition: how(original(partition)))
-
-    return change
-
-
-@pytest.fixture
-def suite(energy, monkeypatch) -> Callable[..., None]:
-    """Replace the suite of raw readings."""
-
-    def change(*expectations: gxe.Expectation) -> None:
-        monkeypatch.setattr(energy.module("expectations"), "readings", lambda partition: list(expectations))
-
-    return change
-
-
-def with_kwh(*values: float | None) -> Callable[[pa.Table], pa.Table]:
-    """The first rows have these readings."""
-
-    def how(rows: pa.Table) -> pa.Table:
-        kwh = rows["kwh"].to_pylist()
-        return rows.set_column(3, "kwh", pa.array([*values, *kwh[len(values) :]], pa.float64()))
-
-    return how
-
-
-def between(high: float = 1000) -> gxe.Expectation:
-    return gxe.ExpectColumnValuesToBeBetween(column="kwh", min_value=-100, max_value=high, severity="critical")
-
-
-def readings(day: Partition) -> list[float]:
-    return lake.read("energy.readings", partitions=[day.key])["kwh"].to_pylist()
-
-
-def states(energy: UseCase, day: Partition) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for item in quarantine.list_items(energy, day, None):
-        found[item.state] = found.get(item.state, 0) + 1
-    reported = {row.partition: row.waiting for row in partition_status.status(energy).partitions}
-    assert reported.get(day.key, 0) == found.get("waiting", 0), "`perennial status` counts the same"
-    return found
-
-
-def test_a_quarantined_row_keeps_content_types_and_reasons(energy, day, source) -> None:
-    source(with_kwh(5000.25))
-    counts = ingest.ingest_partition(energy, day)
-    assert (counts["quarantined"], counts["released"]) == (1, 0)
-    (item,) = quarantine.list_items(energy, day)
-    row = quarantine.content(energy, item.content).slice(item.position, 1)
-    assert row.schema == energy.module("source").readings(day).schema
-    assert row["kwh"].to_pylist() == [5000.25]
-    assert item.reasons == (HIGH,)
-    assert item.suite
-    assert item.code_version
-    assert json.loads(item.detail)["kwh"] == 5000.25
-
-
-def test_ingesting_again_changes_nothing(energy, day, source) -> None:
-    source(with_kwh(5000, 6000))
-    first = ingest.ingest_partition(energy, day)
-    tables = [f"energy.{name}" for name in ("readings", "quarantine", "batches", "validations")]
-    before = lake.snapshots(tables)
-    assert ingest.ingest_partition(energy, day) == first
-    assert lake.snapshots(tables) == before
 
 
 def test_a_row_that_passes_the_current_suite_is_released(energy, day, source, suite) -> None:
@@ -127,56 +45,6 @@ def test_a_released_row_stays_when_its_source_no_longer_gives_it(energy, day, so
     assert states(energy, day) == {"released": 1}
 
 
-def test_a_row_that_is_still_broken_is_not_released(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    outcome = review.release(energy, day, **WHO)
-    assert not outcome.decided
-    assert [why for _, why in outcome.still_broken] == [HIGH]
-    assert states(energy, day) == {"waiting": 1}
-
-
-def test_what_a_person_accepts_of_a_row_is_recorded(energy, day, source) -> None:
-    source(with_kwh(5000, 7000))
-    ingest.ingest_partition(energy, day)
-    low = next(item for item in quarantine.list_items(energy, day) if json.loads(item.detail)["kwh"] == 5000)
-    review.release(energy, day, named=[low.item[:8]], accept=[HIGH], **WHO)
-    assert states(energy, day) == {"releasing": 1, "waiting": 1}
-    counts = ingest.ingest_partition(energy, day)
-    assert (counts["quarantined"], counts["released"]) == (1, 1)
-    assert 5000 in readings(day)
-    assert 7000 not in readings(day)
-    (decision,) = quarantine.decisions(energy, day).values()
-    assert (decision.actor, decision.reason, decision.accepted) == ("ada", WHO["reason"], frozenset({HIGH}))
-
-
-def test_keys_and_times_cannot_be_accepted(energy, day, source) -> None:
-    source(lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
-    ingest.ingest_partition(energy, day)
-    unique = "expect_compound_columns_to_be_unique(site, meter, read_at)"
-    with pytest.raises(InvalidParams, match="cannot be accepted"):
-        review.release(energy, day, accept=[unique], **WHO)
-    with pytest.raises(InvalidParams, match=r"breaks 'nothing_like_it'(.|\n)*It breaks expect_compound"):
-        review.release(energy, day, accept=["nothing_like_it"], **WHO)
-
-
-def test_one_of_two_rows_with_one_key_may_be_the_right_one(energy, day, source) -> None:
-    source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
-    ingest.ingest_partition(energy, day)
-    right = next(item for item in quarantine.list_items(energy, day) if json.loads(item.detail)["kwh"] == 42.5)
-    review.release(energy, day, named=[right.item], **WHO)
-    assert ingest.ingest_partition(energy, day)["quarantined"] == 1
-    assert 42.5 in readings(day)
-
-
-def test_rows_that_exclude_each_other_do_not_both_return(energy, day, source) -> None:
-    source(lambda rows: pa.concat_tables([rows, with_kwh(42.5)(rows).slice(0, 1)]))
-    ingest.ingest_partition(energy, day)
-    outcome = review.release(energy, day, **WHO)
-    assert len(outcome.still_broken) == 2
-    assert not outcome.decided
-
-
 def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
@@ -190,27 +58,6 @@ def test_a_corrected_row_that_has_arrived_wins(energy, day, source, suite) -> No
     assert 5000 not in readings(day), "superseded for good, also when the source forgets the corrected row"
 
 
-def test_a_corrected_row_prevents_a_release(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    wrong = quarantine.list_items(energy, day)
-    source(with_kwh(50))
-    ingest.ingest_partition(energy, day)
-    assert quarantine.list_items(energy, day) == []
-    with pytest.raises(InvalidParams, match="is named"):
-        review.release(energy, day, named=[wrong[0].item], accept=[HIGH], **WHO)
-
-
-def test_a_discarded_row_is_not_pending_but_kept(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    review.discard(energy, day, **WHO)
-    assert ingest.ingest_partition(energy, day)["quarantined"] == 1
-    assert states(energy, day) == {"discarded": 1}
-    (item,) = quarantine.list_items(energy, day, None)
-    assert quarantine.content(energy, item.content).num_rows == 1
-
-
 def test_a_released_row_can_be_taken_back(energy, day, source) -> None:
     source(with_kwh(5000))
     ingest.ingest_partition(energy, day)
@@ -220,15 +67,6 @@ def test_a_released_row_can_be_taken_back(energy, day, source) -> None:
     review.discard(energy, day, named=[released.item], **WHO)
     ingest.ingest_partition(energy, day)
     assert 5000 not in readings(day)
-
-
-def test_releasing_twice_is_releasing_once(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    review.release(energy, day, accept=[HIGH], **WHO)
-    before = lake.snapshot("energy.quarantine_decisions")
-    assert len(review.release(energy, day, accept=[HIGH], **WHO).decided) == 1
-    assert lake.snapshot("energy.quarantine_decisions") == before
 
 
 def test_a_stricter_suite_rejects_a_released_row_again(energy, day, source, suite) -> None:
@@ -243,48 +81,6 @@ def test_a_stricter_suite_rejects_a_released_row_again(energy, day, source, suit
     assert HIGH in item.decision.reason
 
 
-def test_what_was_refused_is_kept_when_the_source_changes(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    source(lambda rows: rows)
-    ingest.ingest_partition(energy, day)
-    assert states(energy, day) == {"superseded": 1}
-    assert quarantine.list_items(energy, day) == []
-
-
-def test_a_decision_needs_a_reason(energy, day, source) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    for decide in (review.release, review.discard):
-        with pytest.raises(InvalidParams, match="needs a reason"):
-            decide(energy, day, actor="ada", reason=" ")
-
-
-def test_a_rejected_batch_is_stored_once_and_stops_the_run(energy, day, source) -> None:
-    source(lambda rows: rows.slice(0, 40))
-    for _ in range(2):
-        with pytest.raises(BadBatch, match=r"40 rows arrived.*It is kept in quarantine as"):
-            ingest.ingest_partition(energy, day)
-    (item,) = quarantine.list_items(energy, day)
-    assert (item.kind, item.rows, item.reasons) == ("batch", 40, ("min_rows",))
-    assert quarantine.content(energy, item.content).num_rows == 40
-
-
-def test_a_batch_without_a_column_keeps_its_types(energy, day, source) -> None:
-    def broken(rows: pa.Table) -> pa.Table:
-        return rows.drop_columns(["read_at"]).set_column(2, "kwh", pc.cast(rows["kwh"], pa.string()))
-
-    source(broken)
-    with pytest.raises(BadBatch, match="no column 'read_at'"):
-        ingest.ingest_partition(energy, day)
-    (item,) = quarantine.list_items(energy, day)
-    held = quarantine.content(energy, item.content)
-    assert held.column_names == ["site", "meter", "kwh"]
-    assert held.schema.field("kwh").type == pa.string()
-    outcome = review.release(energy, day, **WHO)
-    assert [why for _, why in outcome.still_broken] == ["no column 'read_at'"]
-
-
 def test_a_small_batch_may_be_right(energy, day, source) -> None:
     source(lambda rows: rows.slice(0, 40))
     with pytest.raises(BadBatch):
@@ -292,18 +88,6 @@ def test_a_small_batch_may_be_right(energy, day, source) -> None:
     assert review.release(energy, day, **WHO).still_broken
     review.release(energy, day, accept=["min_rows"], **WHO)
     assert ingest.ingest_partition(energy, day)["rows"] == 40
-    assert ingest.ingest_partition(energy, day)["rows"] == 40
-
-
-def test_a_batch_can_be_released_again_by_whoever_was_cut_off(energy, day, source) -> None:
-    source(lambda rows: rows.slice(0, 40))
-    with pytest.raises(BadBatch):
-        ingest.ingest_partition(energy, day)
-    first = review.release(energy, day, accept=["min_rows"], **WHO)
-    before = lake.snapshots(["energy.quarantine_decisions"])
-    again = review.release(energy, day, accept=["min_rows"], **WHO)
-    assert [item.item for item in again.decided] == [item.item for item in first.decided]
-    assert lake.snapshots(["energy.quarantine_decisions"]) == before
     assert ingest.ingest_partition(energy, day)["rows"] == 40
 
 
@@ -349,15 +133,6 @@ def test_a_batch_with_too_many_bad_rows_enters_if_accepted(energy, day, source) 
         ingest.ingest_partition(energy, day)
     review.release(energy, day, accept=["max_quarantined"], **WHO)
     assert ingest.ingest_partition(energy, day)["quarantined"] == 60
-
-
-def test_two_batches_that_wait_are_not_both_meant(energy, day, source) -> None:
-    for rows in (40, 50):
-        source(lambda table, rows=rows: table.slice(0, rows))
-        with pytest.raises(BadBatch):
-            ingest.ingest_partition(energy, day)
-    with pytest.raises(InvalidParams, match="2 rejected batches"):
-        review.release(energy, day, accept=["min_rows"], **WHO)
 
 
 def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None:
@@ -423,26 +198,136 @@ def test_a_run_killed_anywhere_is_completed_by_the_next(energy, day, source, mon
     assert 5000 not in readings(day)
 
 
-def test_a_damaged_file_is_named(energy, day, source, home) -> None:
-    source(with_kwh(5000))
-    ingest.ingest_partition(energy, day)
-    (item,) = quarantine.list_items(energy, day)
-    (file,) = home.glob(f"**/{item.content}.arrow")
-    file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(PerennialError, match=f"{item.content}.arrow is missing or damaged"):
-        review.release(energy, day, accept=[HIGH], **WHO)
-    ingest.ingest_partition(energy, day)
-    assert quarantine.content(energy, item.content).num_rows == 1, "written again from its source"
+COLUMNS = count()
 
 
-def test_the_quarantined_share_beside_its_baseline(energy, source) -> None:
-    energy = energy.model_copy(update={"start": "2025-01-01", "end": None})
-    days = list(energy.partition("2025-01-01").through(energy.partition("2025-01-04")))
-    for day, bad in zip(days, (0, 1, 2, 20), strict=True):
-        source(with_kwh(*[5000.0] * bad))
+@pytest.fixture
+def column() -> str:
+    """A column of the readings that only this test has."""
+    return f"extra_{next(COLUMNS)}"
+
+
+@pytest.fixture
+def send(energy, column, monkeypatch) -> Callable[..., None]:
+    """Ingest a partition whose rows have these values in the column, the last one repeated, and whose first rows, so
+    many, have readings to be refused; without the first `but` rows."""
+    module = energy.module("source")
+    original = module.readings
+
+    def ingest_values(day: Partition, values: pa.Array, high: int = 0, but: int = 0) -> None:
+        def readings(partition: Partition) -> pa.Table:
+            rows = original(partition)
+            kwh = [5000.0] * high + rows["kwh"].to_pylist()[high:]
+            places = pa.array([min(row, len(values) - 1) for row in range(rows.num_rows)])
+            return rows.set_column(3, "kwh", pa.array(kwh)).append_column(column, values.take(places)).slice(but)
+
+        monkeypatch.setattr(module, "readings", readings)
         ingest.ingest_partition(energy, day)
-    rows = len(readings(days[0]))
-    share = quarantine.share(energy, days[-1])
-    assert share.now == pytest.approx(20 / rows)
-    assert share.usual == pytest.approx(1 / rows, rel=0.1)
-    assert share.partitions == 3
+
+    return ingest_values
+
+
+@pytest.fixture
+def in_lake(column) -> Callable[[Partition], list]:
+    """The column's different values in the lake."""
+
+    def values(day: Partition) -> list:
+        return lake.read("energy.readings", partitions=[day.key])[column].unique().to_pylist()
+
+    return values
+
+
+def release(energy: UseCase, day: Partition) -> ReviewOutcome:
+    return review.release(energy, day, accept=[HIGH], **WHO)
+
+
+def test_a_released_row_is_not_rounded_to_the_batch(energy, day, column, send, in_lake) -> None:
+    send(day, pa.array([0.1, 0.5]), high=1)
+    release(energy, day)
+    send(day, pa.array([0.5], pa.float32()), but=1)
+    assert sorted(in_lake(day)) == [0.1, 0.5]
+
+
+def test_a_batch_makes_room_for_a_released_row(energy, day, column, send, in_lake) -> None:
+    send(day, pa.array([2**40, 1]), high=1)
+    release(energy, day)
+    send(day, pa.array([2], pa.int32()), but=1)
+    assert sorted(in_lake(day)) == [2, 2**40]
+
+
+def test_an_empty_column_takes_the_type_of_a_released_row(energy, day, column, send, in_lake) -> None:
+    send(day, pa.array([0.25, 0.5]), high=1)
+    release(energy, day)
+    send(day, pa.nulls(1), but=1)
+    assert set(in_lake(day)) == {None, 0.25}
+
+
+def test_a_released_row_unfit_for_the_batch_names_both_types(energy, day, column, send, in_lake) -> None:
+    send(day, pa.array([0.25, 0.5]), high=1)
+    release(energy, day)
+    send(day, pa.array([Decimal("0.5")]), but=1)
+    assert in_lake(day) == [0.5]
+    (decision,) = quarantine.decisions(energy, day).values()
+    reason = f"It breaks the types of the batch: {column!r} is decimal128(1, 1) there and double here."
+    assert (decision.action, decision.reason) == ("refused", reason)
+
+
+def test_only_the_rows_that_fit_the_lake_are_released(energy, day, column, send) -> None:
+    send(day.next, pa.array([1]))
+    send(day, pa.array([2.5, 2.0, 3.0]), high=2)
+    outcome = release(energy, day)
+    assert [why for _, why in outcome.still_broken] == [
+        f"the types of the lake: {column!r} is int64 there and double here",
+    ]
+    assert len(outcome.decided) == 1
+
+
+@pytest.fixture
+def kept(energy, day, send) -> Callable[..., None]:
+    """Keep a batch of `day` as a whole, for its types, where another day has `there` in the column."""
+
+    def keep(there: pa.Array, here: pa.Array) -> None:
+        send(day.next, there)
+        with pytest.raises(BadBatch, match="It is kept in quarantine as"):
+            send(day, here)
+
+    return keep
+
+
+def test_a_batch_of_unfit_types_is_not_released_and_says_why(energy, day, column, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    outcome = review.release(energy, day, **WHO)
+    assert [(item.kind, why) for item, why in outcome.still_broken] == [
+        (
+            "batch",
+            f"Lake table 'energy.readings' cannot hold the values as they are: column {column!r} is int64 there and"
+            " string here. Give the column the table's type in source.py and fetch the partition again: the batch that"
+            " enters takes the place of this one.",
+        )
+    ]
+    assert not outcome.decided
+
+
+def test_a_batch_of_unfit_types_stays_pending_review(energy, day, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    review.release(energy, day, **WHO)
+    assert [(item.kind, item.state, item.decision) for item in quarantine.list_items(energy, day)] == [
+        ("batch", "waiting", None)
+    ]
+
+
+def test_types_cannot_be_accepted(energy, day, kept) -> None:
+    kept(pa.array([1]), pa.array(["one"]))
+    with pytest.raises(InvalidParams, match=r"types cannot be accepted(.|\n)*in source\.py"):
+        review.release(energy, day, accept=["types"], **WHO)
+
+
+def test_a_batch_is_released_once_the_lake_has_room_for_it(energy, day, column, kept, in_lake, monkeypatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(column_types, "_promoted", lambda *_: None)
+        kept(pa.array([1], pa.int32()), pa.array([2**40]))
+        assert not review.release(energy, day, **WHO).decided
+    assert len(review.release(energy, day, **WHO).decided) == 1
+    monkeypatch.setattr(energy.module("source"), "readings", lambda partition: 1 / 0)
+    ingest.ingest_partition(energy, day)
+    assert in_lake(day) == [2**40]
