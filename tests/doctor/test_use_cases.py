@@ -1,4 +1,4 @@
-"""What the doctor says of the project: DAGs, Feast definitions, packages, use cases."""
+"""What the doctor says of the project: DAGs, Feast definitions, use cases."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from examined import Examine
 
-from perennial.doctor import examine
-from perennial.doctor.examination import CHECKS
 from perennial.embedded import postgres
 from perennial.settings import settings
 
@@ -46,17 +44,6 @@ def test_definitions_are_compared_with_the_registry(home: Path, project: Path, l
     found = looked_at("Feast definitions", **asked)["Feast definitions"]
     assert found.state == "warning"
     assert "other definitions are registered" in found.message
-
-
-def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Examine) -> None:
-    assert looked_at("Lock file", PERENNIAL_PROJECT=str(project))["Lock file"].state == "passed"
-    lock = project / "requirements.lock"
-    lines = ["typer==0.0.1 \\" if line.startswith("typer==") else line for line in lock.read_text().splitlines()]
-    lock.write_text("\n".join([*lines, "not-a-package==1.0 \\", "not-here==2.0 ; sys_platform == 'win32' \\"]))
-    findings = examine(tuple(check for check in CHECKS if check.name == "Lock file")).findings["Installation"]
-    assert [finding.state for finding in findings] == ["warning", "warning"]
-    assert "instead of 0.0.1" in findings[0].message
-    assert findings[1].message.endswith("packages are missing: not-a-package")
 
 
 def test_a_use_case_that_does_not_load_or_lacks_a_module(

@@ -1,0 +1,18 @@
+"""What the doctor says of settings."""
+
+from __future__ import annotations
+
+from examined import Examine
+
+
+def test_settings_and_where_they_come_from(looked_at: Examine) -> None:
+    found = looked_at("Settings", "names", PERENNIAL_PARALLELISM="3", PERENNIAL_MLFLOW_PROT="5501")
+    assert found["parallelism"].message == "3 (from PERENNIAL_PARALLELISM)"
+    assert found["PERENNIAL_MLFLOW_PROT"].state == "warning"
+    assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in found["PERENNIAL_MLFLOW_PROT"].fix
+
+
+def test_an_invalid_setting_is_the_only_finding(looked_at: Examine) -> None:
+    found = looked_at(PERENNIAL_PARALLELISM="many")
+    assert [(finding.name, finding.state) for finding in found.values()] == [("Settings", "failed")]
+    assert "PERENNIAL_PARALLELISM" in found["Settings"].message

@@ -1,0 +1,21 @@
+"""What the doctor says of installed packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examined import Examine
+
+from perennial.doctor import examine
+from perennial.doctor.examination import CHECKS
+
+
+def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Examine) -> None:
+    assert looked_at("Lock file", PERENNIAL_PROJECT=str(project))["Lock file"].state == "passed"
+    lock = project / "requirements.lock"
+    lines = ["typer==0.0.1 \\" if line.startswith("typer==") else line for line in lock.read_text().splitlines()]
+    lock.write_text("\n".join([*lines, "not-a-package==1.0 \\", "not-here==2.0 ; sys_platform == 'win32' \\"]))
+    findings = examine(tuple(check for check in CHECKS if check.name == "Lock file")).findings["Installation"]
+    assert [finding.state for finding in findings] == ["warning", "warning"]
+    assert "instead of 0.0.1" in findings[0].message
+    assert findings[1].message.endswith("packages are missing: not-a-package")

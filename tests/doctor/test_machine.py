@@ -1,0 +1,34 @@
+"""What the doctor says of this machine: the home, and who may read its secrets."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from examined import Examine
+
+
+def test_a_home_that_cannot_be_written(looked_at: Examine) -> None:
+    # Nobody, root included, can make a file there.
+    found = looked_at("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
+    assert found["Home"].state == "failed"
+    assert "/proc cannot be written" in found["Home"].message
+    assert "PERENNIAL_HOME" in found["Home"].fix
+
+
+def test_a_home_that_is_a_file(tmp_path: Path, looked_at: Examine) -> None:
+    (tmp_path / "file").write_text("")
+    assert looked_at("Home", PERENNIAL_HOME=str(tmp_path / "file"))["Home"].state == "failed"
+
+
+def test_secrets_that_others_may_read(home: Path, looked_at: Examine) -> None:
+    from perennial.services.credentials import login, path
+
+    assert looked_at("Secrets")["Secrets"].state == "not applicable"
+    login()
+    assert looked_at("Secrets")["Secrets"].state == "passed"
+    path().chmod(0o644)
+    found = looked_at("Secrets")["Secrets"]
+    assert found.state == "failed"
+    assert f"chmod 600 {path()}" in found.fix
+    assert stat.S_IMODE(path().stat().st_mode) == 0o644, "it looks, and changes nothing"

@@ -1,0 +1,11 @@
+"""What the doctor says of online stores."""
+
+from __future__ import annotations
+
+from examined import Examine
+
+
+def test_an_online_store_of_no_known_kind(looked_at: Examine) -> None:
+    found = looked_at("Online store", PERENNIAL_ONLINE_STORE="memcached://127.0.0.1")["Online store"]
+    assert found.state == "failed"
+    assert "dynamodb://" in found.fix
