@@ -79,14 +79,14 @@ def month(use_case: UseCase, partition: Partition, folder: Path) -> Timed:
         rows += batch.height
         _write(batch, folder, table.name, partition)
     engine = ibis.duckdb.connect()
-    wanted = [(table.name, table.inputs, table.lookback) for table in use_case.features]
-    for name, needed, lookback in [*wanted, ("examples", use_case.examples.inputs, timedelta(0))]:
+    tables = [(table.name, table.inputs, table.lookback) for table in use_case.features]
+    for name, needed, lookback in [*tables, ("examples", use_case.examples.inputs, timedelta(0))]:
         since = partition.start - lookback
         inputs = {raw: ibis.memtable(_input(use_case, raw, partition, since, folder)) for raw in needed}
         computed = pl.DataFrame(engine.to_pyarrow(getattr(transforms, name)(**inputs)))
         if name != "examples":
-            known = pl.col("event_timestamp")
-            computed = computed.filter(known.is_between(partition.start, partition.end, closed="left"))
+            moment = pl.col("event_timestamp")
+            computed = computed.filter(moment.is_between(partition.start, partition.end, closed="left"))
         _write(computed, folder, name, partition)
     engine.disconnect()
     return Timed(time.perf_counter() - started, rows)

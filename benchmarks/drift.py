@@ -86,22 +86,22 @@ def report(use_case: UseCase, world: Callable[..., Any], rows: pl.DataFrame) -> 
             judged = {"nothing": Injected("", window)}
             if number % CHANGED == 0:
                 judged |= injections(window, random)
-            for what, injected in judged.items():
-                ours.setdefault(what, []).append((injected.column, monitor.finds(injected)))
+            for kind, injected in judged.items():
+                ours.setdefault(kind, []).append((injected.column, monitor.finds(injected)))
                 if number < STOCK_WINDOWS // SHUFFLES:
-                    stock.setdefault(what, []).append((injected.column, found_by_stock(training, injected)))
+                    stock.setdefault(kind, []).append((injected.column, is_detected_by_stock(training, injected)))
     for judge, results in (("Perennial", ours), ("stock Evidently", stock)):
         changed = len(results["shift"])
-        rates = {what: float(np.mean([hit for _, hit in hits])) for what, hits in results.items()}
+        rates = {kind: float(np.mean([hit for _, hit in hits])) for kind, hits in results.items()}
         print(
             f"| {world.__doc__} | {judge}, {len(results['nothing'])} windows, {changed} changed | "
-            + " | ".join(f"{rates[what]:.1%}" for what in ("nothing", "shift", "far", "vanish", "unit", "null"))
+            + " | ".join(f"{rates[kind]:.1%}" for kind in ("nothing", "shift", "far", "vanish", "unit", "null"))
             + " |"
         )
     tried = len({c for c, _ in ours["shift"]})
     print(f"  columns shifted: {tried}", file=sys.stderr)
-    missed = {what: sorted({c for c, hit in hits if not hit}) for what, hits in ours.items() if what != "nothing"}
-    print("  missed: " + "; ".join(f"{what}: {', '.join(names)}" for what, names in missed.items() if names))
+    missed = {kind: sorted({c for c, hit in hits if not hit}) for kind, hits in ours.items() if kind != "nothing"}
+    print("  missed: " + "; ".join(f"{kind}: {', '.join(names)}" for kind, names in missed.items() if names))
 
 
 def by_rows(rows: pl.DataFrame, random: np.random.Generator) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
@@ -126,12 +126,12 @@ def _split(rows: pl.DataFrame, random: np.random.Generator) -> tuple[pl.DataFram
     )
     trained = int(rows["day"].max() * 2 / 3)
     training = rows.filter(pl.col("day") < trained).sort("event_timestamp").drop("day")
-    held = rows.filter(pl.col("day") >= trained)
-    days = held["day"].unique().to_numpy()
+    later = rows.filter(pl.col("day") >= trained)
+    days = later["day"].unique().to_numpy()
 
     def windows() -> Iterator[pl.DataFrame]:
         for _ in range(WINDOWS):
-            yield held.filter(pl.col("day").is_in(random.permutation(days)[:MONTH].tolist())).drop("day")
+            yield later.filter(pl.col("day").is_in(random.permutation(days)[:MONTH].tolist())).drop("day")
 
     return training, windows()
 
@@ -174,7 +174,7 @@ class Monitor:
         return injected.column in drifted if injected.column else bool(drifted)
 
 
-def found_by_stock(training: pl.DataFrame, injected: Injected) -> bool:
+def is_detected_by_stock(training: pl.DataFrame, injected: Injected) -> bool:
     """The same by Evidently's default tests and thresholds; of the changed column only, as columns are judged apart."""
     from evidently import Dataset, Report
     from evidently.metrics import ValueDrift
@@ -250,17 +250,17 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _by_numpy(table: pa.Table, bins: dict[str, Any]) -> dict[str, np.ndarray]:
     """Each column as one array; text by Arrow, as NumPy's own `unique` sorts it for a minute."""
-    found = {}
+    by_column = {}
     for name, one in bins.items():
         if one.kind == "category":
             counts = {item["values"]: item["counts"] for item in table[name].value_counts().to_pylist()}
-            found[name] = np.array([*(counts.get(value, 0) for value in one.values), 0, counts.get(None, 0)])
+            by_column[name] = np.array([*(counts.get(value, 0) for value in one.values), 0, counts.get(None, 0)])
         else:
             values = table[name].to_numpy()
             places = np.searchsorted(np.asarray(one.edges), values, side="right")
             places[np.isnan(values)] = one.size - 1
-            found[name] = np.bincount(places, minlength=one.size)
-    return found
+            by_column[name] = np.bincount(places, minlength=one.size)
+    return by_column
 
 
 def _by_duckdb(engine: duckdb.DuckDBPyConnection, bins: dict[str, Any]) -> dict[str, int]:

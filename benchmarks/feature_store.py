@@ -103,11 +103,11 @@ def compared(
     count = pq.read_metadata(folder / ENTITIES).num_rows
     in_child("--fill-lake", folder, views)
     ways = ("ours", "lake", "polars", "duckdb", *(["stock"] if stock else []))
-    found = {by: measured(by, folder, views) for by in ways}
-    for by, one in found.items():
-        same = np.allclose(one.check, found["ours"].check, rtol=1e-6)
-        assert same, f"{what}: {by} and ours give different results: {one.check} {found['ours'].check}"
-    ours, bare = found["ours"], min((found["polars"], found["duckdb"]), key=lambda one: one.seconds)
+    measures = {by: measured(by, folder, views) for by in ways}
+    for by, one in measures.items():
+        same = np.allclose(one.check, measures["ours"].check, rtol=1e-6)
+        assert same, f"{what}: {by} and ours give different results: {one.check} {measures['ours'].check}"
+    ours, bare = measures["ours"], min((measures["polars"], measures["duckdb"]), key=lambda one: one.seconds)
     targets = []
     if count >= LARGE:
         ratio = ours.peak / ours.result
@@ -115,10 +115,10 @@ def compared(
     if limit and count >= LARGE:
         ratio = ours.seconds / bare.seconds
         targets.append(verdict(f"{ratio:.2f} of {limit} times the faster bare", ratio <= limit))
-        ratio = found["lake"].seconds / bare.seconds
+        ratio = measures["lake"].seconds / bare.seconds
         targets.append(f"{ratio:.2f} times from lake tables")
     if stock:
-        ratio = found["stock"].seconds / ours.seconds
+        ratio = measures["stock"].seconds / ours.seconds
         targets.append(verdict(f"{ratio:.0f} times faster than stock, 10 wanted", ratio >= 10))
     if pace:
         targets.append(verdict(f"{count / ours.seconds:,.0f} rows/s, 500,000 wanted", count / ours.seconds >= 500_000))
@@ -127,7 +127,7 @@ def compared(
         f"| {what} | {by} | {one.seconds:.2f} | {one.cpu:.2f} | {one.feast:.2f} | {one.to_df:.2f} |"
         f" {count / one.seconds:,.0f} | {one.peak / 1e6:.0f} | {one.result / 1e6:.0f} | {one.peak / one.result:.1f} |"
         f" {'; '.join(targets) if by == 'ours' else ''} |"
-        for by, one in found.items()
+        for by, one in measures.items()
     ]
 
 

@@ -76,14 +76,14 @@ def main() -> None:
         outcomes, gains, wrongly = _simulated(use_case, later, scenario, simulations)
         share = {outcome: outcomes.count(outcome) / simulations for outcome in set(outcomes)}
         promoted = share.get("promote", 0.0)
-        wanted, met = (
+        target, met = (
             ("at most 5%", promoted <= 0.05) if name.startswith("equal") else ("at least 90%", promoted >= 0.9)
         )
         print(
             f"| {name} | {promoted:.1%} | {wrongly / simulations:.1%}"
             f" | {share.get('not-enough-evidence', 0):.1%} | {share.get('reject', 0):.1%}"
             f" | {np.mean(gains > margin):.1%} | {np.mean(gains > margin + 1.645 * gains.std()):.1%}"
-            f" | {wanted}: {'met' if met else 'missed'} |",
+            f" | {target}: {'met' if met else 'missed'} |",
             flush=True,
         )
     print(f"\n{time.perf_counter() - began:.0f} s in all")
@@ -104,8 +104,8 @@ def _flights(use_case: UseCase) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _scenarios(later: pd.DataFrame, refits: list[Array], few: Array) -> dict[str, Scenario]:
     label, best = later["label"].to_numpy(), refits[0]
     day = later["event_timestamp"].dt.floor("D").factorize()[0]
-    wanted = roc_auc_score(label, best) - BETTER
-    if roc_auc_score(label, few) >= wanted:
+    target_auc = roc_auc_score(label, best) - BETTER
+    if roc_auc_score(label, few) >= target_auc:
         raise SystemExit("the model of few rows is too good to blend; lower FEW_ROWS")
 
     def blend(share: float) -> Array:
@@ -116,8 +116,8 @@ def _scenarios(later: pd.DataFrame, refits: list[Array], few: Array) -> dict[str
     def noisy(size: float, noise: Array = standard) -> Array:
         return expit(logit(best) + size * noise)
 
-    blended = blend(brentq(lambda share: roc_auc_score(label, blend(share)) - wanted, 0, 1, xtol=1e-3))
-    size = brentq(lambda scale: roc_auc_score(label, noisy(scale)) - wanted, 0, 5, xtol=1e-3)
+    blended = blend(brentq(lambda share: roc_auc_score(label, blend(share)) - target_auc, 0, 1, xtol=1e-3))
+    size = brentq(lambda scale: roc_auc_score(label, noisy(scale)) - target_auc, 0, 5, xtol=1e-3)
 
     def two(random: np.random.Generator) -> tuple[Array, Array]:
         one, other = random.choice(len(refits), size=2, replace=False)
@@ -149,9 +149,9 @@ def _simulated(use_case: UseCase, later: pd.DataFrame, scenario: Scenario, times
         first, last = starts[begin], starts[np.searchsorted(starts, starts[begin] + ROWS)]
         challenger, champion = scenario(random)
         holdout = later.iloc[first:last]
-        found = apply_rules(Pair.of(use_case, holdout, challenger[first:last], champion[first:last]), holdout)
-        outcomes.append(found.outcome(margin))
-        gains.append(found.improvement.estimate if found.improvement else np.nan)
+        decision = apply_rules(Pair.of(use_case, holdout, challenger[first:last], champion[first:last]), holdout)
+        outcomes.append(decision.outcome(margin))
+        gains.append(decision.improvement.estimate if decision.improvement else np.nan)
         if outcomes[-1] == "promote":
             wrongly += roc_auc_score(label, challenger) - roc_auc_score(label, champion) <= margin
     return outcomes, np.array(gains), wrongly

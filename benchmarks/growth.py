@@ -28,13 +28,13 @@ def main() -> None:
     for times in (1, 10):
         print(f"{times}x ...", file=sys.stderr)
         with flights(times):
-            bare = {what: bare_script(what, MONTHS[-1]) for what in ("month", "retraining")}
+            bare = {script: bare_script(script, MONTHS[-1]) for script in ("month", "retraining")}
             measured[times] = (real(), bare)
     print("| what | flights | Perennial, s | bare, s | ratio | Perennial, MB | bare, MB |")
     print("|---|---|---|---|---|---|---|")
-    for what, title in (("month", "features of a month"), ("retraining", "retraining on two months")):
+    for script, title in (("month", "features of a month"), ("retraining", "retraining on two months")):
         for times, (ours, limit) in measured.items():
-            mine, its = ours[what], limit[what]
+            mine, its = ours[script], limit[script]
             print(
                 f"| {title} | {times}x | {mine.seconds:.1f} | {its.seconds:.1f} | {mine.seconds / its.seconds:.2f} |"
                 f" {mine.megabytes:.0f} | {its.megabytes:.0f} |"

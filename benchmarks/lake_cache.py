@@ -60,7 +60,7 @@ def _report(home: Path) -> None:
 def _child(reader: str, size: int) -> dict[str, float]:
     """Seconds that a process of its own needs."""
     began = time.perf_counter()
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "lake_cache.py"), reader, str(size)],
         env=environment(),
         stdout=subprocess.PIPE,
@@ -68,7 +68,7 @@ def _child(reader: str, size: int) -> dict[str, float]:
         check=True,
     )
     whole = time.perf_counter() - began
-    measured = json.loads(found.stdout.splitlines()[-1])
+    measured = json.loads(done.stdout.splitlines()[-1])
     return {"cold": whole - measured["repeated"], "warm": measured["warm"]}
 
 
@@ -102,9 +102,9 @@ def _by_lake(tables: list[str]) -> None:
         list(threads.map(lake.records, tables))
 
 
-def _seconds(what: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    what()
+    call()
     return time.perf_counter() - start
 
 

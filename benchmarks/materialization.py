@@ -65,11 +65,11 @@ service = FeatureService(name="bench", features=[stats])
 def main(arguments: list[str]) -> None:
     """Measure and print a table."""
     scale = 10 if "small" in arguments else 1
-    wanted = [store for store in STORES if store in arguments] or STORES
+    stores = [store for store in STORES if store in arguments] or STORES
     print("| store | rows | raw, rows/s | materialize, rows/s | time to raw | peak above start, MB | target |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="bench-") as name, _project(Path(name)):
-        for store in wanted:
+        for store in stores:
             for rows in (200, 1_000) if store.startswith("dynamodb") else (20_000 // scale, 200_000 // scale):
                 raw, ours = (_measured(store, mode, rows) for mode in ("raw", "ours"))
                 ratio = ours["seconds"] / raw["seconds"]

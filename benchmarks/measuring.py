@@ -32,17 +32,17 @@ class Measured:
     megabytes: float = 0.0
 
 
-def bare_script(what: str, *more: str) -> Measured:
+def bare_script(script: str, *arguments: str) -> Measured:
     """One measurement of `bare.py` in a process of its own."""
     child = subprocess.Popen(
-        [sys.executable, str(BENCHMARKS / "bare.py"), what, *more],
+        [sys.executable, str(BENCHMARKS / "bare.py"), script, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(),
     )
     with peak_memory(lambda: [psutil.Process(child.pid)]) as peak:
         output, _ = child.communicate()
-    (line,) = [line for line in output.splitlines() if line.startswith(what)]
+    (line,) = [line for line in output.splitlines() if line.startswith(script)]
     print(f"  {line}", file=sys.stderr)
     return Measured(float(line.split()[1]), peak.megabytes)
 
@@ -104,10 +104,10 @@ def _family_memory(process: psutil.Process) -> int:
 def servers() -> list[psutil.Process]:
     from perennial.embedded import processes
 
-    found = (
+    records = (
         processes.Record.read(name) for name in ("mlflow", "scheduler", "api-server", "dag-processor", "triggerer")
     )
-    alive = (record.process() for record in found if record is not None)
+    alive = (record.process() for record in records if record is not None)
     return [process for process in alive if process is not None]
 
 

@@ -71,33 +71,33 @@ def _report(few: Path, everything: Path, home: Path) -> None:
         " after a commit, ms | peak, MB | target |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for count, start, found in rows:
-        met = "met" if max(found["fleet"], found["use_case"]) < TARGET else "missed"
+    for count, start, times in rows:
+        met = "met" if max(times["fleet"], times["use_case"]) < TARGET else "missed"
         print(
-            f"| {count} | {start} | {found['first']:.2f} | {found['fleet']:.0f} | {found['fleet_95']:.0f} |"
-            f" {found['fleet_cpu']:.0f} | {found['use_case']:.0f} | {found['use_case_cpu']:.0f} |"
-            f" {found['commit']:.0f} | {found['megabytes']:.0f} | under {TARGET} ms: {met} |"
+            f"| {count} | {start} | {times['first']:.2f} | {times['fleet']:.0f} | {times['fleet_95']:.0f} |"
+            f" {times['fleet_cpu']:.0f} | {times['use_case']:.0f} | {times['use_case_cpu']:.0f} |"
+            f" {times['commit']:.0f} | {times['megabytes']:.0f} | under {TARGET} ms: {met} |"
         )
     bare = _child("bare", everything)
     print("\n| what | ours, ms | bare, ms | ratio |\n|---|---|---|---|")
-    for what, ours, limit in (
+    for label, ours, limit in (
         ("records of the fleet, warm", bare["warm"], bare["select"]),
         ("records of the fleet, cached on disk", bare["disk"], bare["json"]),
         ("records of the fleet, nothing cached", bare["cold"], bare["duckdb"]),
     ):
-        print(f"| {what} | {ours:.0f} | {limit:.0f} | {ours / limit:.2f} |")
+        print(f"| {label} | {ours:.0f} | {limit:.0f} | {ours / limit:.2f} |")
 
 
-def _child(what: str, folder: Path) -> dict[str, Any]:
+def _child(command: str, folder: Path) -> dict[str, Any]:
     """What a process of its own finds, whose use cases are those in `folder`."""
-    found = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "pages.py"), what],
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "pages.py"), command],
         env=environment() | {"PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return json.loads(found.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _runs() -> dict[str, Any]:
@@ -135,8 +135,8 @@ def _pages() -> dict[str, Any]:
     token = http.post("/auth/token", json={"username": "ada", "password": "lovelace"}).json()["access_token"]
 
     def ask(path: str) -> None:
-        answer = http.get(f"/perennial/{path}", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 200, answer.text[:2000]
+        response = http.get(f"/perennial/{path}", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 200, response.text[:2000]
 
     first = _seconds(lambda: ask(""))
     begun = time.process_time()
@@ -216,9 +216,9 @@ def _bare() -> dict[str, Any]:
     }
 
 
-def _seconds(what: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    what()
+    call()
     return time.perf_counter() - start
 
 

@@ -175,8 +175,8 @@ def commit_once() -> None:
     from perennial.table_names import TableNames
 
     table = TableNames(FIRST).verdicts
-    held = max(lake.records(table), key=lambda row: row["recorded_at"])
-    row = held | {"labels": held["labels"] + 1, "recorded_at": held["recorded_at"] + timedelta(minutes=1)}
+    latest = max(lake.records(table), key=lambda row: row["recorded_at"])
+    row = latest | {"labels": latest["labels"] + 1, "recorded_at": latest["recorded_at"] + timedelta(minutes=1)}
     content = pa.Table.from_pylist([row], schema=schemas.VERDICTS)
     lake.append_missing(table, content, key=("model_version", "label_coverage", "labels"))
 
@@ -224,7 +224,7 @@ def _readdress(source: Path, target: Path, name: str) -> None:
 
 def _renamed(value: Any, name: str) -> Any:
     if isinstance(value, dict):
-        return {key: _renamed(held, name) for key, held in value.items()}
+        return {key: _renamed(item, name) for key, item in value.items()}
     return value.replace(f"/{FIRST}/", f"/{name}/") if isinstance(value, str) else value
 
 

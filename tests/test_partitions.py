@@ -29,9 +29,9 @@ def test_partitions_right_before_one_end_where_it_begins(cadence, moment, many: 
     partition = first = cadence.at(moment)
     for _ in range(there):
         first = first.previous
-    found = partition.preceding(many, first)
-    assert len(found) == min(many, there)
-    assert [*found, partition] == list(min([*found, partition]).through(partition))
+    preceding = partition.preceding(many, first)
+    assert len(preceding) == min(many, there)
+    assert [*preceding, partition] == list(min([*preceding, partition]).through(partition))
 
 
 @given(cadences, moments)

@@ -28,8 +28,8 @@ def test_a_relative_place_is_below_the_project_whoever_asks(tmp_path: Path, monk
     monkeypatch.setenv("PERENNIAL_HOME", "kept")
     monkeypatch.setenv("PERENNIAL_WAREHOUSE", "data/lake")
     monkeypatch.setenv("PERENNIAL_TRAINING_SETS", "data/sets")
-    found = Settings()
-    assert (found.home, found.warehouse, found.training_sets) == (
+    loaded = Settings()
+    assert (loaded.home, loaded.warehouse, loaded.training_sets) == (
         tmp_path / "kept",
         f"{tmp_path}/data/lake",
         f"{tmp_path}/data/sets",
@@ -40,8 +40,11 @@ def test_public_addresses_default_to_internal_ones(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://mlflow:5000")
     monkeypatch.setenv("PERENNIAL_AIRFLOW_URI", "http://airflow:8080")
     monkeypatch.setenv("PERENNIAL_AIRFLOW_PUBLIC_URI", "https://airflow.example.org")
-    found = Settings()
-    assert (found.mlflow_public_uri, found.airflow_public_uri) == ("http://mlflow:5000", "https://airflow.example.org")
+    loaded = Settings()
+    assert (loaded.mlflow_public_uri, loaded.airflow_public_uri) == (
+        "http://mlflow:5000",
+        "https://airflow.example.org",
+    )
 
 
 def test_compose_sets_public_addresses_to_published_ports() -> None:

@@ -100,5 +100,5 @@ def test_a_value_is_known_after_its_delay_in_utc() -> None:
     delay = timedelta(hours=1, microseconds=5)
     engine = ibis.duckdb.connect()
     engine.raw_sql("SET TimeZone = 'UTC'")
-    found = engine.to_pyarrow(rows.select(a=known_after(rows.zoned, delay), b=known_after(rows.plain, delay)))
-    assert found.to_pylist() == [{"a": START + delay, "b": START + delay}]
+    result = engine.to_pyarrow(rows.select(a=known_after(rows.zoned, delay), b=known_after(rows.plain, delay)))
+    assert result.to_pylist() == [{"a": START + delay, "b": START + delay}]

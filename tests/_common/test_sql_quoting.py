@@ -21,6 +21,6 @@ def test_a_literal_is_the_text_itself(engine, text: str) -> None:
 @pytest.mark.parametrize("engine", [duckdb.connect, lambda: sqlite3.connect(":memory:")], ids=["duckdb", "sqlite"])
 @pytest.mark.parametrize("name", [name for name in TEXTS if name])
 def test_an_identifier_names_the_column(engine, name: str) -> None:
-    found = engine().execute(f"SELECT {quote_ident(name)} FROM (SELECT 1 AS {quote_ident(name)})")  # noqa: S608
-    assert found.description[0][0] == name
-    assert found.fetchall() == [(1,)]
+    result = engine().execute(f"SELECT {quote_ident(name)} FROM (SELECT 1 AS {quote_ident(name)})")  # noqa: S608
+    assert result.description[0][0] == name
+    assert result.fetchall() == [(1,)]

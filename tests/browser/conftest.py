@@ -34,8 +34,8 @@ def machine() -> Iterator[Machine]:
     running = Machine(folder, environment, f"http://127.0.0.1:{environment['PERENNIAL_AIRFLOW_PORT']}", {})
     try:
         running.perennial("up")
-        told = json.loads(running.perennial("login", "--json"))
-        running.passwords.update(told["others"] | {told["user"]: told["password"]})
+        access = json.loads(running.perennial("login", "--json"))
+        running.passwords.update(access["others"] | {access["user"]: access["password"]})
         running.perennial("replay", "energy", "--from", "2024-01-01", "--to", "2024-01-02")
         yield running
     finally:
@@ -48,11 +48,11 @@ def machine() -> Iterator[Machine]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
-    found = shutil.which("chromium")
-    assert found, "These tests need chromium. Fix: apt-get install chromium"
+    binary = shutil.which("chromium")
+    assert binary, "These tests need chromium. Fix: apt-get install chromium"
     with sync_playwright() as playwright:
         # Chromium's own sandbox needs what a container, or root, does not have.
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-gpu"])
         yield started
         started.close()
 

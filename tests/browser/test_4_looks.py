@@ -41,13 +41,13 @@ def test_a_page_is_accessible_and_fits(person, keep, name: str, window: str) -> 
     page.wait_for_load_state("networkidle")
     keep(page, f"{name}-{window}")
     # What stands in a frame of its own (the model card, Evidently's report) runs no script, so axe cannot look at it.
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
-    told = [
+    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+    violations = [
         f"{one['id']} ({one['impact']}): {node['html'][:160]} {node['any'][:1] and node['any'][0]['message']}"
-        for one in found.response["violations"]
+        for one in results.response["violations"]
         for node in one["nodes"]
     ]
-    assert not told, "\n".join(told)
+    assert not violations, "\n".join(violations)
     wide = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide[0] <= wide[1], "the page itself scrolls sideways"
 
@@ -71,15 +71,20 @@ def test_pages_load_nothing_external_and_log_no_errors(person, machine) -> None:
     here = urlsplit(machine.airflow).netloc
     people = [person("admin"), person("uma"), person("otto"), person("vera")]
     people += [person("admin", **window) for window in WINDOWS.values()]
-    asked = [address for one in people for address in one.seen.addresses]
-    assert any("/perennial/" in address for address in asked)
-    strangers = {urlsplit(address).netloc for address in asked if not address.startswith(("data:", "blob:", "about:"))}
+    addresses = [address for one in people for address in one.seen.addresses]
+    assert any("/perennial/" in address for address in addresses)
+    strangers = {
+        urlsplit(address).netloc for address in addresses if not address.startswith(("data:", "blob:", "about:"))
+    }
     assert strangers == {here}
     refused = ("401", "403", "404", "409", "422")  # Asked for on purpose; the browser says so in its console.
     complaints = [
-        said
+        complaint
         for one in people
-        for said in one.seen.complaints
-        if not (said.partition(": ")[2].startswith("Failed to load resource") and any(code in said for code in refused))
+        for complaint in one.seen.complaints
+        if not (
+            complaint.partition(": ")[2].startswith("Failed to load resource")
+            and any(code in complaint for code in refused)
+        )
     ]
     assert not complaints, json.dumps(complaints, indent=1)

@@ -171,7 +171,7 @@ def _places(
     load: Counter[Task] = Counter()
     met: Counter[str] = Counter()
     met_so: Counter[Moment] = Counter()
-    found = []
+    places = []
     for number in range(1, kills + 1):
         if not meeting or number % _AT_A_MOMENT == 0:
             task, place = min(runs, key=lambda each: (load[each], chance.random())), _Place(chance.random())
@@ -188,8 +188,8 @@ def _places(
             index = chance.choice([i for i, moment in enumerate(moments) if moment == (what, when)])
             place = _Place(index / len(moments), index)
         load[task] += 1
-        found.append((task, place))
-    return found
+        places.append((task, place))
+    return places
 
 
 def _in_order(usual: Usual, places: list[_Place]) -> list[dict[str, Any]]:

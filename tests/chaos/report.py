@@ -46,17 +46,17 @@ def _stores(moments: list[set[Moment]]) -> int:
 
 def _known(undisturbed: Sequence[ScenarioRun]) -> dict[tuple[str, str], set[Moment]]:
     """What each task meets of stores when nothing happens to it."""
-    found: dict[tuple[str, str], set[Moment]] = defaultdict(set)
+    moments: dict[tuple[str, str], set[Moment]] = defaultdict(set)
     for scenario in undisturbed:
         for task, usual in scenario.usual.items():
-            found[task.kind] |= {moment for moment in usual.moments if is_store(moment[0])}
-    return found
+            moments[task.kind] |= {moment for moment in usual.moments if is_store(moment[0])}
+    return moments
 
 
 def _met(harmed: Sequence[ScenarioRun]) -> dict[tuple[str, str], set[Moment]]:
-    found: dict[tuple[str, str], set[Moment]] = defaultdict(set)
+    moments: dict[tuple[str, str], set[Moment]] = defaultdict(set)
     for scenario in harmed:
         for kill in scenario.kills:
             if kill.moment is not None:
-                found[kill.task.kind].add(kill.moment)
-    return found
+                moments[kill.task.kind].add(kill.moment)
+    return moments

@@ -78,9 +78,9 @@ class Pair:
         except StepFailed as failure:
             self.failure = str(failure)
             return
-        found = self.harmed.contents()
-        self.leftovers = found["leftovers"]
-        self.wrong = differences(expected["contents"], found["contents"])
+        after = self.harmed.contents()
+        self.leftovers = after["leftovers"]
+        self.wrong = differences(expected["contents"], after["contents"])
         _say(f"{self.lake}: {len(self.harmed.kills)} kills, {len(self.wrong)} differences")
 
 

@@ -135,11 +135,11 @@ class ScenarioRun:
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, str]:
     """Where two scenarios' contents differ: store -> the first thing that does."""
-    found = {}
+    differing = {}
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):
-            found[name] = _first_difference(one.get(name), other.get(name))
-    return found
+            differing[name] = _first_difference(one.get(name), other.get(name))
+    return differing
 
 
 def _first_difference(one: Any, other: Any, where: str = "") -> str:

@@ -42,7 +42,7 @@ Contents = dict[str, Any]
 def contents(use_case: UseCase) -> Contents:
     """Every store's content by its name."""
     rename = _Renaming(use_case)
-    found = {
+    everything = {
         **_lake(use_case),
         **_registry(use_case),
         **_feast(use_case),
@@ -51,7 +51,7 @@ def contents(use_case: UseCase) -> Contents:
         "quarantined content": stored_files.quarantined(use_case),
         "locks held": _locks(),
     }
-    plain = json.loads(json.dumps(found, default=str, sort_keys=True))
+    plain = json.loads(json.dumps(everything, default=str, sort_keys=True))
     return {"contents": rename(plain), "leftovers": _leftovers(use_case), "processing times": _moments(use_case)}
 
 
@@ -104,17 +104,17 @@ def _tables(use_case: UseCase) -> list[str]:
 
 def _lake(use_case: UseCase) -> Contents:
     """Each table's rows, and the commits that made them: a retry must not even make one more."""
-    found: Contents = {}
+    tables: Contents = {}
     for name in _tables(use_case):
         table = lake.catalog().load_table(name)
         rows = table.scan().to_arrow()
-        found[f"lake {name}: rows"] = sorted(
+        tables[f"lake {name}: rows"] = sorted(
             ({key: value for key, value in row.items() if key not in TIMES} for row in rows.to_pylist()),
             key=lambda row: json.dumps(_without_ids(row), default=str, sort_keys=True),
         )
-        found[f"lake {name}: columns"] = [[field.name, str(field.field_type)] for field in table.schema().fields]
-        found[f"lake {name}: partitioned by"] = str(table.spec())
-        found[f"lake {name}: commits"] = [
+        tables[f"lake {name}: columns"] = [[field.name, str(field.field_type)] for field in table.schema().fields]
+        tables[f"lake {name}: partitioned by"] = str(table.spec())
+        tables[f"lake {name}: commits"] = [
             [
                 str(snapshot.summary.operation.value),
                 snapshot.summary.get("added-records"),
@@ -124,7 +124,7 @@ def _lake(use_case: UseCase) -> Contents:
             for snapshot in table.metadata.snapshots
             if snapshot.summary is not None
         ]
-    return found
+    return tables
 
 
 def _moments(use_case: UseCase) -> list[str]:
@@ -150,14 +150,14 @@ def _registry(use_case: UseCase) -> Contents:
     """MLflow: versions with their aliases, runs with all that is logged in them."""
     server = tracking.client()
     names = {e.experiment_id: e.name for e in server.search_experiments()}
-    found: Contents = {"mlflow experiments": sorted(names.values())}
+    records: Contents = {"mlflow experiments": sorted(names.values())}
     try:
         model = server.get_registered_model(use_case.name)
     except Exception:
-        found["mlflow aliases"] = {}
+        records["mlflow aliases"] = {}
     else:
-        found["mlflow aliases"] = model.aliases
-    found["mlflow versions"] = sorted(
+        records["mlflow aliases"] = model.aliases
+    records["mlflow versions"] = sorted(
         (
             {"version": int(v.version), "run": v.run_id, "status": v.status, "tags": dict(v.tags)}
             for v in server.search_model_versions(f"name='{use_case.name}'")
@@ -171,7 +171,7 @@ def _registry(use_case: UseCase) -> Contents:
             key: sorted({point.value for point in server.get_metric_history(run.info.run_id, key)})
             for key in run.data.metrics
         }
-        found.setdefault(name, []).append(
+        records.setdefault(name, []).append(
             {
                 "status": run.info.status,
                 "name": run.info.run_name,
@@ -183,30 +183,30 @@ def _registry(use_case: UseCase) -> Contents:
                 "models": [m.to_dict()["status"] if hasattr(m, "to_dict") else str(m.status) for m in _models(run)],
             }
         )
-    return found
+    return records
 
 
 def _models(run: Any) -> list[Any]:
     """The models logged by a run that can be used; what a killed attempt began is a leftover."""
-    found = tracking.client().search_logged_models(
+    logged = tracking.client().search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
     )
-    return [model for model in found if str(model.status) == "READY"]
+    return [model for model in logged if str(model.status) == "READY"]
 
 
 def _artifacts(run_id: str, folder: str = "") -> dict[str, Any]:
     """Paths of a run's artifacts, with the content of those that are JSON."""
     import mlflow
 
-    found: dict[str, Any] = {}
+    files: dict[str, Any] = {}
     for entry in tracking.client().list_artifacts(run_id, folder):
         if entry.is_dir:
-            found |= _artifacts(run_id, entry.path)
+            files |= _artifacts(run_id, entry.path)
         elif entry.path.endswith(".json"):
-            found[entry.path] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{entry.path}")
+            files[entry.path] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{entry.path}")
         else:
-            found[entry.path] = "(a file)"
-    return found
+            files[entry.path] = "(a file)"
+    return files
 
 
 def _feast(use_case: UseCase) -> Contents:
@@ -223,11 +223,13 @@ def _feast(use_case: UseCase) -> Contents:
         "sources": registry.list_data_sources(project),
         "projects": registry.list_projects(),
     }
-    found: Contents = {}
+    registered: Contents = {}
     for kind, objects in kinds.items():
         protos = [MessageToDict(each.to_proto()) for each in objects]
-        found[f"feast {kind}"] = sorted(protos, key=lambda proto: json.dumps(proto.get("spec", proto), sort_keys=True))
-    return found
+        registered[f"feast {kind}"] = sorted(
+            protos, key=lambda proto: json.dumps(proto.get("spec", proto), sort_keys=True)
+        )
+    return registered
 
 
 def _online() -> Contents:
@@ -252,13 +254,13 @@ def _locks() -> int:
     from sqlalchemy import text
 
     with postgres.engine("lake").connect() as connection:
-        held = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
+        locks = connection.execute(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")).scalar_one()
         idle = connection.execute(
             text(
                 "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname <> 'mlflow'"
             )
         ).scalar_one()
-        return held + idle
+        return locks + idle
 
 
 def _leftovers(use_case: UseCase) -> dict[str, int]:

@@ -124,8 +124,11 @@ def release(use_case: UseCase, partition: Partition, run: str, results: Results)
     from perennial.quarantine import review
 
     accept = results["conf"]["accept"]
-    found = review.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
-    return {"released": [item.item for item in found.decided], "refused": [item.item for item, _ in found.still_broken]}
+    outcome = review.release(use_case, partition, actor="ann", reason="The meter was silent.", accept=accept)
+    return {
+        "released": [item.item for item in outcome.decided],
+        "refused": [item.item for item, _ in outcome.still_broken],
+    }
 
 
 def discard(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -135,8 +138,8 @@ def discard(use_case: UseCase, partition: Partition, run: str, results: Results)
 
     states = (ItemState.PENDING, ItemState.DISCARDED)
     named = [item.item for item in quarantine.list_items(use_case, partition, states)]
-    found = review.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
-    return [item.item for item in found.decided]
+    outcome = review.discard(use_case, partition, actor="ann", reason="The meter was broken.", named=named)
+    return [item.item for item in outcome.decided]
 
 
 def contents(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:

@@ -14,7 +14,7 @@ def below(root: str) -> list[str]:
     """Every file below a folder or a prefix, without the scheme."""
     filesystem, path = fs.FileSystem.from_uri(_uri(root))
     selector = fs.FileSelector(path, allow_not_found=True, recursive=True)
-    return sorted(found.path for found in filesystem.get_file_info(selector) if found.is_file)
+    return sorted(info.path for info in filesystem.get_file_info(selector) if info.is_file)
 
 
 def training_sets(use_case: UseCase) -> list[str]:
@@ -25,12 +25,12 @@ def training_sets(use_case: UseCase) -> list[str]:
 def quarantined(use_case: UseCase) -> dict[str, bool]:
     """The files of what was refused, and whether each is whole."""
     filesystem, _ = fs.FileSystem.from_uri(_uri(settings().warehouse))
-    found = {}
+    contents = {}
     for path in below(f"{settings().warehouse}/quarantined/{use_case.name}"):
         name = path.rsplit("/", 1)[1]
         with filesystem.open_input_stream(path) as file:
-            found[name] = f"{hashlib.sha256(file.read()).hexdigest()}.arrow" == name
-    return found
+            contents[name] = f"{hashlib.sha256(file.read()).hexdigest()}.arrow" == name
+    return contents
 
 
 def _uri(path: str) -> str:

@@ -107,6 +107,6 @@ def test_what_writes_to_stores_is_still_called_so(place: tuple[str, str]) -> Non
     path, name = place
     with fast_imports():
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-    found = inspect.unwrap(reduce(getattr, name.split("."), module))  # type: ignore[arg-type]
-    assert found.__code__.co_qualname == name
-    assert found.__code__.co_filename.endswith(path)
+    function = inspect.unwrap(reduce(getattr, name.split("."), module))  # type: ignore[arg-type]
+    assert function.__code__.co_qualname == name
+    assert function.__code__.co_filename.endswith(path)

@@ -100,15 +100,15 @@ def attempt(request: Request) -> Answer:
         if not finished:
             _kill(child, stack)
         with os.fdopen(reading) as pipe:
-            said = pipe.read()
+            output = pipe.read()
         _, status, used = os.wait4(child, 0)
         spent = {"seconds": time.monotonic() - began, "cpu": used.ru_utime + used.ru_stime}
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
             stack.seek(0)
             return {"outcome": "killed", "place": stack.read()} | spent
-        if not said:
+        if not output:
             return {"outcome": "failed", "error": "Died", "text": f"wait status {status}"} | spent
-        return json.loads(said) | spent
+        return json.loads(output) | spent
 
 
 def _kill(child: int, stack: IO[str]) -> None:

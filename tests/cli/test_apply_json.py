@@ -17,7 +17,7 @@ from perennial.runs.progress import Step
 
 
 @pytest.fixture(scope="module")
-def held(project: Path) -> Path:
+def applied_project(project: Path) -> Path:
     """A lake that holds one day of `energy`; nothing is registered."""
     energy = discovery.load("energy")
     ingest.ingest_partition(energy, energy.partition("2024-01-01"))
@@ -32,27 +32,27 @@ def applied(project: Path, *arguments: str, code: int = 0) -> dict:
     return json.loads(done.stdout)
 
 
-def test_a_dry_run_tells_what_would_be_computed(held: Path) -> None:
-    told = applied(held, "--recompute", "--dry-run")
-    assert told["registered"] is False
-    assert told["plan"]["changes"]
+def test_a_dry_run_tells_what_would_be_computed(applied_project: Path) -> None:
+    result = applied(applied_project, "--recompute", "--dry-run")
+    assert result["registered"] is False
+    assert result["plan"]["changes"]
     assert {
         "use_case": "energy",
         "partition": "2024-01-01",
         "state": "would-be-computed",
         "seconds": None,
         "run": None,
-    } in told["computed"]
+    } in result["computed"]
 
 
-def test_without_airflow_nothing_starts_and_an_error_says_so(held: Path) -> None:
-    told = applied(held, "--recompute", "--yes", code=1)
+def test_without_airflow_nothing_starts_and_an_error_says_so(applied_project: Path) -> None:
+    told = applied(applied_project, "--recompute", "--yes", code=1)
     assert (told["registered"], {each["state"] for each in told["computed"]}) == (False, {"not-begun"})
 
 
-def test_what_was_registered_is_reported_once(held: Path) -> None:
-    assert applied(held, "--yes", "--no-backfill")["registered"] is True
-    again = applied(held, "--yes", "--no-backfill")
+def test_what_was_registered_is_reported_once(applied_project: Path) -> None:
+    assert applied(applied_project, "--yes", "--no-backfill")["registered"] is True
+    again = applied(applied_project, "--yes", "--no-backfill")
     assert (again["registered"], again["plan"]["changes"], again["computed"]) == (False, [], [])
 
 

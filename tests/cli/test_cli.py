@@ -29,7 +29,7 @@ def test_status_imports_nothing_that_takes_long(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("replay", "fligths", "--from", "2013-01", "--to", "2013-02"), "Did you mean 'flights'?"),
         (
@@ -49,10 +49,10 @@ def test_status_imports_nothing_that_takes_long(home: Path) -> None:
         (("parity", "flights", "--keys", "0"), "--keys"),
     ],
 )
-def test_what_does_not_exist_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_what_does_not_exist_exits_with_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments, PERENNIAL_HOME=str(tmp_path))
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -71,12 +71,12 @@ def test_history_says_who_served_when_and_why(flights: str) -> None:
 
 
 def test_history_as_json_is_exact(flights: str) -> None:
-    told = json.loads(run("history", flights, "--json").stdout)
+    result = json.loads(run("history", flights, "--json").stdout)
     recorded = [entry.recorded_at for entry in ledger.entries(discovery.load(flights))]
-    assert [datetime.fromisoformat(one["since"]) for one in told["served"]] == recorded
-    assert [one["until"] for one in told["served"]] == [one["since"] for one in told["served"][1:]] + [None]
-    assert told["served"][2]["how"] == "rolled-back"
-    assert told["pause"]["by"] == "ada"
+    assert [datetime.fromisoformat(one["since"]) for one in result["served"]] == recorded
+    assert [one["until"] for one in result["served"]] == [one["since"] for one in result["served"][1:]] + [None]
+    assert result["served"][2]["how"] == "rolled-back"
+    assert result["pause"]["by"] == "ada"
 
 
 def test_status_tells_the_rollback_and_the_pause(flights: str) -> None:
@@ -85,10 +85,10 @@ def test_status_tells_the_rollback_and_the_pause(flights: str) -> None:
     assert "by ada: wrong [at] night" in shown
     assert "until a person resumes it" in shown
     assert "promotion paused" in run("status").stdout
-    told = json.loads(run("status", flights, "--json").stdout)
-    assert (told["rollback"]["version"], told["rollback"]["previous"]) == (1, 2)
-    assert told["pause"] == {**told["pause"], "until": None, "by": "ada", "reason": "wrong [at] night"}
-    assert told["partitions"][0]["done"].endswith("rolled back to v1")
+    result = json.loads(run("status", flights, "--json").stdout)
+    assert (result["rollback"]["version"], result["rollback"]["previous"]) == (1, 2)
+    assert result["pause"] == {**result["pause"], "until": None, "by": "ada", "reason": "wrong [at] night"}
+    assert result["partitions"][0]["done"].endswith("rolled back to v1")
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(flights: str) -> None:
@@ -102,8 +102,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(flights: str) -> Non
 
 
 def test_a_dry_run_as_json_tells_the_same(flights: str) -> None:
-    told = json.loads(run("rollback", flights, "--to", "2", "--pause", "7d", "--dry-run", "--json").stdout)
-    assert told == {"from": 1, "to": 2, "first_partition": "2013-03", "pause": "7d"}
+    result = json.loads(run("rollback", flights, "--to", "2", "--pause", "7d", "--dry-run", "--json").stdout)
+    assert result == {"from": 1, "to": 2, "first_partition": "2013-03", "pause": "7d"}
 
 
 def test_what_a_resumption_would_end_is_shown(flights: str) -> None:
@@ -116,7 +116,7 @@ def test_what_a_resumption_would_end_is_shown(flights: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("rollback", "flights"), "--reason"),
         (("rollback", "flights", "--reason", " "), "--reason"),
@@ -132,22 +132,22 @@ def test_what_a_resumption_would_end_is_shown(flights: str) -> None:
         (("trigger", "flights", "champion", "--param", "too=1"), "Known: action, pause, reason, to"),
     ],
 )
-def test_what_cannot_be_exits_with_2(flights: str, arguments: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_exits_with_2(flights: str, arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.usefixtures("flights")
 def test_resuming_what_is_not_paused_exits_with_2() -> None:
     use_case = discovery.load("flights")
-    held = ledger.champion(use_case)
+    champion = ledger.champion(use_case)
     ledger.record(
         use_case,
         event_id="resume:a",
         action="resumed",
-        **{name: getattr(held, name) for name in ("partition", "model_version", "previous_version", "model_run")},
+        **{name: getattr(champion, name) for name in ("partition", "model_version", "previous_version", "model_run")},
         effective_from=MARCH,
         actor="ada",
         reason="mended",

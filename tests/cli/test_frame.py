@@ -37,8 +37,8 @@ def test_no_line_of_the_list_of_commands_is_cut(group: tuple[str, ...]) -> None:
 
 def test_help_tells_the_exit_codes() -> None:
     shown = run("--help").stdout
-    for code, said in EXIT_CODES.items():
-        assert re.search(rf"^ +{code} +{re.escape(said.split(';')[0])}", shown, re.MULTILINE)
+    for code, meaning in EXIT_CODES.items():
+        assert re.search(rf"^ +{code} +{re.escape(meaning.split(';')[0])}", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -92,23 +92,23 @@ def test_a_mistyped_name_gets_a_suggestion(tmp_path: Path, arguments: tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "said"),
+    ("setting", "value", "message"),
     [
         ("PERENNIAL_MLFLOW_PORT", "many", "valid integer"),
         ("PERENNIAL_CATALOG", "{", "not JSON"),
         ("PERENNIAL_TRUSTED_MODEL_TYPES", "all", "'declared' or 'any'"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(setting: str, value: str, said: str) -> None:
+def test_a_setting_that_cannot_be_is_named(setting: str, value: str, message: str) -> None:
     done = run("status", **{setting: value})
     assert done.returncode == 2
     assert setting in done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (
             "from perennial import UseCase\nuse_case = UseCase(name='broken')\n",
@@ -120,13 +120,13 @@ def test_a_setting_that_cannot_be_is_named(setting: str, value: str, said: str) 
         ("x = 1\n", r"does not define `use_case = UseCase\(name='broken'"),
     ],
 )
-def test_a_broken_use_case_is_named_by_file_line_and_field(tmp_path: Path, content: str, said: str) -> None:
+def test_a_broken_use_case_is_named_by_file_line_and_field(tmp_path: Path, content: str, message: str) -> None:
     folder = tmp_path / "use_cases" / "broken"
     folder.mkdir(parents=True)
     (folder / "use_case.py").write_text(content)
     done = run("status", "broken", PYTHONPATH=str(tmp_path), PERENNIAL_HOME=str(tmp_path / "home"))
     assert done.returncode == 1
-    assert re.search(rf"include/use_cases/broken/use_case\.py.*{said}", done.stderr, re.DOTALL), done.stderr
+    assert re.search(rf"include/use_cases/broken/use_case\.py.*{message}", done.stderr, re.DOTALL), done.stderr
     assert "Fix: " in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -155,9 +155,9 @@ def test_at_no_moment_of_its_start_a_traceback_is_shown(tmp_path: Path, delay: f
     )
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT), said  # By the signal: before Python had begun.
-    assert "perennial" not in said.partition("Traceback")[2], said
+    _, output = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT), output  # By the signal: before Python had begun.
+    assert "perennial" not in output.partition("Traceback")[2], output
 
 
 def _nowhere(home: Path) -> dict[str, str]:

@@ -56,14 +56,14 @@ def test_what_is_unclear_must_be_given_without_a_terminal(project: Path, sales: 
 def test_json_tells_the_same_and_a_dry_run_writes_nothing(project: Path, sales: str) -> None:
     arguments = ("new", "shop", "--data", sales, "--label", "Customers", "--dry-run", "--json")
     done = run(*arguments, PERENNIAL_PROJECT=str(project))
-    told = json.loads(done.stdout)
-    assert (told["written"], told["label"], told["keys"], told["task"]) == (
+    result = json.loads(done.stdout)
+    assert (result["written"], result["label"], result["keys"], result["task"]) == (
         False,
         "Customers",
         ["Store Name"],
         "regression",
     )
-    assert "copy of the label" in told["left_out"]["Revenue"]
+    assert "copy of the label" in result["left_out"]["Revenue"]
     assert not files(project)
 
 

@@ -79,9 +79,9 @@ def test_a_dry_run_validates_and_records_nothing(refused: str) -> None:
 
 def test_a_decision_can_be_read_as_json(refused: str) -> None:
     result = run("discard", "energy", "--partition", DAY, "--dry-run", "--json")
-    told = json.loads(result.stdout)
-    assert [item["item"] for item in told["decided"]] == [refused]
-    assert (told["refused"], told["run"]) == ([], None)
+    decision = json.loads(result.stdout)
+    assert [item["item"] for item in decision["decided"]] == [refused]
+    assert (decision["refused"], decision["run"]) == ([], None)
 
 
 def test_a_release_takes_effect_when_the_partition_has_run(refused: str) -> None:

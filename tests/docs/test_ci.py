@@ -80,11 +80,11 @@ def test_every_secret_is_a_documented_setting_or_login(ci: dict[str, dict[str, A
     from perennial.settings import Settings
 
     known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
-    told = (ROOT / "docs/change_features.md").read_text()
+    page = (ROOT / "docs/change_features.md").read_text()
     for name in ("plan", "apply"):
         for variable in ci[name]["env"]:
             assert variable in known or variable.startswith(("MLFLOW_TRACKING_", "AWS_")), variable
-            assert variable in told or variable.startswith("AWS_"), variable
+            assert variable in page or variable.startswith("AWS_"), variable
 
 
 def test_settings_of_a_file_are_taken_as_they_stand(tmp_path: Path) -> None:

@@ -123,10 +123,10 @@ def run(*words: str) -> Result:
 
 def translated(words: tuple[str, ...]) -> list[str]:
     """The command about `energy` and its days, in place of `flights` and its months."""
-    told = {"flights": "energy", "min_rows": BREAKS}
-    found = []
+    replacements = {"flights": "energy", "min_rows": BREAKS}
+    words_here = []
     for before, word in zip(("", *words), words, strict=False):
-        meant = told.get(word, word)
+        meant = replacements.get(word, word)
         if "show" in words and re.fullmatch("[0-9a-f]{4,}", word):
             meant = _waiting()
         if before == "flights" and word == "3":
@@ -134,8 +134,8 @@ def translated(words: tuple[str, ...]) -> list[str]:
         if before == "--to" and word == "2":
             meant = "3"
         meant = re.sub(r"\b2013-(\d\d)\b", lambda month: f"2024-01-{min(int(month[1]), 3):02d}", meant)
-        found.append(re.sub(r"^max_iter=\d+$", "alpha=2", meant))
-    return found
+        words_here.append(re.sub(r"^max_iter=\d+$", "alpha=2", meant))
+    return words_here
 
 
 def _waiting() -> str:
@@ -149,17 +149,17 @@ def test_a_command_does_what_it_is_for(lived: UseCase, words: tuple[str, ...]) -
     if path == "new":
         _forget_sales()
     is_dry = path in DRY and not given.get("dry_run")
-    asked = [*translated(words), *(["--dry-run"] if is_dry else [])]
+    arguments = [*translated(words), *(["--dry-run"] if is_dry else [])]
     if path in ("up", "down"):  # What they look for in a process is remembered there.
         own = subprocess.run(
-            [sys.executable, "-m", "perennial.cli", *asked], capture_output=True, text=True, timeout=120
+            [sys.executable, "-m", "perennial.cli", *arguments], capture_output=True, text=True, timeout=120
         )
-        code, said = own.returncode, own.stdout + own.stderr
+        code, result = own.returncode, own.stdout + own.stderr
     else:
-        done = run(*asked)
-        code, said = done.exit_code, done.output
-    assert code in (0, *ALSO.get(path, ())), said
-    assert said.strip()
+        done = run(*arguments)
+        code, result = done.exit_code, done.output
+    assert code in (0, *ALSO.get(path, ())), result
+    assert result.strip()
 
 
 def _forget_sales() -> None:

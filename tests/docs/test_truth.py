@@ -21,18 +21,18 @@ _NOT_A_MESSAGE = re.compile(r"^(\d+|[a-z_]+\.[a-z_]+|[a-z]+)$")
 @cache
 def sayings() -> str:
     """Every text that the product can say: strings of the code, `...` for what is filled in, templates, Makefile."""
-    found = []
+    texts = []
     for file in sorted([*ROOT.glob("include/perennial/**/*.py"), *ROOT.glob("dags/*.py")]):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(str(one.value) if isinstance(one, ast.Constant) else "..." for one in node.values))
+                texts.append("".join(str(one.value) if isinstance(one, ast.Constant) else "..." for one in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
+                texts.append(node.value)
             elif isinstance(node, ast.ClassDef):
-                found.append(node.name)
-    found += [file.read_text() for file in sorted(PAGES.glob("templates/*.jinja"))]
-    found.append((ROOT / "Makefile").read_text())
-    return "\n".join(found)
+                texts.append(node.name)
+    texts += [file.read_text() for file in sorted(PAGES.glob("templates/*.jinja"))]
+    texts.append((ROOT / "Makefile").read_text())
+    return "\n".join(texts)
 
 
 def quoted() -> list[str]:
@@ -52,8 +52,8 @@ def test_a_quoted_message_exists_in_the_code(message: str) -> None:
 
 def test_every_picture_is_there_small_and_shown() -> None:
     shown = {name for page in DOCS.glob("*.md") for name in re.findall(r"\]\(screenshots/([\w.]+)\)", page.read_text())}
-    held = {file.name for file in SCREENSHOTS.glob("*")}
-    assert shown == held
+    pictures = {file.name for file in SCREENSHOTS.glob("*")}
+    assert shown == pictures
     for file in SCREENSHOTS.glob("*.png"):
         assert file.stat().st_size <= MOST_BYTES, file.name
         assert file.read_bytes()[16:20] == (1280).to_bytes(4, "big"), f"{file.name} is not 1280 pixels wide"

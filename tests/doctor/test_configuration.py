@@ -6,10 +6,10 @@ from examined import Examine
 
 
 def test_settings_and_where_they_come_from(looked_at: Examine) -> None:
-    found = looked_at("Settings", "names", PERENNIAL_PARALLELISM="3", PERENNIAL_MLFLOW_PROT="5501")
-    assert found["parallelism"].message == "3 (from PERENNIAL_PARALLELISM)"
-    assert found["PERENNIAL_MLFLOW_PROT"].state == "warning"
-    assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in found["PERENNIAL_MLFLOW_PROT"].fix
+    findings = looked_at("Settings", "names", PERENNIAL_PARALLELISM="3", PERENNIAL_MLFLOW_PROT="5501")
+    assert findings["parallelism"].message == "3 (from PERENNIAL_PARALLELISM)"
+    assert findings["PERENNIAL_MLFLOW_PROT"].state == "warning"
+    assert "Did you mean 'PERENNIAL_MLFLOW_PORT'?" in findings["PERENNIAL_MLFLOW_PROT"].fix
 
 
 def test_an_invalid_setting_is_the_only_finding(looked_at: Examine) -> None:

@@ -48,9 +48,9 @@ def test_as_json_each_finding_has_all_of_it(home: Path) -> None:
             timeout=120,
         )
     assert done.returncode == 1, "a port is taken"
-    told = json.loads(done.stdout)
-    assert told["healthy"] is False
-    for finding in told["findings"]:
+    report = json.loads(done.stdout)
+    assert report["healthy"] is False
+    for finding in report["findings"]:
         assert set(finding) == {"subject", "name", "state", "said", "mend"}
         assert finding["state"] in STATES
         assert finding["said"]

@@ -10,10 +10,10 @@ from examined import Examine
 
 def test_a_home_that_cannot_be_written(looked_at: Examine) -> None:
     # Nobody, root included, can make a file there.
-    found = looked_at("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
-    assert found["Home"].state == "failed"
-    assert "/proc cannot be written" in found["Home"].message
-    assert "PERENNIAL_HOME" in found["Home"].fix
+    findings = looked_at("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
+    assert findings["Home"].state == "failed"
+    assert "/proc cannot be written" in findings["Home"].message
+    assert "PERENNIAL_HOME" in findings["Home"].fix
 
 
 def test_a_home_that_is_a_file(tmp_path: Path, looked_at: Examine) -> None:
@@ -28,7 +28,7 @@ def test_secrets_that_others_may_read(home: Path, looked_at: Examine) -> None:
     login()
     assert looked_at("Secrets")["Secrets"].state == "passed"
     path().chmod(0o644)
-    found = looked_at("Secrets")["Secrets"]
-    assert found.state == "failed"
-    assert f"chmod 600 {path()}" in found.fix
+    finding = looked_at("Secrets")["Secrets"]
+    assert finding.state == "failed"
+    assert f"chmod 600 {path()}" in finding.fix
     assert stat.S_IMODE(path().stat().st_mode) == 0o644, "it looks, and changes nothing"

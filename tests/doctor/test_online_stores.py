@@ -6,6 +6,6 @@ from examined import Examine
 
 
 def test_an_online_store_of_no_known_kind(looked_at: Examine) -> None:
-    found = looked_at("Online store", PERENNIAL_ONLINE_STORE="memcached://127.0.0.1")["Online store"]
-    assert found.state == "failed"
-    assert "dynamodb://" in found.fix
+    finding = looked_at("Online store", PERENNIAL_ONLINE_STORE="memcached://127.0.0.1")["Online store"]
+    assert finding.state == "failed"
+    assert "dynamodb://" in finding.fix

@@ -21,14 +21,14 @@ def test_a_free_port_and_one_of_somebody_else(looked_at: Examine) -> None:
     try:
         assert stranger.stdout is not None
         stranger.stdout.readline()
-        found = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port), PERENNIAL_AIRFLOW_PORT=str(free_port()))
+        findings = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port), PERENNIAL_AIRFLOW_PORT=str(free_port()))
     finally:
         stranger.kill()
         stranger.wait()
-    assert found["Airflow port"].state == "passed"
-    assert found["MLflow port"].state == "failed"
-    assert re.search(rf"another program: python\S* \(process {stranger.pid} of \w+\)", found["MLflow port"].message)
-    assert "PERENNIAL_MLFLOW_PORT" in found["MLflow port"].fix
+    assert findings["Airflow port"].state == "passed"
+    assert findings["MLflow port"].state == "failed"
+    assert re.search(rf"another program: python\S* \(process {stranger.pid} of \w+\)", findings["MLflow port"].message)
+    assert "PERENNIAL_MLFLOW_PORT" in findings["MLflow port"].fix
 
 
 def test_our_own_port_is_no_trouble(home: Path, looked_at: Examine) -> None:
@@ -36,11 +36,11 @@ def test_our_own_port_is_no_trouble(home: Path, looked_at: Examine) -> None:
     serve = f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print(1, flush=True)"
     processes.start("mlflow", [sys.executable, "-c", f"{serve}; time.sleep(300)"], os.environ)
     assert processes.wait_until(lambda: processes.log_tail("mlflow") == "1", 20)
-    found = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port))
-    assert found["MLflow port"].message.endswith("is used by our own mlflow")
+    findings = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port))
+    assert findings["MLflow port"].message.endswith("is used by our own mlflow")
 
 
 def test_an_address_that_is_not_of_this_machine(looked_at: Examine) -> None:
-    found = looked_at("ports", PERENNIAL_AIRFLOW_HOST="192.0.2.1")
-    assert found["Airflow port"].state == "failed"
-    assert "Cannot assign requested address" in found["Airflow port"].message
+    findings = looked_at("ports", PERENNIAL_AIRFLOW_HOST="192.0.2.1")
+    assert findings["Airflow port"].state == "failed"
+    assert "Cannot assign requested address" in findings["Airflow port"].message

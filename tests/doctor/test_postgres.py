@@ -12,17 +12,17 @@ from perennial.embedded import postgres, processes
 
 def test_postgres_running_then_stopped_under_the_others(home: Path, looked_at: Examine) -> None:
     postgres.start()
-    found = looked_at("PostgreSQL", "Catalog")
-    assert (found["PostgreSQL"].state, found["Databases"].state) == ("passed", "warning")
-    assert found["Catalog"].state == "failed", "there is no database for it"
+    findings = looked_at("PostgreSQL", "Catalog")
+    assert (findings["PostgreSQL"].state, findings["Databases"].state) == ("passed", "warning")
+    assert findings["Catalog"].state == "failed", "there is no database for it"
     postgres.create_databases()
-    found = looked_at("PostgreSQL", "Catalog")
-    assert {found[name].state for name in ("PostgreSQL", "Databases", "Clock")} == {"passed"}
-    assert found["Catalog"].state == "not applicable"
+    findings = looked_at("PostgreSQL", "Catalog")
+    assert {findings[name].state for name in ("PostgreSQL", "Databases", "Clock")} == {"passed"}
+    assert findings["Catalog"].state == "not applicable"
     postgres.stop()
     assert looked_at("PostgreSQL")["PostgreSQL"].state == "not applicable", "nothing runs that needs it"
     processes.start("mlflow", SLEEP, os.environ)
-    found = looked_at("PostgreSQL", "Catalog")
-    assert (found["PostgreSQL"].state, found["Catalog"].state) == ("failed", "failed")
-    assert "mlflow do, and need it" in found["PostgreSQL"].message
-    assert "perennial up" in found["PostgreSQL"].fix
+    findings = looked_at("PostgreSQL", "Catalog")
+    assert (findings["PostgreSQL"].state, findings["Catalog"].state) == ("failed", "failed")
+    assert "mlflow do, and need it" in findings["PostgreSQL"].message
+    assert "perennial up" in findings["PostgreSQL"].fix

@@ -23,13 +23,13 @@ def test_no_secret_is_shown_whatever_goes_wrong(home: Path, looked_at: Examine) 
         "PERENNIAL_CATALOG": '{"type": "rest", "uri": "http://joan:hush-hush@127.0.0.1:9", "token": "very-private"}',
         "MLFLOW_TRACKING_PASSWORD": "for-mlflow-only",
     }
-    found = looked_at(**secrets)
-    told = json.dumps([vars(finding) for finding in found.values()])
+    findings = looked_at(**secrets)
+    text = json.dumps([vars(finding) for finding in findings.values()])
     for secret in (
         *("correct-horse", "clear-as-day", "battery", "top-secret", "hush-hush", "very-private", "for-mlflow-only"),
         generated,
     ):
-        assert secret not in told, secret
+        assert secret not in text, secret
 
 
 def test_a_secret_in_a_message_is_hidden(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

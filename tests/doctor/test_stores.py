@@ -6,12 +6,12 @@ from examined import Examine
 
 
 def test_stores_out_of_reach(looked_at: Examine) -> None:
-    found = looked_at(
+    findings = looked_at(
         *("PostgreSQL", "Online store", "MLflow", "Lake"),
         PERENNIAL_DATABASE="postgresql+psycopg2://ada:correct-horse@127.0.0.1:9/x",
         PERENNIAL_ONLINE_STORE="redis://:battery-staple@127.0.0.1:9/0",
         PERENNIAL_MLFLOW_URI="http://grace:top-secret@127.0.0.1:9",
         PERENNIAL_WAREHOUSE="/proc/lake",
     )
-    assert {found[name].state for name in ("PostgreSQL", "Online store", "MLflow")} == {"failed"}
-    assert "PERENNIAL_DATABASE" in found["PostgreSQL"].fix
+    assert {findings[name].state for name in ("PostgreSQL", "Online store", "MLflow")} == {"failed"}
+    assert "PERENNIAL_DATABASE" in findings["PostgreSQL"].fix

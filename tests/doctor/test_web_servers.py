@@ -19,9 +19,9 @@ def test_part_of_airflow_ended(home: Path, looked_at: Examine) -> None:
     assert looked_at("Airflow")["Airflow"].state == "not applicable"
     for name in ("api-server", "scheduler", "dag-processor"):
         processes.start(name, SLEEP, os.environ)
-    found = looked_at("Airflow", PERENNIAL_AIRFLOW_PORT=str(free_port()))
-    assert found["Airflow"].state == "failed"
-    assert "does not answer" in found["Airflow"].message, "the one that is said last: nothing listens"
+    findings = looked_at("Airflow", PERENNIAL_AIRFLOW_PORT=str(free_port()))
+    assert findings["Airflow"].state == "failed"
+    assert "does not answer" in findings["Airflow"].message, "the one that is said last: nothing listens"
 
 
 @pytest.mark.parametrize("name", ["MLflow", "Airflow"])
@@ -31,10 +31,10 @@ def test_something_else_that_speaks_http(name: str, tmp_path: Path, looked_at: E
     stranger = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert processes.wait_until(lambda: psutil.Process(stranger.pid).net_connections() != [], 30)
-        found = looked_at(name, **{f"PERENNIAL_{name.upper()}_URI": f"http://127.0.0.1:{port}"})
+        findings = looked_at(name, **{f"PERENNIAL_{name.upper()}_URI": f"http://127.0.0.1:{port}"})
     finally:
         stranger.kill()
         stranger.wait()
-    assert found[name].state == "failed"
-    assert f"not an {name}" in found[name].message
-    assert f"PERENNIAL_{name.upper()}_URI" in found[name].fix
+    assert findings[name].state == "failed"
+    assert f"not an {name}" in findings[name].message
+    assert f"PERENNIAL_{name.upper()}_URI" in findings[name].fix

@@ -18,18 +18,18 @@ def test_windows_of_one_world_do_not_drift_however_small(world, count: int) -> N
 
 
 def test_a_shifted_mean_drifts_and_only_it(world) -> None:
-    found = compare(world, sample(2, 1_000, shift=0.3))
-    assert drifted(found) == {"number"}
-    assert found["number"].distance == pytest.approx(0.3, abs=0.05)
-    assert "wasserstein" in found["number"].explanation
+    columns = compare(world, sample(2, 1_000, shift=0.3))
+    assert drifted(columns) == {"number"}
+    assert columns["number"].distance == pytest.approx(0.3, abs=0.05)
+    assert "wasserstein" in columns["number"].explanation
 
 
 def test_a_vanished_category_is_named(world) -> None:
     current = sample(2, 1_000)
-    found = compare(world, current[current["letter"] != "c"])
-    assert drifted(found) == {"letter"}
-    assert found["letter"].why == "vanished"
-    assert "'c'" in found["letter"].explanation
+    columns = compare(world, current[current["letter"] != "c"])
+    assert drifted(columns) == {"letter"}
+    assert columns["letter"].why == "vanished"
+    assert "'c'" in columns["letter"].explanation
 
 
 def test_a_category_that_was_not_always_there_may_be_missing() -> None:
@@ -43,17 +43,17 @@ def test_a_category_that_was_not_always_there_may_be_missing() -> None:
 def test_a_new_category_drifts(world, column: str) -> None:
     current = sample(2, 1_000)
     current.loc[:50, column] = "z" if column == "letter" else 99
-    found = compare(world, current)
-    assert drifted(found) == {column}
-    assert found[column].why == "new"
+    columns = compare(world, current)
+    assert drifted(columns) == {column}
+    assert columns[column].why == "new"
 
 
 @pytest.mark.parametrize("column", ["number", "letter", "whole"])
 def test_a_column_that_goes_null_drifts(world, column: str) -> None:
-    found = compare(world, sample(2, 1_000).assign(**{column: None}))
-    assert drifted(found) == {column}
-    assert found[column].why == "nulls"
-    assert found[column].explanation == "100.0% nulls, 0.0% in training"
+    columns = compare(world, sample(2, 1_000).assign(**{column: None}))
+    assert drifted(columns) == {column}
+    assert columns[column].why == "nulls"
+    assert columns[column].explanation == "100.0% nulls, 0.0% in training"
 
 
 def test_a_column_that_is_not_there_is_one_of_nulls(world) -> None:
@@ -71,10 +71,10 @@ def test_a_change_of_unit_is_seen_where_the_values_move_little() -> None:
     # Its level differs from day to day by more than the change of unit moves it.
     level = np.random.default_rng(5).normal(0, 3, 20)[pd.DatetimeIndex(frame["event_timestamp"]).dayofyear - 1]
     reference = profile(frame.assign(number=frame["number"] + level))
-    found = compare(reference, sample(2, 1_000).assign(number=lambda f: f["number"] / 60))
-    assert found["number"].drifted
-    assert found["number"].why == "scale"
-    assert "unit" in found["number"].explanation
+    columns = compare(reference, sample(2, 1_000).assign(number=lambda f: f["number"] / 60))
+    assert columns["number"].drifted
+    assert columns["number"].why == "scale"
+    assert "unit" in columns["number"].explanation
 
 
 def test_the_same_season_a_year_ago_is_no_drift_and_another_is() -> None:

@@ -143,9 +143,9 @@ def test_without_airflow_nothing_is_applied(project: Project) -> None:
 
 
 def test_applying_a_period_leaves_the_rest_to_be_computed(project: Project) -> None:
-    said = project.done("apply", "--yes", "--from", "2024-01-02", "--to", "2024-01-03")
-    assert "Registered." in said
-    assert "2024-01-03  features   done" in said
+    output = project.done("apply", "--yes", "--from", "2024-01-02", "--to", "2024-01-03")
+    assert "Registered." in output
+    assert "2024-01-03  features   done" in output
     assert project.left() == ["2024-01-01"]
     assert not project.plan()["changes"]
     assert "2024-01-02" not in project.done("apply", "--yes")
@@ -232,8 +232,8 @@ def test_nobody_to_ask_is_an_error(project: Project) -> None:
 
 def test_a_recomputation_logs_that_nothing_was_fetched(project: Project) -> None:
     logs = (project.folder / "home/airflow/logs").rglob("*")
-    said = [file for file in logs if file.is_file() and "apply__" in str(file) and "ingest" in str(file)]
+    ingest_logs = [file for file in logs if file.is_file() and "apply__" in str(file) and "ingest" in str(file)]
     deadline = time.monotonic() + 30
-    while not any("nothing was fetched" in file.read_text() for file in said):
+    while not any("nothing was fetched" in file.read_text() for file in ingest_logs):
         assert time.monotonic() < deadline
         time.sleep(1)

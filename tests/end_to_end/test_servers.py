@@ -112,8 +112,8 @@ def test_a_partition_passes_through_by_one_call(http: httpx.Client) -> None:
 
 def test_the_doctor_finds_nothing_wrong_and_tells_no_secret(machine: Machine) -> None:
     done = machine.perennial("doctor", "--json")
-    found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
-    assert [one for one in found.values() if one["state"] == "failed"] == []
+    findings = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert [one for one in findings.values() if one["state"] == "failed"] == []
     assert done.returncode == 0
     answering = ("PostgreSQL", "Databases", "Clock", "Catalog", "MLflow", "MLflow login", "Airflow", "Airflow login")
     for name in (
@@ -125,8 +125,8 @@ def test_the_doctor_finds_nothing_wrong_and_tells_no_secret(machine: Machine) ->
         "Feast definitions",
         "DAGs",
     ):
-        assert found[name]["state"] == "passed", found[name]
-    assert "our own api-server" in found["Airflow port"]["said"]
+        assert findings[name]["state"] == "passed", findings[name]
+    assert "our own api-server" in findings["Airflow port"]["said"]
     secrets = [machine.login[1], *json.loads((machine.home / "keys.json").read_text()).values()]
     assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
 
@@ -158,10 +158,10 @@ def test_waiting_can_be_interrupted_and_the_run_goes_on(http: httpx.Client, mach
     assert waiting.stdout is not None
     started = waiting.stdout.readline().split()[1]
     waiting.send_signal(signal.SIGINT)
-    _, said = waiting.communicate(timeout=60)
+    _, output = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
-    assert f"The run continues: {machine.airflow}/dags/flights.scoring/runs/" in said
-    assert "Traceback" not in said
+    assert f"The run continues: {machine.airflow}/dags/flights.scoring/runs/" in output
+    assert "Traceback" not in output
     assert wait_for(http, "flights.scoring", started) == "success"
 
 
@@ -175,8 +175,8 @@ def test_a_run_that_was_waited_for_is_reported_as_json(machine: Machine) -> None
 
 
 def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, machine: Machine) -> None:
-    asked = trigger(http, "flights.training", "asked", require_approval="always", max_iter=20, window_end="2013-01")
-    assert asked.status_code == 200
+    training = trigger(http, "flights.training", "asked", require_approval="always", max_iter=20, window_end="2013-01")
+    assert training.status_code == 200
     approval = "/dags/flights.training/dagRuns/asked/taskInstances/approve"
     deadline = time.monotonic() + PATIENCE
     # Answered the moment it is asked, sooner than a person could, before the asking process has ended.
@@ -213,8 +213,8 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
 
 def test_rollback_and_resume_are_one_call_each(http: httpx.Client, machine: Machine) -> None:
     def history() -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(machine.perennial("history", "flights", "--json").stdout)
-        return told
+        shown: dict[str, Any] = json.loads(machine.perennial("history", "flights", "--json").stdout)
+        return shown
 
     good = history()["served"][-1]["version"]
     # What the gate would hardly do: the version that was refused is promoted.
@@ -227,9 +227,9 @@ def test_rollback_and_resume_are_one_call_each(http: httpx.Client, machine: Mach
     assert trigger(http, "flights.champion", "no-reason").status_code == 400
     assert trigger(http, "flights.champion", "undo", reason="wrong at night", pause="7d").status_code == 200
     assert wait_for(http, "flights.champion", "undo") == "success"
-    told = history()
-    assert (told["served"][-1]["version"], told["served"][-1]["how"]) == (good, "rolled-back")
-    assert (told["pause"]["by"], told["pause"]["reason"]) == (machine.login[0], "wrong at night")
+    shown = history()
+    assert (shown["served"][-1]["version"], shown["served"][-1]["how"]) == (good, "rolled-back")
+    assert (shown["pause"]["by"], shown["pause"]["reason"]) == (machine.login[0], "wrong at night")
     refused = machine.perennial("rollback", "flights", "--to", str(good), "--reason", "again")
     assert (refused.returncode, "serves already" in refused.stderr) == (2, True)
     resumed = machine.perennial("resume", "flights", "--reason", "mended", "--wait")

@@ -105,7 +105,7 @@ def test_compose_reads_the_file_as_we_do() -> None:
         command = [word.replace("$", "$$") for word in service.command]
         assert services[name]["command"] == command
         assert services[name].get("environment", {}) == {key: str(value) for key, value in service.environment.items()}
-        assert {other: asked["condition"] for other, asked in services[name].get("depends_on", {}).items()} == (
+        assert {other: condition["condition"] for other, condition in services[name].get("depends_on", {}).items()} == (
             service.depends_on
         )
     assert set(services) == set(read(COMPOSE, env))
@@ -147,7 +147,7 @@ def test_three_days_pass_through_and_make_a_champion(team: Composition, http: ht
         assert trigger(http, "energy.features", f"day-{day}", day).status_code == 200
     for day in DAYS[:3]:
         passes_through(http, day)
-    assert wait_for(http, "energy.training", asked_for(http)) == "success", said(http, "energy.training")
+    assert wait_for(http, "energy.training", requested_run(http)) == "success", log_text(http, "energy.training")
     alias = httpx.get(
         f"http://{team.address('mlflow')}/api/2.0/mlflow/registered-models/alias",
         params={"name": "energy", "alias": "champion"},
@@ -269,12 +269,12 @@ def query(team: Composition, database: str) -> Iterator[Any]:
 
 
 def passes_through(http: httpx.Client, day: str) -> None:
-    assert wait_for(http, "energy.features", f"day-{day}") == "success", said(http, "energy.features")
-    assert follow(http, "energy.scoring", day) == "success", said(http, "energy.scoring")
-    assert follow(http, "energy.monitoring", day) == "success", said(http, "energy.monitoring")
+    assert wait_for(http, "energy.features", f"day-{day}") == "success", log_text(http, "energy.features")
+    assert follow(http, "energy.scoring", day) == "success", log_text(http, "energy.scoring")
+    assert follow(http, "energy.monitoring", day) == "success", log_text(http, "energy.monitoring")
 
 
-def asked_for(http: httpx.Client) -> str:
+def requested_run(http: httpx.Client) -> str:
     """The run that trains the first model: whichever day's monitoring saw three days first has asked for it."""
     deadline = time.monotonic() + PATIENCE
     while not (runs := http.get("/dags/energy.training/dagRuns").json()["dag_runs"]):
@@ -283,7 +283,7 @@ def asked_for(http: httpx.Client) -> str:
     return str(runs[0]["dag_run_id"])
 
 
-def said(http: httpx.Client, dag: str) -> str:
+def log_text(http: httpx.Client, dag: str) -> str:
     """The logs of a DAG's failed tasks, for a failed test."""
     lines = []
     for run in http.get(f"/dags/{dag}/dagRuns").json()["dag_runs"]:

@@ -12,8 +12,8 @@ from perennial.evaluation import baseline
 
 
 def energy(feature: str | None) -> UseCase:
-    found = discovery.load("energy")
-    return found.model_copy(update={"gate": found.gate.model_copy(update={"baseline": feature})})
+    loaded = discovery.load("energy")
+    return loaded.model_copy(update={"gate": loaded.gate.model_copy(update={"baseline": feature})})
 
 
 ROWS = pd.DataFrame({"label": [1.0, 2.0, 9.0], "meter_last": [1.0, np.nan, 8.0], "noise": [9.0, -9.0, 0.0]})

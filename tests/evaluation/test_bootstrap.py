@@ -21,9 +21,9 @@ def test_each_end_errs_at_most_as_often_as_it_says(count: int) -> None:
     """The mean of blocks whose true mean is 0, and who differ as days do."""
     missed = np.zeros(2)
     for seed in range(RUNS):
-        found = bootstrap.interval(mean_of(np.random.default_rng(seed).normal(size=count)), count, 0.95)
-        assert found is not None
-        missed += (found.low > 0, found.high < 0)
+        interval = bootstrap.interval(mean_of(np.random.default_rng(seed).normal(size=count)), count, 0.95)
+        assert interval is not None
+        missed += (interval.low > 0, interval.high < 0)
     assert (missed / RUNS <= ALLOWED).all()
 
 
@@ -37,9 +37,9 @@ def test_each_end_errs_as_stated_for_a_difference_of_aucs(count: int) -> None:
         label = (random.random(len(block)) < 1 / (1 + np.exp(1 - truth - random.normal(size=count)[block]))).astype(int)
         each = [truth + random.normal(0, 0.5, len(block)) + random.normal(0, 0.5, count)[block] for _ in range(2)]
         one, other = (blocks.metric("roc_auc", label, score, block) for score in each)
-        found = bootstrap.interval(lambda weights, a=one, b=other: a(weights) - b(weights), count, 0.95)
-        assert found is not None
-        missed += (found.low > 0, found.high < 0)
+        interval = bootstrap.interval(lambda weights, a=one, b=other: a(weights) - b(weights), count, 0.95)
+        assert interval is not None
+        missed += (interval.low > 0, interval.high < 0)
     assert (missed / RUNS <= ALLOWED).all()
 
 

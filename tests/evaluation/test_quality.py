@@ -36,9 +36,9 @@ def holdout(days: int, seed: int, rows: int = 2_000) -> tuple[pd.DataFrame, np.n
 def test_value_is_the_metric_and_lies_inside_its_interval(flights: UseCase, days: int, seed: int) -> None:
     rows, prediction = holdout(days, seed)
     label = rows["label"].to_numpy()
-    found = quality.measure(flights, rows, prediction, np.full(len(rows), 0.5))
-    assert {name: one.value for name, one in found.metrics.items()} == metrics.evaluate(flights, label, prediction)
-    assert all(one.low < one.value < one.high for one in found.metrics.values())
+    measured = quality.measure(flights, rows, prediction, np.full(len(rows), 0.5))
+    assert {name: one.value for name, one in measured.metrics.items()} == metrics.evaluate(flights, label, prediction)
+    assert all(one.low < one.value < one.high for one in measured.metrics.values())
 
 
 def test_more_days_make_a_narrower_interval(flights: UseCase) -> None:
@@ -51,9 +51,9 @@ def test_more_days_make_a_narrower_interval(flights: UseCase) -> None:
 
 def test_too_few_days_give_no_interval(flights: UseCase) -> None:
     rows, prediction = holdout(3, 1)
-    found = quality.measure(flights, rows, prediction, np.full(len(rows), 0.5))
-    assert found.blocks < flights.gate.min_blocks
-    assert found.metrics["roc_auc"].low is None
+    measured = quality.measure(flights, rows, prediction, np.full(len(rows), 0.5))
+    assert measured.blocks < flights.gate.min_blocks
+    assert measured.metrics["roc_auc"].low is None
 
 
 def test_a_slice_of_one_row_is_counted_and_not_measured(flights: UseCase) -> None:

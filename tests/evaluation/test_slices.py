@@ -22,24 +22,24 @@ def by(*columns: str) -> UseCase:
 
 def test_rows_without_a_value_are_a_slice_too_and_the_last() -> None:
     holdout = pd.DataFrame({"origin": ["LGA", None, "JFK", "LGA", np.nan]}, index=[9, 8, 7, 6, 5])
-    found = {each.name: each.rows.tolist() for each in slices.slices_of(by("origin"), holdout)}
-    assert list(found.items()) == [("origin=JFK", [2]), ("origin=LGA", [0, 3]), ("origin=(missing)", [1, 4])]
+    sliced = {each.name: each.rows.tolist() for each in slices.slices_of(by("origin"), holdout)}
+    assert list(sliced.items()) == [("origin=JFK", [2]), ("origin=LGA", [0, 3]), ("origin=(missing)", [1, 4])]
 
 
 @given(st.lists(st.sampled_from(["a", "b", None]) | st.none(), min_size=1), st.booleans())
 def test_every_row_is_in_one_slice(values: list[str | None], is_categorical: bool) -> None:
     column = pd.Series(values, dtype="category" if is_categorical else object)
-    found = list(slices.slices_of(by("x"), pd.DataFrame({"x": column})))
-    assert sorted(place for each in found for place in each.rows) == list(range(len(values)))
-    for each in found:
+    sliced = list(slices.slices_of(by("x"), pd.DataFrame({"x": column})))
+    assert sorted(place for each in sliced for place in each.rows) == list(range(len(values)))
+    for each in sliced:
         assert {slices.MISSING if pd.isna(values[place]) else values[place] for place in each.rows} == {each.value}
 
 
 @pytest.mark.parametrize("values", [[2, 1, None], [2.0, 1.0, float("nan")], [True, False, None]])
 def test_values_of_any_type_are_slices(values: list) -> None:
-    found = [each.value for each in slices.slices_of(by("x"), pd.DataFrame({"x": values}))]
-    assert len(found) == 3
-    assert found[-1] == slices.MISSING
+    slice_values = [each.value for each in slices.slices_of(by("x"), pd.DataFrame({"x": values}))]
+    assert len(slice_values) == 3
+    assert slice_values[-1] == slices.MISSING
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:

@@ -31,15 +31,17 @@ def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
 """
 
 
-def said(made: Plan) -> set[str]:
+def sentences(made: Plan) -> set[str]:
     return {f"{change.object}: {change.description}" for change in made.changes}
 
 
 def rows_of(name: str) -> dict[str, int]:
     """How many rows each table of a database has."""
     with postgres.engine(name).connect() as connection:
-        found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
-        tables = [row[0] for row in found]
+        names_of_tables = connection.execute(
+            text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+        )
+        tables = [row[0] for row in names_of_tables]
         return {table: connection.execute(text(f'SELECT count(*) FROM "{table}"')).scalar_one() for table in tables}  # noqa: S608
 
 
@@ -55,7 +57,7 @@ def test_planning_writes_nothing_not_even_a_registry(checkout: Checkout) -> None
 
 def test_an_unknown_project_makes_everything_new(checkout: Checkout) -> None:
     made = planning.plan()
-    assert said(made) == {
+    assert sentences(made) == {
         "entity meter: added",
         "entity site: added",
         f"view {checkout.name}_meter_history: added",
@@ -223,7 +225,7 @@ def test_an_on_demand_view_is_tracked_by_service_and_code(checkout: Checkout) ->
     assert planning.plan().is_empty
     checkout.edit(checkout.definitions, ("* 2", "* 3"))
     made = planning.plan()
-    assert said(made) == {"view doubled: code another -> this one"}
+    assert sentences(made) == {"view doubled: code another -> this one"}
     assert [one.use_case for one in made.dependents] == [checkout.name]
     assert not made.is_refused
     checkout.edit(checkout.definitions, ("features=[meter_history, doubled]", "features=[meter_history]"))

@@ -17,10 +17,10 @@ FORMATS = ("%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H")
 
 
 def some(cadence: Cadence, start: datetime, count: int) -> list[Partition]:
-    found = [cadence.at(start)]
-    while len(found) < count:
-        found.append(found[-1].next)
-    return found
+    partitions = [cadence.at(start)]
+    while len(partitions) < count:
+        partitions.append(partitions[-1].next)
+    return partitions
 
 
 @given(

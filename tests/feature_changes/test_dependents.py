@@ -107,9 +107,9 @@ def test_a_column_that_leaves_view_and_service_is_two_changes(changed: Checkout)
 
 def test_an_entity_reaches_the_models_through_its_views(changed: Checkout) -> None:
     changed.edit(changed.definitions, ('join_keys=["site"]', 'join_keys=["site"], description="A building"'))
-    found = dependent(change_planning.plan())
-    assert found.objects == ("entity site",)
-    assert found.versions[0].role == CHAMPION
+    dependents = dependent(change_planning.plan())
+    assert dependents.objects == ("entity site",)
+    assert dependents.versions[0].role == CHAMPION
 
 
 def test_without_mlflow_every_feature_counts_as_used(changed: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,12 +60,12 @@ def view(**more: object) -> View:
 
 def changes(before: View, after: View) -> dict[str, bool]:
     """What has changed of a view -> whether that destroys something."""
-    found = differences.compare(Definitions({}, {"v": before}, {}), Definitions({}, {"v": after}, {}))
-    return {change.description: bool(change.destroys) for change in found}
+    compared = differences.compare(Definitions({}, {"v": before}, {}), Definitions({}, {"v": after}, {}))
+    return {change.description: bool(change.destroys) for change in compared}
 
 
 @pytest.mark.parametrize(
-    ("after", "said"),
+    ("after", "expected"),
     [
         ({"ttl": timedelta(hours=12)}, {"ttl 1 day -> 12 hours": True}),
         ({"ttl": timedelta(days=2)}, {"ttl 1 day -> 2 days": False}),
@@ -88,8 +88,8 @@ def changes(before: View, after: View) -> dict[str, bool]:
         ({}, {}),
     ],
 )
-def test_a_view_that_changes(after: dict, said: dict[str, bool]) -> None:
-    assert changes(view(), view(**after)) == said
+def test_a_view_that_changes(after: dict, expected: dict[str, bool]) -> None:
+    assert changes(view(), view(**after)) == expected
 
 
 def test_only_a_remapped_column_is_brought_online_again() -> None:
@@ -133,10 +133,10 @@ def test_each_change_has_a_unique_name_and_a_mirror(before: Definitions, after: 
 
 @given(before=SIDES, after=SIDES)
 def test_acknowledging_everything_missing_leaves_nothing(before: Definitions, after: Definitions) -> None:
-    found = differences.compare(before, after)
-    missing = acknowledgements.match(found, [], before, after).unacknowledged
+    compared = differences.compare(before, after)
+    missing = acknowledgements.match(compared, [], before, after).unacknowledged
     entries = [Acknowledgement(change.object, change.description, "because") for change in missing]
-    matched = acknowledgements.match(found, entries, before, after)
+    matched = acknowledgements.match(compared, entries, before, after)
     assert not matched.unacknowledged
     assert not matched.stale
     assert len(matched.acknowledged) == len(entries)
@@ -147,13 +147,13 @@ def test_acknowledging_everything_missing_leaves_nothing(before: Definitions, af
 @given(before=SIDES, after=SIDES)
 def test_what_is_acknowledged_but_not_destroyed_is_stale(before: Definitions, after: Definitions) -> None:
     """Where nothing was applied and nothing changes, no entry for a change of what is there is excused."""
-    found = differences.compare(before, after)
-    entries = [Acknowledgement(change.object, change.description, "why") for change in found if change.destroys]
+    compared = differences.compare(before, after)
+    entries = [Acknowledgement(change.object, change.description, "why") for change in compared if change.destroys]
     assert {entry for entry, _ in acknowledgements.match([], entries, before, before).stale} == set(entries)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("[[destroys]]\nobject = 'view v'\nchange = 'removed'\n", "entry 1, has no reason"),
         ("[[destroys]]\nobject = 'view v'\nchange = 'removed'\nreason = ' '\n", "reason is empty"),
@@ -164,9 +164,9 @@ def test_what_is_acknowledged_but_not_destroyed_is_stale(before: Definitions, af
         (2 * "[[destroys]]\nobject = 'v'\nchange = 'c'\nreason = 'r'\n", "twice"),
     ],
 )
-def test_a_file_that_is_wrong_is_an_error_that_says_where(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_wrong_is_an_error_that_says_where(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / acknowledgements.FILE).write_text(content)
-    with pytest.raises(BadFeatures, match=said):
+    with pytest.raises(BadFeatures, match=message):
         acknowledgements.read(tmp_path)
 
 

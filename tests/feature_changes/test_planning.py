@@ -23,7 +23,7 @@ WIDE = (
 )
 
 
-def said(made: Plan) -> dict[str, str]:
+def sentences(made: Plan) -> dict[str, str]:
     """Each change, and what it destroys."""
     return {f"{change.object}: {change.description}": change.destroys for change in made.changes}
 
@@ -62,7 +62,7 @@ def test_a_comment_or_a_description_destroys_nothing(applied: Checkout) -> None:
         applied.definitions, ("ttl=timedelta(days=2),", 'ttl=timedelta(days=2),  # two\n    description="History",')
     )
     made = planning.plan()
-    assert said(made) == {f"view {applied.name}_meter_history: description none -> History": ""}
+    assert sentences(made) == {f"view {applied.name}_meter_history: description none -> History": ""}
     assert not made.recomputations
 
 
@@ -79,7 +79,7 @@ def test_what_destroys_something_is_named_and_refused(applied: Checkout) -> None
         ("import Float64", "import Float32"),
     )
     made = planning.plan()
-    dangerous = {change for change, destroys in said(made).items() if destroys}
+    dangerous = {change for change, destroys in sentences(made).items() if destroys}
     assert dangerous == {
         "entity site: join key site -> meter",
         "entity meter: join key meter -> site",
@@ -89,7 +89,7 @@ def test_what_destroys_something_is_named_and_refused(applied: Checkout) -> None
     }
     assert made.is_refused
     # Nobody's champion asks for it.
-    assert said(made)[f"service {applied.name}: feature meter_mean_24h removed"] == ""
+    assert sentences(made)[f"service {applied.name}: feature meter_mean_24h removed"] == ""
 
 
 SOURCE = 'timestamp_field="event_timestamp"'
@@ -128,7 +128,7 @@ def test_what_gives_names_another_meaning_is_a_change(
     applied.edit(applied.definitions, (old, new))
     made = planning.plan()
     change = change.format(service=applied.name, view=f"{applied.name}_meter_history")
-    assert said(made) == {change: destroys}
+    assert sentences(made) == {change: destroys}
     assert list(again(made, applied.name)) == days
     assert made.is_refused == bool(destroys)
 
@@ -145,7 +145,7 @@ def test_files_differing_in_uncompared_parts_are_reported(applied: Checkout) -> 
 
 def test_what_is_removed_is_destroyed(applied: Checkout) -> None:
     applied.definitions.write_text("from feast import Entity\nsite = Entity(name='site', join_keys=['site'])\n")
-    removed = {change for change, destroys in said(planning.plan()).items() if destroys}
+    removed = {change for change, destroys in sentences(planning.plan()).items() if destroys}
     assert removed >= {
         "entity meter: removed",
         f"view {applied.name}_meter_history: removed",
@@ -155,7 +155,7 @@ def test_what_is_removed_is_destroyed(applied: Checkout) -> None:
 
 def test_a_longer_ttl_destroys_nothing(applied: Checkout) -> None:
     applied.edit(applied.definitions, ("days=2", "days=3"))
-    assert said(planning.plan()) == {f"view {applied.name}_meter_history: ttl 2 days -> 3 days": ""}
+    assert sentences(planning.plan()) == {f"view {applied.name}_meter_history: ttl 2 days -> 3 days": ""}
 
 
 def test_a_new_column_recomputes_every_partition(applied: Checkout) -> None:
@@ -188,12 +188,12 @@ def test_the_markdown_shows_every_change_and_no_markup_of_theirs(applied: Checko
         applied.definitions, ("days=2", "days=1"), ("source=Lake", 'description="a | b <b> @all",\n    source=Lake')
     )
     made = planning.plan()
-    told = rendering.markdown(made)
+    text = rendering.markdown(made)
     for change in made.changes:
-        assert f"`{change.object}`" in told
-    assert "ttl 2 days -> 1 day" in told
-    assert "@all" not in told
-    assert "<b>" not in told
+        assert f"`{change.object}`" in text
+    assert "ttl 2 days -> 1 day" in text
+    assert "@all" not in text
+    assert "<b>" not in text
     assert json.loads(json.dumps(rendering.as_json(made)))["refused"] is True
     assert any("ttl 2 days -> 1 day" in line.text for line in rendering.lines(made))
 

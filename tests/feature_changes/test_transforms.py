@@ -189,6 +189,6 @@ def test_the_columns_that_will_come_are_those_that_do_come(checkout: Checkout) -
     checkout.run(1)
     table = lake.table(f"{checkout.name}.meter_history")
     assert table is not None
-    held = {field.name: str(field.field_type) for field in table.schema().fields if field.name != lake.PARTITION}
-    assert coming == held
+    stored = {field.name: str(field.field_type) for field in table.schema().fields if field.name != lake.PARTITION}
+    assert coming == stored
     assert coming["meter_is_high"] == "boolean"

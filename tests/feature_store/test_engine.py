@@ -35,8 +35,8 @@ def test_an_integer_beside_a_null_stays_exact(repo: Repository, store: str) -> N
     repo.define()
     repository.apply_if_changed()
     repository.materialize(repo.name, NOON, NOON + HOUR)
-    found = repository.online_features(repo.name, [{"driver_id": "a"}, {"driver_id": "b"}])
-    assert [(row["trips"], row["rating"]) for row in found] == [(exact, 0.5), (None, None)]
+    features = repository.online_features(repo.name, [{"driver_id": "a"}, {"driver_id": "b"}])
+    assert [(row["trips"], row["rating"]) for row in features] == [(exact, 0.5), (None, None)]
 
 
 def test_rows_go_online_in_batches_and_are_counted(repo: Repository) -> None:
@@ -46,8 +46,8 @@ def test_rows_go_online_in_batches_and_are_counted(repo: Repository) -> None:
     repo.define()
     repository.apply_if_changed()
     assert repository.materialize(repo.name, NOON, NOON + HOUR) == {f"{repo.name}_stats": 20}
-    found = repository.online_features(repo.name, [{"driver_id": name} for name in names])
-    assert [row["trips"] for row in found] == list(range(20))
+    features = repository.online_features(repo.name, [{"driver_id": name} for name in names])
+    assert [row["trips"] for row in features] == list(range(20))
 
 
 def test_columns_that_the_table_calls_otherwise(repo: Repository) -> None:
@@ -81,8 +81,8 @@ def test_a_late_correction_goes_online_but_not_past_newer_rows(
     repository.materialize(repo.name, NOON, NOON + 2 * HOUR)
     repo.write("stats", driver_id=["a", "b"], event_timestamp=at(0, 0), trips=[10, 10], rating=[0.5, 0.5])
     repository.materialize(repo.name, NOON, NOON + HOUR)
-    found = repository.online_features(repo.name, [{"driver_id": "a"}, {"driver_id": "b"}])
-    assert [row["trips"] for row in found] == [2, 10]
+    features = repository.online_features(repo.name, [{"driver_id": "a"}, {"driver_id": "b"}])
+    assert [row["trips"] for row in features] == [2, 10]
 
 
 def test_an_error_in_a_batch_is_raised_and_nothing_recorded(repo: Repository) -> None:
@@ -112,5 +112,5 @@ def test_online_reads_say_when_each_views_values_became_known(repo: Repository) 
     repository.apply_if_changed()
     repository.materialize(repo.name, NOON, NOON + HOUR)
     keys = [{"driver_id": "a"}, {"driver_id": "nobody"}]
-    found = repository.online_features(repo.name, keys, event_timestamps=True)
-    assert [row[f"{repo.name}_stats__event_timestamp"] for row in found] == [moment, None]
+    features = repository.online_features(repo.name, keys, event_timestamps=True)
+    assert [row[f"{repo.name}_stats__event_timestamp"] for row in features] == [moment, None]

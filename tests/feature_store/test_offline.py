@@ -125,20 +125,20 @@ def test_keys_of_other_number_types(store: FeatureStore, repo: Repository) -> No
 
 def test_pandas_rows_keep_their_order_and_duplicates(store: FeatureStore, repo: Repository) -> None:
     entities = pd.DataFrame({"driver_id": [2, 1, 2, 9], "event_timestamp": [NOON] * 4}, index=[7, 7, 1, 0])
-    found = store.get_historical_features(
+    job = store.get_historical_features(
         entity_df=entities, features=[f"{repo.name}_stats:trips"], full_feature_names=True
     )
-    frame = found.to_df()
+    frame = job.to_df()
     assert frame["driver_id"].tolist() == [2, 1, 2, 9]
-    assert found.to_arrow()[f"{repo.name}_stats__trips"].to_pylist() == [None, 10, None, None]
+    assert job.to_arrow()[f"{repo.name}_stats__trips"].to_pylist() == [None, 10, None, None]
 
 
 def test_a_service_with_an_entityless_and_an_on_demand_view(store: FeatureStore, repo: Repository) -> None:
     entities = pa.table({"driver_id": [1, 7], "event_timestamp": at(0, 25), "bonus": [0.5, 0.5]})
-    found = repository.historical_features(repo.name, entities)
-    assert found["mood"].to_pylist() == ["calm", "busy"]
-    assert found["total"].to_pylist()[0] == 1.5
-    assert found[f"{repo.name}_town__event_timestamp"].to_pylist()[1] == NOON + timedelta(minutes=20)
+    rows = repository.historical_features(repo.name, entities)
+    assert rows["mood"].to_pylist() == ["calm", "busy"]
+    assert rows["total"].to_pylist()[0] == 1.5
+    assert rows[f"{repo.name}_town__event_timestamp"].to_pylist()[1] == NOON + timedelta(minutes=20)
     assert repository.feature_names(repo.name) == ["trips", "rating", "mood", "total"]
     assert set(repository.lake_tables(repo.name)) == {f"{repo.name}_stats", f"{repo.name}_town"}
     repository.materialize(repo.name, NOON - timedelta(days=30), NOON + timedelta(hours=1))

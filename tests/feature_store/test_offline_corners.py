@@ -101,9 +101,9 @@ def test_null_keys_unknown_keys_and_early_rows_see_nothing(tmp_path: Path) -> No
 
 def test_integers_with_nulls_stay_integers(tmp_path: Path) -> None:
     stored = rows(driver_id=[1, 2], event_timestamp=at(0, 0), trips=pa.array([BIG, None], pa.int64()))
-    found = trips(store_of(tmp_path, source(tmp_path, stored)), at(1, 1, 1), [1, 2, 3])
-    assert found.type == pa.int64()
-    assert found.to_pylist() == [BIG, None, None]
+    values = trips(store_of(tmp_path, source(tmp_path, stored)), at(1, 1, 1), [1, 2, 3])
+    assert values.type == pa.int64()
+    assert values.to_pylist() == [BIG, None, None]
 
 
 def test_late_rows_and_corrections_are_seen_once_written(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def size_in_database(project: str) -> dict[str, tuple[int, int]]:
     engine, tables = create_engine(postgres.url("feast")), MetaData()
     tables.reflect(engine)
     with engine.connect() as connection:
-        found = {
+        sizes = {
             name: connection.execute(
                 select(
                     func.count(),
@@ -75,7 +75,7 @@ def size_in_database(project: str) -> dict[str, tuple[int, int]]:
             if "project_id" in table.c
         }
     engine.dispose()
-    return {name: (rows, int(characters)) for name, (rows, characters) in found.items() if rows}
+    return {name: (rows, int(characters)) for name, (rows, characters) in sizes.items() if rows}
 
 
 def test_fifty_materializations_leave_the_registry_small(repo: Repository) -> None:

@@ -157,8 +157,8 @@ class TestMaterialize:
         repository.apply_if_changed()
 
     def trips(self, repo: Repository) -> list[int | None]:
-        found = repository.online_features(repo.name, [{"driver_id": name} for name in "abz"])
-        return [row["trips"] for row in found]
+        features = repository.online_features(repo.name, [{"driver_id": name} for name in "abz"])
+        return [row["trips"] for row in features]
 
     def test_takes_each_keys_newest_row_and_leaves_the_end_out(self, repo: Repository) -> None:
         assert repository.materialize(repo.name, NOON, NOON + timedelta(hours=1)) == {f"{repo.name}_stats": 2}
@@ -201,13 +201,18 @@ class TestHistory:
         entities = pa.table(
             {"label": [1, 0, 1, 1, 0], "driver_id": ["a", "a", "a", "z", None], "event_timestamp": at(91, 5, 5, 5, 5)}
         )
-        found = repository.historical_features(repo.name, entities)
-        assert found.select(entities.column_names).equals(entities)
-        assert found.column_names == [*entities.column_names, "trips", "rating", f"{repo.name}_stats__event_timestamp"]
-        assert found["trips"].type == pa.int64()
-        assert found["trips"].to_pylist() == [None, 2**53 + 1, 2**53 + 1, None, None]
-        assert found["rating"].to_pylist() == [None, 0.1, 0.1, None, None]
-        assert found[f"{repo.name}_stats__event_timestamp"].to_pylist() == [None, NOON, NOON, None, None]
+        features = repository.historical_features(repo.name, entities)
+        assert features.select(entities.column_names).equals(entities)
+        assert features.column_names == [
+            *entities.column_names,
+            "trips",
+            "rating",
+            f"{repo.name}_stats__event_timestamp",
+        ]
+        assert features["trips"].type == pa.int64()
+        assert features["trips"].to_pylist() == [None, 2**53 + 1, 2**53 + 1, None, None]
+        assert features["rating"].to_pylist() == [None, 0.1, 0.1, None, None]
+        assert features[f"{repo.name}_stats__event_timestamp"].to_pylist() == [None, NOON, NOON, None, None]
 
     def test_reads_the_snapshot_it_is_given(self, repo: Repository) -> None:
         repo.write("stats", driver_id=["a"], event_timestamp=at(0), trips=[1], rating=[0.1])
@@ -265,5 +270,5 @@ def test_two_processes_applying_and_materializing_lose_nothing(repo: Repository)
         _, trouble = worker.communicate(timeout=200)
         assert worker.returncode == 0, trouble
     assert intervals(repo) == [(NOON, NOON + hours * hour)]
-    found = repository.online_features(repo.name, [{"driver_id": name} for name in "ab"])
-    assert [row["trips"] for row in found] == [60 * hours - 5] * 2
+    features = repository.online_features(repo.name, [{"driver_id": name} for name in "ab"])
+    assert [row["trips"] for row in features] == [60 * hours - 5] * 2

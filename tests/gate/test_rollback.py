@@ -78,8 +78,8 @@ def promote(use_case: UseCase, version: int) -> None:
     tracking.promote(use_case, version)
 
 
-def roll_back(use_case: UseCase, made_by: str = "run", **wish) -> Entry:
-    return rollback.roll_back(use_case, RollbackRequest(**{"reason": "bad"} | wish), made_by=made_by, actor="ada")
+def roll_back(use_case: UseCase, made_by: str = "run", **request) -> Entry:
+    return rollback.roll_back(use_case, RollbackRequest(**{"reason": "bad"} | request), made_by=made_by, actor="ada")
 
 
 def alias() -> int:
@@ -128,9 +128,9 @@ def test_rollback_after_a_promotion_returns_to_the_one_before(served: UseCase) -
     assert rollback_plan.plan(served).version == 1
 
 
-@pytest.mark.parametrize(("to", "said"), [(9, "v9 has never served"), (3, "v3 serves already")])
-def test_only_another_version_that_has_served_can_be_named(served: UseCase, to: int, said: str) -> None:
-    with pytest.raises(InvalidParams, match=said) as refused:
+@pytest.mark.parametrize(("to", "message"), [(9, "v9 has never served"), (3, "v3 serves already")])
+def test_only_another_version_that_has_served_can_be_named(served: UseCase, to: int, message: str) -> None:
+    with pytest.raises(InvalidParams, match=message) as refused:
         roll_back(served, to=to)
     assert "v1, v2, v3" in refused.value.fix
     assert alias() == 3
@@ -211,10 +211,10 @@ def _once(load: Callable, act: Callable) -> Callable:
     pending = [act]
 
     def loaded(*arguments):
-        found = load(*arguments)
+        model = load(*arguments)
         if pending:
             pending.pop()()
-        return found
+        return model
 
     return loaded
 
@@ -251,14 +251,14 @@ def test_promotion_pauses_for_a_time_or_until_resumed(served: UseCase) -> None:
 
 
 def test_a_person_resumes_once_and_only_what_is_paused(served: UseCase) -> None:
-    wish = RollbackRequest(action="resume", reason="mended")
+    request = RollbackRequest(action="resume", reason="mended")
     roll_back(served)
-    entry = rollback.resume(served, wish, made_by="run", actor="bob")
+    entry = rollback.resume(served, request, made_by="run", actor="bob")
     assert (entry.action, entry.model_version, entry.actor, entry.reason) == ("resumed", 2, "bob", "mended")
     assert ledger.pause(served) is None
-    assert rollback.resume(served, wish, made_by="run", actor="bob") == entry
+    assert rollback.resume(served, request, made_by="run", actor="bob") == entry
     with pytest.raises(InvalidParams, match="not paused"):
-        rollback.resume(served, wish, made_by="another run", actor="bob")
+        rollback.resume(served, request, made_by="another run", actor="bob")
     assert ledger.champion(served).action == "rolled-back"
 
 

@@ -36,34 +36,36 @@ def columns(kinds: dict[pa.DataType, st.SearchStrategy]) -> st.SearchStrategy[pa
     )
 
 
-@given(held=columns(NARROW), coming=columns(COMING))
-def test_a_column_accepts_promotes_or_refuses_but_keeps_values(held: pa.ChunkedArray, coming: pa.ChunkedArray) -> None:
-    schema = pa.schema({"value": held.type})
-    found = column_types.plan_columns(pa.table({"value": coming}), schema, lambda _: True)
-    if found.misfits:
-        assert column_types.cast_exactly(coming, held.type) is None
+@given(stored=columns(NARROW), coming=columns(COMING))
+def test_a_column_accepts_promotes_or_refuses_but_keeps_values(
+    stored: pa.ChunkedArray, coming: pa.ChunkedArray
+) -> None:
+    schema = pa.schema({"value": stored.type})
+    plan = column_types.plan_columns(pa.table({"value": coming}), schema, lambda _: True)
+    if plan.misfits:
+        assert column_types.cast_exactly(coming, stored.type) is None
         return
-    kind = found.promoted.get("value", held.type)
-    kept, there = column_types.cast_exactly(held, kind), column_types.cast_exactly(coming, kind)
+    kind = plan.promoted.get("value", stored.type)
+    kept, there = column_types.cast_exactly(stored, kind), column_types.cast_exactly(coming, kind)
     assert kept is not None
     assert there is not None
-    assert kept.to_pylist() == held.to_pylist()
+    assert kept.to_pylist() == stored.to_pylist()
     # A decimal may be a double, from which it can be told again.
     assert column_types.columns_equal(there.cast(coming.type), coming)
 
 
 @pytest.mark.parametrize(
-    ("held", "coming"),
+    ("stored", "coming"),
     [(pa.int64(), [0.5]), (pa.float64(), [2**53 + 1]), (pa.int32(), [0.5]), (pa.int32(), ["1"]), (pa.string(), [1])],
 )
-def test_what_iceberg_does_not_promote_is_no_promotion(held: pa.DataType, coming: list) -> None:
-    found = column_types.plan_columns(pa.table({"value": coming}), pa.schema({"value": held}), lambda _: True)
-    assert not found.promoted
-    assert len(found.misfits) == 1
+def test_what_iceberg_does_not_promote_is_no_promotion(stored: pa.DataType, coming: list) -> None:
+    plan = column_types.plan_columns(pa.table({"value": coming}), pa.schema({"value": stored}), lambda _: True)
+    assert not plan.promoted
+    assert len(plan.misfits) == 1
 
 
 def test_decimal_digits_follow_the_type_not_the_values() -> None:
     schema = pa.schema({"value": pa.decimal128(4, 2)})
     for value in (1, 2**62):
-        found = column_types.plan_columns(pa.table({"value": [value]}), schema, lambda _: True)
-        assert found.promoted == {"value": pa.decimal128(22, 2)}
+        plan = column_types.plan_columns(pa.table({"value": [value]}), schema, lambda _: True)
+        assert plan.promoted == {"value": pa.decimal128(22, 2)}

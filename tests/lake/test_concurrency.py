@@ -54,17 +54,17 @@ print(lake.append_missing("busy.predictions", rows, key=["id"]).num_rows)
 
 
 def test_a_killed_holder_does_not_block_the_next(tmp_path: Path) -> None:
-    held = tmp_path / "held"
+    marker = tmp_path / "held"
     code = f"""
 import time, pathlib
 from perennial.services import postgres
 with postgres.advisory_lock("killed", "holder"):
-    pathlib.Path({str(held)!r}).touch()
+    pathlib.Path({str(marker)!r}).touch()
     time.sleep(600)
 """
     holder = python(code)
     deadline = time.monotonic() + 60
-    while not held.exists():
+    while not marker.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(holder.pid, signal.SIGKILL)

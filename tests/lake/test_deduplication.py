@@ -20,13 +20,15 @@ def finding(name: str, values: Rows, at: int) -> pa.Table:
     return pa.table({"name": names, "value": pa.array(values, pa.float64()), "recorded_at": moment})
 
 
-def recorded(found: list[tuple[str, Rows]]) -> pa.Table:
+def recorded(findings: list[tuple[str, Rows]]) -> pa.Table:
     """What is on record after these were found, one after the other."""
-    held = finding("", [], 0)
-    for at, (name, values) in enumerate(found):
+    records = finding("", [], 0)
+    for at, (name, values) in enumerate(findings):
         rows = finding(name, values, at)
-        held = pa.concat_tables([held, rows.filter(deduplication.find_changed(rows, held, ["name"], "recorded_at"))])
-    return held
+        records = pa.concat_tables(
+            [records, rows.filter(deduplication.find_changed(rows, records, ["name"], "recorded_at"))]
+        )
+    return records
 
 
 names = st.sampled_from("ab")
@@ -34,13 +36,15 @@ values = st.lists(st.sampled_from([0.0, 1.0, float("nan"), None]), min_size=1, m
 
 
 @given(st.lists(st.tuples(names, values), max_size=10))
-def test_the_record_is_what_was_found_without_repetitions(found: list[tuple[str, Rows]]) -> None:
-    held = recorded(found)
+def test_the_record_is_what_was_found_without_repetitions(findings: list[tuple[str, Rows]]) -> None:
+    records = recorded(findings)
     for name in "ab":
-        said = [(at, sorted(map(repr, rows))) for at, (of, rows) in enumerate(found) if of == name]
-        changes = [(at, rows) for place, (at, rows) in enumerate(said) if not place or rows != said[place - 1][1]]
+        contents = [(at, sorted(map(repr, rows))) for at, (of, rows) in enumerate(findings) if of == name]
+        changes = [
+            (at, rows) for place, (at, rows) in enumerate(contents) if not place or rows != contents[place - 1][1]
+        ]
         kept: dict[int, list[str]] = {}
-        for row in held.to_pylist():
+        for row in records.to_pylist():
             if row["name"] == name:
                 kept.setdefault((row["recorded_at"] - BEGINNING).seconds, []).append(repr(row["value"]))
         assert [(at, sorted(rows)) for at, rows in sorted(kept.items())] == changes

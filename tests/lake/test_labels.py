@@ -18,15 +18,17 @@ EXAMPLES = SimpleNamespace(key=("id",))
 USE_CASE = SimpleNamespace(tables=TableNames("labelled"), examples=EXAMPLES)
 PARTITION = SimpleNamespace(key="2024-01")
 
-Held = dict[str, float | None]
+ByKey = dict[str, float | None]
 
 
-def batch(held: Held, kind: pa.DataType | None = None) -> pa.RecordBatch:
-    return pa.record_batch({"id": pa.array(held, pa.string()), "label": pa.array(held.values(), kind or pa.float64())})
+def batch(by_key: ByKey, kind: pa.DataType | None = None) -> pa.RecordBatch:
+    return pa.record_batch(
+        {"id": pa.array(by_key, pa.string()), "label": pa.array(by_key.values(), kind or pa.float64())}
+    )
 
 
-def known(held: Held, kind: pa.DataType | None = None) -> labels.KnownLabels:
-    return labels.KnownLabels.among([batch(held, kind)], ["id", "label"])
+def known(by_key: ByKey, kind: pa.DataType | None = None) -> labels.KnownLabels:
+    return labels.KnownLabels.among([batch(by_key, kind)], ["id", "label"])
 
 
 def test_without_examples_nothing_is_known() -> None:
@@ -36,8 +38,8 @@ def test_without_examples_nothing_is_known() -> None:
 
 
 def test_what_the_lake_knows_is_counted_by_partition() -> None:
-    for partition, held in (("2024-01", {"a": 1.0, "b": None, "c": float("nan")}), ("2024-02", {"a": None})):
-        lake.replace("labelled.examples", partition, pa.Table.from_batches([batch(held)]))
+    for partition, by_key in (("2024-01", {"a": 1.0, "b": None, "c": float("nan")}), ("2024-02", {"a": None})):
+        lake.replace("labelled.examples", partition, pa.Table.from_batches([batch(by_key)]))
     assert labels.count_known(USE_CASE, ["2024-01", "2024-02"]) == {
         "2024-01": known({"a": 1.0}),
         "2024-02": labels.KnownLabels(),
@@ -61,15 +63,15 @@ def test_the_type_of_a_label_is_no_part_of_it(kind: pa.DataType) -> None:
     assert known({"a": one, "b": none}, kind) == known({"a": 1.0, "b": 0.0})
 
 
-@given(held=st.dictionaries(st.text("abc", min_size=1), st.integers(0, 3), min_size=2, max_size=6), data=st.data())
-def test_a_corrected_label_is_seen_and_another_order_is_not(held: Held, data: st.DataObject) -> None:
-    before = known(held)
-    parted = data.draw(st.permutations(list(held.items())))
+@given(by_key=st.dictionaries(st.text("abc", min_size=1), st.integers(0, 3), min_size=2, max_size=6), data=st.data())
+def test_a_corrected_label_is_seen_and_another_order_is_not(by_key: ByKey, data: st.DataObject) -> None:
+    before = known(by_key)
+    parted = data.draw(st.permutations(list(by_key.items())))
     batches = [batch(dict(parted[:1])), batch(dict(parted[1:]))]
     assert labels.KnownLabels.among(batches, ["id", "label"]) == before
-    one = data.draw(st.sampled_from(sorted(held)))
-    after = known(held | {one: held[one] + 1})
-    assert after.count == before.count == len(held)
+    one = data.draw(st.sampled_from(sorted(by_key)))
+    after = known(by_key | {one: by_key[one] + 1})
+    assert after.count == before.count == len(by_key)
     assert after.digest != before.digest
 
 

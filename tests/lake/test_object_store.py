@@ -36,8 +36,8 @@ def object_store(home, s3_server: str) -> Iterator[str]:
 
 
 def keys(address: str) -> list[str]:
-    found = boto3.client("s3", endpoint_url=address).list_objects_v2(Bucket="bucket")
-    return [item["Key"] for item in found.get("Contents", [])]
+    listing = boto3.client("s3", endpoint_url=address).list_objects_v2(Bucket="bucket")
+    return [item["Key"] for item in listing.get("Contents", [])]
 
 
 def test_a_partition_is_replaced_on_s3(object_store: str) -> None:
@@ -78,14 +78,14 @@ def test_quarantined_content_is_kept_on_s3(object_store: str) -> None:
 
 
 def test_the_doctor_looks_there_too(object_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {finding.name: finding for finding in stores.lake()}
-    assert {name: finding.state for name, finding in found.items()} == {"Lake": "passed", "Training sets": "passed"}
+    findings = {finding.name: finding for finding in stores.lake()}
+    assert {name: finding.state for name, finding in findings.items()} == {"Lake": "passed", "Training sets": "passed"}
     monkeypatch.setenv("PERENNIAL_WAREHOUSE", "s3://bukcet/lake")
     monkeypatch.setenv("PERENNIAL_TRAINING_SETS", "s3://bukcet/training_sets")
     settings.cache_clear()
-    found = {finding.name: finding for finding in stores.lake()}
-    assert {finding.state for finding in found.values()} == {"failed"}
-    assert "there is no bukcet" in found["Lake"].message
-    assert "PERENNIAL_TRAINING_SETS" in found["Training sets"].fix
+    findings = {finding.name: finding for finding in stores.lake()}
+    assert {finding.state for finding in findings.values()} == {"failed"}
+    assert "there is no bukcet" in findings["Lake"].message
+    assert "PERENNIAL_TRAINING_SETS" in findings["Training sets"].fix
     monkeypatch.undo()
     settings.cache_clear()

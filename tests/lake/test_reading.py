@@ -38,8 +38,8 @@ def test_an_older_snapshot_keeps_the_type_before_promotion(identifier: str) -> N
 def test_rows_from_before_a_promotion_are_found_by_their_value(identifier: str) -> None:
     lake.replace(identifier, "2013-01", pa.table({"value": pa.array([1, 2], pa.int32())}))
     lake.replace(identifier, "2013-02", rows(value=[2**40]))
-    found = lake.read(identifier, where=lake.equals("value", 2))
-    assert found["partition"].to_pylist() == ["2013-01"]
+    matching = lake.read(identifier, where=lake.equals("value", 2))
+    assert matching["partition"].to_pylist() == ["2013-01"]
 
 
 def test_an_older_snapshot_still_reads_as_it_was(identifier: str) -> None:

@@ -47,10 +47,10 @@ def test_replacing_by_the_same_content_makes_no_snapshot(identifier: str) -> Non
 
 
 def test_what_is_not_a_number_is_the_same_again(identifier: str) -> None:
-    held = rows(id=[1, 2, 3], share=[float("nan"), None, 1.0], parts=[[float("nan"), None], None, []])
-    first = lake.replace(identifier, "2013-01", held)
-    assert lake.replace(identifier, "2013-01", held) == first
-    assert lake.replace(identifier, "2013-01", held.drop_columns(["share"])) != first
+    content_with_nan = rows(id=[1, 2, 3], share=[float("nan"), None, 1.0], parts=[[float("nan"), None], None, []])
+    first = lake.replace(identifier, "2013-01", content_with_nan)
+    assert lake.replace(identifier, "2013-01", content_with_nan) == first
+    assert lake.replace(identifier, "2013-01", content_with_nan.drop_columns(["share"])) != first
 
 
 MISFITS = {
@@ -69,9 +69,9 @@ MISFITS = {
 
 @pytest.mark.parametrize("case", MISFITS)
 def test_a_value_that_would_become_another_is_refused(identifier: str, case: str) -> None:
-    held, coming = MISFITS[case]
-    before = lake.replace(identifier, "2013-01", pa.table({"value": held}))
-    with pytest.raises(SchemaMismatch, match=re.escape(f"'value' is {held.type} there and")):
+    stored, coming = MISFITS[case]
+    before = lake.replace(identifier, "2013-01", pa.table({"value": stored}))
+    with pytest.raises(SchemaMismatch, match=re.escape(f"'value' is {stored.type} there and")):
         lake.check_schema(identifier, pa.table({"value": coming}))
     with pytest.raises(SchemaMismatch, match="'value'"):
         lake.replace(identifier, "2013-02", pa.table({"value": coming}))
@@ -109,8 +109,8 @@ EXACT = {
 
 @pytest.mark.parametrize("case", EXACT)
 def test_a_value_that_stays_what_it_is_enters(identifier: str, case: str) -> None:
-    held, coming, expected = EXACT[case]
-    lake.replace(identifier, "2013-01", pa.table({"value": held}))
+    stored, coming, expected = EXACT[case]
+    lake.replace(identifier, "2013-01", pa.table({"value": stored}))
     lake.check_schema(identifier, pa.table({"value": coming}))
     lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.read(identifier, partitions=["2013-02"])["value"].to_pylist() == expected
@@ -141,12 +141,12 @@ PROMOTED = {
 
 @pytest.mark.parametrize("case", PROMOTED)
 def test_promoting_an_outgrown_column_keeps_every_value(identifier: str, case: str) -> None:
-    held, coming, wider = PROMOTED[case]
-    lake.replace(identifier, "2013-01", pa.table({"value": held}))
+    stored, coming, wider = PROMOTED[case]
+    lake.replace(identifier, "2013-01", pa.table({"value": stored}))
     lake.check_schema(identifier, pa.table({"value": coming}))
     lake.replace(identifier, "2013-02", pa.table({"value": coming}))
     assert lake.read(identifier)["value"].type == wider
-    for partition, values in (("2013-01", held), ("2013-02", coming)):
+    for partition, values in (("2013-01", stored), ("2013-02", coming)):
         assert lake.read(identifier, partitions=[partition])["value"].to_pylist() == values.to_pylist()
 
 
@@ -279,10 +279,10 @@ def test_the_lake_is_the_last_write_of_each_partition(writes: list[tuple[str, li
     for partition, ids in writes:
         lake.replace(identifier, partition, pa.table({"id": pa.array(ids, pa.int64())}), sort_by=["id"])
         expected[partition] = sorted(ids)
-    held = lake.read(identifier)
-    found = (
-        {p: sorted(r["id"] for r in held.to_pylist() if r["partition"] == p) for p in expected}
-        if held is not None
+    stored = lake.read(identifier)
+    ids_of = (
+        {p: sorted(r["id"] for r in stored.to_pylist() if r["partition"] == p) for p in expected}
+        if stored is not None
         else {}
     )
-    assert found == expected
+    assert ids_of == expected

@@ -151,8 +151,8 @@ def test_same_named_tables_of_other_types_are_read_apart() -> None:
     numbers, words = f"kept{next(_numbers)}.readings", f"kept{next(_numbers)}.readings"
     lake.replace(numbers, "a", pa.table({"value": [1]}))
     lake.replace(words, "a", pa.table({"value": ["one"]}))
-    found = lake_cache.records([numbers, words])
-    assert [found[name][0]["value"] for name in (numbers, words)] == [1, "one"]
+    records = lake_cache.records([numbers, words])
+    assert [records[name][0]["value"] for name in (numbers, words)] == [1, "one"]
 
 
 def test_a_file_that_is_no_database_is_created_again(table: str, home: Path) -> None:
@@ -248,14 +248,14 @@ def test_a_table_off_the_path_is_read_once_a_snapshot(table: str, monkeypatch: p
     def off(location: str) -> Path:
         raise iceberg.UnsupportedTableError
 
-    asked: list[str] = []
+    reads: list[str] = []
     records = lake.records
     monkeypatch.setattr(iceberg, "_local", off)
-    monkeypatch.setattr(lake, "records", lambda name, **more: asked.append(name) or records(name, **more))
+    monkeypatch.setattr(lake, "records", lambda name, **more: reads.append(name) or records(name, **more))
     assert len(numbers(table)) == len(numbers(table)) == 4
     memory.clear()
     assert len(numbers(table)) == 4
-    assert asked == [table]
+    assert reads == [table]
     lake.replace(table, "b", pa.table({"number": [7]}))
     assert len(numbers(table)) == 3
 

@@ -95,9 +95,9 @@ def test_request_is_repeated_only_by_the_killed_run(energy, lived) -> None:
 
 
 def test_requests_after_an_answered_one_wait_for_the_cooldown(energy, lived) -> None:
-    asked = [energy.partition(row["partition"]).start for row in retraining_requests.load_all(energy)]
-    assert len(asked) > 1
-    assert all((later - earlier).days > 1 for earlier, later in pairwise(asked))
+    requested = [energy.partition(row["partition"]).start for row in retraining_requests.load_all(energy)]
+    assert len(requested) > 1
+    assert all((later - earlier).days > 1 for earlier, later in pairwise(requested))
 
 
 def test_a_request_that_is_answered_is_not_trained_for_again(energy, lived) -> None:

@@ -46,8 +46,10 @@ def use_case(cadence: Cadence = Cadence.MONTHLY, max_age: int | None = None, **p
 
 
 def column(importance: float, ratio: float = 2.0, name: str = "x", why: str = "values") -> ColumnDrift:
-    told = f"{name} told"
-    return ColumnDrift(name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5, why=why, explanation=told)
+    explanation = f"{name} told"
+    return ColumnDrift(
+        name, "wasserstein", 0.2, 0.1, ratio, importance, drifted=ratio > 1.5, why=why, explanation=explanation
+    )
 
 
 def decide(
@@ -63,7 +65,7 @@ def decide(
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
     known = {} if lived is None else {"roc_auc": lived}
-    found = Observations(
+    observed = Observations(
         partition=month,
         champion=CHAMPION,
         rows=rows,
@@ -72,7 +74,7 @@ def decide(
         sustained=dict.fromkeys(rules.alarming_drift(case.drift, list(columns)), 1 + before),
         quarantined=quarantined,
     )
-    return rules.decide(case, found)
+    return rules.decide(case, observed)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +240,8 @@ def champion(project, mlflow_server, energy: UseCase) -> ledger.Entry:
 
 
 def rows_of(table: str, partition: Partition) -> list[dict[str, Any]]:
-    found = lake.records(f"energy.{table}", between=(partition.key, partition.key))
-    return sorted(found, key=lambda row: row["recorded_at"])
+    records = lake.records(f"energy.{table}", between=(partition.key, partition.key))
+    return sorted(records, key=lambda row: row["recorded_at"])
 
 
 def test_labels_that_come_late_revise_a_verdict_by_a_new_row(energy, champion) -> None:
@@ -359,15 +361,15 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
 
 def test_the_verdict_says_that_the_first_model_was_left_out() -> None:
     case, lived = use_case(), Performance(1000, 1000, {"roc_auc": 0.75}, first_left_out="v1: gone", uncertainty=0.01)
-    found = Observations(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
-    assert rules.decide(case, found).evidence.first_model_left_out == "v1: gone"
+    observed = Observations(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
+    assert rules.decide(case, observed).evidence.first_model_left_out == "v1: gone"
 
 
 def test_sustained_drift_counts_rows_not_verdicts(energy, champion) -> None:
     quick = energy.model_copy(update={"drift": energy.drift.model_copy(update={"alarm": 0.0, "ratio": 1e-9})})
-    found = monitor.monitor(quick, day(energy, 6))
-    assert found.evidence.sustained["drift"] == 3
-    assert found.reason == "drift"
+    verdict = monitor.monitor(quick, day(energy, 6))
+    assert verdict.evidence.sustained["drift"] == 3
+    assert verdict.reason == "drift"
 
 
 def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion, tmp_path) -> None:

@@ -48,7 +48,7 @@ def test_other_labels_are_recognized_by_their_digest(now: KnownLabels, has_other
     assert revisions._labels_changed({"labels": 5, "labels_digest": "a"}, now) is has_others
 
 
-@pytest.mark.parametrize("held", [{"labels": 5}, {"labels": 5, "labels_digest": None}])
+@pytest.mark.parametrize("record", [{"labels": 5}, {"labels": 5, "labels_digest": None}])
 @pytest.mark.parametrize(("count", "has_others"), [(5, False), (6, True)])
-def test_record_without_digest_is_compared_by_count(held, count: int, has_others: bool) -> None:
-    assert revisions._labels_changed(held, KnownLabels(count, "a")) is has_others
+def test_record_without_digest_is_compared_by_count(record, count: int, has_others: bool) -> None:
+    assert revisions._labels_changed(record, KnownLabels(count, "a")) is has_others

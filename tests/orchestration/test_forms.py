@@ -61,7 +61,7 @@ class ReadOtherwise(TrainingParams):
 MODELS = (Own, Nothing, Redefined, Grandchild, MixinBefore, MixinBehind, ReadOtherwise, TrainingParams, RollbackRequest)
 
 
-def said(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
+def form_fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """What the model itself says of each field, with what a union says in one place."""
     fields = params.model_json_schema()["properties"]
     for field in fields.values():
@@ -75,7 +75,7 @@ def said(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("params", [*MODELS, *(discovery.load(name).params for name in ("flights", "energy"))])
 def test_a_form_says_what_the_model_says(params: type[BaseModel]) -> None:
-    made, wanted = form(params), said(params)
+    made, wanted = form(params), form_fields(params)
     assert list(made) == list(wanted), "in the same order"
     for name, param in made.items():
         assert param.description == wanted[name].pop("description", None)

@@ -130,8 +130,8 @@ def test_airflows_audit_log_names_the_person(http, person) -> None:
     form = shown(http, person["otto"], "retrain")
     send(http, person["otto"], "retrain", form, reason="logged")
     query = {"dag_id": "energy.training", "run_id": form["as"], "event": "trigger_dag_run"}
-    found = http.get("/api/v2/eventLogs", headers=person["ada"], params=query).json()["event_logs"]
-    assert [entry["owner"] for entry in found] == ["otto"]
+    events = http.get("/api/v2/eventLogs", headers=person["ada"], params=query).json()["event_logs"]
+    assert [entry["owner"] for entry in events] == ["otto"]
 
 
 def test_a_form_sent_twice_starts_one_run(http, person) -> None:
@@ -188,13 +188,13 @@ def test_rollback_sends_version_pause_and_reason_to_airflow(http, person) -> Non
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [({"to": "7"}, "has never served"), ({"to": "2"}, "serves already"), ({"to": ""}, "Choose a version")],
 )
-def test_rollback_to_an_unusable_version_is_refused_early(http, person, typed, said) -> None:
+def test_rollback_to_an_unusable_version_is_refused_early(http, person, typed, message) -> None:
     answer = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="r", **typed)
     assert answer.status_code == 422
-    assert said in unescape(answer.text)
+    assert message in unescape(answer.text)
 
 
 def test_rollback_is_refused_if_the_champion_has_changed(http, person) -> None:
@@ -275,21 +275,21 @@ def test_what_was_done_is_shown_only_for_existing_runs(energy, http, person) -> 
     from perennial.pages.actions import done
 
     form = shown(http, person["uma"], "retrain")
-    said = {"done": "retrain", "of": "training", "run": form["as"]}
-    assert done(energy, said) is None
+    query = {"done": "retrain", "of": "training", "run": form["as"]}
+    assert done(energy, query) is None
     send(http, person["uma"], "retrain", form, reason="told")
-    told = done(energy, said)
-    assert told is not None
-    assert (told.run.by, told.run.note, told.run.state) == ("uma", "told", "queued")
+    notice = done(energy, query)
+    assert notice is not None
+    assert (notice.run.by, notice.run.note, notice.run.state) == ("uma", "told", "queued")
     for wrong in ({"done": "sold"}, {"of": "features"}, {"run": "<b>"}, {"run": ""}):
-        assert done(energy, said | wrong) is None
+        assert done(energy, query | wrong) is None
 
 
-def facts(held=(), **state) -> Facts:
+def facts(entries=(), **state) -> Facts:
     from perennial.pages.airflow_state import Pipeline
 
     known = {"known": True} | state
-    return Facts(held, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
+    return Facts(entries, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
 
 
 @pytest.mark.parametrize("act", ["retrain", "resume", "answer"])
@@ -317,16 +317,16 @@ def test_a_pause_is_shown_and_can_be_resumed(energy) -> None:
         | {"event_id": "rollback:x", "action": "rolled-back", "actor": "bob", "reason": "wrong at night"}
         | {"evidence": {ledger.PAUSE_UNTIL: until}, "recorded_at": second.recorded_at + timedelta(seconds=1)}
     )
-    held = facts((first, second, back))
+    paused = facts((first, second, back))
     assert (
         "approves or rejects every promotion"
         not in build.build(energy, "retrain", facts((first,)), {}, sent=False).consequences[2]
     )
     assert (
         "a person approves or rejects every promotion"
-        in build.build(energy, "retrain", held, {}, sent=False).consequences[2]
+        in build.build(energy, "retrain", paused, {}, sent=False).consequences[2]
     )
-    form = build.build(energy, "resume", held, {"reason": "mended"}, sent=True)
+    form = build.build(energy, "resume", paused, {"reason": "mended"}, sent=True)
     assert "by bob: wrong at night" in form.consequences[0]
     assert form.call is not None
     assert form.call.body["conf"] == {"action": "resume", "reason": "mended"}

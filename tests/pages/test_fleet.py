@@ -101,8 +101,8 @@ def test_a_row_shows_champion_metrics_drift_and_quarantine(energy: UseCase) -> N
         "2024-01-04", 2, 0.4, 0.45, pytest.approx(0.05), is_alarm=False
     )
     text = page(fact(seen))
-    for told in ("0.4000", "expected 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
-        assert told in text
+    for expected in ("0.4000", "expected 0.4500", "0.0500 better", "90% of 2024-01-04 labelled", "10% quarantined"):
+        assert expected in text
     assert text.index("<code>much</code>") < text.index("<code>few</code>")
     assert 'href="/perennial/use_cases/energy/versions/2"' in text
 
@@ -183,8 +183,8 @@ def test_quarantine_links_to_its_partition_or_to_the_use_case(energy: UseCase) -
         last = seen.status.partitions[-len(waiting) :]
         partitions = [replace(one, waiting=many) for one, many in zip(last, waiting, strict=True)]
         seen = replace(seen, status=replace(seen.status, partitions=tuple(partitions)))
-        (found,) = re.findall(r'href="([^"]*)"[^>]*>(review[^<]*quarantined[^<]*)<', page(fact(seen)))
-        return " ".join(found)
+        (links,) = re.findall(r'href="([^"]*)"[^>]*>(review[^<]*quarantined[^<]*)<', page(fact(seen)))
+        return " ".join(links)
 
     assert link(3, 0).endswith(
         "use_cases/energy/partitions/2024-01-03/quarantine review 3 quarantined rows and batches"
@@ -205,8 +205,8 @@ def test_partitions_become_due_over_time_until_the_last_one(energy: UseCase) -> 
     arrived = endless.cadence.partition("2024-01-04")
 
     def behind(use_case: UseCase, now: datetime) -> int | None:
-        found = overview._at(now, ran(use_case)).latest_batch
-        return found.overdue if found else -1
+        latest = overview._at(now, ran(use_case)).latest_batch
+        return latest.overdue if latest else -1
 
     assert behind(endless, arrived.end) == 0
     assert behind(endless, arrived.next.end) == 1

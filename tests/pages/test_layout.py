@@ -62,9 +62,9 @@ def test_metrics_are_written_precisely_enough_to_differ(number: float | None, sa
     assert layout.value(number) == said
 
 
-@pytest.mark.parametrize(("number", "said"), [(0.0123, "+0.0123"), (-1e-5, "-1e-05"), (0.0, "+0.0000")])
-def test_a_difference_is_never_rounded_to_nothing(number: float, said: str) -> None:
-    assert layout.signed(number) == said
+@pytest.mark.parametrize(("number", "text"), [(0.0123, "+0.0123"), (-1e-5, "-1e-05"), (0.0, "+0.0000")])
+def test_a_difference_is_never_rounded_to_nothing(number: float, text: str) -> None:
+    assert layout.signed(number) == text
 
 
 def test_what_is_not_known_is_a_dash() -> None:

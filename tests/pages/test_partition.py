@@ -55,19 +55,19 @@ def energy(project, mlflow_server, energy: UseCase) -> UseCase:
     return energy
 
 
-def shown(energy: UseCase, day: str, held: dict | None = None, runs: tuple = ()) -> str:
+def shown(energy: UseCase, day: str, records: dict | None = None, runs: tuple = ()) -> str:
     partition = energy.partition(day)
     made = page.predictions(energy, partition)
-    return layout.render("partition", **page.view(energy, partition, held or page.records(energy), made, runs))
+    return layout.render("partition", **page.view(energy, partition, records or page.records(energy), made, runs))
 
 
 def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entries: list | None = None) -> str:
-    held = page.records(energy)
+    records = page.records(energy)
     entries = ledger.entries(energy) if entries is None else entries
     run = mlflow_records.quick.run_of("energy", number)
     made, away = version_training.of(run)
-    found = version_page.RegisteredVersion(energy, number, tuple(entries), run)
-    view = version_page.view(found, held["metrics"], held["verdicts"], made, away)
+    registered = version_page.RegisteredVersion(energy, number, tuple(entries), run)
+    view = version_page.view(registered, records["metrics"], records["verdicts"], made, away)
     return layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
 
 
@@ -107,17 +107,17 @@ def away(monkeypatch) -> Iterator[None]:
 
 def test_every_number_of_the_partition_is_there_with_its_source(energy) -> None:
     text = shown(energy, SCORED)
-    held = page.records(energy)
+    records = page.records(energy)
     for name in ("batches", "computations", "predictions", "metrics", "verdicts", "drift", "requests", "ledger"):
         assert f"<code>energy.{name}</code>" in text
     assert "from 2024-01-04 00:00 UTC to before 2024-01-05 00:00 UTC" in text
-    (verdict, _) = partition_monitoring.verdicts(row for row in held["verdicts"] if row["partition"] == SCORED)
+    (verdict, _) = partition_monitoring.verdicts(row for row in records["verdicts"] if row["partition"] == SCORED)
     assert verdict["verdict"] == "alarm"
     assert str(escape(verdict["explanation"])) in text
-    for row in held["drift"]:
+    for row in records["drift"]:
         assert f"<code>{row['column']}</code>" in text
         assert f"{row['ratio']:.2f}" in text
-    for row in held["metrics"]:
+    for row in records["metrics"]:
         assert layout.value(row["value"]) in text
     assert "288 predictions" in text
 
@@ -144,8 +144,8 @@ def test_a_request_shows_its_outcome(energy) -> None:
     assert "first-model" in text
     assert "promoted by gate" in text
     assert "&lt;i&gt;monitor&lt;/i&gt;" in text
-    held = page.records(energy)
-    undecided = {**held, "ledger": []}
+    records = page.records(energy)
+    undecided = {**records, "ledger": []}
     assert "open: the gate has not yet decided on a model trained on this partition" in shown(energy, BEFORE, undecided)
 
 
@@ -203,13 +203,13 @@ def test_runs_of_airflow_are_shown_with_state_time_and_link(energy) -> None:
 
 
 def test_nothing_from_data_is_read_as_markup(energy) -> None:
-    held = page.records(energy)
+    records = page.records(energy)
     evil = {
         name: [
             {key: EVIL if isinstance(value, str) and key in _FREE else value for key, value in row.items()}
             for row in rows
         ]
-        for name, rows in held.items()
+        for name, rows in records.items()
     }
     for name in ("verdicts", "requests"):
         evil[name] = [row | {"evidence": '{"%s": "%s"}' % (("</dd><script>",) * 2)} for row in evil[name]]
@@ -268,8 +268,8 @@ def test_what_the_ledger_says_makes_the_status(energy) -> None:
         return ledger.Entry(**{**vars(first), **changed, "recorded_at": first.recorded_at + timedelta(days=number)})
 
     entries = [first, entry(2, "promoted"), entry(3, "rejected", "not-enough-evidence"), entry(4, "rejected", "reject")]
-    said = ["former champion", "champion", "inconclusive", "rejected", "challenger"]
-    assert [version_page.status(entries, number) for number in range(1, 6)] == said
+    roles = ["former champion", "champion", "inconclusive", "rejected", "challenger"]
+    assert [version_page.status(entries, number) for number in range(1, 6)] == roles
     assert version_page.status([*entries, entry(1, "rolled-back")], 2) == "champion", "that one is older in time"
     link = f"{PLACE}/actions/roll-back?to=1"
     assert link in version(energy, 1, may_roll_back=True, entries=entries)
@@ -303,12 +303,14 @@ def test_an_unknown_partition_is_not_found(energy, http, access) -> None:
 
 
 def test_the_report_is_locked_up_and_is_that_of_the_verdict(energy, http, access) -> None:
-    found = partition_monitoring.verdicts(row for row in page.records(energy)["verdicts"] if row["partition"] == SCORED)
+    verdicts = partition_monitoring.verdicts(
+        row for row in page.records(energy)["verdicts"] if row["partition"] == SCORED
+    )
     place = f"{PLACE}/partitions/{SCORED}/drift_report"
     newest = http.get(place, headers=access)
-    assert newest.content == mlflow_records.quick.artifact(found[0]["run"], "drift.html")
-    earlier = http.get(f"{place}?run={found[1]['run']}", headers=access)
-    assert earlier.content == mlflow_records.quick.artifact(found[1]["run"], "drift.html")
+    assert newest.content == mlflow_records.quick.artifact(verdicts[0]["run"], "drift.html")
+    earlier = http.get(f"{place}?run={verdicts[1]['run']}", headers=access)
+    assert earlier.content == mlflow_records.quick.artifact(verdicts[1]["run"], "drift.html")
     policy = newest.headers["content-security-policy"].split("; ")
     assert {"default-src 'none'", "sandbox allow-scripts", "script-src 'unsafe-inline'"} <= set(policy)
     assert not {"allow-same-origin", "connect-src", "http:", "https:", "*"} & set(" ".join(policy).split())

@@ -83,7 +83,7 @@ def shown(energy: UseCase, day: str = DAY, **chosen: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    return [unescape(found) for found in re.findall(r"<dd><code>(perennial .*?)</code>", text)]
+    return [unescape(command) for command in re.findall(r"<dd><code>(perennial .*?)</code>", text)]
 
 
 def test_each_rejected_row_shows_content_and_failed_expectations(energy) -> None:
@@ -114,9 +114,9 @@ def test_a_partition_of_which_nothing_was_refused_says_so(energy) -> None:
 
 
 def test_each_command_shown_exists_and_selects_these_items(energy) -> None:
-    found = commands(shown(energy))
-    assert len(found) == 3 + 2 * 3, "three for all that waits, three for each item"
-    for command in found:
+    listed = commands(shown(energy))
+    assert len(listed) == 3 + 2 * 3, "three for all that waits, three for each item"
+    for command in listed:
         dry = [] if "--dry-run" in command else ["--dry-run"]
         result = CliRunner().invoke(app, [*shlex.split(command)[1:], *dry, "--json"])
         # 1: what waits still breaks something, unless it is accepted.

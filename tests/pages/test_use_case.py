@@ -34,7 +34,7 @@ def shown(energy, http: TestClient, viewing: dict[str, str]) -> str:
 
 def value(table: str, **wanted: object) -> dict:
     rows = lake.records(f"energy.{table}")
-    return next(row for row in rows if all(row[name] == held for name, held in wanted.items()))
+    return next(row for row in rows if all(row[name] == item for name, item in wanted.items()))
 
 
 def test_what_the_loop_recorded_is_on_the_page(energy, shown) -> None:
@@ -102,8 +102,8 @@ def test_nobody_reads_it_without_a_login(energy, http, viewing) -> None:
 def test_the_page_reads_the_lake_once(energy, http, viewing, monkeypatch) -> None:
     from perennial import lake_cache
 
-    asked = []
+    reads = []
     original = lake_cache.records
-    monkeypatch.setattr(lake_cache, "records", lambda *given: asked.append(given) or original(*given))
+    monkeypatch.setattr(lake_cache, "records", lambda *given: reads.append(given) or original(*given))
     assert http.get(PAGE, headers=viewing).status_code == 200
-    assert len(asked) == 1
+    assert len(reads) == 1

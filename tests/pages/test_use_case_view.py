@@ -55,17 +55,17 @@ class Read(HTMLParser):
         self.words = " ".join(self.words.split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        held = dict(attrs)
+        attributes = dict(attrs)
         self.words += " "
-        self.styled += "style" in held or tag == "style"
-        self.ids += [held["id"] or ""] if "id" in held else []
+        self.styled += "style" in attributes or tag == "style"
+        self.ids += [attributes["id"] or ""] if "id" in attributes else []
         if tag == "script":
-            self.scripts.append(held.get("src") or held.get("type"))
+            self.scripts.append(attributes.get("src") or attributes.get("type"))
             self._hidden = True
-        if tag == "a" and held.get("href"):
-            self.links.append(held["href"] or "")
-            if held.get("class") == "leaving":
-                self.leaving.append(held["href"] or "")
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"] or "")
+            if attributes.get("class") == "leaving":
+                self.leaving.append(attributes["href"] or "")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden = self._hidden and tag != "script"
@@ -152,11 +152,11 @@ def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:
     pipelines["training"] = Pipeline("training", "energy.training", known=True, active=2, latest=RUN)
     pipelines["features"] = Pipeline("features", "energy.features", True, next=NOON + timedelta(days=9999))
     shown = page.view(lived.use_case, lived.rows, page.Activity(pipelines))
-    found = Read(layout.render("use_case", **shown, may=ALL, done=None))
-    assert "Scoring failed Last run: 2024-01-04, failed" in found.words
-    assert "Training and gate running 2 runs" in found.words
-    assert "Features not run yet Next run in" in found.words
-    assert {"/dags/energy.scoring/runs/r%2F1", "/dags/energy.features"} <= set(found.leaving)
+    page_read = Read(layout.render("use_case", **shown, may=ALL, done=None))
+    assert "Scoring failed Last run: 2024-01-04, failed" in page_read.words
+    assert "Training and gate running 2 runs" in page_read.words
+    assert "Features not run yet Next run in" in page_read.words
+    assert {"/dags/energy.scoring/runs/r%2F1", "/dags/energy.features"} <= set(page_read.leaving)
 
 
 def test_all_failed_runs_and_pending_rows_are_links(lived) -> None:
@@ -165,12 +165,12 @@ def test_all_failed_runs_and_pending_rows_are_links(lived) -> None:
     pipelines = doing(lived.use_case).pipelines | {
         "scoring": Pipeline("scoring", "energy.scoring", known=True, failed=failed)
     }
-    found = Read(
+    page_read = Read(
         layout.render("use_case", **page.view(lived.use_case, lived.rows, page.Activity(pipelines)), may=ALL, done=None)
     )
-    assert {run.path for run in failed} <= set(found.leaving)
-    assert "scoring of 2024-01-01" in found.words
-    assert "and 3 more" in found.words
+    assert {run.path for run in failed} <= set(page_read.leaving)
+    assert "scoring of 2024-01-01" in page_read.words
+    assert "and 3 more" in page_read.words
 
 
 def test_the_table_has_a_row_a_partition_newest_first(lived) -> None:
@@ -193,11 +193,11 @@ def test_chart_shows_champions_expected_metric_and_its_interval(lived) -> None:
 
 
 def test_drift_is_in_words_largest_first_not_only_in_colour(lived) -> None:
-    found = text(lived)
-    words = Read(found).words
+    html = text(lived)
+    words = Read(html).words
     assert "prediction – 0.3 – hour 70% 0.3 ▲ drifted, 2.0 meter_last 20% – 0.3" in words
-    assert 'title="hour, 2024-01-04: hour moved"' in found
-    assert "/perennial/use_cases/energy/partitions/2024-01-04#drift" in Read(found).links
+    assert 'title="hour, 2024-01-04: hour moved"' in html
+    assert "/perennial/use_cases/energy/partitions/2024-01-04#drift" in Read(html).links
 
 
 def test_gate_rules_and_both_models_metrics_are_side_by_side(lived) -> None:
@@ -212,23 +212,23 @@ def test_gate_rules_and_both_models_metrics_are_side_by_side(lived) -> None:
 
 
 def test_decisions_and_deployments_show_evidence_newest_first(lived) -> None:
-    found = read(lived)
-    assert "rolled back v1 v2 2024-01-04 ada wrong at night Airflow run" in found.words
-    assert "promoted v1 – 2024-01-02 gate better MLflow run" in found.words
-    assert "/dags/energy.champion/runs/manual__2024-01-04" in found.leaving
-    assert any(link.endswith("/#/runs/run1") for link in found.leaving)
-    assert "2024-01-05 on rolled back ada" in found.words
+    page_read = read(lived)
+    assert "rolled back v1 v2 2024-01-04 ada wrong at night Airflow run" in page_read.words
+    assert "promoted v1 – 2024-01-02 gate better MLflow run" in page_read.words
+    assert "/dags/energy.champion/runs/manual__2024-01-04" in page_read.leaving
+    assert any(link.endswith("/#/runs/run1") for link in page_read.leaving)
+    assert "2024-01-05 on rolled back ada" in page_read.words
 
 
 def test_an_approval_shows_evidence_and_a_form_if_permitted(lived) -> None:
-    asked = Approval(RUN, "approve", -1, "Promote?", "**promote.** better\n\n| a |\n|---|\n| 1 |", NOON)
+    approval = Approval(RUN, "approve", -1, "Promote?", "**promote.** better\n\n| a |\n|---|\n| 1 |", NOON)
     judged = decision(3, 1, "2024-01-04")
-    found = read(lived, approvals=[asked], evaluated=judged)
-    assert "Promote? Requested" in found.words
-    assert "pending review v3 was evaluated against v1" in found.words
-    assert "/perennial/use_cases/energy/actions/answer?run=manual__2026%20x" in found.links
-    assert "/dags/energy.training/runs/manual__2026%20x/tasks/approve/required_actions" in found.leaving
-    viewed = read(lived, may=frozenset(), approvals=[asked], evaluated=judged)
+    page_read = read(lived, approvals=[approval], evaluated=judged)
+    assert "Promote? Requested" in page_read.words
+    assert "pending review v3 was evaluated against v1" in page_read.words
+    assert "/perennial/use_cases/energy/actions/answer?run=manual__2026%20x" in page_read.links
+    assert "/dags/energy.training/runs/manual__2026%20x/tasks/approve/required_actions" in page_read.leaving
+    viewed = read(lived, may=frozenset(), approvals=[approval], evaluated=judged)
     assert "requires permission in Airflow to answer required actions of the DAG energy.training" in viewed.words
     assert not [link for link in viewed.links if "/actions/answer" in link]
 
@@ -241,16 +241,18 @@ def test_what_was_just_done_is_shown_with_its_run(lived) -> None:
 
 def test_text_from_data_and_people_is_escaped_in_html(energy) -> None:
     world = World(energy).partition("2024-01-03", explanation=EVIL).decided(1, None, "2024-01-02", reason=EVIL)
-    told = decision(2, 1, "2024-01-03", promote=False) | {"reason": EVIL, "not_judged": [EVIL]}
-    told["rules"] = [{"name": EVIL, "value": 1, "threshold": 1, "passed": True, "note": EVIL}]
-    world.decided(2, 1, "2024-01-03", "rejected", actor=EVIL, reason=EVIL, evidence=told)
+    entry = decision(2, 1, "2024-01-03", promote=False) | {"reason": EVIL, "not_judged": [EVIL]}
+    entry["rules"] = [{"name": EVIL, "value": 1, "threshold": 1, "passed": True, "note": EVIL}]
+    world.decided(2, 1, "2024-01-03", "rejected", actor=EVIL, reason=EVIL, evidence=entry)
     world.drift("2024-01-03", EVIL, told=f'" onclick="x {EVIL}')
-    asked = Approval(RUN, "approve", -1, EVIL, f"{EVIL}\n\n[x](javascript:alert(1)) ![y](http://elsewhere/y.png)", NOON)
-    found = text(world, approvals=[asked])
-    assert EVIL not in found
-    assert "onclick=" not in found.replace("&#34; onclick=", "")
-    assert "<img" not in found
-    assert not [link for link in Read(found).links if link.startswith("javascript")]
+    approval = Approval(
+        RUN, "approve", -1, EVIL, f"{EVIL}\n\n[x](javascript:alert(1)) ![y](http://elsewhere/y.png)", NOON
+    )
+    html = text(world, approvals=[approval])
+    assert EVIL not in html
+    assert "onclick=" not in html.replace("&#34; onclick=", "")
+    assert "<img" not in html
+    assert not [link for link in Read(html).links if link.startswith("javascript")]
 
 
 def test_the_page_contains_no_script_and_no_style(lived) -> None:
@@ -267,13 +269,13 @@ def test_thousands_of_partitions_are_paged_and_the_page_says_so(energy) -> None:
     keys = [hourly.cadence.at(hourly.first.start + timedelta(hours=hour)).key for hour in range(1_500)]
     for key in keys:
         world.partition(key).drift(key, "hour")
-    found = text(world)
-    seen = Read(found)
+    html = text(world)
+    seen = Read(html)
     assert f"{timeline.SHOWN} of 1,500 partitions are shown, earlier ones" in seen.words
     assert f"{timeline.SHOWN - page.OPEN} earlier partitions" in seen.words
     assert f"The newest {heat_map.PARTITIONS} of the partitions above" in seen.words
     assert f"/perennial/use_cases/energy?until={keys[-timeline.SHOWN - 1]}#timeline" in seen.links
-    assert len(found) < 600_000
+    assert len(html) < 600_000
     older = read(world, until=keys[200])
     assert keys[200] in older.words
     assert keys[201] not in older.words

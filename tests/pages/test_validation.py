@@ -120,13 +120,13 @@ def test_what_is_not_there_is_not_found(http, place: str, access) -> None:
 def test_who_may_not_see_the_runs_is_refused(http, monkeypatch, viewing) -> None:
     from airflow.api_fastapi.app import get_auth_manager
 
-    asked = []
+    reads = []
 
     def refuse(**what: object) -> bool:
-        asked.append(what["details"].id)
+        reads.append(what["details"].id)
         return False
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", refuse)
     answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
     assert answer.status_code == 403
-    assert asked == ["energy.features"]
+    assert reads == ["energy.features"]

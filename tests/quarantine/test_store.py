@@ -67,8 +67,8 @@ def test_a_batch_without_a_column_keeps_its_types(energy, day, source) -> None:
     with pytest.raises(BadBatch, match="no column 'read_at'"):
         ingest.ingest_partition(energy, day)
     (item,) = quarantine.list_items(energy, day)
-    held = quarantine.content(energy, item.content)
-    assert held.column_names == ["site", "meter", "kwh"]
-    assert held.schema.field("kwh").type == pa.string()
+    kept = quarantine.content(energy, item.content)
+    assert kept.column_names == ["site", "meter", "kwh"]
+    assert kept.schema.field("kwh").type == pa.string()
     outcome = review.release(energy, day, **WHO)
     assert [why for _, why in outcome.still_broken] == ["no column 'read_at'"]

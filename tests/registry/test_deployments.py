@@ -27,10 +27,10 @@ ACTS = st.tuples(
 
 def entries(acts: list[tuple]) -> list[Entry]:
     """A ledger with these acts, in order."""
-    found, moment = [], START
+    recorded, moment = [], START
     for number, (action, version, effective_from, microseconds) in enumerate(acts):
         moment += timedelta(microseconds=microseconds)
-        found.append(
+        recorded.append(
             Entry(
                 event_id=f"act-{number}",
                 partition="2013-01",
@@ -45,41 +45,41 @@ def entries(acts: list[tuple]) -> list[Entry]:
                 recorded_at=moment,
             )
         )
-    return found
+    return recorded
 
 
 @given(st.lists(ACTS, max_size=12), st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_at_every_moment_exactly_the_ledgers_champion_serves(acts: list[tuple], shares: list[float]) -> None:
-    held = entries(acts)
-    told = deployments.periods(held)
-    end = held[-1].recorded_at + timedelta(days=1) if held else START
-    edges = [entry.recorded_at + timedelta(microseconds=one) for entry in held for one in (-1, 0, 1)]
+    recorded = entries(acts)
+    periods = deployments.periods(recorded)
+    end = recorded[-1].recorded_at + timedelta(days=1) if recorded else START
+    edges = [entry.recorded_at + timedelta(microseconds=one) for entry in recorded for one in (-1, 0, 1)]
     for moment in [START, end, *edges, *(START + (end - START) * share for share in shares)]:
-        serving = [one.version for one in told if one.since <= moment and (one.until is None or moment < one.until)]
-        champion = ledger.champion_among(entry for entry in held if entry.recorded_at <= moment)
+        serving = [one.version for one in periods if one.since <= moment and (one.until is None or moment < one.until)]
+        champion = ledger.champion_among(entry for entry in recorded if entry.recorded_at <= moment)
         assert serving == ([champion.model_version] if champion else [])
 
 
 @given(st.lists(ACTS, max_size=12), st.integers(0, 400))
 def test_each_point_of_event_time_has_exactly_one_version(acts: list[tuple], day: int) -> None:
-    told = deployments.periods(entries(acts))
+    periods = deployments.periods(entries(acts))
     moment = datetime(2012, 12, 15, tzinfo=UTC) + timedelta(days=day)
     scoring = [
         one.version
-        for one in told
+        for one in periods
         if one.effective_from <= moment and (one.effective_until is None or moment < one.effective_until)
     ]
-    assert len(scoring) == (1 if told and moment >= told[0].effective_from else 0)
+    assert len(scoring) == (1 if periods and moment >= periods[0].effective_from else 0)
 
 
 @given(st.lists(ACTS, max_size=12))
 def test_deployments_meet_without_a_gap_in_both_times(acts: list[tuple]) -> None:
-    told = deployments.periods(entries(acts))
-    for one, following in pairwise(told):
+    periods = deployments.periods(entries(acts))
+    for one, following in pairwise(periods):
         assert one.until == following.since
         assert one.effective_until == following.effective_from
         assert one.since < one.until
-    assert all(one.until is None for one in told[-1:])
+    assert all(one.until is None for one in periods[-1:])
 
 
 def test_the_reach_is_given_in_partitions() -> None:
@@ -94,7 +94,7 @@ def test_the_reach_is_given_in_partitions() -> None:
 def test_the_table_shows_a_reason_as_it_was_written(reason: str) -> None:
     (act,) = entries([("promoted", 1, START, 1)])
     entry = Entry(**vars(act) | {"reason": reason})
-    told = deployments.DeploymentHistory("flights", tuple(deployments.periods([entry])), None)
+    history = deployments.DeploymentHistory("flights", tuple(deployments.periods([entry])), None)
     out = Console(width=200, record=True, file=StringIO())
-    out.print(deployments.as_table(discovery.load("flights"), told))
+    out.print(deployments.as_table(discovery.load("flights"), history))
     assert reason in out.export_text()

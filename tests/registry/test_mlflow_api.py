@@ -22,19 +22,19 @@ RUN = "0" * 32
 @contextmanager
 def answering(*answers: tuple[int, bytes]) -> Iterator[tuple[str, list[str | None]]]:
     """A server that gives these answers (status, content) in turn; its address, and how each request signed in."""
-    asked: list[str | None] = []
+    requests: list[str | None] = []
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, content = answers[min(len(asked), len(answers) - 1)]
-            asked.append(self.headers.get("Authorization"))
+            status, content = answers[min(len(requests), len(answers) - 1)]
+            requests.append(self.headers.get("Authorization"))
             self.send_response(status)
             self.end_headers()
             self.wfile.write(content)
 
     with HTTPServer(("127.0.0.1", 0), Other) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requests
         server.shutdown()
 
 
@@ -95,23 +95,23 @@ def test_a_server_that_answers_otherwise_is_no_mlflow(elsewhere, status: int, co
 def test_a_task_asks_again_and_a_page_does_not(elsewhere, monkeypatch) -> None:
     monkeypatch.setattr(mlflow_api, "wait_random_exponential", lambda **_: wait_none())
     busy, answer = (503, b""), (200, b'{"model_versions": [{"version": "2"}]}')
-    with answering(busy, busy, answer) as (address, asked):
+    with answering(busy, busy, answer) as (address, requests):
         elsewhere(address)
         assert mlflow_records.patient.versions("energy") == [2]
-        assert len(asked) == 3
-    with answering(busy, answer) as (address, asked):
+        assert len(requests) == 3
+    with answering(busy, answer) as (address, requests):
         elsewhere(address)
         with pytest.raises(ServiceUnavailable, match="it answered 503"):
             mlflow_records.quick.versions("energy")
-        assert len(asked) == 1
+        assert len(requests) == 1
 
 
 def test_a_refused_login_names_the_variables_to_set(elsewhere) -> None:
-    with answering((401, b"")) as (address, asked):
+    with answering((401, b"")) as (address, requests):
         elsewhere(address)
         with pytest.raises(ServiceUnavailable, match=r"refuses the login \(401\)(.|\n)*MLFLOW_TRACKING_USERNAME"):
             mlflow_records.patient.versions("energy")
-        assert len(asked) == 1
+        assert len(requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,9 @@ def test_a_refused_login_names_the_variables_to_set(elsewhere) -> None:
 def test_calls_sign_in_as_the_environment_says(elsewhere, monkeypatch, environment, header) -> None:
     for name in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    with answering((200, b"{}")) as (address, asked):
+    with answering((200, b"{}")) as (address, requests):
         elsewhere(address)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         mlflow_records.quick.versions("energy")
-    assert asked == [header]
+    assert requests == [header]

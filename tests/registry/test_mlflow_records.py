@@ -30,13 +30,13 @@ def run(mlflow_server) -> str:
 
 
 def test_a_run_is_what_was_logged(run) -> None:
-    found = mlflow_records.quick.run(run)
-    assert found is not None
-    assert (found.params["alpha"], found.metrics["rows_fit"], found.tags[mlflow_tags.WINDOW]) == ("1.0", 10, "a..b")
-    assert found.started is not None
-    assert found.ended is not None
-    assert found.started <= found.ended
-    assert found.artifact_page("a b.json") == f"{tracking.run_url(run)}/artifacts/a%20b.json"
+    record = mlflow_records.quick.run(run)
+    assert record is not None
+    assert (record.params["alpha"], record.metrics["rows_fit"], record.tags[mlflow_tags.WINDOW]) == ("1.0", 10, "a..b")
+    assert record.started is not None
+    assert record.ended is not None
+    assert record.started <= record.ended
+    assert record.artifact_page("a b.json") == f"{tracking.run_url(run)}/artifacts/a%20b.json"
 
 
 def test_documents_are_those_that_are_there(run) -> None:

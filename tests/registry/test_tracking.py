@@ -54,8 +54,8 @@ def test_the_embedded_server_is_asked_with_the_generated_login(tmp_path, monkeyp
     assert "MLFLOW_TRACKING_USERNAME" not in os.environ, "without `perennial up` there is no login to use"
     generated = credentials.login()
     tracking.client()
-    found = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
-    assert found == (generated.user, generated.password)
+    signed_in = (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"])
+    assert signed_in == (generated.user, generated.password)
     monkeypatch.undo()
     settings.cache_clear()
 

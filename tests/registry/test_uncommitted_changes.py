@@ -66,10 +66,10 @@ def test_the_users_repository_is_left_as_it_was(project: Path) -> None:
     (project / "include/new.py").write_text("beta = 2\n")
 
     def state() -> tuple:
-        held = sorted(
+        files = sorted(
             (str(file), file.stat().st_size) for file in (project / ".git").rglob("*") if file.name != "index"
         )
-        return held, git(project, "diff", "--cached"), git(project, "status", "--porcelain")
+        return files, git(project, "diff", "--cached"), git(project, "status", "--porcelain")
 
     before = state()
     uncommitted_changes.collect()

@@ -86,13 +86,13 @@ def half_written(project: Path) -> Path:
 
 def test_changed_code_is_named_and_its_checkout_is_equal(energy, clean, project, moved_on, half_written) -> None:
     here = perennial(project, "reproduce", "energy", str(clean), "--json")
-    found = json.loads(here.stdout)
-    assert (here.returncode, found["equal"]) == (1, False), here.stderr
-    parts = {part["name"]: part for part in found["parts"]}
+    result = json.loads(here.stdout)
+    assert (here.returncode, result["equal"]) == (1, False), here.stderr
+    parts = {part["name"]: part for part in result["parts"]}
     assert parts["data"]["equal"]
     assert not parts["predictions"]["equal"]
     assert MODEL in parts["code"]["said"][1]
-    assert "--checkout" in found["advice"]
+    assert "--checkout" in result["advice"]
 
     before = versions()
     there = perennial(project, "reproduce", "energy", str(clean), "--checkout")
@@ -118,10 +118,10 @@ def test_checkout_with_another_lock_makes_its_environment(energy, clean, project
     git(project, "stash", "pop", "--quiet")
     (project / "requirements.lock").write_text("# another\n")
     forget()
-    said: list[str] = []
-    found = checkout.reproduce(energy, number, say=said.append)
-    assert found.equal, found
-    assert any("its own environment" in line for line in said)
+    lines: list[str] = []
+    reproduction = checkout.reproduce(energy, number, say=lines.append)
+    assert reproduction.equal, reproduction
+    assert any("its own environment" in line for line in lines)
     assert (Path(os.environ["PERENNIAL_HOME"]) / "checkouts/made").exists()
 
 

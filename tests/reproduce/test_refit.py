@@ -44,37 +44,37 @@ def version(energy: UseCase) -> int:
     """A version trained on three days, of which one was corrected afterwards."""
     run_features_until(energy, "2024-01-03")
     number = train(energy, "first")
-    held = lake.read("energy.meter_history", partitions=["2024-01-02"])
-    column = held.column_names.index("meter_last")
+    history = lake.read("energy.meter_history", partitions=["2024-01-02"])
+    column = history.column_names.index("meter_last")
     lake.replace(
         "energy.meter_history",
         "2024-01-02",
-        held.set_column(column, "meter_last", pc.add(held["meter_last"], 1.0)),
+        history.set_column(column, "meter_last", pc.add(history["meter_last"], 1.0)),
         sort_by=("site", "meter", "event_timestamp"),
     )
     return number
 
 
-def part(found: Reproduction, name: str) -> Part:
-    return next(part for part in found.parts if part.name == name)
+def part(reproduction: Reproduction, name: str) -> Part:
+    return next(part for part in reproduction.parts if part.name == name)
 
 
 @contextmanager
 def recorded_as(use_case: UseCase, version: int, artifact: str, **otherwise: Any) -> Iterator[None]:
     """What if the training had recorded something else?"""
     run_id = tracking.run_of(use_case, version)
-    held = mlflow.artifacts.load_dict(f"runs:/{run_id}/{artifact}")
+    document = mlflow.artifacts.load_dict(f"runs:/{run_id}/{artifact}")
     server = tracking.client()
-    server.log_dict(run_id, held | otherwise, artifact)
+    server.log_dict(run_id, document | otherwise, artifact)
     yield
-    server.log_dict(run_id, held, artifact)
+    server.log_dict(run_id, document, artifact)
 
 
 def test_version_is_equal_to_the_bit_after_data_corrections(energy, version) -> None:
-    found = refit.reproduce(energy, version)
-    assert found.equal
-    assert all(part.equal for part in found.parts), found
-    assert not found.advice
+    reproduction = refit.reproduce(energy, version)
+    assert reproduction.equal
+    assert all(part.equal for part in reproduction.parts), reproduction
+    assert not reproduction.advice
 
 
 def test_the_command_shows_each_part_and_exits_with_0(energy, version) -> None:
@@ -107,20 +107,20 @@ def test_reproducing_leaves_everything_as_it_was(energy, version, home) -> None:
 def test_another_parameter_gives_other_predictions_on_equal_data(energy, version) -> None:
     plan = mlflow.artifacts.load_dict(f"runs:/{tracking.run_of(energy, version)}/plan.json")
     with recorded_as(energy, version, "plan.json", params=plan["params"] | {"alpha": 50.0}):
-        found = refit.reproduce(energy, version)
-    assert not found.equal
-    assert part(found, "data").equal
-    assert "288 of 288 of the holdout differ" in part(found, "predictions").findings[0]
-    assert "look for something random" in found.advice
+        reproduction = refit.reproduce(energy, version)
+    assert not reproduction.equal
+    assert part(reproduction, "data").equal
+    assert "288 of 288 of the holdout differ" in part(reproduction, "predictions").findings[0]
+    assert "look for something random" in reproduction.advice
 
 
 def test_a_parameter_that_the_code_no_longer_knows_is_named(energy, version) -> None:
     plan = mlflow.artifacts.load_dict(f"runs:/{tracking.run_of(energy, version)}/plan.json")
     with recorded_as(energy, version, "plan.json", params=plan["params"] | {"beta": 2.0}):
-        found = refit.reproduce(energy, version)
-    assert not found.equal
-    assert part(found, "predictions").equal is None
-    assert "beta: Extra inputs" in part(found, "predictions").findings[0]
+        reproduction = refit.reproduce(energy, version)
+    assert not reproduction.equal
+    assert part(reproduction, "predictions").equal is None
+    assert "beta: Extra inputs" in part(reproduction, "predictions").findings[0]
 
 
 def test_how_the_run_was_started_is_no_part_of_the_model(energy, version) -> None:
@@ -133,12 +133,14 @@ def test_how_the_run_was_started_is_no_part_of_the_model(energy, version) -> Non
 def test_other_rows_are_reported_by_table_column_and_number(energy, version) -> None:
     snapshots = {name: lake.snapshot(name) for name in ("energy.examples", "energy.meter_history")}
     with recorded_as(energy, version, "training_set.json", snapshots=snapshots):
-        found = refit.reproduce(energy, version)
-    assert not found.equal
-    said = "\n".join(part(found, "data").findings)
-    assert "Column meter_last of energy.meter_history: 288 rows differ" in said
-    assert "meter_mean" not in said
-    assert part(found, "predictions").equal, "on the rows that it was fitted on the code still gives the same model"
+        reproduction = refit.reproduce(energy, version)
+    assert not reproduction.equal
+    findings = "\n".join(part(reproduction, "data").findings)
+    assert "Column meter_last of energy.meter_history: 288 rows differ" in findings
+    assert "meter_mean" not in findings
+    assert part(reproduction, "predictions").equal, (
+        "on the rows that it was fitted on the code still gives the same model"
+    )
 
 
 def test_damaged_training_set_is_reported_with_the_rest(energy, version) -> None:
@@ -146,14 +148,14 @@ def test_damaged_training_set_is_reported_with_the_rest(energy, version) -> None
     content = file.read_bytes()
     try:
         file.write_bytes(content[:-1] + b"!")
-        found = refit.reproduce(energy, version)
+        reproduction = refit.reproduce(energy, version)
         file.unlink()
         gone = refit.reproduce(energy, version)
     finally:
         file.write_bytes(content)
-    assert [one.name for one in found.parts if not one.equal] == ["stored file"]
-    assert "changed or damaged" in part(found, "stored file").findings[0]
-    assert "Move" in found.advice
+    assert [one.name for one in reproduction.parts if not one.equal] == ["stored file"]
+    assert "changed or damaged" in part(reproduction, "stored file").findings[0]
+    assert "Move" in reproduction.advice
     assert part(gone, "stored file").findings == (f"{file} is gone.",)
 
 
@@ -164,24 +166,24 @@ def test_changed_definitions_are_read_without_registering(energy, version, proje
     try:
         file.write_text(content.replace(', Field(name="meter_mean_24h", dtype=Float64)', ""))
         forget()
-        found = refit.reproduce(energy, version)
+        reproduction = refit.reproduce(energy, version)
     finally:
         file.write_text(content)
         forget()
-    assert part(found, "data").findings[1:] == ("1 column no longer there: meter_mean_24h.",)
-    assert part(found, "code").findings[1] == "1 file differs: feature_repo/energy.py."
-    assert f"perennial reproduce energy {version} --checkout" in found.advice
+    assert part(reproduction, "data").findings[1:] == ("1 column no longer there: meter_mean_24h.",)
+    assert part(reproduction, "code").findings[1] == "1 file differs: feature_repo/energy.py."
+    assert f"perennial reproduce energy {version} --checkout" in reproduction.advice
     assert repository.applied_digest() == applied
     assert refit.reproduce(energy, version).equal
 
 
 def test_an_older_record_is_enough_to_reproduce(energy, version) -> None:
     """Versions trained before provenance was recorded have a commit, a lock and a signature."""
-    held = recipe.read(energy, version)
-    older = recipe.Recipe(**{**vars(held), "provenance": None})
+    recorded = recipe.read(energy, version)
+    older = recipe.Recipe(**{**vars(recorded), "provenance": None})
     assert compare.code(energy, older).equal
     assert compare.environment(older, {}).equal
-    assert tracking.inputs(energy, version) == held.provenance.columns
+    assert tracking.inputs(energy, version) == recorded.provenance.columns
 
 
 def test_looking_a_models_inputs_up_leaves_no_file_behind(energy, version, tmp_path, monkeypatch) -> None:
@@ -225,17 +227,19 @@ def test_exactly_the_cells_that_changed_are_counted(values: list[float | None], 
     where = data.draw(st.sets(st.integers(0, len(values) - 1)))
     other = [(7.0 if value != 7.0 else 8.0) if row in where else value for row, value in enumerate(values)]
     now = then.set_column(1, "value", pa.array(other, pa.float64()))
-    said = compare.rows(then, now, ["id"], {"value": "lake.table"})
+    differences = compare.rows(then, now, ["id"], {"value": "lake.table"})
     counted = f"{len(where):,} row{'' if len(where) == 1 else 's'}"
     verb = "differs" if len(where) == 1 else "differ"
-    assert said == ([f"Column value of lake.table: {counted} {verb}."] if where else [])
+    assert differences == ([f"Column value of lake.table: {counted} {verb}."] if where else [])
 
 
 @given(then=st.sets(st.integers(0, 30)), now=st.sets(st.integers(0, 30)))
 def test_rows_that_came_and_went_are_counted(then: set[int], now: set[int]) -> None:
-    said = compare.rows(*(pa.table({"id": pa.array(sorted(ids), pa.int64())}) for ids in (then, now)), ["id"], {})
-    assert sum("no longer there" in line for line in said) == bool(then - now)
-    assert sum(f"{len(now - then)} row" in line and "new" in line for line in said) == bool(now - then)
+    differences = compare.rows(
+        *(pa.table({"id": pa.array(sorted(ids), pa.int64())}) for ids in (then, now)), ["id"], {}
+    )
+    assert sum("no longer there" in line for line in differences) == bool(then - now)
+    assert sum(f"{len(now - then)} row" in line and "new" in line for line in differences) == bool(now - then)
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1), st.data())
@@ -249,5 +253,7 @@ def test_predictions_are_equal_only_to_the_bit(values: list[float], data: st.Dat
 
 
 def test_a_report_survives_json() -> None:
-    found = Reproduction("energy", 1, (Part("data", False, ("a", "b")), Part("code", None, ())), "advice", "commit")
-    assert Reproduction.from_json(json.loads(json.dumps(found.as_json()))) == found
+    reproduction = Reproduction(
+        "energy", 1, (Part("data", False, ("a", "b")), Part("code", None, ())), "advice", "commit"
+    )
+    assert Reproduction.from_json(json.loads(json.dumps(reproduction.as_json()))) == reproduction

@@ -96,5 +96,5 @@ def test_an_event_that_starts_nothing_is_an_error(monkeypatch: pytest.MonkeyPatc
 def test_a_preview_says_what_would_be_done(runs: dict[str, str], todo: str) -> None:
     airflow: Any = FakeAirflow({f"flights.{pipeline}": [state] for pipeline, state in runs.items()})
     flights = discovery.load("flights")
-    (found,) = replay_preview.preview(airflow, flights, [flights.first])
-    assert (found.partition, found.todo, found.states) == ("2013-01", todo, runs)
+    (previews,) = replay_preview.preview(airflow, flights, [flights.first])
+    assert (previews.partition, previews.todo, previews.states) == ("2013-01", todo, runs)

@@ -85,7 +85,7 @@ def test_errors_of_the_server_are_retried(server: Server, client: AirflowClient)
     server.answers = [(503, {"detail": "starting"}), (500, {"detail": "locked"}), (200, RUN)]
     assert client.trigger("flights.features", "replay__2013-01", partition="2013-01").state == "queued"
     assert len(server.asked) == 3
-    assert len({json.dumps(asked) for asked in server.asked}) == 1, "the same run id each time"
+    assert len({json.dumps(request) for request in server.asked}) == 1, "the same run id each time"
 
 
 def test_a_run_that_is_already_there_is_returned(server: Server, client: AirflowClient) -> None:

@@ -47,12 +47,12 @@ def status_of_partitions(use_case: UseCase) -> list[list[Any]]:
 
 
 def status_of_use_case(use_case: UseCase) -> list[Any]:
-    found = partition_status.status(use_case)
-    pause, rollback = found.pause, found.rollback
+    state = partition_status.status(use_case)
+    pause, rollback = state.pause, state.rollback
     assert pause is not None
     assert rollback is not None
     return [
-        *(found.champion, found.waiting, pause.since, pause.until, pause.by, pause.reason),
+        *(state.champion, state.waiting, pause.since, pause.until, pause.by, pause.reason),
         *(rollback.version, rollback.previous, rollback.at, rollback.by, rollback.reason),
     ]
 
@@ -69,8 +69,8 @@ def deployment_history(use_case: UseCase) -> list[list[Any]]:
 
 def champion_of_partitions(use_case: UseCase) -> dict[str, int | None]:
     days = use_case.first.through(use_case.partition("2024-01-10"))
-    held = {day.key: ledger.champion_at(use_case, day.start) for day in days}
-    return {key: entry.model_version if entry else None for key, entry in held.items()}
+    champions = {day.key: ledger.champion_at(use_case, day.start) for day in days}
+    return {key: entry.model_version if entry else None for key, entry in champions.items()}
 
 
 def ledger_entries(use_case: UseCase) -> list[dict[str, Any]]:
@@ -78,16 +78,16 @@ def ledger_entries(use_case: UseCase) -> list[dict[str, Any]]:
 
 
 def overview_of_use_case(use_case: UseCase) -> list[Any]:
-    (found,) = overview.overviews([use_case])
-    performance, verdict = found.performance, found.latest_verdict
-    batch, online = found.latest_batch, found.online_check
-    assert found.deployment
+    (overviews,) = overview.overviews([use_case])
+    performance, verdict = overviews.performance, overviews.latest_verdict
+    batch, online = overviews.latest_batch, overviews.online_check
+    assert overviews.deployment
     assert performance
     assert verdict
     assert batch
     assert online
     return [
-        [found.deployment.version, found.deployment.since],
+        [overviews.deployment.version, overviews.deployment.since],
         [
             *(performance.partition, performance.version, performance.value),
             *(performance.expected, performance.improvement, performance.is_alarm),
@@ -115,11 +115,11 @@ def quarantined_items(use_case: UseCase) -> list[list[Any]]:
 
 
 def quarantined_contents(use_case: UseCase) -> dict[str, list[Any]]:
-    found = {}
+    contents = {}
     for item in quarantine.list_items(use_case, states=None):
         rows = quarantine.content(use_case, item.content).to_pylist()
-        found[item.item] = rows[:2] if item.position is None else rows[item.position]
-    return found
+        contents[item.item] = rows[:2] if item.position is None else rows[item.position]
+    return contents
 
 
 def requests(use_case: UseCase) -> list[list[Any]]:
@@ -136,26 +136,26 @@ def model_cards(use_case: UseCase) -> dict[str, list[str]]:
 
 
 def drift_profiles(use_case: UseCase) -> dict[str, dict[str, list[Any]]]:
-    found = {}
+    profiles = {}
     for version in _versions(use_case):
         profile = Profile.load(tracking.run_of(use_case, version))
-        found[str(version)] = {
+        profiles[str(version)] = {
             name: [
                 *(column.bins.kind, profile.importance.get(name), int(column.counts.sum())),
                 _digest(json.dumps([list(column.bins.edges), column.counts.tolist()])),
             ]
             for name, column in profile.columns.items()
         }
-    return found
+    return profiles
 
 
 def training_sets(use_case: UseCase) -> dict[str, list[Any]]:
-    found = {}
+    sets = {}
     for version in _versions(use_case):
         data = recipe.read(use_case, version).data
         label = data.table["label"].to_pylist()
-        found[str(version)] = [data.digest, data.rows, data.start, data.holdout_start, data.end, sum(label)]
-    return found
+        sets[str(version)] = [data.digest, data.rows, data.start, data.holdout_start, data.end, sum(label)]
+    return sets
 
 
 def fingerprints_of_transforms(use_case: UseCase) -> dict[str, dict[str, str]]:
@@ -176,23 +176,23 @@ def features_online(use_case: UseCase) -> dict[str, Any]:
 
 
 def predictions(use_case: UseCase) -> dict[str, list[Any]]:
-    found = {}
+    tables = {}
     for day in lake.partitions(f"{use_case.name}.predictions"):
         rows = lake.read(f"{use_case.name}.predictions", partitions=[day])
         assert rows is not None
         rows = rows.sort_by([(name, "ascending") for name in ("site", "meter", "read_at")])
         values = [rows[name].to_pylist() for name in ("prediction", "meter_last", "hour_sin")]
-        found[day] = [rows.num_rows, rows["model_version"].unique().to_pylist(), _digest(json.dumps(values))]
-    return found
+        tables[day] = [rows.num_rows, rows["model_version"].unique().to_pylist(), _digest(json.dumps(values))]
+    return tables
 
 
 def rows_of_records(use_case: UseCase) -> dict[str, list[Any]]:
     """Number and digest of the rows of each table of records."""
-    found = {}
+    counts = {}
     for name, rows in lake_cache.records([f"{use_case.name}.{name}" for name in TABLES]).items():
         described = sorted(json.dumps(as_json(row), sort_keys=True) for row in rows)
-        found[name] = [len(rows), _digest("\n".join(described))]
-    return found
+        counts[name] = [len(rows), _digest("\n".join(described))]
+    return counts
 
 
 def without_words(table: str) -> set[str]:

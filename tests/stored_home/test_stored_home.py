@@ -59,7 +59,7 @@ def test_records_are_the_same_without_the_cache(energy: UseCase, home: Path) -> 
 def test_cached_records_equal_the_rows_in_the_lake(energy: UseCase, table: str) -> None:
     name = f"energy.{table}"
     cached, rows = (
-        [facts.as_json(row) for row in found] for found in (lake_cache.records([name])[name], lake.records(name))
+        [facts.as_json(row) for row in records] for records in (lake_cache.records([name])[name], lake.records(name))
     )
     assert sorted(map(json.dumps, cached)) == sorted(map(json.dumps, rows))
 
@@ -71,13 +71,13 @@ def test_the_status_command_names_the_champion(energy: UseCase) -> None:
 
 
 def test_the_registry_names_the_ledgers_champion(energy: UseCase) -> None:
-    found = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
-    assert int(found.version) == CHAMPION
+    registered = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
+    assert int(registered.version) == CHAMPION
 
 
 def test_quarantined_items_have_their_states(energy: UseCase) -> None:
-    found = [item.state for item in quarantine.list_items(energy, states=None)]
-    assert found == ["released", "discarded", "waiting", "superseded", "waiting"]
+    states = [item.state for item in quarantine.list_items(energy, states=None)]
+    assert states == ["released", "discarded", "waiting", "superseded", "waiting"]
 
 
 def test_every_retraining_request_is_handled(energy: UseCase) -> None:
@@ -109,9 +109,9 @@ def test_no_feature_has_changed_or_is_to_be_recomputed(energy: UseCase) -> None:
 
 
 def test_online_features_equal_those_of_the_lake(energy: UseCase) -> None:
-    found = parity.check_online(energy)
-    assert found.is_consistent
-    assert [view.keys for view in found.views] == [12]
+    report = parity.check_online(energy)
+    assert report.is_consistent
+    assert [view.keys for view in report.views] == [12]
 
 
 @pytest.mark.parametrize("day", ["2024-01-04", LAST])
@@ -121,11 +121,11 @@ def test_predictions_kept_the_features_of_their_snapshots(energy: UseCase, day: 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_version_is_reproduced_to_the_bit(energy: UseCase, version: int) -> None:
-    found = refit.reproduce(energy, version)
-    differing = {part.name for part in found.parts if not part.equal}
-    assert not differing & {"data", "stored file"}, found
+    reproduction = refit.reproduce(energy, version)
+    differing = {part.name for part in reproduction.parts if not part.equal}
+    assert not differing & {"data", "stored file"}, reproduction
     if on_the_same_processor(energy):
-        assert found.equal, found
+        assert reproduction.equal, reproduction
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -181,9 +181,9 @@ def test_a_version_page_shows_decision_and_training_set(energy: UseCase, expecte
 
     run = mlflow_records.quick.run_of("energy", version)
     made, problem = version_training.of(run)
-    held = page.RegisteredVersion(energy, version, tuple(ledger.entries(energy)), run)
+    registered = page.RegisteredVersion(energy, version, tuple(ledger.entries(energy)), run)
     records = {name: lake.records(f"energy.{name}") for name in ("metrics", "verdicts")}
-    view = page.view(held, records["metrics"], records["verdicts"], made, problem)
+    view = page.view(registered, records["metrics"], records["verdicts"], made, problem)
     text = shown("version", **view, made_by=None, airflow_run=None, may_roll_back=False)
     assert not problem
     assert expected["training_sets"][str(version)][0] in text
@@ -276,8 +276,8 @@ def test_a_row_in_quarantine_is_released_and_enters(energy: UseCase) -> None:
 
 def test_a_batch_refused_before_is_refused_as_the_same_item(energy: UseCase, expected: dict[str, Any]) -> None:
     days.refuse_batch(energy, NEXT)
-    found = [row[2] for row in facts.quarantined_items(energy) if row[0] == NEXT]
-    assert found == [row[2] for row in expected["quarantined_items"] if row[0] == NEXT]
+    items = [row[2] for row in facts.quarantined_items(energy) if row[0] == NEXT]
+    assert items == [row[2] for row in expected["quarantined_items"] if row[0] == NEXT]
 
 
 def test_the_next_day_is_scored_by_the_champion(energy: UseCase, next_day: Verdict) -> None:

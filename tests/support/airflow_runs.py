@@ -25,8 +25,8 @@ def wait_for(http: httpx.Client, dag: str, run_id: str) -> str:
             return state
         time.sleep(0.5)
     tasks = http.get(f"/dags/{dag}/dagRuns/{run_id}/taskInstances").json()["task_instances"]
-    held = {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
-    raise AssertionError(f"{dag} {run_id} is still {state}: {held}")
+    states = {task["task_id"]: (task["state"], task["try_number"]) for task in tasks}
+    raise AssertionError(f"{dag} {run_id} is still {state}: {states}")
 
 
 def follow(http: httpx.Client, dag: str, partition: str) -> str:

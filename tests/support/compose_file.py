@@ -50,7 +50,7 @@ def _service(name: str, content: dict[str, Any]) -> Service:
         command=content["command"],
         healthcheck=["sh", "-c", *test[1:]] if test[:1] == ["CMD-SHELL"] else test[1:],
         environment=content.get("environment", {}),
-        depends_on={other: asked["condition"] for other, asked in content.get("depends_on", {}).items()},
+        depends_on={other: dependency["condition"] for other, dependency in content.get("depends_on", {}).items()},
         ports=content.get("ports", []),
         volumes=content.get("volumes", []),
     )
@@ -61,13 +61,13 @@ def _interpolated(content: Any, variables: Mapping[str, str]) -> Any:
         return {key: _interpolated(value, variables) for key, value in content.items()}
     if isinstance(content, list):
         return [_interpolated(value, variables) for value in content]
-    return _VARIABLE.sub(lambda found: _value(found, variables), content) if isinstance(content, str) else content
+    return _VARIABLE.sub(lambda match: _value(match, variables), content) if isinstance(content, str) else content
 
 
-def _value(found: re.Match[str], variables: Mapping[str, str]) -> str:
-    if found["dollar"]:
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    if match["dollar"]:
         return "$"
-    value = variables.get(found["name"], "")
-    if not value and found["why"] is not None:
-        raise Unset(f"{found['name']}: {found['why']}")
+    value = variables.get(match["name"], "")
+    if not value and match["why"] is not None:
+        raise Unset(f"{match['name']}: {match['why']}")
     return value

@@ -14,4 +14,4 @@ Examine = Callable[..., dict[str, Finding]]
 
 
 def by_name(examination: Examination) -> dict[str, Finding]:
-    return {finding.name: finding for found in examination.findings.values() for finding in found}
+    return {finding.name: finding for findings in examination.findings.values() for finding in findings}

@@ -71,10 +71,10 @@ class Command:
 def blocks() -> tuple[Block, ...]:
     """Every fenced block of every page."""
     return tuple(
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        Block(page, text.count("\n", 0, match.start()) + 1, match[1], match[2])
         for page in PAGES
         for text in [page.read_text()]
-        for found in _BLOCK.finditer(text)
+        for match in _BLOCK.finditer(text)
     )
 
 
@@ -115,9 +115,9 @@ def _recorded(page: list[Block]) -> list[Command]:
             text=True,
             timeout=60,
         )
-        said = record.read_text() if record.exists() else ""
+        text = record.read_text() if record.exists() else ""
     assert (done.returncode, done.stderr) == (0, ""), f"{os.fspath(page[0].page)}: {done.stderr}"
-    started = [line.split(_WORD)[:-1] for line in said.split(_END)[:-1]]
+    started = [line.split(_WORD)[:-1] for line in text.split(_END)[:-1]]
     # The programs of a pipe start at once, whichever is first.
     in_order = sorted((int(number), int(line), words) for number, line, *words in started)
     return [Command(page[number], tuple(words)) for number, _, words in in_order]

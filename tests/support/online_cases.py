@@ -71,10 +71,10 @@ class Online:
 
     def read(self, *keys: EntityKey) -> list[tuple[int, datetime] | None]:
         """The number and event time of each key's row, which must be one whole row; None if it has none."""
-        found = self.store.provider.online_read(self.store.config, self.view, list(keys), ["trips", "rating"])
-        for _, values in found:
+        rows = self.store.provider.online_read(self.store.config, self.view, list(keys), ["trips", "rating"])
+        for _, values in rows:
             assert values is None or values["trips"].int64_val == values["rating"].double_val
-        return [None if values is None else (values["trips"].int64_val, event) for event, values in found]
+        return [None if values is None else (values["trips"].int64_val, event) for event, values in rows]
 
 
 @contextmanager

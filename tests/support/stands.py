@@ -16,13 +16,13 @@ def postgres(running: Composition) -> Stand:
     installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
     programs = max((file.parent for file in installed), key=lambda folder: int(folder.parent.name), default=None)
     assert programs, "PostgreSQL's server is missing: apt-get install postgresql"
-    asked, data = running.services["postgres"].environment, running.volume("postgres")
+    variables, data = running.services["postgres"].environment, running.volume("postgres")
     user = "postgres" if os.geteuid() == 0 else None  # It refuses to run as root.
     password = data.with_name("password")
-    password.write_text(asked["POSTGRES_PASSWORD"])
+    password.write_text(variables["POSTGRES_PASSWORD"])
     for file in (data, password) if user else ():
         shutil.chown(file, user)
-    options = f"-D {data} -U {asked['POSTGRES_USER']} --pwfile {password} -A scram-sha-256 --no-sync"
+    options = f"-D {data} -U {variables['POSTGRES_USER']} --pwfile {password} -A scram-sha-256 --no-sync"
     subprocess.run([programs / "initdb", *options.split()], check=True, user=user, stdout=subprocess.DEVNULL)
     with (data / "postgresql.conf").open("a") as config:
         config.write("unix_socket_directories = ''\nlisten_addresses = '127.0.0.1'\n")
@@ -43,9 +43,9 @@ def redis(running: Composition) -> Stand:
         ("redis-server", f"--bind 127.0.0.1 --dir {running.volume('redis')} --port"),
         ("redis-cli", "-p"),
     ):
-        found = shutil.which(name)
-        assert found, f"{name} is missing: apt-get install redis-server"
-        (programs / name).write_text(f'#!/bin/sh\nexec {found} {arguments} {running.free["redis"]} "$@"\n')
+        binary = shutil.which(name)
+        assert binary, f"{name} is missing: apt-get install redis-server"
+        (programs / name).write_text(f'#!/bin/sh\nexec {binary} {arguments} {running.free["redis"]} "$@"\n')
         (programs / name).chmod(0o755)
     return Stand({"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])})
 

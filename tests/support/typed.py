@@ -39,7 +39,7 @@ def imported(profile: str) -> set[str]:
 def complete(shell: str, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What the shell is told when Tab is pressed at the end of `line`."""
     words = line.split(" ")
-    asked = {
+    request = {
         "_PERENNIAL_COMPLETE": f"complete_{shell}",
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(words) - 1),
@@ -50,7 +50,7 @@ def complete(shell: str, line: str, **environment: str) -> subprocess.CompletedP
         [str(Path(sys.executable).parent / "perennial")],
         capture_output=True,
         text=True,
-        env=os.environ | PATHS | asked | environment,
+        env=os.environ | PATHS | request | environment,
         timeout=120,
     )
 

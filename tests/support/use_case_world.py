@@ -42,9 +42,9 @@ class World:
     def partition(self, key: str, version: int | None = 1, metric: float | None = 0.2, **verdict: Any) -> World:
         """A partition that went through the loop."""
         self.add("batches", partition=key, table=self.use_case.raw[0].name, rows=100, quarantined=2)
-        told = {"verdict": "healthy", "reason": "", "drifted_columns": 0, "explanation": "as usual"}
-        told |= {"evidence": "{}", "label_coverage": 0.9, "labels": 90} | verdict
-        self.add("verdicts", partition=key, model_version=version, **told)
+        fields = {"verdict": "healthy", "reason": "", "drifted_columns": 0, "explanation": "as usual"}
+        fields |= {"evidence": "{}", "label_coverage": 0.9, "labels": 90} | verdict
+        self.add("verdicts", partition=key, model_version=version, **fields)
         measured = {"metric": self.use_case.gate.metric, "recorded_at": self._clock}
         for role, value in (("champion", metric), ("first", 0.5)):
             if version and value is not None:
@@ -53,8 +53,8 @@ class World:
 
     def drift(self, key: str, column: str, ratio: float = 0.5, importance: float = 0.1, **more: Any) -> World:
         """A column's drift in a partition."""
-        told = {"model_version": 1, "drifted": ratio > self.use_case.drift.ratio, "told": f"{column} moved"} | more
-        return self.add("drift", partition=key, column=column, ratio=ratio, importance=importance, **told)
+        fields = {"model_version": 1, "drifted": ratio > self.use_case.drift.ratio, "told": f"{column} moved"} | more
+        return self.add("drift", partition=key, column=column, ratio=ratio, importance=importance, **fields)
 
     def decided(self, version: int, before: int | None, key: str, action: str = "promoted", **more: Any) -> World:
         """The gate's decision on a version."""
@@ -64,15 +64,15 @@ class World:
     def rolled_back(self, version: int, before: int, key: str, **more: Any) -> World:
         """A person's rollback, which pauses automatic promotion."""
         event = f"rollback:{self.use_case.name}.champion/manual__{key}"
-        told = {"actor": "ada", "reason": "wrong at night"} | more
-        return self._entry(event, "rolled-back", version, before, key, told, {"pause_until": None})
+        fields = {"actor": "ada", "reason": "wrong at night"} | more
+        return self._entry(event, "rolled-back", version, before, key, fields, {"pause_until": None})
 
     def _entry(
-        self, event: str, action: str, version: int, before: int | None, key: str, told: dict, evidence: dict
+        self, event: str, action: str, version: int, before: int | None, key: str, fields: dict, evidence: dict
     ) -> World:
         return self.add(
             "ledger",
-            **{"actor": "gate", "event_id": event, "action": action, "model_version": version} | told,
+            **{"actor": "gate", "event_id": event, "action": action, "model_version": version} | fields,
             previous_version=before,
             partition=key,
             model_run=f"run{version}",
@@ -110,8 +110,8 @@ def decision(challenger: int, champion: int | None, key: str, *, promote: bool =
 
 def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Activity:
     """All DAGs are there, and none has run."""
-    found = {
+    pipelines = {
         name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused))
         for name in dag_names.ALL
     }
-    return Activity(found, **more)
+    return Activity(pipelines, **more)

@@ -36,8 +36,8 @@ def described(folder: Path) -> dict[str, definition_files.DefinitionFile]:
 
 
 def test_a_file_is_about_what_it_defines(repo: Repository) -> None:
-    found = described(write(repo, one=entity("one"), two=entity("two")))
-    assert {name: set(file.objects) for name, file in found.items()} == {
+    described_files = described(write(repo, one=entity("one"), two=entity("two")))
+    assert {name: set(file.objects) for name, file in described_files.items()} == {
         "Feast itself": set(),
         "feature_store.yaml": set(),
         "one.py": {"entity one"},

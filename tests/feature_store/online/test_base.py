@@ -95,8 +95,8 @@ def test_times_are_exact_in_any_year(online: Online, year: int) -> None:
 
 def test_a_key_that_was_never_written_has_no_row(online: Online) -> None:
     assert online.read(online.key()) == [None]
-    found = repository.online_features(online.repo.name, [{"driver_id": "nobody"}])
-    assert found == [{"driver_id": "nobody", "trips": None, "rating": None}]
+    features = repository.online_features(online.repo.name, [{"driver_id": "nobody"}])
+    assert features == [{"driver_id": "nobody", "trips": None, "rating": None}]
 
 
 def test_a_view_never_applied_is_empty_until_written(online: Online) -> None:
@@ -111,14 +111,14 @@ def test_a_view_never_applied_is_empty_until_written(online: Online) -> None:
 def test_many_keys_are_read_in_the_order_they_are_asked_for(online: Online) -> None:
     keys = [online.key() for _ in range(250)]
     online.write_all([(key, number, 0, None) for number, key in enumerate(keys)])
-    assert [found[0] for found in online.read(*reversed(keys))] == list(reversed(range(250)))
+    assert [row[0] for row in online.read(*reversed(keys))] == list(reversed(range(250)))
 
 
 def test_a_batch_of_newer_and_older_rows_replaces_only_older(online: Online) -> None:
     keys = [online.key() for _ in range(12)]
     online.write_all([(key, 1, number % 3, None) for number, key in enumerate(keys)])
     online.write_all([(key, 2, 1, None) for key in keys])
-    assert [found[0] for found in online.read(*keys)] == [2, 2, 1] * 4
+    assert [row[0] for row in online.read(*keys)] == [2, 2, 1] * 4
 
 
 def test_a_server_that_lost_its_scripts_is_sent_them_again(online: Online) -> None:
@@ -139,12 +139,12 @@ def test_concurrent_forked_writers_keep_reads_whole_and_newest(online: Online) -
         writer.start()
     seen = [-1] * 3
     while any(writer.is_alive() for writer in writers):
-        now = [-1 if found is None else found[0] for found in online.read(*keys)]
+        now = [-1 if row is None else row[0] for row in online.read(*keys)]
         assert all(new >= old for old, new in zip(seen, now, strict=True))
         seen = now
         time.sleep(0.01)
     assert [writer.exitcode for writer in writers] == [0] * 3
-    assert [found[0] for found in online.read(*keys)] == [29] * 3
+    assert [row[0] for row in online.read(*keys)] == [29] * 3
 
 
 def write(online: Online, keys: list[EntityKey], seed: int) -> None:
@@ -181,8 +181,8 @@ def test_a_killed_materialization_can_be_read_and_finished(online: Online) -> No
         assert writer.poll() is None, writer.communicate()
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()
-    found = online.read(*keys)
-    assert None in found
+    rows = online.read(*keys)
+    assert None in rows
     view = f"{online.repo.name}_stats"
     assert repository.materialize(online.repo.name, NOON, NOON + timedelta(hours=1)) == {view: count}
     assert online.read(*keys) == [(number, NOON) for number in range(0, count, count // 40)]

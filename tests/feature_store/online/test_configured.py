@@ -33,12 +33,12 @@ def test_the_setting_names_the_store(
 ) -> None:
     monkeypatch.setenv("PERENNIAL_ONLINE_STORE", url)
     settings_module.settings.cache_clear()
-    found = ConfiguredOnlineStoreConfig(type="...ConfiguredOnlineStore", expired="null")
+    config = ConfiguredOnlineStoreConfig(type="...ConfiguredOnlineStore", expired="null")
     settings_module.settings.cache_clear()
-    assert found.type.endswith(f".Newest{kind}OnlineStore")
-    assert found.expired == "null"
+    assert config.type.endswith(f".Newest{kind}OnlineStore")
+    assert config.expired == "null"
     for name, value in options.items():
-        assert getattr(found, name) == value
+        assert getattr(config, name) == value
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,9 @@ def test_entity_keys_are_feasts_own_bytes(names: list[str], data: st.DataObject)
         for name in names
         for _, memory, values in [KEYS[name]]
     }
-    found = serialization.entity_keys({name: (columns[name], kinds[name]) for name in names}, version=3)
+    encoded = serialization.entity_keys({name: (columns[name], kinds[name]) for name in names}, version=3)
     rows = zip(*(_values(columns[name], kinds[name]) for name in names), strict=True)
-    assert found == [serialize_entity_key(EntityKey(join_keys=names, entity_values=row), 3) for row in rows]
+    assert encoded == [serialize_entity_key(EntityKey(join_keys=names, entity_values=row), 3) for row in rows]
 
 
 def _values(column: pa.Array, kind: ValueType) -> list[Any]:

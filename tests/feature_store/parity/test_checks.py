@@ -67,9 +67,9 @@ def records(use_case: UseCase, day: str) -> list[dict[str, Any]]:
 
 
 def test_what_is_online_equals_the_lake(energy: UseCase) -> None:
-    found = parity.check_online(energy)
-    assert found.is_consistent
-    (view,) = found.views
+    report = parity.check_online(energy)
+    assert report.is_consistent
+    (view,) = report.views
     assert view.keys == 12
     assert view.until == datetime(2024, 1, 4, tzinfo=UTC)
     assert view.newest == datetime(2024, 1, 3, 23, tzinfo=UTC)
@@ -174,9 +174,9 @@ def scored(energy: UseCase) -> UseCase:
 
 
 def test_features_stored_by_scoring_equal_the_lake_of_then(scored: UseCase) -> None:
-    found = parity.check_logged(scored, scored.partition("2024-01-02"), keys=1000)
-    assert found.is_consistent
-    assert [(view.keys, view.corrected) for view in found.views] == [(288, 0)]
+    report = parity.check_logged(scored, scored.partition("2024-01-02"), keys=1000)
+    assert report.is_consistent
+    assert [(view.keys, view.corrected) for view in report.views] == [(288, 0)]
 
 
 def test_a_lake_corrected_since_is_counted_and_is_no_difference(scored: UseCase) -> None:
@@ -185,11 +185,11 @@ def test_a_lake_corrected_since_is_counted_and_is_no_difference(scored: UseCase)
     changed = before.set_column(number, "meter_last", pa.array([0.25] * before.num_rows))
     lake.replace("energy.meter_history", "2024-01-02", changed, sort_by=("site", "meter", "event_timestamp"))
     try:
-        found = parity.check_logged(scored, scored.partition("2024-01-02"))
+        report = parity.check_logged(scored, scored.partition("2024-01-02"))
     finally:
         lake.replace("energy.meter_history", "2024-01-02", before, sort_by=("site", "meter", "event_timestamp"))
-    assert found.is_consistent
-    assert found.views[0].corrected > 50
+    assert report.is_consistent
+    assert report.views[0].corrected > 50
 
 
 def test_a_stored_feature_not_in_the_lake_is_a_difference(scored: UseCase) -> None:
@@ -198,9 +198,9 @@ def test_a_stored_feature_not_in_the_lake_is_a_difference(scored: UseCase) -> No
         rows = rows.set_column(rows.column_names.index(name), name, pa.array(value))
     rows = rows.set_column(0, "partition", pa.array(["2024-01-03", "2024-01-03"]))
     lake.append_missing("energy.predictions", rows, key=scored.examples.key)
-    found = parity.check_logged(scored, scored.partition("2024-01-03"))
-    assert not found.is_consistent
-    assert {one.served for one in found.views[0].differences if one.feature == "meter_mean_24h"} == {99.0}
+    report = parity.check_logged(scored, scored.partition("2024-01-03"))
+    assert not report.is_consistent
+    assert {one.served for one in report.views[0].differences if one.feature == "meter_mean_24h"} == {99.0}
 
 
 @pytest.mark.parametrize(

@@ -105,10 +105,10 @@ def write_online(repo: Repository, key: int, time: datetime, **values: Any) -> N
 
 def test_a_difference_has_its_key_both_values_and_both_times(typed: Repository) -> None:
     write_online(typed, 1, at(1), rating=("double_val", 0.25))
-    (found,) = [one for one in compare(typed, read(typed, 1, 3)) if one.feature == "rating"]
-    assert (found.view, found.key) == (f"{typed.name}_stats", {"driver_id": 1})
-    assert (found.served, found.offline) == (0.25, 0.1)
-    assert (found.served_time, found.offline_time) == (at(1), at(1))
+    (differences,) = [one for one in compare(typed, read(typed, 1, 3)) if one.feature == "rating"]
+    assert (differences.view, differences.key) == (f"{typed.name}_stats", {"driver_id": 1})
+    assert (differences.served, differences.offline) == (0.25, 0.1)
+    assert (differences.served_time, differences.offline_time) == (at(1), at(1))
 
 
 def test_an_equal_value_of_another_type_is_a_difference(typed: Repository) -> None:
@@ -118,14 +118,14 @@ def test_an_equal_value_of_another_type_is_a_difference(typed: Repository) -> No
 
 def test_a_value_where_the_lake_has_null_is_a_difference(typed: Repository) -> None:
     write_online(typed, 3, at(3), city=("string_val", ""))
-    (found,) = compare(typed, read(typed, 3))
-    assert (found.feature, found.served, found.offline) == ("city", "", None)
+    (differences,) = compare(typed, read(typed, 3))
+    assert (differences.feature, differences.served, differences.offline) == ("city", "", None)
 
 
 def test_an_equal_value_of_another_time_is_a_difference(typed: Repository) -> None:
     row = read(typed, 1)[0]
-    (found,) = compare(typed, [replace(row, values={"city": "Oslo"}, time=at(5))])
-    assert (found.feature, found.served_time, found.offline_time) == ("*", at(5), at(1))
+    (differences,) = compare(typed, [replace(row, values={"city": "Oslo"}, time=at(5))])
+    assert (differences.feature, differences.served_time, differences.offline_time) == ("*", at(5), at(1))
 
 
 def test_a_store_of_whole_seconds_agrees_with_the_rounded_second(repo: Repository) -> None:
@@ -177,9 +177,9 @@ def simple(repo: Repository, history: History, partition: str = "2013-01") -> No
 def test_rows_that_were_never_materialized_are_missing_online(repo: Repository) -> None:
     simple(repo, {1: [(at(1), 1.0), (at(1, day=20), 2.0)]})
     repository.materialize(repo.name, START, at(0, day=15))
-    (found,) = compare(repo, read(repo, 1))
-    assert (found.served, found.served_time) == (1.0, at(1))
-    assert (found.offline, found.offline_time) == (2.0, at(1, day=20))
+    (differences,) = compare(repo, read(repo, 1))
+    assert (differences.served, differences.served_time) == (1.0, at(1))
+    assert (differences.offline, differences.offline_time) == (2.0, at(1, day=20))
 
 
 def test_rows_of_the_lake_not_due_online_are_no_difference(repo: Repository) -> None:
@@ -269,8 +269,13 @@ def test_a_changed_logged_value_is_a_difference(typed: Repository) -> None:
     kept = retrieved(typed, (1, at(5)), (2, at(9)))
     kept = kept.set_column(kept.column_names.index("city"), "city", pa.array(["Rome", ""]))
     view = repository.feature_views(typed.name)[f"{typed.name}_stats"]
-    (found,) = compare(typed, served.read_logged(view, kept, kept.column_names))
-    assert (found.key, found.feature, found.served, found.offline) == ({"driver_id": 1}, "city", "Rome", "Oslo")
+    (differences,) = compare(typed, served.read_logged(view, kept, kept.column_names))
+    assert (differences.key, differences.feature, differences.served, differences.offline) == (
+        {"driver_id": 1},
+        "city",
+        "Rome",
+        "Oslo",
+    )
 
 
 def test_logged_rows_are_compared_with_what_was_known_then(repo: Repository) -> None:
@@ -310,8 +315,8 @@ def test_a_value_equals_itself_and_no_other_type(value: object) -> None:
     ],
 )
 def test_the_declared_type_says_what_is_served(values: list, kind: FeastType, as_served: list) -> None:
-    found = served.as_served(values, kind)
-    assert all(map(comparison.is_same, found, as_served)), found
+    value = served.as_served(values, kind)
+    assert all(map(comparison.is_same, value, as_served)), value
 
 
 def test_nan_stays_nan() -> None:

@@ -71,9 +71,9 @@ def store(repo: Repository) -> FeatureStore:
 
 def trips(store: FeatureStore, repo: Repository, entities: object) -> dict[tuple, int | None]:
     job = store.get_historical_features(entity_df=entities, features=[f"{repo.name}_trips:trips"])
-    found = job.to_arrow()
-    keys = zip(found["driver_id"].to_pylist(), found["event_timestamp"].to_pylist(), strict=True)
-    return dict(zip(keys, found["trips"].to_pylist(), strict=True))
+    joined = job.to_arrow()
+    keys = zip(joined["driver_id"].to_pylist(), joined["event_timestamp"].to_pylist(), strict=True)
+    return dict(zip(keys, joined["trips"].to_pylist(), strict=True))
 
 
 EXPECTED = {("b", 20): 2, ("a", 40): 3, ("a", 0): 1, (None, 0): None}
@@ -138,9 +138,9 @@ def test_without_entity_rows_each_row_at_its_own_time(store: FeatureStore, repo:
         start_date=NOON,
         end_date=NOON + timedelta(minutes=30),
     )
-    found = job.to_arrow()
-    rows = [tuple(row.values()) for row in found.to_pylist()]
-    assert found.column_names == ["event_timestamp", "driver_id", "trips", "stars", "mood"]
+    joined = job.to_arrow()
+    rows = [tuple(row.values()) for row in joined.to_pylist()]
+    assert joined.column_names == ["event_timestamp", "driver_id", "trips", "stars", "mood"]
     assert [(row[1], (row[0] - NOON) // timedelta(minutes=1), *row[2:]) for row in rows] == [
         ("a", 0, 1, None, 9),
         ("a", 5, 1, 4, 9),

@@ -38,8 +38,8 @@ TTL = st.one_of(st.none(), st.integers(1, 8).map(lambda minutes: timedelta(minut
 
 
 def moments(minutes: list[int | None], unit: str) -> pa.Array:
-    found = [None if minute is None else START + timedelta(minutes=minute) for minute in minutes]
-    return pa.array(found, pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
+    times = [None if minute is None else START + timedelta(minutes=minute) for minute in minutes]
+    return pa.array(times, pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, "UTC"))
 
 
 @settings(max_examples=examples(300), deadline=None)
@@ -69,19 +69,19 @@ def test_time_slices_give_what_one_join_gives(
 
     def seen(some: EntityRows, read: pa.Table) -> list[int | None]:
         features = view.rows(read)
-        found = newest_known(
+        joined = newest_known(
             some.encoded_keys({"key": pa.int64()}, "v"), some.times, features, ttl=ttl, known_at_the_time=only_known
         )
-        return one_chunk(read["value"].take(found)).to_pylist()
+        return one_chunk(read["value"].take(joined)).to_pylist()
 
     first, last = entities.between()
     window = FeatureWindow(view, first, last, memory=1)
     parts = list(entities.by_time(length))
-    found = [value for part in parts for value in seen(part, window.upto(part.between()[1]))]
+    joined = [value for part in parts for value in seen(part, window.upto(part.between()[1]))]
     order = entities.time_order().to_pylist()
     at_once = seen(entities, scan.read(view.columns, time="time"))
     assert sorted(order) == list(range(len(examples)))
-    assert found == [at_once[number] for number in order]
+    assert joined == [at_once[number] for number in order]
 
 
 def store_in(folder: Path, memory: str) -> FeatureStore:
@@ -157,10 +157,10 @@ def test_the_keys_of_few_examples_are_pushed_down_to_the_files(
 
     monkeypatch.setattr(Scan, "read", counted)
     store = store_in(tmp_path, "1GiB")
-    found = store.get_historical_features(entity_df=few, features=FEATURES).to_arrow()
+    joined = store.get_historical_features(entity_df=few, features=FEATURES).to_arrow()
     with_keys = sum(read)
     monkeypatch.setattr(requested_view, "_FEW", 0)
-    assert store.get_historical_features(entity_df=few, features=FEATURES).to_arrow().equals(found)
+    assert store.get_historical_features(entity_df=few, features=FEATURES).to_arrow().equals(joined)
     assert 0 < with_keys < (sum(read) - with_keys) / 20
 
 
@@ -173,8 +173,8 @@ def test_a_result_larger_than_memory_is_exported_in_batches(tmp_path: Path, enti
     assert job.supports_remote_storage_export()
     written = job.to_remote_storage()
     assert [pq.read_metadata(file).num_rows for file in written] == [2_000, 2_000, 1_000]
-    found = pa.concat_tables(pq.read_table(file) for file in written).sort_by("number")
-    assert found.combine_chunks().equals(job.to_arrow().sort_by("number").combine_chunks())
+    exported = pa.concat_tables(pq.read_table(file) for file in written).sort_by("number")
+    assert exported.combine_chunks().equals(job.to_arrow().sort_by("number").combine_chunks())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not enforce RLIMIT_AS")

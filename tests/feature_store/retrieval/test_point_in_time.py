@@ -65,15 +65,15 @@ def test_each_entity_row_sees_the_newest_known_and_none_is_lost(
 ) -> None:
     keys, minutes = zip(*examples, strict=True) if examples else ([], [])
     for stored in (rows, rows[::-1]):
-        found = newest_known(
+        newest = newest_known(
             JoinKeyEncoder([pa.array(keys, pa.string())], len(examples)),
             EntityTimes(moments(list(minutes))),
             features_of(stored, with_created),
             ttl=ttl,
             known_at_the_time=only_known,
         ).to_pylist()
-        assert len(found) == len(examples)
-        for (key, minute), row in zip(examples, found, strict=True):
+        assert len(newest) == len(examples)
+        for (key, minute), row in zip(examples, newest, strict=True):
             expected = seen(rows, key, minute, ttl, with_created, only_known)
             assert expected == (None if row is None else (stored[row][1], stored[row][3]))
 
@@ -81,9 +81,9 @@ def test_each_entity_row_sees_the_newest_known_and_none_is_lost(
 @settings(max_examples=examples(200), deadline=None)
 @given(ROWS, st.booleans())
 def test_newest_of_each_key_is_what_a_row_at_the_end_sees(rows: list, with_created: bool) -> None:
-    found = newest_of_each(features_of(rows, with_created)).to_pylist()
-    by_key = {rows[row][0]: (rows[row][1], rows[row][3]) for row in found}
-    assert len(by_key) == len(found)
+    newest = newest_of_each(features_of(rows, with_created)).to_pylist()
+    by_key = {rows[row][0]: (rows[row][1], rows[row][3]) for row in newest}
+    assert len(by_key) == len(newest)
     expected = {key: seen(rows, key, 99, None, with_created, False) for key in "ab"}
     assert by_key == {key: value for key, value in expected.items() if value is not None}
 

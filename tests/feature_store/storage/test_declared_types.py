@@ -41,8 +41,8 @@ def retrieved(repo: Repository, drivers: list[str]) -> pa.Table:
 
 def test_values_that_fit_are_retrieved_in_the_declared_type(narrow: Repository) -> None:
     write(narrow, "b", 2, [2**40], [0.5])
-    found = retrieved(narrow, ["a"])["trips"]
-    assert (found.type, found.to_pylist()) == (pa.int32(), [7])
+    trips = retrieved(narrow, ["a"])["trips"]
+    assert (trips.type, trips.to_pylist()) == (pa.int32(), [7])
 
 
 def test_a_value_that_does_not_fit_is_not_retrieved(narrow: Repository) -> None:
@@ -77,8 +77,8 @@ def test_a_view_of_the_wider_type_gives_old_and_new_values(narrow: Repository) -
     write(narrow, "b", 2, [2**40], [0.1])
     narrow.define()
     repository.apply_if_changed()
-    found = retrieved(narrow, ["a", "b"])
-    assert (found["trips"].to_pylist(), found["rating"].to_pylist()) == ([7, 2**40], [0.5, 0.1])
+    table = retrieved(narrow, ["a", "b"])
+    assert (table["trips"].to_pylist(), table["rating"].to_pylist()) == ([7, 2**40], [0.5, 0.1])
 
 
 def test_a_promoted_table_is_still_read_file_by_file(narrow: Repository) -> None:

@@ -183,8 +183,8 @@ def test_a_saved_dataset_is_overwritten_only_if_asked(store: FeatureStore, repo:
 def test_logs_of_served_features_are_kept_once(
     store: FeatureStore, repo: Repository, tmp_path: Path, service: str, as_files: bool
 ) -> None:
-    found = store.get_feature_service(f"{repo.name}{service}")
-    source = FeatureServiceLoggingSource(found, store.project)
+    feature_service = store.get_feature_service(f"{repo.name}{service}")
+    source = FeatureServiceLoggingSource(feature_service, store.project)
     schema = source.get_schema(store.registry)
 
     def logs(request: str, minute: int) -> pa.Table | Path:
@@ -204,10 +204,10 @@ def test_logs_of_served_features_are_kept_once(
         return folder
 
     for _ in range(2):
-        store.write_logged_features(logs("one", 1), found)
-        store.write_logged_features(logs("two", 2), found)
+        store.write_logged_features(logs("one", 1), feature_service)
+        store.write_logged_features(logs("two", 2), feature_service)
     job = store.provider.retrieve_feature_service_logs(
-        found, NOON, NOON + timedelta(hours=1), store.config, store.registry
+        feature_service, NOON, NOON + timedelta(hours=1), store.config, store.registry
     )
     kept = job.to_arrow().sort_by("__request_id")
     assert kept["__request_id"].to_pylist() == ["one", "two"]

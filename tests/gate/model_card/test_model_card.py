@@ -102,8 +102,8 @@ def test_limits_name_what_the_model_was_not_tested_on(card) -> None:
 def test_attaching_twice_leaves_one_linked_card(energy, version, settled) -> None:
     assert model_card.attach(energy, version) == model_card.attach(energy, version)
     run_id = tracking.run_of(energy, version)
-    held = [item.path for item in tracking.client().list_artifacts(run_id, model_card.FOLDER)]
-    assert sorted(held) == ["model_card/model_card.html", "model_card/model_card.md"]
+    paths = [item.path for item in tracking.client().list_artifacts(run_id, model_card.FOLDER)]
+    assert sorted(paths) == ["model_card/model_card.html", "model_card/model_card.md"]
     registered = tracking.client().get_model_version("energy", str(version))
     assert registered.tags[mlflow_tags.MODEL_CARD].endswith(f"/runs/{run_id}/artifacts/model_card/model_card.html")
     assert registered.tags[mlflow_tags.MODEL_CARD] in registered.description
@@ -123,10 +123,10 @@ def test_a_card_can_be_seen_without_attaching_it(energy, version, settled) -> No
     server = tracking.client()
     server.delete_model_version_tag("energy", str(version), mlflow_tags.MODEL_CARD)
     result = CliRunner().invoke(app, ["card", "energy", str(version), "--dry-run", "--json"])
-    told = json.loads(result.stdout)
+    printed = json.loads(result.stdout)
     assert mlflow_tags.MODEL_CARD not in server.get_model_version("energy", str(version)).tags
-    assert (told["version"], told["attached"]) == (version, False)
-    assert told["card"] == model_card.attach(energy, version)
+    assert (printed["version"], printed["attached"]) == (version, False)
+    assert printed["card"] == model_card.attach(energy, version)
 
 
 def test_a_description_that_a_person_wrote_stays(energy, version, settled) -> None:
@@ -181,15 +181,15 @@ def test_nothing_from_data_is_read_as_markup(card: Card, text: str) -> None:
     harmless, risky = (
         replace(
             card,
-            use_case=card.use_case.model_copy(update={"title": said, "description": said, "owner": said}),
-            params={"alpha": said},
-            algorithm=said,
-            window=said,
+            use_case=card.use_case.model_copy(update={"title": reason, "description": reason, "owner": reason}),
+            params={"alpha": reason},
+            algorithm=reason,
+            window=reason,
             gate=card.gate.model_copy(
-                update={"reason": said, "rules": [Rule(name=said, value=1.0, threshold=2.0, passed=True)]}
+                update={"reason": reason, "rules": [Rule(name=reason, value=1.0, threshold=2.0, passed=True)]}
             ),
         )
-        for said in ("harmless", text)
+        for reason in ("harmless", text)
     )
     shown = rendering.html(risky, rendering.markdown(risky))
     assert _elements(shown) == _elements(rendering.html(harmless, rendering.markdown(harmless)))

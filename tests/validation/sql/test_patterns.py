@@ -22,7 +22,7 @@ def test_a_translated_pattern_matches_where_python_does(pieces: list[str], lette
     translated = as_re2(pattern)
     assume(translated is not None)
     try:
-        found = duckdb.execute("SELECT regexp_matches(?, ?)", [searched, translated]).fetchall()[0][0]
+        matches = duckdb.execute("SELECT regexp_matches(?, ?)", [searched, translated]).fetchall()[0][0]
     except duckdb.Error:
         return  # RE2 refuses it: Great Expectations then evaluates the whole suite.
-    assert found == bool(re.search(pattern, searched)), (pattern, translated, searched)
+    assert matches == bool(re.search(pattern, searched)), (pattern, translated, searched)
