@@ -66,8 +66,8 @@ def described(suite: Any) -> list[tuple[str, dict[str, Any], str]]:
     ids=lambda value: "",
 )
 def test_a_declaration_is_that_expectation(ours: Any, theirs: list[gxe.Expectation]) -> None:
-    assert [(kind, given) for kind, given, _ in described([ours])] == [
-        (kind, given) for kind, given, _ in described(theirs)
+    assert [(kind, arguments) for kind, arguments, _ in described([ours])] == [
+        (kind, arguments) for kind, arguments, _ in described(theirs)
     ]
     assert {severity for _, _, severity in described([ours])} == {"critical"}
 

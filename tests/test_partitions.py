@@ -25,12 +25,12 @@ def test_every_moment_is_in_exactly_the_partition_that_claims_it(cadence: Cadenc
 
 
 @given(cadences, moments, st.integers(0, 5), st.integers(0, 5))
-def test_partitions_right_before_one_end_where_it_begins(cadence, moment, many: int, there: int) -> None:
+def test_partitions_right_before_one_end_where_it_begins(cadence, moment, many: int, expected: int) -> None:
     partition = first = cadence.at(moment)
-    for _ in range(there):
+    for _ in range(expected):
         first = first.previous
     preceding = partition.preceding(many, first)
-    assert len(preceding) == min(many, there)
+    assert len(preceding) == min(many, expected)
     assert [*preceding, partition] == list(min([*preceding, partition]).through(partition))
 
 
@@ -63,14 +63,14 @@ def test_a_malformed_name_is_refused_with_an_example(key: str) -> None:
 
 
 @given(moments, st.sampled_from(Cadence), st.sampled_from(Cadence))
-def test_a_time_in_another_notation_names_its_partition(moment: datetime, wanted: Cadence, given_as: Cadence) -> None:
+def test_a_time_in_another_notation_names_its_partition(moment: datetime, cadence: Cadence, given_as: Cadence) -> None:
     named = given_as.at(moment)
-    meant = wanted.at(named.start).key
+    meant = cadence.at(named.start).key
     if named.key == meant:
-        assert wanted.partition(named.key).key == meant
+        assert cadence.partition(named.key).key == meant
     else:
         with pytest.raises(InvalidPartition, match=f"Did you mean '{meant}'"):
-            wanted.partition(named.key)
+            cadence.partition(named.key)
 
 
 @pytest.mark.parametrize(

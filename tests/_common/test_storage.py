@@ -90,7 +90,7 @@ def test_a_file_without_permission_is_not_called_damaged(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "body",
     [
         "NETWORK_CONNECTION during HeadObject operation: curlCode: 28, Timeout was reached",
         "SLOW_DOWN during GetObject operation: Please reduce your request rate.",
@@ -98,9 +98,9 @@ def test_a_file_without_permission_is_not_called_damaged(number: int) -> None:
         "UNKNOWN (HTTP status 503) during PutObject operation",
     ],
 )
-def test_an_object_store_that_refuses_is_asked_again(answer: str) -> None:
+def test_an_object_store_that_refuses_is_asked_again(body: str) -> None:
     with pytest.raises(ServiceUnavailable, match="object store"), explaining("Lake table 'a.b'"):
-        raise OSError(f"When reading information for key 'a/b/data/0.parquet' in bucket 'lake': AWS Error {answer}")
+        raise OSError(f"When reading information for key 'a/b/data/0.parquet' in bucket 'lake': AWS Error {body}")
 
 
 def test_an_object_that_is_gone_is_a_loss() -> None:

@@ -60,16 +60,16 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def person(browser: Browser, machine: Machine) -> Iterator[Callable[..., Person]]:
     """Somebody who has logged in, kept for all tests: `person("uma")`."""
-    known: dict[str, Person] = {}
+    persons: dict[str, Person] = {}
 
     def named(user: str, **window: Any) -> Person:
         key = json.dumps([user, window], sort_keys=True)
-        if key not in known:
-            known[key] = Person(browser, machine, user, **window)
-        return known[key]
+        if key not in persons:
+            persons[key] = Person(browser, machine, user, **window)
+        return persons[key]
 
     yield named
-    for one in known.values():
+    for one in persons.values():
         one.context.close()
 
 

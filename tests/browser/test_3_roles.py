@@ -39,8 +39,8 @@ def test_without_a_login_there_is_nothing(browser, machine, path: str) -> None:
     context = browser.new_context()
     context.set_default_timeout(60_000)
     page = context.new_page()
-    answer = page.goto(f"{machine.airflow}/perennial{path}")
-    assert answer is not None
-    assert answer.status == 401
+    response = page.goto(f"{machine.airflow}/perennial{path}")
+    assert response is not None
+    assert response.status == 401
     assert "2024-01" not in page.content()
     context.close()

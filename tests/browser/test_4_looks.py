@@ -68,7 +68,7 @@ def test_a_page_is_complete_without_scripts(browser, machine, name: str) -> None
 
 def test_pages_load_nothing_external_and_log_no_errors(person, machine) -> None:
     """Of all that everybody has looked at in this browser so far."""
-    here = urlsplit(machine.airflow).netloc
+    own_address = urlsplit(machine.airflow).netloc
     people = [person("admin"), person("uma"), person("otto"), person("vera")]
     people += [person("admin", **window) for window in WINDOWS.values()]
     addresses = [address for one in people for address in one.seen.addresses]
@@ -76,7 +76,7 @@ def test_pages_load_nothing_external_and_log_no_errors(person, machine) -> None:
     strangers = {
         urlsplit(address).netloc for address in addresses if not address.startswith(("data:", "blob:", "about:"))
     }
-    assert strangers == {here}
+    assert strangers == {own_address}
     refused = ("401", "403", "404", "409", "422")  # Asked for on purpose; the browser says so in its console.
     complaints = [
         complaint

@@ -18,7 +18,7 @@ def table(undisturbed: Sequence[ScenarioRun], harmed: Sequence[ScenarioRun]) -> 
     before or after, and of those moments (`before ...`, `after ...`) how many.
     """
     rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    known, met = _known(undisturbed), _met(harmed)
+    seen, met = _known(undisturbed), _met(harmed)
     for scenario in harmed:
         for task, attempts in scenario.attempts.items():
             rows[task.kind].update(runs=1, retries=attempts - 1)
@@ -28,15 +28,15 @@ def table(undisturbed: Sequence[ScenarioRun], harmed: Sequence[ScenarioRun]) -> 
         _FORM.format("pipeline", "task", "runs", "retries", "at moments", "at kill points", "stores", "before, after")
     ]
     for kind, row in rows.items():
-        lines.append(_line(kind, row, [known[kind]], [met[kind] & known[kind]]))
+        lines.append(_line(kind, row, [seen[kind]], [met[kind] & seen[kind]]))
     total = sum(rows.values(), Counter())
-    lines.append(_line(("all", ""), total, list(known.values()), [met[kind] & known[kind] for kind in known]))
+    lines.append(_line(("all", ""), total, list(seen.values()), [met[kind] & seen[kind] for kind in seen]))
     return "\n".join(lines)
 
 
-def _line(kind: tuple[str, str], row: Counter[str], known: list[set[Moment]], met: list[set[Moment]]) -> str:
-    stores = f"{_stores(met)} of {_stores(known)}"
-    moments = f"{sum(map(len, met))} of {sum(map(len, known))}"
+def _line(kind: tuple[str, str], row: Counter[str], seen: list[set[Moment]], met: list[set[Moment]]) -> str:
+    stores = f"{_stores(met)} of {_stores(seen)}"
+    moments = f"{sum(map(len, met))} of {sum(map(len, seen))}"
     return _FORM.format(*kind, row["runs"], row["retries"], row["at a moment"], row["at a kill point"], stores, moments)
 
 

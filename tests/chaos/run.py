@@ -112,7 +112,7 @@ def _report(pairs: list[Pair], options: argparse.Namespace) -> int:
     for pair in pairs:
         for store, difference in (pair.wrong or {}).items():
             print(f"  {pair.lake}, {store}: {difference}")
-        left = ", ".join(f"{count} {what}" for what, count in pair.leftovers.items())
+        left = ", ".join(f"{count} {kind}" for kind, count in pair.leftovers.items())
         print(f"Left behind and read by nobody ({pair.lake}): {left}")
         if pair.failure or pair.wrong:
             print(f"{pair.failure}\nAgain: {_again(pair, options)}")

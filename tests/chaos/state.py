@@ -71,8 +71,8 @@ class _Renaming:
         places = {str(settings().home): "(home)", settings().mlflow_uri: "(mlflow)"}
         places[str(Path(sys.argv[0]).parents[1])] = "(code)"  # The worker's copy.
         self._names |= places
-        known = sorted(map(re.escape, self._names), key=len, reverse=True)
-        self._pattern = re.compile("|".join(known))
+        patterns = sorted(map(re.escape, self._names), key=len, reverse=True)
+        self._pattern = re.compile("|".join(patterns))
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, dict):

@@ -222,9 +222,9 @@ def faulty(undisturbed: UndisturbedRun) -> Iterator[FaultyRun]:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_a_fault_ends_in_an_error_that_teaches(faulty: FaultyRun, fault: Fault) -> None:
-    answer = faulty.met[fault.name]
-    assert answer["outcome"] == "failed", answer
-    assert (answer["error"], answer["teaches"]) == (fault.expected, True), answer["traceback"]
+    reply = faulty.met[fault.name]
+    assert reply["outcome"] == "failed", reply
+    assert (reply["error"], reply["teaches"]) == (fault.expected, True), reply["traceback"]
 
 
 def test_after_all_faults_nothing_is_lost(undisturbed: UndisturbedRun, faulty: FaultyRun) -> None:

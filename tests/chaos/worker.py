@@ -130,11 +130,11 @@ def _child(request: Request, pipe: int, stack: IO[str]) -> None:
     chosen = KillPoint(*request["kill_point"]) if request.get("kill_point") else None
     watch = Watch(chosen, functools.partial(_end, *request["ends"]) if request.get("ends") else die)
     try:
-        answer = {"outcome": "done", "result": _run(request, watch)}
+        reply = {"outcome": "done", "result": _run(request, watch)}
     except BaseException as error:
         from perennial.errors import PerennialError
 
-        answer = {
+        reply = {
             "outcome": "failed",
             "error": type(error).__name__,
             "teaches": isinstance(error, PerennialError) and bool(error.fix),
@@ -142,7 +142,7 @@ def _child(request: Request, pipe: int, stack: IO[str]) -> None:
             "traceback": traceback.format_exc(),
         }
     with os.fdopen(pipe, "w") as out:
-        out.write(json.dumps(answer | {"moments": watch.met}))
+        out.write(json.dumps(reply | {"moments": watch.met}))
     sys.stderr.flush()
     os._exit(0)
 

@@ -94,10 +94,10 @@ class Lane:
         """Run one step once, in a child (see `worker`)."""
         self._lines.write(json.dumps(request) + "\n")
         self._lines.flush()
-        answer = self._lines.readline()
-        if not answer:
+        reply = self._lines.readline()
+        if not reply:
             raise RuntimeError(f"The worker died in {request['step']}: {self._log()}")
-        return json.loads(answer)
+        return json.loads(reply)
 
     def close(self) -> None:
         """Whoever waits for an answer, in another thread, gets none."""

@@ -90,7 +90,7 @@ def test_down_when_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_partitions_of_a_replay_include_both_ends() -> None:
-    wanted = partitions_between(load("flights"), "2013-11", "2013-12")
-    assert [partition.key for partition in wanted] == ["2013-11", "2013-12"]
+    partitions = partitions_between(load("flights"), "2013-11", "2013-12")
+    assert [partition.key for partition in partitions] == ["2013-11", "2013-12"]
     with pytest.raises(InvalidPartition, match="is after"):
         partitions_between(load("flights"), "2013-12", "2013-11")

@@ -107,9 +107,9 @@ def test_a_rollback_asks_for_a_reason_and_waits_for_nobody(dag_bag) -> None:
 
 def test_approval_follows_the_use_case_unless_the_run_sets_it(dag_bag) -> None:
     dag = dag_bag.dags["flights.training"]
-    wanted = dag.params.get_param("require_approval")
-    assert wanted.resolve() is None
-    assert wanted.schema["enum"] == ["never", "always", "borderline", None]
+    param = dag.params.get_param("require_approval")
+    assert param.resolve() is None
+    assert param.schema["enum"] == ["never", "always", "borderline", None]
     assert dag.get_task("approve").response_timeout == discovery.load("flights").gate.approval_timeout
 
 

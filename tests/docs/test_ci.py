@@ -79,11 +79,11 @@ def test_secrets_need_an_environment_and_absence_is_reported(ci: dict[str, dict[
 def test_every_secret_is_a_documented_setting_or_login(ci: dict[str, dict[str, Any]]) -> None:
     from perennial.settings import Settings
 
-    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
+    allowed = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
     page = (ROOT / "docs/change_features.md").read_text()
     for name in ("plan", "apply"):
         for variable in ci[name]["env"]:
-            assert variable in known or variable.startswith(("MLFLOW_TRACKING_", "AWS_")), variable
+            assert variable in allowed or variable.startswith(("MLFLOW_TRACKING_", "AWS_")), variable
             assert variable in page or variable.startswith("AWS_"), variable
 
 

@@ -145,10 +145,10 @@ def _waiting() -> str:
 
 @pytest.mark.parametrize("words", [words for words in PERENNIAL if words[0] not in ELSEWHERE_RUN], ids=" ".join)
 def test_a_command_does_what_it_is_for(lived: UseCase, words: tuple[str, ...]) -> None:
-    path, given = parse(list(words))
+    path, parsed = parse(list(words))
     if path == "new":
         _forget_sales()
-    is_dry = path in DRY and not given.get("dry_run")
+    is_dry = path in DRY and not parsed.get("dry_run")
     arguments = [*translated(words), *(["--dry-run"] if is_dry else [])]
     if path in ("up", "down"):  # What they look for in a process is remembered there.
         own = subprocess.run(

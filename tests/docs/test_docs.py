@@ -87,12 +87,14 @@ def test_every_make_target_named_exists(page: Path) -> None:
 def test_every_command_named_exists(page: Path) -> None:
     from perennial.cli import app
 
-    known = _commands_of(app)
+    commands = _commands_of(app)
     groups = {group.name: _commands_of(group.typer_instance) for group in app.registered_groups}
     named = set(re.findall(r"(?:^|`)perennial ([a-z]+)(?: ([a-z]+))?", _commands(page), re.MULTILINE))
     for command, more in named:
-        assert command in known or command in groups, f"{ids(page)} names perennial {command}"
-        assert command in known or not more or more in groups[command], f"{ids(page)} names perennial {command} {more}"
+        assert command in commands or command in groups, f"{ids(page)} names perennial {command}"
+        assert command in commands or not more or more in groups[command], (
+            f"{ids(page)} names perennial {command} {more}"
+        )
 
 
 def _commands_of(app) -> set[str]:
@@ -103,9 +105,9 @@ def _commands_of(app) -> set[str]:
 def test_every_setting_named_exists(page: Path) -> None:
     from perennial.settings import Settings
 
-    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
+    allowed = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields} | {"PERENNIAL_USER", "PERENNIAL_PASSWORD"}
     named = set(re.findall(r"\bPERENNIAL_[A-Z_]*[A-Z]\b", page.read_text()))
-    assert named <= known, f"{ids(page)} names {', '.join(sorted(named - known))}"
+    assert named <= allowed, f"{ids(page)} names {', '.join(sorted(named - allowed))}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

@@ -35,9 +35,9 @@ def run_cell(source: str, namespace: dict[str, Any]) -> Any:
 def test_the_notebook_runs_from_top_to_bottom(energy: UseCase) -> None:
     run_loop_until(energy, "2024-01-05")
     first, *rest = cells()
-    given = next(line for line in first.splitlines() if line.startswith("USE_CASE"))
+    declaration = next(line for line in first.splitlines() if line.startswith("USE_CASE"))
     namespace: dict[str, Any] = {}
-    run_cell(first.replace(given, INSTEAD), namespace)
+    run_cell(first.replace(declaration, INSTEAD), namespace)
     shown = [run_cell(source, namespace) for source in rest]
     assert all(value is not None for value in shown)
     assert len(shown[0]) == 5, "a row a partition"

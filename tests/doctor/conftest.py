@@ -49,8 +49,8 @@ def looked_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        wanted = [check for check in CHECKS if (check.name in names if names else check.name not in SLOW)]
-        return by_name(examine(tuple(wanted)))
+        checks = [check for check in CHECKS if (check.name in names if names else check.name not in SLOW)]
+        return by_name(examine(tuple(checks)))
 
     return look
 

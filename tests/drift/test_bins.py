@@ -29,12 +29,12 @@ def test_every_number_is_counted_once_in_its_bin(trained: list, now: list) -> No
 
 @settings(max_examples=examples(50), deadline=None)
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abcdef")), max_size=100), st.sampled_from(["abc", "", "a"]))
-def test_every_category_is_counted_once(now: list, known: str) -> None:
-    bins = Bins.of(pa.chunked_array([pa.array(list(known), pa.string())]))
+def test_every_category_is_counted_once(now: list, names: str) -> None:
+    bins = Bins.of(pa.chunked_array([pa.array(list(names), pa.string())]))
     counts = bins.count(pa.array(now, pa.string()))
     assert counts.sum() == len(now)
     assert counts[-1] == now.count(None)
-    assert counts[-2] == sum(value is not None and value not in known for value in now)
+    assert counts[-2] == sum(value is not None and value not in names for value in now)
 
 
 def test_rare_categories_share_a_bin_and_none_of_them_is_new() -> None:

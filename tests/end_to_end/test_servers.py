@@ -79,9 +79,9 @@ def machine() -> Iterator[Machine]:
 def http(machine: Machine) -> Iterator[httpx.Client]:
     """A plain HTTP client of Airflow's REST API, with a token got as the README shows it."""
     user, password = machine.login
-    answer = httpx.post(f"{machine.airflow}/auth/token", json={"username": user, "password": password}, timeout=60)
-    assert answer.status_code == 201
-    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    response = httpx.post(f"{machine.airflow}/auth/token", json={"username": user, "password": password}, timeout=60)
+    assert response.status_code == 201
+    headers = {"Authorization": f"Bearer {response.json()['access_token']}"}
     with httpx.Client(base_url=f"{machine.airflow}/api/v2", headers=headers, timeout=60) as client:
         yield client
 
@@ -186,8 +186,8 @@ def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, mac
     request = http.get(f"{approval}/-1/hitlDetails").json()
     assert "beats the baseline model" in request["body"]
     assert "| smoke test in a fresh process | 1 | 1 | passed" in request["body"]
-    answer = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
-    assert answer.status_code == 200
+    response = http.patch(f"{approval}/-1/hitlDetails", json={"chosen_options": ["Reject"], "params_input": {}})
+    assert response.status_code == 200
     assert wait_for(http, "flights.training", "asked") == "success"
     assert http.get(approval).json()["try_number"] == 1, "an answer is taken once, and nobody is asked again"
     state = json.loads(machine.perennial("status", "flights", "--json").stdout)
@@ -238,9 +238,9 @@ def test_rollback_and_resume_are_one_call_each(http: httpx.Client, machine: Mach
 
 
 def test_params_out_of_range_are_refused(http: httpx.Client) -> None:
-    answer = trigger(http, "flights.training", "wrong", max_iter=-5)
-    assert answer.status_code == 400
-    assert "max_iter" in answer.json()["detail"]
+    response = trigger(http, "flights.training", "wrong", max_iter=-5)
+    assert response.status_code == 400
+    assert "max_iter" in response.json()["detail"]
 
 
 def test_an_unknown_partition_fails_with_a_clear_error(http: httpx.Client, machine: Machine) -> None:
@@ -284,10 +284,10 @@ def test_replay_passes_over_what_is_done(machine: Machine) -> None:
 def test_nobody_gets_in_without_the_login(machine: Machine) -> None:
     assert httpx.get(f"{machine.airflow}/api/v2/dags", timeout=60).status_code == 401
     assert httpx.get(f"{machine.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0", timeout=60).status_code == 401
-    answer = httpx.get(
+    response = httpx.get(
         f"{machine.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=machine.login, timeout=60
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_nothing_listens_beyond_loopback(machine: Machine) -> None:

@@ -88,9 +88,9 @@ def http(team: Composition) -> Iterator[httpx.Client]:
     """A plain HTTP client of Airflow's REST API, with a token got as the README shows it."""
     address = f"http://{team.address('airflow-api-server')}"
     password = secret(team, "PERENNIAL_PASSWORD")
-    answer = httpx.post(f"{address}/auth/token", json={"username": "admin", "password": password}, timeout=60)
-    assert answer.status_code == 201
-    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    response = httpx.post(f"{address}/auth/token", json={"username": "admin", "password": password}, timeout=60)
+    assert response.status_code == 201
+    headers = {"Authorization": f"Bearer {response.json()['access_token']}"}
     with httpx.Client(base_url=f"{address}/api/v2", headers=headers, timeout=60) as client:
         yield client
 
@@ -217,11 +217,11 @@ def test_a_tasks_log_reaches_the_page(http: httpx.Client) -> None:
 
 
 def test_the_pages_read_the_object_store(http: httpx.Client, team: Composition) -> None:
-    here = f"http://{team.address('airflow-api-server')}/perennial"
-    fleet = httpx.get(f"{here}/", headers=http.headers, timeout=120)
+    pages = f"http://{team.address('airflow-api-server')}/perennial"
+    fleet = httpx.get(f"{pages}/", headers=http.headers, timeout=120)
     assert fleet.status_code == 200
     assert 'href="/perennial/use_cases/energy/versions/1"' in fleet.text
-    partition = httpx.get(f"{here}/use_cases/energy/partitions/{DAYS[-1]}", headers=http.headers, timeout=120)
+    partition = httpx.get(f"{pages}/use_cases/energy/partitions/{DAYS[-1]}", headers=http.headers, timeout=120)
     assert partition.status_code == 200
     assert "288" in partition.text
 

@@ -37,9 +37,9 @@ def test_a_period_names_the_partitions_that_touch_it(
     text = moment.strftime(form)
     begin, end = backfill.parse_period(text)
     assert begin <= moment < end
-    wanted = backfill.partitions_between(partitions, text, text)
+    selected = backfill.partitions_between(partitions, text, text)
     instants = {partition: max(partition.start, begin) for partition in partitions}
-    assert wanted == [p for p, instant in instants.items() if p.start <= instant < p.end and begin <= instant < end]
+    assert selected == [p for p, instant in instants.items() if p.start <= instant < p.end and begin <= instant < end]
 
 
 @given(cadence=st.sampled_from(Cadence), start=MOMENTS, count=st.integers(1, 40), cut=MOMENTS)
@@ -58,8 +58,8 @@ def test_up_to_a_day_and_from_the_next_on_is_everything(
 @given(cadence=st.sampled_from(Cadence), start=MOMENTS)
 def test_the_name_of_a_partition_names_it(cadence: Cadence, start: datetime) -> None:
     partitions = some(cadence, start, 3)
-    wanted = backfill.partitions_between(partitions, partitions[1].key, partitions[1].key)
-    assert wanted == [partitions[1]]
+    selected = backfill.partitions_between(partitions, partitions[1].key, partitions[1].key)
+    assert selected == [partitions[1]]
 
 
 @pytest.mark.parametrize("text", ["2013", "2013-13", "2013-02-30", "last week", "2013-1-1x", ""])

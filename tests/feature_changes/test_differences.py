@@ -46,7 +46,7 @@ SIDES = st.builds(
 
 
 def view(**more: object) -> View:
-    given: dict = {
+    content: dict = {
         "kind": "feature view",
         "entities": ("site",),
         "columns": {"x": "Float64"},
@@ -55,7 +55,7 @@ def view(**more: object) -> View:
         "timestamp": "event_timestamp",
         "online": True,
     }
-    return View(**given | more)
+    return View(**content | more)
 
 
 def changes(before: View, after: View) -> dict[str, bool]:
@@ -123,11 +123,11 @@ def test_nothing_differs_from_itself(side: Definitions) -> None:
 
 @given(before=SIDES, after=SIDES)
 def test_each_change_has_a_unique_name_and_a_mirror(before: Definitions, after: Definitions) -> None:
-    there, back = differences.compare(before, after), differences.compare(after, before)
-    named = [(change.object, change.description) for change in there]
+    forward, back = differences.compare(before, after), differences.compare(after, before)
+    named = [(change.object, change.description) for change in forward]
     assert len(set(named)) == len(named)
     mirrored = {"added": "removed", "removed": "added", "changed": "changed"}
-    objects = {(change.object, change.action) for change in there if not change.field}
+    objects = {(change.object, change.action) for change in forward if not change.field}
     assert {(change.object, mirrored[change.action]) for change in back if not change.field} == objects
 
 

@@ -46,12 +46,12 @@ def test_a_column_accepts_promotes_or_refuses_but_keeps_values(
         assert column_types.cast_exactly(coming, stored.type) is None
         return
     kind = plan.promoted.get("value", stored.type)
-    kept, there = column_types.cast_exactly(stored, kind), column_types.cast_exactly(coming, kind)
+    kept, added = column_types.cast_exactly(stored, kind), column_types.cast_exactly(coming, kind)
     assert kept is not None
-    assert there is not None
+    assert added is not None
     assert kept.to_pylist() == stored.to_pylist()
     # A decimal may be a double, from which it can be told again.
-    assert column_types.columns_equal(there.cast(coming.type), coming)
+    assert column_types.columns_equal(added.cast(coming.type), coming)
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def test_the_type_of_a_label_is_no_part_of_it(kind: pa.DataType) -> None:
 @given(by_key=st.dictionaries(st.text("abc", min_size=1), st.integers(0, 3), min_size=2, max_size=6), data=st.data())
 def test_a_corrected_label_is_seen_and_another_order_is_not(by_key: ByKey, data: st.DataObject) -> None:
     before = known(by_key)
-    parted = data.draw(st.permutations(list(by_key.items())))
-    batches = [batch(dict(parted[:1])), batch(dict(parted[1:]))]
+    shuffled = data.draw(st.permutations(list(by_key.items())))
+    batches = [batch(dict(shuffled[:1])), batch(dict(shuffled[1:]))]
     assert labels.KnownLabels.among(batches, ["id", "label"]) == before
     one = data.draw(st.sampled_from(sorted(by_key)))
     after = known(by_key | {one: by_key[one] + 1})

@@ -90,9 +90,9 @@ operations = st.lists(
 @given(operations)
 def test_whatever_happens_the_answer_is_that_of_the_lake(done: list[tuple[str, str, int]]) -> None:
     table = f"kept{next(_numbers)}.metrics"
-    for what, partition, number in done:
+    for action, partition, number in done:
         rows = pa.table({"partition": [partition] * number, "number": pa.array(range(number), pa.int64())})
-        match what:
+        match action:
             case "replace":
                 lake.replace(table, partition, rows)
             case "append":
@@ -223,7 +223,7 @@ def test_a_large_table_is_read_each_time(table: str, read: list[str], monkeypatc
 def test_threads_that_ask_at_once_read_once(table: str, read: list[str]) -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: numbers(table), range(16)))
-    assert {tuple(answer) for answer in answers} == {(("a", 1), ("a", 2), ("b", 1), ("b", 2))}
+    assert {tuple(records) for records in answers} == {(("a", 1), ("a", 2), ("b", 1), ("b", 2))}
     assert len(read) == 2
 
 

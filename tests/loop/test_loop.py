@@ -155,8 +155,8 @@ def test_the_champion_stays_when_the_challenger_is_its_twin(energy, lived) -> No
 
 def test_everything_needed_to_train_again_is_logged(energy, lived) -> None:
     run = tracking.client().get_run(tracking.run_of(energy, 1))
-    wanted = {"training_set", "snapshots", "lock_digest", "window", "holdout_start", "gate", "owner", "requests"}
-    assert {f"perennial.{name}" for name in wanted} <= set(run.data.tags)
+    required = {"training_set", "snapshots", "lock_digest", "window", "holdout_start", "gate", "owner", "requests"}
+    assert {f"perennial.{name}" for name in required} <= set(run.data.tags)
     assert run.data.tags[mlflow_tags.GIT_COMMIT]
     assert run.data.params["alpha"] == "1.0"
     assert run.inputs.dataset_inputs[0].dataset.digest == run.data.tags[mlflow_tags.TRAINING_SET][:36]

@@ -64,12 +64,12 @@ def decide(
 ) -> monitor.Verdict:
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
-    known = {} if lived is None else {"roc_auc": lived}
+    first_metrics = {} if lived is None else {"roc_auc": lived}
     observed = Observations(
         partition=month,
         champion=CHAMPION,
         rows=rows,
-        performance=Performance(rows, rows, known, uncertainty=uncertainty),
+        performance=Performance(rows, rows, first_metrics, uncertainty=uncertainty),
         columns=list(columns),
         sustained=dict.fromkeys(rules.alarming_drift(case.drift, list(columns)), 1 + before),
         quarantined=quarantined,
@@ -218,9 +218,9 @@ def with_labels(use_case: UseCase, partition: Partition, share: float, *, worse_
     """Let the first share of the partition's labels be known, and no other."""
     name = use_case.tables.examples
     rows = lake.read(name, partitions=[partition.key]).to_pandas()
-    known = rows["event_timestamp"].rank(method="first") <= share * len(rows)
+    has_label = rows["event_timestamp"].rank(method="first") <= share * len(rows)
     truth = rows["meter"].str.removeprefix("meter-").astype(float) + worse_by
-    rows["label"] = truth.where(known)
+    rows["label"] = truth.where(has_label)
     lake.replace(name, partition.key, pa.Table.from_pandas(rows, preserve_index=False))
 
 
@@ -323,13 +323,14 @@ def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkey
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:
     fifth, version = day(energy, 5), champion.model_version
     truth = labels.read_known(energy, fifth)
-    known, why = performance._first_model_metrics(energy, fifth, version, version, truth)
-    assert "mae" in known
+    measured, why = performance._first_model_metrics(energy, fifth, version, version, truth)
+    assert "mae" in measured
     assert why == ""
 
     served = [name for name in fit.feature_columns(energy) if name != "meter_last"]
     monkeypatch.setattr(performance.repository, "feature_names", lambda service: served)
-    assert performance._first_model_metrics(energy, fifth, version, version, truth) == (known, ""), "it was served then"
+    again = performance._first_model_metrics(energy, fifth, version, version, truth)
+    assert again == (measured, ""), "it was served then"
 
     monkeypatch.setattr(performance.tracking, "inputs", lambda *_: ["meter_last", "long_gone"])
     none, why = performance._first_model_metrics(energy, fifth, version, version, truth)

@@ -75,14 +75,14 @@ def form_fields(params: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("params", [*MODELS, *(discovery.load(name).params for name in ("flights", "energy"))])
 def test_a_form_says_what_the_model_says(params: type[BaseModel]) -> None:
-    made, wanted = form(params), form_fields(params)
-    assert list(made) == list(wanted), "in the same order"
+    made, expected = form(params), form_fields(params)
+    assert list(made) == list(expected), "in the same order"
     for name, param in made.items():
-        assert param.description == wanted[name].pop("description", None)
-        assert param.value == wanted[name].pop("default", param.value)
-        if "enum" in wanted[name] and "null" in wanted[name]["type"]:
-            wanted[name]["enum"] += [None]
-        assert param.schema == wanted[name]
+        assert param.description == expected[name].pop("description", None)
+        assert param.value == expected[name].pop("default", param.value)
+        if "enum" in expected[name] and "null" in expected[name]["type"]:
+            expected[name]["enum"] += [None]
+        assert param.schema == expected[name]
 
 
 def test_a_parameter_without_a_default_is_required() -> None:

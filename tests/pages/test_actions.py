@@ -53,16 +53,16 @@ def person(energy, http: TestClient) -> dict[str, dict[str, str]]:
 
 
 def login(http: TestClient, user: str) -> dict[str, str]:
-    answer = http.post("/auth/token", json={"username": user, "password": PASSWORDS[user]})
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    response = http.post("/auth/token", json={"username": user, "password": PASSWORDS[user]})
+    return {"Authorization": f"Bearer {response.json()['access_token']}"}
 
 
 def shown(http: TestClient, headers: dict[str, str], act: str, **query: str) -> dict[str, str]:
     """What the form of an act holds, and its page as `page`."""
-    answer = http.get(f"{ACTS}/{act}", headers=headers, params=query)
-    assert answer.status_code == 200, answer.text
-    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', answer.text)
-    return {name: unescape(value) for name, value in hidden} | {"page": answer.text}
+    response = http.get(f"{ACTS}/{act}", headers=headers, params=query)
+    assert response.status_code == 200, response.text
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', response.text)
+    return {name: unescape(value) for name, value in hidden} | {"page": response.text}
 
 
 def send(http: TestClient, headers: dict[str, str], act: str, form: dict[str, str], **typed: str):
@@ -71,9 +71,9 @@ def send(http: TestClient, headers: dict[str, str], act: str, form: dict[str, st
 
 
 def run_of(http: TestClient, headers: dict[str, str], pipeline: str, run: str) -> dict:
-    answer = http.get(f"/api/v2/dags/energy.{pipeline}/dagRuns/{run}", headers=headers)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = http.get(f"/api/v2/dags/energy.{pipeline}/dagRuns/{run}", headers=headers)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def runs(http: TestClient, headers: dict[str, str], pipeline: str) -> int:
@@ -90,12 +90,12 @@ def question(http: TestClient, headers: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("act", EVERY)
 def test_a_viewer_sees_no_form_and_sends_none(http, person, act: str) -> None:
-    for answer in (
+    for response in (
         http.get(f"{ACTS}/{act}", headers=person["vera"]),
         http.post(f"{ACTS}/{act}", headers=person["vera"], data={"reason": "because"}),
     ):
-        assert answer.status_code == 403
-        assert "does not let you do this" in answer.text
+        assert response.status_code == 403
+        assert "does not let you do this" in response.text
 
 
 @pytest.mark.parametrize("act", EVERY)
@@ -118,9 +118,9 @@ def test_there_is_no_other_act(http, person) -> None:
 def test_retraining_carries_user_reason_and_parameters(http, person) -> None:
     form = shown(http, person["uma"], "retrain")
     assert "against the champion v2" in form["page"]
-    answer = send(http, person["uma"], "retrain", form, reason="  new meters ", window_end="2024-01-04", alpha="2.5")
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/perennial/use_cases/energy?done=retrain&of=training&run=manual__")
+    response = send(http, person["uma"], "retrain", form, reason="  new meters ", window_end="2024-01-04", alpha="2.5")
+    assert response.status_code == 303
+    assert response.headers["location"].startswith("/perennial/use_cases/energy?done=retrain&of=training&run=manual__")
     run = run_of(http, person["ada"], "training", form["as"])
     assert (run["triggering_user_name"], run["note"]) == ("uma", "new meters")
     assert run["conf"] == {"window_end": "2024-01-04", "alpha": 2.5}
@@ -146,11 +146,11 @@ def test_a_form_sent_twice_starts_one_run(http, person) -> None:
 @pytest.mark.parametrize("typed", ["", " \r\n\t ", "x" * 501])
 def test_an_invalid_reason_returns_the_form_and_does_nothing(http, person, act, pipeline, typed) -> None:
     before = runs(http, person["ada"], pipeline)
-    answer = send(http, person["ada"], act, shown(http, person["ada"], act), reason=typed, to="1", pause="7d")
-    assert answer.status_code == 422
-    assert 'id="reason-problem"' in answer.text
-    assert typed.strip() in answer.text
-    assert act == "retrain" or 'value="7d"' in answer.text
+    response = send(http, person["ada"], act, shown(http, person["ada"], act), reason=typed, to="1", pause="7d")
+    assert response.status_code == 422
+    assert 'id="reason-problem"' in response.text
+    assert typed.strip() in response.text
+    assert act == "retrain" or 'value="7d"' in response.text
     assert runs(http, person["ada"], pipeline) == before
 
 
@@ -158,17 +158,17 @@ def test_an_invalid_reason_returns_the_form_and_does_nothing(http, person, act, 
     ("name", "typed"), [("alpha", "-1"), ("alpha", "much"), ("window_start", "2023-12-31"), ("seed", "1.5")]
 )
 def test_a_wrong_parameter_is_shown_at_its_field(http, person, name: str, typed: str) -> None:
-    answer = send(http, person["ada"], "retrain", shown(http, person["ada"], "retrain"), reason="r", **{name: typed})
-    assert answer.status_code == 422
-    assert f'id="{name}-problem"' in answer.text
-    assert f'value="{typed}"' in answer.text
+    response = send(http, person["ada"], "retrain", shown(http, person["ada"], "retrain"), reason="r", **{name: typed})
+    assert response.status_code == 422
+    assert f'id="{name}-problem"' in response.text
+    assert f'value="{typed}"' in response.text
 
 
 def test_what_was_typed_is_escaped(http, person) -> None:
     evil = '"><script>alert(1)</script>'
-    answer = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="", pause=evil)
-    assert answer.status_code == 422
-    assert evil not in answer.text
+    response = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="", pause=evil)
+    assert response.status_code == 422
+    assert evil not in response.text
 
 
 def test_rollback_form_offers_served_versions_and_the_effect(http, person) -> None:
@@ -192,16 +192,16 @@ def test_rollback_sends_version_pause_and_reason_to_airflow(http, person) -> Non
     [({"to": "7"}, "has never served"), ({"to": "2"}, "serves already"), ({"to": ""}, "Choose a version")],
 )
 def test_rollback_to_an_unusable_version_is_refused_early(http, person, typed, message) -> None:
-    answer = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="r", **typed)
-    assert answer.status_code == 422
-    assert message in unescape(answer.text)
+    response = send(http, person["ada"], "roll-back", shown(http, person["ada"], "roll-back"), reason="r", **typed)
+    assert response.status_code == 422
+    assert message in unescape(response.text)
 
 
 def test_rollback_is_refused_if_the_champion_has_changed(http, person) -> None:
     form = shown(http, person["ada"], "roll-back") | {"serving": "1"}
-    answer = send(http, person["ada"], "roll-back", form, to="1", reason="r")
-    assert answer.status_code == 422
-    assert "v2 has become champion in the meantime" in answer.text
+    response = send(http, person["ada"], "roll-back", form, to="1", reason="r")
+    assert response.status_code == 422
+    assert "v2 has become champion in the meantime" in response.text
 
 
 def test_there_is_nothing_to_resume_without_a_pause(http, person) -> None:
@@ -215,8 +215,8 @@ def test_an_answer_carries_person_and_reason_to_the_task(http, person, choice: s
     form = shown(http, person["uma"], "answer", run=run)
     assert "<td>holdout rows</td>" in form["page"]
     assert "<script>no" not in form["page"]
-    answer = send(http, person["uma"], "answer", form, choice=choice, reason="seen it on site-0")
-    assert f"done={choice.lower()}&" in answer.headers["location"]
+    response = send(http, person["uma"], "answer", form, choice=choice, reason="seen it on site-0")
+    assert f"done={choice.lower()}&" in response.headers["location"]
     detail = http.get(
         f"/api/v2/dags/energy.training/dagRuns/{run}/taskInstances/approve/-1/hitlDetails", headers=person["ada"]
     ).json()
@@ -232,16 +232,16 @@ def test_a_second_response_shows_who_was_first(http, person) -> None:
     run = question(http, person["ada"])
     form = shown(http, person["uma"], "answer", run=run)
     assert send(http, person["otto"], "answer", form, choice="Reject", reason="first").status_code == 303
-    answer = send(http, person["uma"], "answer", form, choice="Approve", reason="second")
-    assert answer.status_code == 409
-    assert "otto answered Reject" in answer.text
+    response = send(http, person["uma"], "answer", form, choice="Approve", reason="second")
+    assert response.status_code == 409
+    assert "otto answered Reject" in response.text
 
 
 def test_an_answer_needs_a_choice(http, person) -> None:
     run = question(http, person["ada"])
-    answer = send(http, person["uma"], "answer", {"run": run}, reason="r", choice="Perhaps")
-    assert answer.status_code == 422
-    assert "Choose one of the two buttons" in answer.text
+    response = send(http, person["uma"], "answer", {"run": run}, reason="r", choice="Perhaps")
+    assert response.status_code == 422
+    assert "Choose one of the two buttons" in response.text
 
 
 FOREIGN = {"origin": "https://elsewhere.example"}
@@ -288,8 +288,8 @@ def test_what_was_done_is_shown_only_for_existing_runs(energy, http, person) -> 
 def facts(entries=(), **state) -> Facts:
     from perennial.pages.airflow_state import Pipeline
 
-    known = {"known": True} | state
-    return Facts(entries, {name: Pipeline(name, f"energy.{name}", **known) for name in ("training", "champion")})
+    options = {"known": True} | state
+    return Facts(entries, {name: Pipeline(name, f"energy.{name}", **options) for name in ("training", "champion")})
 
 
 @pytest.mark.parametrize("act", ["retrain", "resume", "answer"])

@@ -23,8 +23,8 @@ def ran(http, access) -> Ran:
 
     def run(name: str, pipeline: str, partition: str | None, state: str) -> None:
         body = {"dag_run_id": name, "logical_date": None, "partition_key": partition, "conf": {}}
-        answer = http.post(f"/api/v2/dags/energy.{pipeline}/dagRuns", headers=access, json=body)
-        assert answer.status_code == 200, answer.text
+        response = http.post(f"/api/v2/dags/energy.{pipeline}/dagRuns", headers=access, json=body)
+        assert response.status_code == 200, response.text
         with airflow_world.session() as opened:
             opened.execute(update(DagRun).where(DagRun.run_id == name).values(state=state))
 

@@ -87,9 +87,9 @@ def fact(seen: overview.Overview, **more: Any) -> Fact:
     return Fact(name, seen, **{"pipelines": airflow(name), **more})
 
 
-def page(*facts: Fact, known: int | None = None) -> str:
+def page(*facts: Fact, total: int | None = None) -> str:
     """The page's text, in one line."""
-    shown = fleet.view(facts, len(facts) if known is None else known)
+    shown = fleet.view(facts, len(facts) if total is None else total)
     return re.sub(r"\s+", " ", layout.render("fleet", **shown))
 
 

@@ -96,10 +96,10 @@ def test_no_template_contains_a_script_or_a_style() -> None:
 def test_files_are_for_who_is_logged_in_and_kept_by_the_browser(http, access) -> None:
     address = f"/perennial/{layout._versioned('perennial.css')}"
     assert http.get(address).status_code == 401
-    answer = http.get(address, headers=access)
-    assert answer.status_code == 200
-    assert "immutable" in answer.headers["cache-control"]
-    assert answer.headers["content-type"].startswith("text/css")
+    response = http.get(address, headers=access)
+    assert response.status_code == 200
+    assert "immutable" in response.headers["cache-control"]
+    assert response.headers["content-type"].startswith("text/css")
 
 
 @pytest.mark.parametrize("name", ["nothing.css", "../app.py", "..%2f..%2fapp.py", "vendor", "vendor/../../app.py"])
@@ -108,15 +108,15 @@ def test_no_other_file_is_served(http, access, name: str) -> None:
 
 
 def test_a_refusal_is_a_page_with_the_same_protection(http, access) -> None:
-    answer = http.get("/perennial/no/such/page", headers=access)
-    assert answer.status_code == 404
-    assert "<h1>" in answer.text
+    response = http.get("/perennial/no/such/page", headers=access)
+    assert response.status_code == 404
+    assert "<h1>" in response.text
     for name, value in layout.HEADERS.items():
-        assert answer.headers[name] == value
+        assert response.headers[name] == value
 
 
 def test_without_a_login_one_is_only_asked_to_log_in(http) -> None:
-    answer = http.get("/perennial/validations/energy/2024-01-01")
-    assert answer.status_code == 401
-    assert "Log in to Airflow" in answer.text
-    assert "energy" not in answer.text
+    response = http.get("/perennial/validations/energy/2024-01-01")
+    assert response.status_code == 401
+    assert "Log in to Airflow" in response.text
+    assert "energy" not in response.text

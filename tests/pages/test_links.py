@@ -25,16 +25,16 @@ def runs(http: TestClient, access: dict[str, str]) -> dict[str, str]:
     for name, (pipeline, partition) in made.items():
         conf = {"reason": "r"} if pipeline == "champion" else {}
         body = {"dag_run_id": name, "logical_date": None, "partition_key": partition, "conf": conf}
-        answer = http.post(f"/api/v2/dags/energy.{pipeline}/dagRuns", headers=access, json=body)
-        assert answer.status_code == 200, answer.text
+        response = http.post(f"/api/v2/dags/energy.{pipeline}/dagRuns", headers=access, json=body)
+        assert response.status_code == 200, response.text
     airflow_world.leave("energy.training", "version", "fit", 7)
     return {name: f"dag=energy.{pipeline}&run={quote(name)}" for name, (pipeline, _) in made.items()}
 
 
 def target(http: TestClient, headers: dict[str, str], query: str) -> str:
-    answer = http.get(f"/perennial/of?{query}", headers=headers, follow_redirects=False)
-    assert answer.status_code == 303, answer.text
-    return answer.headers["location"]
+    response = http.get(f"/perennial/of?{query}", headers=headers, follow_redirects=False)
+    assert response.status_code == 303, response.text
+    return response.headers["location"]
 
 
 @pytest.mark.parametrize("pipeline", ["features", "scoring", "monitoring", "training", "champion"])
@@ -63,10 +63,10 @@ def test_a_run_that_is_gone_leads_to_the_use_case(http, access) -> None:
 
 @pytest.mark.parametrize("dag", ["something", "energy", "energy.other", "other.features", "../features", ""])
 def test_another_dag_is_reported_to_have_no_page(http, access, dag: str) -> None:
-    answer = http.get("/perennial/of", params={"dag": dag}, headers=access)
-    assert answer.status_code == 200
-    assert "No page here" in answer.text
-    assert "/perennial/use_cases/energy" in answer.text
+    response = http.get("/perennial/of", params={"dag": dag}, headers=access)
+    assert response.status_code == 200
+    assert "No page here" in response.text
+    assert "/perennial/use_cases/energy" in response.text
 
 
 def test_without_a_login_it_leads_nowhere(http, runs) -> None:
@@ -78,9 +78,9 @@ def test_run_links_reveal_nothing_without_read_access(http, access, runs, monkey
     from airflow.api_fastapi.app import get_auth_manager
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", lambda **what: False)
-    answer = http.get(f"/perennial/of?{runs['version']}", headers=access, follow_redirects=False)
-    assert answer.status_code == 403
-    assert "versions" not in answer.text
+    response = http.get(f"/perennial/of?{runs['version']}", headers=access, follow_redirects=False)
+    assert response.status_code == 403
+    assert "versions" not in response.text
 
 
 def test_every_dag_names_its_page(http, access) -> None:

@@ -32,8 +32,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def with_labels(energy: UseCase, share: float, worse_by: float = 0.0) -> None:
     """Let the first share of the scored day's labels be known, and no other."""
     rows = lake.read("energy.examples", partitions=[SCORED]).to_pandas()
-    known = rows["event_timestamp"].rank(method="first") <= share * len(rows)
-    rows["label"] = (rows["meter"].str.removeprefix("meter-").astype(float) + worse_by).where(known)
+    has_label = rows["event_timestamp"].rank(method="first") <= share * len(rows)
+    rows["label"] = (rows["meter"].str.removeprefix("meter-").astype(float) + worse_by).where(has_label)
     lake.replace("energy.examples", SCORED, pa.Table.from_pandas(rows, preserve_index=False))
 
 
@@ -84,11 +84,11 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        given = dict(attrs)
-        if tag == "a" and given.get("href"):
-            self.links[given["href"] or ""] = given.get("class") or ""
-        if given.get("id"):
-            self.ids.append(given["id"] or "")
+        attributes = dict(attrs)
+        if tag == "a" and attributes.get("href"):
+            self.links[attributes["href"] or ""] = attributes.get("class") or ""
+        if attributes.get("id"):
+            self.ids.append(attributes["id"] or "")
         self.inline += [name for name, _ in attrs if name == "style" or name.startswith("on")]
 
 
@@ -283,17 +283,17 @@ def test_what_the_ledger_says_makes_the_status(energy) -> None:
 def test_pages_are_served_to_who_may_see_the_runs(energy, http, viewing) -> None:
     for place in (f"/partitions/{SCORED}", "/versions/1", "/versions/2"):
         assert http.get(PLACE + place).status_code == 401
-        answer = http.get(PLACE + place, headers=viewing)
-        assert answer.status_code == 200, answer.text[-500:]
-        assert answer.headers["content-security-policy"] == layout.HEADERS["Content-Security-Policy"]
+        response = http.get(PLACE + place, headers=viewing)
+        assert response.status_code == 200, response.text[-500:]
+        assert response.headers["content-security-policy"] == layout.HEADERS["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("number", ["9", "0", "-1", "x", "1.0", "%C2%B2", "9" * 400])
 def test_an_unknown_version_names_those_that_there_are(energy, http, access, number: str) -> None:
     for place in ("", "/card"):
-        answer = http.get(f"{PLACE}/versions/{number}{place}", headers=access)
-        assert answer.status_code == 404
-        assert "there are v1, v2" in answer.text
+        response = http.get(f"{PLACE}/versions/{number}{place}", headers=access)
+        assert response.status_code == 404
+        assert "there are v1, v2" in response.text
 
 
 def test_an_unknown_partition_is_not_found(energy, http, access) -> None:
@@ -320,15 +320,15 @@ def test_the_report_is_locked_up_and_is_that_of_the_verdict(energy, http, access
 def test_only_runs_named_by_the_partitions_verdicts_are_fetched(energy, http, access) -> None:
     training = tracking.run_of(energy, 1)
     for run in (training, "0" * 32, "../../x"):
-        answer = http.get(f"{PLACE}/partitions/{SCORED}/drift_report", params={"run": run}, headers=access)
-        assert answer.status_code == 404
+        response = http.get(f"{PLACE}/partitions/{SCORED}/drift_report", params={"run": run}, headers=access)
+        assert response.status_code == 404
     assert http.get(f"{PLACE}/partitions/{BEFORE}/drift_report", headers=access).status_code == 404
 
 
 def test_the_card_is_locked_up_and_runs_nothing(energy, http, access) -> None:
-    answer = http.get(f"{PLACE}/versions/1/card", headers=access)
-    assert answer.text.replace('<base target="_blank">\n', "") == model_card.read(energy, 1, model_card.HTML)
-    policy = answer.headers["content-security-policy"]
+    response = http.get(f"{PLACE}/versions/1/card", headers=access)
+    assert response.text.replace('<base target="_blank">\n', "") == model_card.read(energy, 1, model_card.HTML)
+    policy = response.headers["content-security-policy"]
     assert "sandbox" in policy
     assert "script" not in policy
     assert http.get(f"{PLACE}/versions/2/card", headers=access).status_code == 404, "it was never judged"
@@ -342,13 +342,13 @@ def test_constants_of_light_modules_equal_those_of_heavy_ones() -> None:
 
 
 def test_without_mlflow_pages_say_so_and_show_the_rest(energy, http, access, away) -> None:
-    answer = http.get(f"{PLACE}/partitions/{SCORED}", headers=access)
-    assert answer.status_code == 200
-    answer = http.get(f"{PLACE}/versions/1", headers=access)
-    assert answer.status_code == 200
-    assert "MLflow at http://127.0.0.1:9 does not answer" in answer.text
-    assert "<caption>Rules</caption>" in answer.text
+    response = http.get(f"{PLACE}/partitions/{SCORED}", headers=access)
+    assert response.status_code == 200
+    response = http.get(f"{PLACE}/versions/1", headers=access)
+    assert response.status_code == 200
+    assert "MLflow at http://127.0.0.1:9 does not answer" in response.text
+    assert "<caption>Rules</caption>" in response.text
     for place in (f"/partitions/{SCORED}/drift_report", "/versions/1/card", "/versions/2"):
-        answer = http.get(PLACE + place, headers=access)
-        assert answer.status_code == 503
-        assert "MLflow" in answer.text
+        response = http.get(PLACE + place, headers=access)
+        assert response.status_code == 503
+        assert "MLflow" in response.text

@@ -187,9 +187,9 @@ def test_the_page_follows_a_decision(energy) -> None:
 def test_it_is_served_to_who_may_see_the_runs(energy, http, viewing) -> None:
     place = f"{PLACE}/{DAY}/quarantine"
     assert http.get(place).status_code == 401
-    answer = http.get(place, headers=viewing)
-    assert answer.status_code == 200
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    response = http.get(place, headers=viewing)
+    assert response.status_code == 200
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert http.get(f"{place}?table=readings&state=waiting", headers=viewing).status_code == 200
 
 

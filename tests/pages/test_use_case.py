@@ -27,14 +27,14 @@ def energy(project, mlflow_server, energy: UseCase, http: TestClient) -> UseCase
 
 @pytest.fixture(scope="module")
 def shown(energy, http: TestClient, viewing: dict[str, str]) -> str:
-    answer = http.get(PAGE, headers=viewing)
-    assert answer.status_code == 200, answer.text
-    return answer.text
+    response = http.get(PAGE, headers=viewing)
+    assert response.status_code == 200, response.text
+    return response.text
 
 
-def value(table: str, **wanted: object) -> dict:
+def value(table: str, **columns: object) -> dict:
     rows = lake.records(f"energy.{table}")
-    return next(row for row in rows if all(row[name] == item for name, item in wanted.items()))
+    return next(row for row in rows if all(row[name] == item for name, item in columns.items()))
 
 
 def test_what_the_loop_recorded_is_on_the_page(energy, shown) -> None:
@@ -83,9 +83,9 @@ def test_an_open_approval_is_first_and_names_its_challenger(energy, http, access
 
 
 def test_a_use_case_in_which_nothing_ran_has_a_page(energy, http, viewing) -> None:
-    answer = http.get("/perennial/use_cases/flights", headers=viewing)
-    assert answer.status_code == 200
-    assert "perennial replay flights --from 2013-01" in answer.text
+    response = http.get("/perennial/use_cases/flights", headers=viewing)
+    assert response.status_code == 200
+    assert "perennial replay flights --from 2013-01" in response.text
 
 
 def test_a_partition_that_cannot_be_is_not_found(energy, http, viewing) -> None:

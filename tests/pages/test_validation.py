@@ -79,9 +79,9 @@ def test_a_refused_batch_has_a_page_that_its_error_names(energy, monkeypatch, ht
     with pytest.raises(BadBatch) as caught:
         ingest.ingest_partition(energy, energy.partition(DAY))
     address = next(word for word in str(caught.value).split() if "/perennial/" in word)
-    answer = http.get(path(address), headers=access)
-    assert answer.status_code == 200
-    assert "✗ failed" in answer.text
+    response = http.get(path(address), headers=access)
+    assert response.status_code == 200
+    assert "✗ failed" in response.text
 
 
 def test_features_have_a_page_too_also_when_they_are_wrong(energy, monkeypatch) -> None:
@@ -105,9 +105,9 @@ def test_nobody_reads_it_without_a_login(http) -> None:
 
 def test_who_may_see_the_runs_sees_the_page(http, energy, viewing) -> None:
     ingest.ingest_partition(energy, energy.partition(DAY))
-    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
-    assert answer.status_code == 200
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    response = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
+    assert response.status_code == 200
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_who_may_not_see_the_runs_is_refused(http, monkeypatch, viewing) -> None
 
     reads = []
 
-    def refuse(**what: object) -> bool:
-        reads.append(what["details"].id)
+    def refuse(**arguments: object) -> bool:
+        reads.append(arguments["details"].id)
         return False
 
     monkeypatch.setattr(get_auth_manager(), "is_authorized_dag", refuse)
-    answer = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
-    assert answer.status_code == 403
+    response = http.get(f"/perennial/validations/energy/{DAY}", headers=viewing)
+    assert response.status_code == 403
     assert reads == ["energy.features"]

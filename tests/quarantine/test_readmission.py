@@ -140,15 +140,15 @@ def test_releases_and_runs_at_once_end_in_one_state(energy, day, source) -> None
     ingest.ingest_partition(energy, day)
     failed: list[Exception] = []
 
-    def work(what: Callable[[], object]) -> None:
+    def work(act: Callable[[], object]) -> None:
         try:
-            what()
+            act()
         except Exception as error:
             failed.append(error)
 
     threads = [
-        threading.Thread(target=work, args=(what,))
-        for what in (
+        threading.Thread(target=work, args=(act,))
+        for act in (
             lambda: review.release(energy, day, accept=[HIGH], **WHO),
             lambda: ingest.ingest_partition(energy, day),
             lambda: review.release(energy, day, accept=[HIGH], **WHO),
@@ -286,10 +286,10 @@ def test_only_the_rows_that_fit_the_lake_are_released(energy, day, column, send)
 def kept(energy, day, send) -> Callable[..., None]:
     """Keep a batch of `day` as a whole, for its types, where another day has `there` in the column."""
 
-    def keep(there: pa.Array, here: pa.Array) -> None:
-        send(day.next, there)
+    def keep(in_lake_types: pa.Array, batch_values: pa.Array) -> None:
+        send(day.next, in_lake_types)
         with pytest.raises(BadBatch, match="It is kept in quarantine as"):
-            send(day, here)
+            send(day, batch_values)
 
     return keep
 

@@ -22,7 +22,7 @@ def use_case(home: Path, request: pytest.FixtureRequest) -> UseCase:
     return discovery.load("flights").model_copy(update={"name": request.node.name[:40]})
 
 
-def write(use_case: UseCase, action: ledger.Action, version: int, **given: Any) -> ledger.Entry:
+def write(use_case: UseCase, action: ledger.Action, version: int, **fields: Any) -> ledger.Entry:
     entry = {
         "partition": "2013-02",
         "previous_version": None,
@@ -32,7 +32,7 @@ def write(use_case: UseCase, action: ledger.Action, version: int, **given: Any) 
         "reason": "because",
         "evidence": {},
     }
-    return ledger.record(use_case, action=action, model_version=version, **(entry | given))
+    return ledger.record(use_case, action=action, model_version=version, **(entry | fields))
 
 
 def test_an_action_is_recorded_once_and_the_first_counts(use_case: UseCase) -> None:

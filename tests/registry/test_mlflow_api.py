@@ -94,12 +94,12 @@ def test_a_server_that_answers_otherwise_is_no_mlflow(elsewhere, status: int, co
 
 def test_a_task_asks_again_and_a_page_does_not(elsewhere, monkeypatch) -> None:
     monkeypatch.setattr(mlflow_api, "wait_random_exponential", lambda **_: wait_none())
-    busy, answer = (503, b""), (200, b'{"model_versions": [{"version": "2"}]}')
-    with answering(busy, busy, answer) as (address, requests):
+    busy, response = (503, b""), (200, b'{"model_versions": [{"version": "2"}]}')
+    with answering(busy, busy, response) as (address, requests):
         elsewhere(address)
         assert mlflow_records.patient.versions("energy") == [2]
         assert len(requests) == 3
-    with answering(busy, answer) as (address, requests):
+    with answering(busy, response) as (address, requests):
         elsewhere(address)
         with pytest.raises(ServiceUnavailable, match="it answered 503"):
             mlflow_records.quick.versions("energy")

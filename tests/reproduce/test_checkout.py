@@ -85,9 +85,9 @@ def half_written(project: Path) -> Path:
 
 
 def test_changed_code_is_named_and_its_checkout_is_equal(energy, clean, project, moved_on, half_written) -> None:
-    here = perennial(project, "reproduce", "energy", str(clean), "--json")
-    result = json.loads(here.stdout)
-    assert (here.returncode, result["equal"]) == (1, False), here.stderr
+    as_it_is = perennial(project, "reproduce", "energy", str(clean), "--json")
+    result = json.loads(as_it_is.stdout)
+    assert (as_it_is.returncode, result["equal"]) == (1, False), as_it_is.stderr
     parts = {part["name"]: part for part in result["parts"]}
     assert parts["data"]["equal"]
     assert not parts["predictions"]["equal"]
@@ -95,9 +95,9 @@ def test_changed_code_is_named_and_its_checkout_is_equal(energy, clean, project,
     assert "--checkout" in result["advice"]
 
     before = versions()
-    there = perennial(project, "reproduce", "energy", str(clean), "--checkout")
-    assert there.returncode == 0, there.stdout + there.stderr
-    assert f"in a checkout of {git(project, 'rev-parse', 'HEAD')[:12]}: equal" in there.stdout
+    in_checkout = perennial(project, "reproduce", "energy", str(clean), "--checkout")
+    assert in_checkout.returncode == 0, in_checkout.stdout + in_checkout.stderr
+    assert f"in a checkout of {git(project, 'rev-parse', 'HEAD')[:12]}: equal" in in_checkout.stdout
     assert versions() == before
     assert not half_written.exists()
     assert git(project, "worktree", "list").count("\n") == 1

@@ -48,8 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/auth/token":
             self.server.tokens += 1
-            known = json.loads(body)["password"] == "right"
-            status, content = (201, {"access_token": "t"}) if known else (401, {"detail": "Invalid credentials"})
+            is_right = json.loads(body)["password"] == "right"
+            status, content = (201, {"access_token": "t"}) if is_right else (401, {"detail": "Invalid credentials"})
         else:
             self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
             status, content = self.server.answers.pop(0)

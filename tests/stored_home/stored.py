@@ -148,8 +148,8 @@ def _relocate_avro(file: Path, before: str, after: str) -> None:
     for record in records:
         if "manifest_path" in record:
             record["manifest_path"] = record["manifest_path"].replace(before, after)
-            here = file.parent / Path(record["manifest_path"]).name
-            record["manifest_length"] = here.stat().st_size
+            relocated = file.parent / Path(record["manifest_path"]).name
+            record["manifest_length"] = relocated.stat().st_size
         else:
             record["data_file"]["file_path"] = record["data_file"]["file_path"].replace(before, after)
     with file.open("wb") as stream:

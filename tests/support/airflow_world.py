@@ -15,8 +15,8 @@ _DAGS = Path(__file__).parents[2] / "dags"
 
 def login(http: TestClient, user: str, password: str) -> dict[str, str]:
     """The headers of a user."""
-    answer = http.post("/auth/token", json={"username": user, "password": password})
-    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    response = http.post("/auth/token", json={"username": user, "password": password})
+    return {"Authorization": f"Bearer {response.json()['access_token']}"}
 
 
 def register_dags() -> None:
@@ -52,8 +52,8 @@ def task_instance(opened: Any, dag: str, run: str, task: str) -> Any:
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 
-    wanted = (TaskInstance.dag_id == dag, TaskInstance.run_id == run, TaskInstance.task_id == task)
-    return opened.scalars(select(TaskInstance).where(*wanted)).one()
+    condition = (TaskInstance.dag_id == dag, TaskInstance.run_id == run, TaskInstance.task_id == task)
+    return opened.scalars(select(TaskInstance).where(*condition)).one()
 
 
 def ask(dag: str, run: str) -> None:

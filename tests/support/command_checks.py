@@ -36,18 +36,18 @@ _OPTIONS = {
 
 def _perennial(arguments: list[str]) -> None:
     """Typer's own parser takes it, and so does what knows the use case, its partitions and parameters."""
-    path, given = parse(arguments)
-    name = given.get("use_case") or given.get("name")
+    path, parsed = parse(arguments)
+    name = parsed.get("use_case") or parsed.get("name")
     if not name or path == "new" or name in MADE:
         return
     use_case = discovery.load(name)
     for option in ("partition", "first", "last", "logged"):
-        if given.get(option):
-            use_case.partition(given[option])
+        if parsed.get(option):
+            use_case.partition(parsed[option])
     if path == "trigger":
         from perennial.cli.pipelines import _params
 
-        trigger.check_request(use_case, given["pipeline"], given["partition"], _params(given["param"] or []))
+        trigger.check_request(use_case, parsed["pipeline"], parsed["partition"], _params(parsed["param"] or []))
 
 
 def parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:

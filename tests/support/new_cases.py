@@ -48,11 +48,11 @@ def csv(frame: pd.DataFrame, folder: Path, name: str = "data.csv", **how: Any) -
 
 def design(data: str, name: str = "tried", ask: Any = nobody, **wishes: Any) -> Design:
     """The design of what `perennial new` would write."""
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
-    wanted = Options(name=name, data=data, owner="somebody", **given)
-    notations = {wanted.time: wanted.time_format} if wanted.time_format else {}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in wishes.items()}
+    options = Options(name=name, data=data, owner="somebody", **values)
+    notations = {options.time: options.time_format} if options.time_format else {}
     with profiling.at(data, notations) as look:
-        return deciding.decide(look, wanted, ask)
+        return deciding.decide(look, options, ask)
 
 
 def create(project: Path, name: str, data: str, **wishes: Any) -> Design:
@@ -62,9 +62,9 @@ def create(project: Path, name: str, data: str, **wishes: Any) -> Design:
     return made
 
 
-def about(made: Design, what: str) -> str:
+def about(made: Design, subject: str) -> str:
     """What was assumed about something; empty: nothing was."""
-    return next((each.what for each in made.assumptions if each.about == what), "")
+    return next((each.what for each in made.assumptions if each.about == subject), "")
 
 
 def feature_names(made: Design) -> list[str]:
@@ -76,9 +76,9 @@ def answering(*answers: str) -> Any:
     left = list(answers)
 
     def ask(question: str, choices: Sequence[str], option: str) -> str:
-        answer = left.pop(0)
-        assert answer in choices, (question, choices)
-        return answer
+        choice = left.pop(0)
+        assert choice in choices, (question, choices)
+        return choice
 
     return ask
 

@@ -81,8 +81,8 @@ class Online:
 def online_store(kind: str, folder: Path) -> Iterator[Online]:
     """The online store of this kind, empty. A home must be there."""
     servers = {"redis": redis_server, "dynamodb": dynamodb_server, "debian-postgresql": debian_postgresql}
-    known = {"sqlite": ("", None), "postgresql": ("postgresql:///feast", None)}
-    start = servers.get(kind, lambda: nullcontext(known.get(kind)))
+    stores = {"sqlite": ("", None), "postgresql": ("postgresql:///feast", None)}
+    start = servers.get(kind, lambda: nullcontext(stores.get(kind)))
     with start() as (url, restart), repository_in(folder) as repo, pytest.MonkeyPatch.context() as patch:
         if url:
             patch.setenv("PERENNIAL_ONLINE_STORE", url)
@@ -157,12 +157,12 @@ def process(command: Sequence[str | Path], end: int = signal.SIGTERM, **options:
         server.wait(timeout=30)
 
 
-def wait_for(answer: Callable[[], object], server: subprocess.Popen) -> None:
+def wait_for(is_ready: Callable[[], object], server: subprocess.Popen) -> None:
     """Wait until a server answers."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            answer()
+            is_ready()
             return
         except Exception:
             assert server.poll() is None, f"{server.args} ended"

@@ -50,13 +50,13 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.asked.append((self.path, headers))
             page = server.pages.get(self.path.partition("?")[0], [Answer(status=404)])
-            answer = page(headers) if callable(page) else page[0] if len(page) == 1 else page.pop(0)
-            self.send_response(answer.status)
-            for name, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
+            content = page(headers) if callable(page) else page[0] if len(page) == 1 else page.pop(0)
+            self.send_response(content.status)
+            for name, value in ({"Content-Length": str(len(content.body))} | content.headers).items():
                 if value is not None:
                     self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body if answer.cut is None else answer.body[: answer.cut])
+            self.wfile.write(content.body if content.cut is None else content.body[: content.cut])
 
         def log_message(self, *said: object) -> None: ...
 

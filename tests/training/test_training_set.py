@@ -29,8 +29,8 @@ def examples(rows: int = 3) -> pa.Table:
     return pa.table({"id": list(range(rows)), "event_timestamp": pa.array(times, pa.timestamp("us", tz="UTC"))})
 
 
-def with_feature(rows: pa.Table, known: list[datetime | None]) -> pa.Table:
-    return rows.append_column("zone__event_timestamp", pa.array(known, pa.timestamp("us", tz="UTC")))
+def with_feature(rows: pa.Table, times: list[datetime | None]) -> pa.Table:
+    return rows.append_column("zone__event_timestamp", pa.array(times, pa.timestamp("us", tz="UTC")))
 
 
 def test_rows_known_in_time_pass() -> None:

@@ -78,10 +78,10 @@ def test_of_rows_with_equal_times_the_last_written_stays(online: Online, batches
 
 
 def test_reading_leaves_the_callers_list_of_features_alone(online: Online) -> None:
-    key, wanted = online.key(), ["trips", "rating"]
+    key, features = online.key(), ["trips", "rating"]
     online.write(key, (1, 0, None))
-    online.store.provider.online_read(online.store.config, online.view, [key], wanted)
-    assert wanted == ["trips", "rating"]
+    online.store.provider.online_read(online.store.config, online.view, [key], features)
+    assert features == ["trips", "rating"]
 
 
 @pytest.mark.parametrize("year", [1, 1969, 2300, 9999])

@@ -34,13 +34,13 @@ def order(value: int | None) -> tuple[bool, int]:
 
 def seen(rows: list, key: str | None, minute: int | None, ttl: timedelta | None, with_created: bool, only_known: bool):
     """What an example sees: the value, and when it became known."""
-    known = [
+    visible = [
         (event, order(created) if with_created else (), order(value), value)
         for name, event, created, value in rows
         if None not in (key, minute, event) and name == key and event <= minute
         if not (with_created and only_known) or (created is not None and created <= minute)
     ]
-    newest = max(known, default=None)
+    newest = max(visible, default=None)
     if newest is None or (ttl and timedelta(minutes=minute - newest[0]) > ttl):
         return None
     return newest[0], newest[3]

@@ -15,8 +15,8 @@ def split(
     flights: UseCase, name: str, rows: pl.DataFrame | pa.Table, partition: Partition
 ) -> tuple[pa.Table, pa.Table]:
     table = rows if isinstance(rows, pa.Table) else rows.to_arrow()
-    parted = testing.validate_batch(flights, name, table, partition)
-    return parted.clean, parted.quarantined.append_column("reasons", parted.reasons)
+    split_batch = testing.validate_batch(flights, name, table, partition)
+    return split_batch.clean, split_batch.quarantined.append_column("reasons", split_batch.reasons)
 
 
 def test_a_real_month_of_flights_passes_whole(
@@ -51,8 +51,8 @@ def test_rows_that_cannot_be_are_quarantined(flights: UseCase, february: Partiti
     ]
     rows = pl.DataFrame(february_flights).sort("arrived_at", nulls_last=True)
     for row, (column, value) in enumerate(impossible):
-        here = pl.int_range(pl.len()) == row
-        wrong = pl.when(here).then(pl.lit(value, rows.schema[column])).otherwise(column)
+        is_row = pl.int_range(pl.len()) == row
+        wrong = pl.when(is_row).then(pl.lit(value, rows.schema[column])).otherwise(column)
         rows = rows.with_columns(wrong.alias(column))
     clean, quarantined = split(flights, "flights", rows, february)
     assert (clean.num_rows, quarantined.num_rows) == (24_936 - len(impossible), len(impossible))
