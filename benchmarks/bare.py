@@ -180,10 +180,10 @@ def _columns(use_case: UseCase) -> list[str]:
         *use_case.examples.request_features,
         *(f"weather_{name}" for name in weather),
         *(
-            f"{who}_{what}_{span}"
+            f"{who}_{measure}_{span}"
             for who, each in spans.items()
             for span in each
-            for what in ("late_rate", "mean_delay")
+            for measure in ("late_rate", "mean_delay")
         ),
         *(f"plane_{name}" for name in ("year", "seats", "engines")),
     ]

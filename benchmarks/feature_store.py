@@ -97,7 +97,7 @@ def main(small: bool, stock: bool) -> None:
 
 
 def compared(
-    what: str, folder: Path, views: list[View], *, limit: float = 0, stock: bool = False, pace: bool = False
+    label: str, folder: Path, views: list[View], *, limit: float = 0, stock: bool = False, pace: bool = False
 ) -> list[str]:
     """Measure ours and the bare ones on one set of files, and say which targets were met."""
     count = pq.read_metadata(folder / ENTITIES).num_rows
@@ -106,7 +106,7 @@ def compared(
     measures = {by: measured(by, folder, views) for by in ways}
     for by, one in measures.items():
         same = np.allclose(one.check, measures["ours"].check, rtol=1e-6)
-        assert same, f"{what}: {by} and ours give different results: {one.check} {measures['ours'].check}"
+        assert same, f"{label}: {by} and ours give different results: {one.check} {measures['ours'].check}"
     ours, bare = measures["ours"], min((measures["polars"], measures["duckdb"]), key=lambda one: one.seconds)
     targets = []
     if count >= LARGE:
@@ -122,17 +122,17 @@ def compared(
         targets.append(verdict(f"{ratio:.0f} times faster than stock, 10 wanted", ratio >= 10))
     if pace:
         targets.append(verdict(f"{count / ours.seconds:,.0f} rows/s, 500,000 wanted", count / ours.seconds >= 500_000))
-    print(f"{what}: {'; '.join(targets)}", file=sys.stderr)
+    print(f"{label}: {'; '.join(targets)}", file=sys.stderr)
     return [
-        f"| {what} | {by} | {one.seconds:.2f} | {one.cpu:.2f} | {one.feast:.2f} | {one.to_df:.2f} |"
+        f"| {label} | {by} | {one.seconds:.2f} | {one.cpu:.2f} | {one.feast:.2f} | {one.to_df:.2f} |"
         f" {count / one.seconds:,.0f} | {one.peak / 1e6:.0f} | {one.result / 1e6:.0f} | {one.peak / one.result:.1f} |"
         f" {'; '.join(targets) if by == 'ours' else ''} |"
         for by, one in measures.items()
     ]
 
 
-def verdict(what: str, met: bool) -> str:
-    return f"{'met' if met else '**missed**'}: {what}"
+def verdict(target: str, met: bool) -> str:
+    return f"{'met' if met else '**missed**'}: {target}"
 
 
 def measured(by: str, folder: Path, views: list[View]) -> Measured:
@@ -140,13 +140,13 @@ def measured(by: str, folder: Path, views: list[View]) -> Measured:
     return Measured(**json.loads(in_child("--one", folder, views, by).splitlines()[-1]))
 
 
-def in_child(what: str, folder: Path, views: list[View], *more: str) -> str:
+def in_child(label: str, folder: Path, views: list[View], *more: str) -> str:
     """What a process of its own prints; its lake is in the folder."""
-    command = [sys.executable, __file__, what, str(folder), json.dumps([asdict(view) for view in views]), *more]
+    command = [sys.executable, __file__, label, str(folder), json.dumps([asdict(view) for view in views]), *more]
     catalog = {"type": "sql", "uri": f"sqlite:///{folder / 'catalog.db'}"}
     lake = {"PERENNIAL_CATALOG": json.dumps(catalog), "PERENNIAL_WAREHOUSE": str(folder / "lake")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | lake)
-    assert done.returncode == 0, f"{what} {more}: {done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{label} {more}: {done.stderr[-3000:]}"
     return done.stdout
 
 
@@ -276,11 +276,11 @@ def by_feast(store_name: str, folder: Path, views: list[View]) -> Join:
         rows = rows.to_pandas() if store_name == "stock" else rows
         started = time.perf_counter()
         job = store.get_historical_features(entity_df=rows, features=features)
-        asked = time.perf_counter() - started
+        construction = time.perf_counter() - started
         inner = Inner(job)
         started = time.perf_counter()
         result = job.to_arrow()
-        return result, asked + time.perf_counter() - started - inner.seconds
+        return result, construction + time.perf_counter() - started - inner.seconds
 
     return join
 
@@ -426,11 +426,11 @@ def head(folder: Path, count: int) -> Path:
 
 if __name__ == "__main__":
     if sys.argv[1:2] in (["--one"], ["--fill-lake"]):
-        _, what, where, described, *by = sys.argv
-        wanted = [View(**{**view, "features": tuple(view["features"])}) for view in json.loads(described)]
-        if what == "--one":
-            print(json.dumps(asdict(measure(by[0], Path(where), wanted))))
+        _, mode, where, described, *by = sys.argv
+        listed = [View(**{**view, "features": tuple(view["features"])}) for view in json.loads(described)]
+        if mode == "--one":
+            print(json.dumps(asdict(measure(by[0], Path(where), listed))))
         else:
-            fill_lake(Path(where), wanted)
+            fill_lake(Path(where), listed)
     else:
         main("small" in sys.argv, "no-stock" not in sys.argv)

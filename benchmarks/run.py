@@ -33,7 +33,7 @@ NINTH_MONTH = "2013-09"
 
 def main() -> None:
     print("bare script ...", file=sys.stderr)
-    bare = {what: bare_script(what) for what in ("month", "retraining", "replay")}
+    bare = {script: bare_script(script) for script in ("month", "retraining", "replay")}
     with embedded_home():
         print("the real loop ...", file=sys.stderr)
         real = real_loop()
@@ -44,9 +44,9 @@ def main() -> None:
     ]
     print("| what | Perennial, s | bare, s | ratio | more, s | Perennial, MB | bare, MB | target |")
     print("|---|---|---|---|---|---|---|---|")
-    for what, ours, limit, target in rows:
+    for label, ours, limit, target in rows:
         print(
-            f"| {what} | {ours.seconds:.1f} | {limit.seconds:.1f} | {ours.seconds / limit.seconds:.2f} |"
+            f"| {label} | {ours.seconds:.1f} | {limit.seconds:.1f} | {ours.seconds / limit.seconds:.2f} |"
             f" {ours.seconds - limit.seconds:.1f} | {ours.megabytes:.0f} | {limit.megabytes:.0f} | {target} |"
         )
     print(f"\nParsing all DAG files with 50 use cases: {parsing(50):.2f} s (target: under 1 s)")

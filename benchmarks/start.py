@@ -25,9 +25,9 @@ QUICKLY = "from perennial._common.heavy_imports import fast_imports\nwith fast_i
 
 @dataclass(frozen=True)
 class Start:
-    """A process to start, how often, and the seconds of the clock it may take (None: no promise)."""
+    """A process to start, how often, and the seconds of the clock it may take (None: no target)."""
 
-    what: str
+    label: str
     command: Sequence[str]
     runs: int
     target: float | None = None
@@ -59,14 +59,14 @@ def main() -> None:
     from perennial.services import postgres_address
 
     postgres_address.address()  # Without a lake to read, `status` would be quicker than it is.
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    filter_text = sys.argv[1] if len(sys.argv) > 1 else ""
     print("| start | clock, s | CPU, s | target |\n|---|---|---|---|")
-    for start in (start for start in STARTS if wanted in start.what):
+    for start in (start for start in STARTS if filter_text in start.label):
         clock, cpu = measured(start)
         verdict = (
             "-" if start.target is None else f"under {start.target} s: {'met' if clock < start.target else 'missed'}"
         )
-        print(f"| {start.what} | {clock:.2f} | {cpu:.2f} | {verdict} |", flush=True)
+        print(f"| {start.label} | {clock:.2f} | {cpu:.2f} | {verdict} |", flush=True)
     print(f"\nLoad {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
 
 

@@ -229,11 +229,11 @@ def test_chart_starts_at_first_metric_with_a_colour_per_version(energy: UseCase)
 
 
 def test_no_use_case_at_all_says_how_to_make_one() -> None:
-    assert "perennial new NAME --data" in page(known=0)
+    assert "perennial new NAME --data" in page(total=0)
 
 
 def test_without_any_permission_no_name_is_shown() -> None:
-    text = page(known=2)
+    text = page(total=2)
     assert "your role in Airflow lets you read none of them" in text
     assert "energy" not in text
 

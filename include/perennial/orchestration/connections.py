@@ -44,5 +44,5 @@ if __name__ == "__main__":
     # As Airflow's servers set it, since only these may read its database.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     # Airflow logs to standard output, which must contain only the result here.
-    answer, sys.stdout = sys.stdout, sys.stderr
-    answer.write("\n" + json.dumps(find(sys.argv[1])))
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    stdout.write("\n" + json.dumps(find(sys.argv[1])))
