@@ -71,7 +71,7 @@ def new(*, dry_run: bool, as_json: bool, **answers: Any) -> None:
     if as_json:
         show_json(_as_json(design, list(files), written=not dry_run))
     else:
-        _tell(design, list(files), written=not dry_run)
+        _print_design(design, list(files), written=not dry_run)
 
 
 # Typer reads a command's options from its signature; those of `new` are the fields of `Options`.
@@ -117,14 +117,14 @@ def _ask_choice(question: str, choices: Sequence[str], option: str) -> str:
         say(f"{did_you_mean(chosen, choices)}A number from 1 to {len(choices)}, or one of the names.")
 
 
-def _next(design: Design) -> list[str]:
+def _next_commands(design: Design) -> list[str]:
     return [
         f"pytest tests/use_cases/{design.name}",
         f"perennial replay {design.name} --from {design.first} --to {design.last}",
     ]
 
 
-def _tell(design: Design, files: list[str], *, written: bool) -> None:
+def _print_design(design: Design, files: list[str], *, written: bool) -> None:
     label, cuts = design.label, design.cuts
     target = label.column.source + (f" is {label.positive!r}" if label.task == "binary" else "")
     about = f" for each {', '.join(key.source for key in design.keys)}" if design.keys else ""
@@ -143,7 +143,7 @@ def _tell(design: Design, files: list[str], *, written: bool) -> None:
         say(f"  {file}")
     if written:
         say("\nNext:")
-        for command in _next(design):
+        for command in _next_commands(design):
             say(f"  {command}")
 
 
@@ -164,5 +164,5 @@ def _as_json(design: Design, files: list[str], *, written: bool) -> dict[str, An
         "features": [column.source for column in design.features],
         "left_out": design.left_out,
         "assumptions": [vars(each) for each in design.assumptions],
-        "next": _next(design) if written else [],
+        "next": _next_commands(design) if written else [],
     }

@@ -64,7 +64,7 @@ def replay(
     declared = discovery.load(use_case)
     partitions = partitions_between(declared, first, last)
     if dry_run:
-        _foresee(declared, partitions, as_json)
+        _show_preview(declared, partitions, as_json)
         return
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     with AirflowClient() as client:
@@ -154,7 +154,7 @@ def show_parity(
     report.raise_if_inconsistent(declared, result)
 
 
-def _foresee(use_case: UseCase, partitions: list[Partition], as_json: bool) -> None:
+def _show_preview(use_case: UseCase, partitions: list[Partition], as_json: bool) -> None:
     """Show what a replay would do with each partition."""
     from dataclasses import asdict
 

@@ -118,7 +118,7 @@ def show_item(
     as_json: AsJson = False,
 ) -> None:
     """Show one row or batch, why it is there, and what was decided."""
-    declared, where = _which(use_case, partition)
+    declared, where = _targets(use_case, partition)
     from perennial import quarantine
 
     (meant,) = quarantine.find_items(declared, where, named=[item], states=None)
@@ -171,7 +171,7 @@ def release(
     By the current suite; then the partition runs again. What still breaks something stays, is named, and makes the
     command fail.
     """
-    declared, where = _which(use_case, partition)
+    declared, where = _targets(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "release it")
     from perennial.quarantine import review
 
@@ -194,7 +194,7 @@ def release(
         tell(f"  {rejected.kind} {rejected.item} of {rejected.table}: {why}")
     if len(broken) > 20:
         tell(f"  and {len(broken) - 20} more: `perennial quarantine list {use_case} --partition {partition}`")
-    _end(declared, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
+    _ingest(declared, where, outcome, needed=bool(outcome.decided), run=run and not dry_run, wait=wait, as_json=as_json)
     if broken:
         raise typer.Exit(1)
 
@@ -218,7 +218,7 @@ def discard(
 
     They stay stored, but are no longer pending; the release of an item named with --item is undone.
     """
-    declared, where = _which(use_case, partition)
+    declared, where = _targets(use_case, partition)
     why = "dry run" if dry_run and not reason else _reason(reason, "discard it")
     from perennial.quarantine import review
 
@@ -235,10 +235,10 @@ def discard(
     would = "would be discarded" if dry_run else "discarded"
     (note if as_json else say)(f"{use_case} {partition}: {would} {display.count(outcome.decided)}.")
     taken_back = any(each.state == ItemState.RELEASED for each in outcome.decided)
-    _end(declared, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
+    _ingest(declared, where, outcome, needed=taken_back, run=run and not dry_run, wait=wait, as_json=as_json)
 
 
-def _which(use_case: str, partition: str) -> tuple[UseCase, Partition]:
+def _targets(use_case: str, partition: str) -> tuple[UseCase, Partition]:
     from perennial import discovery
 
     declared = discovery.load(use_case)
@@ -250,7 +250,7 @@ def _reason(reason: str | None, action: str) -> str:
     return reason_for(reason, action, missing)
 
 
-def _end(
+def _ingest(
     use_case: UseCase,
     partition: Partition,
     outcome: ReviewOutcome,

@@ -65,21 +65,21 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
     by_chance: dict[tuple[str, str], np.ndarray] = {}
     for name, column in profile.columns.items():
         method = distance_method(policy, name, column.bins)
-        happened = _runs_of(column, runs)
+        windows = _window_counts(column, runs)
         if column.bins.kind == "category":
-            least[name] = _least(column, happened)
-        most[name] = _farthest(column, method, happened, rows)
+            least[name] = _smallest_shares(column, windows)
+        most[name] = _largest_distances(column, method, windows, rows)
         if len(choices):
             # In floats, which hold these counts exactly and which BLAS multiplies.
-            drawn = (choices @ column.counts.astype(float)).astype(int)
-            for aspect, distances in _apart(column, method, drawn, rows).items():
+            random_windows = (choices @ column.counts.astype(float)).astype(int)
+            for aspect, distances in _distances_from_rest(column, method, random_windows, rows).items():
                 by_chance[name, aspect] = np.nan_to_num(distances)
     for (name, aspect), bound in _bounds(by_chance, policy.false_alarms).items():
         most[name][aspect] = max(most[name][aspect], bound)
     return Limits(most, least)
 
 
-def _runs_of(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
+def _window_counts(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
     """(windows, size) counts of the runs that hold at least half as many rows as usual."""
     if not len(runs):
         return np.empty((0, column.bins.size), dtype=int)
@@ -89,25 +89,25 @@ def _runs_of(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
     return counts[rows >= np.median(rows) / 2]
 
 
-def _farthest(column: ColumnProfile, method: str, happened: np.ndarray, rows: int) -> dict[str, float]:
+def _largest_distances(column: ColumnProfile, method: str, windows: np.ndarray, rows: int) -> dict[str, float]:
     """The largest distance of a run from all other rows, of each aspect."""
-    if not len(happened):
+    if not len(windows):
         stored = {VALUES: column.reference} if column.reference is not None else {}
         return UNKNOWN | {aspect: max(value, SMALLEST[aspect]) for aspect, value in stored.items()}
-    distances = _apart(column, method, happened, rows)
+    distances = _distances_from_rest(column, method, windows, rows)
     if column.holdout_counts is not None:
         in_training = column.counts.sum(axis=0)[None, :]
         on_holdout = column_distances(column.bins, method, column.holdout_counts[None, :], in_training)
         distances = {aspect: np.concatenate([distances[aspect], on_holdout[aspect]]) for aspect in distances}
-    return SMALLEST | {aspect: _most(aspect, values) for aspect, values in distances.items()}
+    return SMALLEST | {aspect: _largest(aspect, values) for aspect, values in distances.items()}
 
 
-def _most(aspect: str, distances: np.ndarray) -> float:
+def _largest(aspect: str, distances: np.ndarray) -> float:
     measured = distances[~np.isnan(distances)]
     return max(SMALLEST[aspect], float(measured.max())) if len(measured) else UNKNOWN[aspect]
 
 
-def _apart(column: ColumnProfile, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+def _distances_from_rest(column: ColumnProfile, method: str, windows: np.ndarray, rows: int) -> dict[str, np.ndarray]:
     """The distance of each window from all training rows outside it."""
     others = column.counts.sum(axis=0) - windows
     return column_distances(column.bins, method, _thinned(windows, rows), others)
@@ -140,7 +140,7 @@ def _bounds(by_chance: dict[tuple[str, str], np.ndarray], false_alarms: float) -
     return bounds
 
 
-def _least(column: ColumnProfile, happened: np.ndarray) -> np.ndarray:
-    windows = happened if len(happened) else column.counts.sum(axis=0)[None, :]
+def _smallest_shares(column: ColumnProfile, windows: np.ndarray) -> np.ndarray:
+    windows = windows if len(windows) else column.counts.sum(axis=0)[None, :]
     named = windows[:, : len(column.bins.values)]
     return np.asarray((named / np.maximum(windows[:, :-1].sum(axis=1), 1)[:, None]).min(axis=0))

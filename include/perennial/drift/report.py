@@ -34,7 +34,7 @@ def html_report(profile: Profile, counted: ColumnCounts, drift: list[ColumnDrift
     current = {name: sample_rows(column.bins, counted.columns[name]) for name, column in drawn.items()}
     comparable = [c for c in drift if reference[c.column].notna().any() and current[c.column].notna().any()]
     if not comparable:
-        return f"<!DOCTYPE html><p>{_of(profile, counted)} No column has values in both.</p>"
+        return f"<!DOCTYPE html><p>{_row_counts(profile, counted)} No column has values in both.</p>"
     names = [column.column for column in comparable]
     numbers = [name for name in names if profile.columns[name].bins.kind == "number"]
     definition = DataDefinition(
@@ -49,11 +49,11 @@ def html_report(profile: Profile, counted: ColumnCounts, drift: list[ColumnDrift
         path = Path(folder) / "report.html"
         snapshot.save_html(str(path))
         text = path.read_text()
-    summary = f'<p style="font-family: sans-serif; margin: 1em">{_of(profile, counted)}</p>'
+    summary = f'<p style="font-family: sans-serif; margin: 1em">{_row_counts(profile, counted)}</p>'
     return text.replace("<body>", f"<body>{summary}", 1)
 
 
-def _of(profile: Profile, counted: ColumnCounts) -> str:
+def _row_counts(profile: Profile, counted: ColumnCounts) -> str:
     trained = max((int(column.counts.sum()) for column in profile.columns.values()), default=0)
     return (
         f"Current: all {counted.rows:,} rows of the partition. Reference: {trained:,} training rows of the champion."

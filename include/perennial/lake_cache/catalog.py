@@ -21,10 +21,10 @@ def locations(identifiers: Sequence[str]) -> dict[str, str]:
     Raises:
         ServiceUnavailable: the catalog's database cannot be reached.
     """
-    return _of_the_database(identifiers) if "type" not in settings().catalog else _of_another(identifiers)
+    return _of_sql_catalog(identifiers) if "type" not in settings().catalog else _of_other_catalog(identifiers)
 
 
-def _of_the_database(identifiers: Sequence[str]) -> dict[str, str]:
+def _of_sql_catalog(identifiers: Sequence[str]) -> dict[str, str]:
     """By the SQL catalog on database `lake`, as pyiceberg keeps it."""
     import psycopg2
 
@@ -54,7 +54,7 @@ def _connect() -> Any:
     return psycopg2.connect(address, dbname="lake", connect_timeout=_PATIENCE)
 
 
-def _of_another(identifiers: Sequence[str]) -> dict[str, str]:
+def _of_other_catalog(identifiers: Sequence[str]) -> dict[str, str]:
     """By pyiceberg, which knows Glue, REST and others, a table at a time."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -95,15 +95,15 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
     evidence = _evidence(use_case, observed)
     alarms = _alarms(use_case, observed, evidence)
     warnings = _warnings(use_case, observed, evidence, alarms)
-    aged = _aged(use_case, evidence)
-    sentences = [*alarms.values(), *warnings.values(), *aged.values()]
-    reason = next((kind for kind in [*alarms, *aged] if kind != QUARANTINE), "")
+    by_age = _age_reasons(use_case, evidence)
+    sentences = [*alarms.values(), *warnings.values(), *by_age.values()]
+    reason = next((kind for kind in [*alarms, *by_age] if kind != QUARANTINE), "")
     if QUARANTINE in alarms and reason not in ("", PERFORMANCE):
         # Bad data explain what looks like drift; training on them would not fix it.
         sentences.append(f"retraining for {reason} waits until the data are fixed")
         reason = ""
     return Verdict(
-        verdict=ALARM if alarms else WARNING if warnings or aged else HEALTHY,
+        verdict=ALARM if alarms else WARNING if warnings or by_age else HEALTHY,
         reason=reason,
         evidence=evidence.model_copy(update={"alarms": tuple(alarms)}),
         explanation="; ".join(sentences) or _healthy(observed),
@@ -159,7 +159,7 @@ def _warnings(
     return warnings
 
 
-def _aged(use_case: UseCase, evidence: VerdictEvidence) -> dict[str, str]:
+def _age_reasons(use_case: UseCase, evidence: VerdictEvidence) -> dict[str, str]:
     """That the champion is old enough to be replaced, if it is."""
     age, oldest = evidence.age or 0, use_case.retraining.max_age
     return {AGE: f"the champion is {age} partitions old"} if oldest is not None and age >= oldest else {}

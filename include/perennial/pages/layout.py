@@ -42,7 +42,7 @@ def page(request: Request, template: str, status_code: int = 200, /, **content: 
         status_code: The HTTP status.
         content: What the template shows.
     """
-    return HTMLResponse(render(template, **_place(request), **content), status_code, headers=HEADERS)
+    return HTMLResponse(render(template, **_addresses(request), **content), status_code, headers=HEADERS)
 
 
 def render(template: str, /, **content: Any) -> str:
@@ -64,7 +64,7 @@ def version_colour(version: int | None) -> str:
     return f"v{(version - 1) % 8}" if version else "v-none"
 
 
-def _place(request: Request) -> dict[str, Any]:
+def _addresses(request: Request) -> dict[str, Any]:
     """The addresses that Perennial's and Airflow's pages begin with, and whether Airflow's UI is around this one."""
     base = root(request)
     framed = request.headers.get("sec-fetch-dest") == "iframe"

@@ -75,7 +75,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
                         "name": name,
                         **{role: by.get((role, name), {}).get("value") for role in _ROLES},
                         "expected": expected.get(name),
-                        "gained": _gained(name, *(by.get((role, name), {}).get("value") for role in _ROLES)),
+                        "gained": _gain_over_first(name, *(by.get((role, name), {}).get("value") for role in _ROLES)),
                         "lower_is_better": name in LOWER_IS_BETTER,
                         "is_the_gates": name == use_case.gate.metric,
                     }
@@ -89,7 +89,7 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
 _ROLES = (roles.CHAMPION, roles.FIRST_MODEL)
 
 
-def _gained(metric: str, champion: float | None, first: float | None) -> float | None:
+def _gain_over_first(metric: str, champion: float | None, first: float | None) -> float | None:
     """By how much the champion is better than the first model; None where one of them was not measured."""
     return None if champion is None or first is None else gain(metric, champion, first)
 
