@@ -42,17 +42,17 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def looked_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
+def examine_with(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
     """Examine with these settings, without the slow checks unless they are named; findings by name."""
 
-    def look(*names: str, **environment: str) -> dict[str, Finding]:
+    def examine_named(*names: str, **environment: str) -> dict[str, Finding]:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         checks = [check for check in CHECKS if (check.name in names if names else check.name not in SLOW)]
         return by_name(examine(tuple(checks)))
 
-    return look
+    return examine_named
 
 
 @pytest.fixture

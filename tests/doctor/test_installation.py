@@ -10,8 +10,8 @@ from perennial.doctor import examine
 from perennial.doctor.examination import CHECKS
 
 
-def test_packages_that_differ_from_the_lock_file(project: Path, looked_at: Examine) -> None:
-    assert looked_at("Lock file", PERENNIAL_PROJECT=str(project))["Lock file"].state == "passed"
+def test_packages_that_differ_from_the_lock_file(project: Path, examine_with: Examine) -> None:
+    assert examine_with("Lock file", PERENNIAL_PROJECT=str(project))["Lock file"].state == "passed"
     lock = project / "requirements.lock"
     lines = ["typer==0.0.1 \\" if line.startswith("typer==") else line for line in lock.read_text().splitlines()]
     lock.write_text("\n".join([*lines, "not-a-package==1.0 \\", "not-here==2.0 ; sys_platform == 'win32' \\"]))

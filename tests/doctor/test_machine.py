@@ -8,27 +8,27 @@ from pathlib import Path
 from examined import Examine
 
 
-def test_a_home_that_cannot_be_written(looked_at: Examine) -> None:
+def test_a_home_that_cannot_be_written(examine_with: Examine) -> None:
     # Nobody, root included, can make a file there.
-    findings = looked_at("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
+    findings = examine_with("Home", "Disk", PERENNIAL_HOME="/proc/perennial")
     assert findings["Home"].state == "failed"
     assert "/proc cannot be written" in findings["Home"].message
     assert "PERENNIAL_HOME" in findings["Home"].fix
 
 
-def test_a_home_that_is_a_file(tmp_path: Path, looked_at: Examine) -> None:
+def test_a_home_that_is_a_file(tmp_path: Path, examine_with: Examine) -> None:
     (tmp_path / "file").write_text("")
-    assert looked_at("Home", PERENNIAL_HOME=str(tmp_path / "file"))["Home"].state == "failed"
+    assert examine_with("Home", PERENNIAL_HOME=str(tmp_path / "file"))["Home"].state == "failed"
 
 
-def test_secrets_that_others_may_read(home: Path, looked_at: Examine) -> None:
+def test_secrets_that_others_may_read(home: Path, examine_with: Examine) -> None:
     from perennial.services.credentials import login, path
 
-    assert looked_at("Secrets")["Secrets"].state == "not applicable"
+    assert examine_with("Secrets")["Secrets"].state == "not applicable"
     login()
-    assert looked_at("Secrets")["Secrets"].state == "passed"
+    assert examine_with("Secrets")["Secrets"].state == "passed"
     path().chmod(0o644)
-    finding = looked_at("Secrets")["Secrets"]
+    finding = examine_with("Secrets")["Secrets"]
     assert finding.state == "failed"
     assert f"chmod 600 {path()}" in finding.fix
     assert stat.S_IMODE(path().stat().st_mode) == 0o644, "it looks, and changes nothing"

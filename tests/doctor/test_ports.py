@@ -14,14 +14,14 @@ from machines import free_port
 from perennial.embedded import processes
 
 
-def test_a_free_port_and_one_of_somebody_else(looked_at: Examine) -> None:
+def test_a_free_port_and_one_of_somebody_else(examine_with: Examine) -> None:
     port = free_port()
     serve = f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print(1, flush=True)"
     stranger = subprocess.Popen([sys.executable, "-c", f"{serve}; time.sleep(300)"], stdout=subprocess.PIPE)
     try:
         assert stranger.stdout is not None
         stranger.stdout.readline()
-        findings = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port), PERENNIAL_AIRFLOW_PORT=str(free_port()))
+        findings = examine_with("ports", PERENNIAL_MLFLOW_PORT=str(port), PERENNIAL_AIRFLOW_PORT=str(free_port()))
     finally:
         stranger.kill()
         stranger.wait()
@@ -31,16 +31,16 @@ def test_a_free_port_and_one_of_somebody_else(looked_at: Examine) -> None:
     assert "PERENNIAL_MLFLOW_PORT" in findings["MLflow port"].fix
 
 
-def test_our_own_port_is_no_trouble(home: Path, looked_at: Examine) -> None:
+def test_our_own_port_is_no_trouble(home: Path, examine_with: Examine) -> None:
     port = free_port()
     serve = f"import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); s.listen(); print(1, flush=True)"
     processes.start("mlflow", [sys.executable, "-c", f"{serve}; time.sleep(300)"], os.environ)
     assert processes.wait_until(lambda: processes.log_tail("mlflow") == "1", 20)
-    findings = looked_at("ports", PERENNIAL_MLFLOW_PORT=str(port))
+    findings = examine_with("ports", PERENNIAL_MLFLOW_PORT=str(port))
     assert findings["MLflow port"].message.endswith("is used by our own mlflow")
 
 
-def test_an_address_that_is_not_of_this_machine(looked_at: Examine) -> None:
-    findings = looked_at("ports", PERENNIAL_AIRFLOW_HOST="192.0.2.1")
+def test_an_address_that_is_not_of_this_machine(examine_with: Examine) -> None:
+    findings = examine_with("ports", PERENNIAL_AIRFLOW_HOST="192.0.2.1")
     assert findings["Airflow port"].state == "failed"
     assert "Cannot assign requested address" in findings["Airflow port"].message

@@ -10,19 +10,19 @@ from examined import SLEEP, Examine
 from perennial.embedded import postgres, processes
 
 
-def test_postgres_running_then_stopped_under_the_others(home: Path, looked_at: Examine) -> None:
+def test_postgres_running_then_stopped_under_the_others(home: Path, examine_with: Examine) -> None:
     postgres.start()
-    findings = looked_at("PostgreSQL", "Catalog")
+    findings = examine_with("PostgreSQL", "Catalog")
     assert (findings["PostgreSQL"].state, findings["Databases"].state) == ("passed", "warning")
     assert findings["Catalog"].state == "failed", "there is no database for it"
     postgres.create_databases()
-    findings = looked_at("PostgreSQL", "Catalog")
+    findings = examine_with("PostgreSQL", "Catalog")
     assert {findings[name].state for name in ("PostgreSQL", "Databases", "Clock")} == {"passed"}
     assert findings["Catalog"].state == "not applicable"
     postgres.stop()
-    assert looked_at("PostgreSQL")["PostgreSQL"].state == "not applicable", "nothing runs that needs it"
+    assert examine_with("PostgreSQL")["PostgreSQL"].state == "not applicable", "nothing runs that needs it"
     processes.start("mlflow", SLEEP, os.environ)
-    findings = looked_at("PostgreSQL", "Catalog")
+    findings = examine_with("PostgreSQL", "Catalog")
     assert (findings["PostgreSQL"].state, findings["Catalog"].state) == ("failed", "failed")
     assert "mlflow do, and need it" in findings["PostgreSQL"].message
     assert "perennial up" in findings["PostgreSQL"].fix

@@ -12,7 +12,7 @@ from examined import Examine, by_name
 from perennial.doctor import Check, Finding, examine
 
 
-def test_no_secret_is_shown_whatever_goes_wrong(home: Path, looked_at: Examine) -> None:
+def test_no_secret_is_shown_whatever_goes_wrong(home: Path, examine_with: Examine) -> None:
     from perennial.services.credentials import login
 
     generated = login().password
@@ -23,7 +23,7 @@ def test_no_secret_is_shown_whatever_goes_wrong(home: Path, looked_at: Examine) 
         "PERENNIAL_CATALOG": '{"type": "rest", "uri": "http://joan:hush-hush@127.0.0.1:9", "token": "very-private"}',
         "MLFLOW_TRACKING_PASSWORD": "for-mlflow-only",
     }
-    findings = looked_at(**secrets)
+    findings = examine_with(**secrets)
     text = json.dumps([vars(finding) for finding in findings.values()])
     for secret in (
         *("correct-horse", "clear-as-day", "battery", "top-secret", "hush-hush", "very-private", "for-mlflow-only"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from examined import Examine
 
 
-def test_stores_out_of_reach(looked_at: Examine) -> None:
-    findings = looked_at(
+def test_stores_out_of_reach(examine_with: Examine) -> None:
+    findings = examine_with(
         *("PostgreSQL", "Online store", "MLflow", "Lake"),
         PERENNIAL_DATABASE="postgresql+psycopg2://ada:correct-horse@127.0.0.1:9/x",
         PERENNIAL_ONLINE_STORE="redis://:battery-staple@127.0.0.1:9/0",

@@ -15,23 +15,23 @@ from machines import free_port
 from perennial.embedded import processes
 
 
-def test_part_of_airflow_ended(home: Path, looked_at: Examine) -> None:
-    assert looked_at("Airflow")["Airflow"].state == "not applicable"
+def test_part_of_airflow_ended(home: Path, examine_with: Examine) -> None:
+    assert examine_with("Airflow")["Airflow"].state == "not applicable"
     for name in ("api-server", "scheduler", "dag-processor"):
         processes.start(name, SLEEP, os.environ)
-    findings = looked_at("Airflow", PERENNIAL_AIRFLOW_PORT=str(free_port()))
+    findings = examine_with("Airflow", PERENNIAL_AIRFLOW_PORT=str(free_port()))
     assert findings["Airflow"].state == "failed"
     assert "does not answer" in findings["Airflow"].message, "the one that is said last: nothing listens"
 
 
 @pytest.mark.parametrize("name", ["MLflow", "Airflow"])
-def test_something_else_that_speaks_http(name: str, tmp_path: Path, looked_at: Examine) -> None:
+def test_something_else_that_speaks_http(name: str, tmp_path: Path, examine_with: Examine) -> None:
     port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
     stranger = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert processes.wait_until(lambda: psutil.Process(stranger.pid).net_connections() != [], 30)
-        findings = looked_at(name, **{f"PERENNIAL_{name.upper()}_URI": f"http://127.0.0.1:{port}"})
+        findings = examine_with(name, **{f"PERENNIAL_{name.upper()}_URI": f"http://127.0.0.1:{port}"})
     finally:
         stranger.kill()
         stranger.wait()
