@@ -56,7 +56,7 @@ def test_what_was_registered_is_reported_once(applied_project: Path) -> None:
     assert (again["registered"], again["plan"]["changes"], again["computed"]) == (False, [], [])
 
 
-@pytest.mark.usefixtures("held")
+@pytest.mark.usefixtures("applied_project")
 def test_each_partition_has_the_state_that_it_came_to() -> None:
     energy = discovery.load("energy")
     days = [energy.partition(f"2024-01-0{day}") for day in (1, 2, 3)]

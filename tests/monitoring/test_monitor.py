@@ -396,7 +396,7 @@ def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion, tmp_p
 def test_a_profile_is_loaded_as_it_was_logged(energy, champion) -> None:
     profile = drift.Profile.load(champion.model_run)
     assert set(profile.columns) == {"hour_sin", "hour_cos", "meter_last", "meter_mean_24h", "prediction"}
-    assert profile.columns["prediction"].held.sum() > 0
+    assert profile.columns["prediction"].holdout_counts.sum() > 0
     assert sum(profile.importance.values()) == pytest.approx(1)
     hours = replace(profile, columns={"meter_last": profile.columns["meter_last"]}).blocks
     assert hours.length == timedelta(hours=1) / timedelta(microseconds=1)
