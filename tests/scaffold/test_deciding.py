@@ -284,6 +284,29 @@ def test_leaking_columns_are_left_out_unless_kept(tmp_path: Path) -> None:
     assert feature_names(design(data, time="at", label="y", keep=["nearly"])) == ["x", "nearly", "related"]
 
 
+def rentals(rows: int = 600) -> pd.DataFrame:
+    """Rentals by the hour: their number is that of two kinds of customers taken together."""
+    random = np.random.default_rng(8)
+    frame = series(rows, "1h", casual=random.poisson(40, rows), registered=random.poisson(90, rows))
+    return frame.assign(y=frame["casual"] + frame["registered"])
+
+
+def test_two_columns_that_add_up_to_the_label_are_leaks(tmp_path: Path) -> None:
+    data = new_cases.csv(rentals(), tmp_path)
+    made = design(data, label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+    assert made.left_out["casual"].startswith(
+        "may leak the label: with registered it gives the label: y follows from casual + registered"
+    )
+    assert set(made.left_out) == {"casual", "registered"}
+
+
+@pytest.mark.parametrize("option", ["drop", "later"])
+def test_one_of_two_columns_alone_is_no_leak(tmp_path: Path, option: str) -> None:
+    made = design(new_cases.csv(rentals(), tmp_path), label="y", no_key=True, **{option: ["registered"]})
+    assert feature_names(made) == ["x", "casual"]
+
+
 def test_a_class_that_a_column_gives_away_is_a_leak(tmp_path: Path) -> None:
     frame = series(y=RANDOM.choice(["yes", "no"], 400))
     frame["code"] = np.where(frame["y"] == "yes", RANDOM.choice(["A", "B"], 400), RANDOM.choice(["C", "D"], 400))
@@ -312,6 +335,28 @@ def test_a_key_with_one_row_per_time_is_reported(tmp_path: Path) -> None:
     assert made.row_key == ("store_name", "day")
     assert about(made, "identity") == "Store Name and Day"
     assert [span.name for span in made.spans] == ["7d", "28d"]
+
+
+def with_gaps(share: float) -> pd.DataFrame:
+    """Five stores with a row each at each moment; some rows do not say which."""
+    frame = pd.concat([series(300, "6h").assign(store=f"s{number}") for number in range(5)], ignore_index=True)
+    frame["x"], frame["y"] = RANDOM.normal(size=(2, len(frame)))
+    frame.loc[: int(share * len(frame)) - 1, "store"] = None
+    return frame.sample(frac=1, random_state=1)
+
+
+def test_a_key_that_lacks_some_values_is_asked_about(tmp_path: Path) -> None:
+    answer = refused(with_gaps(0.02), tmp_path, label="y")
+    assert "store (300 rows each, 30 rows have none)" in answer
+    assert "--key COLUMN" in answer
+    assert "fill the key in the data" in answer
+    assert [key.name for key in design(new_cases.csv(with_gaps(0.001), tmp_path), label="y").keys] == ["store"]
+
+
+def test_a_key_that_lacks_many_values_is_told(tmp_path: Path) -> None:
+    made = design(new_cases.csv(with_gaps(0.3), tmp_path), label="y")
+    (why,) = (each.why for each in made.assumptions if each.about == "key")
+    assert why == "no column without gaps (store lacks 30% of its values) repeats like one; all rows are one series"
 
 
 def test_columns_that_may_be_keys_are_asked_about(tmp_path: Path) -> None:
@@ -357,6 +402,18 @@ def test_a_measure_whose_values_happen_to_differ_is_no_key(tmp_path: Path, kind:
 def test_a_column_that_identifies_rows_alone_is_the_key(tmp_path: Path, name: str, kind: str) -> None:
     made = design(new_cases.csv(twice_a_moment(**{name: DIFFERENT[kind]}), tmp_path), label="y", no_key=True)
     assert (len(made.row_key), about(made, "identity")) == (1, name)
+
+
+def test_an_identifier_is_taken_before_a_time_distinct_by_chance(tmp_path: Path) -> None:
+    frame = series(id=np.random.default_rng(6).permutation(10**6)[:400])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    assert made.row_key == ("id",)
+    assert made.left_out == {"id": "tells rows apart"}
+
+
+def test_a_row_number_is_not_taken_before_key_and_time(tmp_path: Path) -> None:
+    made = design(new_cases.csv(series(row_no=range(400)), tmp_path), label="y", no_key=True)
+    assert made.row_key == ("at",)
 
 
 def test_a_column_named_like_a_key_is_taken_before_another(tmp_path: Path) -> None:
@@ -506,3 +563,68 @@ def test_after_dropping_the_key_no_other_is_proposed(tmp_path: Path) -> None:
     assert [each.why for each in made.assumptions if each.about == "key"] == [
         "no other column repeats like one; all rows are one series"
     ]
+
+
+COUNTERS: dict[str, Any] = {
+    "Unnamed: 0": np.random.default_rng(1).permutation(10_000)[:400],
+    "index": np.arange(400),
+    "instant": np.arange(1, 401),
+    "shuffled": np.random.default_rng(2).permutation(400),
+    "as decimals": np.arange(400) / 1.0,
+}
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_a_row_number_is_no_feature_nor_expected(tmp_path: Path, name: str) -> None:
+    data = new_cases.csv(series(**{name: COUNTERS[name]}), tmp_path)
+    made = design(data, label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+    assert made.left_out[name].startswith("numbers the rows")
+    (numbered,) = made.numbering
+    ranges = rendering.files(made)["include/use_cases/tried/expectations.py"].partition("FILLED")[0]
+    assert '"x"' in ranges
+    assert f'"{numbered}"' not in ranges
+    assert feature_names(design(data, label="y", no_key=True, keep=[name])) == ["x", name]
+
+
+def test_the_index_of_a_frame_is_no_feature(tmp_path: Path) -> None:
+    frame = series().sample(frac=1, random_state=1).sort_values("x")
+    frame.to_csv(tmp_path / "data.csv")
+    made = design(str(tmp_path / "data.csv"), label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+
+
+def test_a_row_number_of_each_file_is_no_feature(tmp_path: Path) -> None:
+    for number in range(4):
+        part = series().iloc[number * 100 : number * 100 + 100]
+        new_cases.csv(part.assign(n=range(100), hour=part["at"].dt.hour), tmp_path, f"{number}.csv")
+    made = design(str(tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x", "hour"]
+    assert "numbers the rows of each file" in made.left_out["n"]
+
+
+def test_what_only_rises_with_time_is_no_feature(tmp_path: Path) -> None:
+    frame = series(every="3D").sample(frac=1, random_state=4)
+    age = (frame["at"] - frame["at"].min()).dt.days
+    frame = frame.assign(odometer=age * 31.5, countdown=-age, yr=frame["at"].dt.year - 2024, moon=age % 29)
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x", "moon"]
+    assert "never falls" in made.left_out["odometer"]
+    assert "never rises" in made.left_out["countdown"]
+    assert "is the year" in made.left_out["yr"]
+
+
+def test_numbers_named_like_identifiers_are_no_features(tmp_path: Path) -> None:
+    frame = twice_a_moment(ticket_no=np.random.default_rng(3).integers(0, 600, 400), id=DIFFERENT["words"])
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x"]
+    assert "named like an identifier" in made.left_out["ticket_no"]
+
+
+def test_a_digest_of_rows_leaves_their_numbers_out(tmp_path: Path) -> None:
+    frame = twice_a_moment(index=RANDOM.permutation(400), x=RANDOM.integers(0, 3, 400))
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True, keep=["x"], drop=["index"])
+    assert made.numbering == ()
+    made = design(new_cases.csv(frame.rename(columns={"index": "Unnamed: 0"}), tmp_path), label="y", no_key=True)
+    if not made.row_key:
+        assert 'LEARNT_LATER = ("y", "unnamed_0")' in rendering.files(made)["include/use_cases/tried/source.py"]

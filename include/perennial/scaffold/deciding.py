@@ -6,11 +6,22 @@ What is assumed without asking is recorded as an `Assumption`, with its reason.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
-from perennial.scaffold import column_types, features, figures, keys, labels, leakage, profiling, sources, times
+from perennial.scaffold import (
+    column_types,
+    counters,
+    features,
+    figures,
+    keys,
+    labels,
+    leakage,
+    profiling,
+    sources,
+    times,
+)
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Design, Label
 from perennial.scaffold.leakage import Suspect
@@ -47,11 +58,13 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     known_after = figures.known_after(measured, options, assume)
     special = {time.name, label_column.name, *(key.name for key in entity)}
     keep = {look.column(name, "--keep").name for name in options.keep}
-    later, leaks = _known_later(look, options, label, special, keep)
+    later, leaks = _known_later(look, options, label, special | drop, keep)
     named = (label_column, *later, *(each.column for each in leaks))
     learnt_later = tuple(dict.fromkeys(column.name for column in named))
-    row_key = _row_key(look, measured, entity, drop.union(learnt_later), assume)
-    own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop)
+    numbering = counters.row_numbers(look, special | drop | keep)
+    counting = counters.rising(look, special | drop | keep | numbering.keys()) | numbering
+    row_key = _row_key(look, measured, entity, drop.union(learnt_later), numbering.keys(), assume)
+    own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop, counting)
     features.note_readings(look, assume)
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
     return Design(
@@ -67,6 +80,8 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         keys=entity,
         row_key=row_key,
         learnt_later=learnt_later,
+        numbering=tuple(name for name in numbering if name not in learnt_later),
+        counting=tuple(counting),
         label=label,
         features=(*(key for key in entity if key.kind == "text" and key.distinct <= 100), *own),
         later=tuple(column for column in later if column.has_mean),
@@ -97,10 +112,19 @@ def _measured(
 def _known_later(
     look: Look, options: Options, label: Label, special: set[str], keep: set[str]
 ) -> tuple[tuple[ProfiledColumn, ...], list[Suspect]]:
-    """The columns that `--later` names, and those that may leak the label, except for the names in `keep`."""
+    """The columns that `--later` names, and those that may leak the label, except for the names in `keep`.
+
+    Args:
+        look: The profiled data.
+        options: What the person gave.
+        label: What is predicted.
+        special: Names of columns that are no features anyway: time, keys, label, and what is dropped.
+        keep: Names of columns that are features all the same.
+    """
     later = tuple(look.column(name, "--later") for name in options.later)
     truth = labels.truth(label.column, label.positive)
-    suspects = leakage.find(look, label.column, truth, label.task, special)
+    # What is no feature anyway tells nothing, nor does another column that would only together with it.
+    suspects = leakage.find(look, label.column, truth, label.task, special | {column.name for column in later})
     return later, [each for each in suspects if each.column.name not in keep]
 
 
@@ -239,11 +263,17 @@ def _keys(
         return columns
     if options.no_key:
         return ()
-    candidates = keys.candidates(look, measured, {label.name, measured.column.name, *drop})
-    series = [each for each in candidates if each.is_series]
+    taken = {label.name, measured.column.name, *drop}
+    candidates = keys.candidates(look, measured, taken)
+    series = [each for each in candidates if each.is_series and each.missing <= measured.rows * keys.FEW_MISSING]
     if not candidates:
+        lacking = [
+            f"{each.source} lacks {each.missing / measured.rows:.0%}" for each in keys.lacking(look, measured, taken)
+        ]
         which = "no other column" if drop else "no column"
-        assume.append(Assumption("key", "none", f"{which} repeats like one; all rows are one series", "--key"))
+        gaps = f" without gaps ({', '.join(lacking)} of its values)" if lacking else ""
+        why = f"{which}{gaps} repeats like one; all rows are one series"
+        assume.append(Assumption("key", "none", why, "--key"))
         return ()
     if len(series) == 1 and keys.repeated(look, ()):
         column = series[0].column
@@ -252,22 +282,32 @@ def _keys(
         return (column,)
     none = "none of them"
     shown = [each.column.source for each in candidates]
-    described = ", ".join(f"{each.column.source} ({each.each:.0f} rows each)" for each in candidates[:12])
-    question = f"What is a row about, whose past may tell its future? Columns that repeat: {described}."
-    answer = ask(question, [*shown, none], "--key COLUMN (once for each), or --no-key if all rows are one series")
+    question = (
+        "What is a row about, whose past may tell its future? Columns that repeat:"
+        f" {', '.join(map(str, candidates[:12]))}."
+    )
+    option = "--key COLUMN (once for each), or --no-key if all rows are one series"
+    if any(each.missing for each in candidates):
+        option += " (rows without a key have no past: fill the key in the data if it is known)"
+    answer = ask(question, [*shown, none], option)
     return () if answer == none else (look.column(answer, "--key"),)
 
 
 def _row_key(
-    look: Look, measured: Times, entity: Sequence[ProfiledColumn], but: set[str], assume: list[Assumption]
+    look: Look,
+    measured: Times,
+    entity: Sequence[ProfiledColumn],
+    but: set[str],
+    numbering: Collection[str],
+    assume: list[Assumption],
 ) -> tuple[str, ...]:
     """What identifies a row; empty: a digest does."""
-    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but)
+    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but, numbering)
     if not row_key:
         why = "no columns identify a row: a digest of what is known at its time does"
         assume.append(Assumption("identity", "row_id", why))
         return ()
     named = " and ".join(look.column(name, "--key").source for name in row_key)
-    option = "--drop" if len(row_key) == 1 else ""
+    option = "--drop" if len(row_key) == 1 and row_key != (measured.column.name,) else ""
     assume.append(Assumption("identity", named, "no two rows have the same", option))
     return row_key

@@ -77,6 +77,8 @@ class Design:
         row_key: What identifies a row; empty: a digest of what is known at its moment does.
         learnt_later: Names of the columns that say more after the moment of a row than at it: the label first, what is
             known with it, and what looks like that.
+        numbering: Names of the columns that number the rows, and say nothing else.
+        counting: Names of those, and of others that only rise with time.
         features: What the model sees of a row itself.
         later: Known only with the label: only their past is a feature.
         left_out: Name in the data -> why it is no feature.
@@ -99,6 +101,8 @@ class Design:
     keys: tuple[ProfiledColumn, ...]
     row_key: tuple[str, ...]
     learnt_later: tuple[str, ...]
+    numbering: tuple[str, ...]
+    counting: tuple[str, ...]
     label: Label
     features: tuple[ProfiledColumn, ...]
     later: tuple[ProfiledColumn, ...]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from perennial.scaffold import column_types
+from perennial.scaffold import column_types, keys
 from perennial.scaffold.design import Assumption
 from perennial.scaffold.leakage import Suspect
 from perennial.scaffold.profiling import Look, ProfiledColumn
@@ -23,6 +23,7 @@ def choose(
     leaks: Sequence[Suspect],
     keep: set[str],
     drop: set[str],
+    counting: Mapping[str, str],
 ) -> tuple[tuple[ProfiledColumn, ...], dict[str, str]]:
     """The columns that a model sees, and why the others are left out.
 
@@ -35,30 +36,30 @@ def choose(
         leaks: Columns that may leak the label.
         keep: Names of columns that are features all the same.
         drop: Names of columns that are no features.
+        counting: Name -> why, of columns that number the rows or only rise with time.
     """
     suspicion = {each.column.name: each.why for each in leaks}
-    known_later = {each.name for each in later}
-
-    def reason_against(column: ProfiledColumn) -> str | None:
-        if column.name in drop:
-            return "was dropped (--drop)"
-        if column.name in known_later:
-            no_past = f", and its past is no feature either: it holds {column.reading.description}"
-            return f"is known only later (--later){': only its past is a feature' if column.has_mean else no_past}"
+    # What is told last here is what holds.
+    against = {name: f"{why} (--keep to use it all the same)" for name, why in counting.items() if [name] != [*row_key]}
+    against |= {name: f"may leak the label: {why} (--keep if it is known in time)" for name, why in suspicion.items()}
+    against = {name: why for name, why in against.items() if name not in keep}
+    for column in look.columns:
         if column.kind == "time":
             why = suspicion.get(column.name, "a length of time would be a feature, a moment is none")
-            return f"holds moments; {why}"
-        if column.name in keep:
-            return None
-        if column.name in suspicion:
-            return f"may leak the label: {suspicion[column.name]} (--keep if it is known in time)"
-        return _reason_by_values(column, measured, is_row_key=tuple(row_key) == (column.name,))
-
+            against[column.name] = f"holds moments; {why}"
+    for column in later:
+        no_past = f", and its past is no feature either: it holds {column.reading.description}"
+        past = ": only its past is a feature" if column.has_mean else no_past
+        against[column.name] = f"is known only later (--later){past}"
+    against |= dict.fromkeys(drop, "was dropped (--drop)")
     features, left_out = [], dict(look.left_out)
     for column in look.columns:
         if column.name in special:
             continue
-        if reason := reason_against(column):
+        reason = against.get(column.name)
+        if reason is None and column.name not in keep:
+            reason = _reason_by_values(column, measured, is_row_key=tuple(row_key) == (column.name,))
+        if reason:
             left_out[column.source] = reason
         else:
             features.append(column)
@@ -72,6 +73,8 @@ def _reason_by_values(column: ProfiledColumn, measured: Times, *, is_row_key: bo
         return "has one value only"
     if column.kind == "text" and (column.distinct > _MANY_WORDS or column.distinct > measured.rows / 3):
         return f"has about {column.distinct} different texts (--keep to use them as categories)"
+    if column.kind == "integer" and keys.is_named_like_id(column) and column.distinct > measured.rows / 3:
+        return f"is named like an identifier and has about {column.distinct} different values (--keep to use it)"
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -45,6 +44,7 @@ def find(
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
     fitting: dict[str, list[Reading]] = {}
+    lost: dict[str, int] = {}
     for name in list(readings):
         filled = counted[name, None]
         if not filled:
@@ -57,12 +57,13 @@ def find(
             best = _best(fits, filled, 0.5 if name in notations else ENOUGH)
             if best:
                 readings[name], fitting[name] = best[0], best
-                doubts[name] = _doubts(connection, place, name, best, filled - fits[best[0]])
+                lost[name] = filled - fits[best[0]]
             else:
                 numeric = (
                     max((count for reading, count in fits.items() if reading.kind == "number"), default=0) / filled
                 )
                 doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
+    doubts |= _doubts(connection, place, fitting, lost)
     for name, (reading, *other) in number_formats.settle(connection, place, readings, fitting).items():
         readings[name] = reading
         doubts[name]["either"] = tuple(other)
@@ -77,17 +78,28 @@ def _best(fits: dict[Reading, int], filled: int, enough: float) -> list[Reading]
 
 
 def _doubts(
-    connection: duckdb.DuckDBPyConnection, place: Place, name: str, best: list[Reading], lost: int
-) -> dict[str, Any]:
-    """What remains doubtful about a column that is read by the first of `best`, which does not fit `lost` values."""
-    column = quote_ident(name)
-    doubts: dict[str, Any] = {"unreadable": lost, "either": tuple(each for each in best[1:] if each.kind == "time")}
-    if best[0] is column_types.ISO:
-        sql = f"SELECT count(*) FROM {place.reader} WHERE NOT regexp_matches({column}, '{_DAY}')"  # noqa: S608
-        doubts["begins_with_day"] = not places.read(connection, place, sql)[0][0]
-    if lost:
-        sql = f"SELECT min({column}) FROM {place.reader} WHERE {best[0].of(name)} IS NULL"  # noqa: S608
-        doubts["unreadable_example"] = str(places.read(connection, place, sql)[0][0])
+    connection: duckdb.DuckDBPyConnection, place: Place, fitting: dict[str, list[Reading]], lost: dict[str, int]
+) -> dict[str, dict[str, Any]]:
+    """What remains doubtful about columns.
+
+    Args:
+        connection: DuckDB.
+        place: The data.
+        fitting: Column -> the readings that fit it equally well; the first is taken.
+        lost: Column -> how many values that reading does not fit.
+    """
+    doubts: dict[str, dict[str, Any]] = {}
+    asked: dict[tuple[str, str], str] = {}
+    for name, best in fitting.items():
+        column, either = quote_ident(name), tuple(each for each in best[1:] if each.kind == "time")
+        doubts[name] = {"unreadable": lost[name], "either": either}
+        if best[0] is column_types.ISO:
+            asked[name, "begins_with_day"] = f"count(*) FILTER (NOT regexp_matches({column}, '{_DAY}')) = 0"
+        if lost[name]:
+            asked[name, "unreadable_example"] = f"CAST(min({column}) FILTER ({best[0].of(name)} IS NULL) AS VARCHAR)"
+    answers = places.read_each(connection, place, list(asked.values()))
+    for (name, fact), answer in zip(asked, answers, strict=True):
+        doubts[name][fact] = answer
     return doubts
 
 
@@ -101,18 +113,26 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     head = f"(SELECT {', '.join(map(quote_ident, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
     some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
-    likely = {}
-    for name in texts:
-        likely[name] = _fitting(connection, name, simple) or _fitting(connection, name, column_types.NOTATIONS)
-    return likely
+    likely = _fitting(connection, place, {name: tuple(simple) for name in texts})
+    others = {name: column_types.NOTATIONS for name, fits in likely.items() if not fits}
+    return likely | _fitting(connection, place, others)
 
 
-def _fitting(connection: duckdb.DuckDBPyConnection, name: str, readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    counts = ", ".join(f"count({reading.of(name)})" for reading in readings)
-    filled, *fits = connection.execute(f"SELECT count({quote_ident(name)}), {counts} FROM tried").fetchall()[0]  # noqa: S608
-    if not filled:
-        return (*readings, *column_types.NOTATIONS)
-    return tuple(reading for reading, fit in zip(readings, fits, strict=True) if fit > filled / 2)
+def _fitting(
+    connection: duckdb.DuckDBPyConnection, place: Place, readings: dict[str, tuple[Reading, ...]]
+) -> dict[str, tuple[Reading, ...]]:
+    """Column -> those of its readings that fit more than half of the values in table `tried`."""
+    asked = [
+        f"count({each})" for name, some in readings.items() for each in (quote_ident(name), *(r.of(name) for r in some))
+    ]
+    counts = iter(places.read_each(connection, place, asked, "tried"))
+    fitting = {}
+    for name, some in readings.items():
+        filled, *fits = (next(counts) for _ in (None, *some))
+        fitting[name] = tuple(each for each, fit in zip(some, fits, strict=True) if fit > filled / 2)
+        if not filled:
+            fitting[name] = tuple(dict.fromkeys((*some, *column_types.NOTATIONS)))
+    return fitting
 
 
 def _counted(
@@ -121,8 +141,5 @@ def _counted(
     """(column, reading) -> values that fit it; (column, None) -> values at all."""
     wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
     wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
-    if not wanted:
-        return {}
-    counts = ", ".join(f"count({reading.of(name) if reading else quote_ident(name)})" for name, reading in wanted)
-    result = places.read(connection, place, f"SELECT {counts} FROM {place.reader}")[0]  # noqa: S608
-    return dict(zip(wanted, result, strict=True))
+    counts = [f"count({reading.of(name) if reading else quote_ident(name)})" for name, reading in wanted]
+    return dict(zip(wanted, places.read_each(connection, place, counts), strict=True))

@@ -21,6 +21,8 @@ _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 _PARQUET = (".parquet", ".pq")
 #: A file's first bytes, read from, that tell nothing of a header.
 _NUMBER = re.compile(r"^[-+]?[0-9.,]+$")
+#: A table of more columns is wide; so many expressions make a query over one.
+_WIDE, _PART = 64, 100
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Place:
         origin: Where it was brought from; empty: it is read where it lies.
         dialect: Of a database, SQLAlchemy's name of its kind; empty: it is no table of one.
         unread: Column -> why it was not brought.
+        table: A table of the look's database that holds what is written in the files, read once; empty: there is none.
     """
 
     address: str
@@ -45,6 +48,7 @@ class Place:
     origin: str = ""
     dialect: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
 
     @property
     def named(self) -> str:
@@ -53,8 +57,8 @@ class Place:
 
     @property
     def reader(self) -> str:
-        """The SQL table function that reads it, with `$data` for the address. Every value of a CSV file is text."""
-        return self.reading_null(NULLS)
+        """What SQL reads it from, with `$data` for the address. Every value of a CSV file is text."""
+        return self.table or self.reading_null(NULLS)
 
     def reading_null(self, texts: Sequence[str]) -> str:
         """`reader`, if other texts of a CSV file stand for "no value"."""
@@ -226,6 +230,52 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
         ) from error
 
 
+def prepared_if_wide(connection: duckdb.DuckDBPyConnection, place: Place, columns: int) -> Place:
+    """The place; a wide CSV file as a copy that gives some of its columns without reading all of them again.
+
+    Args:
+        connection: DuckDB.
+        place: The data.
+        columns: How many columns it has.
+
+    Raises:
+        InvalidParams: it cannot be read to its end.
+    """
+    if columns <= _WIDE:
+        return place
+    # It compares each expression of a query with all others, and those of different columns have nothing in common.
+    connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+    if place.format == "parquet":
+        return place
+    read(connection, place, f"CREATE TABLE as_written AS SELECT * FROM {place.reader}")  # noqa: S608
+    return replace(place, table="as_written")
+
+
+def read_each(
+    connection: duckdb.DuckDBPyConnection, place: Place, expressions: Sequence[str], relation: str = ""
+) -> list[Any]:
+    """The value of each aggregate over the data, in their order.
+
+    DuckDB plans a query of a thousand expressions for minutes, so that they are asked for in parts.
+
+    Args:
+        connection: DuckDB.
+        place: The data.
+        expressions: SQL over its columns.
+        relation: What they are over; empty: the place.
+
+    Raises:
+        InvalidParams: it cannot be read to its end.
+    """
+    # Each part of a narrow CSV file would be a pass over the file.
+    size = _PART if relation or place.table or place.format == "parquet" else max(len(expressions), 1)
+    values: list[Any] = []
+    for first in range(0, len(expressions), size):
+        some = ", ".join(expressions[first : first + size])
+        values += read(connection, place, f"SELECT {some} FROM {relation or place.reader}")[0]  # noqa: S608
+    return values
+
+
 def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[tuple[Any, ...]]:
     """Rows of a query over the place's `reader`.
 
@@ -238,7 +288,7 @@ def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[
         InvalidParams: it cannot be read to its end.
     """
     try:
-        return connection.execute(sql, {"data": place.address}).fetchall()
+        return connection.execute(sql, {"data": place.address} if "$data" in sql else None).fetchall()
     except duckdb.Error as error:
         raise InvalidParams(
             f"--data {place.named} cannot be read to its end: {str(error).splitlines()[0]}",

@@ -26,6 +26,8 @@ from perennial.sources.files import NULLS
 MEMORY = "1GB"
 #: Up to so many different values are a set that can be written down.
 FEW = 50
+#: So many columns are measured by one query: each query has a cost for every column of the table.
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -157,14 +159,18 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
                 if key in notations
             }
             step("finding out what each column holds")
-            readings, doubts, left_out = fitting.find(connection, place, described, given_notations)
+            written = places.prepared_if_wide(connection, place, len(described))
+            readings, doubts, left_out = fitting.find(connection, written, described, given_notations)
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
             selected = [f"{reading.of(name)} AS {quote_ident(plain[name])}" for name, reading in readings.items()]
             lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
             selected += [f"{quote_ident(name)} AS {_written(plain[name])}" for name in lossy]
-            places.read(connection, place, f"CREATE TABLE looked AS SELECT {', '.join(selected)} FROM {place.reader}")  # noqa: S608
+            read = ", ".join(selected)
+            places.read(connection, written, f"CREATE TABLE looked AS SELECT {read} FROM {written.reader}")  # noqa: S608
+            if written.table:
+                connection.execute(f"DROP TABLE {written.table}")
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [ProfiledColumn(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
@@ -244,25 +250,34 @@ def _measured(
 ) -> tuple[ProfiledColumn, ...]:
     """The columns with their statistics over the `rows` rows of a table."""
     measured = []
-    for column in columns:
-        name = quote_ident(column.name)
-        wanted = [f"count({name})", f"approx_count_distinct({name})"]
-        wanted += [f"min({name})", f"max({name})"] if column.kind != "text" else ["NULL", "NULL"]
-        numeric = [f"avg({name})", f"stddev_pop({name})"] if column.is_number else ["NULL", "NULL"]
-        sql = f"SELECT {', '.join(wanted + numeric)} FROM {table}"  # noqa: S608
-        filled, distinct, low, high, mean, spread = connection.execute(sql).fetchall()[0]
-        values: tuple[Any, ...] = ()
-        if distinct <= 2 * FEW:
-            sql = (
-                f"SELECT {name} FROM {table} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"  # noqa: S608
-                f" LIMIT {FEW + 1}"
+    for some in (columns[first : first + _AT_ONCE] for first in range(0, len(columns), _AT_ONCE)):
+        asked = ", ".join(fact for column in some for fact in _facts(column))
+        answers = iter(connection.execute(f"SELECT {asked} FROM {table}").fetchall()[0])  # noqa: S608
+        measured += [
+            _with(
+                column,
+                missing=rows - next(answers),
+                **{fact: next(answers) for fact in ("distinct", "low", "high", "mean", "spread")},
             )
-            listed = [row[0] for row in connection.execute(sql).fetchall()]
-            if len(listed) <= FEW:
-                values, distinct = tuple(listed), len(listed)
-        facts = {"distinct": distinct, "low": low, "high": high, "mean": mean, "spread": spread, "values": values}
-        measured.append(_with(column, missing=rows - filled, **facts))
-    return tuple(measured)
+            for column in some
+        ]
+    few = [column for column in measured if column.distinct <= 2 * FEW]
+    values: dict[str, dict[str, Any]] = {}
+    for some in (few[first : first + _AT_ONCE] for first in range(0, len(few), _AT_ONCE)):
+        asked = ", ".join(f"histogram({quote_ident(column.name)})" for column in some)
+        for column, counts in zip(some, connection.execute(f"SELECT {asked} FROM {table}").fetchall()[0], strict=True):  # noqa: S608
+            if counts is not None and len(counts) <= FEW:
+                listed = sorted(counts, key=lambda value: (-counts[value], value))
+                values[column.name] = {"values": tuple(listed), "distinct": len(listed)}
+    return tuple(_with(column, **values.get(column.name, {"values": ()})) for column in measured)
+
+
+def _facts(column: ProfiledColumn) -> tuple[str, ...]:
+    """The aggregates that a column is measured by."""
+    name = quote_ident(column.name)
+    ends = (f"min({name})", f"max({name})") if column.kind != "text" else ("NULL", "NULL")
+    numeric = (f"avg({name})", f"stddev_pop({name})") if column.is_number else ("NULL", "NULL")
+    return (f"count({name})", f"approx_count_distinct({name})", *ends, *numeric)
 
 
 def _with(column: ProfiledColumn, **facts: Any) -> ProfiledColumn:

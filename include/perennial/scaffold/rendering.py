@@ -140,7 +140,7 @@ def _profile(design: Design) -> dict[str, Any]:
         for column in design.columns
         if column.is_number
         and column.name not in (design.time.name, *(key.name for key in design.keys))
-        and column.name not in design.row_key
+        and column.name not in (*design.row_key, *design.counting)
     }
     filled = {
         column.name: max(0.0, math.floor((1 - column.missing / design.rows - 0.1) * 100) / 100)

@@ -23,7 +23,7 @@ def python(value: Any) -> str:
             if count and not rest:
                 return f"timedelta({unit}={count:.0f})"
         return f"timedelta(seconds={value.total_seconds():.0f})"
-    return repr(value)
+    return repr(value).replace("e+", "e") if isinstance(value, float) else repr(value)
 
 
 def python_tuple(values: Iterable[str], column: int = 0, indent: int = 0) -> str:
