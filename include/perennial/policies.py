@@ -171,7 +171,16 @@ class Retraining(Declaration):
     """When the model of a use case is retrained, and on what."""
 
     initial_partitions: int = Field(
-        default=2, ge=1, description="Number of partitions after which the first model is trained."
+        default=2,
+        ge=1,
+        description="Number of partitions after which the first model is trained; a first partition with less than half"
+        " of the others' rows is not counted.",
+    )
+    initial_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of labelled rows after which the first model is trained. In any case the rows to fit on and"
+        " the holdout need `gate.min_rows` each, and the holdout `gate.min_blocks`.",
     )
     window: int | None = Field(default=None, ge=1, description="Number of partitions to train on; None: all so far.")
     cooldown: int = Field(

@@ -140,6 +140,46 @@ def test_miscalibrated_challenger_is_rejected() -> None:
     assert results.outcome(FLIGHTS.gate.margin) == "reject"
 
 
+def first_model(use_case: UseCase, holdout: pd.DataFrame, challenger: np.ndarray, rate: float) -> RuleResults:
+    """The rules where there is no champion: a constant is all that a challenger is compared with."""
+    constant = np.full(len(holdout), rate)
+    return apply_rules(rules.Pair.of(use_case, holdout, challenger, constant, constant), holdout)
+
+
+def overconfident(truth: np.ndarray) -> np.ndarray:
+    """Predictions in the right order that are too far from the middle, as those of a model fitted on few rows."""
+    return 1 / (1 + np.exp(-1.7 * np.log(truth / (1 - truth)) - 0.3))
+
+
+def test_a_good_first_model_passes_beside_a_constant() -> None:
+    holdout, truth = world()
+    challenger = overconfident(truth)
+    compared = evaluate(FLIGHTS, holdout, challenger, np.full(len(holdout), holdout["label"].mean()))
+    assert failed(compared) == ["calibration error increase"]
+    results = first_model(FLIGHTS, holdout, challenger, holdout["label"].mean())
+    assert failed(results) == []
+    assert results.outcome(FLIGHTS.gate.margin) == "promote"
+    (proper,) = (rule for rule in results.safety if "constant" in rule.name)
+    assert (proper.name, proper.value < 0) == ("brier increase over a constant", True)
+
+
+def test_a_first_model_whose_probabilities_mislead_is_rejected() -> None:
+    holdout, truth = world()
+    results = first_model(FLIGHTS, holdout, 1 - 0.3 * (1 - truth), holdout["label"].mean())
+    assert failed(results) == ["brier increase over a constant"]
+    assert results.outcome(FLIGHTS.gate.margin) == "reject"
+
+
+def test_chance_alone_does_not_reject_a_first_model() -> None:
+    """Of models that know next to nothing, which are as good as a constant, few are called worse."""
+    rejected = 0
+    for seed in range(40):
+        holdout, truth = world(a_day=40, seed=seed)
+        weak = holdout["label"].mean() + 0.02 * (truth - truth.mean())
+        rejected += "brier increase over a constant" in failed(first_model(FLIGHTS, holdout, weak, truth.mean()))
+    assert rejected <= 4
+
+
 def test_chance_alone_is_no_calibration_error() -> None:
     """Binned without the correction, 300 perfectly calibrated rows in ten bins would show an error of some 0.07."""
     errors = []

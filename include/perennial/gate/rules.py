@@ -29,6 +29,7 @@ class Pair:
         label, challenger, champion: (n,) as `metrics.evaluate` takes them; `champion` is the baseline model's while
             there is no champion.
         block: (n,) int64, the block of event time of each row, without gaps from 0.
+        constant: (n,) of a first model: the mean label of the rows that it was fitted on. None: there is a champion.
     """
 
     use_case: UseCase
@@ -36,9 +37,17 @@ class Pair:
     challenger: Array
     champion: Array
     block: Array
+    constant: Array | None = None
 
     @classmethod
-    def of(cls, use_case: UseCase, holdout: pd.DataFrame, challenger: Array, champion: Array) -> Pair:
+    def of(
+        cls,
+        use_case: UseCase,
+        holdout: pd.DataFrame,
+        challenger: Array,
+        champion: Array,
+        constant: Array | None = None,
+    ) -> Pair:
         """The predictions of a holdout.
 
         Args:
@@ -46,9 +55,10 @@ class Pair:
             holdout: (n,) rows with the columns `label` and `event_timestamp`.
             challenger: (n,) its predictions.
             champion: (n,) the champion's, or the baseline model's.
+            constant: (n,) of a first model, see `Pair`.
         """
         block = blocks.blocks_of(holdout["event_timestamp"], use_case.gate.block)
-        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block)
+        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block, constant)
 
     @property
     def rows(self) -> int:
@@ -95,6 +105,22 @@ class Pair:
         """By how much the challenger's calibration error is larger."""
         task = self.use_case.task
         return self._difference(lambda prediction: blocks.calibration_error(task, self.label, prediction, self.block))
+
+    def added_error(self, constant: Array) -> Statistic:
+        """By how much the challenger's squared error is larger than that of a constant: Brier score, or RMSE.
+
+        Args:
+            constant: (n,) the constant, for each row.
+        """
+        mine, its = (
+            blocks.metric(self.squared_error, self.label, each, self.block) for each in (self.challenger, constant)
+        )
+        return lambda weights: mine(weights) - its(weights)
+
+    @property
+    def squared_error(self) -> str:
+        """The metric of squared errors: a proper score, which no prediction but the true expectation minimizes."""
+        return "brier" if self.use_case.task == "binary" else "rmse"
 
     def _difference(self, of: Callable[[Array], Statistic]) -> Statistic:
         challenger, champion = of(self.challenger), of(self.champion)
@@ -161,8 +187,17 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
 
 
 def calibration(pair: Pair) -> Rule:
-    """Whether the challenger is as well calibrated as the champion, within a tolerance or the error of the estimate."""
+    """Whether the challenger's predictions can be taken at their word.
+
+    It must be as well calibrated as the champion, within a tolerance or the error of the estimate. A first model has
+    nobody to be compared with but a constant, which is calibrated by construction and says nothing: of it a proper
+    score is asked, which counts both, and it must not be significantly worse than the constant's.
+    """
     gate = pair.use_case.gate
+    if pair.constant is not None:
+        added, error = bootstrap.jackknife(pair.added_error(pair.constant), pair.blocks, gate.confidence)
+        name = f"{pair.squared_error} increase over a constant"
+        return rule(name, added, 0, added - error <= 0, _margin(error))
     increase, error = bootstrap.jackknife(pair.miscalibration(), pair.blocks, gate.confidence)
     passed = increase <= gate.calibration_tolerance or increase - error <= 0
     return rule("calibration error increase", increase, gate.calibration_tolerance, passed, _margin(error))

@@ -25,6 +25,7 @@ from perennial.monitoring.rules import Observations
 from perennial.monitoring.verdict import FIRST_MODEL, NO_CHAMPION, WARNING, Verdict, VerdictEvidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
+from perennial.training import first_window
 from perennial.use_case import UseCase
 
 __all__ = ["Verdict", "monitor", "request_retraining"]
@@ -99,15 +100,15 @@ def _scoring_version(use_case: UseCase, partition: Partition) -> int | None:
 
 
 def _without_champion(use_case: UseCase, partition: Partition, labelled: KnownLabels) -> Verdict:
-    """Before the first model: once enough partitions are loaded, request it."""
-    loaded = len(list(use_case.first.through(partition)))
-    needed = use_case.retraining.initial_partitions
-    is_due = loaded >= needed and ledger.champion(use_case) is None
+    """Before the first model: once there is enough to train and to evaluate it, request it."""
+    window, needed = first_window.measure(use_case, partition), use_case.retraining.initial_partitions
+    is_due = window.is_enough and ledger.champion(use_case) is None
+    missing = "; ".join(window.missing) or f"{needed} are needed for the first model"
     verdict = Verdict(
         verdict=NO_CHAMPION,
         reason=FIRST_MODEL if is_due else "",
-        evidence=VerdictEvidence(loaded=loaded, needed=needed),
-        explanation=f"no champion yet; {loaded} partitions are loaded, {needed} are needed for the first model",
+        evidence=VerdictEvidence(loaded=window.loaded, needed=needed),
+        explanation=f"no champion yet; {window.loaded} partitions are loaded, {missing}",
     )
     return _record(use_case, partition, None, None, labelled, verdict)
 
