@@ -12,6 +12,7 @@ from perennial import discovery
 from perennial.runs import follow, replay, replay_preview
 from perennial.runs.progress import Step
 from perennial.runs.replay import ReplayFailed
+from perennial.services.airflow_api import DagRun
 
 DONE = {"flights.scoring": ["success"], "flights.monitoring": ["success"]}
 
@@ -25,6 +26,12 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def steps(airflow: Any) -> list[Step]:
     flights = discovery.load("flights")
     return list(replay.replay(airflow, flights, [flights.first]))
+
+
+def preview_of(airflow: Any) -> str:
+    flights = discovery.load("flights")
+    (shown,) = replay_preview.preview(airflow, flights, [flights.first])
+    return shown.todo
 
 
 def states(airflow: Any) -> list[tuple[str, str]]:
@@ -54,6 +61,29 @@ def test_a_run_that_failed_before_is_run_again_once() -> None:
     airflow = FakeAirflow(DONE | {"flights.features": ["failed"]}, ended=NOW - timedelta(days=1))
     assert states(airflow)[:2] == [("features", "started"), ("features", "done")]
     assert airflow.cleared == ["flights.features"]
+
+
+class WithRunByHand(FakeAirflow):
+    """One in which somebody ran features with parameters that do not exist, after whatever else there is."""
+
+    def runs_of_partition(self, partition: str, *, prefix: str = "") -> list[DagRun]:
+        ended = NOW - timedelta(hours=1)
+        by_hand = DagRun("flights.features", "manual", "failed", partition, None, NOW, ended, {"refetsh": True})
+        return [*super().runs_of_partition(partition, prefix=prefix), by_hand]
+
+
+def test_a_run_by_hand_that_failed_blocks_nothing() -> None:
+    airflow = WithRunByHand(DONE | {"flights.features": []})
+    assert states(airflow)[:2] == [("features", "started"), ("features", "done")]
+    assert (airflow.triggered, airflow.cleared) == (["replay__2013-01"], [])
+    assert preview_of(WithRunByHand({"flights.features": []})) == "run"
+
+
+def test_a_partition_is_through_whatever_failed_by_hand_later() -> None:
+    airflow = WithRunByHand(DONE | {"flights.features": ["success"]})
+    assert [state for _, state in states(airflow)] == ["already-done"] * 3
+    assert (airflow.triggered, airflow.cleared) == ([], [])
+    assert preview_of(airflow) == "skip"
 
 
 def test_a_run_that_fails_meanwhile_is_an_error() -> None:

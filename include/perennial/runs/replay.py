@@ -52,7 +52,8 @@ def partitions_between(use_case: UseCase, first: str, last: str) -> list[Partiti
 def replay(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition]) -> Iterator[Step]:
     """Bring each partition through its pipelines, in order, and yield what happens.
 
-    A partition that is already through is passed over. A run that failed in an earlier try is run again, once.
+    A partition that is already through is passed over. A run that failed in an earlier try is run again, once; one that
+    somebody started with parameters of their own, and that failed, is left alone: it would fail again for them.
 
     Args:
         client: The Airflow to run them on.
@@ -86,6 +87,14 @@ def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     for dag in required:
         if parsed[dag]:
             client.unpause(dag)
+
+
+def counts(run: DagRun) -> bool:
+    """Whether a run says anything about its partition to a replay: not if it failed with parameters of somebody's own.
+
+    Run again it would be given them again, whatever was wrong with them.
+    """
+    return run.state != "failed" or not run.conf
 
 
 class _PartitionReplay:
@@ -153,7 +162,7 @@ class _PartitionReplay:
         runs = [
             run
             for run in self._client.runs_of_partition(self._partition, prefix=f"{self._use_case}.")
-            if run.dag == dag and (since is None or run.queued is None or run.queued >= since)
+            if run.dag == dag and (since is None or run.queued is None or run.queued >= since) and counts(run)
         ]
         return runs[-1] if runs else None
 

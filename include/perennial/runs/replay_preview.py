@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from perennial.dag_names import LOOP, TRAINING
 from perennial.partitions import Partition
+from perennial.runs.replay import counts
 from perennial.services.airflow_api import AirflowClient
 from perennial.use_case import UseCase
 
@@ -42,6 +43,7 @@ def _of_partition(client: AirflowClient, use_case: UseCase, partition: Partition
     newest = {
         run.dag.rpartition(".")[2]: run.state
         for run in client.runs_of_partition(partition.key, prefix=f"{use_case.name}.")
+        if counts(run)
     }
     states = {pipeline: newest[pipeline] for pipeline in LOOP if pipeline in newest}
     always = [states.get(pipeline) for pipeline in LOOP if pipeline != TRAINING]
