@@ -17,7 +17,8 @@ def ingest() -> dict:
     """Fetch and validate the partition's raw batches; write clean rows to the lake and bad ones to quarantine."""
     from perennial.ingestion import ingest
 
-    return ingest.ingest_partition(*po.partition_of_run(), refetch=po.params_of_run()["refetch"])
+    params = po.params_of_run()
+    return ingest.ingest_partition(*po.partition_of_run(), refetch=params["refetch"], sources=params["sources"])
 
 
 @task(multiple_outputs=False)

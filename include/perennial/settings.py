@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         description="Further users of the embedded Airflow (JSON) with their roles: `viewer` may only read, `user`,"
         ' `op` and `admin` may also act; `{"vera": "viewer"}`. `perennial login` prints their passwords.',
     )
+    sources_from_runs: bool | None = Field(
+        default=None,
+        description="Whether a run may name the place that a source is read from, other than the variable of Airflow's"
+        " workers does: whoever may start runs then chooses which files the workers read."
+        " Unset: only where the embedded Airflow has no users but its owner.",
+    )
     parallelism: int = Field(default=4, ge=1, description="Number of tasks that the embedded Airflow may run at once.")
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
@@ -98,6 +104,14 @@ class Settings(BaseSettings):
         if wrong := [name for name in value if not re.fullmatch(r"[\w.@+-]{1,64}", name)]:
             raise ValueError(f"{wrong[0]!r} is not a user name: letters, digits and . _ @ + - only")
         return value
+
+    @property
+    def runs_may_choose_sources(self) -> bool:
+        """Whether a run may name the place that a source is read from."""
+        if self.sources_from_runs is not None:
+            return self.sources_from_runs
+        is_embedded = self.airflow_uri == f"http://{self.airflow_host}:{self.airflow_port}"
+        return is_embedded and not self.users
 
     @property
     def feature_repo(self) -> Path:

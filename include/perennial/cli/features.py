@@ -248,6 +248,7 @@ def _check_airflow() -> None:
 
 def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done, tell: Callable[[str], None]) -> None:
     from perennial.feature_changes import backfill
+    from perennial.ingestion import places
     from perennial.runs import progress
     from perennial.services.airflow_api import AirflowClient
 
@@ -255,5 +256,7 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
     with AirflowClient() as client:
         for use_case, partitions in work:
             tell(f"{use_case.name}: computing {len(partitions)} partition{'s' if len(partitions) > 1 else ''} again.")
-            steps = backfill.backfill(client, use_case, partitions, backfill.target_digest(use_case))
+            steps = backfill.backfill(
+                client, use_case, partitions, backfill.target_digest(use_case), places.seen_here(use_case)
+            )
             progress.show(console(stderr=tell is note), partitions, done.watched(use_case, steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ from perennial.cli.frame import (
     say,
     show_json,
 )
+from perennial.dag_names import FEATURES
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
@@ -67,8 +69,9 @@ def replay(
         _show_preview(declared, partitions, as_json)
         return
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
+    sources = _sources(declared, note if as_json else say)
     with AirflowClient() as client:
-        progress.show(console(stderr=as_json), partitions, steps(client, declared, partitions))
+        progress.show(console(stderr=as_json), partitions, steps(client, declared, partitions, sources))
     if as_json:
         show_json(partition_status.status(declared).as_json())
     else:
@@ -109,7 +112,10 @@ def trigger(
     start = runs.would_run if dry_run else runs.run
     waiting = {} if dry_run else {"wait": wait}
     tell = note if as_json else say
-    run = start(declared, pipeline, partition=partition, params=_params(param or []), tell=tell, **waiting)
+    params = _params(param or [])
+    if pipeline == FEATURES and "sources" not in params and (sources := _sources(declared, tell)):
+        params["sources"] = sources
+    run = start(declared, pipeline, partition=partition, params=params, tell=tell, **waiting)
     if as_json:
         show_json(run)
 
@@ -152,6 +158,16 @@ def show_parity(
     else:
         console().print(report.table(result))
     report.raise_if_inconsistent(declared, result)
+
+
+def _sources(use_case: UseCase, tell: Callable[[str], None]) -> dict[str, str]:
+    """The places of sources that this command's environment names: its runs read those. Each is told."""
+    from perennial.ingestion import places
+
+    sources = places.seen_here(use_case)
+    for name, place in sources.items():
+        tell(f"The runs read {name}={place}, as this shell has it.")
+    return sources
 
 
 def _show_preview(use_case: UseCase, partitions: list[Partition], as_json: bool) -> None:

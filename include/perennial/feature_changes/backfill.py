@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,13 @@ def order_partitions(use_case: UseCase, partitions: Sequence[Partition]) -> list
     return sorted(partitions, reverse=not must_fetch)
 
 
-def backfill(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition], target: str) -> Iterator[Step]:
+def backfill(
+    client: AirflowClient,
+    use_case: UseCase,
+    partitions: Sequence[Partition],
+    target: str,
+    sources: Mapping[str, str] | None = None,
+) -> Iterator[Step]:
     """Compute each partition again, in order, and yield what happens.
 
     Args:
@@ -93,6 +99,7 @@ def backfill(client: AirflowClient, use_case: UseCase, partitions: Sequence[Part
         use_case: The use case.
         partitions: The partitions to compute, in order.
         target: What the runs compute, as part of their names: see `target_digest`.
+        sources: The parameter `sources` of the runs, which fetch what the lake lacks.
 
     Raises:
         BackfillFailed: a run failed, or Airflow's workers run other transforms than this checkout has.
@@ -108,7 +115,7 @@ def backfill(client: AirflowClient, use_case: UseCase, partitions: Sequence[Part
     if paused[dag]:
         client.unpause(dag)
     for partition in partitions:
-        yield from _Partition(client, use_case, partition, target).steps()
+        yield from _Partition(client, use_case, partition, target, sources or {}).steps()
 
 
 def target_digest(use_case: UseCase) -> str:
@@ -124,13 +131,21 @@ def target_digest(use_case: UseCase) -> str:
 class _Partition:
     """One partition's run."""
 
-    def __init__(self, client: AirflowClient, use_case: UseCase, partition: Partition, target: str) -> None:
+    def __init__(
+        self,
+        client: AirflowClient,
+        use_case: UseCase,
+        partition: Partition,
+        target: str,
+        sources: Mapping[str, str],
+    ) -> None:
         self._client = client
         self._use_case = use_case
         self._partition = partition
         self._dag = dag_names.dag_id(use_case.name, dag_names.FEATURES)
         self._name = f"apply__{target}__{partition.key}"
         self._began = datetime.now(UTC)
+        self._conf = {"refetch": False} | ({"sources": dict(sources)} if sources else {})
 
     def steps(self) -> Iterator[Step]:
         started = time.monotonic()
@@ -156,7 +171,7 @@ class _Partition:
             # What failed before this command began is tried again; what fails meanwhile is an error.
             return self._client.clear(run) if run.state == "failed" else run
         name = f"{self._name}.{len(earlier) + 1}" if earlier else self._name
-        return self._client.trigger(self._dag, name, partition=self._partition.key, conf={"refetch": False})
+        return self._client.trigger(self._dag, name, partition=self._partition.key, conf=self._conf)
 
     def _check_transforms(self, run: DagRun) -> None:
         """What the run computed must be what this checkout would have: workers may run another commit."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from perennial import lake, quarantine, validation
 from perennial.errors import BadBatch, PerennialError
+from perennial.ingestion import places
 from perennial.ingestion.admission import Admission, AdmittedBatch
 from perennial.lake.schemas import BATCHES
 from perennial.partitions import Partition
@@ -21,7 +22,9 @@ from perennial.validation import results
 log = logging.getLogger(__name__)
 
 
-def ingest_partition(use_case: UseCase, partition: Partition, refetch: bool = True) -> dict[str, Any]:
+def ingest_partition(
+    use_case: UseCase, partition: Partition, refetch: bool = True, sources: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Fetch and validate every raw table of the partition; write clean and quarantined rows to the lake.
 
     Nothing is written to a raw table before every one has been validated, so a bad batch leaves the lake as it was.
@@ -31,25 +34,27 @@ def ingest_partition(use_case: UseCase, partition: Partition, refetch: bool = Tr
         use_case: The use case.
         partition: The partition to load.
         refetch: Whether to do so where the lake has a batch of every raw table already; if not, nothing is done then.
+        sources: Variables that name places of sources -> places, as the run names them: see `sources.places`.
 
     Returns:
         `rows` loaded, rows `quarantined`, rows `released` among those loaded, and `report`: the address of the page
         that shows the results of validation.
 
     Raises:
-        BadBatch: a batch cannot be fetched or is rejected as a whole; the error names the page and the item in
-            quarantine.
+        BadBatch: the run names another place than the workers may read; or a batch cannot be fetched or is rejected as
+            a whole: the error names the page and the item in quarantine.
     """
     if not refetch and (loaded := _loaded(use_case, partition)) is not None:
         log.info("%s %s: all raw tables are loaded, nothing was fetched", use_case.name, partition)
         return loaded
     admission = Admission(use_case, partition)
     fetched: dict[str, pa.Table | BadBatch] = {}
-    for table in use_case.raw:
-        try:
-            fetched[table.name] = fetch(use_case, table, partition)
-        except BadBatch as error:
-            fetched[table.name] = error
+    with places.use_places(use_case, sources or {}):
+        for table in use_case.raw:
+            try:
+                fetched[table.name] = fetch(use_case, table, partition)
+            except BadBatch as error:
+                fetched[table.name] = error
     # People decide under the same lock: each decision is seen by this run or by the one that it starts.
     with quarantine.lock(use_case, partition):
         admitted = {table.name: admission.admit(table, fetched[table.name]) for table in use_case.raw}

@@ -17,6 +17,11 @@ class FeaturesParams(Declaration):
         description="Fetch the raw batches again. Off: compute from the raw rows in the lake; they are fetched only if"
         " the lake lacks a raw table of the partition.",
     )
+    sources: dict[str, str] = Field(
+        default={},
+        description="Variables that name places of sources, such as FLIGHTS_DATA, as whoever started the run has them."
+        " Empty: as Airflow's workers have them.",
+    )
 
 
 def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:

@@ -8,7 +8,7 @@ in Airflow: a replay that was stopped anywhere picks up where it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from perennial import dag_names, discovery
@@ -49,7 +49,9 @@ def partitions_between(use_case: UseCase, first: str, last: str) -> list[Partiti
     return list(begin.through(end))
 
 
-def replay(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition]) -> Iterator[Step]:
+def replay(
+    client: AirflowClient, use_case: UseCase, partitions: Sequence[Partition], sources: Mapping[str, str] | None = None
+) -> Iterator[Step]:
     """Bring each partition through its pipelines, in order, and yield what happens.
 
     A partition that is already through is passed over. A run that failed in an earlier try is run again, once; one that
@@ -59,6 +61,7 @@ def replay(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partit
         client: The Airflow to run them on.
         use_case: Whose pipelines are run.
         partitions: The partitions, in order.
+        sources: The parameter `sources` of the runs that are triggered.
 
     Raises:
         ReplayFailed: a run failed, or was not started.
@@ -67,7 +70,7 @@ def replay(client: AirflowClient, use_case: UseCase, partitions: Sequence[Partit
     """
     _prepare(client, use_case)
     for partition in partitions:
-        yield from _PartitionReplay(client, use_case.name, partition.key).steps()
+        yield from _PartitionReplay(client, use_case.name, partition.key, sources or {}).steps()
 
 
 def _prepare(client: AirflowClient, use_case: UseCase) -> None:
@@ -100,10 +103,11 @@ def counts(run: DagRun) -> bool:
 class _PartitionReplay:
     """One partition's way through the pipelines."""
 
-    def __init__(self, client: AirflowClient, use_case: str, partition: str) -> None:
+    def __init__(self, client: AirflowClient, use_case: str, partition: str, sources: Mapping[str, str]) -> None:
         self._client = client
         self._use_case = use_case
         self._partition = partition
+        self._conf = {"sources": dict(sources)} if sources else {}
         self._began = datetime.now(UTC)
         self._follower = RunFollower(client, ReplayFailed)
         self._retried: set[str] = set()
@@ -146,7 +150,7 @@ class _PartitionReplay:
         run = self._latest(pipeline, after)
         if run is None and after is None:
             dag = dag_names.dag_id(self._use_case, pipeline)
-            run = self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition)
+            run = self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition, conf=self._conf)
         if run is not None and run.state == "failed" and run.id not in self._retried and self._is_old(run):
             self._retried.add(run.id)
             return self._client.clear(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from perennial._common.duckdb_session import open_session
 from perennial.errors import BadBatch
+from perennial.ingestion import places
 from perennial.partitions import Partition
 from perennial.sources import tables
 from perennial.sources.columns import Schema, columns
@@ -62,7 +62,7 @@ class DatabaseTable:
                 column's type.
             ServiceUnavailable: The database does not answer.
         """
-        address = data or os.environ.get(self.variable) or self.default
+        address = places.find(self.variable, self.default, data)
         named = Named(self.use_case, address)
         part = TimeRange.of(partition, time, since, until)
         sources = {name: each.source for name, each in columns(schema).items()}

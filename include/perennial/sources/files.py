@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import zipfile
@@ -21,6 +20,7 @@ import pyarrow as pa
 from perennial._common.duckdb_session import open_session
 from perennial._common.sql_quoting import quote_literal
 from perennial.errors import BadBatch
+from perennial.ingestion import places
 from perennial.partitions import Partition
 from perennial.sources import web
 from perennial.sources.columns import Schema
@@ -92,7 +92,7 @@ class Files:
                 column's type.
             ServiceUnavailable: the server of an address does not answer, again and again.
         """
-        place = str(data or os.environ.get(self.variable) or self.default)
+        place = places.find(self.variable, self.default, data)
         part = TimeRange.of(partition, time, since, until) if partition else None
         with self._opened(place, file) as (address, shown), open_session() as connection:
             named = Named(self.use_case, shown)
