@@ -131,7 +131,7 @@ def _pages() -> dict[str, Any]:
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 
-    http = TestClient(create_app(apps="core"), base_url="http://testserver")
+    http = TestClient(create_app(apps="core"), base_url="http://127.0.0.1")
     token = http.post("/auth/token", json={"username": "ada", "password": "lovelace"}).json()["access_token"]
 
     def ask(path: str) -> None:

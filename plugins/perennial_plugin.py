@@ -1,4 +1,4 @@
-"""Hands Perennial's links and pages to Airflow, and nothing else.
+"""Hands Perennial's links and pages to Airflow, and the names by which it may be asked.
 
 Every process of Airflow executes this file when it starts: what it needs is imported when somebody asks for a link or a
 page.
@@ -44,10 +44,22 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
     await app({**scope, AIRFLOW: scope.get("app")}, receive, send)
 
 
+def for_allowed_hosts(app: Any) -> Any:
+    """Airflow's application, which answers requests for its own names only; imported by the API server when it starts.
+
+    Args:
+        app: The application.
+    """
+    from perennial.pages import hosts
+
+    return hosts.for_allowed_hosts(app)
+
+
 class PerennialPlugin(AirflowPlugin):
     """What Airflow loads."""
 
     name = "perennial"
+    fastapi_root_middlewares = [{"middleware": for_allowed_hosts, "name": "Allowed hosts"}]  # noqa: RUF012 - likewise
     fastapi_apps = [{"app": pages, "url_prefix": "/perennial", "name": "Perennial"}]  # noqa: RUF012 - likewise
     # Addresses without a leading slash begin where Airflow's UI does, also below a path of a proxy.
     external_views = [  # noqa: RUF012 - likewise

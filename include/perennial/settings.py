@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     airflow_public_uri: str = Field(
         default="", description="URL of Airflow in links for people. Unset: as `airflow_uri`."
     )
+    airflow_allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="Names (JSON) by which Airflow may be reached beside loopback and the hosts of the addresses above:"
+        ' `["airflow.example.com"]`, `["*.example.com"]`. A request for another host is answered with 400.'
+        ' `["*"]`: any host.',
+    )
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )
@@ -103,6 +109,15 @@ class Settings(BaseSettings):
     def _are_names(cls, value: dict[str, str]) -> dict[str, str]:
         if wrong := [name for name in value if not re.fullmatch(r"[\w.@+-]{1,64}", name)]:
             raise ValueError(f"{wrong[0]!r} is not a user name: letters, digits and . _ @ + - only")
+        return value
+
+    @field_validator("airflow_allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: list[str]) -> list[str]:
+        if wrong := [
+            host for host in value if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[[\da-f:.]+\]", host, re.IGNORECASE)
+        ]:
+            raise ValueError(f"{wrong[0]!r} is no host: a name without a port, *.name, or *")
         return value
 
     @property

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HOME = airflow_on_sqlite()
 os.environ.update(
+    PERENNIAL_AIRFLOW_ALLOWED_HOSTS='["testserver"]',
     AIRFLOW__API_AUTH__JWT_SECRET="s" * 64,
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS="ada:admin,otto:op,uma:user,vera:viewer",
     AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(_HOME / "passwords.json"),

@@ -10,6 +10,7 @@ from fake_airflow import FakeAirflow
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.runs import follow
 from perennial.runs.follow import RunFollower
+from perennial.services import outage
 
 DAG = "flights.features"
 
@@ -64,3 +65,35 @@ def test_what_is_not_there_yet_is_looked_for_again() -> None:
     looks = iter([None, None, airflow.run(DAG, "one")])
     states = list(follower(airflow).states(lambda: next(looks)))
     assert [state and state.id for state in states] == [None, None, "one"]
+
+
+def test_a_scheduler_that_stays_away_is_waited_for_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "_QUIET", 0.0)
+    airflow = FakeAirflow({DAG: [*["running"] * 9, "success"]})
+    lines: list[str] = []
+    airflow.unhealthy, airflow.tell = 6, lines.append
+    assert follower(airflow).follow(airflow.run(DAG, "one")).state == "success"
+    assert lines[0].startswith("Airflow's scheduler does not run: nothing is being started since ")
+    assert lines[1:] == ["Airflow starts tasks again."]
+
+
+def test_a_run_that_failed_after_an_outage_is_run_again_once() -> None:
+    airflow = FakeAirflow({DAG: [*["running"] * 6, "failed"]})
+    airflow.unhealthy, airflow.tell = 3, lambda line: None
+    assert follower(airflow).follow(airflow.run(DAG, "one")).state == "success"
+    assert airflow.cleared == [DAG]
+    airflow.states[DAG] = ["failed"]
+    one = follower(airflow)
+    with pytest.raises(Failed):
+        one.follow(airflow.run(DAG, "one"))
+
+
+def test_a_run_is_not_run_again_twice() -> None:
+    airflow = FakeAirflow({DAG: ["failed"]})
+    airflow.lost = 0.0
+    one = follower(airflow)
+    airflow.lost = 1.0
+    run = airflow.run(DAG, "one")
+    one.retried(run)
+    assert one.retried(run) is run
+    assert airflow.cleared == [DAG]

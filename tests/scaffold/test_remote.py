@@ -176,7 +176,7 @@ def test_unreadable_database_columns_are_left_out_with_reason(connected: None) -
         ("https://x.org/a.csv?token=hidden", "holds the parameter 'token'", "Airflow connection"),
         ("ftp://x.org/a.csv", "ftp:// is not read", "connection://CONNECTION_ID/SCHEMA.TABLE"),
         ("connection://far_pg/shop.nosuch", "has no table or view 'shop.nosuch'", "SCHEMA.TABLE"),
-        ("https://x.org:port/a.csv", "that is no address", "browser"),
+        ("https://x.org:port/a.csv", "is not a valid address", "browser"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_with_a_fix(connected: None, data: str, said: str, fix: str) -> None:

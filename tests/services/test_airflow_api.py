@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
+from perennial.services import outage
 from perennial.services.airflow_api import AirflowClient
 from perennial.services.credentials import Login
 
@@ -125,6 +126,31 @@ def test_a_server_that_stays_away_is_named(server: Server) -> None:
     ):
         client.health()
     assert "perennial up" in raised.value.fix
+
+
+@pytest.mark.parametrize("away", [(500, {"detail": "no database"}), (503, {}), (401, {"detail": "another secret"})])
+def test_a_server_that_answered_before_is_waited_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch, away: tuple[int, Any]
+) -> None:
+    monkeypatch.setattr(outage, "_QUIET", 0.0)
+    lines: list[str] = []
+    with AirflowClient(server.uri, Login("admin", "right"), patience=0, tell=lines.append) as client:
+        server.answers = [(200, RUN), away, away, away, (200, RUN)]
+        for _ in range(2):
+            assert client.run("flights.features", "replay__2013-01").state == "queued"
+        assert client.lost > 0
+    assert [line.partition(" (")[0].partition(" since")[0] for line in lines] == [
+        f"Airflow at {server.uri} does not answer",
+        f"Airflow at {server.uri} answers again.",
+    ]
+
+
+def test_a_server_that_never_answered_is_not_waited_for_long() -> None:
+    with (
+        AirflowClient("http://127.0.0.1:9", Login("admin", "right"), patience=0, tell=lambda line: None) as client,
+        pytest.raises(ServiceUnavailable, match="within 0 s"),
+    ):
+        client.health()
 
 
 def test_a_wrong_login_is_not_retried(server: Server) -> None:

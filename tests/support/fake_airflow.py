@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,8 @@ class FakeAirflow:
     """
 
     uri = "http://airflow"
+    tell: Callable[[str], None] | None = None
+    lost = 0.0
 
     def __init__(self, states: dict[str, Sequence[str]], ended: datetime = NOW + timedelta(days=1)) -> None:
         self.states = {dag: list(shown) for dag, shown in states.items()}

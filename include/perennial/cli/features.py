@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli import completion
+from perennial.cli import completion, prompts
 from perennial.cli.frame import (
     REFUSED,
     AsJson,
     DryRun,
     app,
-    confirm,
     console,
     example,
     if_interrupted,
@@ -205,7 +204,7 @@ def _left_out(planned: Plan, work: Sequence[tuple[UseCase, list[Partition]]]) ->
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
         raise InvalidParams("The plan needs to be confirmed, and there is no terminal to ask on.", "Add --yes.")
-    return confirm("Apply this plan?")
+    return prompts.confirm("Apply this plan?")
 
 
 def _show(planned: Plan) -> None:
@@ -253,7 +252,7 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
     from perennial.services.airflow_api import AirflowClient
 
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
-    with AirflowClient() as client:
+    with AirflowClient(tell=note) as client:
         for use_case, partitions in work:
             tell(f"{use_case.name}: computing {len(partitions)} partition{'s' if len(partitions) > 1 else ''} again.")
             steps = backfill.backfill(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from perennial._common import background_threads
-from perennial.cli import completion
+from perennial.cli import completion, prompts
 from perennial.errors import (
     InvalidParams,
     InvalidPartition,
@@ -135,18 +135,6 @@ def _end(code: Any) -> NoReturn:
     sys.exit(code)
 
 
-def ask(question: str) -> str:
-    """Ask a question on the terminal and return the answer.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C, or the end of the input.
-    """
-    try:
-        return str(typer.prompt(question, err=True))
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-
-
 def reason_for(reason: str | None, action: str, missing: InvalidParams) -> str:
     """The reason for an action: as given, else asked for on a terminal.
 
@@ -159,22 +147,10 @@ def reason_for(reason: str | None, action: str, missing: InvalidParams) -> str:
         InvalidParams: `missing`, if there is no reason and no terminal.
     """
     if reason is None and sys.stdin.isatty():
-        reason = ask(f"Why {action}?")
+        reason = prompts.ask(f"Why {action}?")
     if reason is None or not reason.strip():
         raise missing
     return reason
-
-
-def confirm(question: str) -> bool:
-    """Ask for confirmation on the terminal.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C, or the end of the input.
-    """
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:
-        raise KeyboardInterrupt from None
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perennial._common.suggestions import did_you_mean
-from perennial.cli import completion
+from perennial.cli import completion, prompts
 from perennial.cli.frame import AsJson, DryRun, app, example, if_interrupted, say, show_json
 from perennial.errors import InvalidParams
 from perennial.scaffold.options import Options
@@ -106,10 +106,7 @@ def _ask_choice(question: str, choices: Sequence[str], option: str) -> str:
     for number, choice in enumerate(choices, 1):
         say(f"  {number}. {choice}")
     while True:
-        try:
-            chosen = str(typer.prompt(f"Which one? (asked no more with {option})")).strip()
-        except typer.Abort:  # What Ctrl-C, or the end of the input, is at a prompt.
-            raise KeyboardInterrupt from None
+        chosen = prompts.ask(f"Which one? (asked no more with {option})").strip()
         if chosen in choices:
             return chosen
         if chosen.isdecimal() and 1 <= int(chosen) <= len(choices):

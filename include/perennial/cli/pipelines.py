@@ -70,7 +70,7 @@ def replay(
         return
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     sources = _sources(declared, note if as_json else say)
-    with AirflowClient() as client:
+    with AirflowClient(tell=note) as client:
         progress.show(console(stderr=as_json), partitions, steps(client, declared, partitions, sources))
     if as_json:
         show_json(partition_status.status(declared).as_json())

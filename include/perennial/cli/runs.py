@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from perennial.cli.frame import if_interrupted, say
+from perennial.cli.frame import if_interrupted, note, say
 
 if TYPE_CHECKING:
     from perennial.services.airflow_api import AirflowClient
@@ -48,7 +48,7 @@ def run(
     from perennial.services.airflow_api import AirflowClient
 
     name = f"{use_case.name}.{pipeline}"
-    with AirflowClient() as client:
+    with AirflowClient(tell=note) as client:
         if_interrupted(f"Whether {name} was started is not known: its page says so, {client.uri}/dags/{name}.")
         run = start(client, use_case, pipeline, partition=partition, params=params)
         url = client.run_url(run)

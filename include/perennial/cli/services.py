@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Start PostgreSQL, MLflow and Airflow on this machine.
 
-    Services that are running are left alone.
+    Services that work are left alone; what runs but no longer works is started again. Prints no password.
     """
     from perennial import embedded
 
@@ -39,6 +39,7 @@ def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
         show_json({"services": [vars(service) for service in embedded.services()], **_addresses()})
     else:
         _print_addresses()
+        say("Login     `perennial login` shows the user and the password.")
 
 
 @app.command(epilog=example("perennial down"))
@@ -125,30 +126,26 @@ def login(as_json: AsJson = False) -> None:
 
     The password is generated once and stored in the home, readable by its owner only.
     """
-    if as_json:
-        show_json(_addresses())
-    else:
-        _print_addresses()
-
-
-def _addresses() -> dict[str, Any]:
     from perennial.services.credentials import login as access
     from perennial.services.credentials import other_logins
+
+    who, others = access(), {one.user: one.password for one in other_logins()}
+    if as_json:
+        shown: dict[str, Any] = _addresses() | {"user": who.user, "password": who.password}
+        show_json(shown | ({"others": others} if others else {}))
+        return
+    _print_addresses()
+    say(f"Login     user {who.user}, password {who.password}")
+    for user, password in others.items():
+        say(f"          user {user}, password {password}, for Airflow only")
+
+
+def _addresses() -> dict[str, str]:
     from perennial.settings import settings
 
-    where, who = settings(), access()
-    addresses = {
-        "airflow": where.airflow_public_uri,
-        "mlflow": where.mlflow_public_uri,
-        "user": who.user,
-        "password": who.password,
-    }
-    return addresses | ({"others": {one.user: one.password for one in more}} if (more := other_logins()) else {})
+    return {"airflow": settings().airflow_public_uri, "mlflow": settings().mlflow_public_uri}
 
 
 def _print_addresses() -> None:
     shown = _addresses()
     say(f"\nAirflow   {shown['airflow']}\nMLflow    {shown['mlflow']}")
-    say(f"Login     user {shown['user']}, password {shown['password']}")
-    for user, password in shown.get("others", {}).items():
-        say(f"          user {user}, password {password}, for Airflow only")

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock
@@ -33,6 +34,8 @@ from perennial.settings import settings
 
 #: Recovery after a power cut may take this long, in seconds.
 _START_TIMEOUT = 120.0
+#: How long the server may take to accept a connection, in seconds.
+_ANSWER_TIMEOUT = 5
 #: Every account not on the map is refused; without a line for `host` so is every connection by a network.
 _ACCESS = "local all all peer map=perennial\n"
 _LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -43,7 +46,7 @@ _FATAL = re.compile(r"FATAL:|PANIC:|error:")
 
 
 def start() -> None:
-    """Start the server if it is not running, and let nobody else use it. It outlives this process.
+    """Start the server if it is not running or no longer answers, and let nobody else use it. It outlives this process.
 
     A home of an earlier release, whose server accepted everybody, is changed to the same.
 
@@ -57,6 +60,8 @@ def start() -> None:
         account = server_account(where)
         _initialise(where, account)
         changed = _restrict_access(where, account)
+        if is_ready() and not answers():
+            stop(_ANSWER_TIMEOUT)
         running = process()
         if running is None:
             _launch(where, account)
@@ -190,8 +195,26 @@ def _failure(what: str, cause: str) -> ServiceUnavailable:
     return ServiceUnavailable(f"The embedded PostgreSQL in {folder()} {what}: {cause}", fix)
 
 
-def create_databases() -> None:
-    """Create each of `services.postgres.DATABASES` that the configured server does not have yet."""
+def answers() -> bool:
+    """Whether the embedded server runs and answers within some seconds; a refusal is an answer."""
+    import psycopg2
+
+    if not is_ready():
+        return False
+    try:
+        connection = _connect()
+    except psycopg2.OperationalError as error:
+        return "FATAL:" in str(error)
+    connection.close()
+    return True
+
+
+def _connect() -> Any:
+    """A connection to the configured server that commits by itself.
+
+    Raises:
+        psycopg2.OperationalError: it does not accept one within `_ANSWER_TIMEOUT`.
+    """
     import psycopg2
 
     address = postgres.url("postgres")
@@ -202,8 +225,15 @@ def create_databases() -> None:
         password=address.password,
         host=address.host or query.pop("host", None),
         port=address.port or query.pop("port", None),
+        connect_timeout=_ANSWER_TIMEOUT,
     )
     connection.autocommit = True
+    return connection
+
+
+def create_databases() -> None:
+    """Create each of `services.postgres.DATABASES` that the configured server does not have yet."""
+    connection = _connect()
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
@@ -216,7 +246,10 @@ def create_databases() -> None:
 
 
 def stop(patience: float = 30) -> bool:
-    """Stop the server, ending its clients' connections; `patience` is in seconds, for each of two ways to stop it.
+    """Stop the server, ending its clients' connections.
+
+    Args:
+        patience: How long each of three ways to stop it may take, in seconds.
 
     Returns:
         Whether it was running.
@@ -225,10 +258,8 @@ def stop(patience: float = 30) -> bool:
     if running is None:
         return False
     try:
-        for request in (
-            signal.SIGINT,
-            signal.SIGQUIT,
-        ):  # Fast, then immediate: the next start recovers from its log.
+        # Fast, then immediate: the next start recovers from its log. Last of all for one that handles no signal.
+        for request in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             running.send_signal(request)
             try:
                 running.wait(patience)

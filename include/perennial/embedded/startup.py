@@ -7,16 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from functools import cache, partial
-
-import httpx
-import psutil
+from functools import partial
 
 from perennial.embedded import postgres, processes
 from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
+from perennial.embedded.health import is_healthy, not_working
 from perennial.embedded.status import AIRFLOW_COMPONENTS, embeds_airflow, embeds_mlflow, is_running
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import Settings, settings
@@ -25,12 +22,18 @@ Report = Callable[[str], None]
 
 #: Stopped group by group: a running task needs the servers of the second group until it has ended.
 _STOPPING = (("dag-processor", "triggerer", "scheduler"), ("api-server", "mlflow"))
+#: Checked group by group: the API server reports the others' heartbeats.
+_STARTING = tuple(reversed(_STOPPING))
+#: One of those that were running may end while others are being waited for.
+_ROUNDS = 3
 _START_TIMEOUT = 180.0
 _STOP_TIMEOUT = 15.0
+#: How long a server that no longer works may take to end by itself, in seconds.
+_DOOMED_TIMEOUT = 2.0
 
 
 def up(report: Report = lambda line: None) -> None:
-    """Start the servers that do not run and wait until all of them are healthy.
+    """Start the servers that do not run, and again those that run but no longer work; wait until all are healthy.
 
     Args:
         report: Called with a line about each step.
@@ -44,18 +47,45 @@ def up(report: Report = lambda line: None) -> None:
         processes.stop([name for name in ("mlflow", "api-server") if not is_running(name)], 0)
         check_ports()
         if where.database is None:
-            if not postgres.is_ready():
+            if not postgres.answers():
                 report("PostgreSQL: starting")
             postgres.start()  # Also closes one that an earlier release started.
         if where.database is None or embeds_mlflow(where) or embeds_airflow(where):
             postgres.create_databases()
-        waits: list[Callable[[], None]] = []
+        for _ in range(_ROUNDS):
+            _start_and_check(where, report)
+            if not [name for name in _names(where) if not is_running(name)]:
+                break
         if embeds_mlflow(where):
-            waits.append(_start_mlflow(report))
+            report(f"MLflow: ready at {where.mlflow_uri}")
         if embeds_airflow(where):
-            waits.append(_start_airflow(report))
-        for wait_until_healthy in waits:
-            wait_until_healthy()
+            report(f"Airflow: ready at {where.airflow_uri}")
+
+
+def _names(where: Settings) -> list[str]:
+    """The servers, but PostgreSQL, that these settings use; the scheduler is the first of Airflow's."""
+    return [*(("mlflow",) if embeds_mlflow(where) else ()), *(AIRFLOW_COMPONENTS if embeds_airflow(where) else ())]
+
+
+def _start_and_check(where: Settings, report: Report) -> None:
+    """Start the servers that do not run, and wait for each server's first sign of work since now.
+
+    Those that answer requests go first: they report the others' heartbeats.
+    """
+    names, began = _names(where), time.time()
+    missing = [name for name in names if not is_running(name)]
+    _start(missing, report)
+    for group in _STARTING:
+        started = [name for name in names if name in group and name in missing]
+        running = [name for name in names if name in group and name not in missing]
+        if doomed := not_working(running, began):
+            report(f"{', '.join(doomed)}: {'does' if len(doomed) == 1 else 'do'} not work any more, and will be ended")
+            restarted = time.time()
+            _start(doomed, report)
+        for name in started:
+            _wait_healthy(name, partial(is_healthy, name, began))
+        for name in doomed:
+            _wait_healthy(name, partial(is_healthy, name, restarted))
 
 
 def down(report: Report = lambda line: None) -> list[str]:
@@ -79,51 +109,37 @@ def down(report: Report = lambda line: None) -> list[str]:
     return stopped
 
 
-def _start_mlflow(report: Report) -> Callable[[], None]:
-    """Start MLflow if it does not run; return what waits until it is healthy."""
+def _start(names: Sequence[str], report: Report) -> None:
+    """Start servers, after ending what is left of each."""
+    processes.stop(names, _DOOMED_TIMEOUT)
+    if "mlflow" in names:
+        _start_mlflow(report)
+    if components := [name for name in names if name != "mlflow"]:
+        _start_airflow(components, report)
+
+
+def _start_mlflow(report: Report) -> None:
     where = settings()
-    if not is_running("mlflow"):
-        report("MLflow: starting")
-        variables = mlflow_environment()
-        command = [
-            *(sys.executable, "-m", "perennial.embedded.mlflow_server", "--app-name", "basic-auth"),
-            *("--host", where.mlflow_host, "--port", str(where.mlflow_port), "--workers", "1"),
-            *("--serve-artifacts", "--artifacts-destination", str(where.home / "mlflow" / "artifacts")),
-            *("--default-artifact-root", "mlflow-artifacts:/"),
-        ]
-        processes.start("mlflow", command, variables)
-
-    def wait() -> None:
-        _wait_healthy("mlflow", lambda: _answer(f"{where.mlflow_uri}/health") is not None)
-        report(f"MLflow: ready at {where.mlflow_uri}")
-
-    return wait
+    report("MLflow: starting")
+    variables = mlflow_environment()
+    command = [
+        *(sys.executable, "-m", "perennial.embedded.mlflow_server", "--app-name", "basic-auth"),
+        *("--host", where.mlflow_host, "--port", str(where.mlflow_port), "--workers", "1"),
+        *("--serve-artifacts", "--artifacts-destination", str(where.home / "mlflow" / "artifacts")),
+        *("--default-artifact-root", "mlflow-artifacts:/"),
+    ]
+    processes.start("mlflow", command, variables)
 
 
-def _start_airflow(report: Report) -> Callable[[], None]:
-    """Start those of Airflow's components that do not run; return what waits until all are healthy."""
-    where = settings()
-    missing = [name for name in AIRFLOW_COMPONENTS if not is_running(name)]
-    processes.stop(missing, 0)  # What a killed one left behind.
-    began = time.time()
-    if missing:
-        variables = environment()
-        write_airflow_login()
-        _migrate(variables, report)
-        report(f"Airflow: starting {', '.join(missing)}")
-        for name in missing:
-            # Their log servers listen on all interfaces; the pages read the log files themselves.
-            flags = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
-            processes.start(name, [sys.executable, "-m", "airflow", name, *flags], variables)
-
-    def wait() -> None:
-        for name in AIRFLOW_COMPONENTS:
-            _wait_healthy(name, partial(_is_healthy, where, name, began if name in missing else 0.0))
-        # The API that tasks use takes seconds to answer its first request, longer than a task would wait.
-        _wait_healthy("api-server", lambda: _answer(f"{where.airflow_uri}/execution/health") is not None)
-        report(f"Airflow: ready at {where.airflow_uri}")
-
-    return wait
+def _start_airflow(components: Sequence[str], report: Report) -> None:
+    variables = environment()
+    write_airflow_login()
+    _migrate(variables, report)
+    report(f"Airflow: starting {', '.join(components)}")
+    for name in components:
+        # Their log servers listen on all interfaces; the pages read the log files themselves.
+        flags = ["--skip-serve-logs"] if name in ("scheduler", "triggerer") else []
+        processes.start(name, [sys.executable, "-m", "airflow", name, *flags], variables)
 
 
 def _migrate(variables: dict[str, str], report: Report) -> None:
@@ -158,46 +174,6 @@ def _migrate(variables: dict[str, str], report: Report) -> None:
         stamp.write_text(json.dumps([version("apache-airflow"), revision]))
     finally:
         engine.dispose()
-
-
-def _is_healthy(where: Settings, name: str, since: float) -> bool:
-    """Whether an Airflow component is healthy, with a heartbeat after `since` (seconds since the epoch)."""
-    health = _answer(f"{where.airflow_uri}/api/v2/monitor/health")
-    if health is None or health["metadatabase"]["status"] != "healthy":
-        return False
-    if name == "api-server":
-        return True
-    key = name.replace("-", "_")
-    if name == "scheduler" and not _has_workers(name):
-        return False  # Its first heartbeat comes before it imports the libraries; tasks start after that.
-    heartbeat = health[key].get(f"latest_{key}_heartbeat")
-    is_recent = heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() >= since
-    return health[key]["status"] == "healthy" and is_recent
-
-
-def _has_workers(name: str) -> bool:
-    record = processes.Record.read(name)
-    leader = record.process() if record else None
-    try:
-        return leader is not None and bool(leader.children())
-    except psutil.NoSuchProcess:
-        return False
-
-
-@cache
-def _http() -> httpx.Client:
-    return httpx.Client(timeout=5)
-
-
-def _answer(url: str) -> dict | None:
-    """The JSON at an address; empty for another type, None without an answer or with an error."""
-    try:
-        answer = _http().get(url)
-    except httpx.HTTPError:
-        return None
-    if answer.status_code != 200:
-        return None
-    return answer.json() if "json" in answer.headers.get("content-type", "") else {}
 
 
 def _wait_healthy(name: str, healthy: Callable[[], bool]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from airflow.configuration import conf
 from fastapi import Depends, HTTPException, Request
@@ -25,6 +24,7 @@ from perennial.pages._compat import (
     get_auth_manager,
     requires_access_dag,
 )
+from perennial.pages.requests import host_of
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -150,7 +150,7 @@ def from_our_own_page(request: Request) -> None:
         ours = site in ("same-origin", "none")
     else:
         # Behind a proxy the host that it was sent to is not the one that the browser knows.
-        hosts = {request.headers.get("host"), urlsplit(conf.get("api", "base_url", fallback="")).netloc} - {None, ""}
-        ours = urlsplit(request.headers.get("origin", "")).netloc in hosts
+        hosts = {request.headers.get("host"), host_of(conf.get("api", "base_url", fallback=""))} - {None, ""}
+        ours = host_of(request.headers.get("origin", "")) in hosts
     if not ours:
         raise HTTPException(403, "This was sent from another site, not from a page of Perennial. Nothing was started.")

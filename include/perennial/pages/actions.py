@@ -23,6 +23,7 @@ from perennial.pages.airflow_state import AirflowRun
 from perennial.pages.forms import build, fields
 from perennial.pages.forms.form import Facts, Form
 from perennial.pages.layout import page, root
+from perennial.pages.requests import sent_fields
 from perennial.registry import ledger
 from perennial.services.airflow_api import error_detail
 from perennial.use_case import UseCase
@@ -85,10 +86,10 @@ async def carry_out(request: Request, use_case: UseCaseDep, action: ActionDep) -
         action: Which.
 
     Raises:
-        HTTPException: Airflow refuses it.
+        HTTPException: Airflow refuses it, or what was sent is no form.
     """
     # Only the call waits, and it needs a thread of Airflow's pool: holding one meanwhile could block all.
-    typed = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+    typed = await sent_fields(request)
     form = await run_in_threadpool(_sent, use_case, action, typed)
     if form.call is None:
         return _page(request, use_case, form, 409 if form.blocked else 422)

@@ -14,7 +14,7 @@ from fastapi import Request
 #: Where the plugin leaves Airflow's application for the pages inside it.
 AIRFLOW = "perennial.airflow"
 #: Headers that say who the person is, and that they did it on a page, which Airflow notes on a run.
-_FORWARDED = ("authorization", "cookie", "referer", "user-agent")
+_FORWARDED = (b"authorization", b"cookie", b"referer", b"user-agent")
 
 
 async def call(request: Request, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
@@ -26,7 +26,8 @@ async def call(request: Request, method: str, path: str, body: dict[str, Any] | 
         path: Below `/api/v2`, quoted.
         body: Sent as JSON.
     """
-    headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
+    # As bytes: a browser's name for itself need not be ASCII.
+    headers = [(name, value) for name, value in request.headers.raw if name in _FORWARDED]
     client = (request.client.host, request.client.port) if request.client else ("127.0.0.1", 0)
     transport = httpx.ASGITransport(request.scope[AIRFLOW], raise_app_exceptions=False, client=client)
     address = f"{request.url.scheme}://{request.url.netloc}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.services.airflow_api import AirflowClient
 from perennial.services.airflow_records import DagRun
+from perennial.services.outage import Outage
 
 _POLL = 0.3
 _HEALTH_EVERY = 10.0
@@ -16,7 +18,10 @@ _UNHEALTHY_CHECKS = 3
 
 
 class RunFollower:
-    """Looks at a run every 0.3 seconds, and every ten seconds at the health of Airflow's scheduler and database."""
+    """Looks at a run every 0.3 seconds, and every ten seconds at the health of Airflow's scheduler and database.
+
+    What goes away is waited for if the client tells somebody (`AirflowClient.tell`); otherwise it is an error.
+    """
 
     def __init__(self, client: AirflowClient, error: type[PerennialError] = PerennialError) -> None:
         """Nothing is asked yet.
@@ -29,6 +34,14 @@ class RunFollower:
         self._error = error
         self._checked = time.monotonic()
         self._unhealthy = 0
+        self._outage = Outage(client.tell or (lambda line: None))
+        self._lost_before = client.lost
+        self._retried: set[str] = set()
+
+    @property
+    def lost(self) -> float:
+        """For how long Airflow, or a part of it, was away since this was made, in seconds."""
+        return self._client.lost - self._lost_before + self._outage.lost
 
     def follow(self, run: DagRun, observe: Callable[[DagRun], None] = lambda run: None) -> DagRun:
         """Wait until a run is over.
@@ -45,7 +58,7 @@ class RunFollower:
             ServiceUnavailable: Airflow, or its scheduler, went away.
         """
         current = run
-        for state in self.states(lambda: self._client.run(run.dag, run.id)):
+        for state in self.states(lambda: self.retried(self._client.run(run.dag, run.id))):
             if state is not None:
                 current = state
             if not current.is_over:
@@ -68,6 +81,22 @@ class RunFollower:
                 return
             time.sleep(_POLL)
             self._check_health()
+
+    def retried(self, run: DagRun, began: datetime | None = None) -> DagRun:
+        """The run as it is; or cleared, once, if it failed and Airflow was away meanwhile, which may be why.
+
+        Args:
+            run: Any run.
+            began: A run that failed before this moment is cleared, too.
+
+        Returns:
+            The run after that.
+        """
+        is_old = began is not None and run.ended is not None and run.ended < began
+        if run.state != "failed" or run.id in self._retried or not (is_old or self.lost):
+            return run
+        self._retried.add(run.id)
+        return self._client.clear(run)
 
     def successful(self, run: DagRun) -> DagRun:
         """A run that is over, if it did not fail.
@@ -98,9 +127,15 @@ class RunFollower:
         unhealthy = [
             component for component in ("metadatabase", "scheduler") if health[component]["status"] != "healthy"
         ]
-        self._unhealthy = self._unhealthy + 1 if unhealthy else 0
-        if self._unhealthy == _UNHEALTHY_CHECKS:
+        if not unhealthy:
+            self._unhealthy = 0
+            self._outage.back("Airflow starts tasks again")
+            return
+        self._unhealthy += 1
+        problem = f"Airflow's {' and '.join(unhealthy)} does not run: nothing is being started"
+        if self._client.tell is not None:
+            self._outage.away(problem)
+        elif self._unhealthy == _UNHEALTHY_CHECKS:
             raise ServiceUnavailable(
-                f"Airflow's {' and '.join(unhealthy)} does not run: nothing is being started.",
-                "Run `perennial up`, then the same command again: it picks up where it was.",
+                f"{problem}.", "Run `perennial up`, then the same command again: it picks up where it was."
             )

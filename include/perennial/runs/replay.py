@@ -55,7 +55,8 @@ def replay(
     """Bring each partition through its pipelines, in order, and yield what happens.
 
     A partition that is already through is passed over. A run that failed in an earlier try is run again, once; one that
-    somebody started with parameters of their own, and that failed, is left alone: it would fail again for them.
+    somebody started with parameters of their own, and that failed, is left alone: it would fail again for them. A run
+    that fails after Airflow was away for a time is run again once, too.
 
     Args:
         client: The Airflow to run them on.
@@ -77,10 +78,10 @@ def _prepare(client: AirflowClient, use_case: UseCase) -> None:
     """Wait until Airflow has read the use case's DAGs, and let them run."""
     discovery.check_active(use_case.name)
     required = {dag_names.dag_id(use_case.name, pipeline) for pipeline in dag_names.LOOP}
-    deadline = time.monotonic() + _DAG_PATIENCE
+    began, lost = time.monotonic(), client.lost
     while missing := required - (parsed := client.dags(f"{use_case.name}.")).keys():
         errors = client.import_errors()
-        if errors or time.monotonic() > deadline:
+        if errors or time.monotonic() - began - (client.lost - lost) > _DAG_PATIENCE:
             reasons = "\n".join(f"{file}:\n{trace.strip()}" for file, trace in errors.items())
             raise PerennialError(
                 f"Airflow does not know {', '.join(sorted(missing))}.\n{reasons}".rstrip(),
@@ -110,7 +111,6 @@ class _PartitionReplay:
         self._conf = {"sources": dict(sources)} if sources else {}
         self._began = datetime.now(UTC)
         self._follower = RunFollower(client, ReplayFailed)
-        self._retried: set[str] = set()
 
     def steps(self) -> Iterator[Step]:
         features = yield from self._follow(dag_names.FEATURES)
@@ -127,6 +127,7 @@ class _PartitionReplay:
             after: The run whose asset event starts it; None: it is triggered here.
         """
         began = looked_at = time.monotonic()
+        lost = self._follower.lost
         started = False
         for run in self._follower.states(lambda: self._current(pipeline, after)):
             if run is not None and run.is_over:
@@ -134,7 +135,7 @@ class _PartitionReplay:
             if not started:
                 yield Step(self._partition, pipeline, "started", url=self._client.run_url(run) if run else "")
                 started = True
-            if run is None and time.monotonic() - began > _EVENT_PATIENCE:
+            if run is None and time.monotonic() - began - (self._follower.lost - lost) > _EVENT_PATIENCE:
                 raise self._not_started(pipeline, after)
             if run is not None and time.monotonic() - looked_at > _APPROVAL_EVERY:
                 looked_at = time.monotonic()
@@ -151,13 +152,7 @@ class _PartitionReplay:
         if run is None and after is None:
             dag = dag_names.dag_id(self._use_case, pipeline)
             run = self._client.trigger(dag, f"replay__{self._partition}", partition=self._partition, conf=self._conf)
-        if run is not None and run.state == "failed" and run.id not in self._retried and self._is_old(run):
-            self._retried.add(run.id)
-            return self._client.clear(run)
-        return run
-
-    def _is_old(self, run: DagRun) -> bool:
-        return run.ended is not None and run.ended < self._began
+        return self._follower.retried(run, self._began) if run is not None else None
 
     def _latest(self, pipeline: str, after: DagRun | None) -> DagRun | None:
         """The newest run of the pipeline on this partition; runs from before `after` belong to an earlier pass."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perennial.errors import BadBatch, InvalidParams
 from perennial.scaffold.places import Place
-from perennial.sources import connections, web
+from perennial.sources import connections, web, web_address
 from perennial.sources.files import escaped
 
 Step = Callable[..., None]
@@ -16,7 +16,7 @@ Step = Callable[..., None]
 
 def is_far(given: str) -> bool:
     """Whether `given` is an address on the web, or something by an Airflow connection."""
-    return web.is_address(given)
+    return web_address.is_address(given)
 
 
 @contextmanager
@@ -44,15 +44,14 @@ def brought(given: str, folder: Path, step: Step) -> Iterator[Place]:
 
 
 def _check_no_secret(given: str) -> None:
-    import httpx
-
     try:
-        secret, shown = web.secrets_of(given), web.shown(given)
-    except httpx.InvalidURL as error:
-        raise InvalidParams(f"--data {given}: that is no address: {error}.", "Check it in a browser.") from error
+        secret = web_address.secrets_of(given)
+    except BadBatch as error:
+        raise InvalidParams(f"--data: {error.problem}", error.fix) from error
     if secret:
         raise InvalidParams(
-            f"--data {shown} holds {secret}; it would stand in the files that are written, for all to see.",
+            f"--data {web_address.shown(given)} holds {secret}; it would stand in the files that are written, for"
+            " all to see.",
             "Make an Airflow connection of type HTTP that holds it (its extras are sent as headers), and give"
             " --data connection://CONNECTION_ID/PATH.",
         )

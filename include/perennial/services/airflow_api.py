@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
+from perennial.services import outage
 from perennial.services.airflow_records import DagRun, TaskInstance
 from perennial.services.credentials import Login, login
 from perennial.settings import settings
@@ -31,10 +40,21 @@ class AirflowClient:
         uri: The server's address; None: the configured one.
         access: The login; None: Perennial's own.
         patience: How long to wait for a server that does not answer, in seconds; then ServiceUnavailable is raised.
+        tell: For commands that wait for runs: called with a line when the server goes away and when it is back. Once it
+            has answered, it is then waited for longer, for `outage.PATIENCE`.
     """
 
-    def __init__(self, uri: str | None = None, access: Login | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        uri: str | None = None,
+        access: Login | None = None,
+        patience: float = PATIENCE,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.uri = (uri or settings().airflow_uri).rstrip("/")
+        self.tell = tell
+        self._outage = outage.Outage(tell or (lambda line: None))
+        self._has_answered = False
         self._access = access
         self._patience = patience
         self._http = httpx.Client(base_url=self.uri, timeout=30)
@@ -48,6 +68,11 @@ class AirflowClient:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    @property
+    def lost(self) -> float:
+        """For how long the server did not answer in all, in seconds."""
+        return self._outage.lost
 
     def health(self) -> dict[str, Any]:
         """Status and latest heartbeat of metadatabase, scheduler, triggerer and dag_processor."""
@@ -219,21 +244,34 @@ class AirflowClient:
         All our requests may be repeated: a second trigger of the same run id returns 409, and clearing or unpausing
         twice has no further effect.
         """
+        patience = max(self._patience, outage.PATIENCE) if self._waits_long else self._patience
+
+        def away(state: RetryCallState) -> None:
+            why = state.outcome.exception() if state.outcome else None
+            self._outage.away(f"Airflow at {self.uri} does not answer ({why})", patience)
+
         retrying = Retrying(
             retry=retry_if_exception_type(_NoResponse),
-            stop=stop_after_delay(self._patience),
+            stop=stop_after_delay(patience),
             wait=wait_random_exponential(multiplier=0.2, max=3),
+            before_sleep=away,
         )
         try:
             response: httpx.Response = retrying(self._once, method, f"{_API}{path}", **request)
         except RetryError as error:
             raise ServiceUnavailable(
-                f"Airflow at {self.uri} did not answer within {self._patience:.0f} s: {error.last_attempt.exception()}",
+                f"Airflow at {self.uri} did not answer within {patience:.0f} s: {error.last_attempt.exception()}",
                 "Start it with `perennial up`, or set PERENNIAL_AIRFLOW_URI to where it runs.",
             ) from error
+        self._has_answered = True
+        self._outage.back(f"Airflow at {self.uri} answers again")
         if response.status_code not in expected:
             raise self._unexpected(response)
         return response
+
+    @property
+    def _waits_long(self) -> bool:
+        return self.tell is not None and self._has_answered
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
@@ -245,14 +283,15 @@ class AirflowClient:
                 response = self._http.request(method, path, **request)
         except httpx.TransportError as error:
             raise _NoResponse(f"{type(error).__name__}: {error}") from error
-        if response.status_code >= 500:
+        # Refused again, with a new token: a server that accepted the login before is being started again.
+        if response.status_code >= 500 or (response.status_code == 401 and self._waits_long):
             raise _NoResponse(f"{response.status_code} {error_detail(response)}")
         return response
 
     def _log_in(self) -> None:
         access = self._access or login()
         response = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
-        if response.status_code >= 500:
+        if response.status_code >= 500 or (response.status_code == 401 and self._waits_long):
             raise _NoResponse(f"{response.status_code} {error_detail(response)}")
         if response.status_code >= 400:
             raise PerennialError(
@@ -278,6 +317,8 @@ def error_detail(response: httpx.Response, otherwise: str | None = None) -> str:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         return response.text[:300] if otherwise is None else otherwise
+    if isinstance(detail, dict):  # An error of Airflow's database, with the statement and where to look for it.
+        return str(detail.get("reason") or detail.get("message") or detail)[:300]
     if isinstance(detail, list):  # One validation error per field.
         return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg')}" for item in detail)
     return str(detail).split("\n\nFailed validating")[0]  # The rest is the schema, in Python's notation.

@@ -22,7 +22,7 @@ from perennial._common.sql_quoting import quote_literal
 from perennial.errors import BadBatch
 from perennial.ingestion import places
 from perennial.partitions import Partition
-from perennial.sources import web
+from perennial.sources import web, web_address
 from perennial.sources.columns import Schema
 from perennial.sources.typed import Named, TimeRange, Unreadable, typed
 
@@ -116,9 +116,9 @@ class Files:
     def _opened(self, place: str, file: str) -> Iterator[tuple[str, str]]:
         """What DuckDB reads, and what people call it."""
         address = f"{place.rstrip('/')}/{file}" if file else place
-        if web.is_address(place):
+        if web_address.is_address(place):
             with web.local(address, self.format) as fetched:
-                yield escaped(fetched), web.shown(address)
+                yield escaped(fetched), web_address.shown(address)
         elif place.startswith(S3):
             yield address, address
         else:

@@ -8,7 +8,6 @@ is raised at once. Credentials are those of an Airflow connection, and are sent 
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import ssl
 import tempfile
@@ -24,6 +23,7 @@ from tenacity import wait_random_exponential as waiting
 
 from perennial.errors import BadBatch, ServiceUnavailable, StorageFull
 from perennial.sources import connections
+from perennial.sources.web_address import is_address, parse, shown
 
 log = logging.getLogger(__name__)
 # It logs the target of each redirect, which is often an address with a secret.
@@ -40,13 +40,6 @@ _ATTEMPTS, _PATIENCE = 4, 60.0
 _REDIRECTS = 5
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 2**20
-#: Names of an address's parameters that grant access.
-_SECRET = re.compile(
-    r"(^|[-_])(sig|signature|sas|token|jwt|bearer|key|accesskey|apikey|authkey|secret|pass|passwd|password|passphrase"
-    r"|pwd|credentials?|auth|accesstoken|authtoken)($|[-_])"
-)
-#: Where a new word begins in a camel-case name.
-_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 #: Extras of a connection that Airflow's HTTP hook uses itself; the others are headers.
 _OF_THE_HOOK = {
     *("timeout", "verify", "verify_ssl", "proxies", "proxy", "stream", "cert", "max_redirects", "allow_redirects"),
@@ -108,37 +101,9 @@ def local(address: str, expected: Format | None = None, progress: Progress = lam
         yield str(_named(file, shown(address), expected))
 
 
-def is_address(where: str) -> bool:
-    """Whether it is an address to fetch from, rather than a path."""
-    return where.startswith(("http://", "https://", connections.SCHEME))
-
-
-def shown(address: str) -> str:
-    """An address as it may be shown: without a login, and without the values of parameters that are secrets."""
-    if not is_address(address):
-        return address
-    url = httpx.URL(address)
-    hidden = [(name, "***" if _is_secret(name) else value) for name, value in url.params.multi_items()]
-    url = url.copy_with(username=None, password=None)
-    return str(url.copy_with(params=hidden) if hidden else url).replace("%2A%2A%2A", "***")
-
-
-def _is_secret(name: str) -> bool:
-    return _SECRET.search(_WORD.sub("-", name).lower()) is not None
-
-
-def secrets_of(address: str) -> str:
-    """What in an address is a secret, in words; empty: nothing."""
-    url = httpx.URL(address)
-    if url.userinfo:
-        return "a login"
-    parameters = [name for name in url.params if _is_secret(name)]
-    return f"the parameter {parameters[0]!r}, which grants access" if parameters else ""
-
-
 def _target(address: str) -> _Target:
     if not address.startswith(connections.SCHEME):
-        url = httpx.URL(address)
+        url = parse(address)
         if url.userinfo:
             raise BadBatch(
                 f"{shown(address)} contains a login, which anybody who sees the address could read.",
@@ -154,12 +119,14 @@ def _target(address: str) -> _Target:
         )
     # Like Airflow's HTTP hook: the scheme is part of the host, or else it is the connection's schema.
     scheme = found.schema or ("https" if found.kind == "https" else "http")
-    base = httpx.URL(found.host if "://" in found.host else f"{scheme}://{found.host}")
+    named = f"The host of Airflow's connection {connection_id!r}"
+    base = parse(found.host if "://" in found.host else f"{scheme}://{found.host}", named)
     if found.port:
-        base = base.copy_with(port=found.port)
+        base = parse(str(base.copy_with(port=found.port)), named)
     headers = {name: str(value) for name, value in found.extra.items() if name not in _OF_THE_HOOK}
     auth = (found.login, found.password) if found.login else None
-    return _Target(base.join(f"{base.path.rstrip('/')}/{path}"), auth, headers)
+    # Not two slashes: what comes after them would be another host, and get the login.
+    return _Target(base.join(f"{base.path.rstrip('/')}/{path.lstrip('/')}"), auth, headers)
 
 
 def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
@@ -176,7 +143,13 @@ def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
                     with file.open("wb") as output:
                         _save(answer, named, output, progress)
                     return
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.DecodingError, UnicodeError) as error:
+        raise BadBatch(f"{named} cannot be fetched: {error}.", "Check the address in a browser.") from error
     except httpx.TransportError as error:
+        if isinstance(error.__context__, httpx.InvalidURL):  # httpx parses it though it does not follow it.
+            raise BadBatch(
+                f"The redirect target of {named} is not a valid address.", "Check the address in a browser."
+            ) from error
         if _is_of_tls(error):
             raise BadBatch(
                 f"{named} cannot be fetched safely: {error}.",
@@ -185,31 +158,41 @@ def _fetch(target: _Target, named: str, file: Path, progress: Progress) -> None:
         silent = isinstance(error, httpx.TimeoutException)
         why = f"no answer within {_PATIENCE:.0f} s" if silent else str(error) or type(error).__name__
         raise _NoResponse(why) from error
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.DecodingError) as error:
-        raise BadBatch(f"{named} cannot be fetched: {error}.", "Check the address in a browser.") from error
     raise BadBatch(f"{named} redirects too many times.", "Give the address of the file itself.")
 
 
 def _moved(target: _Target, answer: httpx.Response, named: str) -> _Target:
     """The target of a redirect: never from https to http, and without credentials for another server."""
-    there = target.url.join(answer.headers["location"]).copy_with(username=None, password=None)
+    location = answer.headers.get("location")
+    if not location:
+        raise BadBatch(
+            f"{named} cannot be fetched: the server answers {_status(answer)}, but not where to redirect to.",
+            "Check the address in a browser.",
+        )
+    # Only its host is shown: the rest of a redirect's target is often a secret.
+    there = target.url.join(location).copy_with(username=None, password=None)
     place = f"{there.scheme}://{there.host}"
     if there.scheme not in ("http", "https") or (target.url.scheme, there.scheme) == ("https", "http"):
         raise BadBatch(
             f"{named} redirects to {place}, which is less secure, so the redirect is not followed.",
             "If the file has moved there permanently, give that address.",
         )
+    there = parse(str(there), f"The redirect target of {named}")
     origins = [(each.scheme, each.host, each.port) for each in (target.url, there)]
     is_same = origins[0] == origins[1]
     log.info("%s redirects to %s", named, place)
     return _Target(there, target.auth, target.headers) if is_same else _Target(there)
 
 
+def _status(answer: httpx.Response) -> str:
+    return f"{answer.status_code} {answer.reason_phrase}".strip()
+
+
 def _check_status(answer: httpx.Response, named: str) -> None:
     code = answer.status_code
     if answer.is_success:
         return
-    status = f"{code} {answer.reason_phrase}".strip()
+    status = _status(answer)
     if code in _AGAIN:
         after = answer.headers.get("retry-after", "")
         raise _NoResponse(f"the server answers {status}", float(after) if after.isdecimal() else 0.0)
@@ -225,7 +208,7 @@ def _check_status(answer: httpx.Response, named: str) -> None:
 
 def _save(answer: httpx.Response, named: str, output: IO[bytes], progress: Progress) -> None:
     length = answer.headers.get("content-length", "")
-    size, saved = int(length) if length.isdecimal() else 0, 0
+    size, saved = int(length) if length.isdecimal() and len(length) < 20 else 0, 0
     free = shutil.disk_usage(tempfile.gettempdir()).free
     for chunk in [b""] if size > min(MOST, free) else answer.iter_bytes(_CHUNK):
         saved += len(chunk)

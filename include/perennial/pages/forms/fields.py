@@ -18,6 +18,8 @@ Kind = Literal["choice", "checkbox", "text"]
 _PARTITIONS = ("window_start", "window_end")
 #: The longest text that a field takes; a reason is for people to read.
 LONGEST = 500
+#: How often lists and objects in a field may be nested: whoever reads them goes through them by recursion.
+_DEEPEST = 20
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def parse(use_case: UseCase, model: type[BaseModel], typed: Mapping[str, str]) -
                 params[name] = text == "true"
         elif text:
             params[name] = _value(model, name, text)
-    problems: dict[str, str] = {}
+    problems = {name: problem for name, value in params.items() if (problem := _problem(typed.get(name, ""), value))}
     try:
         model(**params)
     except ValidationError as error:
@@ -117,6 +119,24 @@ def parse(use_case: UseCase, model: type[BaseModel], typed: Mapping[str, str]) -
     return params, problems
 
 
+def _problem(text: str, value: Any) -> str:
+    """What no field takes, because it cannot be sent to Airflow; empty: nothing is wrong."""
+    if len(text) > LONGEST:
+        return f"It has {len(text)} characters; at most {LONGEST} are allowed."
+    try:
+        sent = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return "It holds NaN, infinity or half a character, or is nested too deeply."
+    if b"\\u0000" in sent or _depth(value) > _DEEPEST:
+        return f"It holds a null character, or is nested more than {_DEEPEST} times."
+    return ""
+
+
+def _depth(value: Any) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if parts is None else 1 + max(map(_depth, parts), default=0)
+
+
 def _value(model: type[BaseModel], name: str, text: str) -> Any:
     """The text as the field parses it; where it takes no text, the text as JSON."""
     try:
@@ -124,7 +144,7 @@ def _value(model: type[BaseModel], name: str, text: str) -> Any:
     except ValidationError:
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
 
 
