@@ -73,7 +73,7 @@ def _child(reader: str, size: int) -> dict[str, float]:
 
 
 def _measure(reader: str, size: int) -> dict[str, float]:
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     # Spelled out: importing them would import a reader.
     kinds = ["batches", "metrics", "verdicts", "requests", "ledger", "parity"]

@@ -177,7 +177,7 @@ def _bare() -> dict[str, Any]:
     from perennial import discovery, lake_cache
     from perennial.lake_cache import catalog, iceberg, memory
     from perennial.reporting import overview
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     names = [name for name in discovery.names() if name.startswith("fleet")]
     tables = [TableNames(name)[table] for name in names for table in overview.TABLES]

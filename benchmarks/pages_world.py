@@ -56,7 +56,7 @@ def write_records() -> int:
     from perennial import lake
     from perennial.lake import schemas
     from perennial.partitions import Cadence
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     tables, chance = TableNames(FIRST), random.Random(1)  # noqa: S311 - no secret
     first = Cadence.MONTHLY.partition(START)
@@ -172,7 +172,7 @@ def commit_once() -> None:
     """One more verdict on the first use case's last partition: a single commit, of which its pages tell."""
     from perennial import lake
     from perennial.lake import schemas
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     table = TableNames(FIRST).verdicts
     latest = max(lake.records(table), key=lambda row: row["recorded_at"])

@@ -28,9 +28,11 @@ LIGHT = {
         "errors",
         "settings",
         "partitions",
-        "table_names",
+        "use_case.table_names",
         "dag_names",
         "use_case",
+        "use_case.definition",
+        "use_case.policies",
         "discovery",
     ],
     "helpers": [

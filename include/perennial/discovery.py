@@ -182,7 +182,7 @@ def _unreadable(name: str, error: Exception) -> PerennialError:
     """What is wrong with a use case's declaration: the field, or the line."""
     from pydantic import ValidationError
 
-    from perennial.declarations import problems
+    from perennial.use_case.declarations import problems
 
     file = f"include/use_cases/{name}/use_case.py"
     lines = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perennial import discovery
 from perennial.evaluation import blocks, metrics
-from perennial.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from perennial.use_case.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
 BINARY, REGRESSION = discovery.load("flights"), discovery.load("energy")
 ALL = [*((BINARY, name) for name in CLASSIFICATION_METRICS), *((REGRESSION, name) for name in REGRESSION_METRICS)]

@@ -13,9 +13,9 @@ from feature_cases import Repository
 from perennial import lake
 from perennial.feature_store import repository
 from perennial.partitions import Cadence
-from perennial.table_names import TableNames
 from perennial.training import training_set
 from perennial.use_case import Examples, Gate
+from perennial.use_case.table_names import TableNames
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from perennial import lake
 from perennial.lake import labels
-from perennial.table_names import TableNames
+from perennial.use_case.table_names import TableNames
 
 pytestmark = pytest.mark.usefixtures("home")
 EXAMPLES = SimpleNamespace(key=("id",))

@@ -226,7 +226,7 @@ def _use_case(ctx: typer.Context) -> UseCase:
 
 def _ledger(ctx: typer.Context) -> list[dict[str, Any]]:
     from perennial import lake_cache
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     table = TableNames(str(_value_of(ctx, "use_case"))).ledger
     rows = lake_cache.records([table], {table: ("model_version", "action", "recorded_at")})[table]
@@ -238,7 +238,7 @@ def _refused(ctx: typer.Context) -> list[tuple[str, str]]:
     import json
 
     from perennial import lake_cache
-    from perennial.table_names import TableNames
+    from perennial.use_case.table_names import TableNames
 
     tables, partition = TableNames(str(_value_of(ctx, "use_case"))), _value_of(ctx, "partition")
     rows, batches = tables.quarantine, tables.refused_batches

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation import metrics
-from perennial.metric_names import gain
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import gain
 
 #: Rows that a model predicts in one call while its importances are computed.
 PREDICTED_AT_ONCE = 100_000

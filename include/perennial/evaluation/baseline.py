@@ -7,8 +7,8 @@ import pandas as pd
 
 from perennial.errors import BadFeatures
 from perennial.evaluation import metrics
-from perennial.metric_names import gain
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import gain
 
 Array = np.ndarray
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 
-from perennial.declarations import Declaration
 from perennial.evaluation import blocks, bootstrap, metrics
 from perennial.evaluation import slices as slicing
 from perennial.use_case import UseCase
+from perennial.use_case.declarations import Declaration
 
 #: A slice with fewer rows is counted, not measured.
 FEWEST_ROWS = 30

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from perennial.feature_store.reachable_code import UseCaseCode
 
 if TYPE_CHECKING:
-    from perennial.declarations import Declaration
     from perennial.use_case import UseCase
+    from perennial.use_case.declarations import Declaration
 
 EXAMPLES = "examples"
 _DIGITS = 16

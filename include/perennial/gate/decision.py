@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from perennial.declarations import Declaration
+from perennial.use_case.declarations import Declaration
 
 if TYPE_CHECKING:
     from perennial.registry.ledger import Entry

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from perennial.dag_names import CHAMPION, dag_id
-from perennial.declarations import Declaration, problems
 from perennial.errors import InvalidParams
 from perennial.registry import ledger
 from perennial.registry.ledger import Entry, Pause
 from perennial.use_case import UseCase
+from perennial.use_case.declarations import Declaration, problems
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 

@@ -14,8 +14,8 @@ from perennial.evaluation import slices as slicing
 from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import CHALLENGER, CHAMPION, Rule
-from perennial.metric_names import LOWER_IS_BETTER
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import LOWER_IS_BETTER
 
 Array = np.ndarray
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from perennial import drift
 from perennial.drift import ColumnDrift
 from perennial.gate import decision
-from perennial.metric_names import gain
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.verdict import (
     AGE,
@@ -27,6 +26,7 @@ from perennial.partitions import Cadence, Partition
 from perennial.quarantine import QuarantineShare
 from perennial.registry.ledger import Entry
 from perennial.use_case import DriftPolicy, UseCase
+from perennial.use_case.metric_names import gain
 
 #: A share of quarantined rows below this is never an alarm, however much it grew.
 SMALLEST_QUARANTINE = 0.01

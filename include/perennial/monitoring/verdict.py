@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from perennial.declarations import Declaration
+from perennial.use_case.declarations import Declaration
 
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
 #: Kinds of alarms. All but the last are also reasons for retraining.

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from perennial.gate.decision import CHALLENGER, CHAMPION, GateDecision, from_evidence
-from perennial.metric_names import gain
 from perennial.registry.ledger import DECISIONS, Entry
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import gain
 
 
 @dataclass(frozen=True)

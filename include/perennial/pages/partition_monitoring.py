@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from perennial.gate import decision
-from perennial.metric_names import LOWER_IS_BETTER, gain
 from perennial.monitoring import roles
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
@@ -16,6 +15,7 @@ from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Deployment, Entry
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import LOWER_IS_BETTER, gain
 
 Row = Mapping[str, Any]
 

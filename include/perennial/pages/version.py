@@ -15,7 +15,6 @@ from fastapi.responses import HTMLResponse
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, from_evidence, in_words
-from perennial.metric_names import LOWER_IS_BETTER
 from perennial.monitoring import roles
 from perennial.pages import airflow_state, version_training
 from perennial.pages.access import AllowedActionsDep, UseCaseDep
@@ -23,6 +22,7 @@ from perennial.pages.layout import page, version_colour
 from perennial.registry import deployments, ledger, mlflow_artifacts, mlflow_records
 from perennial.registry.ledger import Entry
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import LOWER_IS_BETTER
 
 router = APIRouter()
 

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perennial.declarations import Declaration
 from perennial.settings import settings
+from perennial.use_case.declarations import Declaration
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase

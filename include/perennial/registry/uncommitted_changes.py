@@ -12,9 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from perennial.declarations import Declaration
 from perennial.registry.provenance import CODE, git
 from perennial.settings import settings
+from perennial.use_case.declarations import Declaration
 
 #: A diff of one file, and of all of them together, beyond which it is withheld, in characters.
 LARGEST_FILE, LARGEST = 200_000, 1_000_000

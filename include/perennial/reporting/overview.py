@@ -11,7 +11,6 @@ from typing import Any
 from perennial import lake_cache
 from perennial.errors import PerennialError
 from perennial.gate import decision
-from perennial.metric_names import gain
 from perennial.monitoring.verdict import ALARM, PERFORMANCE, VerdictEvidence
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import DeploymentPeriod
@@ -19,6 +18,7 @@ from perennial.registry.ledger import Entry
 from perennial.reporting import partition_status
 from perennial.reporting.partition_status import PartitionStatus, Records, UseCaseStatus
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import gain
 
 #: Overdue partitions are counted up to this many.
 MAX_OVERDUE = 99

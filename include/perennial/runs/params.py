@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from perennial.dag_names import CHAMPION, FEATURES, TRAINING
-from perennial.declarations import Declaration
 from perennial.use_case import UseCase
+from perennial.use_case.declarations import Declaration
 
 
 class FeaturesParams(Declaration):

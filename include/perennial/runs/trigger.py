@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from perennial import dag_names, discovery
 from perennial._common.suggestions import did_you_mean
-from perennial.declarations import problems
 from perennial.errors import InvalidParams
 from perennial.runs.params import params_model
 from perennial.services.airflow_api import AirflowClient
 from perennial.services.airflow_records import DagRun
 from perennial.use_case import UseCase
+from perennial.use_case.declarations import problems
 
 
 def check_request(use_case: UseCase, pipeline: str, partition: str | None, params: dict[str, Any]) -> None:

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from perennial import lake
 from perennial.dag_names import FEATURES, TRAINING, dag_id
-from perennial.declarations import Declaration, problems
 from perennial.errors import InvalidParams, NotEnoughData
 from perennial.registry import ledger, retraining_requests
 from perennial.training import training_set
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import TrainingParams, UseCase
+from perennial.use_case.declarations import Declaration, problems
 
 
 class TrainingPlan(Declaration):

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from perennial import lake, validation
 from perennial.dag_names import FEATURES, dag_id
-from perennial.declarations import Declaration
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
 from perennial.feature_store import columns, computations, repository
@@ -25,6 +24,7 @@ from perennial.partitions import Partition
 from perennial.settings import settings
 from perennial.training import stale_partitions, training_set_file
 from perennial.use_case import UseCase
+from perennial.use_case.declarations import Declaration
 
 
 class TrainingSet(Declaration):

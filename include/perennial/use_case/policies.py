@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from perennial.declarations import Declaration
+from perennial.use_case.declarations import Declaration
 
 #: When a promotion needs a person's approval.
 Approval = Literal["never", "always", "borderline"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perennial.lake import schemas
-from perennial.table_names import RESERVED, TableNames
+from perennial.use_case.table_names import RESERVED, TableNames
 
 
 def test_the_stored_names_never_change() -> None:

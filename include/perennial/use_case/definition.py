@@ -23,26 +23,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from perennial.declarations import Declaration, problems
 from perennial.errors import InvalidPartition, PerennialError
-from perennial.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
 from perennial.partitions import Cadence, Partition
-from perennial.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining
-from perennial.table_names import RESERVED, TableNames
-
-__all__ = [
-    "Approval",
-    "ColumnPolicy",
-    "DriftPolicy",
-    "Examples",
-    "FeatureTable",
-    "Gate",
-    "RawTable",
-    "Retraining",
-    "TrainingParams",
-    "UseCase",
-    "load_module",
-]
+from perennial.use_case.declarations import Declaration, problems
+from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
+from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining
+from perennial.use_case.table_names import RESERVED, TableNames
 
 Name = str
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")

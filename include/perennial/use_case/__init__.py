@@ -1,0 +1,38 @@
+"""What a team writes down about one prediction problem: its tables, examples, gate, policies and parameters.
+
+- `definition`: the use case itself, its tables, examples and parameters of training;
+- `policies`: its gate, drift policy and retraining policy; `metric_names`: the metrics that these may name;
+- `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial._common.lazy_imports import attributes_of
+
+if TYPE_CHECKING:
+    from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
+    from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining
+
+__all__ = [
+    "Approval",
+    "ColumnPolicy",
+    "DriftPolicy",
+    "Examples",
+    "FeatureTable",
+    "Gate",
+    "RawTable",
+    "Retraining",
+    "TrainingParams",
+    "UseCase",
+    "load_module",
+]
+
+__getattr__ = attributes_of(
+    __name__,
+    {
+        ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
+        ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining"],
+    },
+)
