@@ -42,6 +42,7 @@ def test_a_dry_run_tells_what_would_be_computed(applied_project: Path) -> None:
         "state": "would-be-computed",
         "seconds": None,
         "run": None,
+        "quarantine": None,
     } in result["computed"]
 
 

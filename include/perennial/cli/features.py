@@ -22,6 +22,7 @@ from perennial.cli.frame import (
     say,
     show_json,
 )
+from perennial.cli.quarantined import QuarantineRemarks
 from perennial.errors import InvalidParams, PerennialError
 
 if TYPE_CHECKING:
@@ -120,11 +121,13 @@ class _Done:
         registered: Whether the registry was changed by this command.
         partitions: (use case, partition) -> `would-be-computed`, `not-begun`, `started`, `done` or `failed`, how many
             seconds it took, and the page of its run.
+        remarks: Use case -> what its runs left in quarantine.
     """
 
     plan: Plan
     registered: bool = False
     partitions: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    remarks: dict[str, QuarantineRemarks] = field(default_factory=dict)
 
     def expect(self, work: Sequence[tuple[UseCase, list[Partition]]], state: str) -> None:
         for use_case, partitions in work:
@@ -152,9 +155,13 @@ class _Done:
         from perennial.feature_changes import rendering
 
         computed = [
-            {"use_case": name, "partition": partition, **fate} for (name, partition), fate in self.partitions.items()
+            {"use_case": name, "partition": partition, **fate, "quarantine": self._quarantine(name, partition)}
+            for (name, partition), fate in self.partitions.items()
         ]
         return {"plan": rendering.as_json(self.plan), "registered": self.registered, "computed": computed}
+
+    def _quarantine(self, use_case: str, partition: str) -> dict[str, Any] | None:
+        return self.remarks[use_case].as_json(partition) if use_case in self.remarks else None
 
 
 def _apply(
@@ -255,7 +262,9 @@ def _compute_again(work: Sequence[tuple[UseCase, list[Partition]]], done: _Done,
     with AirflowClient(tell=note) as client:
         for use_case, partitions in work:
             tell(f"{use_case.name}: computing {len(partitions)} partition{'s' if len(partitions) > 1 else ''} again.")
+            remarks = done.remarks[use_case.name] = QuarantineRemarks(use_case)
             steps = backfill.backfill(
                 client, use_case, partitions, backfill.target_digest(use_case), places.seen_here(use_case)
             )
-            progress.show(console(stderr=tell is note), partitions, done.watched(use_case, steps))
+            shown = done.watched(use_case, remarks.in_errors(steps))
+            progress.show(console(stderr=tell is note), partitions, shown, remarks.of_step)

@@ -22,6 +22,7 @@ from perennial.cli.frame import (
     say,
     show_json,
 )
+from perennial.cli.quarantined import QuarantineRemarks
 from perennial.dag_names import FEATURES
 from perennial.errors import InvalidParams
 
@@ -54,7 +55,7 @@ def replay(
     """Run past partitions of a use case through its pipelines.
 
     One after another, on the running Airflow. Partitions that are complete are skipped; if it is stopped, it resumes
-    where it was.
+    where it was. What of a partition is in quarantine is shown below it.
     """
     from perennial import discovery
     from perennial.reporting import partition_status, terminal
@@ -70,10 +71,13 @@ def replay(
         return
     if_interrupted("What Airflow is running continues; the same command resumes where it was.")
     sources = _sources(declared, note if as_json else say)
+    remarks = QuarantineRemarks(declared)
     with AirflowClient(tell=note) as client:
-        progress.show(console(stderr=as_json), partitions, steps(client, declared, partitions, sources))
+        shown = remarks.in_errors(steps(client, declared, partitions, sources))
+        progress.show(console(stderr=as_json), partitions, shown, remarks.of_step)
     if as_json:
-        show_json(partition_status.status(declared).as_json())
+        quarantine = {partition.key: remarks.as_json(partition.key) for partition in partitions}
+        show_json(partition_status.status(declared).as_json() | {"quarantine": quarantine})
     else:
         console().print(terminal.table(partition_status.status(declared)))
 
@@ -105,19 +109,22 @@ def trigger(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a run of one pipeline."""
+    """Start a run of one pipeline.
+
+    With --wait, a run of `features` ends with what of the partition is in quarantine, why, and where to review it.
+    """
     from perennial import discovery
 
     declared = discovery.load(use_case)
-    start = runs.would_run if dry_run else runs.run
-    waiting = {} if dry_run else {"wait": wait}
     tell = note if as_json else say
     params = _params(param or [])
     if pipeline == FEATURES and "sources" not in params and (sources := _sources(declared, tell)):
         params["sources"] = sources
-    run = start(declared, pipeline, partition=partition, params=params, tell=tell, **waiting)
-    if as_json:
-        show_json(run)
+    show = show_json if as_json else lambda result: None
+    if dry_run:
+        show(runs.would_run(declared, pipeline, partition=partition, params=params, tell=tell))
+    else:
+        show(runs.run(declared, pipeline, partition=partition, params=params, tell=tell, wait=wait, failed=show))
 
 
 @app.command(name="parity", epilog=example("perennial parity flights --keys 500"))

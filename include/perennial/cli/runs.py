@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from perennial.cli.frame import if_interrupted, note, say
+from perennial.cli.quarantined import QuarantineRemarks
+from perennial.dag_names import FEATURES
 
 if TYPE_CHECKING:
     from perennial.services.airflow_api import AirflowClient
@@ -24,8 +26,9 @@ def run(
     params: dict[str, Any],
     wait: bool,
     tell: Callable[[str], None] = say,
+    failed: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Start one run, print its address, and wait for its end if asked to.
+    """Start one run, print its address, and wait for its end if asked to; then tell what is in quarantine.
 
     Args:
         use_case: The use case.
@@ -34,15 +37,17 @@ def run(
         params: Parameters of the run.
         wait: Whether to wait for its end.
         tell: Prints a line.
+        failed: Called with what would be returned, if the run was waited for and failed.
 
     Returns:
-        The run for JSON: `dag`, `run`, `partition`, `url`, `state`.
+        The run for JSON: `dag`, `run`, `partition`, `url`, `state`, and `quarantine` if it ingested and was waited for.
 
     Raises:
         InvalidParams, InvalidPartition: see `perennial.runs.trigger.start`.
         PerennialError: it was waited for, and failed.
     """
     from perennial.cli.waiting import tasks_of, usual_seconds, watched
+    from perennial.errors import PerennialError, ServiceUnavailable
     from perennial.runs.follow import RunFollower
     from perennial.runs.trigger import start
     from perennial.services.airflow_api import AirflowClient
@@ -54,11 +59,29 @@ def run(
         url = client.run_url(run)
         if_interrupted(f"The run continues: {url}")
         tell(f"{run.dag}: {run.id} {url}")
-        if wait:
+        result = {"dag": run.dag, "run": run.id, "partition": run.partition, "url": url, "state": run.state}
+        if not wait:
+            return result
+        remarks = QuarantineRemarks(use_case) if pipeline == FEATURES and partition else None
+        try:
             with watched(run.dag, usual_seconds(client, run.dag)) as step:
                 run = RunFollower(client).follow(run, tasks_of(client, step))
-            tell(f"{run.dag}: {run.state}")
-        return {"dag": run.dag, "run": run.id, "partition": run.partition, "url": url, "state": run.state}
+        except ServiceUnavailable:
+            raise
+        except PerennialError as error:
+            if remarks and partition:
+                remarks.add_to(error, partition)
+            failed(_ended(result, "failed", remarks))
+            raise
+    tell(f"{run.dag}: {run.state}")
+    for line in remarks.of_partition(partition) if remarks and partition else ():
+        tell(line)
+    return _ended(result, run.state, remarks)
+
+
+def _ended(result: dict[str, Any], state: str, remarks: QuarantineRemarks | None) -> dict[str, Any]:
+    """The JSON of a run that was waited for."""
+    return result | {"state": state} | ({"quarantine": remarks.as_json(result["partition"])} if remarks else {})
 
 
 def would_run(

@@ -5,7 +5,8 @@ quarantined, and rejected batches after which no other has entered, about which 
 
 - `states`: the state of an item, from records alone;
 - `files` and `store`: what ingestion writes, and people's decisions; `items`: what is there, with its state; `display`
-  shows it; `shares`: how much of a partition was quarantined, and how much of the earlier ones;
+  shows it; `summary`: how much of a partition's raw tables, why, and where to review it; `shares`: how much of a
+  partition was quarantined, and how much of the earlier ones;
 - `review`: people release or discard items; `readmission`: ingestion puts released rows among a batch's clean ones.
   Both validate again, and need Great Expectations. `locking` lets one of them at a time work on a partition.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -101,8 +102,21 @@ def batch_state(action: str | None) -> ItemState:
     return ItemState.PENDING if action in (None, ReviewAction.REJECTED_AGAIN) else ItemState(action)
 
 
-def count_pending(records: Mapping[str, Iterable[Row]]) -> Counter[str]:
-    """How many rows and batches of each partition are pending review.
+@dataclass(frozen=True)
+class ItemStates:
+    """The state of every row whose content is stored, and of every rejected batch.
+
+    Attributes:
+        current: The rows that come from the batch that is in the lake now.
+    """
+
+    rows: Mapping[Key, ItemState]
+    batches: Mapping[Key, ItemState]
+    current: frozenset[Key]
+
+
+def item_states(records: Mapping[str, Iterable[Row]]) -> ItemStates:
+    """The state of each item.
 
     Args:
         records: The rows of each table in `COLUMNS`, with at least those columns.
@@ -118,6 +132,23 @@ def count_pending(records: Mapping[str, Iterable[Row]]) -> Counter[str]:
             key = (row["partition"], row["table"], row["row_id"])
             current[key] = current.get(key, False) or is_current(row, refusals)
     batches = {(row["partition"], row["table"], row["batch"]) for row in records["refused_batches"]}
-    pending = [key for key, is_now in current.items() if row_state(decided.get(key), is_now) == ItemState.PENDING]
-    pending += [key for key in batches if batch_state(decided.get(key)) == ItemState.PENDING]
-    return Counter(partition for partition, _, _ in pending)
+    return ItemStates(
+        rows={key: row_state(decided.get(key), is_now) for key, is_now in current.items()},
+        batches={key: batch_state(decided.get(key)) for key in batches},
+        current=frozenset(key for key, is_now in current.items() if is_now),
+    )
+
+
+def count_pending(records: Mapping[str, Iterable[Row]]) -> Counter[str]:
+    """How many rows and batches of each partition are pending review.
+
+    Args:
+        records: The rows of each table in `COLUMNS`, with at least those columns.
+    """
+    found = item_states(records)
+    return Counter(
+        partition
+        for items in (found.rows, found.batches)
+        for (partition, _, _), state in items.items()
+        if state == ItemState.PENDING
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,30 +30,44 @@ class Step:
     url: str = ""
 
 
-def show(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
+#: What else to print below the line of a step.
+Remarks = Callable[[Step], Iterable[str]]
+
+
+def show(
+    console: Console, partitions: Sequence[Partition], steps: Iterable[Step], remarks: Remarks = lambda step: ()
+) -> None:
     """Go through `steps` to the end and show them.
 
     Args:
         console: Where to.
         partitions: The partitions that the steps are about, in their order.
         steps: Made while they are shown.
+        remarks: Called with each step that has a line.
     """
     if console.is_terminal:
-        _live(console, partitions, steps)
+        _live(console, partitions, steps, remarks)
     else:
-        _plain(console, partitions, steps)
+        _plain(console, partitions, steps, remarks)
 
 
-def _plain(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
+def _plain(console: Console, partitions: Sequence[Partition], steps: Iterable[Step], remarks: Remarks) -> None:
     began = time.monotonic()
     for step in steps:
         if line := _line(step):
             place = [partition.key for partition in partitions].index(step.partition) + 1
             elapsed = time.monotonic() - began
             console.print(f"[{place}/{len(partitions)}] {elapsed:6.1f} s  {line}", highlight=False, markup=False)
+            _print_below(console, remarks(step))
 
 
-def _live(console: Console, partitions: Sequence[Partition], steps: Iterable[Step]) -> None:
+def _print_below(console: Console, remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        # Addresses stay in one piece, so that a terminal makes links of them.
+        console.print(f"    {remark}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _live(console: Console, partitions: Sequence[Partition], steps: Iterable[Step], remarks: Remarks) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -78,6 +92,7 @@ def _live(console: Console, partitions: Sequence[Partition], steps: Iterable[Ste
             bar.update(total, completed=places[step.partition], description=f"{step.partition} {step.pipeline:<10}")
             if line := _line(step):
                 bar.console.print(line, highlight=False, markup=False)
+                _print_below(bar.console, remarks(step))
         bar.update(total, completed=len(partitions), description="done")
 
 
