@@ -133,11 +133,11 @@ def _compare(use_case: UseCase, data: TrainingSet, predict: Predict, champion: E
         holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, champion.model_version)]
     opponent = _opponent(use_case, data, champion)
     # No estimator can predict zero rows, which are not enough evidence anyway.
-    predictions = [each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent)]
+    mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent))
     constant = None
     if champion is None:
         constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
-    return apply_rules(rules.Pair.of(use_case, holdout, *predictions, constant), holdout)
+    return apply_rules(rules.Pair.of(use_case, holdout, mine, its, constant), holdout)
 
 
 def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Predict:

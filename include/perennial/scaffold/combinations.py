@@ -71,8 +71,8 @@ def find(values: Array, truth: Array, task: str) -> list[Combination]:
             limit = 0.02 if task == "binary" else _EXPLAINED
             rows, columns = np.nonzero(explained >= limit)
             for row, column in zip(rows, columns, strict=True):
-                pair = tuple(sorted((int(pairs[row]), int(column))))
-                likely[pair] = max(likely.get(pair, 0.0), float(explained[row, column]))  # type: ignore[index]
+                low, high = sorted((int(pairs[row]), int(column)))
+                likely[low, high] = max(likely.get((low, high), 0.0), float(explained[row, column]))
         best = sorted(likely, key=lambda pair: -likely[pair])[:_CLOSELY]
         found = [Combination(pair, form) for pair in best if (form := _form(values, truth, pair, tells))]
         if not found and task == "regression":

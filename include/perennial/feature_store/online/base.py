@@ -111,7 +111,8 @@ class NewestOnlineStore(ReadHook, OnlineStore):
             For each of the n keys the event time (UTC) and the values; None for both where there is no row.
         """
         try:
-            return super().online_read(config, table, entity_keys, requested_features)
+            # Mixed in before a store of Feast's, whose method this is.
+            return super().online_read(config, table, entity_keys, requested_features)  # type: ignore[safe-super]
         except Exception as error:
             if not self.is_without_table(error):
                 raise
