@@ -21,6 +21,21 @@ def test_a_home_that_is_a_file(tmp_path: Path, examine_with: Examine) -> None:
     assert examine_with("Home", PERENNIAL_HOME=str(tmp_path / "file"))["Home"].state == "failed"
 
 
+def test_a_home_that_others_may_enter(home: Path, examine_with: Examine) -> None:
+    (home / "run").mkdir(parents=True)
+    home.chmod(0o755)
+    found = examine_with("Home")["Home"]
+    assert found.state == "failed"
+    assert f"chmod go-rwx {home}" in found.fix
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755, "it looks, and changes nothing"
+    home.chmod(0o2770)
+    assert "by its group" in examine_with("Home")["Home"].message
+    home.chmod(0o700)
+    assert "owner only" in examine_with("Home")["Home"].message
+    home.chmod(0o1777)
+    assert "PERENNIAL_HOME" in examine_with("Home")["Home"].fix
+
+
 def test_secrets_that_others_may_read(home: Path, examine_with: Examine) -> None:
     from perennial.services.credentials import login, path
 

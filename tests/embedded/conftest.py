@@ -16,7 +16,6 @@ from perennial.settings import settings
 @pytest.fixture
 def empty_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home with nothing in it and nothing running."""
-    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
     folder = Path(tempfile.mkdtemp(prefix="perennial-test-"))
     monkeypatch.setenv("PERENNIAL_HOME", str(folder))
     settings.cache_clear()

@@ -24,6 +24,7 @@ import httpx
 import psutil
 import pytest
 from airflow_runs import PATIENCE, follow, trigger, wait_for
+from another_user import as_nobody, readable_below
 from machines import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
@@ -52,8 +53,8 @@ class Machine:
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """`perennial up` in a home of its own, `perennial down` at the end."""
-    # Not below pytest's folder: each pytest that starts closes that to other users, PostgreSQL's among them.
     home = Path(tempfile.mkdtemp(prefix="perennial-machine-"))
+    home.chmod(0o755)  # As an earlier release made it.
     airflow, mlflow = free_port(), free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
     environment = inherited | {
@@ -296,6 +297,23 @@ def test_nothing_listens_beyond_loopback(machine: Machine) -> None:
             with suppress(psutil.NoSuchProcess):  # Airflow starts a process for each DAG file, and each task.
                 listening = [it.laddr.ip for it in process.net_connections("inet") if it.status == psutil.CONN_LISTEN]
                 assert set(listening) <= {"127.0.0.1"}, name
+
+
+def test_other_users_can_read_nothing_in_the_home(machine: Machine) -> None:
+    open_to_others = [
+        str(path)
+        for path in (machine.home, *machine.home.rglob("*"))
+        if not path.is_symlink() and _mode(path) & 0o077 and not path.is_socket()
+    ]
+    assert open_to_others == []
+    if os.geteuid() == 0:
+        assert as_nobody(lambda: readable_below(machine.home)) == "[]"
+
+
+def _mode(path: Path) -> int:
+    with suppress(FileNotFoundError):  # PostgreSQL and Airflow delete files all the time.
+        return path.lstat().st_mode
+    return 0
 
 
 def test_a_killed_part_is_started_again_and_the_others_kept(machine: Machine) -> None:

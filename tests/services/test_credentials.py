@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import InvalidSetting, PerennialError
-from perennial.services.credentials import login, other_logins, path, write_once
+from perennial.services.credentials import login, other_logins, path, write_once, write_private
 from perennial.settings import settings
 
 
@@ -47,6 +47,19 @@ def test_further_users_keep_their_passwords(empty_home: Path, monkeypatch: pytes
     monkeypatch.setenv("PERENNIAL_USERS", '{"otto": "op", "admin": "viewer"}')
     settings.cache_clear()
     assert other_logins() == first[1:], "and nobody takes the admin's place"
+
+
+def test_a_private_file_replaces_what_was_there(tmp_path: Path) -> None:
+    other, planted = tmp_path / "other", tmp_path / "planted"
+    other.write_text("kept")
+    planted.symlink_to(other)
+    readable = tmp_path / "readable"
+    readable.touch(mode=0o644)
+    for file in (planted, readable):
+        write_private(file, "secret")
+        assert file.read_text() == "secret"
+        assert stat.S_IMODE(file.lstat().st_mode) == 0o600
+    assert other.read_text() == "kept"
 
 
 @pytest.mark.parametrize("users", ['{"vera": "boss"}', '{"a:admin,b": "viewer"}', '{"../x": "viewer"}'])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from perennial._common import background_threads
+from perennial._common import background_threads, private_home
 from perennial.cli import completion, prompts
 from perennial.errors import (
     InvalidParams,
@@ -25,6 +25,7 @@ from perennial.errors import (
     UnknownUseCase,
     UnknownVersion,
 )
+from perennial.settings import settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,12 +82,16 @@ def _version(is_requested: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Read by `main`, which shows errors."""
+    if context.invoked_subcommand != "new":  # It writes into the project, which others of a team and images read.
+        with suppress(InvalidSetting):  # The command reports it.
+            os.umask(private_home.umask(settings().home))
 
 
 _on_interrupt = "Nothing continues in the background; you can run the same command again."

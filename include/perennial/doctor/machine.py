@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from perennial._common import private_home
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.embedded.status import embeds_airflow, running
 from perennial.settings import settings
@@ -28,7 +30,7 @@ _SECRETS = ("login.json", "keys.json", "airflow/passwords.json", "mlflow/auth.in
 
 
 def home() -> Iterator[Finding]:
-    """Whether the home can be written."""
+    """Whether the home can be written, and entered by nobody else."""
     where = settings().home
     existing = next(each for each in (where, *where.parents) if each.exists())
     if not existing.is_dir():
@@ -41,7 +43,21 @@ def home() -> Iterator[Finding]:
         fix = f"Change the owner of {existing}, or set PERENNIAL_HOME."
         yield failed("Home", f"{existing} cannot be written: {error.strerror}", fix)
         return
-    yield passed("Home", f"{where} can be {'written' if existing == where else 'made'}")
+    if existing != where:
+        yield passed("Home", f"{where} can be made")
+    elif private_home.open_to_others(where):
+        yield failed("Home", f"others may enter {where} and read what is in it", _close(where))
+    elif private_home.is_shared(where):
+        yield passed("Home", f"{where} can be written, also by its group: it has mode 2770")
+    else:
+        yield passed("Home", f"{where} can be written, and entered by its owner only")
+
+
+def _close(home: Path) -> str:
+    """How to close the home to others."""
+    if home.stat().st_mode & stat.S_ISVTX:
+        return "Set PERENNIAL_HOME to a folder of your own: this one is for all users of the machine."
+    return f"`chmod go-rwx {shlex.quote(str(home))}`, which `perennial up` does in a home of its own making."
 
 
 def secrets() -> Iterator[Finding]:

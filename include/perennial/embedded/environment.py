@@ -8,6 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from perennial._common import private_home
 from perennial.services import postgres
 from perennial.services.credentials import login, other_logins, write_once, write_private
 from perennial.settings import settings
@@ -47,7 +48,7 @@ def _common() -> dict[str, str]:
 
 
 def _airflow() -> dict[str, str]:
-    where, keys = settings(), _keys()
+    where, keys, mask = settings(), _keys(), private_home.umask(settings().home)
     home = where.home / "airflow"
     config = where.project / "config"
     options = {
@@ -85,6 +86,11 @@ def _airflow() -> dict[str, str]:
         "DAG_PROCESSOR__STALE_DAG_THRESHOLD": 120,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "DAG_PROCESSOR__PRINT_STATS_INTERVAL": 0,
+        # Else in the system's temporary folder, where the first user of the machine would own it.
+        "DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": home / "dag_bundles",
+        # Airflow gives its logs these whatever the umask is.
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": oct(0o777 & ~mask),
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": oct(0o666 & ~mask),
         "LOGGING__COLORED_CONSOLE_LOG": False,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }

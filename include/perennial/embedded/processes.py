@@ -20,6 +20,7 @@ from typing import IO
 
 import psutil
 
+from perennial._common import private_home
 from perennial.settings import settings
 
 #: The kernel's start time is exact; a change of the wall clock may move what psutil derives from it.
@@ -96,6 +97,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str]) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=private_home.umask(settings().home),
         )
         record = Record(name, child.pid, psutil.Process(child.pid).create_time())
         record.write()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from perennial._common import private_home
 from perennial.embedded import postgres, processes
 from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
 from perennial.embedded.health import is_healthy, not_working
@@ -43,6 +44,7 @@ def up(report: Report = lambda line: None) -> None:
         ServiceUnavailable: a process ended or did not become healthy; the error shows its last lines.
     """
     where = settings()
+    private_home.close(where.home)
     with _one_at_a_time():
         processes.stop([name for name in ("mlflow", "api-server") if not is_running(name)], 0)
         check_ports()
@@ -163,7 +165,10 @@ def _migrate(variables: dict[str, str], report: Report) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             command = [sys.executable, "-m", "airflow", "db", "migrate"]
-            done = subprocess.run(command, env=variables, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+            mask = private_home.umask(settings().home)
+            done = subprocess.run(
+                command, env=variables, stdout=output, stderr=output, stdin=subprocess.DEVNULL, umask=mask
+            )
         if done.returncode != 0:
             raise ServiceUnavailable(
                 f"Airflow's database could not be migrated:\n{processes.log_tail('migrate')}", f"Read {log}."

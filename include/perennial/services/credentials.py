@@ -93,8 +93,11 @@ def write_private(file: Path, content: str) -> None:
     """Write `file` so that only its owner can ever read it.
 
     Args:
-        file: A new file in an existing folder; an existing file is overwritten and keeps its mode.
+        file: In an existing folder. An existing file is replaced, whatever its mode, and never written through a link.
         content: Its whole text.
     """
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+    draft = file.with_name(f".{file.name}.{os.getpid()}.private")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         stream.write(content)
+    draft.replace(file)

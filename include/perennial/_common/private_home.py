@@ -1,0 +1,44 @@
+"""Who may read what is in the home: its owner, or also a group that it is shared with on purpose (mode 2770)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_FOR_OWNER, _FOR_GROUP = 0o077, 0o007
+#: What is in a home. A folder of other things (somebody gave the wrong one) is not closed.
+_CONTENT = {"airflow", "keys.json", "lake", "lake_cache.db", "login.json", "logs", "mlflow", "postgres", "run"}
+
+
+def umask(home: Path) -> int:
+    """The rights that new files of processes which write into this home do not get."""
+    try:
+        return _FOR_GROUP if is_shared(home) else _FOR_OWNER
+    except OSError:
+        return _FOR_OWNER
+
+
+def is_shared(home: Path) -> bool:
+    """Whether its owner lets the group write into it, and gives the group all that is made in it."""
+    wanted = stat.S_ISGID | stat.S_IWGRP
+    return home.stat().st_mode & wanted == wanted
+
+
+def open_to_others(home: Path) -> bool:
+    """Whether accounts may enter it that it is not meant for."""
+    return bool(stat.S_IMODE(home.stat().st_mode) & umask(home))
+
+
+def close(home: Path) -> None:
+    """Make the home if it is not there, and close it to others. Nothing below has to change: nobody else gets there."""
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, exist_ok=True)
+    seen = home.stat()
+    is_ours = seen.st_uid == os.geteuid() and not seen.st_mode & stat.S_ISVTX
+    content = {each.name for each in home.iterdir()}
+    if is_ours and open_to_others(home) and (not content or content & _CONTENT):
+        with suppress(OSError):  # On a file system without modes; the doctor reports it.
+            home.chmod(stat.S_IMODE(seen.st_mode) & ~umask(home))
