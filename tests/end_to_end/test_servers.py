@@ -212,6 +212,23 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
     assert "first model v2" in rows["2013-02"]["done"]
 
 
+def test_other_users_can_read_nothing_in_the_home(machine: Machine) -> None:
+    open_to_others = [
+        str(path)
+        for path in (machine.home, *machine.home.rglob("*"))
+        if not path.is_symlink() and _mode(path) & 0o077 and not path.is_socket()
+    ]
+    assert open_to_others == []
+    if os.geteuid() == 0:
+        assert as_nobody(lambda: readable_below(machine.home)) == "[]"
+
+
+def _mode(path: Path) -> int:
+    with suppress(FileNotFoundError):  # PostgreSQL and Airflow delete files all the time.
+        return path.lstat().st_mode
+    return 0
+
+
 def test_rollback_and_resume_are_one_call_each(http: httpx.Client, machine: Machine) -> None:
     def history() -> dict[str, Any]:
         shown: dict[str, Any] = json.loads(machine.perennial("history", "flights", "--json").stdout)
@@ -297,23 +314,6 @@ def test_nothing_listens_beyond_loopback(machine: Machine) -> None:
             with suppress(psutil.NoSuchProcess):  # Airflow starts a process for each DAG file, and each task.
                 listening = [it.laddr.ip for it in process.net_connections("inet") if it.status == psutil.CONN_LISTEN]
                 assert set(listening) <= {"127.0.0.1"}, name
-
-
-def test_other_users_can_read_nothing_in_the_home(machine: Machine) -> None:
-    open_to_others = [
-        str(path)
-        for path in (machine.home, *machine.home.rglob("*"))
-        if not path.is_symlink() and _mode(path) & 0o077 and not path.is_socket()
-    ]
-    assert open_to_others == []
-    if os.geteuid() == 0:
-        assert as_nobody(lambda: readable_below(machine.home)) == "[]"
-
-
-def _mode(path: Path) -> int:
-    with suppress(FileNotFoundError):  # PostgreSQL and Airflow delete files all the time.
-        return path.lstat().st_mode
-    return 0
 
 
 def test_a_killed_part_is_started_again_and_the_others_kept(machine: Machine) -> None:
