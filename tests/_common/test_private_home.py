@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
+from another_user import as_nobody
 
 from perennial._common import private_home
 
@@ -44,6 +47,21 @@ def test_a_folder_for_everybody_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     private_home.close(tmp_path)
     assert mode(tmp_path) == 0o1777
+
+
+@pytest.mark.services
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_home_of_another_user_is_reported() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        home.mkdir(mode=0o700)
+        private_home.check_access(home)
+        for mode in (0o700, 0o755):  # Of the folder above.
+            Path(folder).chmod(mode)
+            assert as_nobody(lambda: private_home.check_access(home)).startswith(f"PerennialError: The home {home} is")
+        home.chmod(0o755)
+        assert as_nobody(lambda: private_home.check_access(home)) == "None"
+        assert as_nobody(lambda: private_home.check_access(home / "missing")) == "None"
 
 
 def test_new_files_are_for_the_owner_or_the_group(tmp_path: Path) -> None:

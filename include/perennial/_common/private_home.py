@@ -7,6 +7,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from perennial.errors import PerennialError
+
 _FOR_OWNER, _FOR_GROUP = 0o077, 0o007
 #: What is in a home. A folder of other things (somebody gave the wrong one) is not closed.
 _CONTENT = {"airflow", "keys.json", "lake", "lake_cache.db", "login.json", "logs", "mlflow", "postgres", "run"}
@@ -18,6 +20,25 @@ def umask(home: Path) -> int:
         return _FOR_GROUP if is_shared(home) else _FOR_OWNER
     except OSError:
         return _FOR_OWNER
+
+
+def check_access(home: Path) -> None:
+    """Check that this user may enter the home, if there is one.
+
+    Raises:
+        PerennialError: it is another user's.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            home.stat()
+            if os.access(home, os.R_OK | os.X_OK) or not home.is_dir():
+                return
+        except PermissionError:
+            pass
+        raise PerennialError(
+            f"The home {home} is closed to this user.",
+            "Run this as its owner, set PERENNIAL_HOME to a home of your own, or let the owner share it: chmod 2770.",
+        )
 
 
 def is_shared(home: Path) -> bool:

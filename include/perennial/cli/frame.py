@@ -89,9 +89,12 @@ def _options(
     ] = False,
 ) -> None:
     """Read by `main`, which shows errors."""
-    if context.invoked_subcommand != "new":  # It writes into the project, which others of a team and images read.
-        with suppress(InvalidSetting):  # The command reports it.
-            os.umask(private_home.umask(settings().home))
+    if context.invoked_subcommand == "new":  # It writes into the project, which others of a team and images read.
+        return
+    with suppress(InvalidSetting):  # The command reports it.
+        os.umask(private_home.umask(settings().home))
+        if context.invoked_subcommand != "doctor":  # It reports this among other things.
+            private_home.check_access(settings().home)
 
 
 _on_interrupt = "Nothing continues in the background; you can run the same command again."

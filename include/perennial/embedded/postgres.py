@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
+from perennial._common import private_home
 from perennial.embedded import processes
 from perennial.embedded.postgres_programs import (
     Account,
@@ -54,8 +55,9 @@ def start() -> None:
         ServiceUnavailable: it did not start; the error shows the last line of its log.
     """
     where = folder()
+    private_home.close(settings().home)
     run = settings().home / "run"
-    run.mkdir(parents=True, exist_ok=True)
+    run.mkdir(exist_ok=True)
     with FileLock(run / "postgresql.lock"):
         account = server_account(where)
         _initialise(where, account)

@@ -73,7 +73,7 @@ def write_once(file: Path, content: dict[str, str]) -> dict[str, str]:
     Raises:
         PerennialError: The file is not JSON.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         write_private(draft, json.dumps(content))

@@ -13,6 +13,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from perennial.errors import ServiceUnavailable
 from perennial.settings import settings
 
 #: Not the temporary folder of the environment, which may have a long path itself.
@@ -20,7 +21,11 @@ _PARENT = "/tmp"  # noqa: S108 - what is made there is checked each time
 
 
 def link_to(folder: Path) -> Path:
-    """The link to `folder`, made if it is not there; the same in all processes, also after /tmp was cleared."""
+    """The link to `folder`, made if it is not there; the same in all processes, also after /tmp was cleared.
+
+    Raises:
+        ServiceUnavailable: it cannot be made.
+    """
     link = _recorded(folder)
     if link is None or not _leads_to(link, folder):
         from filelock import FileLock
@@ -30,7 +35,13 @@ def link_to(folder: Path) -> Path:
         with FileLock(file.with_suffix(".lock")):
             link = _recorded(folder)
             if link is None or not _leads_to(link, folder):
-                link = _make(link, folder)
+                try:
+                    link = _make(link, folder)
+                except OSError as error:
+                    raise ServiceUnavailable(
+                        f"No folder for PostgreSQL's socket could be made in {_PARENT}: {error}.",
+                        "Set PERENNIAL_HOME to a path of at most 80 characters: letters, digits and . _ - only.",
+                    ) from error
     return link
 
 
