@@ -42,6 +42,14 @@ def test_a_folder_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
     assert private_home.open_to_others(tmp_path)
 
 
+def test_a_folder_above_the_work_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path / "run")
+    private_home.close(tmp_path)
+    assert mode(tmp_path) == 0o755
+
+
 def test_a_folder_for_everybody_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     tmp_path.chmod(0o1777)

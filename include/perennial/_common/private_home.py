@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from perennial.errors import PerennialError
 
 _FOR_OWNER, _FOR_GROUP = 0o077, 0o007
-#: What is in a home. A folder of other things (somebody gave the wrong one) is not closed.
+#: What is in a home. A folder of other things (somebody gave the wrong one) is not closed, nor one above these places.
 _CONTENT = {"airflow", "keys.json", "lake", "lake_cache.db", "login.json", "logs", "mlflow", "postgres", "run"}
+_PLACES = (Path.home, Path.cwd, lambda: Path(sys.prefix), lambda: Path("/usr/bin"), lambda: Path("/var/log"))
 
 
 def umask(home: Path) -> int:
@@ -59,7 +62,18 @@ def close(home: Path) -> None:
         home.mkdir(mode=0o700, exist_ok=True)
     seen = home.stat()
     is_ours = seen.st_uid == os.geteuid() and not seen.st_mode & stat.S_ISVTX
-    content = {each.name for each in home.iterdir()}
-    if is_ours and open_to_others(home) and (not content or content & _CONTENT):
+    if is_ours and open_to_others(home) and _is_dedicated(home):
         with suppress(OSError):  # On a file system without modes; the doctor reports it.
             home.chmod(stat.S_IMODE(seen.st_mode) & ~umask(home))
+
+
+def _is_dedicated(home: Path) -> bool:
+    """Whether the folder seems to be a home and nothing else."""
+    content = {each.name for each in home.iterdir()}
+    return (not content or bool(content & _CONTENT)) and not any(_contains(home, place) for place in _PLACES)
+
+
+def _contains(home: Path, place: Callable[[], Path]) -> bool:
+    with suppress(OSError, RuntimeError):  # A user without a home folder, a working folder that was deleted.
+        return place().resolve().is_relative_to(home.resolve())
+    return False

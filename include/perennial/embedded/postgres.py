@@ -40,7 +40,8 @@ _ANSWER_TIMEOUT = 5
 #: Every account not on the map is refused; without a line for `host` so is every connection by a network.
 _ACCESS = "local all all peer map=perennial\n"
 _LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
-#: What the log says while what a killed server left is still being cleared away.
+#: What the log says while what a killed server left is still being cleared away, and how long that may take.
+_CLEARING_TIMEOUT = 30.0
 _PASSING = ("is still in use", "already exists")
 _TIME_AND_PROCESS = re.compile(r"^[\d-]+ [\d:.]+ \w+ \[\d+\] ")
 _FATAL = re.compile(r"FATAL:|PANIC:|error:")
@@ -87,9 +88,11 @@ def _initialise(where: Path, account: Account) -> None:
     with initdb_programs() as programs_:
         command: list[str | Path] = [programs_ / "initdb", "-D", data_argument(), "-U", "postgres", *_LOCALE]
         command += ["--auth-local=peer", "--auth-host=reject", "--no-instructions"]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", **options(account, draft))
+        with processes.open_log("postgresql") as log:
+            began = log.tell()
+            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, **options(account, draft))
     if done.returncode != 0:
-        raise _failure("could not be set up", _cause(done.stderr))
+        raise _failure("could not be set up", _cause(processes.log_since("postgresql", began)))
     draft.rename(where)
 
 
@@ -139,9 +142,10 @@ def _launch(where: Path, account: Account) -> None:
     command: list[str | Path] = [programs() / "postgres", "-D", data_argument()]
     command += [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
     command += ["-c", f"{MARK}{where.resolve()}"]
-    deadline = time.monotonic() + _START_TIMEOUT
+    began = time.monotonic()
+    deadline = began + _START_TIMEOUT
     while (cause := _attempt(command, where, account, deadline)) is not None:
-        if time.monotonic() > deadline or not any(words in cause for words in _PASSING):
+        if time.monotonic() > began + _CLEARING_TIMEOUT or not any(words in cause for words in _PASSING):
             raise _failure("did not start", cause)
         time.sleep(0.2)
 
