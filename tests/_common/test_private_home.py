@@ -45,7 +45,7 @@ def test_a_folder_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_folder_above_the_work_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").mkdir()
     tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path / "run")
+    monkeypatch.setenv("HOME", str(tmp_path / "run"))
     private_home.close(tmp_path)
     assert mode(tmp_path) == 0o755
 

@@ -14,7 +14,13 @@ from perennial.errors import PerennialError
 _FOR_OWNER, _FOR_GROUP = 0o077, 0o007
 #: What is in a home. A folder of other things (somebody gave the wrong one) is not closed, nor one above these places.
 _CONTENT = {"airflow", "keys.json", "lake", "lake_cache.db", "login.json", "logs", "mlflow", "postgres", "run"}
-_PLACES = (Path.home, Path.cwd, lambda: Path(sys.prefix), lambda: Path("/usr/bin"), lambda: Path("/var/log"))
+_PLACES = (
+    Path.home,
+    lambda: Path(__file__),
+    lambda: Path(sys.prefix),
+    lambda: Path("/usr/bin"),
+    lambda: Path("/var/log"),
+)
 
 
 def umask(home: Path) -> int:
