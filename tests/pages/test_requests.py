@@ -71,6 +71,22 @@ def test_odd_names_in_an_address_are_never_an_error_of_the_server(
                 assert answer.status_code in (400, 404), variant
 
 
+@pytest.mark.parametrize("version", ["0", "²", "one", "9" * 30, "-1"])
+def test_a_version_that_cannot_exist_needs_no_mlflow(http: TestClient, headers: dict[str, str], version: str) -> None:
+    assert http.get(f"{PAGES}/use_cases/energy/versions/{version}", headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "token",
+    [b"", b"Bearer", b"Bearer \xff\xfe", b"Bearer ....", b"Bearer e30.e30.e30", b"Basic zzz", b"Bearer " + b"a" * 9000],
+)
+def test_an_odd_token_is_no_login(http: TestClient, token: bytes) -> None:
+    http.cookies.clear()
+    for sent in ({"Authorization": token}, {"Cookie": b"_token=" + token.removeprefix(b"Bearer ")}):
+        for path in ("/", "/nosuch"):
+            assert http.get(f"{PAGES}{path}", headers=sent).status_code in (401, 403)  # type: ignore[arg-type]
+
+
 def test_without_a_login_an_odd_address_tells_nothing(http: TestClient) -> None:
     http.cookies.clear()
     for address in ADDRESSES:

@@ -58,11 +58,12 @@ def _version(use_case: UseCaseDep, version: str) -> RegisteredVersion:
             run = mlflow_records.quick.run_of(use_case.name, number) if number else None
             numbers.update(mlflow_records.quick.versions(use_case.name) if run is None else ())
         except ServiceUnavailable as error:
-            raise ServiceUnavailable(
-                f"Version {number} of {use_case.name} is not in the ledger, which has {_listed(numbers)}, and MLflow,"
-                " which knows the others, does not answer.",
-                error.fix,
-            ) from error
+            if number:  # Whatever else is asked for, MLflow cannot know it either.
+                raise ServiceUnavailable(
+                    f"Version {number} of {use_case.name} is not in the ledger, which has {_listed(numbers)}, and"
+                    " MLflow, which knows the others, does not answer.",
+                    error.fix,
+                ) from error
         if run is None:
             raise HTTPException(404, f"{use_case.name} has no version {version!r}; there are {_listed(numbers)}.")
     return RegisteredVersion(use_case, number, tuple(entries), run)
