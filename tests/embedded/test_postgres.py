@@ -79,6 +79,25 @@ def test_a_reused_process_id_does_not_block_the_start(empty_home: Path) -> None:
         sleeper.wait()
 
 
+def test_a_process_that_may_be_the_server_blocks_the_start(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_CLEARING_TIMEOUT", 0)
+    postgres.start()
+    postgres.stop()
+    account = postgres_programs.server_account(postgres_address.folder())
+    options = postgres_programs.options(account, empty_home) | {"stdin": subprocess.PIPE}
+    # As it looks after the home was moved under a running server.
+    reading = subprocess.Popen(["postgres", "-c", "read line"], executable="/bin/sh", **options)
+    file = postgres_address.folder() / "postmaster.pid"
+    try:
+        file.write_text(f"{reading.pid}\n{empty_home}\n")
+        with pytest.raises(ServiceUnavailable, match=r'lock file "postmaster\.pid" already exists'):
+            postgres.start()
+        assert file.read_text() == f"{reading.pid}\n{empty_home}\n"
+    finally:
+        reading.communicate()
+    postgres.start()
+
+
 @pytest.mark.parametrize("name", ["x" * 150, STRANGE], ids=["long", "strange"])
 def test_any_path_of_a_home_will_do(empty_home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     place_home(empty_home / name, monkeypatch)

@@ -172,13 +172,21 @@ def _disown_stale_files(where: Path, account: Account) -> None:
         file = where / name
         try:
             first, _, rest = file.read_text().partition("\n")
-            # Of a process that cannot be looked at, it stays for PostgreSQL to decide.
-            psutil.Process(int(first)).cmdline()
+            if _may_be_of(where, psutil.Process(int(first)).cmdline()):
+                continue
         except psutil.ZombieProcess:
             pass
-        except (OSError, ValueError, psutil.Error):
+        except (OSError, ValueError, psutil.Error):  # Of a process that cannot be looked at, PostgreSQL decides.
             continue
         _replace(file, f"{os.getpid()}\n{rest}", account)  # The parent of a server is never taken for a server.
+
+
+def _may_be_of(where: Path, command: list[str]) -> bool:
+    """Whether a process with this command line may be the server on the folder, which may have been moved since."""
+    if not command or Path(command[0]).name != "postgres":
+        return False
+    others = [Path(word.removeprefix(MARK)) for word in command if word.startswith(MARK)]
+    return not any(other.exists() and not other.samefile(where) for other in others)
 
 
 def _cause(output: str) -> str:
