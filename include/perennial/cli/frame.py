@@ -168,7 +168,7 @@ def say(line: str) -> None:
 
 def note(line: str) -> None:
     """Print one line on standard error, so that it does not mix with a result in JSON."""
-    typer.echo(line, err=True)
+    print(line, file=sys.stderr, flush=True)  # Not by typer: it would write into the line of a progress bar.
 
 
 def show_json(result: Any) -> None:
