@@ -57,7 +57,7 @@ def sign_in(machine: Machine, user: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("user", ROLES)
-def test_no_request_is_an_error_of_the_server(machine: Machine, schema: Any, user: str) -> None:
+def test_no_request_is_a_server_error(machine: Machine, schema: Any, user: str) -> None:
     headers = sign_in(machine, user)
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) >= 14

@@ -31,7 +31,7 @@ def undisturbed() -> dict[str, Any]:
         return running.contents()
 
 
-def test_a_replay_whose_servers_are_killed_ends_as_an_undisturbed_one(undisturbed: dict[str, Any]) -> None:
+def test_killed_servers_leave_what_an_undisturbed_replay_does(undisturbed: dict[str, Any]) -> None:
     moments = random.Random(SEED)
     with servers() as running, Replay(running, DAYS[0], DAYS[-1]) as replay:
         for number, (day, victims) in enumerate(zip(DAYS, VICTIMS, strict=False)):

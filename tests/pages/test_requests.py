@@ -60,7 +60,7 @@ def variants(address: str, odd: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_odd_names_in_an_address_are_never_an_error_of_the_server(
+def test_odd_names_in_an_address_are_never_a_server_error(
     http: TestClient, headers: dict[str, str], address: str
 ) -> None:
     for odd in ODD:

@@ -65,15 +65,15 @@ def shown(address: str) -> str:
         return address
     try:
         url = httpx.URL(address)
-        if not url.host:
-            raise ValueError
         hidden = [(name, "***" if _is_secret(name) else value) for name, value in url.params.multi_items()]
-        url = url.copy_with(username=None, password=None)
-        return str(url.copy_with(params=hidden) if hidden else url).replace("%2A%2A%2A", "***")
+        plain = url.copy_with(username=None, password=None)
+        if url.host:
+            return str(plain.copy_with(params=hidden) if hidden else plain).replace("%2A%2A%2A", "***")
     except (httpx.InvalidURL, ValueError):
-        # Malformed: nobody can say which part is a secret, so only what cannot be one is left.
-        place = re.split(r"[?#]", address, maxsplit=1)[0]
-        return re.sub(r"//.*@", "//", place)[:200].encode("ascii", "backslashreplace").decode()
+        pass
+    # Malformed: nobody can say which part is a secret, so only what cannot be one is left.
+    place = re.split(r"[?#]", address, maxsplit=1)[0]
+    return re.sub(r"//.*@", "//", place)[:200].encode("ascii", "backslashreplace").decode()
 
 
 def _is_secret(name: str) -> bool:
