@@ -8,7 +8,7 @@ equal are compared themselves. Great Expectations' own expectation objects then 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
@@ -28,6 +28,9 @@ from perennial.validation.sql.translation import SchemaFacts, Translation
 
 #: The row's number, in the queries that look for rows.
 ROW = "__row__"
+
+#: So many expectations are evaluated by one query.
+_AT_ONCE = 100
 
 #: Number of an expectation in its suite, the expectation, its translation.
 Translated = list[tuple[int, gxe.Expectation, Translation]]
@@ -85,21 +88,19 @@ def _compute(
     connection: duckdb.DuckDBPyConnection, schema: pa.Schema, translated: Translated
 ) -> dict[int, dict[str, Any]]:
     """Number of an expectation -> name -> value, for the aggregates of its translation."""
-    aggregates: tuple[dict[str, str], dict[str, str]] = ({}, {})
-    columns: tuple[list[str], list[str]] = ([], [])
-    for number, _, translation in translated:
-        ordered = isinstance(translation, Aggregates) and translation.ordered
-        columns[ordered].extend([] if isinstance(translation, SchemaFacts) else translation.columns)
-        for name, sql in _aggregates(translation).items():
-            aggregates[ordered][f"{number} {name}"] = sql
     values: dict[str, Any] = {}
     for ordered in (False, True):
-        if aggregates[ordered]:
-            # The sum of floating-point numbers must be the same whenever it is taken.
-            connection.execute("SET threads = 1" if ordered else "RESET threads")
-            terms = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in aggregates[ordered].items())
-            row = fetch_table(connection, f"SELECT {terms} FROM {source(schema, columns[ordered])}")  # noqa: S608
-            values |= row.to_pylist()[0]
+        # The sum of floating-point numbers must be the same whenever it is taken.
+        connection.execute("SET threads = 1" if ordered else "RESET threads")
+        for some in _parts([each for each in translated if _is_ordered(each[2]) == ordered]):
+            columns = [name for *_, each in some if not isinstance(each, SchemaFacts) for name in each.columns]
+            aggregates = {
+                f"{number} {name}": sql for number, _, each in some for name, sql in _aggregates(each).items()
+            }
+            if aggregates:
+                terms = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in aggregates.items())
+                row = fetch_table(connection, f"SELECT {terms} FROM {source(schema, columns)}")  # noqa: S608
+                values |= row.to_pylist()[0]
     connection.execute("RESET threads")
     computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
     for key, value in values.items():
@@ -110,6 +111,16 @@ def _compute(
             duplicates = _duplicates(connection, schema, translation, "count(*) AS rows")
             computed[number]["unexpected_count"] = duplicates["rows"][0].as_py()
     return computed
+
+
+def _is_ordered(translation: Translation) -> bool:
+    return isinstance(translation, Aggregates) and translation.ordered
+
+
+def _parts(translated: Translated) -> Iterator[Translated]:
+    """The expectations, some at a time: DuckDB compares each expression of a query with all others."""
+    for first in range(0, len(translated), _AT_ONCE):
+        yield translated[first : first + _AT_ONCE]
 
 
 def _aggregates(translation: Translation) -> dict[str, str]:
