@@ -628,3 +628,44 @@ def test_a_digest_of_rows_leaves_their_numbers_out(tmp_path: Path) -> None:
     made = design(new_cases.csv(frame.rename(columns={"index": "Unnamed: 0"}), tmp_path), label="y", no_key=True)
     if not made.row_key:
         assert 'LEARNT_LATER = ("y", "unnamed_0")' in rendering.files(made)["include/use_cases/tried/source.py"]
+
+
+def notes(made: Design) -> list[str]:
+    return [each.what for each in made.assumptions if each.about == "values"]
+
+
+def sensor(**columns: Any) -> pd.DataFrame:
+    """Measures of a sensor that writes -200 where it measured nothing: in the label, and in a column of wide range."""
+    random = np.random.default_rng(9)
+    frame = series(1_000, "1h", y=random.gamma(3.0, 0.7, 1_000), ozone=random.uniform(221, 2523, 1_000))
+    frame.loc[random.random(1_000) < 0.18, "y"] = -200
+    frame.loc[random.random(1_000) < 0.04, "ozone"] = -200
+    return frame.assign(**columns)
+
+
+def test_a_number_that_stands_for_none_is_told_label_first(tmp_path: Path) -> None:
+    frame = sensor()
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    label, ozone = notes(made)
+    assert label == f"{(frame['y'] == -200).sum()} values of the label 'y' are the number -200"
+    assert ozone.endswith("values of 'ozone' are the number -200")
+    (why, *_) = (each.why for each in made.assumptions if each.about == "values")
+    assert "has to be empty in the data" in why
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.where(np.arange(400) % 20 == 0, 999, np.arange(400) % 300), "999"),
+        (np.where(np.arange(400) % 20 == 0, -1, np.arange(400) % 61), "-1"),
+        (np.where(np.arange(400) % 20 == 0, -999.0, np.arange(400) / 7 - 3), "-999"),
+        (np.arange(400) % 61, ""),
+        (np.where(np.arange(400) % 20 == 0, -1, np.arange(400) % 61 - 30), ""),
+        (np.where(np.arange(400) % 2 == 0, 0.0, np.random.default_rng(1).lognormal(0, 2, 400)), ""),
+        (np.where(np.arange(400) == 7, 1e9, np.arange(400) % 61), ""),
+        (np.where(np.arange(400) % 20 == 0, -1, np.arange(400) % 4), ""),
+    ],
+)
+def test_numbers_that_are_apart_and_repeated_are_told(tmp_path: Path, values: Any, told: str) -> None:
+    made = design(new_cases.csv(series(measure=values), tmp_path), label="y", no_key=True)
+    assert [what.rpartition(" ")[2] for what in notes(made)] == ([told] if told else [])

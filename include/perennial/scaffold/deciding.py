@@ -18,6 +18,7 @@ from perennial.scaffold import (
     keys,
     labels,
     leakage,
+    placeholders,
     profiling,
     sources,
     times,
@@ -66,6 +67,9 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     row_key = _row_key(look, measured, entity, drop.union(learnt_later), numbering.keys(), assume)
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop, counting)
     features.note_readings(look, assume)
+    placeholders.note(
+        look, label_column, {time.name, *(key.name for key in entity), *row_key, *drop, *counting}, assume
+    )
     spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
     return Design(
         name=options.name,

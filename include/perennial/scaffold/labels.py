@@ -21,8 +21,9 @@ _NEGATIVE = ("no", "false", "n", "f", "negative", "neg", "on time", "stayed", "o
 #: So many values are named where there are too many.
 _SHOWN = 6
 _ONE_OF_THEM = (
-    "Ask about one of them against all others: --positive VALUE. What stands for a label that is not known has to be"
-    " empty in the data."
+    "Ask about one of them against all others: --positive VALUE. If several matter, write one use case for each, and"
+    " take the class with the largest prediction; steps of a scale can be numbers in the data (--task regression). What"
+    " stands for a label that is not known has to be empty in the data."
 )
 #: Up to so many whole numbers may be names of classes as well.
 _CLASSES = 20
@@ -121,7 +122,7 @@ def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume
     if options.task == "multiclass" or (options.task and options.task not in ("binary", "regression")):
         raise InvalidParams(
             f"--task {options.task}: the tasks are binary and regression.",
-            "Of several classes ask about one: --positive VALUE.",
+            f"There is no task of more than two classes. {_ONE_OF_THEM}",
         )
     if options.task == "regression":
         if not column.is_number:
@@ -164,7 +165,7 @@ def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
     numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
     return InvalidParams(
         f"The label (column {column.source!r}) is text with more than two classes ({_counted(look, column)}{numeric}),"
-        " and there is no task of more than two.",
+        " and there is no task of more than two: a number is predicted, or one class against all others.",
         fix,
     )
 
