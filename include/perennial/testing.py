@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from perennial.validation import SplitBatch
 
-__all__ = ["lake_types", "predict", "split_batch", "trusted_types", "use_case", "validate_batch"]
+__all__ = ["lake_types", "predict", "raw_batch", "split_batch", "trusted_types", "use_case", "validate_batch"]
 
 
 def use_case(name: str) -> UseCase:
@@ -33,6 +33,22 @@ def use_case(name: str) -> UseCase:
 def lake_types(rows: pa.Table) -> pa.Table:
     """Rows in the types that the lake stores: times in UTC to the microsecond, plain strings, no dictionaries."""
     return lake.canonical(rows)
+
+
+def raw_batch(use_case: UseCase, table: str, partition: Partition) -> pa.Table:
+    """The rows that `source.py` gives for a partition, as ingestion gets them; what it cannot read is left out.
+
+    Args:
+        use_case: The use case.
+        table: The raw table; the function in `source.py` has its name.
+        partition: The partition to fetch.
+
+    Raises:
+        BadBatch: the function does not exist, raises, or returns something else than rows that the lake can hold.
+    """
+    from perennial.ingestion import ingest
+
+    return ingest.fetch(use_case, use_case.raw_table(table), partition).rows
 
 
 def split_batch(use_case: UseCase, table: str, rows: pa.Table, partition: Partition) -> SplitBatch:

@@ -122,14 +122,23 @@ def test_files_of_a_package_are_found_without_importing_it(tmp_path: Path, monke
 
 def test_lines_before_the_header_are_skipped_as_declared(tmp_path: Path) -> None:
     place = csv(tmp_path, "Sales of all shops", *ROWS)
-    with pytest.raises(BadBatch):
-        read(place)
     assert len(read(place, skip=1)) == 2
+    (file,) = files(place).read_batch(SCHEMA, FEBRUARY, "at").files
+    assert "skip=1" in file.dialect
+    with pytest.raises(BadBatch, match=r"'shops': .*sales\.csv lacks column 'when'|lacks column 'when'"):
+        read(csv(tmp_path, *ROWS[1:]))
 
 
-def test_a_line_of_another_length_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadBatch, match=r"'shops': .*sales\.csv cannot be read as csv"):
-        read(csv(tmp_path, *ROWS, "2024-02-03,b,2,1.25,no,x,y"))
+@pytest.mark.parametrize(("line", "count"), [("2024-02-03,b,2,1.25,no,x,y", 7), ("2024-02-03,b,2", 3)])
+def test_a_line_of_another_length_is_named(tmp_path: Path, line: str, count: int) -> None:
+    place = csv(tmp_path, *ROWS[:-1], line, ROWS[-1])
+    with pytest.raises(BadBatch, match=rf"'shops': .*sales\.csv, line 5: it has {count} values, and the header 6"):
+        read(place)
+    batch = files(place).read_batch(SCHEMA, FEBRUARY, "at")
+    assert batch.rows.num_rows == 2
+    (unreadable,) = batch.unreadable.to_pylist()
+    assert (unreadable["text"], unreadable["line"], unreadable["reason"]) == (line, 5, "unreadable(line)")
+    assert len(read(place, FEBRUARY.next)) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,18 +159,29 @@ def test_an_unreadable_value_is_named_or_missing(tmp_path: Path, column: str, va
     at = ROWS[0].split(",").index(column)
     cells = ["2024-02-03", "b", "2", "1.25", "no", "x"]
     cells[at] = value if "," not in value else f'"{value}"'
-    place = csv(tmp_path, *ROWS, ",".join(cells))
+    place = csv(tmp_path, *ROWS[:-1], ",".join(cells), ROWS[-1])
     with pytest.raises(BadBatch) as error:
         read(place)
-    assert f"Use case 'shops': {place}, column {column!r}: 1 of its values cannot be read as {type_}" in str(
-        error.value
+    expected = (
+        f"Use case 'shops': {place}, line 5: column {column!r}: {value or None!r} cannot be read as {type_}; 1 of"
     )
-    assert repr(value or None) in error.value.problem
+    assert expected in str(error.value)
     assert "include/use_cases/shops/source.py" in error.value.fix
-    rows = read(place, unreadable="null")
-    assert [row["shop"] for row in rows] == (["b", None] if column == "when" else ["b", None, "b"])
+    batch = files(place).read_batch(SCHEMA, FEBRUARY, "at")
+    assert [row["shop"] for row in batch.rows.to_pylist()] == ["b", None]
+    (unreadable,) = batch.unreadable.to_pylist()
     name = next((name for name, each in SCHEMA.items() if isinstance(each, Column) and each.source == column), column)
-    assert rows[-1][name] is None or column == "when"
+    assert unreadable == {
+        "file": str(place),
+        "line": 5,
+        "text": ",".join(cells),
+        "problem": f"column {column!r}: {value or None!r} cannot be read as {type_}",
+        "reason": f"unreadable({name})",
+        "is_placed": True,
+    }
+    with_nulls = files(place, unreadable="null").read_batch(SCHEMA, FEBRUARY, "at")
+    assert with_nulls.files[0].missing == with_nulls.rows.num_rows - 2 == (column != "when")
+    assert with_nulls.rows[name].to_pylist()[-1] is None or column == "when"
 
 
 def test_values_of_other_partitions_do_not_stop_this_one(tmp_path: Path) -> None:
@@ -217,6 +237,40 @@ def test_a_package_that_is_absent_is_named() -> None:
         (Column("float64", "c"), "Infinity", None),
         (Column("int64", "c"), "-9223372036854775808", -(2**63)),
         (Column("int64", "c"), "007", None),
+        *((Column("int64", "c"), written, None) for written in ("1_01", "1e5", "0x1F", "1.5", "true", "--5", "1,5")),
+        *((Column("float64", "c"), written, None) for written in ("1_0.5", "0x1F", "1e400", "true", "5f", "007")),
+        *((Column("int64", "c"), written, 5) for written in ("+5", " 5 ", "5\u00a0", "5.0", "5.")),
+        (Column("int64", "c"), "\u22125", -5),
+        *((Column("float64", "c"), written, 0.5) for written in (".5", "0.5", "+.5", "5e-1")),
+        (Column("float64", "c"), "5.", 5.0),
+        (Column("float64", "c"), "9007199254740992", float(2**53)),
+        (Column("float64", "c"), "9007199254740993", None),
+        (Column("int64", "c"), "9007199254740993", 2**53 + 1),
+        (Column("float64", "c", prefix="$", thousands=",", parentheses=True), "($1,234.50)", -1234.5),
+        *((Column("float64", "c", prefix="$"), written, -5.0) for written in ("-$5", "$-5", "$ -5")),
+        (Column("float64", "c", prefix="$"), "5", None),
+        (Column("float64", "c"), "$5", None),
+        (Column("float64", "c", prefix="EUR "), "EUR 120", 120.0),
+        (Column("float64", "c", suffix="%"), "12.5 %", 12.5),
+        (Column("float64", "c", decimal=",", thousands=" ", suffix="\u20ac"), "1\u202f234,50\u00a0\u20ac", 1234.5),
+        (Column("int64", "c", thousands="'"), "1'234", 1234),
+        (Column("int64", "c", thousands="'"), "12'34", None),
+        (Column("int64", "c", nulls=("?",)), "?", None),
+        (Column("timestamp", "c"), "2023-1-5", datetime(2023, 1, 5, tzinfo=UTC)),
+        (Column("timestamp", "c"), "2023-01-05 24:00", datetime(2023, 1, 6, tzinfo=UTC)),
+        (Column("timestamp", "c"), "2023-01-05T00:00:00.1234560", datetime(2023, 1, 5, 0, 0, 0, 123456, UTC)),
+        *(
+            (Column("timestamp", "c"), written, None)
+            for written in (
+                "epoch",
+                "infinity",
+                "2023-01-05 (BC)",
+                "2023-01-05T00:00:00.1234567",
+                "2023-02-30",
+                "10000-01-01",
+            )
+        ),
+        (Column("timestamp", "c"), "2023-01-05T00:00:00+99:00", None),
         (Column("timestamp", "c", format="%d.%m.%Y"), "31.01.2024", datetime(2024, 1, 31, tzinfo=UTC)),
         (Column("timestamp", "c", format="%d.%m.%Y"), "31.01.2024 07:30", datetime(2024, 1, 31, 7, 30, tzinfo=UTC)),
         (Column("timestamp", "c", format="%d.%m.%Y"), "31.01.24", None),
@@ -233,8 +287,10 @@ def test_a_package_that_is_absent_is_named() -> None:
 )
 def test_a_value_is_read_as_declared_or_not_at_all(tmp_path: Path, declared: Column, written: str, value: Any) -> None:
     place = csv(tmp_path, "c;d", f"{written};x")
-    rows = files(place, delimiter=";", unreadable="null").read({"value": declared})
-    assert rows["value"].to_pylist() == [value]
+    batch = files(place, delimiter=";").read_batch({"value": declared})
+    assert batch.rows["value"].to_pylist() + [None] * batch.unreadable.num_rows == [value]
+    assert [row["text"] for row in batch.unreadable.to_pylist()] in ([], [f"{written};x"])
+    assert batch.unreadable.num_rows == (value is None and written not in declared.nulls)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +302,15 @@ def test_a_value_is_read_as_declared_or_not_at_all(tmp_path: Path, declared: Col
         ("float64", pa.array([1, None], pa.int8()), [1.0, None]),
         ("float64", pa.array([float("inf"), 2.5]), [None, 2.5]),
         ("string", pa.array([7, None]), ["7", None]),
+        ("string", pa.array([7.0, 7.5, None]), ["7", "7.5", None]),
+        ("int64", pa.array([True, None]), [None, None]),
+        ("float64", pa.array([True, None]), [None, None]),
+        ("float64", pa.array([2**53, 2**53 + 1]), [float(2**53), None]),
+        (
+            "timestamp",
+            pa.array([0, 1, 2000], pa.timestamp("ns")),
+            [*([datetime(1970, 1, 1, tzinfo=UTC)]), None, datetime(1970, 1, 1, 0, 0, 0, 2, UTC)],
+        ),
         ("bool", pa.array([True, None]), [True, None]),
         ("timestamp", pa.array([0, None], pa.date32()), [datetime(1970, 1, 1, tzinfo=UTC), None]),
         (
@@ -268,7 +333,9 @@ def test_parquet_columns_of_other_types_change_no_value(
 @given(
     st.lists(
         st.tuples(
-            st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.text("ab ,\"'é\n")
+            st.integers(-(2**63), 2**63 - 1),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.text("ab ,\"'é\n\r\u2028\0"),
         ),
         min_size=1,
         max_size=5,
@@ -282,7 +349,7 @@ def test_what_was_written_is_read_again(
     place = tmp_path_factory.mktemp("written") / "x.csv"
     with place.open("w", newline="") as file:
         writer.writer(file).writerows([("n", "x", "s"), *((n, repr(x), s) for n, x, s in rows)])
-    source = files(place, nulls=("\0",), unreadable="null")
+    source = files(place, nulls=("\0",))
     found = source.read({"n": "int64", "x": "float64", "s": "string"})
     assert found["n"].to_pylist() == [n for n, _, _ in rows]
     assert found["x"].to_pylist() == [x for _, x, _ in rows]

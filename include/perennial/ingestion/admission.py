@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
 
 from perennial import quarantine, validation
+from perennial.batches import Batch, packed, unpacked
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.quarantine import ReviewAction, ReviewDecision, readmission
@@ -51,7 +52,7 @@ class Admission:
     validated: dict[str, tuple[int, SuiteResult]] = field(default_factory=dict)
     rejections: list[BadBatch] = field(default_factory=list)
 
-    def admit(self, table: RawTable, arrived: pa.Table | BadBatch) -> AdmittedBatch | None:
+    def admit(self, table: RawTable, arrived: Batch | BadBatch) -> AdmittedBatch | None:
         """What enters of a raw table; None, with the reason in `rejections`, if its batch is rejected.
 
         Where no valid batch has arrived, one that a person released enters in its place.
@@ -63,7 +64,7 @@ class Admission:
         if isinstance(arrived, BadBatch):
             return self._released_instead(table, arrived)
         try:
-            return self._validate(table, arrived, None)
+            return self._validate(table, arrived.rows, arrived.unreadable, None)
         except BadBatch as rejection:
             return self._released_instead(table, rejection)
 
@@ -71,7 +72,8 @@ class Admission:
         """The newest released batch that passes; None, with `rejection` recorded, if there is none."""
         for decision in self._released(table, batches=True):
             try:
-                admitted = self._validate(table, quarantine.content(self.use_case, decision.content), decision)
+                content = unpacked(quarantine.content(self.use_case, decision.content))
+                admitted = self._validate(table, *content, decision)
             except RejectedBatch as error:
                 log.warning("A released batch does not enter: %s", error.problem)
             else:
@@ -80,13 +82,15 @@ class Admission:
         self.rejections.append(rejection)
         return None
 
-    def _validate(self, table: RawTable, rows: pa.Table, decision: ReviewDecision | None) -> AdmittedBatch:
+    def _validate(
+        self, table: RawTable, rows: pa.Table, unreadable: pa.Table, decision: ReviewDecision | None
+    ) -> AdmittedBatch:
         """Validate a batch that arrived, or one that was released by a decision.
 
         Raises:
             RejectedBatch: it is rejected; one that arrived is in quarantine then.
         """
-        batch = validation.split_batch(self.use_case, table, rows, self.partition)
+        batch = replace(validation.split_batch(self.use_case, table, rows, self.partition), unreadable=unreadable)
         if decision is None or table.name not in self.validated:
             self.validated[table.name] = (rows.num_rows, batch.result)
         accepted = decision.accepted if decision else frozenset()
@@ -99,8 +103,9 @@ class Admission:
             readmission.check_types(self.use_case, table, readmitted.batch.clean, self.partition)
         except RejectedBatch as error:
             if decision is None:
+                content = packed(rows, unreadable)
                 item = quarantine.store_batch(
-                    self.use_case, table, self.partition, rows, error.broken, batch.result.suite
+                    self.use_case, table, self.partition, content, error.broken, batch.result.suite
                 )
                 problem = f"{error.problem} It is kept in quarantine as {item}."
                 raise RejectedBatch(problem, error.fix, error.broken) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake, quarantine, validation
+from perennial.batches import Batch, collecting
 from perennial.errors import BadBatch, PerennialError
 from perennial.ingestion import places
 from perennial.ingestion.admission import Admission, AdmittedBatch
@@ -37,7 +39,8 @@ def ingest_partition(
         sources: Variables that name places of sources -> places, as the run names them: see `sources.places`.
 
     Returns:
-        `rows` loaded, rows `quarantined`, rows `released` among those loaded, and `report`: the address of the page
+        `rows` loaded, rows `quarantined`, rows `released` among those loaded; `read`: by raw table, what became of the
+        records of its files (`total` is `rows` + `unreadable` + `elsewhere`); and `report`: the address of the page
         that shows the results of validation.
 
     Raises:
@@ -48,7 +51,7 @@ def ingest_partition(
         log.info("%s %s: all raw tables are loaded, nothing was fetched", use_case.name, partition)
         return loaded
     admission = Admission(use_case, partition)
-    fetched: dict[str, pa.Table | BadBatch] = {}
+    fetched: dict[str, Batch | BadBatch] = {}
     with places.use_places(use_case, sources or {}):
         for table in use_case.raw:
             try:
@@ -56,14 +59,32 @@ def ingest_partition(
             except BadBatch as error:
                 fetched[table.name] = error
     # People decide under the same lock: each decision is seen by this run or by the one that it starts.
-    with quarantine.lock(use_case, partition):
-        admitted = {table.name: admission.admit(table, fetched[table.name]) for table in use_case.raw}
+    with quarantine.lock(use_case, partition), ExitStack() as stack:
+        arrived = {name: _of_this_partition(use_case, partition, name, each, stack) for name, each in fetched.items()}
+        admitted = {table.name: admission.admit(table, arrived[table.name]) for table in use_case.raw}
         report = results.record(use_case, partition, admission.validated)
         if admission.rejections:
             raise _combined(admission.rejections, report)
         counts = _write(use_case, partition, {name: each for name, each in admitted.items() if each is not None})
     log.info("%s %s: %d rows loaded, %d quarantined, %d released", use_case.name, partition, *counts.values())
-    return {**counts, "report": report}
+    read = {name: each.summary() for name, each in arrived.items() if isinstance(each, Batch) and each.files}
+    for name, summary in read.items():
+        log.info("%s %s, raw table %s: %s", use_case.name, partition, name, summary)
+    return {**counts, "read": read, "report": report}
+
+
+def _of_this_partition(
+    use_case: UseCase, partition: Partition, table: str, batch: Batch | BadBatch, stack: ExitStack
+) -> Batch | BadBatch:
+    """The batch without the unreadable records of no partition that another one keeps already.
+
+    Where there are such records they are locked until the stack is closed.
+    """
+    if isinstance(batch, BadBatch) or all(batch.unreadable["is_placed"].to_pylist()):
+        return batch
+    stack.enter_context(quarantine.lock_unplaced(use_case, table))
+    elsewhere = quarantine.unreadable_elsewhere(use_case, use_case.raw_table(table), partition, batch.unreadable)
+    return batch.without(elsewhere)
 
 
 def _loaded(use_case: UseCase, partition: Partition) -> dict[str, Any] | None:
@@ -84,6 +105,7 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
             each.batch.quarantined,
             each.batch.reasons,
             each.batch.result.suite,
+            each.batch.unreadable,
         )
         for name, each in admitted.items()
     }
@@ -96,7 +118,7 @@ def _write(use_case: UseCase, partition: Partition, admitted: Mapping[str, Admit
             "partition": [partition.key] * len(admitted),
             "table": list(admitted),
             "rows": [each.batch.clean.num_rows for each in admitted.values()],
-            "quarantined": [each.batch.quarantined.num_rows for each in admitted.values()],
+            "quarantined": [each.batch.num_quarantined for each in admitted.values()],
             "released": [each.released for each in admitted.values()],
             "suite": [each.batch.result.suite for each in admitted.values()],
             "refusal": list(refusals.values()),
@@ -114,8 +136,8 @@ def _combined(rejections: Sequence[BadBatch], report: str) -> BadBatch:
     return type(rejections[0])(f"{problem}\nThe result of each expectation: {report}", rejections[0].fix)
 
 
-def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
-    """A raw batch as the use case's `source.py` returns it, in the lake's types.
+def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> Batch:
+    """A raw batch as the use case's `source.py` returns it, in the lake's types, with what it could not read.
 
     Args:
         use_case: The use case.
@@ -132,7 +154,8 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
     if function is None:
         raise BadBatch(f"{source} has no function {table.name}(partition).", "Write one that returns a pyarrow.Table.")
     try:
-        rows = function(partition)
+        with collecting() as collected:
+            rows = function(partition)
     except PerennialError as error:
         raise type(error)(f"{batch}: {error.problem}", error.fix) from error
     except Exception as error:
@@ -145,7 +168,7 @@ def fetch(use_case: UseCase, table: RawTable, partition: Partition) -> pa.Table:
             f"{batch}: {table.name}() in {source} returned {type(rows).__name__}.", "Return a pyarrow.Table."
         )
     try:
-        return lake.canonical(rows)
+        return collected.with_rows(lake.canonical(rows))
     except pa.ArrowInvalid as error:
         raise BadBatch(
             f"{batch}: {table.name}() in {source} returned values that the lake cannot hold exactly: {error}",

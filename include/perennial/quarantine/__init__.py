@@ -20,7 +20,7 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial.quarantine.files import content
     from perennial.quarantine.items import QuarantinedItem, find_items, list_items
-    from perennial.quarantine.locking import lock
+    from perennial.quarantine.locking import lock, lock_unplaced
     from perennial.quarantine.shares import QuarantineShare, share
     from perennial.quarantine.states import ItemState, ReviewAction
     from perennial.quarantine.store import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         store_batch,
         store_rows,
         supersede_batches,
+        unreadable_elsewhere,
     )
 
 __all__ = [
@@ -44,12 +45,14 @@ __all__ = [
     "find_items",
     "list_items",
     "lock",
+    "lock_unplaced",
     "record_decisions",
     "rejected_batches",
     "share",
     "store_batch",
     "store_rows",
     "supersede_batches",
+    "unreadable_elsewhere",
 ]
 
 __getattr__ = attributes_of(
@@ -57,7 +60,7 @@ __getattr__ = attributes_of(
     {
         ".files": ("content",),
         ".items": ("QuarantinedItem", "find_items", "list_items"),
-        ".locking": ("lock",),
+        ".locking": ("lock", "lock_unplaced"),
         ".shares": ("QuarantineShare", "share"),
         ".states": ("ItemState", "ReviewAction"),
         ".store": (
@@ -68,6 +71,7 @@ __getattr__ = attributes_of(
             "store_batch",
             "store_rows",
             "supersede_batches",
+            "unreadable_elsewhere",
         ),
     },
 )

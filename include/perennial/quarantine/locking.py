@@ -17,3 +17,15 @@ def lock(use_case: UseCase, partition: Partition) -> AbstractContextManager[None
         partition: The partition whose raw tables and quarantine are locked.
     """
     return postgres.advisory_lock("ingest", use_case.name, partition.key)
+
+
+def lock_unplaced(use_case: UseCase, table: str) -> AbstractContextManager[None]:
+    """Lock a raw table's records that belong to no partition, so that one of those that meet them keeps each.
+
+    Taken after the partition's own lock, in the order of the raw tables.
+
+    Args:
+        use_case: The use case.
+        table: Name of the raw table.
+    """
+    return postgres.advisory_lock("ingest unplaced", use_case.name, table)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from perennial import lake
+from perennial.batches import unpacked
 from perennial.errors import InvalidParams
 from perennial.partitions import Partition
 from perennial.quarantine import files
 from perennial.quarantine.items import QuarantinedItem, find_items
 from perennial.quarantine.locking import lock
 from perennial.quarantine.readmission import check_types, readmit, required_expectations
-from perennial.quarantine.states import TYPES, ItemState, ReviewAction
+from perennial.quarantine.states import TYPES, UNREADABLE, ItemState, ReviewAction
 from perennial.quarantine.store import ReviewDecision, record_decisions
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import RejectedBatch, SplitBatch, SuiteResult, check_batch, split_batch
@@ -25,6 +26,10 @@ _SAME_KEY = "a clean row with its key has arrived meanwhile"
 _ANOTHER_BATCH = (
     "Give the column the table's type in source.py and fetch the partition again: the batch that enters takes the place"
     " of this one."
+)
+_AS_TEXT = (
+    "it cannot be read as declared: correct it at its source, or how source.py reads it, and run features for the"
+    " partition again; or discard it"
 )
 _UNDECIDED = (ItemState.PENDING, ItemState.RELEASING)
 
@@ -183,6 +188,8 @@ def _check_acceptable(
     for name in accept:
         if name not in broken:
             raise InvalidParams(f"Nothing that is to be released breaks {name!r}.", f"It breaks {', '.join(broken)}.")
+        if name.startswith(UNREADABLE):
+            raise InvalidParams(f"{name} cannot be accepted: there is no row that could be loaded.", f"{_AS_TEXT}.")
         if name == TYPES:
             raise InvalidParams(
                 f"{name} cannot be accepted: the lake's table cannot hold the values as they are.", _ANOTHER_BATCH
@@ -203,6 +210,9 @@ def _validate_rows(
     accept: Sequence[str],
     outcome: ReviewOutcome,
 ) -> None:
+    unreadable = [item for item in items if item.reasons[0].startswith(UNREADABLE)]
+    outcome.still_broken += [(item, _AS_TEXT) for item in unreadable]
+    items = [item for item in items if item not in unreadable]
     if not items:
         return
     loaded = lake.read(use_case.tables[table.name], partitions=[partition.key])
@@ -255,7 +265,8 @@ def _validate_batches(
             f"Name the right one: {names}.",
         )
     for item in items:
-        batch = split_batch(use_case, table, files.content(use_case, item.content), partition)
+        content, unreadable = unpacked(files.content(use_case, item.content))
+        batch = replace(split_batch(use_case, table, content, partition), unreadable=unreadable)
         try:
             check_batch(use_case, table, batch, partition, accept)
             check_types(use_case, table, batch.clean, partition)

@@ -43,6 +43,8 @@ class ItemState(StrEnum):
         return words.get(self, str(self))
 
 
+#: How the name of what a record breaks begins that its source could not read; it can only be discarded.
+UNREADABLE = "unreadable("
 #: What a batch breaks if the lake's table cannot hold its values without changing them; nobody can accept that.
 TYPES = "types"
 

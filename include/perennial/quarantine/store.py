@@ -20,7 +20,7 @@ from perennial._common.duckdb_session import fetch_table, open_session
 from perennial.lake.schemas import QUARANTINE, QUARANTINE_DECISIONS, REFUSED_BATCHES
 from perennial.partitions import Partition
 from perennial.quarantine import files
-from perennial.quarantine.states import Key, ReviewAction
+from perennial.quarantine.states import Key, ReviewAction, current_refusals, has_content, is_current
 from perennial.registry import provenance
 from perennial.use_case import RawTable, UseCase
 
@@ -134,7 +134,13 @@ def identify_rows(rows: pa.Table) -> tuple[pa.Array, list[str]]:
 
 
 def store_rows(
-    use_case: UseCase, table: RawTable, partition: Partition, rows: pa.Table, reasons: pa.Array, suite: str
+    use_case: UseCase,
+    table: RawTable,
+    partition: Partition,
+    rows: pa.Table,
+    reasons: pa.Array,
+    suite: str,
+    unreadable: pa.Table | None = None,
 ) -> str | None:
     """Store the quarantined rows of a batch; the same rows with the same reasons are stored once.
 
@@ -145,34 +151,72 @@ def store_rows(
         rows: The quarantined rows, as they came.
         reasons: What each breaks: names of expectations, separated by `; `.
         suite: Digest of the suite.
+        unreadable: The records that could not be read (schema `perennial.batches.UNREADABLE`); None: there are none.
 
     Returns:
         The common name of the rows, `refusal` in the lake's tables; None without any.
     """
-    if not rows.num_rows:
+    parts = [(rows, reasons)]
+    if unreadable is not None:
+        parts.append((unreadable, unreadable["reason"].combine_chunks()))
+    parts = [part for part in parts if part[0].num_rows]
+    if not parts:
         return None
-    name = files.save(use_case, rows)
-    digest = hashlib.sha256("\n".join([name, suite, *reasons.to_pylist()]).encode())
+    contents = [files.save(use_case, part) for part, _ in parts]
+    digest = hashlib.sha256()
+    for name, (_, why) in zip(contents, parts, strict=True):
+        digest.update("\n".join([name, suite, *why.to_pylist()]).encode())
     refusal = digest.hexdigest()[:_DIGITS]
+    records = pa.concat_tables(
+        _records(table, partition, part, why, {"refusal": refusal, "content": name, "suite": suite})
+        for name, (part, why) in zip(contents, parts, strict=True)
+    )
+    lake.append_missing(use_case.tables.quarantine, records, key=("table", "refusal", "content", "position"))
+    return refusal
+
+
+def _records(
+    table: RawTable, partition: Partition, rows: pa.Table, reasons: pa.Array, fixed: Mapping[str, str]
+) -> pa.Table:
+    """Rows of the lake's table `quarantine`, about the rows of one file of content."""
     shown, items = identify_rows(rows)
     count = rows.num_rows
-    records = pa.table(
+    return pa.table(
         {
             "partition": pa.repeat(partition.key, count),
             "table": pa.repeat(table.name, count),
-            "refusal": pa.repeat(refusal, count),
             "row_id": pa.array(items, pa.string()),
-            "content": pa.repeat(name, count),
             "position": pa.array(np.arange(count, dtype=np.int64)),
             "row": shown,
             "reasons": reasons,
-            "suite": pa.repeat(suite, count),
             "code_version": pa.repeat(provenance.code_version(), count),
             "recorded_at": pa.repeat(pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC")), count),
+            **{name: pa.repeat(value, count) for name, value in fixed.items()},
         }
     ).select(QUARANTINE.names)
-    lake.append_missing(use_case.tables.quarantine, records, key=("table", "refusal", "position"))
-    return refusal
+
+
+def unreadable_elsewhere(use_case: UseCase, table: RawTable, partition: Partition, unreadable: pa.Table) -> pa.Array:
+    """Which unreadable records another partition keeps already, of those that are not placed (bool).
+
+    Args:
+        use_case: The use case.
+        table: The raw table.
+        partition: The partition that meets them now.
+        unreadable: The records (schema `perennial.batches.UNREADABLE`).
+    """
+    _, items = identify_rows(unreadable)
+    refusals = current_refusals(lake.records(use_case.tables.batches))
+    kept = {
+        row["row_id"]
+        for row in lake.records(use_case.tables.quarantine, columns=("partition", "table", "refusal", "row_id"))
+        if row["table"] == table.name
+        and row["partition"] != partition.key
+        and has_content(row)
+        and is_current(row, refusals)
+    }
+    is_placed = unreadable["is_placed"].to_pylist()
+    return pa.array([not placed and item in kept for placed, item in zip(is_placed, items, strict=True)], pa.bool_())
 
 
 def store_batch(

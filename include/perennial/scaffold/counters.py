@@ -132,4 +132,4 @@ def _files(look: Look) -> int:
     place = look.place
     if place.dialect or place.origin:
         return 1
-    return int(places.read(look.connection, place, "SELECT count(*) FROM glob($data)")[0][0])
+    return len(place.files)

@@ -43,12 +43,14 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         InvalidParams: the data is not enough, an option does not fit it, or something is unclear and nobody is there to
             ask.
     """
-    assume: list[Assumption] = []
+    assume = [Assumption("files", what, why) for what, why in look.place.notes]
     drop = _dropped(look, options)
     time = _time(look, options, drop, ask, assume)
     label_column = labels.choose(look, options, drop | {time.name}, ask, assume)
     if options.task != "regression":  # A class that is read as missing would be gone.
         look = profiling.as_written(look, label_column)
+    else:
+        look = profiling.with_words_as_unknown(look, label_column)
     since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
     look, measured = _measured(look, time, since, until, assume)
     label_column = look.column(label_column.source, "--label")

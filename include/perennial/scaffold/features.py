@@ -87,16 +87,50 @@ def note_readings(look: Look, assume: list[Assumption]) -> None:
     """
     for column in look.columns:
         if column.unreadable:
-            what = f"{column.unreadable} values of {column.source!r} are read as missing"
-            why = f"the others are {column.reading.description}, and {column.unreadable_example!r} is not"
-            assume.append(Assumption("values", what, why))
+            assume += _of_unreadable(column)
         elif column.reading in (column_types.COMMA, column_types.GROUPED):
             assume.append(_of_commas(column))
+        elif _is_printed(column):
+            assume.append(
+                Assumption("values", f"{column.source!r} holds {column.reading.description}", _printed_so(column))
+            )
         elif column.mixed:
             what = f"{column.source!r} is text"
             assume.append(
                 Assumption("values", what, f"{column.mixed:.0%} of its values are numbers, the others are not")
             )
+
+
+def _is_printed(column: ProfiledColumn) -> bool:
+    declared = column.reading.column
+    return bool(declared.prefix or declared.suffix or declared.parentheses or declared.thousands in (" ", "'"))
+
+
+def _printed_so(column: ProfiledColumn) -> str:
+    """How a column's printed numbers are read."""
+    declared = column.reading.column
+    said = [f"decimals follow {declared.decimal!r}"]
+    said += [f"{declared.thousands!r} separates thousands"] if declared.thousands else []
+    said += [f"{sign!r} is no part of the number" for sign in (declared.prefix, declared.suffix) if sign]
+    said += ["those in parentheses are negative"] if declared.parentheses else []
+    return ", ".join(said)
+
+
+def _of_unreadable(column: ProfiledColumn) -> list[Assumption]:
+    """What becomes of values that the others' reading makes nothing of."""
+    why = f"the others are {column.reading.description}"
+    if column.kind == "text":
+        what = f"{column.unreadable} values of {column.source!r} are read as missing"
+        return [Assumption("values", what, f"{why}, and {column.unreadable_example!r} is not")]
+    noted = []
+    if column.words:
+        what = f"{column.words} values of {column.source!r} are read as missing"
+        noted.append(Assumption("values", what, f"{why}, and {', '.join(map(repr, column.nulls))} stands for none"))
+    if column.unreadable > column.words:
+        what = f"{column.unreadable - column.words} values of {column.source!r} cannot be read"
+        why += f", and {column.unreadable_example!r} is not; their rows will go to quarantine"
+        noted.append(Assumption("values", what, why))
+    return noted
 
 
 def _of_commas(column: ProfiledColumn) -> Assumption:

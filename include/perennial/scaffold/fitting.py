@@ -6,13 +6,39 @@ from typing import Any
 
 import duckdb
 
-from perennial._common.sql_quoting import quote_ident
-from perennial.scaffold import column_types, number_formats, places
+from perennial._common.sql_quoting import quote_ident, quote_literal
+from perennial.scaffold import column_types, number_formats, places, printed_numbers
 from perennial.scaffold.column_types import ENOUGH, Reading
 from perennial.scaffold.places import Place
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
+#: Words that people write where there is no value, in small letters; others are values that cannot be read.
+_NOTHING = (
+    *(
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "...",
+        "?",
+        "??",
+        "*",
+        "\\n",
+        "(null)",
+        "<null>",
+        "null",
+        "nil",
+        "none",
+        "nan",
+        "na",
+    ),
+    *("n.a.", "n/a", "n.d.", "nd", "#n/a", "#value!", "#null!", "unknown", "missing", "undefined", "not available"),
+    *("not applicable", "no data", "no value", "tbd", "empty", "blank"),
+)
+#: So many different words of a label stand for one that is not known, where somebody says so.
+_MOST_WORDS = 20
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
@@ -96,11 +122,27 @@ def _doubts(
         if best[0] is column_types.ISO:
             asked[name, "begins_with_day"] = f"count(*) FILTER (NOT regexp_matches({column}, '{_DAY}')) = 0"
         if lost[name]:
-            asked[name, "unreadable_example"] = f"CAST(min({column}) FILTER ({best[0].of(name)} IS NULL) AS VARCHAR)"
+            asked |= {(name, fact): sql for fact, sql in _unreadable(name, best[0]).items()}
     answers = places.read_each(connection, place, list(asked.values()))
     for (name, fact), answer in zip(asked, answers, strict=True):
-        doubts[name][fact] = answer
+        doubts[name][fact] = tuple(sorted(answer or ())[:_MOST_WORDS]) if fact in ("nulls", "all_words") else answer
     return doubts
+
+
+def _unreadable(name: str, reading: Reading) -> dict[str, str]:
+    """What is asked about the values of a column that a reading makes nothing of, as aggregates."""
+    column, lost = quote_ident(name), f"{reading.of(name)} IS NULL"
+    words = ", ".join(map(quote_literal, _NOTHING))
+    nothing = f"{lost} AND lower(trim({column})) IN ({words})"
+    word = f"{lost} AND NOT regexp_matches({column}, '[0-9]')"
+    other = f"min({column}) FILTER ({lost} AND lower(trim({column})) NOT IN ({words}))"
+    return {
+        "unreadable_example": f"CAST(coalesce({other}, min({column}) FILTER ({lost})) AS VARCHAR)",
+        "words": f"count_if({nothing})",
+        "nulls": f"list(DISTINCT trim({column})) FILTER ({nothing})",
+        "all_word_count": f"count_if({word})",
+        "all_words": f"list(DISTINCT trim({column})) FILTER ({word})",
+    }
 
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
@@ -115,6 +157,8 @@ def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
     likely = _fitting(connection, place, {name: tuple(simple) for name in texts})
     others = {name: column_types.NOTATIONS for name, fits in likely.items() if not fits}
+    likely |= _fitting(connection, place, others)
+    others = {name: printed_numbers.candidates(connection, name) for name, fits in likely.items() if not fits}
     return likely | _fitting(connection, place, others)
 
 

@@ -44,6 +44,8 @@ class ProfiledColumn:
         mean, spread: Of numbers: mean and standard deviation.
         values: All of them, the most frequent first, if they are `FEW` at most and no numbers of a measure.
         unreadable: Values that the reading makes nothing of, and one of them; of text: words like NA.
+        words, nulls: How many of those are words that stand for no value, and which.
+        all_word_count, all_words: How many of them have no digit, and which.
         mixed: Share of values that are numbers, of a text that is not all numbers.
         either: Readings that fit as well; of text, one that makes nothing of a few of its values.
         begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
@@ -61,6 +63,10 @@ class ProfiledColumn:
     values: tuple[Any, ...] = ()
     unreadable: int = 0
     unreadable_example: str = ""
+    words: int = 0
+    nulls: tuple[str, ...] = ()
+    all_word_count: int = 0
+    all_words: tuple[str, ...] = ()
     mixed: float = 0.0
     either: tuple[Reading, ...] = ()
     begins_with_day: bool = False
@@ -196,6 +202,17 @@ def as_written(look: Look, column: ProfiledColumn) -> Look:
     text = ProfiledColumn(column.source, column.name, column_types.TEXT, mixed=share, either=(column.reading,))
     measured = _with_words_for_nothing(look.connection, look.place, _measured(look.connection, [text], look.rows))
     return replace(look, columns=tuple(measured[0] if each is column else each for each in look.columns))
+
+
+def with_words_as_unknown(look: Look, column: ProfiledColumn) -> Look:
+    """The look, in which all words among a column's numbers stand for no value.
+
+    Args:
+        look: The profiled data.
+        column: The column, of numbers.
+    """
+    known = replace(column, words=column.all_word_count, nulls=column.all_words)
+    return replace(look, columns=tuple(known if each is column else each for each in look.columns))
 
 
 def _written(name: str) -> str:

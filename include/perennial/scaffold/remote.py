@@ -9,7 +9,7 @@ from pathlib import Path
 from perennial.errors import BadBatch, InvalidParams
 from perennial.scaffold.places import Place
 from perennial.sources import connections, web, web_address
-from perennial.sources.files import escaped
+from perennial.sources.listing import DataFile
 
 Step = Callable[..., None]
 
@@ -74,7 +74,7 @@ def _file(given: str, step: Step) -> Iterator[Place]:
 
     step("fetching it")
     with web.local(given, progress=progress) as file:
-        yield Place(escaped(file), "parquet" if file.endswith(".parquet") else "csv", origin=given)
+        yield Place(file, "parquet" if file.endswith(".parquet") else "csv", (DataFile(file),), origin=given)
 
 
 @contextmanager
@@ -97,4 +97,5 @@ def _table(given: str, folder: Path, step: Step) -> Iterator[Place]:
                 copied += batch.num_rows
                 if copied % 1_000_000 == 0:
                     step(f"copying it, {copied:,} rows so far")
-    yield Place(escaped(str(file)), "parquet", origin=given, dialect=table.dialect, unread=unread)
+    copied_file = (DataFile(str(file)),)
+    yield Place(str(file), "parquet", copied_file, origin=given, dialect=table.dialect, unread=unread)

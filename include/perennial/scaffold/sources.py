@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from perennial.scaffold import texts
@@ -9,12 +11,14 @@ from perennial.scaffold.design import Design
 from perennial.scaffold.places import Place
 from perennial.scaffold.profiling import ProfiledColumn
 from perennial.scaffold.texts import noqa
-from perennial.sources import columns
+from perennial.sources.columns import Column
 from perennial.sources.spans import Written
 
 #: Where ruff does not like files to be; somebody's data may be there all the same.
 _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
-_PLAIN = columns.Column("string")
+_PLAIN = Column("string")
+#: Up to here 64 bits of a `float64` hold every whole number.
+_EXACT = 2**53
 
 
 def context(design: Design) -> dict[str, Any]:
@@ -48,27 +52,41 @@ def _place_arguments(design: Design) -> list[str]:
     address += "," + noqa(E501=len(address) + 5 > texts.WIDTH, S108=address[1:].startswith(_TEMPORARY))
     arguments = [f"{texts.python(design.name)},", address, f'variable="{design.name.upper()}_DATA",']
     if place.dialect:
-        return [*arguments, f"written={texts.python(written(design.time, place))},", 'unreadable="null",']
-    arguments += ['format="parquet",'] if place.format == "parquet" else []
-    for name, usual in (("delimiter", ","), ("quote", '"'), ("skip", 0)):
-        value = getattr(place, name)
-        arguments += [f"{name}={texts.python(value)},"] if place.format == "csv" and value != usual else []
-    return [*arguments, 'unreadable="null",']
+        return [*arguments, f"written={texts.python(written(design.time, place))},"]
+    if place.format == "parquet":
+        return [*arguments, 'format="parquet",']
+    # All of them: what a file is not written like is seen, and never guessed again.
+    names = ("delimiter", "quote", "escape", "encoding", "skip")
+    return arguments + [f"{name}={texts.python(getattr(place.dialect_of_csv, name))}," for name in names]
 
 
 def _arguments(column: ProfiledColumn, design: Design) -> list[str]:
     """Of the `Column` that declares how a column is read; the first is its type."""
     reading = column.as_time() if column.name == design.time.name else column.reading
     assert reading is not None  # noqa: S101
-    declared = reading.column
+    declared = _widened(column, reading.column, design)
     arguments = [texts.python(declared.type)]
     if column.source != column.name:
         arguments.append(texts.python(column.source))
-    for name in ("format", "unit", "decimal", "thousands"):
+    for name in ("format", "unit", "decimal", "thousands", "prefix", "suffix", "parentheses", "nulls"):
         value = getattr(declared, name)
+        if name == "nulls" and column.name != design.time.name:
+            value = column.nulls
         if value != getattr(_PLAIN, name):
-            arguments.append(f"{name}={texts.python(value)}")
+            shown = texts.python_tuple(value) if isinstance(value, tuple) else texts.python(value)
+            arguments.append(f"{name}={shown}")
     return arguments
+
+
+def _widened(column: ProfiledColumn, declared: Column, design: Design) -> Column:
+    """The declaration; of whole numbers that name nothing as `float64`, so that a later 3.5 fits in as well.
+
+    The lake never makes a column of integers one of doubles.
+    """
+    names = {design.time.name, *design.row_key, *(key.name for key in design.keys)}
+    if declared.type != "int64" or column.name in names or column.low is None:
+        return declared
+    return replace(declared, type="float64") if max(abs(column.low), abs(column.high)) <= _EXACT else declared
 
 
 def _declaration(column: ProfiledColumn, design: Design) -> list[str]:
@@ -117,4 +135,4 @@ def _source_text(place: Place) -> str:
     kind = "CSV" if place.format == "csv" else "Parquet"
     if place.origin:
         return f"a {kind} file on the web"
-    return f"{kind} {'files' if '*' in place.address else 'in one file'}"
+    return f"{kind} {'files' if len(place.files) > 1 or Path(place.address).is_dir() else 'in one file'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -13,16 +13,26 @@ from perennial.errors import PerennialError
 #: Arrow's names; `timestamp` is in microseconds, UTC.
 Type = Literal["string", "int64", "float64", "bool", "timestamp"]
 Unit = Literal["seconds", "milliseconds", "microseconds"]
+Thousands = Literal["", ".", ",", " ", "'"]
 TRUE, FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 #: Unit of moments that are numbers -> how many microseconds it is.
 MICROSECONDS: dict[Unit, int] = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
+_SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_WHOLE = (*_SMALL, "BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT")
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
+#: Blanks of any width, those that do not break a line included.
+_BLANKS = " \t\u00a0\u2007\u2009\u202f"
+#: What separates thousands -> how else it is typed. The last minus sign is a typographer's.
+_SEPARATORS = {"": "", ".": r"\.", ",": ",", " ": r"[ \x{a0}\x{2007}\x{2009}\x{202f}]", "'": r"['\x{2019}]"}
+_SIGN, _BLANK = r"[-+\x{2212}]", r"[ \x{a0}\x{202f}]"
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table, and where and how its values are written in the data.
+
+    Blanks around a value mean nothing, except in text. What is not written as declared is unreadable: its row goes to
+    quarantine. Decimals beyond what 64 bits hold are rounded to the nearest `float64`; whole numbers never are.
 
     Attributes:
         type: One of `Type`.
@@ -31,7 +41,10 @@ class Column:
             ISO 8601. Times without a zone are UTC.
         unit: Of timestamps that are numbers: what they count since 1970. None: they are none.
         decimal: What separates the decimals of a number.
-        thousands: What may separate its thousands; empty: nothing.
+        thousands: What may separate its thousands; empty: nothing. A blank is one of any width.
+        prefix, suffix: What is written before and after each number, such as `$` or `%`, which are no part of it.
+        parentheses: Whether a number in parentheses is negative.
+        nulls: What also stands for "no value" in this column.
     """
 
     type: Type
@@ -39,7 +52,11 @@ class Column:
     format: str = ""
     unit: Unit | None = None
     decimal: Literal[".", ","] = "."
-    thousands: Literal["", ".", ","] = ""
+    thousands: Thousands = ""
+    prefix: str = ""
+    suffix: str = ""
+    parentheses: bool = False
+    nulls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.type not in get_args(Type):
@@ -66,46 +83,76 @@ def reading(column: Column, kind: str) -> str:
         kind: DuckDB's type of the data; text (`VARCHAR`) is parsed.
     """
     base = kind.split("(")[0].upper()
-    is_text = base == "VARCHAR"
+    value = _value(column, base)
+    if not column.nulls:
+        return value
+    words = ", ".join(map(quote_literal, column.nulls))
+    return f"CASE WHEN {_trimmed(base)} NOT IN ({words}) THEN {value} END"
+
+
+def missing(column: Column, kind: str, nulls: Sequence[str]) -> str:
+    """The SQL condition that `{c}` holds no value.
+
+    Args:
+        column: The declaration.
+        kind: DuckDB's type of the data.
+        nulls: What stands for "no value" in all columns of text data.
+    """
+    base = kind.split("(")[0].upper()
+    conditions = ["{c} IS NULL"]
+    if column.nulls:
+        conditions.append(f"{_trimmed(base)} IN ({', '.join(map(quote_literal, column.nulls))})")
+    if base == "VARCHAR" and column.type != "string":
+        conditions.append(f"{_trimmed(base)} IN ({', '.join(map(quote_literal, {'', *nulls}))})")
+    elif _is_float(base):
+        conditions.append("isnan({c})")
+    return " OR ".join(conditions)
+
+
+def _value(column: Column, base: str) -> str:
     match column.type:
         case "string":
-            return "{c}" if is_text else "CAST({c} AS VARCHAR)"
+            return _string(base)
         case "bool":
-            return "{c}" if base == "BOOLEAN" else _BOOL.replace("{c}", _text(base))
+            return "{c}" if base == "BOOLEAN" else _BOOL.replace("{t}", _trimmed(base))
         case "int64":
-            return _whole(base)
-        case "float64" if is_text:
-            return _number(column.decimal, column.thousands)
+            return _whole(base, column)
         case "float64":
-            return "CASE WHEN isfinite({c}) THEN CAST({c} AS DOUBLE) END" if _is_float(base) else _DOUBLE
+            return _number(base, column)
         case _ if base == "DATE" or base.startswith("TIMESTAMP"):
-            return "CAST({c} AS TIMESTAMPTZ)"
+            # Nanoseconds would be cut off; infinity is no moment.
+            exact = " AND epoch_ns({c}) % 1000 = 0" if base == "TIMESTAMP_NS" else ""
+            return f"CASE WHEN isfinite({{c}}){exact} THEN CAST({{c}} AS TIMESTAMPTZ) END"
         case _ if column.unit:
             return _since_1970(base, column.unit)
         case _ if column.format:
-            return _in_format(column.format).replace("{c}", "{c}" if is_text else f"CAST({_whole(base)} AS VARCHAR)")
+            text = "{c}" if base == "VARCHAR" else f"CAST({_whole(base, _PLAIN)} AS VARCHAR)"
+            return _in_format(column.format, text)
         case _:
-            return _ISO.replace("{c}", _text(base))
+            return _ISO.replace("{t}", _trimmed(base)).replace("{s}", _text(base))
 
 
 def _words(words: tuple[str, ...]) -> str:
     return ", ".join(map(quote_literal, words))
 
 
-_BOOL = (
-    f"CASE WHEN lower(trim({{c}})) IN ({_words(TRUE)}) THEN true"
-    f" WHEN lower(trim({{c}})) IN ({_words(FALSE)}) THEN false END"
-)
-_DOUBLE = "try_cast({c} AS DOUBLE)"
-#: Not what has leading zeros: those are codes.
-_WHOLE_TEXT = "try_cast(CASE WHEN regexp_full_match(trim({c}), '[-+]?(0|[1-9][0-9]{0,18})') THEN {c} END AS BIGINT)"
-#: Nor what has more digits than a number keeps: those are names. Infinity and NaN are no numbers to learn from.
-_NUMBER_TEXT = (
-    "try_cast(CASE WHEN NOT regexp_full_match(trim({c}), '0[0-9]+|[-+]?[0-9]{16,}')"
-    " AND isfinite(try_cast({c} AS DOUBLE)) THEN {c} END AS DOUBLE)"
-)
+_PLAIN = Column("float64")
+_BOOL = f"CASE WHEN lower({{t}}) IN ({_words(TRUE)}) THEN true WHEN lower({{t}}) IN ({_words(FALSE)}) THEN false END"
 #: Years have four digits, else 31/12/23 would be of the year 31; and none is before 1000: those stand for "never".
-_ISO = "try_cast(CASE WHEN regexp_matches({c}, '^ *[1-9][0-9]{3}') THEN {c} END AS TIMESTAMPTZ)"
+#: DuckDB takes more: years before Christ, offsets of days, parts of a microsecond, which it cuts off.
+_ISO_PATTERN = (
+    "[1-9][0-9]{3}([-/])[0-9]{1,2}[-/][0-9]{1,2}"
+    "([T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6}0*)?)?( ?(Z|UTC|[-+](0[0-9]|1[0-4])(:?[0-9]{2})?))?)?"
+)
+#: Blanks are seldom, and looking for them costs as much as the rest.
+_ISO = (
+    f"try_cast(CASE WHEN regexp_full_match({{s}}, '{_ISO_PATTERN}') THEN {{s}}"
+    f" WHEN regexp_full_match({{t}}, '{_ISO_PATTERN}') THEN {{t}} END AS TIMESTAMPTZ)"
+)
+
+
+def _trimmed(base: str) -> str:
+    return f"trim({_text(base)}, {quote_literal(_BLANKS)})"
 
 
 def _text(base: str) -> str:
@@ -116,38 +163,110 @@ def _is_float(base: str) -> bool:
     return base in ("FLOAT", "DOUBLE")
 
 
-def _whole(base: str) -> str:
+def _string(base: str) -> str:
+    if _is_float(base):
+        # A file whose whole numbers have become floats, since one is missing, has the same names in it.
+        whole = "{c} = trunc({c}) AND abs({c}) <= 9007199254740992"
+        return f"CASE WHEN {whole} THEN CAST(CAST({{c}} AS BIGINT) AS VARCHAR) ELSE CAST({{c}} AS VARCHAR) END"
+    return _text(base)
+
+
+def _whole(base: str, column: Column) -> str:
     if base in _WHOLE:
         return "{c}" if base == "BIGINT" else "try_cast({c} AS BIGINT)"
     if _is_float(base) or base == "DECIMAL":
         return "CASE WHEN {c} = trunc({c}) THEN try_cast({c} AS BIGINT) END"
-    return _WHOLE_TEXT.replace("{c}", _text(base))
+    return _printed(column, base, whole=True) if base == "VARCHAR" else "CAST(NULL AS BIGINT)"
 
 
-def _number(decimal: str, thousands: str) -> str:
-    """Of text. With a decimal comma, or a sign between thousands, only what is written exactly so."""
-    if (decimal, thousands) == (".", ""):
-        return _NUMBER_TEXT
-    grouped = f"|[1-9][0-9]{{0,2}}({re.escape(thousands)}[0-9]{{3}}){{1,4}}" if thousands else ""
-    pattern = f"[-+]?(0|[1-9][0-9]{{0,14}}{grouped})({re.escape(decimal)}[0-9]+)?"
-    plain = f"replace({{c}}, '{thousands}', '')" if thousands else "{c}"
-    plain = f"replace({plain}, ',', '.')" if decimal == "," else plain
-    return f"try_cast(CASE WHEN regexp_full_match(trim({{c}}), '{pattern}') THEN {plain} END AS DOUBLE)"
+def _number(base: str, column: Column) -> str:
+    if _is_float(base):
+        return "CASE WHEN isfinite({c}) THEN CAST({c} AS DOUBLE) END"
+    if base in _SMALL:
+        return "CAST({c} AS DOUBLE)"
+    if base in _WHOLE or base == "DECIMAL":
+        return "CASE WHEN {c} BETWEEN -9007199254740992 AND 9007199254740992 THEN CAST({c} AS DOUBLE) END"
+    return _printed(column, base, whole=False) if base == "VARCHAR" else "CAST(NULL AS DOUBLE)"
 
 
-def _in_format(form: str) -> str:
+def _printed(column: Column, base: str, *, whole: bool) -> str:
+    """Of text: only what is a number in print, as it is declared."""
+    text = _trimmed(base)
+    pattern, plain = quote_literal(_pattern(column, whole=whole)), _plain_number(column, text)
+    matched = f"CASE WHEN regexp_full_match({text}, {pattern}) THEN {plain} END"
+    if whole:
+        kind, number = "BIGINT", f"try_cast(split_part({matched}, '.', 1) AS BIGINT)"
+    else:
+        double = f"try_cast({matched} AS DOUBLE)"
+        # With 16 digits before the point, some are a number that 64 bits hold, others would become their neighbour.
+        exact = f"try_cast(split_part({matched}, '.', 1) AS HUGEINT) = try_cast(trunc({double}) AS HUGEINT)"
+        short = f"NOT regexp_matches({matched}, '^-?[0-9]{{16}}')"
+        kind, number = "DOUBLE", f"CASE WHEN isfinite({double}) AND ({short} OR {exact}) THEN {double} END"
+    if not _is_plain(column):
+        return number
+    usual = "[-+]?(0|[1-9][0-9]{0,17})" if whole else "[-+]?(0|[1-9][0-9]{0,14})([.][0-9]+)?"
+    return f"CASE WHEN regexp_full_match({{c}}, '{usual}') THEN try_cast({{c}} AS {kind}) ELSE {number} END"
+
+
+def _is_plain(column: Column) -> bool:
+    """Whether its numbers have nothing but digits, a sign and a decimal point."""
+    affixes = column.thousands or column.prefix or column.suffix or column.parentheses
+    return not affixes and column.decimal == "."
+
+
+def _pattern(column: Column, *, whole: bool) -> str:
+    """What a number looks like.
+
+    Not what has leading zeros: those are codes. Nor a whole number with more digits than a `float64` keeps.
+    """
+    separator, decimal = _SEPARATORS[column.thousands], re.escape(column.decimal)
+    digits = "0|[1-9][0-9]{0,18}" if whole else "0|[1-9][0-9]{0,15}"
+    if separator:
+        digits += f"|[1-9][0-9]{{0,2}}({separator}[0-9]{{3}}){{1,{6 if whole else 4}}}"
+    if whole:
+        # 3.0 is a whole number: files whose column has lost a value are written so.
+        number = f"({digits})({decimal}0*)?"
+    else:
+        number = f"(({digits})({decimal}[0-9]*)?([eE][-+]?[0-9]{{1,3}})?|[0-9]{{0,16}}{decimal}[0-9]+)"
+    if not column.prefix and not column.suffix:
+        pattern = f"{_SIGN}?{number}"
+    else:
+        prefix, suffix = re.escape(column.prefix.strip(_BLANKS)), re.escape(column.suffix.strip(_BLANKS))
+        inner, number = f"{_BLANK}?{_SIGN}?{number}{_BLANK}?{suffix}", f"{prefix}{_BLANK}?{number}{_BLANK}?{suffix}"
+        # -$5 and $-5.
+        pattern = f"{_SIGN}?{number}|{prefix}{inner}"
+    return pattern + (f"|[(]{number}[)]" if column.parentheses else "")
+
+
+def _plain_number(column: Column, text: str) -> str:
+    """The SQL of a number that fits the pattern, as DuckDB reads numbers."""
+    if _is_plain(column):
+        return f"replace({text}, '\u2212', '-')"
+    plain = text
+    for affix in filter(None, (column.prefix.strip(_BLANKS), column.suffix.strip(_BLANKS))):
+        plain = f"replace({plain}, {quote_literal(affix)}, '')"
+    kept = "0-9eE.+-" if column.decimal == "." else "0-9eE,+-"
+    negative = r"^[(]|\x{2212}" if column.parentheses else r"\x{2212}"
+    plain = f"regexp_replace(regexp_replace({plain}, '{negative}', '-'), '[^{kept}]', '', 'g')"
+    return f"replace({plain}, ',', '.')" if column.decimal == "," else plain
+
+
+def _in_format(form: str, text: str) -> str:
     if any(clock.strip() in form for clock in _CLOCKS if clock):
         forms = quote_literal(form)
     else:
         forms = "[" + ", ".join(quote_literal(form + clock) for clock in _CLOCKS) + "]"
-    # A year of two digits is none of four: 12/31/23 would be of the year 23.
-    text = "CASE WHEN regexp_matches({c}, '[1-9][0-9]{3}') THEN {c} END" if "%Y" in form else "{c}"
-    return f"CAST(try_strptime({text}, {forms}) AS TIMESTAMPTZ)"
+    trimmed = f"trim({text}, {quote_literal(_BLANKS)})"
+    moment = f"coalesce(try_strptime({text}, {forms}), try_strptime({trimmed}, {forms}))"
+    if "%Y" in form:
+        # A year of two digits is none of four: 12/31/23 would be of the year 23.
+        never = "TIMESTAMP '1000-01-01'"
+        moment = f"nullif(greatest({moment}, {never}), {never})"
+    return f"CAST({moment} AS TIMESTAMPTZ)"
 
 
 def _since_1970(base: str, unit: Unit) -> str:
     factor = MICROSECONDS[unit]
-    whole, number = _whole(base), _NUMBER_TEXT if base == "VARCHAR" else _DOUBLE
     # TRY: a number too large for any moment is none.
-    moment = f"coalesce({whole} * {factor}, CAST(round({number} * {factor}) AS BIGINT))"
+    moment = f"coalesce({_whole(base, _PLAIN)} * {factor}, CAST(round({_number(base, _PLAIN)} * {factor}) AS BIGINT))"
     return f"CAST(TRY(make_timestamp({moment})) AS TIMESTAMPTZ)"

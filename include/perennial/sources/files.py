@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,22 +18,25 @@ import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import open_session
-from perennial._common.sql_quoting import quote_literal
+from perennial.batches import Batch, FileCounts, collect, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.ingestion import places
 from perennial.partitions import Partition
-from perennial.sources import web, web_address
-from perennial.sources.columns import Schema
-from perennial.sources.typed import Named, TimeRange, Unreadable, typed
+from perennial.sources import csv_dialects, csv_files, web, web_address
+from perennial.sources.columns import Schema, columns
+from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
+from perennial.sources.listing import MAGIC, S3, DataFile, Listing, escaped, list_files, s3
+from perennial.sources.scans import CsvScan, ParquetScan, Scan, said
+from perennial.sources.typed import FILE, Named, TimeRange, Unreadable, check_columns, typed
 
 if TYPE_CHECKING:
     from fsspec.implementations.arrow import ArrowFSWrapper
 
 #: What stands for "no value" in CSV files.
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "inf", "-inf")
-PACKAGE, S3 = "package://", "s3://"
-_PATTERN = re.compile(r"([*?\[])")
+PACKAGE = "package://"
 _AGAIN = "Fetch the file again, then clear the failed task; nothing of it was written."
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,18 @@ class Files:
 
     Attributes:
         use_case: Its name, for errors.
-        default: A file, a folder, or a pattern of files (`/data/**/*.parquet`); an `s3://` address of one, a
-            `http(s)://` or `connection://` address of a file on the web, or `package://NAME/FOLDER`: a folder of an
-            installed Python package.
+        default: A file, a folder (all files in it and below), or a pattern of files (`/data/**/*.parquet`); an `s3://`
+            address of one, a `http(s)://` or `connection://` address of a file on the web, or `package://NAME/FOLDER`:
+            a folder of an installed Python package. `sources.listing` says which files of a folder are read.
         variable: Environment variable that names another place.
         format: Of all files.
-        delimiter, quote: Of CSV files, which have one header.
+        delimiter, quote: Of CSV files, which have one header. A file in which the declared columns are not there so,
+            and are there in another dialect, is read in its own.
+        escape: Before a character of a CSV file that is meant literally, such as a backslash; empty: there is none.
+        encoding: Of CSV files that are neither UTF-8 nor begin with a byte order mark.
         skip: Lines of a CSV file before its header.
         nulls: What stands for "no value" in a CSV file.
-        unreadable: What follows from a value that is not of its column's type.
+        unreadable: What follows from a value that is not of its column's type; see `sources.typed.Unreadable`.
     """
 
     use_case: str
@@ -59,9 +65,11 @@ class Files:
     format: web.Format = "csv"
     delimiter: str = ","
     quote: str = '"'
+    escape: str = ""
+    encoding: str = "utf-8"
     skip: int = 0
     nulls: Sequence[str] = NULLS
-    unreadable: Unreadable = "error"
+    unreadable: Unreadable = "quarantine"
 
     def read(
         self,
@@ -76,72 +84,220 @@ class Files:
     ) -> pa.Table:
         """The rows of a partition, in the order of the files, or all rows.
 
-        A CSV file that is there only as `<file>.zip` is read from it.
+        Records that cannot be read go past it to quarantine; where nobody collects them, they are an error. A CSV file
+        that is there only as `<file>.zip` is read from it.
 
         Args:
             schema: The columns, and how they are read.
             partition: Whose rows; None: all.
             time: The column of the schema that says which partition a row is of.
-            file: Its name in the folder; empty: the place is a file, or a pattern of files, itself.
+            file: Its name in the folder; empty: the place is a file, a folder or a pattern of files itself.
             data: Another place, before the one that the environment names, and the default.
             since: Rows before it are left out; None: no such bound.
             until: Rows from it on are left out; None: no such bound.
 
         Raises:
-            BadBatch: a file is missing, truncated or empty, lacks a column, or holds a value that is not of its
-                column's type.
+            BadBatch: a file is missing, truncated or empty, or lacks a column; or a record cannot be read, and nobody
+                collects it.
+            ServiceUnavailable: the server of an address does not answer, again and again.
+        """
+        batch = self.read_batch(schema, partition, time, file=file, data=data, since=since, until=until)
+        return handed_over(batch, self.use_case, self.unreadable)
+
+    def read_batch(
+        self,
+        schema: Schema,
+        partition: Partition | None = None,
+        time: str = "",
+        *,
+        file: str = "",
+        data: str | Path | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Batch:
+        """The rows of a partition with the records that cannot be read, and what became of the records of each file.
+
+        Args:
+            schema: The columns, and how they are read.
+            partition: Whose rows; None: all.
+            time: The column of the schema that says which partition a row is of.
+            file: Its name in the folder; empty: the place is a file, a folder or a pattern of files itself.
+            data: Another place, before the one that the environment names, and the default.
+            since: Rows before it are left out; None: no such bound.
+            until: Rows from it on are left out; None: no such bound.
+
+        Raises:
+            BadBatch: a file is missing, truncated or empty, or lacks a column.
             ServiceUnavailable: the server of an address does not answer, again and again.
         """
         place = places.find(self.variable, self.default, data)
         part = TimeRange.of(partition, time, since, until) if partition else None
-        with self._opened(place, file) as (address, shown), open_session() as connection:
-            named = Named(self.use_case, shown)
+        with self._listed(place, file) as (listing, names), open_session() as connection:
             connection.execute("SET autoinstall_known_extensions = false")
-            if address.startswith(S3):
-                connection.register_filesystem(_s3(address))
-            try:
-                return typed(connection, self._relation(address), schema, named, part, self.unreadable)
-            except (duckdb.Error, OSError) as error:
+            if place.startswith(S3):
+                connection.register_filesystem(_s3(place))
+            batches, damaged = [], []
+            for each in listing.files:
+                named = Named(self.use_case, names.get(each.address, each.address))
+                try:
+                    batches.append(self._read_file(connection, each, schema, named, part))
+                except UnreadableFile as error:
+                    # Of one file nobody can tell whose rows it holds; of several, the others are read.
+                    if len(listing.files) == 1 or part is None:
+                        raise BadBatch(f"{named} cannot be read as {self.format}: {error.problem}.", _AGAIN) from error
+                    log.warning("%s is quarantined as a whole: %s", named, error.problem)
+                    damaged.append(self._quarantined(each, named, error.problem))
+                except (duckdb.Error, OSError) as error:
+                    raise BadBatch(
+                        f"{named} cannot be read as {self.format} ({said(error)}).",
+                        f"{_AGAIN} If it is written in another way, change {named.declaration}.",
+                    ) from error
+            if not batches:
+                first = damaged[0].unreadable.slice(0, 1).to_pylist()[0]
                 raise BadBatch(
-                    f"{named} cannot be read as {self.format} ({str(error).splitlines()[0]}).",
-                    f"{_AGAIN} If it is written in another way, change {named.declaration}.",
-                ) from error
+                    f"Use case {self.use_case!r}: no file of {place} can be read as {self.format}; {first['file']}:"
+                    f" {first['problem']}.",
+                    _AGAIN,
+                )
+        return _together([*batches, *damaged], listing.left_out, place)
 
-    def _relation(self, address: str) -> str:
+    def _read_file(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        file: DataFile,
+        schema: Schema,
+        named: Named,
+        part: TimeRange | None,
+    ) -> Batch:
         if self.format == "parquet":
-            return f"read_parquet({quote_literal(address)}, union_by_name = true)"
-        return csv_relation(quote_literal(address), self.delimiter, self.quote, self.skip, self.nulls)
+            address = file.address if file.address.startswith(S3) else escaped(file.address)
+            return self._typed(connection, ParquetScan(connection, address, file.folders), schema, named, part)
+        sources = [each.source for each in columns(schema).values()]
+        csv, own = self._csv_file(file, sources)
+        try:
+            batch = self._typed(connection, CsvScan(csv), schema, named, part)
+        except UnreadableFile:
+            if own:
+                raise
+            another = self._in_own_dialect(file, sources)
+            if another is None or another.dialect == csv.dialect:
+                raise
+            return _noted(self._typed(connection, CsvScan(another), schema, named, part), another.dialect)
+        if csv.ragged and not own:
+            another = self._in_own_dialect(file, sources)
+            # Other quotes alone may as well join lines that are none of one record.
+            if another is not None and replace(another.dialect, quote=csv.dialect.quote) != csv.dialect:
+                again = self._typed(connection, CsvScan(another), schema, named, part)
+                if len(another.ragged) < len(csv.ragged):
+                    return _noted(again, another.dialect)
+        return _noted(batch, csv.dialect) if own else batch
+
+    def _csv_file(self, file: DataFile, sources: Sequence[str]) -> tuple[CsvFile, bool]:
+        """The file in the declared dialect or, if it has the columns only so, in its own; and whether it is that."""
+        problem: UnreadableFile | None = None
+        declared: CsvFile | None = None
+        try:
+            encoding = csv_dialects.encoding_of(file.address, self.encoding) if self.encoding != "utf-8" else "utf-8"
+            dialect = Dialect(self.delimiter, self.quote, self.escape, self.skip, encoding)
+            declared = CsvFile(file.address, dialect, self.nulls, file.folders)
+            if set(sources) <= set(declared.header):
+                return declared, False
+        except UnreadableFile as error:
+            problem = error
+        own = self._in_own_dialect(file, sources)
+        if own is not None:
+            return own, True
+        if declared is None:
+            assert problem is not None  # noqa: S101
+            raise problem
+        return declared, False
+
+    def _in_own_dialect(self, file: DataFile, sources: Sequence[str]) -> CsvFile | None:
+        """The file as it is written, if it has the columns then."""
+        try:
+            found = CsvFile(file.address, csv_dialects.detect(file.address, self.encoding), self.nulls, file.folders)
+        except UnreadableFile:
+            return None
+        return found if set(sources) <= set(found.header) else None
+
+    def _typed(
+        self, connection: duckdb.DuckDBPyConnection, scan: Scan, schema: Schema, named: Named, part: TimeRange | None
+    ) -> Batch:
+        """The rows of a file. One that lacks a column stops the partitions only that it holds records of."""
+        declared = columns(schema)
+        absent = [each.source for each in declared.values() if each.source not in scan.kinds]
+        if not absent or part is None or part.time not in declared:
+            return typed(connection, scan, schema, named, part, self.unreadable)
+        if declared[part.time].source in absent:
+            has = ", ".join(scan.kinds)
+            raise UnreadableFile(f"it lacks column {declared[part.time].source!r}, the time of its rows; it has {has}")
+        batch = typed(connection, scan, {part.time: declared[part.time]}, named, part)
+        if batch.rows.num_rows or any(batch.unreadable["is_placed"].to_pylist()):
+            check_columns(declared, scan.kinds, named, part)
+        return Batch(pa.table({}), batch.unreadable, batch.files)
+
+    def _quarantined(self, file: DataFile, named: Named, problem: str) -> Batch:
+        """All records of a file that cannot be read as a whole."""
+        dialect = Dialect(self.delimiter, self.quote, self.escape, self.skip)
+        found: list[tuple[int | None, str]] = []
+        if self.format == "csv":
+            try:
+                with csv_files.text_of(file.address, self.encoding, "backslashreplace") as text:
+                    found += [(line, content) for line, content, _ in csv_files.records(text, dialect)][1:]
+            except (OSError, UnicodeError) as error:
+                log.info("%s: nothing of it can be shown (%s)", named, error)
+        found = found or [(None, "")]
+        fixed = {"file": named.place, "problem": problem, "reason": FILE, "is_placed": False}
+        records = [{**fixed, "line": line, "text": content} for line, content in found]
+        counts = FileCounts(named.place, len(records), 0, len(records), 0)
+        return Batch(pa.table({}), unreadable_rows(records), (counts,))
 
     @contextmanager
-    def _opened(self, place: str, file: str) -> Iterator[tuple[str, str]]:
-        """What DuckDB reads, and what people call it."""
+    def _listed(self, place: str, file: str) -> Iterator[tuple[Listing, dict[str, str]]]:
+        """The files to read, and what people call those whose address is of a copy."""
         address = f"{place.rstrip('/')}/{file}" if file else place
-        if web_address.is_address(place):
-            with web.local(address, self.format) as fetched:
-                yield escaped(fetched), web_address.shown(address)
-        elif place.startswith(S3):
-            yield address, address
-        else:
+        with ExitStack() as stack:
+            if web_address.is_address(place):
+                fetched = stack.enter_context(web.local(address, self.format))
+                yield Listing((DataFile(fetched),)), {fetched: web_address.shown(address)}
+                return
+            if place.startswith(S3):
+                yield self._checked(list_files(address, self.format), address), {}
+                return
             path = (self._in_package(place) if place.startswith(PACKAGE) else Path(place)) / file
-            with tempfile.TemporaryDirectory(prefix="perennial-files-") as folder:
-                yield self._on_disk(path, Path(folder))
-
-    def _on_disk(self, path: Path, folder: Path) -> tuple[str, str]:
-        zipped = path.with_name(f"{path.name}.zip")
-        if path.is_file():
-            if not path.stat().st_size:
-                raise BadBatch(f"{Named(self.use_case, str(path))} is empty.", _AGAIN)
-            return escaped(str(path)), str(path)
-        if zipped.is_file():
+            zipped = path.with_name(f"{path.name}.zip")
+            if not path.exists() and zipped.is_file():
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-files-")))
+                unpacked = self._unpacked(zipped, path.name, folder)
+                yield Listing((DataFile(unpacked),)), {unpacked: str(zipped)}
+                return
+            if not path.exists() and not MAGIC.search(str(path)):
+                raise BadBatch(f"Use case {self.use_case!r}: there is no file {path}.", f"Deliver it{self._elsewhere}.")
             try:
-                with zipfile.ZipFile(zipped) as archive:
-                    return escaped(archive.extract(path.name, folder)), str(zipped)
-            except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-                what = f"is truncated or not a zip file holding {path.name} ({error})"
-                raise BadBatch(f"{Named(self.use_case, str(zipped))} {what}.", _AGAIN) from error
-        if _PATTERN.search(str(path)):
-            return str(path), str(path)
-        raise BadBatch(f"Use case {self.use_case!r}: there is no file {path}.", f"Deliver it{self._elsewhere}.")
+                listing = list_files(str(path), self.format)
+            except OSError as error:
+                raise BadBatch(f"{Named(self.use_case, str(path))} cannot be listed: {error}.", _AGAIN) from error
+            yield self._checked(listing, str(path)), {}
+
+    def _checked(self, listing: Listing, place: str) -> Listing:
+        if listing.files:
+            return listing
+        if list(listing.left_out) == [place]:
+            raise BadBatch(f"{Named(self.use_case, place)} {listing.left_out[place]}.", _AGAIN)
+        others = "; ".join(f"{address} {why}" for address, why in list(listing.left_out.items())[:5])
+        raise BadBatch(
+            f"Use case {self.use_case!r}: there is no file {place} in format {self.format} that is read."
+            + (f" {others}." if others else ""),
+            f"Deliver it{self._elsewhere}.",
+        )
+
+    def _unpacked(self, zipped: Path, name: str, folder: Path) -> str:
+        try:
+            with zipfile.ZipFile(zipped) as archive:
+                return archive.extract(name, folder)
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+            what = f"is truncated or not a zip file holding {name} ({error})"
+            raise BadBatch(f"{Named(self.use_case, str(zipped))} {what}.", _AGAIN) from error
 
     def _in_package(self, place: str) -> Path:
         """The folder in a package, which is not imported: its files need none of its code."""
@@ -159,30 +315,60 @@ class Files:
         return f", or point {self.variable} at the right place" if self.variable else ""
 
 
-def csv_relation(data: str, delimiter: str, quote: str, skip: int, nulls: Sequence[str]) -> str:
-    """The SQL table function that reads CSV files, every value as text.
+def handed_over(batch: Batch, use_case: str, unreadable: Unreadable) -> pa.Table:
+    """The rows of a batch, once what cannot be read is in the hands of whoever collects it.
 
     Args:
-        data: Their address, or a pattern of files, as SQL.
-        delimiter: Between the values of a line.
-        quote: Around a value that holds one.
-        skip: Lines before the header.
-        nulls: What stands for "no value".
+        batch: What was read.
+        use_case: Its name, for errors.
+        unreadable: Whether a record that cannot be read stops the batch in any case.
+
+    Raises:
+        BadBatch: a record cannot be read, and nobody collects it.
     """
-    return (
-        f"read_csv({data}, delim = {quote_literal(delimiter)}, quote = {quote_literal(quote)}, skip = {skip},"
-        f" header = true, all_varchar = true, union_by_name = true, nullstr = [{', '.join(map(quote_literal, nulls))}])"
+    for file in batch.files:
+        if file.missing:
+            log.warning("%s: %d values cannot be read and are missing", file.file, file.missing)
+    collects = unreadable != "error" and collect(batch)
+    if batch.unreadable.num_rows and not collects:
+        first = batch.unreadable.slice(0, 1).to_pylist()[0]
+        where = f", line {first['line']}" if first["line"] else ""
+        count = batch.unreadable.num_rows
+        raise BadBatch(
+            f"Use case {use_case!r}: {first['file']}{where}: {first['problem']}; {count} of the partition's records"
+            " cannot be read.",
+            "If the source changed its format, change include/use_cases/"
+            f"{use_case}/source.py; else have it send the data again.",
+        )
+    return batch.rows
+
+
+def _noted(batch: Batch, dialect: Dialect) -> Batch:
+    log.warning("%s is not written as declared, and is read as %s", batch.files[0].file, dialect)
+    return replace(batch, files=tuple(replace(file, dialect=str(dialect)) for file in batch.files))
+
+
+def _together(batches: Sequence[Batch], left_out: dict[str, str], place: str) -> Batch:
+    typed_rows = [batch.rows for batch in batches if batch.rows.num_columns]
+    files = tuple(file for batch in batches for file in batch.files)
+    unreadable = pa.concat_tables([batch.unreadable for batch in batches])
+    rows = pa.concat_tables(typed_rows) if typed_rows else pa.table({})
+    log.info(
+        "%s: %d files, %d records: %d of the partition, %d unreadable, %d elsewhere; %d files left out%s",
+        place,
+        len(files),
+        sum(file.total for file in files),
+        rows.num_rows,
+        unreadable.num_rows,
+        sum(file.elsewhere for file in files),
+        len(left_out),
+        "".join(f"; {address} {why}" for address, why in list(left_out.items())[:10]),
     )
-
-
-def escaped(path: str) -> str:
-    """A path that DuckDB does not take for a pattern."""
-    return _PATTERN.sub(r"[\1]", path)
+    return Batch(rows, unreadable, files, left_out)
 
 
 def _s3(address: str) -> ArrowFSWrapper:
-    """The S3 of an address' bucket, as the environment's `AWS_*` variables describe it."""
+    """The S3 of an address' bucket, as DuckDB reads it."""
     from fsspec.implementations.arrow import ArrowFSWrapper
-    from pyarrow import fs
 
-    return ArrowFSWrapper(fs.FileSystem.from_uri("/".join(address.split("/")[:3]))[0])
+    return ArrowFSWrapper(s3(address)[0])

@@ -35,7 +35,8 @@ class Span:
         """Conditions that are true for every row of the span; none if the database cannot evaluate any.
 
         They are a little wider than the span: text may have a time zone, and readers may round fractions. Times
-        without a zone are UTC.
+        without a zone are UTC. They are true as well for rows without a time, or with text that is no time: else no
+        partition would ever meet those.
 
         Args:
             column: The column in the query.
@@ -51,9 +52,10 @@ class Span:
             if not kind.timezone:
                 start, end = start.replace(tzinfo=None), end.replace(tzinfo=None)
             bounds: tuple[Any, Any] = sa.literal(start, kind), sa.literal(end, kind)
-            return [column >= bounds[0], column < bounds[1]]
+            return [sa.or_(sa.and_(column >= bounds[0], column < bounds[1]), column.is_(None))]
         if isinstance(kind, types.Date) and not is_loose:
-            return [column >= sa.literal(start.date(), kind), column <= sa.literal(end.date(), kind)]
+            bounds = sa.literal(start.date(), kind), sa.literal(end.date(), kind)
+            return [sa.or_(sa.and_(column >= bounds[0], column <= bounds[1]), column.is_(None))]
         if is_loose and self.written in (*_PER_SECOND, "days"):
             column, is_number = sa.cast(column, types.Numeric()), True
         else:
@@ -61,12 +63,17 @@ class Span:
         if is_number and self.written in _PER_SECOND:
             unit = _PER_SECOND[self.written]
             low, high = (int(each.timestamp()) * unit for each in (start, end))
-            return [column >= sa.literal(low - unit), column <= sa.literal(high + unit)]
+            return [_between(column, low - unit, high + unit)]
         if is_number and self.written == "days":
             low, high = (int(f"{each:%Y%m%d}") for each in (start, end))
-            return [column >= sa.literal(low), column <= sa.literal(high)]
+            return [_between(column, low, high)]
         if self.written == "text" and (is_loose or isinstance(kind, types.String)):
             # Digits and hyphens in the same places sort like the days in any collation.
             day = sa.func.substr(column, 1, 10)
-            return [day >= f"{start - _DAY:%Y-%m-%d}", day <= f"{end + _DAY:%Y-%m-%d}"]
+            is_near = sa.and_(day >= f"{start - _DAY:%Y-%m-%d}", day <= f"{end + _DAY:%Y-%m-%d}")
+            return [sa.or_(is_near, column.is_(None), sa.not_(column.like("____-__-__%")))]
         return []
+
+
+def _between(column: sa.ColumnElement[Any], low: int, high: int) -> sa.ColumnElement[bool]:
+    return sa.or_(sa.and_(column >= sa.literal(low), column <= sa.literal(high)), column.is_(None))

@@ -26,6 +26,8 @@ from perennial.sources.spans import Span
 BATCH = 50_000
 #: Any number with this many decimal digits fits into 64 bits.
 _DIGITS = 18
+#: Decimal digits of which a `float64` keeps each.
+_EXACT_DIGITS = 15
 Convert = Callable[[Any], Any]
 
 
@@ -194,6 +196,8 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
         return pa.bool_()
     if isinstance(kind, types.Integer) or _is_whole(kind):
         return pa.int64()
+    if _is_long(kind):
+        return pa.string()
     if isinstance(kind, types.Numeric | types.Float):
         return pa.float64()
     if isinstance(kind, types.DateTime):
@@ -210,6 +214,13 @@ def _is_whole(kind: types.TypeEngine[Any]) -> TypeGuard[types.Numeric[Any]]:
     return isinstance(kind, types.Numeric) and kind.scale == 0
 
 
+def _is_long(kind: types.TypeEngine[Any]) -> bool:
+    """Whether decimal numbers of a type may have more digits than a `float64` keeps: they are read as text."""
+    if isinstance(kind, types.Float) or not isinstance(kind, types.Numeric):
+        return False
+    return not _is_whole(kind) and (kind.precision is None or kind.precision > _EXACT_DIGITS)
+
+
 def _always_fits(kind: types.Numeric[Any]) -> bool:
     """Whether every such number fits into 64 bits. Others are read unconverted, since a database might round them."""
     return kind.precision is not None and kind.precision <= _DIGITS
@@ -221,6 +232,8 @@ def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.Column
         return sa.type_coerce(column, types.NullType())
     if _is_whole(kind):
         return sa.cast(column, types.BigInteger()) if _always_fits(kind) else column
+    if _is_long(kind):
+        return sa.cast(column, types.String())
     if isinstance(kind, types.Numeric):
         return sa.cast(column, types.Double())  # Like features; and without a Python object per value.
     if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
@@ -239,5 +252,5 @@ def _convert(kind: types.TypeEngine[Any], dialect: str) -> Convert | None:
 
 def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
-        return None
+        return f"x'{value.hex()}'"  # No number and no time, and not the same as no value.
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)

@@ -1,25 +1,32 @@
-"""Reads the rows of one partition from any table that DuckDB can scan, each column as its declared type.
+"""Reads the rows of one partition from any scan, each column as its declared type.
 
-This is the one place where a value of a source becomes a value of a type, or turns out not to be one.
+This is the one place where a value of a source becomes a value of a type, or turns out not to be one. Every record of
+the scan is then counted once: as a row of the partition, as one that cannot be read, or as one that belongs elsewhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
 
 from perennial._common.duckdb_session import fetch_table
 from perennial._common.sql_quoting import quote_ident
+from perennial.batches import Batch, FileCounts, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
-from perennial.sources.columns import Column, Schema, columns, reading
+from perennial.sources.columns import Column, Schema, columns, missing, reading
+from perennial.sources.csv_files import RECORD
+from perennial.sources.scans import Scan
 
-#: What follows from a value that is not of its column's type: the batch stops, or the value is missing.
-Unreadable = Literal["error", "null"]
+#: What follows from a value that is not of its column's type: its row goes to quarantine, the batch stops, or the value
+#: is missing, which is counted. A row without a time that can be read is never loaded.
+Unreadable = Literal["quarantine", "error", "null"]
+#: Names of what a record breaks that has no columns, or whose file has none.
+LINE, FILE = "unreadable(line)", "unreadable(file)"
 
 
 @dataclass(frozen=True)
@@ -59,90 +66,212 @@ class Named:
         return f"include/use_cases/{self.use_case}/source.py"
 
 
+@dataclass
+class _Reading:
+    """One scan, read for one part.
+
+    Attributes:
+        problems: Record -> (name of what it breaks, what is wrong), of those that cannot be read.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    scan: Scan
+    declared: dict[str, Column]
+    part: TimeRange | None
+    values: dict[str, str] = field(init=False)
+    raw: dict[str, str] = field(init=False)
+    bad: dict[str, str] = field(init=False)
+    problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        sources = list(dict.fromkeys(each.source for each in self.declared.values()))
+        self.sources = sources
+        self.raw = {name: f"c{sources.index(each.source)}" for name, each in self.declared.items()}
+        self.values, self.bad = {}, {}
+        for name, each in self.declared.items():
+            kind = self.scan.kinds[each.source]
+            value = reading(each, kind).replace("{c}", self.raw[name])
+            self.values[name] = value
+            if self.part and name == self.part.time:
+                self.bad[name] = f"({value}) IS NULL"
+            elif value != self.raw[name]:
+                is_missing = missing(each, kind, self.scan.nulls).replace("{c}", self.raw[name])
+                self.bad[name] = f"({value}) IS NULL AND NOT ({is_missing})"
+
+    def cut_out(self) -> None:
+        """Make table `part`: the rows of the part, and those whose time cannot be read, as they are in the data."""
+        kept = [*(f"c{number}" for number in range(len(self.sources))), RECORD]
+        relation = self.scan.relation(self.connection, self.sources)
+        if self.part is None:
+            sql = f"SELECT {', '.join(kept)}, NULL AS moment FROM {relation}"  # noqa: S608
+            self._create("part", sql, {})
+            return
+        timed = f"SELECT *, {self.values[self.part.time]} AS moment FROM {relation}"  # noqa: S608
+        where = "moment >= $start AND moment < $end OR moment IS NULL"
+        sql = f"SELECT {', '.join(kept)}, moment FROM ({timed}) WHERE {where}"  # noqa: S608
+        self._create("part", sql, {"start": self.part.start, "end": self.part.end})
+
+    def _create(self, table: str, sql: str, parameters: dict[str, Any]) -> None:
+        try:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}", parameters or None)
+        except Exception:
+            self.scan.check()
+            raise
+        self.scan.check()
+
+    def find_problems(self) -> dict[str, int]:
+        """Fill `problems`, and return how many values of each column cannot be read."""
+        counts: dict[str, int] = {}
+        if self.bad:
+            asked = ", ".join(f"count_if({condition})" for condition in self.bad.values())
+            (found,) = self.connection.execute(f"SELECT {asked} FROM part").fetchall()  # noqa: S608
+            counts = {name: count for name, count in zip(self.bad, found, strict=True) if count}
+        for name in counts:
+            column = self.declared[name]
+            written = f" written like {column.format}" if column.format else ""
+            sql = f"SELECT {RECORD}, CAST({self.raw[name]} AS VARCHAR) FROM part WHERE {self.bad[name]}"  # noqa: S608
+            for record, value in self.connection.execute(sql).fetchall():
+                problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
+                self.problems.setdefault(record, []).append((f"unreadable({name})", problem))
+        for record, problem in self.scan.ragged.items():
+            self.problems.setdefault(record, []).append((LINE, problem))
+        return counts
+
+    def place(self) -> tuple[set[int], set[int]]:
+        """The records without a time of their own that belong elsewhere, and those that belong to no partition.
+
+        Such a record goes with its neighbours: it is of the time of the last one before it in its file whose time can
+        be read, else of the first one after it.
+        """
+        if self.part is None:
+            return set(), set()
+        time = f"unreadable({self.part.time})"
+        untimed = [record for record, why in self.problems.items() if any(name in (time, LINE) for name, _ in why)]
+        if not untimed or not self.scan.is_repeatable:
+            return set(), set(untimed)
+        column = self.declared[self.part.time]
+        moment = reading(column, self.scan.kinds[column.source]).replace("{c}", "c0")
+        relation = self.scan.relation(self.connection, [column.source])
+        sql = f"SELECT {RECORD}, {moment} AS moment FROM {relation} WHERE moment IS NOT NULL"  # noqa: S608
+        self._create("moments", sql, {})
+        self.connection.register("untimed", pa.table({RECORD: pa.array(untimed, pa.int64())}))
+        found = self.connection.execute(
+            "SELECT untimed.record, coalesce(before.moment, after.moment) >= $start AND"
+            " coalesce(before.moment, after.moment) < $end FROM untimed"
+            " ASOF LEFT JOIN moments AS before ON untimed.record > before.record"
+            " ASOF LEFT JOIN moments AS after ON untimed.record < after.record",
+            {"start": self.part.start, "end": self.part.end},
+        ).fetchall()
+        return {record for record, here in found if here is False}, {record for record, here in found if here is None}
+
+    def rows(self, without: set[int]) -> pa.Table:
+        """The rows of the part, but for some records."""
+        read = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in self.values.items())
+        if not without:
+            return fetch_table(self.connection, f"SELECT {read} FROM part")  # noqa: S608
+        self.connection.register("without", pa.table({RECORD: pa.array(sorted(without), pa.int64())}))
+        sql = f"SELECT {read} FROM part WHERE {RECORD} NOT IN (FROM without) ORDER BY {RECORD}"  # noqa: S608
+        return fetch_table(self.connection, sql)
+
+    def shown(self, records: list[int]) -> dict[int, tuple[int | None, str]]:
+        """Record -> line and text; where the data is no text, the declared columns as JSON."""
+        found: dict[int, tuple[int | None, str]] = dict(self.scan.shown(records))
+        rest = [record for record in records if record not in found]
+        if rest:
+            self.connection.register("wanted", pa.table({RECORD: pa.array(rest, pa.int64())}))
+            row = ", ".join(f"{quote_ident(name)} := c{number}" for number, name in enumerate(self.sources))
+            sql = f"SELECT {RECORD}, to_json(struct_pack({row})) FROM part WHERE {RECORD} IN (FROM wanted)"  # noqa: S608
+            found |= {record: (None, text) for record, text in self.connection.execute(sql).fetchall()}
+        return found
+
+
 def typed(
     connection: duckdb.DuckDBPyConnection,
-    relation: str,
+    scan: Scan,
     schema: Schema,
     named: Named,
     part: TimeRange | None = None,
-    unreadable: Unreadable = "error",
-) -> pa.Table:
-    """The rows of a part in the order of the data, with the columns of a schema in its order.
-
-    Values are read as their types once the part is cut out: what is wrong with other rows does not matter here, except
-    that their time must be readable where unreadable values are errors.
+    unreadable: Unreadable = "quarantine",
+) -> Batch:
+    """The rows of a part in the order of the data, with the columns of a schema in its order; and what is no such row.
 
     Args:
-        connection: A connection of its own, with times in UTC (`_common.duckdb_session.over`).
-        relation: What to select from, as SQL. It is scanned once.
+        connection: A connection of its own, with times in UTC (`_common.duckdb_session.open_session`).
+        scan: What is read; once, and again for its times where some cannot be read.
         schema: The columns, and how they are read.
-        named: For errors.
+        named: For errors, and for what cannot be read.
         part: Which rows; None: all.
-        unreadable: What follows from a value that is not of its column's type.
+        unreadable: With `null`, values that cannot be read are missing, and counted.
 
     Raises:
-        BadBatch: a column is missing, or a value is not of its column's type.
+        BadBatch: a column is missing.
         duckdb.Error: the data cannot be scanned.
+        UnreadableFile: a text file cannot be read to its end.
     """
-    kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
     declared = columns(schema)
-    _check_columns(declared, kinds, named, part)
-    values = {name: reading(each, kinds[each.source]) for name, each in declared.items()}
-    values = {name: sql.replace("{c}", quote_ident(declared[name].source)) for name, sql in values.items()}
-    raw = ", ".join(dict.fromkeys(quote_ident(each.source) for each in declared.values()))
-    if part is None:
-        connection.execute(f"CREATE TEMP TABLE part AS SELECT {raw} FROM {relation}")  # noqa: S608
-    else:
-        moment = "moment"
-        while moment in kinds:
-            moment += "_"
-        bounds = f"{moment} >= $start AND {moment} < $end"
-        if unreadable == "error":
-            bounds += f" OR {moment} IS NULL"
-        timed = f"SELECT *, {values[part.time]} AS {moment} FROM {relation}"  # noqa: S608
-        connection.execute(
-            f"CREATE TEMP TABLE part AS SELECT {raw} FROM ({timed}) WHERE {bounds}",  # noqa: S608
-            {"start": part.start, "end": part.end},
-        )
-    if unreadable == "error":
-        _check_values(connection, declared, values, named, part.time if part else "")
-    read = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in values.items())
-    return fetch_table(connection, f"SELECT {read} FROM part")  # noqa: S608
+    check_columns(declared, scan.kinds, named, part)
+    run = _Reading(connection, scan, declared, part)
+    run.cut_out()
+    counts = run.find_problems()
+    if unreadable == "null":
+        run.problems = _of_records(run.problems, part)
+    elsewhere, unplaced = run.place()
+    here = sorted(record for record in run.problems if record not in elsewhere)
+    rows = run.rows(set(run.problems))
+    shown = run.shown(here)
+    records = [
+        {
+            "file": named.place,
+            "line": shown[record][0],
+            "text": shown[record][1],
+            "problem": "; ".join(problem for _, problem in run.problems[record]),
+            "reason": "; ".join(name for name, _ in run.problems[record]),
+            "is_placed": record not in unplaced,
+        }
+        for record in here
+    ]
+    time = part.time if part else ""
+    file = FileCounts(
+        file=named.place,
+        total=scan.total,
+        rows=rows.num_rows,
+        unreadable=len(records),
+        elsewhere=scan.total - rows.num_rows - len(records),
+        missing=sum(count for name, count in counts.items() if name != time) if unreadable == "null" else 0,
+    )
+    return Batch(rows, unreadable_rows(records), (file,))
 
 
-def _check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: TimeRange | None) -> None:
+def _of_records(problems: dict[int, list[tuple[str, str]]], part: TimeRange | None) -> dict[int, list[tuple[str, str]]]:
+    """Those of the records themselves, and of their time; not of other values."""
+    kept = {LINE, f"unreadable({part.time})" if part else ""}
+    return {
+        record: remaining
+        for record, each in problems.items()
+        if (remaining := [problem for problem in each if problem[0] in kept])
+    }
+
+
+def check_columns(declared: dict[str, Column], kinds: dict[str, str], named: Named, part: TimeRange | None) -> None:
+    """Check that the declared columns are there, and that a part has its time.
+
+    Args:
+        declared: The columns, by their name in the table.
+        kinds: The columns that are there.
+        named: For errors.
+        part: Which rows; None: all.
+
+    Raises:
+        BadBatch: they are not.
+    """
     if part is not None and (part.time not in declared or declared[part.time].type != "timestamp"):
         raise BadBatch(
             f"{named}: partitions are cut out by {part.time!r}, which is no timestamp of the declared columns.",
             f"Name one in {named.declaration}; declared: {', '.join(declared)}.",
         )
-    missing = [each.source for each in declared.values() if each.source not in kinds]
-    if missing:
+    absent = [each.source for each in declared.values() if each.source not in kinds]
+    if absent:
         raise BadBatch(
-            f"{named} lacks column {', '.join(map(repr, missing))}.",
+            f"{named} lacks column {', '.join(map(repr, absent))}.",
             f"It has {', '.join(kinds)}. If a column was renamed at the source, change {named.declaration}.",
         )
-
-
-def _check_values(
-    connection: duckdb.DuckDBPyConnection, declared: dict[str, Column], values: dict[str, str], named: Named, time: str
-) -> None:
-    """Every value of table `part` must be of its column's type; a time must also be there."""
-    asked = {}
-    for name, sql in values.items():
-        raw = quote_ident(declared[name].source)
-        if sql != raw or name == time:
-            unread = f"FILTER (WHERE {sql} IS NULL{'' if name == time else f' AND {raw} IS NOT NULL'})"
-            asked[name] = f"count(*) {unread}, arg_min(CAST({raw} AS VARCHAR), rowid) {unread}"
-    if not asked:
-        return
-    (found,) = connection.execute(f"SELECT {', '.join(asked.values())} FROM part").fetchall()  # noqa: S608
-    for name, count, first in zip(asked, found[::2], found[1::2], strict=True):
-        if count:
-            column = declared[name]
-            written = f" written like {column.format}" if column.format else ""
-            raise BadBatch(
-                f"{named}, column {column.source!r}: {count} of its values cannot be read as {column.type}{written},"
-                f" the first is {first!r}.",
-                f"If the source changed its format, change {named.declaration}; else fetch the data again.",
-            )

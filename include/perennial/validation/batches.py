@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
+from perennial.batches import UNREADABLE
 from perennial.errors import BadBatch, PerennialError
 from perennial.partitions import Partition
 from perennial.use_case import RawTable, UseCase
@@ -30,17 +32,30 @@ class SplitBatch:
         quarantined: The others, as they came.
         reasons: What each quarantined row breaks: names of expectations, separated by `; `.
         result: The result of the suite for the whole batch.
+        unreadable: The records that its source could not read (schema `perennial.batches.UNREADABLE`): they are
+            quarantined as well, as the text that they are.
     """
 
     clean: pa.Table
     quarantined: pa.Table
     reasons: pa.Array
     result: SuiteResult
+    unreadable: pa.Table = field(default_factory=UNREADABLE.empty_table)
 
     @property
     def num_rows(self) -> int:
-        """How many rows arrived."""
-        return self.clean.num_rows + self.quarantined.num_rows
+        """How many rows arrived; not those that may as well be of another partition."""
+        return self.clean.num_rows + self.num_broken
+
+    @property
+    def num_quarantined(self) -> int:
+        """How many rows go to quarantine."""
+        return self.quarantined.num_rows + self.unreadable.num_rows
+
+    @property
+    def num_broken(self) -> int:
+        """How many of them are quarantined; only those that are known to be of the partition."""
+        return self.quarantined.num_rows + sum(self.unreadable["is_placed"].to_pylist())
 
 
 class RejectedBatch(BadBatch):
@@ -139,13 +154,20 @@ def _check_columns(batch: SplitBatch, where: str, suite: str) -> None:
 
 
 def _check_quarantined_share(table: RawTable, batch: SplitBatch, where: str, declaration: str) -> None:
-    rows, quarantined = batch.num_rows, batch.quarantined.num_rows
+    rows, quarantined = batch.num_rows, batch.num_broken
     if rows and quarantined / rows > table.max_quarantined:
-        counts = "; ".join(f"{name}: {count} rows" for name, count in sorted(batch.result.failing_counts.items()))
+        placed = [row for row in batch.unreadable.to_pylist() if row["is_placed"]]
+        failing = Counter(batch.result.failing_counts)
+        failing.update(name for row in placed for name in row["reason"].split("; "))
+        counts = "; ".join(f"{name}: {count} rows" for name, count in sorted(failing.items()))
         message = (
-            f"{quarantined} of {rows} rows break an expectation, more than the {table.max_quarantined:.0%} that may be"
-            f" quarantined ({counts})"
+            f"{quarantined} of {rows} rows break an expectation or cannot be read, more than the"
+            f" {table.max_quarantined:.0%} that may be quarantined ({counts})"
         )
+        if placed:
+            first = placed[0]
+            where = f", line {first['line']}" if first["line"] else ""
+            message += f"; the first that cannot be read is of {first['file']}{where}: {first['problem']}"
         raise RejectedBatch(
             f"{where}: {message}. Nothing was written.",
             f"Fix the batch at its source and clear the task, or raise max_quarantined in {declaration}.",
