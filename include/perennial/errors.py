@@ -65,6 +65,10 @@ class OnlineOfflineMismatch(PerennialError):
     """Served values differ from the offline store's at the same moment, or are staler than their view declares."""
 
 
+class ChangedArtifact(PerennialError):
+    """What MLflow stores of a training is not what the training wrote; nothing of it was loaded."""
+
+
 class NotEnoughData(PerennialError):
     """There are too few rows to train or to evaluate on."""
 

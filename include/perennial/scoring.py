@@ -13,7 +13,7 @@ from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
-from perennial.registry import ledger, provenance, tracking
+from perennial.registry import ledger, model_loading, provenance
 from perennial.services import postgres
 from perennial.use_case import UseCase
 
@@ -48,7 +48,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     tables = repository.lake_tables(use_case.feature_service)
     snapshots = lake.snapshots(tables.values())
     rows = repository.historical_features(use_case.feature_service, pending, snapshots=snapshots)
-    predict = tracking.load(use_case, champion.model_version)
+    predict = model_loading.load(use_case, champion.model_version)
     prediction = predict(rows.to_pandas())
     kept = [name for name in rows.column_names if columns.view_of(name) is None]
     count = rows.num_rows

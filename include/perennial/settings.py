@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
         description="`declared`: a model is loaded only if skops or its use case's `trusted_types` lists every type in"
-        " it. `any`: trust all types.",
+        " it. `any`: trust all types, and versions that no training run wrote.",
     )
 
     @model_validator(mode="before")

@@ -89,13 +89,13 @@ def predict(use_case: UseCase, model: Any, rows: pd.DataFrame) -> np.ndarray:
     Returns:
         (n,) float64: probabilities of 1 for a binary use case, else values.
     """
-    from perennial.registry import tracking
+    from perennial.registry import model_loading
 
-    return tracking.predictor(use_case, model)(rows)
+    return model_loading.predictor(use_case, model)(rows)
 
 
 def trusted_types(use_case: UseCase) -> set[str]:
     """The types beyond those of skops' own list that a stored model of the use case may hold and still be loaded."""
-    from perennial.registry import tracking
+    from perennial.registry import model_format
 
-    return tracking.trusted_types(use_case)
+    return model_format.trusted_types(use_case)

@@ -109,7 +109,10 @@ def _lake(use_case: UseCase) -> Contents:
         table = lake.catalog().load_table(name)
         rows = table.scan().to_arrow()
         tables[f"lake {name}: rows"] = sorted(
-            ({key: value for key, value in row.items() if key not in TIMES} for row in rows.to_pylist()),
+            (
+                {key: _comparable(key, value) for key, value in row.items() if key not in TIMES}
+                for row in rows.to_pylist()
+            ),
             key=lambda row: json.dumps(_without_ids(row), default=str, sort_keys=True),
         )
         tables[f"lake {name}: columns"] = [[field.name, str(field.field_type)] for field in table.schema().fields]
@@ -127,6 +130,11 @@ def _lake(use_case: UseCase) -> Contents:
     return tables
 
 
+def _comparable(column: str, value: Any) -> Any:
+    """Digests of files differ from life to life, as the times and ids in these files do; their names do not."""
+    return sorted(json.loads(value)) if column == "files" else value
+
+
 def _moments(use_case: UseCase) -> list[str]:
     """Every processing time that the lake holds."""
     rows = (row for name in _tables(use_case) for row in lake.records(name))
@@ -136,7 +144,9 @@ def _moments(use_case: UseCase) -> list[str]:
 def _without_ids(row: dict[str, Any]) -> dict[str, Any]:
     """What rows are put in order by: ids differ from scenario to scenario, and so would the order."""
     return {
-        key: value for key, value in row.items() if key not in ("lake_snapshots", "model_run", "report", "evidence")
+        key: value
+        for key, value in row.items()
+        if key not in ("lake_snapshots", "model_run", "model", "report", "evidence")
     }
 
 

@@ -189,8 +189,9 @@ def test_lake_training_sets_artifacts_are_in_object_store(team: Composition) -> 
 
 def test_the_newest_values_are_in_redis(team: Composition) -> None:
     ask = (
-        "import json; from perennial.feature_store import repository; "
-        "print(json.dumps(repository.online_features('energy', [{'site': 'site-1', 'meter': 'meter-1'}])))"
+        "import json; from datetime import UTC, datetime; from perennial.feature_store import repository; "
+        "keys, at = [{'site': 'site-1', 'meter': 'meter-1'}], datetime(2024, 1, 1, tzinfo=UTC); "
+        "print(json.dumps(repository.online_features('energy', keys, at=at)))"
     )
     (row,) = json.loads(team.run("airflow-worker", "python", "-c", ask).splitlines()[-1])
     assert 0 < row["meter_mean_24h"] < 2, "the meter's mean is 1"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from changes_cases import Checkout
 
@@ -58,7 +60,8 @@ def test_a_new_column_can_be_registered_before_it_is_computed(checkout: Checkout
     assert rows is not None
     assert rows["meter_last_wh"].null_count == 0
     assert planning.plan().is_empty
-    row = repository.online_features(checkout.name, [{"site": "site-0", "meter": "meter-3"}])[0]
+    keys, at = [{"site": "site-0", "meter": "meter-3"}], datetime(2024, 1, 2, tzinfo=UTC)
+    [row] = repository.online_features(checkout.name, keys, at=at)
     assert row["meter_last_wh"] == pytest.approx(row["meter_last"] * 1000)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,8 +17,9 @@ from perennial import gate, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import rollback, rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, model_files, model_loading, tracking
 from perennial.registry.ledger import Entry
+from perennial.registry.run_files import RunFiles
 from perennial.training import fit
 from perennial.use_case import UseCase
 
@@ -40,14 +40,15 @@ def register(use_case: UseCase, columns: list[str], number: int) -> int:
     features = pd.DataFrame(np.zeros((3, len(columns))), columns=columns)
     model = LinearRegression().fit(features, np.full(3, float(number)))
     with tracking.run(use_case, "training", made_by=f"made-{number}", name=f"v{number}") as active:
-        info = mlflow.sklearn.log_model(
+        files = RunFiles()
+        model_id, uri = files.log_model(
             model,
-            name="model",
             serialization_format="skops",
             signature=infer_signature(features, model.predict(features)),
             pip_requirements=["scikit-learn"],
         )
-        return int(tracking.register(use_case, info.model_uri, active.info.run_id).version)
+        model_files.record(use_case, "2024-01-02", active.info.run_id, model_id, files.digests)
+        return int(tracking.register(use_case, uri, active.info.run_id).version)
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_a_rollback_does_not_reach_back_before_what_it_ends(served: UseCase) -> 
 
 def test_partition_scored_meanwhile_gets_the_ledgers_version(served: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
     partition = served.partition(DAYS[0])
-    monkeypatch.setattr(tracking, "load", _once(tracking.load, lambda: roll_back(served)))
+    monkeypatch.setattr(model_loading, "load", _once(model_loading.load, lambda: roll_back(served)))
     assert scoring.score(served, partition)["model_version"] == 2
     assert set(lake.read("energy.predictions")["model_version"].to_pylist()) == {2}
     assert ledger.champion_at(served, partition.start).model_version == 2

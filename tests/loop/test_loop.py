@@ -12,7 +12,7 @@ from perennial.feature_store import repository
 from perennial.monitoring import monitor
 from perennial.monitoring.verdict import ALARM, HEALTHY
 from perennial.partitions import Partition
-from perennial.registry import ledger, mlflow_tags, retraining_requests, tracking
+from perennial.registry import ledger, mlflow_tags, model_files, model_loading, retraining_requests, tracking
 from perennial.training import fit, planning
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
@@ -131,6 +131,9 @@ def test_killed_fit_is_completed_in_its_own_run(energy, lived, monkeypatch) -> N
     begun = tracking.find_run(energy, "training", "killed")
     number = fit.fit_challenger(energy, plan, data, made_by="killed")
     assert tracking.run_of(energy, number) == begun
+    [complete] = model_files.written(energy, begun)
+    assert tracking.registered_version(energy, number).model_id == complete.model, "the fit was not done again"
+    model_loading.load(energy, number)
 
 
 def test_same_seed_and_rows_give_the_same_predictions(energy, lived) -> None:
@@ -139,7 +142,7 @@ def test_same_seed_and_rows_give_the_same_predictions(energy, lived) -> None:
     logged = tracking.client().get_run(tracking.run_of(energy, 1)).data
     assert logged.tags[mlflow_tags.TRAINING_SET] == data.digest
     again = fit.fit_challenger(energy, plan, data, made_by="again")
-    one, two = tracking.load(energy, 1)(data.holdout), tracking.load(energy, again)(data.holdout)
+    one, two = model_loading.load(energy, 1)(data.holdout), model_loading.load(energy, again)(data.holdout)
     assert (one == two).all()
 
 
@@ -163,10 +166,14 @@ def test_everything_needed_to_train_again_is_logged(energy, lived) -> None:
 
 
 def test_online_values_are_the_newest_of_the_lake(energy, lived) -> None:
-    row = repository.online_features("energy", [{"site": "site-0", "meter": "meter-3"}])[0]
+    keys = [{"site": "site-0", "meter": "meter-3"}]
+    [row] = repository.online_features("energy", keys, at=energy.partition("2024-01-09").end)
     history = lake.read("energy.meter_history", partitions=["2024-01-09"]).to_pylist()
     newest = max((r for r in history if r["meter"] == "meter-3"), key=lambda r: r["event_timestamp"])
     assert row["meter_last"] == newest["meter_last"]
+    [today] = repository.online_features("energy", keys, statuses=True)
+    assert (today["meter_last"], today["meter_last__status"]) == (None, "expired")
+    assert today["energy_meter_history__event_timestamp"] == newest["event_timestamp"]
 
 
 def _artifact(use_case: UseCase, version: int, name: str) -> dict:

@@ -332,7 +332,7 @@ def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkey
     again = performance._first_model_metrics(energy, fifth, version, version, truth)
     assert again == (measured, ""), "it was served then"
 
-    monkeypatch.setattr(performance.tracking, "inputs", lambda *_: ["meter_last", "long_gone"])
+    monkeypatch.setattr(performance.model_loading, "inputs", lambda *_: ["meter_last", "long_gone"])
     none, why = performance._first_model_metrics(energy, fifth, version, version, truth)
     assert none == {}
     assert why == "v1: its inputs long_gone are no longer served"
@@ -342,7 +342,7 @@ def test_a_first_model_that_no_longer_loads_stops_nothing(energy, champion, monk
     def load(*_: object) -> None:
         raise TypeError("pickled by another age")
 
-    monkeypatch.setattr(performance.tracking, "load", load)
+    monkeypatch.setattr(performance.model_loading, "load", load)
     fifth = day(energy, 5)
     assert performance._first_model_metrics(energy, fifth, 1, 1, labels.read_known(energy, fifth)) == (
         {},
@@ -354,7 +354,7 @@ def test_a_registry_out_of_reach_is_no_fault_of_the_first_model(energy, champion
     def load(*_: object) -> None:
         raise ServiceUnavailable("MLflow does not answer")
 
-    monkeypatch.setattr(performance.tracking, "load", load)
+    monkeypatch.setattr(performance.model_loading, "load", load)
     fifth = day(energy, 5)
     with pytest.raises(ServiceUnavailable):
         performance._first_model_metrics(energy, fifth, 1, 1, labels.read_known(energy, fifth))
@@ -373,16 +373,11 @@ def test_sustained_drift_counts_rows_not_verdicts(energy, champion) -> None:
     assert verdict.reason == "drift"
 
 
-def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion, tmp_path) -> None:
-    import mlflow
-
+def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion) -> None:
     quantiles = pd.DataFrame({"meter_last": [float(n % 12) for n in range(4_000)], "prediction": 1.0})
-    with mlflow.start_run() as run:
-        quantiles.to_parquet(tmp_path / "profile.parquet")
-        mlflow.log_artifacts(str(tmp_path), "drift")
-        described = {"reference": {"meter_last": 0.1, "prediction": 0.1}, "importance": {"meter_last": 1.0}}
-        mlflow.log_dict(described, "drift/profile.json")
-    profile = drift.Profile.load(run.info.run_id)
+    described = {"reference": {"meter_last": 0.1, "prediction": 0.1}, "importance": {"meter_last": 1.0}}
+    files = {"profile.parquet": quantiles.to_parquet(), "profile.json": json.dumps(described).encode()}
+    profile = drift.Profile.from_files(files)
     table = pa.Table.from_pandas(quantiles)
     same, little, far = (
         drift.ColumnCounts.of(profile, [table.set_column(0, "meter_last", pa.array(quantiles["meter_last"] + by))])
@@ -394,7 +389,7 @@ def test_a_profile_of_an_earlier_version_can_be_compared(energy, champion, tmp_p
 
 
 def test_a_profile_is_loaded_as_it_was_logged(energy, champion) -> None:
-    profile = drift.Profile.load(champion.model_run)
+    profile = drift.Profile.load(energy, champion.model_run)
     assert set(profile.columns) == {"hour_sin", "hour_cos", "meter_last", "meter_mean_24h", "prediction"}
     assert profile.columns["prediction"].holdout_counts.sum() > 0
     assert sum(profile.importance.values()) == pytest.approx(1)

@@ -11,11 +11,11 @@ from pathlib import Path
 import mlflow
 import pytest
 from pipelines import run_features_until, train
-from reproducible import commit, forget, git, make_repository
+from reproducible import commit, forget, git, make_repository, recorded_as
 
 from perennial.errors import PerennialError
 from perennial.registry import mlflow_tags, tracking
-from perennial.reproduce import checkout
+from perennial.reproduce import checkout, recipe
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -138,7 +138,7 @@ def test_changes_that_somebody_changed_are_not_run(energy, dirty) -> None:
     run_id = tracking.run_of(energy, dirty)
     kept = mlflow.artifacts.load_text(f"runs:/{run_id}/code/changes.diff")
     tracking.client().log_text(run_id, kept.replace("A comment", "Another"), "code/changes.diff")
-    with pytest.raises(PerennialError, match="does not have the digest that its run names"):
+    with pytest.raises(PerennialError, match=r"code/changes\.diff was changed since the training"):
         checkout.reproduce(energy, dirty, with_changes=True)
     tracking.client().log_text(run_id, kept, "code/changes.diff")
 
@@ -152,12 +152,16 @@ def test_changes_that_somebody_changed_are_not_run(energy, dirty) -> None:
     ],
 )
 def test_a_commit_that_is_not_there_is_named(energy, clean, recorded: str, message: str) -> None:
+    with recorded_as(energy, clean, "provenance.json", commit=recorded), pytest.raises(PerennialError, match=message):
+        checkout.reproduce(energy, clean)
+
+
+def test_the_tag_of_the_commit_is_not_what_is_checked_out(energy, clean) -> None:
     run_id = tracking.run_of(energy, clean)
     server = tracking.client()
     commit_then = server.get_run(run_id).data.tags[mlflow_tags.GIT_COMMIT]
-    server.set_tag(run_id, mlflow_tags.GIT_COMMIT, recorded)
+    server.set_tag(run_id, mlflow_tags.GIT_COMMIT, "f" * 40)
     try:
-        with pytest.raises(PerennialError, match=message):
-            checkout.reproduce(energy, clean)
+        assert recipe.read(energy, clean).commit == commit_then
     finally:
         server.set_tag(run_id, mlflow_tags.GIT_COMMIT, commit_then)

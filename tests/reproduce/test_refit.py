@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipelines import run_features_until, train
-from reproducible import forget, make_repository
+from reproducible import forget, make_repository, recorded_as
 from typer.testing import CliRunner
 
 from perennial import lake
 from perennial.cli import app
 from perennial.errors import InvalidParams, PerennialError
 from perennial.feature_store import repository
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, model_loading, tracking
 from perennial.reproduce import compare, recipe, refit
 from perennial.reproduce.report import Part, Reproduction
 from perennial.use_case import UseCase
@@ -57,17 +54,6 @@ def version(energy: UseCase) -> int:
 
 def part(reproduction: Reproduction, name: str) -> Part:
     return next(part for part in reproduction.parts if part.name == name)
-
-
-@contextmanager
-def recorded_as(use_case: UseCase, version: int, artifact: str, **otherwise: Any) -> Iterator[None]:
-    """What if the training had recorded something else?"""
-    run_id = tracking.run_of(use_case, version)
-    document = mlflow.artifacts.load_dict(f"runs:/{run_id}/{artifact}")
-    server = tracking.client()
-    server.log_dict(run_id, document | otherwise, artifact)
-    yield
-    server.log_dict(run_id, document, artifact)
 
 
 def test_version_is_equal_to_the_bit_after_data_corrections(energy, version) -> None:
@@ -183,12 +169,12 @@ def test_an_older_record_is_enough_to_reproduce(energy, version) -> None:
     older = recipe.Recipe(**{**vars(recorded), "provenance": None})
     assert compare.code(energy, older).equal
     assert compare.environment(older, {}).equal
-    assert tracking.inputs(energy, version) == recorded.provenance.columns
+    assert model_loading.inputs(energy, version) == recorded.provenance.columns
 
 
 def test_looking_a_models_inputs_up_leaves_no_file_behind(energy, version, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert tracking.inputs(energy, version)
+    assert model_loading.inputs(energy, version)
     assert list(tmp_path.iterdir()) == []
 
 

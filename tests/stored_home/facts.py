@@ -138,7 +138,7 @@ def model_cards(use_case: UseCase) -> dict[str, list[str]]:
 def drift_profiles(use_case: UseCase) -> dict[str, dict[str, list[Any]]]:
     profiles = {}
     for version in _versions(use_case):
-        profile = Profile.load(tracking.run_of(use_case, version))
+        profile = Profile.load(use_case, tracking.run_of(use_case, version))
         profiles[str(version)] = {
             name: [
                 *(column.bins.kind, profile.importance.get(name), int(column.counts.sum())),
@@ -172,7 +172,8 @@ def validation_results(use_case: UseCase) -> list[list[Any]]:
 
 
 def features_online(use_case: UseCase) -> dict[str, Any]:
-    return repository.online_features("energy", [{"site": "site-0", "meter": "meter-3"}], event_timestamps=True)[0]
+    keys, at = [{"site": "site-0", "meter": "meter-3"}], use_case.partition("2024-01-09").end
+    return repository.online_features("energy", keys, event_timestamps=True, at=at)[0]
 
 
 def predictions(use_case: UseCase) -> dict[str, list[Any]]:
@@ -210,6 +211,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+#: The number and the digest of no rows.
+NO_ROWS = [0, _digest("")]
 ALL = {
     read.__name__: read
     for read in (

@@ -42,7 +42,10 @@ PLACE = "/perennial/use_cases/energy"
 
 @pytest.mark.parametrize("fact", facts.ALL)
 def test_a_fact_is_read_as_the_writer_read_it(energy: UseCase, expected: dict[str, Any], fact: str) -> None:
-    assert facts.as_json(facts.ALL[fact](energy)) == expected[fact]
+    written = expected[fact]
+    if fact == facts.rows_of_records.__name__:  # Of tables that there were not yet, it has no rows.
+        written = {f"energy.{name}": facts.NO_ROWS for name in TABLES} | written
+    assert facts.as_json(facts.ALL[fact](energy)) == written
 
 
 def test_records_are_the_same_without_the_cache(energy: UseCase, home: Path) -> None:
@@ -256,7 +259,8 @@ def test_running_a_day_again_changes_words_at_most(energy: UseCase) -> None:
     if not on_the_same_processor(energy):
         pytest.skip("another processor may round otherwise")
     names = [f"energy.{name}" for name in ("readings", "meter_history", "examples", "predictions", *TABLES)]
-    names = [name for name in names if name not in ("energy.drift", "energy.verdicts")]
+    # A version that is loaded for the first time is adopted: its files are recorded.
+    names = [name for name in names if name not in ("energy.drift", "energy.verdicts", "energy.model_files")]
     before = lake.snapshots(names), facts.without_words("energy.drift"), facts.without_words("energy.verdicts")
     assert days.run_day(energy, LAST).verdict == HEALTHY
     after = lake.snapshots(names), facts.without_words("energy.drift"), facts.without_words("energy.verdicts")

@@ -33,6 +33,15 @@ from perennial.settings import settings
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 
+#: Every kind of online store.
+STORES = [
+    "sqlite",
+    "postgresql",
+    "dynamodb",
+    pytest.param("redis", marks=pytest.mark.services),
+    pytest.param("debian-postgresql", marks=pytest.mark.services),
+]
+
 #: A row of a test: its number, event time and time of creation, both in microseconds after noon.
 Row = tuple[int, int, int | None]
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-from perennial.registry import provenance
+import mlflow
+
+from perennial.registry import model_files, provenance, tracking
+from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +50,19 @@ def forget() -> None:
     """The project has changed: what a process remembers of it no longer holds."""
     provenance.code_version.cache_clear()
     provenance.lock_digest.cache_clear()
+
+
+@contextmanager
+def recorded_as(use_case: UseCase, version: int, artifact: str, **otherwise: Any) -> Iterator[None]:
+    """What if the training had recorded something else? In MLflow, and as written by it in the lake."""
+    run_id = tracking.run_of(use_case, version)
+    address = f"runs:/{run_id}/{artifact}"
+    before, server = mlflow.artifacts.load_text(address), tracking.client()
+    text = json.dumps(json.loads(before) | otherwise)
+    server.log_text(run_id, text, artifact)
+    digests = {artifact: model_files.digest(text.encode())}
+    model_files.record(use_case, "2024-01-03", run_id, f"m-{uuid4().hex}", digests)
+    try:
+        yield
+    finally:
+        server.log_text(run_id, before, artifact)

@@ -69,7 +69,7 @@ def champion(use_case: str) -> LoadedChampion:
         ServiceUnavailable: the lake or MLflow cannot be reached.
     """
     with fast_imports():
-        from perennial.registry import tracking
+        from perennial.registry import model_loading, tracking
 
     declared = discovery.load(use_case)
     entry = ledger.champion(declared)
@@ -89,5 +89,5 @@ def champion(use_case: str) -> LoadedChampion:
         reason=entry.reason,
         params=dict(run.params),
         metrics=dict(run.metrics),
-        _predict=tracking.load(declared, entry.model_version),
+        _predict=model_loading.load(declared, entry.model_version),
     )

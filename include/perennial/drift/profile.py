@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -21,15 +20,16 @@ from perennial.drift.bins import Bins, count_by_block
 from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
-from perennial.registry import mlflow_artifacts, tracking
+from perennial.registry import mlflow_artifacts, run_documents
 from perennial.use_case import UseCase
 
 #: Training rows that a model predicts for its own profile, evenly over time.
 PREDICTED_ROWS = 20_000
-#: The files of a profile.
-_HISTOGRAMS, _DESCRIPTION = "histograms.parquet", "profile.json"
 #: The column of predictions; it carries no importance of its own.
 PREDICTION = "prediction"
+_DESCRIPTION, _HISTOGRAMS = "profile.json", "histograms.parquet"
+#: Of earlier releases.
+_QUANTILES = "profile.parquet"
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 
@@ -127,41 +127,55 @@ class Profile:
             importance=importances(use_case, predict, holdout[columns], holdout["label"]),
         )
 
-    def log(self) -> None:
-        """Log it to the active MLflow run."""
-        with tempfile.TemporaryDirectory() as folder:
-            pq.write_table(self._table(), Path(folder) / _HISTOGRAMS, compression="zstd")
-            described = {
-                "starts": self.blocks.starts.tolist(),
-                "length": self.blocks.length,
-                "importance": self.importance,
-            }
-            (Path(folder) / _DESCRIPTION).write_text(json.dumps(described))
-            mlflow.log_artifacts(folder, mlflow_artifacts.DRIFT_PROFILE)
+    def save(self, folder: Path) -> None:
+        """Write it to files in `folder`, which a training run logs as `mlflow_artifacts.DRIFT_PROFILE`."""
+        pq.write_table(self._table(), folder / _HISTOGRAMS, compression="zstd")
+        described = {
+            "starts": self.blocks.starts.tolist(),
+            "length": self.blocks.length,
+            "importance": self.importance,
+        }
+        (folder / _DESCRIPTION).write_text(json.dumps(described))
 
     @classmethod
-    def load(cls, run_id: str) -> Profile:
-        """The profile that a training run logged, also in the form of earlier releases, which kept quantiles only.
+    def load(cls, use_case: UseCase, run_id: str) -> Profile:
+        """The profile that a training run logged.
+
+        Args:
+            use_case: Whose training.
+            run_id: The MLflow run.
 
         Raises:
+            ChangedArtifact: it is not as the training wrote it.
             PerennialError: the run has none.
         """
-        with tracking.reachable(), tempfile.TemporaryDirectory() as folder:
-            tracking.client()
-            try:
-                stored = f"runs:/{run_id}/{mlflow_artifacts.DRIFT_PROFILE}"
-                where = Path(mlflow.artifacts.download_artifacts(stored, dst_path=folder))
-                described = json.loads((where / _DESCRIPTION).read_text())
-            except (MlflowException, OSError) as error:
-                raise PerennialError(
-                    f"MLflow's run {run_id} has no drift profile: {str(error)[:200]}",
-                    "Its artifacts were deleted or moved: restore them, or retrain, which makes a new profile.",
-                ) from error
-            if "starts" not in described:
-                return cls._of_quantiles(pd.read_parquet(where / "profile.parquet"), **described)
-            columns = {row["column"]: _column(row) for row in pq.read_table(where / _HISTOGRAMS).to_pylist()}
-            blocks = Blocks(np.asarray(described["starts"], dtype=np.int64), described["length"])
-            return cls(columns, blocks, described["importance"])
+        names = (_DESCRIPTION, _HISTOGRAMS, _QUANTILES)
+        try:
+            files = run_documents.read(use_case, run_id, [f"{mlflow_artifacts.DRIFT_PROFILE}/{name}" for name in names])
+            return cls.from_files({name.rpartition("/")[2]: content for name, content in files.items()})
+        except (MlflowException, OSError, KeyError) as error:
+            raise PerennialError(
+                f"MLflow's run {run_id} has no drift profile: {str(error)[:200]}",
+                "Its artifacts were deleted or moved: restore them, or retrain, which makes a new profile.",
+            ) from error
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Profile:
+        """The profile in files that `save` wrote, or an earlier release, which kept quantiles only.
+
+        Args:
+            files: The content of each by its name.
+
+        Raises:
+            KeyError: a file is missing.
+        """
+        described = json.loads(files[_DESCRIPTION])
+        if "starts" not in described:
+            return cls._of_quantiles(pd.read_parquet(io.BytesIO(files[_QUANTILES])), **described)
+        histograms = pq.read_table(pa.BufferReader(files[_HISTOGRAMS]))
+        columns = {row["column"]: _column(row) for row in histograms.to_pylist()}
+        blocks = Blocks(np.asarray(described["starts"], dtype=np.int64), described["length"])
+        return cls(columns, blocks, described["importance"])
 
     @classmethod
     def _of_quantiles(cls, rows: pd.DataFrame, reference: dict[str, float], importance: dict[str, float]) -> Profile:

@@ -101,7 +101,7 @@ def _airflow() -> dict[str, str]:
 
 
 def mlflow_environment() -> dict[str, str]:
-    """`environment()` and what only the MLflow server needs: its users' database and its own secrets.
+    """`environment()` without Airflow's, and what only MLflow's server needs: its users' database and its secrets.
 
     Raises:
         ServiceUnavailable: the embedded PostgreSQL is not running.
@@ -111,7 +111,9 @@ def mlflow_environment() -> dict[str, str]:
     uri = postgres.url("mlflow").render_as_string(hide_password=False)
     config = folder / "auth.ini"
     write_private(config, mlflow_auth_config(uri))
-    return environment() | {
+    # Airflow's keys are none of its business.
+    own = {name: value for name, value in environment().items() if not name.startswith("AIRFLOW_")}
+    return own | {
         # Not among the arguments, which everybody on the machine can read: it may contain a password.
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_AUTH_CONFIG_PATH": str(config),

@@ -143,13 +143,12 @@ def _fitted_on(use_case: UseCase, number: int, served: Sequence[str]) -> tuple[s
 
     As `provenance.json` records them, else from the signature of the model.
     """
-    from perennial.registry import tracking
+    from perennial.registry import model_loading, run_documents, tracking
 
     run_id = tracking.run_of(use_case, number)
-    recorded = (
-        tracking.recorded(run_id, [mlflow_artifacts.PROVENANCE]).get(mlflow_artifacts.PROVENANCE, {}).get("columns")
-    )
-    columns = recorded if recorded is not None else tracking.inputs(use_case, number)
+    documents = run_documents.read_json(use_case, run_id, [mlflow_artifacts.PROVENANCE])
+    recorded = documents.get(mlflow_artifacts.PROVENANCE, {}).get("columns")
+    columns = recorded if recorded is not None else model_loading.inputs(use_case, number)
     with_request = set(use_case.examples.request_features) - set(served)
     return tuple(name for name in columns if name not in with_request)
 

@@ -13,3 +13,8 @@ def event_timestamp_column(view: str) -> str:
 def view_of(column: str) -> str | None:
     """The view whose event times a column holds; None for any other column."""
     return column.removesuffix(_SUFFIX) if column.endswith(_SUFFIX) else None
+
+
+def status_column(feature: str) -> str:
+    """The column that says why a feature's online value is what it is."""
+    return f"{feature}__status"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perennial._common.storage import explaining_database
@@ -60,18 +62,23 @@ def lake_tables(service: str) -> dict[str, str]:
     return {name: lake_source(view.batch_source, f"Feature view {name!r}").table for name, view in views.items()}
 
 
-def get_service(store: FeatureStore, name: str) -> FeatureService:
+def get_service(store: FeatureStore, name: str, allow_cache: bool = False) -> FeatureService:
     """A feature service.
 
     Args:
         store: The Feast store.
         name: The service's name.
+        allow_cache: Whether it may be as old as the registry's cache (`cache_ttl_seconds`), as views are that Feast
+            reads online. A service that the cache does not have is looked up.
 
     Raises:
         BadFeatures: There is no such service.
     """
     from feast.errors import FeatureServiceNotFoundException
 
+    if allow_cache:
+        with suppress(FeatureServiceNotFoundException):
+            return store.get_feature_service(name, allow_cache=True)
     try:
         return store.get_feature_service(name)
     except FeatureServiceNotFoundException as error:
@@ -82,8 +89,41 @@ def get_service(store: FeatureStore, name: str) -> FeatureService:
         ) from error
 
 
-def get_views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
-    """The views of a service that have rows of their own, also those behind its on-demand views.
+@dataclass
+class _Parsed:
+    """Services and their views, as parsed from one content of a registry's cache.
+
+    Feast parses a service at each look-up, which takes longer than reading the online store does.
+    """
+
+    registry: Any
+    services: dict[tuple[str, str], FeatureService] = field(default_factory=dict)
+    views: dict[tuple[str, str], dict[str, FeatureView]] = field(default_factory=dict)
+
+
+_parsed = _Parsed(None)
+
+
+def cached_service(store: FeatureStore, name: str) -> FeatureService:
+    """A feature service as the registry's cache has it, parsed once for each content of that cache.
+
+    It is as old as the views that Feast reads online: at most `cache_ttl_seconds`.
+
+    Args:
+        store: The Feast store.
+        name: The service's name.
+
+    Raises:
+        BadFeatures: There is no such service.
+    """
+    parsed, key = _parsed_now(store, name), (store.project, name)
+    if key not in parsed.services:
+        parsed.services[key] = get_service(store, name, allow_cache=True)
+    return parsed.services[key]
+
+
+def cached_views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
+    """`get_views`, as `cached_service`.
 
     Args:
         store: The Feast store.
@@ -92,15 +132,50 @@ def get_views(store: FeatureStore, service: str) -> dict[str, FeatureView]:
     Raises:
         BadFeatures: There is no such service, or one of its views is gone.
     """
+    parsed, key = _parsed_now(store, service), (store.project, service)
+    if key not in parsed.views:
+        parsed.views[key] = get_views(store, service, allow_cache=True)
+    return parsed.views[key]
+
+
+def _parsed_now(store: FeatureStore, service: str) -> _Parsed:
+    """What was parsed from the cache's present content; a registry without such a cache is parsed each time."""
+    from feast.errors import FeatureServiceNotFoundException
+
+    global _parsed
+    registry: Any = store.registry
+    if not hasattr(registry, "is_cache_valid"):
+        return _Parsed(None)
+    if not registry.is_cache_valid():
+        # Any look-up refreshes it; before the read, whose views would else be newer than the service.
+        with suppress(FeatureServiceNotFoundException):
+            store.get_feature_service(service, allow_cache=True)
+    content = registry.cached_registry_proto
+    if content is not _parsed.registry:  # A refresh makes another object, also of the same content.
+        _parsed = _Parsed(content)
+    return _parsed
+
+
+def get_views(store: FeatureStore, service: str, allow_cache: bool = False) -> dict[str, FeatureView]:
+    """The views of a service that have rows of their own, also those behind its on-demand views.
+
+    Args:
+        store: The Feast store.
+        service: The service's name.
+        allow_cache: As of `get_service`.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
     from feast import OnDemandFeatureView
     from feast.errors import FeatureViewNotFoundException
 
-    names = [projection.name for projection in get_service(store, service).feature_view_projections]
+    names = [projection.name for projection in get_service(store, service, allow_cache).feature_view_projections]
     views: dict[str, FeatureView] = {}
     while names:
         name = names.pop(0)
         try:
-            view: Any = store.registry.get_any_feature_view(name, store.project)
+            view: Any = store.registry.get_any_feature_view(name, store.project, allow_cache)
         except FeatureViewNotFoundException as error:
             raise BadFeatures(
                 f"Feature service {service!r} names feature view {name!r}, which is gone.",

@@ -16,7 +16,7 @@ from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, smoke
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
-from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, tracking
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.fit import feature_columns
 from perennial.training.planning import TrainingPlan
@@ -87,12 +87,11 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     if earlier is not None:
         return earlier
     run_id = tracking.run_of(use_case, challenger)
-    with tracking.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
-        with tracking.reachable():
-            data = TrainingSet(**mlflow.artifacts.load_dict(f"runs:/{run_id}/{mlflow_artifacts.TRAINING_SET}"))
-            plan = TrainingPlan(**mlflow.artifacts.load_dict(f"runs:/{run_id}/{mlflow_artifacts.PLAN}"))
+    with model_loading.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
+        data = _training_set(use_case, run_id)
+        plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
         champion = ledger.champion(use_case)
-        predict = tracking.load_from(use_case, challenger, folder)
+        predict = model_loading.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
         results = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
@@ -130,7 +129,7 @@ def _compare(use_case: UseCase, data: TrainingSet, predict: Predict, champion: E
     """Let challenger and champion predict the rows of the holdout that neither was fitted on."""
     holdout = data.holdout
     if champion is not None:
-        holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, champion.model_version)]
+        holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, champion)]
     opponent = _opponent(use_case, data, champion)
     # No estimator can predict zero rows, which are not enough evidence anyway.
     mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent))
@@ -140,19 +139,22 @@ def _compare(use_case: UseCase, data: TrainingSet, predict: Predict, champion: E
     return apply_rules(rules.Pair.of(use_case, holdout, mine, its, constant), holdout)
 
 
+def _training_set(use_case: UseCase, run_id: str) -> TrainingSet:
+    """The training set of a training run."""
+    return TrainingSet(**run_documents.read_one(use_case, run_id, mlflow_artifacts.TRAINING_SET))
+
+
 def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Predict:
     """What the challenger must beat: the champion, or before there is one the baseline model."""
     if champion is not None:
-        return tracking.load(use_case, champion.model_version)
+        return model_loading.load(use_case, champion.model_version)
     label = data.fit["label"].to_numpy()
     return lambda frame: baseline.predictions(use_case, label, frame)
 
 
-def _fitted_until(use_case: UseCase, version: int) -> datetime:
-    """Event time up to which a version was fitted; its own gate's holdout begins there."""
-    with tracking.reachable():
-        run = tracking.client().get_run(tracking.run_of(use_case, version))
-    return datetime.fromisoformat(run.data.tags[mlflow_tags.HOLDOUT_START])
+def _fitted_until(use_case: UseCase, champion: Entry) -> datetime:
+    """Event time up to which the champion was fitted; its own gate's holdout begins there."""
+    return _training_set(use_case, champion.model_run).holdout_start
 
 
 def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:

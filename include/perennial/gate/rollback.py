@@ -14,7 +14,7 @@ from perennial.errors import PerennialError
 from perennial.feature_store import repository
 from perennial.gate import rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, model_loading, tracking
 from perennial.registry.ledger import Entry
 from perennial.services import postgres
 from perennial.use_case import UseCase
@@ -108,9 +108,9 @@ def resume(use_case: UseCase, request: RollbackRequest, *, made_by: str, actor: 
 def _check_can_serve(use_case: UseCase, version: int) -> None:
     """Refuse a version whose model is gone or cannot be trusted, or which needs a feature that is no longer served."""
     tracking.run_of(use_case, version)
-    tracking.load(use_case, version)
+    model_loading.load(use_case, version)
     served = {*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)}
-    absent = [name for name in tracking.inputs(use_case, version) if name not in served]
+    absent = [name for name in model_loading.inputs(use_case, version) if name not in served]
     if absent:
         raise PerennialError(
             f"Version {version} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 from mlflow.models import Model
 
+from perennial._common.child_environment import child_environment
 from perennial.errors import ServiceUnavailable
 from perennial.gate import fresh_process
 
@@ -61,7 +61,7 @@ class SmokeTest:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+                env=child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"},
             )
 
     def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:

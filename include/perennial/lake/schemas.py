@@ -225,6 +225,21 @@ PARITY = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+MODEL_FILES = _schema(
+    "What a training run wrote to MLflow, by digest: nothing else is ever loaded. Appended once for each model that was"
+    " logged. `partition` is the last one of the training window.",
+    model_run=(_STRING, "The MLflow run."),
+    model=(_STRING, "MLflow's id of the logged model."),
+    files=(_STRING, "JSON: file -> SHA-256; those of the model below `model/`."),
+    origin=(
+        _STRING,
+        "`fit`: recorded by the training; `adopted`: recorded when a version that is older than this table was first"
+        " loaded.",
+    ),
+    code_version=_CODE_VERSION,
+    recorded_at=_RECORDED_AT,
+)
+
 #: Every table with a fixed schema, by its name in the lake, in the order in which a partition fills them.
 TABLES = {
     "validations": VALIDATIONS,
@@ -239,4 +254,5 @@ TABLES = {
     "verdicts": VERDICTS,
     "requests": REQUESTS,
     "ledger": LEDGER,
+    "model_files": MODEL_FILES,
 }

@@ -53,7 +53,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
             return _without_examples(use_case, partition)
         return _without_champion(use_case, partition, labelled)
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
-    profile = Profile.load(champion.model_run)
+    profile = Profile.load(use_case, champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
     columns = drift.compare(use_case, profile, partition, counts)
     observed = Observations(

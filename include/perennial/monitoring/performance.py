@@ -16,7 +16,7 @@ from perennial.evaluation import metrics
 from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, model_loading
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def _first_model_metrics(
     They are there for comparison only: whatever is wrong with an old model must not stop the champion's monitoring.
     """
     try:
-        if gone := _no_longer_served(use_case, partition, version, tracking.inputs(use_case, first)):
+        if gone := _no_longer_served(use_case, partition, version, model_loading.inputs(use_case, first)):
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
             return metrics.evaluate(use_case, *_predictions_of(use_case, partition, version, first, truth)), ""
@@ -145,7 +145,7 @@ def _predictions_of(
     Returns:
         (n,) labels and (n,) predictions.
     """
-    predict = tracking.load(use_case, other)
+    predict = model_loading.load(use_case, other)
     key = list(use_case.examples.key)
     label: list[np.ndarray] = []
     predicted: list[np.ndarray] = []

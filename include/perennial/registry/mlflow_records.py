@@ -18,6 +18,7 @@ from perennial.registry.mlflow_api import TimeLimits
 from perennial.settings import settings
 
 _RUN = re.compile(r"/runs/([0-9a-f]{32})\b")
+_LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,25 @@ class MlflowRun:
     def artifact_page(self, path: str) -> str:
         """Where MLflow shows one of its artifacts."""
         return f"{self.page}/artifacts/{quote(path)}"
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model.
+
+    Attributes:
+        run_id: The run that made it, as the registry says; empty: it does not say.
+        source: The address that it was registered from.
+    """
+
+    run_id: str
+    source: str
+
+    @property
+    def model_id(self) -> str | None:
+        """MLflow's id of the logged model that it was registered from; None: it was registered from something else."""
+        match = _LOGGED_MODEL.fullmatch(self.source)
+        return match[1] if match else None
 
 
 class MlflowRecords:
@@ -84,8 +104,18 @@ class MlflowRecords:
             model: Name of the registered model: the use case.
             version: Its number.
         """
-        response = self._json("model-versions/get", name=model, version=str(version))
-        return response.get("model_version", {}).get("run_id")
+        found = self.version(model, version)
+        return found.run_id if found else None
+
+    def version(self, model: str, version: int) -> RegisteredVersion | None:
+        """A registered version; None: there is none.
+
+        Args:
+            model: Name of the registered model: the use case.
+            version: Its number.
+        """
+        answer = self._json("model-versions/get", name=model, version=str(version)).get("model_version")
+        return RegisteredVersion(answer.get("run_id", ""), answer.get("source", "")) if answer else None
 
     def versions(self, model: str) -> list[int]:
         """All registered versions of a model, oldest first."""

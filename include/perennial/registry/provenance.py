@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perennial._common.child_environment import GIT, child_environment
 from perennial.settings import settings
 from perennial.use_case.declarations import Declaration
 
@@ -151,7 +152,7 @@ def git(*arguments: str, input: str | None = None, environment: dict[str, str] |
     Args:
         *arguments: The command and its arguments, without `git`.
         input: Text for its standard input; None: there is none.
-        environment: Variables that are set beside, or instead of, those of this process.
+        environment: Variables that are set beside those that git needs.
 
     Returns:
         Its standard output, with the newline at the end.
@@ -169,7 +170,7 @@ def git(*arguments: str, input: str | None = None, environment: dict[str, str] |
         errors="surrogateescape",
         timeout=60,
         input=input,
-        env=os.environ | (environment or {}),
+        env=child_environment(*GIT) | (environment or {}),
     )
     return done.stdout
 

@@ -1,33 +1,26 @@
-"""MLflow: the runs and the one registered model of a use case, in a format that cannot run code on load."""
+"""Writes and finds the MLflow runs of a use case and the versions of its one registered model."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import mlflow
-import numpy as np
-import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from perennial.dag_names import TRAINING, dag_id
 from perennial.errors import PerennialError, UnknownVersion
 from perennial.registry import mlflow_api, mlflow_records, mlflow_tags
-from perennial.registry.mlflow_records import MlflowRun
+from perennial.registry.mlflow_records import MlflowRun, RegisteredVersion
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-#: Types that skops does not know and that hold data only; a use case may add its own.
-SAFE_TYPES = ("numpy.dtype",)
 
 for _name, _value in {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(mlflow_api.task_limits().retries),
@@ -163,15 +156,28 @@ def run_of(use_case: UseCase, number: int) -> str:
     Raises:
         UnknownVersion: there is no such version.
     """
-    run_id = mlflow_records.patient.run_of(use_case.name, number)
-    if run_id is None:
+    return registered_version(use_case, number).run_id
+
+
+def registered_version(use_case: UseCase, number: int) -> RegisteredVersion:
+    """A registered version, as the registry has it.
+
+    Args:
+        use_case: Whose model.
+        number: The version.
+
+    Raises:
+        UnknownVersion: there is no such version.
+    """
+    found = mlflow_records.patient.version(use_case.name, number)
+    if found is None:
         versions = mlflow_records.patient.versions(use_case.name)
         known = f"It has {', '.join(map(str, versions))}. " if versions else "It has none. "
         raise UnknownVersion(
             f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
             f"{known}It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
         )
-    return run_id
+    return found
 
 
 def training_run(use_case: UseCase, number: int) -> MlflowRun:
@@ -194,144 +200,6 @@ def training_run(use_case: UseCase, number: int) -> MlflowRun:
             fix,
         )
     return run
-
-
-def recorded(run_id: str, names: Sequence[str]) -> dict[str, Any]:
-    """The JSON artifacts of a run that exist, by name, fetched from where models are fetched from.
-
-    Not through MLflow's server as for a page: it may leave artifacts to its clients.
-
-    Args:
-        run_id: The run that kept them.
-        names: Those that are asked for, with their folders.
-    """
-    with reachable(), ThreadPoolExecutor(max_workers=4) as threads:
-        server = client()
-        folders = {name.rpartition("/")[0] for name in names}
-        listed = threads.map(lambda folder: server.list_artifacts(run_id, folder), folders)
-        held = {item.path for found in listed for item in found}
-        there = [name for name in names if name in held]
-        loaded = threads.map(lambda name: mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"), there)
-        return dict(zip(there, loaded, strict=True))
-
-
-def load(use_case: UseCase, number: int) -> Callable[[pd.DataFrame], np.ndarray]:
-    """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
-
-    Args:
-        use_case: Whose model; its task decides between probabilities and values.
-        number: The version.
-
-    Raises:
-        ServiceUnavailable: MLflow does not answer.
-        PerennialError: the model is stored in a format that can run code on load, and settings do not allow that.
-    """
-    with downloaded(use_case, number) as folder:
-        return load_from(use_case, number, folder)
-
-
-@contextmanager
-def downloaded(use_case: UseCase, number: int) -> Iterator[str]:
-    """A folder with the files of one version, which may be loaded from it; gone afterwards.
-
-    Args:
-        use_case: Whose model; its `trusted_types` are trusted beside skops' own.
-        number: The version.
-
-    Raises:
-        ServiceUnavailable: MLflow does not answer.
-        PerennialError: see `load`.
-    """
-    with tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
-        with reachable():
-            client()
-            # Fetched once: asked for the model's description and then for the model, MLflow would fetch it twice.
-            stored = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}", dst_path=folder)
-        _insist_on_trust(use_case, number, mlflow.models.get_model_info(stored).flavors.get("sklearn", {}))
-        yield stored
-
-
-def load_from(use_case: UseCase, number: int, folder: str) -> Callable[[pd.DataFrame], np.ndarray]:
-    """`load`, from the version's files that `downloaded` gave.
-
-    Args:
-        use_case: Whose model.
-        number: The version, for the message of an error.
-        folder: What `downloaded` yielded; not needed once this returns.
-
-    Returns:
-        As `load`; raises PerennialError for a frame that lacks a column which the version was trained on.
-    """
-    info = mlflow.models.get_model_info(folder)
-    predict = predictor(use_case, mlflow.sklearn.load_model(folder))
-    columns = info.signature.inputs.input_names()
-
-    def predict_known(frame: pd.DataFrame) -> np.ndarray:
-        absent = [name for name in columns if name not in frame]
-        if absent:
-            raise PerennialError(
-                f"Version {number} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"
-                f" {use_case.feature_service!r} no longer serves.",
-                "Put the features back in feature_repo/. To retire a feature, name it in retired_features of"
-                f" include/use_cases/{use_case.name}/use_case.py, retrain, and remove it once no champion needs it.",
-            )
-        return predict(frame[columns])
-
-    return predict_known
-
-
-def inputs(use_case: UseCase, number: int) -> list[str]:
-    """The columns that a registered version was fitted on, in their order.
-
-    Args:
-        use_case: Whose model.
-        number: The version; only its description is fetched.
-
-    Raises:
-        ServiceUnavailable: MLflow does not answer.
-    """
-    with reachable(), tempfile.TemporaryDirectory(prefix="perennial-model-") as folder:
-        client()
-        # Into a folder of ours: asked for a registered model's description, MLflow leaves one of its own behind.
-        described = mlflow.artifacts.download_artifacts(f"models:/{use_case.name}/{number}/MLmodel", dst_path=folder)
-        signature = Model.load(described).signature
-    return list(signature.inputs.input_names())
-
-
-def trusted_types(use_case: UseCase) -> set[str]:
-    """The types outside skops' own list that a model of this use case may hold."""
-    return {*SAFE_TYPES, *use_case.trusted_types}
-
-
-def _insist_on_trust(use_case: UseCase, number: int, flavor: dict[str, Any]) -> None:
-    """Refuse a model that could run code when it is loaded, unless settings say otherwise."""
-    if settings().trusted_model_types == "any":
-        return
-    stored_as = flavor.get("serialization_format", "something else than a scikit-learn model")
-    foreign = set(flavor.get("skops_trusted_types") or ()) - trusted_types(use_case)
-    if stored_as != "skops" or foreign:
-        what = (
-            f"holds types that are not trusted: {', '.join(sorted(foreign))}"
-            if foreign
-            else f"is stored as {stored_as}"
-        )
-        raise PerennialError(
-            f"Version {number} of model {use_case.name!r} {what}; loading it could run code.",
-            f"If you trust these types, add them to trusted_types in include/use_cases/{use_case.name}/use_case.py;"
-            " PERENNIAL_TRUSTED_MODEL_TYPES=any trusts whoever can write to the registry.",
-        )
-
-
-def predictor(use_case: UseCase, model: Any) -> Callable[[pd.DataFrame], np.ndarray]:
-    """The fitted estimator as a function from a frame to (n,) floats.
-
-    Args:
-        use_case: Its task decides what they are: `binary`: the probability of 1; `regression`: the predicted value.
-        model: A fitted scikit-learn estimator; of a binary task with `predict_proba`.
-    """
-    if use_case.task == "binary":
-        return lambda frame: np.asarray(model.predict_proba(frame), dtype=float)[:, 1]
-    return lambda frame: np.asarray(model.predict(frame), dtype=float)
 
 
 def promote(use_case: UseCase, number: int) -> None:

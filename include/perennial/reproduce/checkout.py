@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow
 from filelock import FileLock
 
+from perennial._common.child_environment import PACKAGES, STORES, child_environment
 from perennial.errors import PerennialError
-from perennial.registry import mlflow_artifacts, provenance, tracking
+from perennial.registry import mlflow_artifacts, provenance, run_documents, tracking
 from perennial.reproduce import recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Reproduction
@@ -102,13 +102,13 @@ def _changes(use_case: UseCase, recorded: Recipe, with_changes: bool) -> str:
         raise PerennialError(
             f"{trained} of which some were not kept: {', '.join(sorted(withheld))}.", "Leave out --checkout."
         )
-    with tracking.reachable():
-        diff = mlflow.artifacts.load_text(f"runs:/{recorded.run_id}/{mlflow_artifacts.CODE_DIFF}")
+    name = mlflow_artifacts.CODE_DIFF
+    diff = run_documents.read(use_case, recorded.run_id, [name])[name].decode()
     if hashlib.sha256(diff.encode()).hexdigest() != recorded.changes_digest:
         raise PerennialError(
             f"{where} does not have the digest that its run names.", "It was changed: restore it from a backup."
         )
-    return str(diff)
+    return diff
 
 
 @contextmanager
@@ -157,7 +157,8 @@ def _python(project: Path, say: Callable[[str], None]) -> str:
         return sys.executable
     say("Its lock file is another: making its own environment, which takes minutes.")
     base = str(getattr(sys, "_base_executable", sys.executable))
-    without = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    variables = child_environment(*PACKAGES)
+    without = {name: value for name, value in variables.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
     done = subprocess.run(
         ["make", "-C", str(project), "install", f"PYTHON={base}"], capture_output=True, text=True, env=without
     )
@@ -182,7 +183,7 @@ def _run(python: str, project: Path, arguments: list[str]) -> Reproduction:
         "PERENNIAL_WAREHOUSE": where.warehouse,
         "PERENNIAL_TRAINING_SETS": where.training_sets,
     }
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | stores)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=child_environment(*STORES) | stores)
     try:
         # Libraries may have said something before.
         return Reproduction.from_json(json.loads(done.stdout[done.stdout.find("{") :]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial import lake
 from perennial.errors import PerennialError
-from perennial.registry import mlflow_artifacts, mlflow_tags, tracking
+from perennial.registry import mlflow_artifacts, mlflow_tags, run_documents, tracking
 from perennial.registry.provenance import Provenance
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -53,7 +53,9 @@ def read(use_case: UseCase, version: int) -> Recipe:
     """
     run = tracking.training_run(use_case, version)
     required = (mlflow_artifacts.PLAN, mlflow_artifacts.TRAINING_SET)
-    documents = tracking.recorded(run.id, (*required, mlflow_artifacts.PROVENANCE, mlflow_artifacts.CODE_CHANGES))
+    documents = run_documents.read_json(
+        use_case, run.id, (*required, mlflow_artifacts.PROVENANCE, mlflow_artifacts.CODE_CHANGES)
+    )
     absent = [name for name in required if name not in documents]
     if absent:
         raise PerennialError(
@@ -61,21 +63,20 @@ def read(use_case: UseCase, version: int) -> Recipe:
             f" {' and '.join(absent)}, which say what it was trained on.",
             "Restore MLflow's artifacts from a backup.",
         )
-    tags = run.tags
-    commit, dirty, _ = tags.get(mlflow_tags.GIT_COMMIT, "").partition(_DIRTY)
+    made = Provenance(**documents[mlflow_artifacts.PROVENANCE]) if mlflow_artifacts.PROVENANCE in documents else None
+    # Tags only where nothing else is recorded: whoever can write to MLflow can write them.
+    commit, dirty, _ = (made.commit if made else run.tags.get(mlflow_tags.GIT_COMMIT, "")).partition(_DIRTY)
     return Recipe(
         version=version,
         run_id=run.id,
         plan=TrainingPlan(**documents[mlflow_artifacts.PLAN]),
         data=TrainingSet(**documents[mlflow_artifacts.TRAINING_SET]),
-        provenance=Provenance(**documents[mlflow_artifacts.PROVENANCE])
-        if mlflow_artifacts.PROVENANCE in documents
-        else None,
-        # It goes into git's arguments, and whoever can write to MLflow can write it.
+        provenance=made,
+        # It goes into git's arguments.
         commit=commit if _COMMIT.fullmatch(commit) else "",
         is_dirty=bool(dirty),
-        lock=tags.get(mlflow_tags.LOCK_DIGEST, "unknown"),
-        changes_digest=tags.get(mlflow_tags.CODE_CHANGES, ""),
+        lock=made.environment.lock if made else run.tags.get(mlflow_tags.LOCK_DIGEST, "unknown"),
+        changes_digest=run.tags.get(mlflow_tags.CODE_CHANGES, ""),
         changes=documents.get(mlflow_artifacts.CODE_CHANGES, {}),
     )
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from perennial.errors import BadFeatures, InvalidParams, PerennialError, TrainingFailed
 from perennial.feature_store import definitions, repository
-from perennial.registry import provenance, tracking
+from perennial.registry import model_loading, provenance
 from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part, Reproduction
@@ -115,7 +115,7 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     if absent:
         reason = f"The rows have no {', '.join(absent)}, which the version was fitted on."
         return Part("predictions", None, (reason,))
-    registered = tracking.load(use_case, recorded.version)
+    registered = model_loading.load(use_case, recorded.version)
     # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
     names = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
     try:
@@ -123,12 +123,12 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
         model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
-    return compare.predictions(registered(holdout), tracking.predictor(use_case, model)(holdout[columns]))
+    return compare.predictions(registered(holdout), model_loading.predictor(use_case, model)(holdout[columns]))
 
 
 def _inputs(use_case: UseCase, recorded: Recipe) -> list[str]:
     """The columns that the version was fitted on."""
-    return recorded.provenance.columns if recorded.provenance else tracking.inputs(use_case, recorded.version)
+    return recorded.provenance.columns if recorded.provenance else model_loading.inputs(use_case, recorded.version)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -21,7 +23,18 @@ from perennial.dag_names import TRAINING
 from perennial.errors import TrainingFailed
 from perennial.evaluation import baseline, plots, quality
 from perennial.feature_store import repository
-from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, provenance, tracking, uncommitted_changes
+from perennial.registry import (
+    ledger,
+    mlflow_artifacts,
+    mlflow_tags,
+    model_files,
+    model_format,
+    model_loading,
+    provenance,
+    tracking,
+    uncommitted_changes,
+)
+from perennial.registry.run_files import RunFiles
 from perennial.training import planning
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -52,26 +65,32 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         return registered
     params = planning.validate_params(use_case, planned.params)
     columns = feature_columns(use_case)
+    files = RunFiles()
     with tracking.run(use_case, TRAINING, made_by, name=f"{planned.first}..{planned.last}") as active:
-        _log_inputs(use_case, planned, data, params)
+        run_id = active.info.run_id
+        if complete := model_files.written(use_case, run_id):  # By an attempt that was killed before it registered it.
+            return int(tracking.register(use_case, complete[0].address, run_id).version)
+        _log_inputs(use_case, planned, data, params, files)
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
             profiling = aside.submit(drift.Profile.of_features, use_case, data.fit_table, columns)
             model, seconds = fit_estimator(use_case, params, data.fit[columns], data.fit["label"])
-            predict = tracking.predictor(use_case, model)
+            predict = model_loading.predictor(use_case, model)
             completing = aside.submit(profiling.result().with_model, use_case, data.fit, data.holdout, predict)
             mlflow.log_metric("fit_seconds", seconds)
             mlflow.set_tag(mlflow_tags.ALGORITHM, _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
-            mlflow.log_dict(
+            files.log_json(
                 provenance.of_training(use_case, columns).model_dump(mode="json"), mlflow_artifacts.PROVENANCE
             )
-            _log_quality(use_case, data, columns, predict)
-            uri = _log_model(use_case, model, data.fit[columns].head(100))
+            _log_quality(use_case, data, columns, predict, files)
+            model_id, uri = _log_model(use_case, model, data.fit[columns].head(100), files)
             profile = completing.result()
         plots.log_importance(profile.importance)
-        profile.log()
-        return int(tracking.register(use_case, uri, active.info.run_id).version)
+        _log_profile(profile, files)
+        # First: a registered version always has a record of its files.
+        model_files.record(use_case, planned.last, run_id, model_id, files.digests)
+        return int(tracking.register(use_case, uri, run_id).version)
 
 
 def fit_estimator(
@@ -112,7 +131,9 @@ def _algorithm(model: Any) -> str:
     return ", then ".join(type(step).__name__ for step in steps)
 
 
-def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, params: TrainingParams) -> None:
+def _log_inputs(
+    use_case: UseCase, planned: TrainingPlan, data: TrainingSet, params: TrainingParams, files: RunFiles
+) -> None:
     """Everything that is needed to train this model again."""
     changed = uncommitted_changes.collect()
     champion = ledger.champion(use_case)
@@ -134,11 +155,11 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
             mlflow_tags.CHAMPION_THEN: str(champion.model_version if champion else ""),
         }
     )
-    mlflow.log_dict(data.model_dump(mode="json"), mlflow_artifacts.TRAINING_SET)
-    mlflow.log_dict(planned.model_dump(mode="json"), mlflow_artifacts.PLAN)
+    files.log_json(data.model_dump(mode="json"), mlflow_artifacts.TRAINING_SET)
+    files.log_json(planned.model_dump(mode="json"), mlflow_artifacts.PLAN)
     if changed is not None:
-        mlflow.log_text(changed.diff, mlflow_artifacts.CODE_DIFF)
-        mlflow.log_dict(changed.model_dump(mode="json", exclude={"diff"}), mlflow_artifacts.CODE_CHANGES)
+        files.log_text(changed.diff, mlflow_artifacts.CODE_DIFF)
+        files.log_json(changed.model_dump(mode="json", exclude={"diff"}), mlflow_artifacts.CODE_CHANGES)
     dataset = MetaDataset(  # type: ignore[abstract]
         source=resolve_dataset_source(data.path) if "://" in data.path else LocalArtifactDatasetSource(data.path),
         name=f"{use_case.name} {planned.first}..{planned.last}",
@@ -147,7 +168,7 @@ def _log_inputs(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, par
     mlflow.log_input(dataset, context="training")
 
 
-def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any) -> None:
+def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any, files: RunFiles) -> None:
     """Metrics on the holdout, whole and by slice, beside the baseline model, with the plots people look at."""
     label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
     constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label))
@@ -156,21 +177,20 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
     logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}
     logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
-    mlflow.log_dict(measured.model_dump(mode="json"), mlflow_artifacts.QUALITY)
+    files.log_json(measured.model_dump(mode="json"), mlflow_artifacts.QUALITY)
     plots.log_quality(use_case, label, prediction)
 
 
-def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame) -> str:
-    """Log the model with signature and example, in a format that cannot run code on load; return its address."""
+def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame, files: RunFiles) -> tuple[str, str]:
+    """Log the model with signature and example, in a format that cannot run code on load; return its id and address."""
     # Whole numbers are declared as floats: a missing one arrives as a float when the model serves.
     sample = sample.astype(dict.fromkeys(sample.select_dtypes("integer"), float))
     try:
-        info = mlflow.sklearn.log_model(
+        return files.log_model(
             model,
-            name="model",
             serialization_format="skops",
-            skops_trusted_types=sorted(tracking.trusted_types(use_case)),
-            signature=infer_signature(sample, tracking.predictor(use_case, model)(sample)),
+            skops_trusted_types=sorted(model_format.trusted_types(use_case)),
+            signature=infer_signature(sample, model_loading.predictor(use_case, model)(sample)),
             input_example=sample.head(5),
             # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.
             pip_requirements=_requirements(),
@@ -184,7 +204,13 @@ def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame) -> str:
             f" {str(error).rpartition('file: ')[2]}",
             f"If you trust them, add them to trusted_types in include/use_cases/{use_case.name}/use_case.py.",
         ) from error
-    return info.model_uri
+
+
+def _log_profile(profile: drift.Profile, files: RunFiles) -> None:
+    """Log the training profile, which monitoring compares with."""
+    with tempfile.TemporaryDirectory() as folder:
+        profile.save(Path(folder))
+        files.log_folder(Path(folder), mlflow_artifacts.DRIFT_PROFILE)
 
 
 def _requirements() -> list[str]:

@@ -23,17 +23,9 @@ from examples import examples
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from online_cases import INSTANT, NOON, Online, Row, online_store
+from online_cases import INSTANT, NOON, STORES, Online, Row, online_store
 
 from perennial.feature_store import repository
-
-STORES = [
-    "sqlite",
-    "postgresql",
-    "dynamodb",
-    pytest.param("redis", marks=pytest.mark.services),
-    pytest.param("debian-postgresql", marks=pytest.mark.services),
-]
 
 
 @pytest.fixture(scope="module", params=STORES)

@@ -1,4 +1,4 @@
-"""What the online stores have in common: the newest row wins, and a value past its view's `ttl` is marked as such."""
+"""What the online stores have in common: the newest row wins, and a value past its view's `ttl` is served as null."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from feast.feature_view import FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -17,7 +18,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import model_validator
 
 from perennial.feature_store._compat import ReadHook
-from perennial.feature_store.online.expiry import Expiry
+from perennial.feature_store.online.expiry import Expiry, clear_marked
 from perennial.feature_store.online.rows import FeastRows, OnlineRows
 
 #: Options of Feast's own stores that the same store here does not have.
@@ -27,10 +28,10 @@ _LEFT_OUT = ("vector_enabled", "text_search_enabled", "enable_openai_compatible_
 class NewestOnlineStoreConfig(FeastConfigBaseModel):
     """Options that every store has beside those of Feast's own."""
 
-    expired: Literal["mark", "null", "serve"] = "mark"
-    """What becomes of a value older, when it is read, than its view's `ttl`: `mark` serves it with the status
-    OUTSIDE_MAX_AGE, as Feast does for precomputed services; `null` serves null with that status; `serve` ignores its
-    age. Exactly that old is not too old."""
+    expired: Literal["null", "mark", "serve"] = "null"
+    """What becomes of a value older, when it is read, than its view's `ttl`: `null` serves null, as training has seen
+    it, with the status OUTSIDE_MAX_AGE; `mark` serves the value with that status, as Feast does for precomputed
+    services; `serve` ignores its age. Exactly that old is not too old."""
 
     @model_validator(mode="after")
     def _has_no_search(self) -> NewestOnlineStoreConfig:
@@ -121,6 +122,36 @@ class NewestOnlineStore(ReadHook, OnlineStore):
     def is_without_table(self, error: Exception) -> bool:
         """Whether a read failed because the view has no table; a store without tables never says so."""
         return False
+
+    def get_online_features(self, config: RepoConfig, features: Any, *args: Any, **options: Any) -> OnlineResponse:
+        """Feast's own; of a service that Feast has precomputed, expired values are treated as of any other.
+
+        Args:
+            config: The feature store's configuration.
+            features: A feature service, or references to features.
+            *args: See Feast.
+            **options: See Feast.
+        """
+        response = super().get_online_features(config, features, *args, **options)
+        if getattr(features, "precompute_online", False):
+            clear_marked(config, response.proto)
+        return response
+
+    async def get_online_features_async(
+        self, config: RepoConfig, features: Any, *args: Any, **options: Any
+    ) -> OnlineResponse:
+        """As `get_online_features`.
+
+        Args:
+            config: The feature store's configuration.
+            features: A feature service, or references to features.
+            *args: See Feast.
+            **options: See Feast.
+        """
+        response = await super().get_online_features_async(config, features, *args, **options)
+        if getattr(features, "precompute_online", False):
+            clear_marked(config, response.proto)
+        return response
 
     def before_reading(
         self, config: RepoConfig, requested: list[tuple[FeatureView, list[str]]], full_names: bool

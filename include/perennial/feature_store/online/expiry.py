@@ -1,7 +1,8 @@
-"""Marks or removes, in a response of the online store, values that are older than their view's `ttl`."""
+"""Removes, in a response of the online store, values that are older than their view's `ttl`: training sees null too."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,9 @@ from feast.feature_view import FeatureView
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
+
+#: The moment that ages are counted to (UTC); None: now. Set by who serves the past again.
+serving_time: ContextVar[datetime | None] = ContextVar("serving_time", default=None)
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ class Expiry:
         return Expiry(limits, keep_value=mode == "mark")
 
     def apply(self, response: GetOnlineFeaturesResponse) -> None:
-        """Give values that are expired now the status OUTSIDE_MAX_AGE, in place."""
+        """Give values that are expired the status OUTSIDE_MAX_AGE, in place, and null in place of the value."""
         if not self.limits:
             return
-        now = datetime.now(UTC)
+        now = serving_time.get() or datetime.now(UTC)
         for name, result in zip(response.metadata.feature_names.val, response.results, strict=False):
             limit = self.limits.get(name)
             if limit is None:
@@ -55,3 +59,18 @@ class Expiry:
                     result.statuses[row] = FieldStatus.OUTSIDE_MAX_AGE
                     if not self.keep_value:
                         result.values[row].CopyFrom(Value())
+
+
+def clear_marked(config: RepoConfig, response: GetOnlineFeaturesResponse) -> None:
+    """Put null in place of values that Feast itself has marked as expired: those of a precomputed service.
+
+    Args:
+        config: Its `online_store: expired:` says what becomes of expired values.
+        response: Changed in place.
+    """
+    if config.online_store.expired != "null":
+        return
+    for result in response.results:
+        for row, status in enumerate(result.statuses):
+            if status == FieldStatus.OUTSIDE_MAX_AGE:
+                result.values[row].CopyFrom(Value())

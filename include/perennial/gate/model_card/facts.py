@@ -8,7 +8,7 @@ from typing import Any
 from perennial.errors import PerennialError
 from perennial.evaluation.quality import Quality
 from perennial.gate.decision import GateDecision
-from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, tracking
+from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, run_documents, tracking
 from perennial.use_case import UseCase
 
 _RECORDS = (*mlflow_artifacts.TRAINING_DOCUMENTS, mlflow_artifacts.CODE_CHANGES)
@@ -98,7 +98,7 @@ def gather(use_case: UseCase, version: int) -> Card:
         PerennialError: there is no such version, or its run is gone.
     """
     run = tracking.training_run(use_case, version)
-    records = tracking.recorded(run.id, _RECORDS)
+    records = run_documents.read_json(use_case, run.id, _RECORDS)
     tags, numbers = run.tags, run.metrics
     rows_holdout = _whole(numbers.get("rows_holdout"))
     return Card(
@@ -136,7 +136,7 @@ def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]
     from perennial.drift.limits import distance_method, limits
 
     try:
-        profile = Profile.load(run_id)
+        profile = Profile.load(use_case, run_id)
     except PerennialError:
         return []
     baselines = limits(use_case, profile, rows or 0).most
