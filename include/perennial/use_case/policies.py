@@ -51,7 +51,7 @@ class Gate(Declaration):
         default=0.95, gt=0, le=1, description="Largest share of nulls that a feature may have, fitted on or held out."
     )
     max_null_change: float = Field(
-        default=0.25,
+        default=0.4,
         gt=0,
         le=1,
         description="How much a feature's share of nulls may differ between the rows fitted on and the holdout.",
