@@ -669,3 +669,18 @@ def test_a_number_that_stands_for_none_is_told_label_first(tmp_path: Path) -> No
 def test_numbers_that_are_apart_and_repeated_are_told(tmp_path: Path, values: Any, told: str) -> None:
     made = design(new_cases.csv(series(measure=values), tmp_path), label="y", no_key=True)
     assert [what.rpartition(" ")[2] for what in notes(made)] == ([told] if told else [])
+
+
+def test_an_outage_of_all_measures_is_no_leak(tmp_path: Path) -> None:
+    frame = series(1_000, "1h", pressure=RANDOM.normal(size=1_000), wind=RANDOM.normal(size=1_000))
+    frame.loc[RANDOM.random(1_000) < 0.04, ["x", "y", "pressure", "wind"]] = np.nan
+    made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
+    assert feature_names(made) == ["x", "pressure", "wind"]
+
+
+def test_an_identifier_with_some_letters_stays_text(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(7).integers(500_000, 560_000, 400).astype(str)
+    numbers[::40] = [f"C{number}" for number in numbers[::40]]
+    made = design(new_cases.csv(series(InvoiceNo=numbers, amount=[*["1.5"] * 399, "none at all"]), tmp_path), label="y")
+    kinds = {column.source: column.kind for column in made.columns}
+    assert (kinds["InvoiceNo"], kinds["amount"]) == ("text", "number")

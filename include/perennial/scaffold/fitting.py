@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
-from perennial.scaffold import column_types, number_formats, places, printed_numbers
+from perennial.scaffold import column_types, names, number_formats, places, printed_numbers
 from perennial.scaffold.column_types import ENOUGH, Reading
 from perennial.scaffold.places import Place
 
@@ -80,7 +80,7 @@ def find(
             readings[name] = column_types.WHOLE if counted[name, column_types.FITS] == filled else column_types.NAMES
         else:
             fits = {reading: counted[name, reading] for reading in tried.get(name, ())}
-            best = _best(fits, filled, 0.5 if name in notations else ENOUGH)
+            best = _best(fits, filled, 0.5 if name in notations else _share_to_fit(name))
             if best:
                 readings[name], fitting[name] = best[0], best
                 lost[name] = filled - fits[best[0]]
@@ -94,6 +94,11 @@ def find(
         readings[name] = reading
         doubts[name]["either"] = tuple(other)
     return readings, doubts, left_out
+
+
+def _share_to_fit(name: str) -> float:
+    """What share of the values of a column must fit; C536379 among invoices of digits is no missing number."""
+    return 1.0 if names.sounds_like_id(names.plain(name)) else ENOUGH
 
 
 def _best(fits: dict[Reading, int], filled: int, enough: float) -> list[Reading]:

@@ -7,12 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from perennial._common.sql_quoting import quote_ident
+from perennial.scaffold import names
 from perennial.scaffold.profiling import Look, ProfiledColumn
 from perennial.scaffold.times import Times
 
 _SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")
-#: Of these, the names of what identifies one thing, and is no code that many share.
-_SOUNDS_LIKE_ID = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number)$")
 #: How often a value must occur, on average, to be a key with a past.
 _REPETITION = 3
 #: A column that lacks more than the one share of its values is asked about, and with more than the other is no key.
@@ -124,7 +123,7 @@ def _is_different(look: Look, column: ProfiledColumn, times: Times) -> bool:
 
 def is_named_like_id(column: ProfiledColumn) -> bool:
     """Whether a column is called like what identifies one thing."""
-    return _SOUNDS_LIKE_ID.search(column.name) is not None
+    return names.sounds_like_id(column.name)
 
 
 def _may_name_rows(column: ProfiledColumn, times: Times) -> bool:

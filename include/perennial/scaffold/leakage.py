@@ -21,6 +21,8 @@ _AUC, _R2 = 0.99, 0.98
 _PROMISING = 0.8
 _SAMPLE = 20_000
 _LEAVES, _BINS = 64, 256
+#: Where a larger share of the labels is known, the others may be lacking with everything else.
+_OUTAGE = 0.9
 #: Fewer rows with a label say nothing.
 _FEWEST = 50
 
@@ -56,12 +58,34 @@ def find(look: Look, label: ProfiledColumn, truth: str, task: str, but: set[str]
     known = frame["truth__"].notna().to_numpy()
     moments, answers = frame["moment__"].to_numpy(), frame["truth__"].to_numpy()
     reasons: dict[str, str] = {}
+    if not _is_outage(frame[[column.name for column in others]].notna().to_numpy(), known):
+        together = [column for column in others if _is_filled_with(frame[column.name].notna().to_numpy(), known)]
+        reasons = {column.name: "it is filled only where the label is" for column in together}
     for column in others:
+        if column.name in reasons:
+            continue
         why = _why(column, frame[column.name].to_numpy(dtype=float), moments, answers, known, task)
         if why:
             reasons[column.name] = why
     reasons |= _combined(others, frame[known], answers[known], task, set(reasons), label)
     return [Suspect(column, reasons[column.name]) for column in others if column.name in reasons]
+
+
+def _is_filled_with(filled: Array, known: Array) -> bool:
+    """Whether a column is filled in just the rows that have a label, which some have not."""
+    return bool(known.mean() < 0.99 and (filled == known).mean() > 0.99)
+
+
+def _is_outage(filled: Array, known: Array) -> bool:
+    """Whether rows without a label have nothing at all, or are few and lack most: nobody measured anything then.
+
+    Args:
+        filled: (n, columns) which values are there.
+        known: (n,) which labels are.
+    """
+    together = sum(_is_filled_with(column, known) for column in filled.T)
+    columns = filled.shape[1]
+    return (together == columns >= 2) or (together >= max(3, columns / 2) and known.mean() > _OUTAGE)
 
 
 def _combined(
@@ -98,8 +122,6 @@ def _as_number(column: ProfiledColumn) -> str:
 
 def _why(column: ProfiledColumn, values: Array, moments: Array, truth: Array, known: Array, task: str) -> str:
     filled = ~np.isnan(values)
-    if known.mean() < 0.99 and (filled == known).mean() > 0.99:
-        return "it is filled only where the label is"
     if column.kind == "time" and filled.any() and (values[filled] > moments[filled]).mean() > 0.5:
         return "it holds moments after the row's own"
     values, truth = values[known], truth[known]

@@ -17,6 +17,7 @@ RESERVED = frozenset(
     }
 )
 _LONGEST = 30
+_SOUNDS_LIKE_ID = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number)$")
 
 
 def plain(name: str) -> str:
@@ -27,6 +28,11 @@ def plain(name: str) -> str:
     if not result or not result[0].isalpha():
         result = f"c_{result}".strip("_")
     return f"{result}_value" if keyword.iskeyword(result) or keyword.issoftkeyword(result) else result
+
+
+def sounds_like_id(name: str) -> bool:
+    """Whether a plain name is that of what identifies one thing, and of no code that many share."""
+    return _SOUNDS_LIKE_ID.search(name) is not None
 
 
 def unique(wanted: str, taken: Collection[str]) -> str:
