@@ -20,7 +20,7 @@ from perennial.sources import csv_dialects, listing
 from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
 from perennial.sources.files import NULLS
 from perennial.sources.listing import DataFile, Format
-from perennial.sources.scans import said
+from perennial.sources.record_sources import one_line
 
 #: A file's first bytes, read from, that tell nothing of a header.
 _NUMBER = re.compile(r"^[-+]?[0-9.,]+$")
@@ -165,7 +165,7 @@ def _of_files(given: str, address: str) -> Place:
                 "Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION (and AWS_ENDPOINT_URL_S3 for other"
                 " stores), and check the bucket's name."
             )
-        raise InvalidParams(f"--data {given} cannot be listed: {said(error)}", fix) from error
+        raise InvalidParams(f"--data {given} cannot be listed: {one_line(error)}", fix) from error
     formats = {listing.format_of(file.address) for file in found.files}
     if len(formats) != 1:
         what = "CSV and Parquet files" if formats else "no CSV or Parquet files"
@@ -267,7 +267,9 @@ def _load(
     try:
         connection.execute(f"{start} SELECT {selected} FROM arrived")  # noqa: S608
     except duckdb.Error as error:
-        raise InvalidParams(f"--data {shown} cannot be read to its end: {said(error)}", "Correct the file.") from error
+        raise InvalidParams(
+            f"--data {shown} cannot be read to its end: {one_line(error)}", "Correct the file."
+        ) from error
     finally:
         connection.unregister("arrived")
     if len(csv.ragged) > max(1, _RAGGED * csv.total):
@@ -286,7 +288,7 @@ def _parquet_columns(connection: duckdb.DuckDBPyConnection, place: Place, file: 
         rows = connection.execute(f"DESCRIBE FROM {_parquet([file.address])}").fetchall()
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.origin or file.address} cannot be read: {said(error)}", "Check that the file is whole."
+            f"--data {place.origin or file.address} cannot be read: {one_line(error)}", "Check that the file is whole."
         ) from error
     return [name for name, *_ in rows]
 
@@ -324,7 +326,7 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
         return _describe(connection, place)
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.named} cannot be read: {said(error)}", "Check that the files are whole."
+            f"--data {place.named} cannot be read: {one_line(error)}", "Check that the files are whole."
         ) from error
 
 
@@ -387,6 +389,6 @@ def read(connection: duckdb.DuckDBPyConnection, place: Place, sql: str) -> list[
         return connection.execute(sql).fetchall()
     except duckdb.Error as error:
         raise InvalidParams(
-            f"--data {place.named} cannot be read to its end: {said(error)}",
+            f"--data {place.named} cannot be read to its end: {one_line(error)}",
             "Fix the line or the file that it names.",
         ) from error

@@ -16,7 +16,7 @@ from perennial.partitions import Partition
 from perennial.sources import tables
 from perennial.sources.columns import Schema, columns
 from perennial.sources.files import handed_over
-from perennial.sources.scans import ReaderScan, said
+from perennial.sources.record_sources import ReaderRecords, one_line
 from perennial.sources.spans import Span, Written
 from perennial.sources.typed import Named, TimeRange, Unreadable, typed
 
@@ -106,9 +106,9 @@ class DatabaseTable:
             ):
                 connection.register("described", arrived.schema.empty_table())
                 kinds = {name: kind for name, kind, *_ in connection.execute("DESCRIBE FROM described").fetchall()}
-                return typed(connection, ReaderScan(arrived, kinds), schema, named, part, self.unreadable)
+                return typed(connection, ReaderRecords(arrived, kinds), schema, named, part, self.unreadable)
         except duckdb.Error as error:
             raise BadBatch(
-                f"{named} cannot be read ({said(error)}).",
+                f"{named} cannot be read ({one_line(error)}).",
                 f"If the table's columns changed, change {named.declaration}.",
             ) from error

@@ -26,7 +26,7 @@ from perennial.sources import csv_dialects, csv_files, web, web_address
 from perennial.sources.columns import Schema, columns
 from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
 from perennial.sources.listing import MAGIC, S3, DataFile, Listing, escaped, list_files, s3
-from perennial.sources.scans import CsvScan, ParquetScan, Scan, said
+from perennial.sources.record_sources import CsvRecords, ParquetRecords, RecordSource, one_line
 from perennial.sources.typed import FILE, Named, TimeRange, Unreadable, check_columns, typed
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Files:
                     damaged.append(self._quarantined(each, named, error.problem))
                 except (duckdb.Error, OSError) as error:
                     raise BadBatch(
-                        f"{named} cannot be read as {self.format} ({said(error)}).",
+                        f"{named} cannot be read as {self.format} ({one_line(error)}).",
                         f"{_AGAIN} If it is written in another way, change {named.declaration}.",
                     ) from error
             if not batches:
@@ -171,23 +171,23 @@ class Files:
     ) -> Batch:
         if self.format == "parquet":
             address = file.address if file.address.startswith(S3) else escaped(file.address)
-            return self._typed(connection, ParquetScan(connection, address, file.folders), schema, named, part)
+            return self._typed(connection, ParquetRecords(connection, address, file.folders), schema, named, part)
         sources = [each.source for each in columns(schema).values()]
         csv, own = self._csv_file(file, sources)
         try:
-            batch = self._typed(connection, CsvScan(csv), schema, named, part)
+            batch = self._typed(connection, CsvRecords(csv), schema, named, part)
         except UnreadableFile:
             if own:
                 raise
             another = self._in_own_dialect(file, sources)
             if another is None or another.dialect == csv.dialect:
                 raise
-            return _noted(self._typed(connection, CsvScan(another), schema, named, part), another.dialect)
+            return _noted(self._typed(connection, CsvRecords(another), schema, named, part), another.dialect)
         if csv.ragged and not own:
             another = self._in_own_dialect(file, sources)
             # Other quotes alone may as well join lines that are none of one record.
             if another is not None and replace(another.dialect, quote=csv.dialect.quote) != csv.dialect:
-                again = self._typed(connection, CsvScan(another), schema, named, part)
+                again = self._typed(connection, CsvRecords(another), schema, named, part)
                 if len(another.ragged) < len(csv.ragged):
                     return _noted(again, another.dialect)
         return _noted(batch, csv.dialect) if own else batch
@@ -221,7 +221,12 @@ class Files:
         return found if set(sources) <= set(found.header) else None
 
     def _typed(
-        self, connection: duckdb.DuckDBPyConnection, scan: Scan, schema: Schema, named: Named, part: TimeRange | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        scan: RecordSource,
+        schema: Schema,
+        named: Named,
+        part: TimeRange | None,
     ) -> Batch:
         """The rows of a file. One that lacks a column stops the partitions only that it holds records of."""
         declared = columns(schema)

@@ -20,7 +20,7 @@ from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources.columns import Column, Schema, columns, missing, reading
 from perennial.sources.csv_files import RECORD
-from perennial.sources.scans import Scan
+from perennial.sources.record_sources import RecordSource
 
 #: What follows from a value that is not of its column's type: its row goes to quarantine, the batch stops, or the value
 #: is missing, which is counted. A row without a time that can be read is never loaded.
@@ -75,7 +75,7 @@ class _Reading:
     """
 
     connection: duckdb.DuckDBPyConnection
-    scan: Scan
+    scan: RecordSource
     declared: dict[str, Column]
     part: TimeRange | None
     values: dict[str, str] = field(init=False)
@@ -187,7 +187,7 @@ class _Reading:
 
 def typed(
     connection: duckdb.DuckDBPyConnection,
-    scan: Scan,
+    scan: RecordSource,
     schema: Schema,
     named: Named,
     part: TimeRange | None = None,

@@ -15,7 +15,7 @@ from perennial.errors import PerennialError
 from perennial.sources.csv_files import RECORD, CsvFile, UnreadableFile
 
 
-class Scan(Protocol):
+class RecordSource(Protocol):
     """Records of one file or table, each with its number.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Watched:
 
 
 @dataclass
-class CsvScan:
+class CsvRecords:
     """A CSV file."""
 
     file: CsvFile
@@ -95,23 +95,23 @@ class CsvScan:
         return self.file.nulls
 
     def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
-        """See `Scan`."""
+        """See `RecordSource`."""
         rows = self.file.rows(names)
         connection.register("arrived", self._watched.reader(rows.schema, iter(rows)))
         return "arrived"
 
     def check(self) -> None:
-        """See `Scan`."""
+        """See `RecordSource`."""
         self._watched.check()
 
     @property
     def total(self) -> int:
-        """See `Scan`."""
+        """See `RecordSource`."""
         return self.file.total
 
     @property
     def ragged(self) -> Mapping[int, str]:
-        """See `Scan`."""
+        """See `RecordSource`."""
         own = len(self.file.header) - len([name for name in self.file.folders if name in self.file.header])
         return {
             record: f"it has {count} values, and the header {own}" if count else "a quote opens that is never closed"
@@ -119,12 +119,12 @@ class CsvScan:
         }
 
     def shown(self, records: Sequence[int]) -> dict[int, tuple[int, str]]:
-        """See `Scan`."""
+        """See `RecordSource`."""
         return self.file.shown(records)
 
 
 @dataclass
-class ParquetScan:
+class ParquetRecords:
     """A Parquet file.
 
     Attributes:
@@ -147,12 +147,12 @@ class ParquetScan:
             described = self.connection.execute(f"DESCRIBE {sql}").fetchall()
             self.total = self.connection.execute(f"SELECT count(*) {sql}").fetchall()[0][0]
         except (duckdb.Error, OSError) as error:
-            raise UnreadableFile(f"it is no whole Parquet file ({said(error)})") from error
+            raise UnreadableFile(f"it is no whole Parquet file ({one_line(error)})") from error
         self.kinds = {name: kind for name, kind, *_ in described}
         self.kinds = dict.fromkeys(self.folders, "VARCHAR") | self.kinds
 
     def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
-        """See `Scan`."""
+        """See `RecordSource`."""
         selected = [f"{self._value(name)} AS c{number}" for number, name in enumerate(names)]
         columns = ", ".join([*selected, f"file_row_number + 1 AS {RECORD}"])
         source = f"read_parquet({quote_literal(self.address)}, hive_partitioning = false, file_row_number = true)"
@@ -173,7 +173,7 @@ class ParquetScan:
 
 
 @dataclass
-class ReaderScan:
+class ReaderRecords:
     """The rows that a reader of Arrow batches gives, once."""
 
     reader: pa.RecordBatchReader
@@ -184,7 +184,7 @@ class ReaderScan:
     _watched: _Watched = field(default_factory=_Watched)
 
     def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
-        """See `Scan`."""
+        """See `RecordSource`."""
         fields = [pa.field(f"c{number}", self.reader.schema.field(name).type) for number, name in enumerate(names)]
         schema = pa.schema([*fields, (RECORD, pa.int64())])
 
@@ -200,12 +200,12 @@ class ReaderScan:
         return "arrived"
 
     def check(self) -> None:
-        """See `Scan`."""
+        """See `RecordSource`."""
         self._watched.check()
 
     @property
     def total(self) -> int:
-        """See `Scan`."""
+        """See `RecordSource`."""
         return self._watched.rows
 
     def shown(self, records: Sequence[int]) -> dict[int, tuple[int, str]]:
@@ -213,6 +213,6 @@ class ReaderScan:
         return {}
 
 
-def said(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """All that an error says, in one line: DuckDB names the cause and the place below the first."""
     return " ".join(str(error).split())[:600]
