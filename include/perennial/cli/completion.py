@@ -92,12 +92,12 @@ def columns(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     import tempfile
     from pathlib import Path
 
-    from perennial.scaffold import places
+    from perennial.scaffold import dialects, places
 
     with tempfile.TemporaryDirectory() as folder:
         connection = places.connect(data, "200MB", Path(folder))
-        place = places.with_dialect(connection, places.find(data))
-        return [(name, kind.lower()) for name, kind in places.columns(connection, place) if name.startswith(incomplete)]
+        names = dialects.column_names(connection, places.find(data))
+        return [(name, "") for name in names if name.startswith(incomplete)]
 
 
 @_quietly

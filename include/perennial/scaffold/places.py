@@ -16,22 +16,16 @@ import duckdb
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
-from perennial.sources import csv_dialects, listing
-from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
+from perennial.sources import listing
+from perennial.sources.csv_files import Dialect
 from perennial.sources.files import NULLS
 from perennial.sources.listing import DataFile, Format
 from perennial.sources.record_sources import one_line
 
-#: A file's first bytes, read from, that tell nothing of a header.
-_NUMBER = re.compile(r"^[-+]?[0-9.,]+$")
 #: A table of more columns is wide; so many expressions make a query over one.
 _WIDE, _PART = 64, 100
 #: The table of the connection that holds the text of CSV files.
-_TEXT = "written"
-#: Up to this share of a file's lines may have another number of values than its header.
-_RAGGED = 0.05
-#: The encoding of a file that is not UTF-8 and has no byte order mark: that of Windows in the west.
-_OTHERWISE = "cp1252"
+TEXT = "written"
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,16 @@ class Place:
     def reading_null(self, texts: Sequence[str]) -> str:
         """`reader`, if other texts of a CSV file stand for "no value"."""
         if self.format == "parquet":
-            return _parquet([file.address for file in self.files])
+            return parquet_relation([file.address for file in self.files])
         words = ", ".join(map(quote_literal, texts))
         values = [
             f"CASE WHEN {name} NOT IN ({words}) THEN {name} END AS {name}" for name in map(quote_ident, self.texts)
         ]
-        return f"(SELECT {', '.join(values)} FROM {_TEXT})"  # noqa: S608
+        return f"(SELECT {', '.join(values)} FROM {TEXT})"  # noqa: S608
 
 
-def _parquet(addresses: Sequence[str]) -> str:
+def parquet_relation(addresses: Sequence[str]) -> str:
+    """The SQL table function that reads Parquet files, whose folders' names may be values of columns."""
     names = ", ".join(
         quote_literal(each if each.startswith(listing.S3) else listing.escaped(each)) for each in addresses
     )
@@ -185,126 +180,6 @@ def _of_files(given: str, address: str) -> Place:
     form = formats.pop()
     assert form is not None  # noqa: S101
     return Place(address, form, found.files, notes=tuple(notes))
-
-
-def with_dialect(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
-    """The place, with how its CSV files are written, as all of each file says; their text is in the connection then.
-
-    Args:
-        connection: DuckDB.
-        place: The data.
-
-    Raises:
-        InvalidParams: a file cannot be read, or has no header.
-    """
-    if place.format == "parquet":
-        return _with_common_columns(
-            place, {file.address: _parquet_columns(connection, place, file) for file in place.files}
-        )
-    files: dict[str, CsvFile] = {}
-    for file in place.files:
-        shown = place.origin or file.address
-        try:
-            dialect = csv_dialects.detect(file.address, _OTHERWISE)
-            files[file.address] = CsvFile(file.address, dialect, (), file.folders)
-        except UnreadableFile as error:
-            raise InvalidParams(
-                f"--data {shown} cannot be read as CSV: {error.problem}.",
-                "Correct the file, or leave it out: one header, the same number of values in each line.",
-            ) from error
-        header = files[file.address].header
-        if all(_NUMBER.match(name) for name in header):
-            raise InvalidParams(
-                f"--data {shown} has no header: its first line is {', '.join(header[:5])}.",
-                "Write the columns' names into a first line.",
-            )
-    place = _with_common_columns(place, {address: file.header for address, file in files.items()})
-    place = _with_notes_of_dialects(place, files)
-    names = [name for name in next(iter(files.values())).header if name not in place.unread]
-    place = replace(place, texts=tuple(names))
-    for number, (address, csv) in enumerate(files.items()):
-        _load(connection, csv, names, place.origin or address, is_first=not number)
-    ragged = [(address, csv) for address, csv in files.items() if csv.ragged]
-    if ragged:
-        count = sum(len(csv.ragged) for _, csv in ragged)
-        address, csv = ragged[0]
-        (line, text), values = next(iter(csv.shown([min(csv.ragged)]).values())), csv.ragged[min(csv.ragged)]
-        what = (
-            f"has {values} values, and the header {len(csv.header)}" if values else "opens a quote and never closes it"
-        )
-        where = f"line {line} of {place.origin or address} {what}: {text[:80]!r}"
-        place = replace(place, notes=(*place.notes, (f"{count} lines are left out, and will go to quarantine", where)))
-    return place
-
-
-def _with_notes_of_dialects(place: Place, files: Mapping[str, CsvFile]) -> Place:
-    """The dialect of most files, whose `encoding` is that of those that are not UTF-8; others are noted."""
-    notes = list(place.notes)
-    dialects = Counter(replace(csv.dialect, encoding="utf-8") for csv in files.values())
-    dialect = dialects.most_common(1)[0][0]
-    others = [address for address, csv in files.items() if replace(csv.dialect, encoding="utf-8") != dialect]
-    if others:
-        notes.append((f"{len(others)} files are read in a dialect of their own", f"{others[0]} is written otherwise"))
-    guessed = [address for address, csv in files.items() if csv.dialect.encoding == _OTHERWISE]
-    if guessed:
-        dialect = replace(dialect, encoding=_OTHERWISE)
-        notes.append(
-            (f"encoding {_OTHERWISE}", f"{place.origin or guessed[0]} is not UTF-8 and has no byte order mark")
-        )
-    repeated = next((csv.header for csv in files.values() if csv.has_repeated_names), None)
-    if repeated:
-        notes.append(("columns with the same name are numbered", ", ".join(repeated)))
-    return replace(place, dialect_of_csv=dialect, notes=tuple(notes))
-
-
-def _load(
-    connection: duckdb.DuckDBPyConnection, csv: CsvFile, names: Sequence[str], shown: str, *, is_first: bool
-) -> None:
-    """Put the text of a file into the connection."""
-    selected = ", ".join(f"c{number} AS {quote_ident(name)}" for number, name in enumerate(names))
-    connection.register("arrived", csv.rows(names))
-    start = f"CREATE TABLE {_TEXT} AS" if is_first else f"INSERT INTO {_TEXT}"
-    try:
-        connection.execute(f"{start} SELECT {selected} FROM arrived")  # noqa: S608
-    except duckdb.Error as error:
-        raise InvalidParams(
-            f"--data {shown} cannot be read to its end: {one_line(error)}", "Correct the file."
-        ) from error
-    finally:
-        connection.unregister("arrived")
-    if len(csv.ragged) > max(1, _RAGGED * csv.total):
-        record = min(csv.ragged)
-        ((line, text),) = csv.shown([record]).values()
-        raise InvalidParams(
-            f"--data {shown} cannot be read as CSV: {len(csv.ragged)} of its {csv.total} lines have another number of"
-            f" values than the header, which has {len(csv.header)}. The first is line {line}, with"
-            f" {csv.ragged[record]}: {text[:200]!r}.",
-            "Correct the file: one header, the same number of values in each line.",
-        )
-
-
-def _parquet_columns(connection: duckdb.DuckDBPyConnection, place: Place, file: DataFile) -> list[str]:
-    try:
-        rows = connection.execute(f"DESCRIBE FROM {_parquet([file.address])}").fetchall()
-    except duckdb.Error as error:
-        raise InvalidParams(
-            f"--data {place.origin or file.address} cannot be read: {one_line(error)}", "Check that the file is whole."
-        ) from error
-    return [name for name, *_ in rows]
-
-
-def _with_common_columns(place: Place, headers: Mapping[str, Sequence[str]]) -> Place:
-    """The place, which does not read columns that some of its files lack."""
-    unread = dict(place.unread)
-    for name in dict.fromkeys(name for header in headers.values() for name in header):
-        lacking = [address for address, header in headers.items() if name not in header]
-        if lacking:
-            unread[name] = f"is not in every file: {lacking[0]} lacks it"
-    if headers and all(name in unread for name in next(iter(headers.values()))):
-        raise InvalidParams(
-            f"--data {place.named}: its files have no column in common.", "Give files of one kind, with one header."
-        )
-    return replace(place, unread=unread)
 
 
 def _describe(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from typing import Literal
 
 import duckdb
 
@@ -20,7 +20,7 @@ _PRINTED = re.compile(
     rf"[-+\u2212(]*({_AFFIX})?{_BLANK}?[-+\u2212]?[0-9.,][0-9.,'’ \u00a0\u2007\u2009\u202f]*?{_BLANK}?({_AFFIX})?[)]?"
 )
 #: Decimal and thousands, the likelier first where several fit all values.
-_MARKS: tuple[tuple[str, Thousands], ...] = (
+_MARKS: tuple[tuple[Literal[".", ","], Thousands], ...] = (
     (".", ""),
     (".", ","),
     (",", "."),
@@ -32,7 +32,7 @@ _MARKS: tuple[tuple[str, Thousands], ...] = (
 )
 
 
-def candidates(connection: duckdb.DuckDBPyConnection, name: str) -> Sequence[Reading]:
+def candidates(connection: duckdb.DuckDBPyConnection, name: str) -> tuple[Reading, ...]:
     """The ways to read a column of text as printed numbers; none, if most of its values are no such numbers.
 
     Args:
@@ -53,4 +53,4 @@ def candidates(connection: duckdb.DuckDBPyConnection, name: str) -> Sequence[Rea
         for (decimal, thousands) in _MARKS
     ]
     example = matches[0][0]
-    return [Reading("number", column, f"numbers like {example!r}") for column in declared]
+    return tuple(Reading("number", column, f"numbers like {example!r}") for column in declared)

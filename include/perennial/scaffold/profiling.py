@@ -17,7 +17,7 @@ import duckdb
 
 from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
-from perennial.scaffold import column_types, fitting, names, places
+from perennial.scaffold import column_types, dialects, fitting, names, places
 from perennial.scaffold.column_types import Reading
 from perennial.scaffold.places import Place
 from perennial.sources.files import NULLS
@@ -155,7 +155,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
         connection = places.connect(place.address, MEMORY, Path(folder))
         try:
             step("finding out how it is written")
-            place = places.with_dialect(connection, place)
+            place = dialects.prepared(connection, place)
             described = places.columns(connection, place)
             plain = names.columns(name for name, _ in described)
             given_notations = {

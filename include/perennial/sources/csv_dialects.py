@@ -71,7 +71,7 @@ def _utf16_without_mark(head: bytes) -> str:
     return "utf-16-be" if even > 0.4 * pairs and not odd else ""
 
 
-def detect(address: str, otherwise: str = "utf-8") -> Dialect:
+def detect(address: str, otherwise: str = "utf-8", *, only_beginning: bool = False) -> Dialect:
     """How a file is written.
 
     The delimiter and quote by which most records have as many values as the header, over all of the file.
@@ -79,12 +79,13 @@ def detect(address: str, otherwise: str = "utf-8") -> Dialect:
     Args:
         address: The file.
         otherwise: Its encoding, if it is not UTF-8 and has no byte order mark.
+        only_beginning: Look at its first lines only, for a first impression.
 
     Raises:
         UnreadableFile: it has no header, another number of names than of values, or is not of its encoding.
     """
-    encoding = encoding_of(address, otherwise)
-    with text_of(address, encoding) as text:
+    encoding = "utf-8" if only_beginning else encoding_of(address, otherwise)
+    with text_of(address, encoding, "replace") as text:
         head = list(islice(text, 20 * _HEAD))
     fitting: list[tuple[float, int, Dialect]] = []
     reasons: list[UnreadableFile] = []
@@ -104,6 +105,8 @@ def detect(address: str, otherwise: str = "utf-8") -> Dialect:
         return _one_column(head, Dialect(encoding=encoding))
     fitting.sort(key=lambda each: (-round(each[0], 2), -each[1]))
     best = [each for each in fitting if each[0] >= fitting[0][0] - 0.02 and each[1] > 1]
+    if only_beginning:
+        return best[0][2] if best else fitting[0][2]
     if len(best) > 1:
         # The first of equal ones: fewer records that do not fit, then more columns.
         best = sorted(best, key=lambda each: (_misfits(address, each[2]), -each[1]))

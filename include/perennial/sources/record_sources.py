@@ -19,14 +19,20 @@ class RecordSource(Protocol):
     """Records of one file or table, each with its number.
 
     Attributes:
-        kinds: Column -> DuckDB's type of it.
-        nulls: What stands for "no value" in text.
         is_repeatable: Whether it can be read again, and its records have an order.
     """
 
-    kinds: dict[str, str]
-    nulls: Sequence[str]
     is_repeatable: bool
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Column -> DuckDB's type of it."""
+        ...
+
+    @property
+    def nulls(self) -> Sequence[str]:
+        """What stands for "no value" in text."""
+        ...
 
     def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
         """The SQL of a relation with some columns, as `c0`, `c1` and so on, and `record`: their number, from 1 on."""
