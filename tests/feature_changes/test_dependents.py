@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from changes_cases import Checkout, checkout_in
+from changes_cases import WIDE, Checkout, checkout_in
 
 from perennial.feature_changes import planning as change_planning
 from perennial.feature_changes import rendering
@@ -80,6 +80,33 @@ def test_versions_are_named_with_what_they_use_of_the_change(changed: Checkout) 
     assert touched == [(CHAMPION, 2, ("meter_last",)), (CHALLENGER, 3, both), (EARLIER, 1, both)]
 
 
+def test_what_is_added_touches_no_version(changed: Checkout) -> None:
+    transforms = changed.transforms.read_text()
+    changed.edit(changed.transforms, WIDE[0])
+    changed.edit(changed.definitions, WIDE[1])
+    try:
+        made = change_planning.plan()
+    finally:
+        changed.transforms.write_text(transforms)
+    assert {change.action for change in made.changes} == {"added"}
+    assert dependent(made).touched == ()
+    told = f"{changed.name}, by service {changed.name}: no model version uses what changes"
+    assert told in "\n".join(line.text for line in rendering.lines(made))
+    assert rendering.as_json(made)["dependents"][0]["versions"] == []
+    assert [f" v{number}" for number in (1, 2, 3) if f" v{number}" in rendering.markdown(made)] == []
+
+
+def test_a_description_touches_no_version(changed: Checkout) -> None:
+    changed.edit(changed.definitions, ('join_keys=["site"]', 'join_keys=["site"], description="A building"'))
+    assert dependent(change_planning.plan()).touched == ()
+
+
+def test_a_column_that_changes_touches_who_was_fitted_on_it(changed: Checkout) -> None:
+    changed.edit(changed.definitions, (f", {MEAN}", ""))
+    touched = [(version.number, used) for version, used in dependent(change_planning.plan()).touched]
+    assert touched == [(3, ("meter_mean_24h",)), (1, ("meter_mean_24h",))]
+
+
 def test_a_feature_of_the_champion_cannot_leave_the_service(changed: Checkout) -> None:
     changed.edit(changed.definitions, ("features=[meter_history]", 'features=[meter_history[["meter_mean_24h"]]]'))
     made = change_planning.plan()
@@ -96,7 +123,8 @@ def test_a_feature_of_other_versions_may_leave_with_a_note(changed: Checkout) ->
     made = change_planning.plan()
     assert not made.is_refused
     assert f"{changed.name} could not be rolled back to v1 any more" in made.notes
-    assert "v2 uses" in rendering.markdown(made)
+    assert "earlier champion v1 uses meter_mean_24h" in rendering.markdown(made)
+    assert "v2" not in rendering.markdown(made), "it was not fitted on what leaves"
 
 
 def test_a_column_that_leaves_view_and_service_is_two_changes(changed: Checkout) -> None:

@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from changes_cases import Checkout, checkout_in
+from changes_cases import WIDE, Checkout, checkout_in
 
 from perennial.errors import BadFeatures
 from perennial.feature_changes import planning, rendering
 from perennial.feature_changes.planning import Plan
 from perennial.settings import settings
-
-WIDE = (
-    ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"),
-    (
-        'Field(name="meter_last", dtype=Float64)',
-        'Field(name="meter_last", dtype=Float64), Field(name="meter_last_wh", dtype=Float64)',
-    ),
-)
 
 
 def sentences(made: Plan) -> dict[str, str]:

@@ -24,6 +24,15 @@ ROOT = Path(__file__).parents[2]
 ENERGY = ROOT / "tests/second_use_case"
 _numbers = count()
 
+#: Edits of transforms and definitions that add a column.
+WIDE = (
+    ("readings.kwh})", "readings.kwh}).mutate(meter_last_wh=ibis._.meter_last * 1000)"),
+    (
+        'Field(name="meter_last", dtype=Float64)',
+        'Field(name="meter_last", dtype=Float64), Field(name="meter_last_wh", dtype=Float64)',
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Checkout:

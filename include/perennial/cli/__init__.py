@@ -3,6 +3,7 @@
 # ruff: noqa: I001
 try:
     from perennial.cli import services
+    from perennial.cli import tools
     from perennial.cli import new
     from perennial.cli import doctor
     from perennial.cli import pipelines
@@ -27,4 +28,5 @@ __all__ = [
     "reproduce",
     "retire",
     "services",
+    "tools",
 ]

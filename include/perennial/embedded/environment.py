@@ -1,4 +1,4 @@
-"""The environment variables of the embedded servers, and the configuration files they name."""
+"""The environment variables of the embedded servers and of tools beside them, and the files that they name."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 from perennial._common import private_home
+from perennial.embedded.status import embeds_airflow, embeds_mlflow
 from perennial.services import postgres
 from perennial.services.credentials import login, other_logins, write_once, write_private
 from perennial.settings import settings
 
 
 def environment() -> dict[str, str]:
-    """The environment of every Airflow and MLflow process, and of any tool that must use the same servers.
+    """The environment of every embedded Airflow and MLflow process.
 
     The caller's own environment, with `PERENNIAL_*` absolute, Airflow's configuration, and MLflow's address and login.
 
@@ -26,17 +27,38 @@ def environment() -> dict[str, str]:
     return inherited | _common() | _airflow()
 
 
+#: Sign sessions and tokens: a server needs them, and nobody else.
+_OF_SERVERS_ONLY = ("AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
+#: What a tool needs of the caller's environment: Perennial's settings, and the login to another MLflow.
+_INHERITED = ("PERENNIAL_", "MLFLOW_TRACKING_")
+
+
+def tool_environment() -> dict[str, str]:
+    """The variables by which `airflow`, `mlflow`, a notebook or another tool uses the same servers.
+
+    An Airflow that settings place elsewhere has its own configuration, and nothing is said about it. Secrets among them
+    are MLflow's password, and of the embedded Airflow the address of its database and the key of its connections.
+
+    Raises:
+        ServiceUnavailable: the embedded PostgreSQL is not running.
+    """
+    inherited = {name: value for name, value in os.environ.items() if value and name.startswith(_INHERITED)}
+    airflow = _airflow() if embeds_airflow(settings()) else {}
+    variables = inherited | _common() | airflow
+    return {name: value for name, value in variables.items() if name not in _OF_SERVERS_ONLY}
+
+
 def _common() -> dict[str, str]:
-    where, access = settings(), login()
+    where = settings()
+    path = [str(Path(sys.executable).parent), *filter(None, os.environ.get("PATH", "").split(os.pathsep))]
     return {
         "PERENNIAL_PROJECT": str(where.project),
         "PERENNIAL_HOME": str(where.home),
         "PERENNIAL_MLFLOW_PORT": str(where.mlflow_port),
         "PERENNIAL_AIRFLOW_PORT": str(where.airflow_port),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join(dict.fromkeys(path)),
         "MLFLOW_TRACKING_URI": where.mlflow_uri,
-        "MLFLOW_TRACKING_USERNAME": os.environ.get("MLFLOW_TRACKING_USERNAME", access.user),
-        "MLFLOW_TRACKING_PASSWORD": os.environ.get("MLFLOW_TRACKING_PASSWORD", access.password),
+        **_mlflow_login(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # A thread that waits for a busy core must sleep: spinning makes a fit up to ten times slower.
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -44,6 +66,17 @@ def _common() -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "FEAST_USAGE": "False",
         "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def _mlflow_login() -> dict[str, str]:
+    """The login to the embedded MLflow; another one's is in the caller's environment, if it needs one."""
+    if not embeds_mlflow(settings()):
+        return {}
+    access = login()
+    return {
+        "MLFLOW_TRACKING_USERNAME": os.environ.get("MLFLOW_TRACKING_USERNAME", access.user),
+        "MLFLOW_TRACKING_PASSWORD": os.environ.get("MLFLOW_TRACKING_PASSWORD", access.password),
     }
 
 

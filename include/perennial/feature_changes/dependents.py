@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from perennial import lake_cache
 from perennial.errors import PerennialError
-from perennial.feature_changes.differences import Change, lost_features
+from perennial.feature_changes.differences import COLUMN, JOINING, VIEW_OF, Change, lost_features
 from perennial.registry import ledger, mlflow_artifacts, mlflow_records
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _dependents(
             continue
         served = before.services[service].names if service in before.services else []
         versions, trouble = _versions(use_case, served) if has_lake else ((), "")
-        features = _features_of(objects, before, service)
+        features = {name for change in changes for name in _features_of(change, before, after, service)}
         touched = tuple(
             (version, used)
             for version in versions
@@ -102,17 +102,44 @@ def _dependents(
         yield Dependent(use_case.name, service, objects, versions, touched, trouble)
 
 
-def _features_of(objects: Sequence[str], before: Definitions, service: str) -> set[str]:
-    """The features that a service has, as registered, from any of the objects."""
-    if service not in before.services:
+def _features_of(change: Change, before: Definitions, after: Definitions, service: str) -> set[str]:
+    """The features that a service has, as registered, and that a change touches.
+
+    None where something is only added, for no version was fitted on that, or where only people read it.
+    """
+    if service not in before.services or change.action == "added" or _is_for_people(change, before, after):
         return set()
-    if f"service {service}" in objects:
-        return set(before.services[service].names)
-    views: set[str] = set()
-    for name in objects:
-        kind, _, called = name.partition(" ")
-        views |= {view for reached, view in before.dependents_of(kind, called) if reached == "view"}
-    return {name for view, names in before.services[service].features.items() if view in views for name in names}
+    served = before.services[service]
+    if change.kind == "service":
+        return _features_of_service(change, before, after) if change.name == service else set()
+    views = {view for kind, view in before.dependents_of(change.kind, change.name) if kind == "view"}
+    touched = {name for view, names in served.features.items() if view in views for name in names}
+    if change.kind == "view" and change.field.startswith(COLUMN):
+        # Of this view one column only; of the views that are made of it, any may be computed from that.
+        column = change.field.removeprefix(COLUMN)
+        others = {
+            name for name in served.features.get(change.name, ()) if name.removeprefix(f"{change.name}__") != column
+        }
+        touched -= others
+    return touched
+
+
+def _features_of_service(change: Change, before: Definitions, after: Definitions) -> set[str]:
+    served = before.services[change.name]
+    if change.action == "removed":
+        return lost_features(before, after, change.name)
+    if change.field.startswith(JOINING):
+        return set(served.features.get(change.field.removeprefix(JOINING), ()))
+    return {change.field.removeprefix(VIEW_OF)}
+
+
+def _is_for_people(change: Change, before: Definitions, after: Definitions) -> bool:
+    """Whether only a description, an owner or tags change."""
+    sides = (
+        getattr(side, {"entity": "entities", "view": "views", "service": "services"}[change.kind])
+        for side in (before, after)
+    )
+    return any(change.field in side[change.name].metadata for side in sides if change.name in side)
 
 
 def _versions(use_case: UseCase, served: Sequence[str]) -> tuple[tuple[DependentVersion, ...], str]:

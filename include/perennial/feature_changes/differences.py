@@ -11,7 +11,7 @@ from perennial.feature_changes.definitions import Definitions, Entity, Service, 
 
 Action = Literal["added", "changed", "removed"]
 ANY_AGE, NONE = "any age", "none"
-FIELD_MAPPING, JOINING = "field mapping", "joining of "
+FIELD_MAPPING, COLUMN, JOINING, VIEW_OF = "field mapping", "column ", "joining of ", "view of "
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,13 @@ def _view(before: View, after: View) -> Iterator[Change]:
     for name in dict.fromkeys([*before.columns, *after.columns]):
         old, new = before.columns.get(name, ""), after.columns.get(name, "")
         if not old:
-            yield Change("", "", "added", f"column {name}", after=new)
+            yield Change("", "", "added", f"{COLUMN}{name}", after=new)
         elif not new:
-            yield Change("", "", "removed", f"column {name}", before=old, destroys="its values are not served any more")
+            yield Change(
+                "", "", "removed", f"{COLUMN}{name}", before=old, destroys="its values are not served any more"
+            )
         else:
-            yield from _value(f"column {name}", old, new, "values online and models know it by the old type")
+            yield from _value(f"{COLUMN}{name}", old, new, "values online and models know it by the old type")
     shorter = (after.ttl or timedelta.max) < (before.ttl or timedelta.max)
     destroys = "values that were served count as missing from now on" if shorter else ""
     yield from _value("ttl", age(before.ttl), age(after.ttl), destroys)
@@ -135,7 +137,7 @@ def _service(before: Service, after: Service) -> Iterator[Change]:
             yield Change("", "", "added", f"feature {name}", after=f"of view {_home(after, name)}")
     moved = [name for name in after.names if name in before.names and _home(before, name) != _home(after, name)]
     for name in moved:
-        yield Change("", "", "changed", f"view of {name}", _home(before, name), _home(after, name))
+        yield Change("", "", "changed", f"{VIEW_OF}{name}", _home(before, name), _home(after, name))
     for view in before.features:
         if view in after.features:
             was, will_be = before.joins.get(view, ""), after.joins.get(view, "")

@@ -161,10 +161,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
                     {
                         "version": version.number,
                         "role": version.role,
-                        "features": list(dict(one.touched).get(version, ())),
+                        "features": list(features),
                         "recorded": version.recorded,
                     }
-                    for version in one.versions
+                    for version, features in one.touched
                 ],
             }
             for one in plan.dependents
@@ -225,12 +225,9 @@ def _described(change: Change) -> str:
 
 
 def _versions(dependent: Dependent) -> str:
-    touched = dict(dependent.touched)
-    uses = [
-        f"{version} uses {_some(touched[version])}" if version in touched else f"{version} uses none of it"
-        for version in dependent.versions
-    ]
-    return "; ".join(uses) or "no model yet"
+    """The model versions that use what changes; another one is none of its dependents."""
+    uses = [f"{version} uses {_some(features)}" for version, features in dependent.touched]
+    return "; ".join(uses) or ("no model version uses what changes" if dependent.versions else "no model yet")
 
 
 def _some(names: Sequence[str]) -> str:

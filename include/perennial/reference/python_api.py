@@ -16,6 +16,13 @@ belongs to the library and may change with any release. The fields of the declar
 [use_case_fields.md](use_case_fields.md); [notebook.ipynb](notebook.ipynb) shows the functions for notebooks at work.
 """
 
+_NOTEBOOKS = """\
+These functions use the servers of this home wherever they are called, and leave no file behind. A notebook that calls
+`mlflow` itself is best started by `perennial run`, for instance `perennial run -- python -m jupyter lab`: without the
+environment that this sets, and before `perennial.champion` was called, `mlflow` keeps its records in a new file
+`mlflow.db`.
+"""
+
 
 def markdown() -> str:
     """The whole page."""
@@ -23,7 +30,7 @@ def markdown() -> str:
     modules = {name: each for name, each in offered.items() if isinstance(each, ModuleType)}
     functions = {name: each for name, each in offered.items() if inspect.isfunction(each)}
     classes = {name: each for name, each in offered.items() if inspect.isclass(each)}
-    parts: list[str] = ["## For notebooks", ""]
+    parts: list[str] = ["## For notebooks", "", _NOTEBOOKS]
     for name, function in functions.items():
         parts += [f"### {name}", "", "```text", _signature(name, function), "```", "", *_documented(function)]
     parts += ["## Classes", ""]
