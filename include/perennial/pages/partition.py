@@ -20,6 +20,7 @@ from perennial.partitions import Partition
 from perennial.quarantine import states
 from perennial.registry import ledger
 from perennial.registry.deployments import NOTHING
+from perennial.reporting import partition_status
 from perennial.use_case import UseCase
 
 router = APIRouter()
@@ -108,12 +109,14 @@ def view(
         **_neighbours(use_case, partition, recorded),
         "is_known": any(rows for name, rows in own.items() if name != "ledger") or bool(made),
         "verdicts": verdicts,
-        "batches": partition_data.batches(own),
-        "waiting": states.count_pending(recorded)[partition.key],
+        "batches": partition_data.batches(use_case, own),
+        # The same numbers as on the use case's page and by `perennial status`.
+        "status": partition_status.of_partition(use_case, partition.key, recorded),
         "refused": len(own["quarantine"]) + len(own["refused_batches"]),
         "features": partition_data.features(use_case, own),
         "parity": partition_data.parity(own["parity"]),
         "predictions": partition_data.scored(made),
+        "scored_by": partition_data.scored_by(made),
         "deployment": partition_monitoring.deployment(entries, partition.start),
         "revisions": revisions,
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from perennial.quarantine import states
+from perennial.quarantine.states import ItemState
 from perennial.registry import mlflow_records
 from perennial.use_case import UseCase
 
@@ -13,17 +16,22 @@ Row = Mapping[str, Any]
 Own = Mapping[str, Sequence[Row]]
 
 
-def batches(own: Own) -> list[dict[str, Any]]:
+def batches(use_case: UseCase, own: Own) -> list[dict[str, Any]]:
     """The loaded batches, a row a raw table, each with the newest validation of that table.
 
-    A table whose batch was rejected as a whole has a row too.
+    A table whose batch was rejected as a whole has a row too; `rejected` counts those batches by their state, without
+    the superseded ones where a batch is loaded.
 
     Args:
+        use_case: Whose.
         own: The partition's records by table.
     """
     judged = _newest(own["validations"], "table")
-    refused = {row["table"] for row in own["refused_batches"]}
+    refused: dict[str, Counter[ItemState]] = {}
     arrived = {row["table"]: row for row in own["batches"]}
+    for (_, table, _), state in states.item_states(own).batches.items():
+        refused.setdefault(table, Counter())[state] += 1
+    raw = {table.name for table in use_case.raw}
     return [
         {
             "table": table,
@@ -32,10 +40,14 @@ def batches(own: Own) -> list[dict[str, Any]]:
             "released": arrived.get(table, {}).get("released"),
             "suite": arrived.get(table, judged.get(table, {})).get("suite"),
             "code_version": arrived.get(table, judged.get(table, {})).get("code_version"),
-            "refused_whole": table in refused,
+            "rejected": {
+                state.label: count
+                for state, count in refused.get(table, Counter()).items()
+                if table not in arrived or state == ItemState.PENDING
+            },
             "validation": judged.get(table),
         }
-        for table in sorted(arrived.keys() | refused)
+        for table in sorted((arrived.keys() | refused.keys()) & raw)
     ]
 
 
@@ -96,6 +108,14 @@ def scored(made: Iterable[Row]) -> list[dict[str, Any]]:
         }
         for row in made
     ]
+
+
+def scored_by(made: Iterable[Row]) -> list[dict[str, int]]:
+    """The versions that scored the partition, each once, with their predictions; most predictions first."""
+    rows: Counter[int] = Counter()
+    for row in made:
+        rows[row["model_version"]] += row["rows"]
+    return [{"version": version, "rows": count} for version, count in rows.most_common()]
 
 
 def _newest(rows: Iterable[Row], by: str) -> dict[str, Row]:

@@ -14,6 +14,7 @@ from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Deployment, Entry
+from perennial.reporting.partition_status import label_coverage
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER, gain
 
@@ -31,6 +32,7 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
         shown.append(
             {
                 **row,
+                "coverage": label_coverage(row),
                 "facts": verdict_evidence.facts(VerdictEvidence.from_json(row["evidence"])),
                 "raw": json.dumps(json.loads(row["evidence"] or "{}"), indent=2, ensure_ascii=False),
                 "run": run,

@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.pages.layout import version_colour
 from perennial.registry.ledger import DEPLOYING, PROMOTED, ROLLED_BACK, Entry
-from perennial.reporting.partition_status import PartitionStatus
+from perennial.reporting.partition_status import PartitionStatus, label_coverage
 from perennial.use_case import UseCase
 
 #: So many partitions are shown at once: of a use case with hourly ones a week.
@@ -67,7 +67,7 @@ def lines(
     return [
         TimelineRow(
             status,
-            last.get(status.partition, {}).get("label_coverage") if status.champion else None,
+            label_coverage(last.get(status.partition, {})),
             last.get(status.partition, {}).get("explanation") or "",
             expected.get(status.champion) if status.champion else None,
         )

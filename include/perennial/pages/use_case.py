@@ -105,6 +105,7 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
         "pipelines": activity.pipelines,
         "failed": [run for pipeline in activity.pipelines.values() for run in pipeline.failed],
         "window": window,
+        "loaded": sum(line.status.rows is not None for line in every),
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
         "heat": heat_map.heat_map(use_case.drift, rows["drift"], [line.key for line in window.lines]),
         "compared": gate_comparison.compare(use_case, entries, activity.evaluated),

@@ -34,13 +34,13 @@ _SHOWN = (
 def show(
     request: Request, use_case: UseCaseDep, partition: PartitionDep, validation: str | None = None
 ) -> HTMLResponse:
-    """The results of Great Expectations for a partition: of one run, or of the newest.
+    """The results of Great Expectations for a partition: of one run, or of the one that tells its current state.
 
     Args:
         request: Tells who asks, and where Airflow is mounted.
         use_case: Whose.
         partition: Which.
-        validation: Which run; None: the newest.
+        validation: Which run; None: of the newest of each table one that failed, else the newest.
 
     Raises:
         HTTPException: 404, there is no such run.
@@ -59,26 +59,57 @@ def view(use_case: UseCase, partition: str, rows: Sequence[dict[str, Any]], vali
         use_case: Whose partition it is.
         partition: Its name.
         rows: All results of the partition, newest first, as `results.of_partition` returns them.
-        validation: Which run; None is the newest.
+        validation: Which run; None: see `_telling`.
 
     Raises:
         LookupError: there is none of that name, or none at all.
     """
     runs = list(dict.fromkeys(row["validation"] for row in rows))
-    shown = validation or (runs[0] if runs else None)
+    newest = _newest_of_tables(rows)
+    shown = validation or _telling(newest)
     if shown not in runs:
         raise LookupError(f"No validation {validation or ''} of {use_case.name} {partition} is kept.")
     return {
         "use_case": use_case,
         "partition": partition,
         "validation": shown,
-        "tables": [_table(row) for row in rows if row["validation"] == shown],
+        "tables": [_table(row) for row in _of_run(rows, shown)],
+        "is_current": any(row["validation"] == shown for row in newest),
+        "current": [_run(rows, name) for name in dict.fromkeys(row["validation"] for row in newest)],
         "others": [_run(rows, name) for name in runs],
     }
 
 
+def _newest_of_tables(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest result of each table, newest first: together they are the partition's current state."""
+    newest: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        newest.setdefault(row["table"], row)
+    return list(newest.values())
+
+
+def _telling(newest: Sequence[dict[str, Any]]) -> str | None:
+    """The run to open: of the newest of each table one that failed, critically before otherwise, else the newest.
+
+    Raw tables and feature tables are validated by different tasks: the newest run alone may have passed while rows, or
+    a whole batch, were rejected by the one before it.
+    """
+    failed = [row for row in newest if not row["success"]]
+    critical = [row for row in failed if any(_is_critical(result) for result in row["result"]["results"])]
+    return next((row["validation"] for row in (*critical, *failed, *newest)), None)
+
+
+def _is_critical(result: dict[str, Any]) -> bool:
+    return not result["success"] and _severity(result) == "critical"
+
+
+def _of_run(rows: Sequence[dict[str, Any]], validation: str | None) -> list[dict[str, Any]]:
+    """The results of a run, one a table: the newest where equal ones were recorded several times."""
+    return _newest_of_tables([row for row in rows if row["validation"] == validation])
+
+
 def _run(rows: Sequence[dict[str, Any]], validation: str) -> dict[str, Any]:
-    of_run = [row for row in rows if row["validation"] == validation]
+    of_run = _of_run(rows, validation)
     return {
         "validation": validation,
         "recorded_at": max(row["recorded_at"] for row in of_run),
@@ -99,10 +130,9 @@ def _expectation(result: dict[str, Any]) -> dict[str, Any]:
     configuration = result["expectation_config"]
     kwargs = configuration["kwargs"]
     pair = [kwargs[end] for end in ("column_A", "column_B") if end in kwargs]
-    severity = configuration.get("severity") or "critical"
     return {
         "success": bool(result["success"]),
-        "severity": severity if severity in _SEVERITIES else "critical",
+        "severity": _severity(result),
         "subject": kwargs.get("column") or ", ".join(kwargs.get("column_list") or pair) or "the table",
         "description": configuration.get("description")
         or configuration["type"].removeprefix("expect_").replace("_", " "),
@@ -112,6 +142,11 @@ def _expectation(result: dict[str, Any]) -> dict[str, Any]:
         "result": _result(result["result"]),
         "raw": json.dumps(result, indent=2, ensure_ascii=False, default=str),
     }
+
+
+def _severity(result: dict[str, Any]) -> str:
+    severity = result["expectation_config"].get("severity")
+    return severity if severity in _SEVERITIES else "critical"
 
 
 def _result(result: dict[str, Any]) -> dict[str, str]:

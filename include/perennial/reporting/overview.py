@@ -223,7 +223,7 @@ def _latest_verdict(row: Mapping[str, Any]) -> LatestVerdict:
         row["verdict"],
         row["reason"] or "",
         row["explanation"] or "",
-        row["label_coverage"] if row["model_version"] else None,
+        partition_status.label_coverage(row),
         tuple(sorted(drifted, key=lambda column: -(drifted[column].importance or 0))),
         row["recorded_at"],
     )

@@ -218,6 +218,18 @@ def of_partitions(use_case: UseCase, rows: Mapping[str, list[dict[str, Any]]]) -
     return tuple(_partition(use_case, key, by_partition[key], pending[key]) for key in sorted(by_partition))
 
 
+def of_partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, Any]]]) -> PartitionStatus:
+    """The status of one partition; without any record, nothing but its name.
+
+    Args:
+        use_case: Whose partition it is.
+        key: The partition's name.
+        rows: As for `of_partitions`.
+    """
+    own = {name: [row for row in rows[name] if row["partition"] == key] for name in TABLES}
+    return next(iter(of_partitions(use_case, own)), None) or _partition(use_case, key, {}, 0)
+
+
 def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, Any]]], pending: int) -> PartitionStatus:
     """The status of one partition from its rows by table, oldest first."""
     raw_tables = {raw.name for raw in use_case.raw}
@@ -241,6 +253,19 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
         verdict=verdict.get("verdict"),
         done=_done(rows.get("ledger", []), rows.get("requests", [])),
     )
+
+
+def label_coverage(verdict: Mapping[str, Any]) -> float | None:
+    """The share of a verdict's predictions that had a label, 0 to 1; None: it is about no prediction.
+
+    Not the share of the partition's examples: those have labels whether or not a version scored them.
+
+    Args:
+        verdict: A row of that table; empty: there is none.
+    """
+    if verdict.get("model_version") is None or json.loads(verdict.get("evidence") or "{}").get("rows") == 0:
+        return None
+    return verdict.get("label_coverage")
 
 
 def _done(ledger: list[dict[str, Any]], requests: list[dict[str, Any]]) -> str:

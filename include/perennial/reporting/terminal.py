@@ -49,7 +49,7 @@ def table(state: UseCaseStatus) -> Table:
             f"v{row.champion}" if row.champion else NOTHING,
             _value(row.metric),
             _value(row.first_model_metric),
-            _count(row.drifted_columns),
+            _count(row.drifted_columns if row.champion else None),
             f"[{colour}]{row.verdict}[/]" if colour else row.verdict or NOTHING,
             row.done,
         )

@@ -32,8 +32,9 @@ def record(use_case: UseCase, partition: Partition, validated: Mapping[str, tupl
     """
     results = {name: json.dumps(each.gx_result.to_json_dict(), sort_keys=True) for name, (_, each) in validated.items()}
     content = "\n".join(f"{name} {results[name]}" for name in sorted(results))
-    # Equal results have one name: a run that is repeated adds nothing.
+    # Equal results have one name.
     validation = hashlib.sha256(content.encode()).hexdigest()[:16]
+    now = datetime.now(UTC)
     records = [
         {
             "partition": partition.key,
@@ -44,15 +45,14 @@ def record(use_case: UseCase, partition: Partition, validated: Mapping[str, tupl
             "suite": each.suite,
             "result": results[name],
             "code_version": provenance.code_version(),
-            "recorded_at": datetime.now(UTC),
+            "recorded_at": now,
         }
         for name, (rows, each) in validated.items()
     ]
     if records:
-        lake.append_missing(
-            use_case.tables.validations,
-            pa.Table.from_pylist(records, schema=VALIDATIONS),
-            key=("table", "validation"),
+        # Results that recur after others are recorded again: of each table the newest record is the current one.
+        lake.append_changed(
+            use_case.tables.validations, pa.Table.from_pylist(records, schema=VALIDATIONS), per=("table",)
         )
     return page_address(use_case.name, partition.key, validation)
 
