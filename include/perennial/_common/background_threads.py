@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
-
-_started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def start(work: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -17,15 +14,14 @@ def start(work: Callable[..., None], *arguments: object) -> threading.Thread:
         *arguments: Its positional arguments.
     """
     thread = threading.Thread(target=work, args=arguments, daemon=True)
-    _started.add(thread)
     thread.start()
     return thread
 
 
 def any_alive() -> bool:
-    """Whether something was left behind.
+    """Whether something was left behind, be it by a library that started a thread of its own.
 
     Then `os._exit` must end the process: at Python's own end (before 3.14) a thread that comes back from a library's
     C++ code is unwound through it, and most C++ code aborts at that.
     """
-    return any(thread.is_alive() for thread in _started)
+    return any(thread.daemon for thread in threading.enumerate())
