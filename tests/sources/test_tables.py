@@ -144,7 +144,8 @@ def test_types_are_those_of_the_database() -> None:
     assert kinds["zoned"] == pa.timestamp("us", tz="UTC")
     assert kinds["plain"] == pa.timestamp("us")
     assert (kinds["day"], kinds["seconds"]) == (pa.date32(), pa.int64())
-    assert (kinds["decimal_seconds"], kinds["text"]) == (pa.float64(), pa.string())
+    # More digits than a float64 keeps: read as they are printed.
+    assert (kinds["decimal_seconds"], kinds["text"]) == (pa.string(), pa.string())
     assert read(ADDRESS["pg"], "zoned")["zoned"].to_pylist() == MOMENTS
 
 
