@@ -139,7 +139,7 @@ def page_names() -> tuple[str, ...]:
 def test_without_a_model_partitions_show_with_no_invented_values(energy) -> None:
     world = World(energy).partition("2024-01-01", None, verdict="no-champion", label_coverage=0.0)
     words = read(world).words
-    assert "Champion – 1 partitions are loaded; the first model is requested once 3 are" in words
+    assert "Champion – 1 partition is loaded; the first model is requested once 3 are" in words
     assert "Production rmse –" in words
     assert "No partition was compared with a training profile yet" not in words
     assert "2024-01-01 100 2 – – – – – – no champion –" in words
