@@ -41,7 +41,6 @@ class Place:
         origin: Where it was brought from; empty: it is read where it lies.
         dialect: Of a database, SQLAlchemy's name of its kind; empty: it is no table of one.
         unread: Column -> why it was not brought, or is not read.
-        table: A table of the look's database that holds what is written in the files, read once; empty: there is none.
         notes: What was decided about the files, and why, for the person to see.
     """
 
@@ -53,7 +52,6 @@ class Place:
     origin: str = ""
     dialect: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
-    table: str = ""
     notes: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -69,7 +67,7 @@ class Place:
     @property
     def reader(self) -> str:
         """What a query selects from. Every value of a CSV file is text."""
-        return self.table or self.reading_null(NULLS)
+        return self.reading_null(NULLS)
 
     def reading_null(self, texts: Sequence[str]) -> str:
         """`reader`, if other texts of a CSV file stand for "no value"."""
@@ -205,25 +203,19 @@ def columns(connection: duckdb.DuckDBPyConnection, place: Place) -> list[tuple[s
         ) from error
 
 
-def prepared_if_wide(connection: duckdb.DuckDBPyConnection, place: Place, columns: int) -> Place:
-    """The place; a wide CSV file as a copy that gives some of its columns without reading all of them again.
+def prepare_if_wide(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
+    """Prepare a connection for queries over a wide table.
 
     Args:
         connection: DuckDB.
-        place: The data.
-        columns: How many columns it has.
-
-    Raises:
-        InvalidParams: it cannot be read to its end.
+        columns: How many columns the table has.
     """
-    if columns <= _WIDE:
-        return place
-    # It compares each expression of a query with all others, and those of different columns have nothing in common.
-    connection.execute("SET disabled_optimizers = 'common_subexpressions'")
-    if place.format == "parquet":
-        return place
-    read(connection, place, f"CREATE TABLE as_written AS SELECT * FROM {place.reader}")  # noqa: S608
-    return replace(place, table="as_written")
+    if columns > _WIDE:
+        # The one compares each expression of a query with all others, and those of different columns have nothing in
+        # common; the other makes a join of each list of words that stand for no value, which is one for each column.
+        connection.execute("SET disabled_optimizers = 'common_subexpressions,in_clause'")
+        # Each thread holds a part of every column of what it writes.
+        connection.execute("SET threads = 1")
 
 
 def read_each(

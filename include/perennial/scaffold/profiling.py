@@ -165,8 +165,8 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
                 if key in notations
             }
             step("finding out what each column holds")
-            written = places.prepared_if_wide(connection, place, len(described))
-            readings, doubts, left_out = fitting.find(connection, written, described, given_notations)
+            places.prepare_if_wide(connection, len(described))
+            readings, doubts, left_out = fitting.find(connection, place, described, given_notations)
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
@@ -174,9 +174,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
             selected += [f"{quote_ident(name)} AS {_written(plain[name])}" for name in lossy]
             read = ", ".join(selected)
-            places.read(connection, written, f"CREATE TABLE looked AS SELECT {read} FROM {written.reader}")  # noqa: S608
-            if written.table:
-                connection.execute(f"DROP TABLE {written.table}")
+            places.read(connection, place, f"CREATE TABLE looked AS SELECT {read} FROM {place.reader}")  # noqa: S608
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [ProfiledColumn(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
