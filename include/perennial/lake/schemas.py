@@ -230,7 +230,7 @@ MODEL_FILES = _schema(
     " logged. `partition` is the last one of the training window.",
     model_run=(_STRING, "The MLflow run."),
     model=(_STRING, "MLflow's id of the logged model."),
-    files=(_STRING, "JSON: file -> SHA-256; those of the model below `model/`."),
+    files=(_STRING, "JSON: file -> SHA-256; those of the model in its folder `model`."),
     origin=(
         _STRING,
         "`fit`: recorded by the training; `adopted`: recorded when a version that is older than this table was first"
