@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
+import mlflow
 import pyarrow as pa
 import pytest
 from markupsafe import escape
@@ -65,7 +67,7 @@ def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entrie
     records = page.records(energy)
     entries = ledger.entries(energy) if entries is None else entries
     run = mlflow_records.quick.run_of("energy", number)
-    made, away = version_training.of(run)
+    made, away = version_training.of(energy, run)
     registered = version_page.RegisteredVersion(energy, number, tuple(entries), run)
     view = version_page.view(registered, records["metrics"], records["verdicts"], made, away)
     return layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
@@ -352,3 +354,31 @@ def test_without_mlflow_pages_say_so_and_show_the_rest(energy, http, access, awa
         response = http.get(PLACE + place, headers=access)
         assert response.status_code == 503
         assert "MLflow" in response.text
+
+
+def test_a_version_page_shows_no_changed_document(energy: UseCase, mlflow_server: str) -> None:
+    run = mlflow_records.quick.run_of("energy", 2)
+    assert run is not None
+    before = mlflow.artifacts.load_text(f"runs:/{run}/quality.json")
+    client = mlflow.MlflowClient()
+    client.log_dict(run, json.loads(before) | {"rows": 123_456_789}, "quality.json")
+    try:
+        made, away = version_training.of(energy, run)
+        assert away == "quality.json in MLflow is not what the training wrote."
+        assert made is not None
+        assert "quality.json" not in made.documents
+        assert "123,456,789" not in version(energy, 2)
+    finally:
+        client.log_text(run, before, "quality.json")
+
+
+def test_a_version_page_survives_tags_of_another_form(energy: UseCase, mlflow_server: str) -> None:
+    run = mlflow_records.quick.run_of("energy", 2)
+    assert run is not None
+    client = mlflow.MlflowClient()
+    before = client.get_run(run).data.tags[mlflow_tags.REQUESTS]
+    client.set_tag(run, mlflow_tags.REQUESTS, "x{")
+    try:
+        assert "v2" in version(energy, 2)
+    finally:
+        client.set_tag(run, mlflow_tags.REQUESTS, before)

@@ -31,14 +31,15 @@ def test_the_link_stays_the_same(data: Path) -> None:
     shutil.rmtree(link.parent)  # As a system does with old files in /tmp.
     assert socket_link.link_to(data) == link
     socket_link.remove(data)
-    assert not link.parent.exists()
+    assert not link.is_symlink()
+    assert link.parent.is_dir(), "else another account could take its name"
     assert socket_link.link_to(data) == link
 
 
 @pytest.mark.parametrize("planted", ["open folder", "symbolic link", "file"])
 def test_what_another_user_planted_is_not_used(data: Path, planted: str) -> None:
     link = socket_link.link_to(data)
-    socket_link.remove(data)
+    shutil.rmtree(link.parent)
     if planted == "open folder":
         link.parent.mkdir()
         link.parent.chmod(0o777)

@@ -183,7 +183,7 @@ def test_a_version_page_shows_decision_and_training_set(energy: UseCase, expecte
     from perennial.registry import mlflow_records
 
     run = mlflow_records.quick.run_of("energy", version)
-    made, problem = version_training.of(run)
+    made, problem = version_training.of(energy, run)
     registered = page.RegisteredVersion(energy, version, tuple(ledger.entries(energy)), run)
     records = {name: lake.records(f"energy.{name}") for name in ("metrics", "verdicts")}
     view = page.view(registered, records["metrics"], records["verdicts"], made, problem)

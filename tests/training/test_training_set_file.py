@@ -33,3 +33,12 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     Path(path).write_bytes(training_set_file.encode(pa.table({"id": [0, 1]})))
     with pytest.raises(BadFeatures, match="does not have the digest it is named by"):
         training_set_file.read(path, digest)
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a#b", "a?b", "é", "o'ng, x"])
+def test_any_path_is_a_path_and_no_uri(tmp_path: Path, name: str) -> None:
+    rows = pa.table({"id": [0, 1, 2]})
+    (tmp_path / name).mkdir()
+    path, digest = stored(tmp_path / name, rows)
+    assert training_set_file.read(path, digest).equals(rows)
+    assert [each.name for each in tmp_path.iterdir()] == [name]

@@ -173,7 +173,7 @@ def _sources(use_case: UseCase, tell: Callable[[str], None]) -> dict[str, str]:
 
     sources = places.seen_here(use_case)
     for name, place in sources.items():
-        tell(f"The runs read {name}={place}, as this shell has it.")
+        tell(f"The runs read {name}={places.shown(place)}, as this shell has it.")
     return sources
 
 

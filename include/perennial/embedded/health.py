@@ -16,6 +16,7 @@ import psutil
 
 from perennial.embedded import processes
 from perennial.embedded.status import is_running
+from perennial.services import listeners
 from perennial.services.credentials import login
 from perennial.settings import settings
 
@@ -52,6 +53,7 @@ def not_working(names: Collection[str], since: float) -> list[str]:
 def _mlflow_works() -> bool:
     """Whether MLflow and its database answer; a refused login is an answer."""
     access, uri = login(), settings().mlflow_uri
+    listeners.check_ours(uri)
     if _get(f"{uri}/health") is None:
         return False
     answer = _get(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,8 +47,13 @@ def find(name: str, default: str, given: str | Path | None = None) -> str:
     of_run = (_of_run.get() or {}).get(name)
     place = str(given or of_run or os.environ.get(name) or default)
     origin = "as the call says" if given else f"by {name}" if place != default else "as declared"
-    log.info("Reading %s (%s%s)", place, origin, ", sent with the run" if of_run and not given else "")
+    log.info("Reading %s (%s%s)", shown(place), origin, ", sent with the run" if of_run and not given else "")
     return place
+
+
+def shown(place: str) -> str:
+    """A place as it may be logged: an address without a login and without parameters, which may grant access."""
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", place, maxsplit=1)[0]) if "://" in place else place
 
 
 def variables(use_case: UseCase) -> list[str]:
@@ -92,8 +98,8 @@ def use_places(use_case: UseCase, places: Mapping[str, str]) -> Iterator[None]:
         here = os.environ.get(name, "")
         if place != here and not settings().runs_may_choose_sources:
             raise BadBatch(
-                f"Use case {use_case.name!r}: whoever started the run has {name}={place}, Airflow's workers have"
-                f" {f'{name}={here}' if here else f'no {name}'}.",
+                f"Use case {use_case.name!r}: whoever started the run has {name}={shown(place)}, Airflow's workers have"
+                f" {f'another {name}' if here else f'no {name}'}.",
                 f"Unset {name} where the run is started, or set it for the workers and restart them. To let runs choose"
                 f" what is read, set {variable('sources_from_runs')}=true for the workers.",
             )

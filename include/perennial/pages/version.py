@@ -89,7 +89,7 @@ def show(request: Request, version: VersionDep, allowed: AllowedActionsDep) -> H
     use_case = version.use_case
     tables = {name: use_case.tables[name] for name in ("metrics", "verdicts")}
     rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
-    made, away = version_training.of(version.run)
+    made, away = version_training.of(use_case, version.run)
     by = version_training.airflow_run(made)
     return page(
         request,

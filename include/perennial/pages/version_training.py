@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from perennial.errors import ServiceUnavailable
-from perennial.registry import mlflow_artifacts, mlflow_records, mlflow_tags
+from perennial.registry import mlflow_artifacts, mlflow_records, mlflow_tags, model_files
 from perennial.registry.deployments import NOTHING
 from perennial.registry.mlflow_records import MlflowRun
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,31 @@ class TrainingRecord:
     documents: dict[str, Any]
 
 
-def of(run_id: str | None) -> tuple[TrainingRecord | None, str]:
-    """What MLflow holds of a run, and why nothing, if that is so."""
+def of(use_case: UseCase, run_id: str | None) -> tuple[TrainingRecord | None, str]:
+    """What MLflow holds of a run, and what of that is not there, or is not what the training wrote.
+
+    Args:
+        use_case: Whose training run.
+        run_id: The MLflow run; None: none is known.
+    """
+    changed: list[str] = []
     try:
         run = mlflow_records.quick.run(run_id) if run_id else None
         if run is None or run.is_deleted:
             return None, "MLflow no longer has the run that trained it: it was deleted."
-        return TrainingRecord(run, mlflow_records.quick.documents(run.id, mlflow_artifacts.TRAINING_DOCUMENTS)), ""
+        written = model_files.written(use_case, run.id)
+
+        def is_unchanged(name: str, content: bytes) -> bool:
+            digests = {files.files[name] for files in written if name in files.files}
+            if not written or name == mlflow_artifacts.GATE or model_files.digest(content) in digests:
+                return True
+            changed.append(name)
+            return False
+
+        documents = mlflow_records.quick.documents(run.id, mlflow_artifacts.TRAINING_DOCUMENTS, is_unchanged)
+        is_or_are = "is" if len(changed) == 1 else "are"
+        note = f"{', '.join(changed)} in MLflow {is_or_are} not what the training wrote." if changed else ""
+        return TrainingRecord(run, documents), note
     except ServiceUnavailable as error:
         return None, error.problem
 
@@ -40,7 +62,16 @@ def airflow_run(made: TrainingRecord | None) -> tuple[str, str] | None:
 
 
 def view(record: TrainingRecord) -> dict[str, Any]:
-    """What the page shows of it; what is not recorded is None or empty."""
+    """What the page shows of it; what is not recorded, or not in the form that a training writes, is None or empty."""
+    try:
+        return _view(record)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Whoever can write to MLflow can write anything there.
+        log.warning("What MLflow recorded of run %s cannot be read", record.run.id, exc_info=True)
+        return _view(TrainingRecord(replace(record.run, tags={}, params={}, metrics={}), {}))
+
+
+def _view(record: TrainingRecord) -> dict[str, Any]:
     tags, metrics, documents = record.run.tags, record.run.metrics, record.documents
     training_set: Mapping[str, Any] = documents.get(mlflow_artifacts.TRAINING_SET, {})
     provenance: Mapping[str, Any] = documents.get(mlflow_artifacts.PROVENANCE, {})

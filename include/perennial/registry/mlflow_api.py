@@ -6,6 +6,7 @@ registered and loaded (`tracking`), and signs in and fails the same way: see `si
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from perennial.errors import ServiceUnavailable
-from perennial.services import credentials
+from perennial.services import credentials, listeners
 from perennial.settings import settings
 
 #: MLflow's words for: nothing of that name exists.
@@ -90,8 +91,17 @@ def get_json(path: str, limits: TimeLimits, /, **query: str) -> dict[str, Any]:
         ServiceUnavailable: MLflow does not answer in time, refuses the login, or another server answers there.
     """
     response = get(path, limits, **query)
+    return parsed(response.content) if response else {}
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """An answer of MLflow, or a document that it keeps, as the JSON object that it is.
+
+    Raises:
+        ServiceUnavailable: it is none: another server answers there.
+    """
     try:
-        return dict(response.json()) if response else {}
+        return dict(json.loads(content))
     except (ValueError, TypeError) as error:
         raise ServiceUnavailable(
             f"The answer of {settings().mlflow_uri} is not one of MLflow's.",
@@ -184,6 +194,8 @@ def _generated_login() -> credentials.Login | None:
     """The login that `perennial up` made, where the server is the embedded one."""
     where = settings()
     is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
+    if is_embedded:
+        listeners.check_ours(where.mlflow_uri)
     return credentials.existing_login() if is_embedded else None
 
 

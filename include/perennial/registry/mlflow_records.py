@@ -142,21 +142,29 @@ class MlflowRecords:
         response = mlflow_api.get("get-artifact", self._limits(), run_uuid=run_id, path=path)
         return response.content if response else None
 
-    def documents(self, run_id: str, names: Iterable[str]) -> dict[str, Any]:
+    def documents(
+        self, run_id: str, names: Iterable[str], accept: Callable[[str, bytes], bool] = lambda name, content: True
+    ) -> dict[str, Any]:
         """The JSON artifacts of a run that exist, by name.
 
         Args:
             run_id: The run that kept them.
             names: Those that are asked for; none of them in a folder.
+            accept: Whether a file of that name may have that content; one that may not is left out.
         """
         recorded = {each["path"] for each in self._json("artifacts/list", run_id=run_id).get("files", ())}
         present = [name for name in names if name in recorded]
         with ThreadPoolExecutor(max_workers=4) as threads:
-            contents = threads.map(lambda name: self._document(run_id, name), present)
-            return dict(zip(present, contents, strict=True))
+            contents = dict(zip(present, threads.map(lambda name: self._document(run_id, name), present), strict=True))
+        return {
+            name: mlflow_api.parsed(content)
+            for name, content in contents.items()
+            if content is not None and accept(name, content)
+        }
 
-    def _document(self, run_id: str, name: str) -> dict[str, Any]:
-        return mlflow_api.get_json("get-artifact", self._limits(), run_uuid=run_id, path=name)
+    def _document(self, run_id: str, name: str) -> bytes | None:
+        response = mlflow_api.get("get-artifact", self._limits(), run_uuid=run_id, path=name)
+        return response.content if response is not None else None
 
     def _json(self, path: str, /, **query: str) -> dict[str, Any]:
         return mlflow_api.get_json(f"api/2.0/mlflow/{path}", self._limits(), **query)

@@ -17,7 +17,7 @@ from tenacity import (
 )
 
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
-from perennial.services import outage
+from perennial.services import listeners, outage
 from perennial.services.airflow_records import DagRun, TaskInstance
 from perennial.services.credentials import Login, login
 from perennial.settings import settings
@@ -290,6 +290,7 @@ class AirflowClient:
 
     def _log_in(self) -> None:
         access = self._access or login()
+        listeners.check_ours(self.uri)
         response = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
         if response.status_code >= 500 or (response.status_code == 401 and self._waits_long):
             raise _NoResponse(f"{response.status_code} {error_detail(response)}")
@@ -298,7 +299,11 @@ class AirflowClient:
                 f"Airflow at {self.uri} refused the login of user {access.user!r}: {error_detail(response)}",
                 "It may belong to another PERENNIAL_HOME, or set PERENNIAL_USER and PERENNIAL_PASSWORD.",
             )
-        self._http.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
+        try:
+            token = response.json()["access_token"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _NoResponse("what answers is not Airflow") from error
+        self._http.headers["Authorization"] = f"Bearer {token}"
 
     def _unexpected(self, response: httpx.Response) -> PerennialError:
         call = f"{response.request.method} {response.request.url.path}"

@@ -46,12 +46,11 @@ def link_to(folder: Path) -> Path:
 
 
 def remove(folder: Path) -> None:
-    """Remove the link to `folder`; its name stays reserved for it."""
+    """Remove the link to `folder`. Its empty folder stays, so that nobody else can take a name that processes know."""
     link = _recorded(folder)
     if link is not None and _leads_to(link, folder):
         with suppress(OSError):
             link.unlink()
-            link.parent.rmdir()
 
 
 def _make(recorded: Path | None, folder: Path) -> Path:

@@ -155,8 +155,8 @@ class Files:
             if not batches:
                 first = damaged[0].unreadable.slice(0, 1).to_pylist()[0]
                 raise BadBatch(
-                    f"Use case {self.use_case!r}: no file of {place} can be read as {self.format}; {first['file']}:"
-                    f" {first['problem']}.",
+                    f"Use case {self.use_case!r}: no file of {places.shown(place)} can be read as {self.format};"
+                    f" {first['file']}: {first['problem']}.",
                     _AGAIN,
                 )
         return _together([*batches, *damaged], listing.left_out, place)

@@ -31,7 +31,7 @@ def read(path: str, digest: str) -> pa.Table:
     Raises:
         BadFeatures: the content has another digest.
     """
-    filesystem, place = fs.FileSystem.from_uri(_uri(path))
+    filesystem, place = _open(path)
     with filesystem.open_input_stream(place) as file:
         content = file.read()
     if hashlib.sha256(content).hexdigest() != digest:
@@ -52,7 +52,7 @@ def store(content: bytes, target: str) -> None:
     Raises:
         StorageFull: there is no room for it.
     """
-    filesystem, path = fs.FileSystem.from_uri(_uri(target))
+    filesystem, path = _open(target)
     if _is_stored(filesystem, path, content):
         return
     # An object store shows an object when it is complete; a folder shows a file from its first byte.
@@ -81,5 +81,6 @@ def _is_stored(filesystem: fs.FileSystem, path: str, content: bytes) -> bool:
         return bool(file.read() == content)
 
 
-def _uri(path: str) -> str:
-    return path if "://" in path else f"file://{path}"
+def _open(place: str) -> tuple[fs.FileSystem, str]:
+    """The file system of a path or a URI, and the path there. A path is none: it may hold spaces, `%` or `#`."""
+    return fs.FileSystem.from_uri(place) if "://" in place else (fs.LocalFileSystem(), place)
