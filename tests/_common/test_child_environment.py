@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,11 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def environment_of(process: int) -> set[str]:
-    """The names of the variables that a process was started with."""
-    entries = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    """The names of the variables that a process was started with, once its program has been started."""
+    deadline = time.monotonic() + 20
+    while not (content := Path(f"/proc/{process}/environ").read_bytes()):
+        assert time.monotonic() < deadline, "it has no environment"
+    entries = content.split(b"\0")
     return {entry.partition(b"=")[0].decode() for entry in entries if entry}
 
 

@@ -92,6 +92,7 @@ def test_without_servers_both_say_how_to_start_them(tmp_path: Path) -> None:
         assert "perennial up" in done.stderr
 
 
-def test_with_services_elsewhere_nothing_need_run_here(tmp_path: Path) -> None:
+def test_with_services_elsewhere_nothing_need_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_HOME", raising=False)
     done = run("run", "sh", "-c", "echo $MLFLOW_TRACKING_URI $AIRFLOW_HOME", PERENNIAL_HOME=str(tmp_path), **NOWHERE)
     assert done.stdout == f"{NOWHERE['PERENNIAL_MLFLOW_URI']}\n", done.stderr

@@ -24,6 +24,8 @@ def configure(repo: Repository, old: str, new: str) -> None:
     """Change a line of the repository's feature_store.yaml."""
     assert old in YAML
     text = YAML.replace("project: perennial", f"project: {repo.name}").replace(old, new)
+    if CONFIGURED not in text:
+        text = text.replace("  expired: serve\n", "")  # Feast's own stores serve whatever they have.
     (repo.folder / "feature_repo" / "feature_store.yaml").write_text(text)
 
 

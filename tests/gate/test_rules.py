@@ -220,14 +220,14 @@ NAN = float("nan")
 
 def test_a_feature_computed_for_a_part_of_the_window_fails() -> None:
     failed, notes = nulls([NAN] * 5 + [1.0] * 2, [1.0] * 3)
-    assert failed == ["largest change in a feature's null share"]
+    assert failed == ["largest change in the null share of a feature"]
     assert notes[failed[0]] == "x: 71.43% fitted on, 0% held out"
 
 
 def test_a_feature_whose_source_stopped_fails() -> None:
     assert nulls([1.0] * 4, [NAN] * 3)[0] == [
         "largest null share of a feature",
-        "largest change in a feature's null share",
+        "largest change in the null share of a feature",
     ]
 
 

@@ -25,7 +25,6 @@ from perennial.errors import (
     UnknownUseCase,
     UnknownVersion,
 )
-from perennial.settings import settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +90,8 @@ def _options(
     """Read by `main`, which shows errors."""
     if context.invoked_subcommand == "new":  # It writes into the project, which others of a team and images read.
         return
+    from perennial.settings import settings  # Not for `--help`, which answers at once.
+
     with suppress(InvalidSetting):  # The command reports it.
         os.umask(private_home.umask(settings().home))
         if context.invoked_subcommand != "doctor":  # It reports this among other things.

@@ -79,6 +79,7 @@ def get_service(store: FeatureStore, name: str, allow_cache: bool = False) -> Fe
     if allow_cache:
         with suppress(FeatureServiceNotFoundException):
             return store.get_feature_service(name, allow_cache=True)
+        store.refresh_registry()  # Feast's own reads ask the cache again.
     try:
         return store.get_feature_service(name)
     except FeatureServiceNotFoundException as error:

@@ -233,7 +233,7 @@ def missing_values(use_case: UseCase, shares: Mapping[str, tuple[float, float]])
     changes = {name: abs(fitted - held_out) for name, (fitted, held_out) in shares.items()}
     measured = (
         ("largest null share of a feature", largest, use_case.gate.max_null_share),
-        ("largest change in a feature's null share", changes, use_case.gate.max_null_change),
+        ("largest change in the null share of a feature", changes, use_case.gate.max_null_change),
     )
     rules = []
     for name, values, limit in measured:

@@ -51,17 +51,19 @@ def stale_tables(use_case: UseCase, first: Partition, last: Partition) -> dict[s
     Returns:
         Partition -> tables; only partitions that have any, oldest first.
     """
+    recorded = computations.recorded_transforms(use_case)
+    partitions = [partition.key for partition in first.through(last) if partition.key in recorded]
+    if not partitions:
+        return {}
     served = set(repository.lake_tables(use_case.feature_service).values())
     transforms = {
         table: fingerprint
         for table, fingerprint in fingerprints.of_transforms(use_case).items()
         if table == fingerprints.EXAMPLES or use_case.tables[table] in served
     }
-    recorded = computations.recorded_transforms(use_case)
     stale = {
-        partition.key: [table for table, current in transforms.items() if recorded[partition.key].get(table) != current]
-        for partition in first.through(last)
-        if partition.key in recorded
+        key: [table for table, current in transforms.items() if recorded[key].get(table) != current]
+        for key in partitions
     }
     return {key: tables for key, tables in stale.items() if tables}
 
