@@ -106,8 +106,11 @@ class Collected:
         """
         unreadable = pa.concat_tables([UNREADABLE.empty_table(), *(each.unreadable for each in self.batches)])
         if len(self.batches) > 1:
-            once = {json.dumps(row): row for row in unreadable.to_pylist()}
-            unreadable = pa.Table.from_pylist(list(once.values()), UNREADABLE)
+            # Equal records of one read are several.
+            most: Counter[str] = Counter()
+            for each in self.batches:
+                most |= Counter(map(json.dumps, each.unreadable.to_pylist()))
+            unreadable = unreadable_rows([json.loads(row) for row in most.elements()])
         files = {each.file: each for batch in self.batches for each in batch.files}
         left_out = {address: why for batch in self.batches for address, why in batch.left_out.items()}
         return Batch(rows, unreadable, tuple(files.values()), left_out)

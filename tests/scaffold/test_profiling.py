@@ -45,6 +45,25 @@ def texts(values: list[object]) -> pd.DataFrame:
     return pd.DataFrame({"number": range(len(values)), "value": values})
 
 
+@pytest.mark.parametrize(
+    "values", [["N", "F", "T"] * 20, ["y", "yes", "no"] * 20, ["NO"] * 95 + ["SE"] * 5], ids=["N F T", "y yes", "NO SE"]
+)
+def test_categories_like_yes_and_no_stay_text(values: list[str]) -> None:
+    column, found = looked_at(texts(values))
+    assert (column.kind, found) == ("text", values)
+
+
+@pytest.mark.parametrize("values", [["N", "Y"] * 20, ["true", "FALSE"] * 20, ["f", "t", ""] * 20])
+def test_yes_and_no_are_one_of_two(values: list[str]) -> None:
+    assert looked_at(texts(values))[0].kind == "boolean"
+
+
+def test_a_decimal_comma_elsewhere_settles_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"v": ["251,00", "7,5"] * 30, "kg": ["1,310", "2,250"] * 30})
+    with profiling.at(new_cases.csv(frame, tmp_path, sep="|"), {}) as look:
+        assert read(look, quote_ident("kg"))[:2] == [1.31, 2.25]
+
+
 @few
 @given(st.lists(whole, min_size=2, max_size=40))
 def test_whole_numbers_stay_whole(values: list[int]) -> None:

@@ -86,9 +86,8 @@ def prepared(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
         count = sum(len(csv.ragged) for _, csv in ragged)
         address, csv = ragged[0]
         (line, text), values = next(iter(csv.shown([min(csv.ragged)]).values())), csv.ragged[min(csv.ragged)]
-        what = (
-            f"has {values} values, and the header {len(csv.header)}" if values else "opens a quote and never closes it"
-        )
+        why = {0: "opens a quote and never closes it", -1: "has a quote out of place, and spans several lines"}
+        what = why.get(values, f"has {values} values, and the header {len(csv.header)}")
         where = f"line {line} of {place.origin or address} {what}: {text[:80]!r}"
         place = replace(place, notes=(*place.notes, (f"{count} lines are left out, and will go to quarantine", where)))
     return place

@@ -10,6 +10,7 @@ from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.scaffold import column_types, names, number_formats, places, printed_numbers
 from perennial.scaffold.column_types import ENOUGH, Reading
 from perennial.scaffold.places import Place
+from perennial.sources.columns import FALSE, TRUE
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
@@ -61,12 +62,17 @@ def find(
     """
     native = {name: column_types.of_native(kind) for name, kind in columns}
     readings: dict[str, Reading] = {name: reading for name, reading in native.items() if reading is not None}
-    unread = {name: f"is of type {kind}, which is not supported" for name, kind in columns if name not in readings}
-    left_out = {**place.unread, **unread}
+    left_out = {
+        **place.unread,
+        **{name: f"is of type {kind}, which is not supported" for name, kind in columns if name not in readings},
+    }
     # A UUID is a name, and none of the functions of text takes it.
     texts = [name for name, kind in columns if name in readings and readings[name].kind == "text" and kind != "UUID"]
-    tried = _likely(connection, place, texts) | {name: (notations[name],) for name in texts if name in notations}
-    tried |= {name: (column_types.FITS,) for name, reading in readings.items() if reading is column_types.FITS}
+    tried = {
+        **_likely(connection, place, texts),
+        **{name: (notations[name],) for name in texts if name in notations},
+        **{name: (column_types.FITS,) for name, reading in readings.items() if reading is column_types.FITS},
+    }
     counted = _counted(connection, place, tried, list(readings))
     doubts: dict[str, dict[str, Any]] = {}
     fitting: dict[str, list[Reading]] = {}
@@ -85,15 +91,36 @@ def find(
                 readings[name], fitting[name] = best[0], best
                 lost[name] = filled - fits[best[0]]
             else:
-                numeric = (
-                    max((count for reading, count in fits.items() if reading.kind == "number"), default=0) / filled
-                )
+                numeric = max((count for each, count in fits.items() if each.kind == "number"), default=0) / filled
                 doubts[name] = {"mixed": numeric} if numeric > 0.5 else {}
+    doubts |= _without_categories(connection, place, readings, fitting, lost)
     doubts |= _doubts(connection, place, fitting, lost)
     for name, (reading, *other) in number_formats.settle(connection, place, readings, fitting).items():
         readings[name] = reading
         doubts[name]["either"] = tuple(other)
     return readings, doubts, left_out
+
+
+def _without_categories(
+    connection: duckdb.DuckDBPyConnection,
+    place: Place,
+    readings: dict[str, Reading],
+    fitting: dict[str, list[Reading]],
+    lost: dict[str, int],
+) -> dict[str, dict[str, Any]]:
+    """Read as text what looks like yes or no and is neither: N, F and T are three values, NO beside SE is a country."""
+    names = [name for name, best in fitting.items() if best[0] is column_types.BOOLEAN]
+    asked = [
+        f"list(DISTINCT lower(trim({quote_ident(name)}))) FILTER ({column_types.BOOLEAN.of(name)} IS NOT NULL)"
+        for name in names
+    ]
+    doubts: dict[str, dict[str, Any]] = {}
+    for name, words in zip(names, places.read_each(connection, place, asked), strict=True):
+        is_pair = any(set(words) <= set(pair) for pair in zip(TRUE, FALSE, strict=True))
+        if not is_pair or (lost[name] and len(words) < 2):
+            readings[name], doubts[name] = column_types.TEXT, {}
+            del fitting[name], lost[name]
+    return doubts
 
 
 def _share_to_fit(name: str) -> float:
@@ -152,15 +179,12 @@ def _unreadable(name: str, reading: Reading) -> dict[str, str]:
 
 def _likely(connection: duckdb.DuckDBPyConnection, place: Place, texts: list[str]) -> dict[str, tuple[Reading, ...]]:
     """Column of text -> the readings that fit more than half of some of its first values; all, if these are missing."""
-    # Where a comma parts the values, one within a value parts thousands.
-    has_decimal_comma = place.format == "csv" and place.delimiter in (";", "\t")
-    simple = [each for each in column_types.OF_TEXT if each is not column_types.COMMA or has_decimal_comma]
     if not texts:
         return {}
     head = f"(SELECT {', '.join(map(quote_ident, texts))} FROM {place.reader} LIMIT {_HEAD})"  # noqa: S608
     some = f"SELECT * FROM {head} USING SAMPLE reservoir({_TRIED} ROWS) REPEATABLE (7)"  # noqa: S608
     places.read(connection, place, f"CREATE TEMP TABLE tried AS {some}")
-    likely = _fitting(connection, place, {name: tuple(simple) for name in texts})
+    likely = _fitting(connection, place, dict.fromkeys(texts, tuple(column_types.OF_TEXT)))
     others = {name: column_types.NOTATIONS for name, fits in likely.items() if not fits}
     likely |= _fitting(connection, place, others)
     others = {name: printed_numbers.candidates(connection, name) for name, fits in likely.items() if not fits}

@@ -33,10 +33,12 @@ def settle(
     commas = [name for name, best in fitting.items() if best[0] is COMMA and GROUPED in best]
     plain = {reading for name, reading in readings.items() if name not in (*dotted, *commas)}
     has_dot, has_comma = bool(plain & {NUMBER, GROUPED}), COMMA in plain
+    # Where a comma parts the values, or in Parquet, a dot parts decimals unless another column says otherwise.
+    may_begin = place.format == "csv" and place.delimiter in (";", "\t")
     settled: dict[str, tuple[Reading, ...]] = {}
     for name in dotted if not has_dot else ():
         differ, begins = _looked_at(connection, place, name, NUMBER, ".")
-        if not differ and (begins or has_comma):
+        if not differ and ((begins and may_begin) or has_comma):
             settled[name] = (COMMA,)
     for name in commas if not has_comma or has_dot else ():
         differ, begins = _looked_at(connection, place, name, GROUPED, ",")

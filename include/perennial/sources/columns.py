@@ -19,6 +19,9 @@ TRUE, FALSE = ("true", "yes", "t", "y"), ("false", "no", "f", "n")
 MICROSECONDS: dict[Unit, int] = {"seconds": 1_000_000, "milliseconds": 1_000, "microseconds": 1}
 _SMALL = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
 _WHOLE = (*_SMALL, "BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT")
+_SHORT_DECIMAL = "SHORT_DECIMAL"
+#: Of Parquet: decimals of more digits than DuckDB knows, which it reads as doubles. Such values cannot be read.
+LONG_DECIMAL = "DECIMAL256"
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 #: Blanks of any width, those that do not break a line included.
 _BLANKS = " \t\u00a0\u2007\u2009\u202f"
@@ -82,7 +85,7 @@ def reading(column: Column, kind: str) -> str:
         column: The declaration.
         kind: DuckDB's type of the data; text (`VARCHAR`) is parsed.
     """
-    base = kind.split("(")[0].upper()
+    base = _base(kind)
     value = _value(column, base)
     if not column.nulls:
         return value
@@ -98,7 +101,7 @@ def missing(column: Column, kind: str, nulls: Sequence[str]) -> str:
         kind: DuckDB's type of the data.
         nulls: What stands for "no value" in all columns of text data.
     """
-    base = kind.split("(")[0].upper()
+    base = _base(kind)
     conditions = ["{c} IS NULL"]
     if column.nulls:
         conditions.append(f"{_trimmed(base)} IN ({', '.join(map(quote_literal, column.nulls))})")
@@ -107,6 +110,15 @@ def missing(column: Column, kind: str, nulls: Sequence[str]) -> str:
     elif _is_float(base):
         conditions.append("isnan({c})")
     return " OR ".join(conditions)
+
+
+def _base(kind: str) -> str:
+    """A type without its parameters; decimals with at most 15 digits before the point are `SHORT_DECIMAL`."""
+    base, _, parameters = kind.upper().partition("(")
+    if base == "DECIMAL" and parameters:
+        precision, scale = parameters.rstrip(")").split(",")
+        return _SHORT_DECIMAL if int(precision) - int(scale) <= 15 else base
+    return base
 
 
 def _value(column: Column, base: str) -> str:
@@ -121,8 +133,8 @@ def _value(column: Column, base: str) -> str:
             return _number(base, column)
         case _ if base == "DATE" or base.startswith("TIMESTAMP"):
             # Nanoseconds would be cut off; infinity is no moment.
-            exact = " AND epoch_ns({c}) % 1000 = 0" if base == "TIMESTAMP_NS" else ""
-            return f"CASE WHEN isfinite({{c}}){exact} THEN CAST({{c}} AS TIMESTAMPTZ) END"
+            exact = " AND epoch_ns({c}) % 1000 = 0" if base.endswith("_NS") else ""
+            return f"CASE WHEN isfinite(CAST({{c}} AS TIMESTAMPTZ)){exact} THEN CAST({{c}} AS TIMESTAMPTZ) END"
         case _ if column.unit:
             return _since_1970(base, column.unit)
         case _ if column.format:
@@ -164,6 +176,8 @@ def _is_float(base: str) -> bool:
 
 
 def _string(base: str) -> str:
+    if base == LONG_DECIMAL:
+        return "CAST(NULL AS VARCHAR)"
     if _is_float(base):
         # A file whose whole numbers have become floats, since one is missing, has the same names in it.
         whole = "{c} = trunc({c}) AND abs({c}) <= 9007199254740992"
@@ -174,7 +188,7 @@ def _string(base: str) -> str:
 def _whole(base: str, column: Column) -> str:
     if base in _WHOLE:
         return "{c}" if base == "BIGINT" else "try_cast({c} AS BIGINT)"
-    if _is_float(base) or base == "DECIMAL":
+    if _is_float(base) or base in ("DECIMAL", _SHORT_DECIMAL):
         return "CASE WHEN {c} = trunc({c}) THEN try_cast({c} AS BIGINT) END"
     return _printed(column, base, whole=True) if base == "VARCHAR" else "CAST(NULL AS BIGINT)"
 
@@ -182,7 +196,7 @@ def _whole(base: str, column: Column) -> str:
 def _number(base: str, column: Column) -> str:
     if _is_float(base):
         return "CASE WHEN isfinite({c}) THEN CAST({c} AS DOUBLE) END"
-    if base in _SMALL:
+    if base in _SMALL or base == _SHORT_DECIMAL:
         return "CAST({c} AS DOUBLE)"
     if base in _WHOLE or base == "DECIMAL":
         return "CASE WHEN {c} BETWEEN -9007199254740992 AND 9007199254740992 THEN CAST({c} AS DOUBLE) END"
@@ -221,13 +235,14 @@ def _pattern(column: Column, *, whole: bool) -> str:
     """
     separator, decimal = _SEPARATORS[column.thousands], re.escape(column.decimal)
     digits = "0|[1-9][0-9]{0,18}" if whole else "0|[1-9][0-9]{0,15}"
-    if separator:
-        digits += f"|[1-9][0-9]{{0,2}}({separator}[0-9]{{3}}){{1,{6 if whole else 4}}}"
+    grouped = f"[1-9][0-9]{{0,2}}({separator}[0-9]{{3}}){{1,{6 if whole else 4}}}" if separator else digits
     if whole:
         # 3.0 is a whole number: files whose column has lost a value are written so.
-        number = f"({digits})({decimal}0*)?"
+        number = f"({digits}|{grouped})({decimal}0*)?"
     else:
-        number = f"(({digits})({decimal}[0-9]*)?([eE][-+]?[0-9]{{1,3}})?|[0-9]{{0,16}}{decimal}[0-9]+)"
+        # Nobody writes an exponent after groups of thousands.
+        plain = f"({digits})({decimal}[0-9]*)?([eE][-+]?[0-9]{{1,3}})?"
+        number = f"({plain}|({grouped})({decimal}[0-9]*)?|{decimal}[0-9]+)"
     if not column.prefix and not column.suffix:
         pattern = f"{_SIGN}?{number}"
     else:
@@ -257,6 +272,10 @@ def _in_format(form: str, text: str) -> str:
     else:
         forms = "[" + ", ".join(quote_literal(form + clock) for clock in _CLOCKS) + "]"
     trimmed = f"trim({text}, {quote_literal(_BLANKS)})"
+    if re.fullmatch("(%[YymdHMS])+", form):
+        # Files whose column has lost a value are written so: 20230102.0 is a day as well.
+        text = f"regexp_replace({text}, '^([{_BLANKS}]*[0-9]+)[.]0*([{_BLANKS}]*)$', '\\1\\2')"
+        trimmed = f"trim({text}, {quote_literal(_BLANKS)})"
     moment = f"coalesce(try_strptime({text}, {forms}), try_strptime({trimmed}, {forms}))"
     if "%Y" in form:
         # A year of two digits is none of four: 12/31/23 would be of the year 23.

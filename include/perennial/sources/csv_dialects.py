@@ -108,8 +108,8 @@ def detect(address: str, otherwise: str = "utf-8", *, only_beginning: bool = Fal
     if only_beginning:
         return best[0][2] if best else fitting[0][2]
     if len(best) > 1:
-        # The first of equal ones: fewer records that do not fit, then more columns.
-        best = sorted(best, key=lambda each: (_misfits(address, each[2]), -each[1]))
+        # The first of equal ones: fewer records that do not fit, a header taken for a title too, then more columns.
+        best = sorted(best, key=lambda each: (_misfits(address, each[2]) + each[2].skip, -each[1]))
     return _with_escape(address, best[0][2])
 
 

@@ -23,6 +23,8 @@ from perennial.sources import listing
 
 #: How many bytes are parsed at once. A record must fit; one that does not is mostly a quote that is never closed.
 _BLOCK = 16 * 2**20
+#: The ending of a packed file -> Arrow's name of how it is packed.
+_PACKED = {"gz": "gzip", "zst": "zstd", "bz2": "bz2"}
 #: The name of the column that numbers the records of a file, from 1 on.
 RECORD = "record"
 
@@ -56,11 +58,12 @@ class UnreadableFile(PerennialError):
 @contextmanager
 def opened(address: str) -> Iterator[pa.NativeFile]:
     """The bytes of a file on a disk or in S3, unpacked if its name ends with .gz, .zst or .bz2."""
+    packed = _PACKED.get(address.lower().rpartition(".")[2])
     if address.startswith(listing.S3):
         store, path = listing.s3(address)
-        stream = store.open_input_stream(path, compression="detect")
+        stream = store.open_input_stream(path, compression=packed)
     else:
-        stream = pa.input_stream(address, compression="detect")
+        stream = pa.input_stream(address, compression=packed)
     with stream:
         yield stream
 
@@ -159,8 +162,9 @@ class CsvFile:
         nulls: What stands for "no value".
         folders: Columns that its folders' names give.
         header: Its columns' names, as `unique` makes them, those of its folders after them.
-        ragged: Record -> how many values it has, if not as many as the header; 0: a quote in it is never closed. Known
-            once all rows were read.
+        ragged: Record -> how many values it has, if not as many as the header; 0: a quote in it is never closed; -1:
+            one is out of place, so that it may have swallowed others. Known once all rows were read. The records of the
+            last kind are among the rows.
         total: How many records there are; known once all rows were read.
         has_repeated_names: Whether the header has a name twice, or a column without one.
     """
@@ -215,6 +219,7 @@ class CsvFile:
                 last = batch
             if last is not None:
                 yield self._without_unclosed(last)
+            self._find_swallowing()
         except pa.ArrowInvalid as error:
             if "Empty CSV file" not in str(error):
                 raise UnreadableFile(self._reason(error)) from error
@@ -271,6 +276,28 @@ class CsvFile:
             self.ragged[self.total] = 0
             return batch if is_ragged or not batch.num_rows else batch.slice(0, batch.num_rows - 1)
         return batch
+
+    def _find_swallowing(self) -> None:
+        """Add the records to `ragged` that span several lines because a quote in them is out of place."""
+        if not self.dialect.quote or self._line_breaks() <= self.total + self._lines:
+            return
+        strict = Dialect(self.dialect.delimiter, self.dialect.quote, self.dialect.escape)
+        with text_of(self.address, self.dialect.encoding) as text:
+            for number, (_, content, _) in enumerate(records(text, self.dialect)):
+                if number and number not in self.ragged and ("\n" in content or "\r" in content):
+                    try:
+                        deque(records(iter(io.StringIO(content, newline="")), strict, strict=True), maxlen=0)
+                    except csv.Error:
+                        self.ragged[number] = -1
+
+    def _line_breaks(self) -> int:
+        """How many lines the file has, at least; those inside of quotes count as well."""
+        feeds = returns = 0
+        with opened(self.address) as stream:
+            while chunk := stream.read(_BLOCK):
+                feeds += chunk.count(b"\n")
+                returns += chunk.count(b"\r")
+        return max(feeds, returns)
 
     def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
         position = self.header.index(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -148,6 +150,11 @@ class Files:
                     log.warning("%s is quarantined as a whole: %s", named, error.problem)
                     damaged.append(self._quarantined(each, named, error.problem))
                 except (duckdb.Error, OSError) as error:
+                    if _is_damage(error, place) and len(listing.files) > 1 and part is not None:
+                        log.warning("%s is quarantined as a whole: %s", named, error)
+                        problem = f"it cannot be read to its end ({one_line(error)})"
+                        damaged.append(self._quarantined(each, named, problem))
+                        continue
                     raise BadBatch(
                         f"{named} cannot be read as {self.format} ({one_line(error)}).",
                         f"{_AGAIN} If it is written in another way, change {named.declaration}.",
@@ -285,6 +292,14 @@ class Files:
             yield self._checked(listing, str(path)), {}
 
     def _checked(self, listing: Listing, place: str) -> Listing:
+        unpacked = Counter(re.sub(r"\.(gz|zst|bz2)$", "", each.address.lower()) for each in listing.files)
+        twice = [address for address, count in unpacked.items() if count > 1]
+        if twice:
+            raise BadBatch(
+                f"{Named(self.use_case, place)} holds {Path(twice[0]).name} more than once: packed and not, or in small"
+                " letters and in capitals.",
+                "Keep one of them, so that no row is read twice.",
+            )
         if listing.files:
             return listing
         if list(listing.left_out) == [place]:
@@ -346,6 +361,14 @@ def handed_over(batch: Batch, use_case: str, unreadable: Unreadable) -> pa.Table
             f"{use_case}/source.py; else have it send the data again.",
         )
     return batch.rows
+
+
+def _is_damage(error: Exception, place: str) -> bool:
+    """Whether an error says that a file is damaged; that a store cannot be read now is another thing."""
+    kinds = (
+        (duckdb.InvalidInputException,) if place.startswith(S3) else (duckdb.InvalidInputException, duckdb.IOException)
+    )
+    return isinstance(error, kinds)
 
 
 def _noted(batch: Batch, dialect: Dialect) -> Batch:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import PerennialError
+from perennial.sources.columns import LONG_DECIMAL
 from perennial.sources.csv_files import RECORD, CsvFile, UnreadableFile
 
 
@@ -119,8 +120,12 @@ class CsvRecords:
     def ragged(self) -> Mapping[int, str]:
         """See `RecordSource`."""
         own = len(self.file.header) - len([name for name in self.file.folders if name in self.file.header])
+        why = {
+            0: "a quote opens that is never closed",
+            -1: "a quote in it is out of place, and it spans several lines",
+        }
         return {
-            record: f"it has {count} values, and the header {own}" if count else "a quote opens that is never closed"
+            record: why.get(count, f"it has {count} values, and the header {own}")
             for record, count in self.file.ragged.items()
         }
 
@@ -149,12 +154,17 @@ class ParquetRecords:
 
     def __post_init__(self) -> None:
         sql = f"FROM read_parquet({quote_literal(self.address)}, hive_partitioning = false)"
+        asked = f"SELECT name FROM parquet_schema({quote_literal(self.address)}) WHERE precision > 38"  # noqa: S608
         try:
             described = self.connection.execute(f"DESCRIBE {sql}").fetchall()
+            long = {name for (name,) in self.connection.execute(asked).fetchall()}
             self.total = self.connection.execute(f"SELECT count(*) {sql}").fetchall()[0][0]
         except (duckdb.Error, OSError) as error:
             raise UnreadableFile(f"it is no whole Parquet file ({one_line(error)})") from error
-        self.kinds = {name: kind for name, kind, *_ in described}
+        is_long = {name: kind == "DOUBLE" and name in long for name, kind, *_ in described}
+        self.kinds = {name: LONG_DECIMAL if is_long[name] else kind for name, kind, *_ in described}
+        # A column of the file itself goes before one of the same name that its folders give.
+        self.folders = {name: value for name, value in self.folders.items() if name not in self.kinds}
         self.kinds = dict.fromkeys(self.folders, "VARCHAR") | self.kinds
 
     def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:

@@ -1,0 +1,148 @@
+"""Files as people and programs export them: each value is the one in the file, or its record is unreadable."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from perennial import Cadence
+from perennial.batches import UNREADABLE, Batch, Collected, unreadable_rows
+from perennial.errors import BadBatch
+from perennial.sources import Column, Files
+from perennial.sources.csv_dialects import detect
+
+JANUARY = Cadence.MONTHLY.partition("2023-01")
+SCHEMA = {"when": "timestamp", "name": "string", "v": "float64"}
+
+
+def batch_of(place: Path, schema: dict[str, Any], **how: Any) -> Batch:
+    return Files("shop", str(place), **how).read_batch(schema, JANUARY, "when")
+
+
+def test_a_stray_quote_swallows_no_record_unseen(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        'when,name,v\n2023-01-02,"a",1\n2023-01-03,"5 inch,2\n2023-02-04,"b",3\n2023-01-05,"c",4\n'
+    )
+    batch = batch_of(tmp_path, SCHEMA)
+    assert batch.rows["name"].to_pylist() == ["a", "c"]
+    (record,) = batch.unreadable.to_pylist()
+    assert record["text"] == '2023-01-03,"5 inch,2\n2023-02-04,"b",3'
+    assert (record["line"], "out of place" in record["problem"]) == (3, True)
+
+
+def test_text_of_several_lines_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('when,name,v\n2023-01-02,"a\nb ""c""\n",1\n2023-01-03,d,2\n')
+    batch = batch_of(tmp_path, SCHEMA)
+    assert (batch.rows["name"].to_pylist(), batch.unreadable.num_rows) == (['a\nb "c"\n', "d"], 0)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "delimiter"),
+    [
+        ("day;v", "2023-01-01;7,5", ";"),
+        ("day;v;w", "2023-01-01;7,5;1,25", ";"),
+        ("day;v;t", "2023-01-01;7;a, b, c, d", ";"),
+        ("day|v|t", "2023-01-01|7|a;b;c;d", "|"),
+    ],
+)
+def test_a_header_is_no_title_however_long_the_file(tmp_path: Path, header: str, row: str, delimiter: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join([header, *[row] * 200]) + "\n")
+    assert (detect(str(file)).delimiter, detect(str(file)).skip) == (delimiter, 0)
+
+
+def test_a_column_of_the_file_goes_before_its_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "store=1"
+    folder.mkdir()
+    rows = pa.table({"when": [datetime(2023, 1, 2, tzinfo=UTC)] * 2, "store": [7, 8]})
+    pq.write_table(rows, folder / "a.parquet")
+    batch = batch_of(tmp_path, {"when": "timestamp", "store": "int64"}, format="parquet")
+    assert batch.rows["store"].to_pylist() == [7, 8]
+
+
+def test_moments_of_pandas_with_nanoseconds_are_read_exactly(tmp_path: Path) -> None:
+    moments = pd.to_datetime(["2023-01-02 03:04:05.123456000", "2023-01-02 03:04:05.123456789"]).tz_localize("UTC")
+    pq.write_table(pa.table({"when": pa.array(moments, pa.timestamp("ns", "UTC"))}), tmp_path / "a.parquet")
+    batch = batch_of(tmp_path, {"when": "timestamp"}, format="parquet")
+    assert batch.rows["when"].to_pylist() == [datetime(2023, 1, 2, 3, 4, 5, 123456, UTC)]
+    assert batch.unreadable.num_rows == 1
+
+
+@pytest.mark.parametrize("written", ["01.3", "007.5", "-01.3"])
+def test_a_fraction_with_leading_zeros_is_a_code(tmp_path: Path, written: str) -> None:
+    (tmp_path / "a.csv").write_text(f"when,name,v\n2023-01-02,a,{written}\n2023-01-02,b,0.3\n2023-01-02,c,.25\n")
+    batch = batch_of(tmp_path, SCHEMA)
+    assert (batch.rows["v"].to_pylist(), batch.unreadable.num_rows) == ([0.3, 0.25], 1)
+
+
+def test_groups_of_thousands_have_no_exponent(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('when,name,v\n2023-01-02,a,"1,234e5"\n2023-01-02,b,"1,234.5"\n')
+    batch = batch_of(tmp_path, SCHEMA | {"v": Column("float64", thousands=",")})
+    assert (batch.rows["v"].to_pylist(), batch.unreadable.num_rows) == ([1234.5], 1)
+
+
+def test_a_day_that_became_a_fraction_is_that_day(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,name,v\n20230102.0,a,1\n20230103,b,2\n20230104.5,c,3\n")
+    batch = batch_of(tmp_path, SCHEMA | {"when": Column("timestamp", format="%Y%m%d")})
+    assert [each.day for each in batch.rows["when"].to_pylist()] == [2, 3]
+    assert batch.unreadable.num_rows == 1
+
+
+def test_packed_files_are_unpacked_whatever_the_case(tmp_path: Path) -> None:
+    (tmp_path / "A.CSV.GZ").write_bytes(gzip.compress(b"when,name,v\n2023-01-02,a,1\n"))
+    assert batch_of(tmp_path, SCHEMA).rows["name"].to_pylist() == ["a"]
+
+
+def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    content = b"when,name,v\n2023-01-02,a,1\n"
+    (tmp_path / "a.csv").write_bytes(content)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(BadBatch, match=r"holds a\.csv more than once"):
+        batch_of(tmp_path, SCHEMA)
+
+
+def test_a_damaged_page_does_not_stop_other_files(tmp_path: Path) -> None:
+    for month in (1, 2):
+        rows = pa.table({"when": [datetime(2023, month, 2, tzinfo=UTC)] * 5_000, "v": [float(n) for n in range(5_000)]})
+        pq.write_table(rows, tmp_path / f"{month}.parquet", compression="zstd", use_dictionary=False)
+    damaged = bytearray((tmp_path / "2.parquet").read_bytes())
+    damaged[60:4_000] = bytes(3_940)
+    (tmp_path / "2.parquet").write_bytes(damaged)
+    batch = batch_of(tmp_path, {"when": "timestamp", "v": "float64"}, format="parquet")
+    assert batch.rows.num_rows == 5_000
+    assert [each["file"].endswith("2.parquet") for each in batch.unreadable.to_pylist()] == [True]
+
+
+def test_long_decimals_are_never_rounded_unseen(tmp_path: Path) -> None:
+    when = [datetime(2023, 1, 2, tzinfo=UTC)] * 2
+    values = pa.array([Decimal("1.5"), Decimal("9007199254740.25")], pa.decimal128(38, 24))
+    pq.write_table(pa.table({"when": when, "v": values}), tmp_path / "a.parquet")
+    read = batch_of(tmp_path, {"when": "timestamp", "v": "float64"}, format="parquet")
+    assert read.rows["v"].to_pylist() == [1.5, 9007199254740.25]
+    longer = pa.array([Decimal(2**53 + 1), Decimal(1)], pa.decimal256(50, 0))
+    pq.write_table(pa.table({"when": when, "v": longer}), tmp_path / "a.parquet")
+    for type_ in ("int64", "float64", "string"):
+        batch = batch_of(tmp_path, {"when": "timestamp", "v": type_}, format="parquet")
+        assert (batch.rows.num_rows, batch.unreadable.num_rows) == (0, 2)
+
+
+def test_equal_unreadable_records_of_one_read_are_several() -> None:
+    record = dict.fromkeys(UNREADABLE.names) | {"file": "a", "text": "x", "is_placed": True}
+    twice = unreadable_rows([record, record])
+    collected = Collected([Batch(pa.table({}), twice), Batch(pa.table({}), unreadable_rows([record]))])
+    assert collected.with_rows(pa.table({})).unreadable.num_rows == 2
+
+
+def test_duckdb_still_reads_longer_decimals_as_doubles(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"v": pa.array([Decimal(1)], pa.decimal256(50, 0))}), tmp_path / "a.parquet")
+    (kind,) = duckdb.sql(f"DESCRIBE FROM read_parquet('{tmp_path}/a.parquet')").fetchall()[0][1:2]
+    assert kind == "DOUBLE", "if it knows them now, `LONG_DECIMAL` can go"
