@@ -81,7 +81,7 @@ def test_trigger_tells_it_as_json() -> None:
     assert told["quarantine"]["page"] == "http://q"
 
 
-def test_what_was_not_waited_for_or_ingests_nothing_tells_nothing() -> None:
+def test_nothing_is_told_of_what_was_not_waited_for_or_loaded() -> None:
     assert "quarantine" not in json.loads(
         run("trigger", "flights", "features", "--partition", "2013-01", "--json").stdout
     )

@@ -59,7 +59,7 @@ def test_run_passes_arguments_environment_and_exit_code(home: Path) -> None:
     assert run("run", sys.executable, "-c", "raise SystemExit(42)", "--help").returncode == 42
 
 
-def test_run_hands_signals_on_and_puts_no_secret_on_the_command_line(home: Path) -> None:
+def test_run_passes_signals_on_and_shows_no_secret(home: Path) -> None:
     code = "import signal, sys, time\nprint('ready', flush=True)\ntime.sleep(60)"
     with subprocess.Popen([*COMMAND, "run", sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

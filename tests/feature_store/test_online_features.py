@@ -41,7 +41,7 @@ def test_a_service_is_parsed_once_for_many_reads(online: Online, monkeypatch: py
     assert looked_up == []
 
 
-def test_a_service_that_another_process_changed_is_seen_with_the_cache(online: Online) -> None:
+def test_a_service_changed_elsewhere_is_seen_with_the_cache(online: Online) -> None:
     assert read(online).keys() == {"driver_id", "trips", "rating"}
     registry = online.store.registry
     registry.cached_registry_proto_ttl = timedelta(hours=1)
@@ -52,7 +52,7 @@ def test_a_service_that_another_process_changed_is_seen_with_the_cache(online: O
     assert read(online).keys() == {"driver_id", "trips"}
 
 
-def test_a_service_that_is_new_is_found_although_the_cache_is_older(online: Online) -> None:
+def test_a_new_service_is_found_with_an_older_cache(online: Online) -> None:
     online.store.registry.cached_registry_proto_ttl = timedelta(hours=1)
     read(online)
     elsewhere = FeatureStore(config=repository.load_config(settings().feature_repo))

@@ -202,7 +202,7 @@ def test_documents_of_the_run_are_checked(energy: UseCase, version: int, store: 
         read(energy, version, store.run_id)
 
 
-def test_code_changes_that_the_training_did_not_write_are_refused(energy: UseCase, version: int, store: Store) -> None:
+def test_code_changes_the_training_did_not_write_are_refused(energy: UseCase, version: int, store: Store) -> None:
     """A run of committed code has none; with some, and `--with-changes`, a checkout would run them."""
     if any(name.startswith("code/") for name in model_files.of_run(energy, store.run_id)[0].files):
         pytest.skip("this checkout has uncommitted changes, so the run has some")
@@ -338,7 +338,7 @@ def test_an_older_champion_is_adopted_once_and_then_checked(
                 model_loading.load(energy, version)
 
 
-def test_an_older_champion_that_predicts_otherwise_is_not_adopted(
+def test_an_older_champion_that_predicts_otherwise_is_refused(
     energy: UseCase, version: int, store: Store, mlflow_server: str
 ) -> None:
     other = train(energy, "other", alpha=50.0)

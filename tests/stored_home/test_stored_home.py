@@ -184,7 +184,7 @@ def test_a_version_page_shows_decision_and_training_set(energy: UseCase, expecte
 
     run = mlflow_records.quick.run_of("energy", version)
     made, problem = version_training.of(energy, run)
-    registered = page.RegisteredVersion(energy, version, tuple(ledger.entries(energy)), run)
+    registered = page.RequestedVersion(energy, version, tuple(ledger.entries(energy)), run)
     records = {name: lake.records(f"energy.{name}") for name in ("metrics", "verdicts")}
     view = page.view(registered, records["metrics"], records["verdicts"], made, problem)
     text = shown("version", **view, made_by=None, airflow_run=None, may_roll_back=False)

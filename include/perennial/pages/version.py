@@ -32,7 +32,7 @@ _VERDICTS = ("partition", "model_version", "verdict", "explanation", "recorded_a
 
 
 @dataclass(frozen=True)
-class RegisteredVersion:
+class RequestedVersion:
     """A version that there is.
 
     Attributes:
@@ -46,7 +46,7 @@ class RegisteredVersion:
     run: str | None
 
 
-def _version(use_case: UseCaseDep, version: str) -> RegisteredVersion:
+def _version(use_case: UseCaseDep, version: str) -> RequestedVersion:
     """The version that a path names: known to the ledger, or, while nothing is decided about it, to MLflow."""
     table = use_case.tables.ledger
     entries = ledger.from_rows(lake_cache.records([table])[table])
@@ -66,7 +66,7 @@ def _version(use_case: UseCaseDep, version: str) -> RegisteredVersion:
                 ) from error
         if run is None:
             raise HTTPException(404, f"{use_case.name} has no version {version!r}; there are {_listed(numbers)}.")
-    return RegisteredVersion(use_case, number, tuple(entries), run)
+    return RequestedVersion(use_case, number, tuple(entries), run)
 
 
 def _listed(numbers: Iterable[int]) -> str:
@@ -74,7 +74,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 #: The version of the use case that the path names.
-VersionDep = Annotated[RegisteredVersion, Depends(_version)]
+VersionDep = Annotated[RequestedVersion, Depends(_version)]
 
 
 @router.get("/use_cases/{use_case}/versions/{version}")
@@ -102,7 +102,7 @@ def show(request: Request, version: VersionDep, allowed: AllowedActionsDep) -> H
 
 
 def view(
-    version: RegisteredVersion,
+    version: RequestedVersion,
     metrics: Sequence[Row],
     verdicts: Sequence[Row],
     made: version_training.TrainingRecord | None = None,

@@ -40,39 +40,30 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         ask: Asks the person about what is unclear.
 
     Raises:
-        InvalidParams: the data is not enough, an option does not fit it, or something is unclear and nobody is there to
-            ask.
+        InvalidParams: the data is not enough, an option does not fit it, or something is unclear and nobody answers.
     """
     assume = [Assumption("files", what, why) for what, why in look.place.notes]
     drop = _dropped(look, options)
     time = _time(look, options, drop, ask, assume)
-    label_column = labels.choose(look, options, drop | {time.name}, ask, assume)
-    if options.task != "regression":  # A class that is read as missing would be gone.
-        look = profiling.as_written(look, label_column)
-    else:
-        look = profiling.with_words_as_unknown(look, label_column)
+    look, label_column = _with_label(look, options, drop | {time.name}, ask, assume)
     since, until = _moment(options.since, "--since"), _moment(options.until, "--until")
     look, measured = _measured(look, time, since, until, assume)
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, options, ask, assume)
     entity = _keys(look, measured, options, label_column, drop, ask, assume)
-    _note_rare_keys(entity, measured, assume)
     cuts = figures.cuts(measured, options, assume)
     known_after = figures.known_after(measured, options, assume)
     special = {time.name, label_column.name, *(key.name for key in entity)}
     keep = {look.column(name, "--keep").name for name in options.keep}
     later, leaks = _known_later(look, options, label, special | drop, keep)
-    named = (label_column, *later, *(each.column for each in leaks))
-    learnt_later = tuple(dict.fromkeys(column.name for column in named))
+    learnt_later = tuple(dict.fromkeys(each.name for each in (label_column, *later, *(leak.column for leak in leaks))))
     numbering = counters.row_numbers(look, special | drop | keep)
     counting = counters.rising(look, special | drop | keep | numbering.keys()) | numbering
     row_key = _row_key(look, measured, entity, drop.union(learnt_later), numbering.keys(), assume)
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop, counting)
     features.note_readings(look, assume)
-    placeholders.note(
-        look, label_column, {time.name, *(key.name for key in entity), *row_key, *drop, *counting}, assume
-    )
-    spans = figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured)
+    placeholders.note(look, label_column, special.union(row_key, drop, counting) - {label_column.name}, assume)
+    _note_rare_keys(entity, measured, assume)
     return Design(
         name=options.name,
         owner=_owner(options, assume),
@@ -93,13 +84,23 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         later=tuple(column for column in later if column.has_mean),
         left_out=left_out,
         known_after=known_after,
-        spans=spans,
+        spans=figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured),
         calendar=figures.calendar(measured),
         cuts=cuts,
         sample=figures.sample(look, cuts, labels.truth(label_column, label.positive)),
         policy=figures.policy(cuts, measured, label, known_after),
         assumptions=tuple(assume),
     )
+
+
+def _with_label(
+    look: Look, options: Options, others: set[str], ask: Ask, assume: list[Assumption]
+) -> tuple[Look, ProfiledColumn]:
+    """The label, and the profile with its words read as the task needs them."""
+    column = labels.choose(look, options, others, ask, assume)
+    if options.task != "regression":  # A class that is read as missing would be gone.
+        return profiling.as_written(look, column), column
+    return profiling.with_words_as_unknown(look, column), column
 
 
 def _measured(

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
-import tempfile
-import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +17,11 @@ from perennial.batches import Batch, FileCounts, collect, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.ingestion import places
 from perennial.partitions import Partition
-from perennial.sources import csv_dialects, csv_files, web, web_address
+from perennial.sources import csv_dialects, csv_files, web
 from perennial.sources.columns import Schema, columns
 from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
-from perennial.sources.listing import MAGIC, S3, DataFile, Listing, escaped, list_files, s3
+from perennial.sources.delivery import AGAIN, Delivery
+from perennial.sources.listing import S3, DataFile, escaped, s3
 from perennial.sources.record_sources import CsvRecords, ParquetRecords, RecordSource, one_line
 from perennial.sources.typed import FILE, Named, TimeRange, Unreadable, check_columns, typed
 
@@ -36,8 +30,6 @@ if TYPE_CHECKING:
 
 #: What stands for "no value" in CSV files.
 NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "inf", "-inf")
-PACKAGE = "package://"
-_AGAIN = "Fetch the file again, then clear the failed task; nothing of it was written."
 log = logging.getLogger(__name__)
 
 
@@ -134,7 +126,10 @@ class Files:
         """
         place = places.find(self.variable, self.default, data)
         part = TimeRange.of(partition, time, since, until) if partition else None
-        with self._listed(place, file) as (listing, names), open_session() as connection:
+        with (
+            Delivery(self.use_case, place, self.format, self.variable).listed(file) as (listing, names),
+            open_session() as connection,
+        ):
             connection.execute("SET autoinstall_known_extensions = false")
             if place.startswith(S3):
                 connection.register_filesystem(_s3(place))
@@ -143,28 +138,18 @@ class Files:
                 named = Named(self.use_case, names.get(each.address, each.address))
                 try:
                     batches.append(self._read_file(connection, each, schema, named, part))
-                except UnreadableFile as error:
+                except (UnreadableFile, duckdb.Error, OSError) as error:
                     # Of one file nobody can tell whose rows it holds; of several, the others are read.
-                    if len(listing.files) == 1 or part is None:
-                        raise BadBatch(f"{named} cannot be read as {self.format}: {error.problem}.", _AGAIN) from error
-                    log.warning("%s is quarantined as a whole: %s", named, error.problem)
-                    damaged.append(self._quarantined(each, named, error.problem))
-                except (duckdb.Error, OSError) as error:
-                    if _is_damage(error, place) and len(listing.files) > 1 and part is not None:
-                        log.warning("%s is quarantined as a whole: %s", named, error)
-                        problem = f"it cannot be read to its end ({one_line(error)})"
-                        damaged.append(self._quarantined(each, named, problem))
-                        continue
-                    raise BadBatch(
-                        f"{named} cannot be read as {self.format} ({one_line(error)}).",
-                        f"{_AGAIN} If it is written in another way, change {named.declaration}.",
-                    ) from error
+                    is_alone = len(listing.files) == 1 or part is None
+                    problem = self._damage(error, named, place, is_alone=is_alone)
+                    log.warning("%s is quarantined as a whole: %s", named, problem)
+                    damaged.append(self._quarantined(each, named, problem))
             if not batches:
                 first = damaged[0].unreadable.slice(0, 1).to_pylist()[0]
                 raise BadBatch(
                     f"Use case {self.use_case!r}: no file of {places.shown(place)} can be read as {self.format};"
                     f" {first['file']}: {first['problem']}.",
-                    _AGAIN,
+                    AGAIN,
                 )
         return _together([*batches, *damaged], listing.left_out, place)
 
@@ -248,6 +233,23 @@ class Files:
             check_columns(declared, scan.kinds, named, part)
         return Batch(pa.table({}), batch.unreadable, batch.files)
 
+    def _damage(self, error: Exception, named: Named, place: str, *, is_alone: bool) -> str:
+        """What is wrong with a file that is quarantined as a whole.
+
+        Raises:
+            BadBatch: it is the only one; or not the file is at fault, but how it is reached or read.
+        """
+        if isinstance(error, UnreadableFile):
+            if is_alone:
+                raise BadBatch(f"{named} cannot be read as {self.format}: {error.problem}.", AGAIN) from error
+            return error.problem
+        if is_alone or not _is_damage(error, place):
+            raise BadBatch(
+                f"{named} cannot be read as {self.format} ({one_line(error)}).",
+                f"{AGAIN} If it is written in another way, change {named.declaration}.",
+            ) from error
+        return f"it cannot be read to its end ({one_line(error)})"
+
     def _quarantined(self, file: DataFile, named: Named, problem: str) -> Batch:
         """All records of a file that cannot be read as a whole."""
         dialect = Dialect(self.delimiter, self.quote, self.escape, self.skip)
@@ -263,76 +265,6 @@ class Files:
         records = [{**fixed, "line": line, "text": content} for line, content in found]
         counts = FileCounts(named.place, len(records), 0, len(records), 0)
         return Batch(pa.table({}), unreadable_rows(records), (counts,))
-
-    @contextmanager
-    def _listed(self, place: str, file: str) -> Iterator[tuple[Listing, dict[str, str]]]:
-        """The files to read, and what people call those whose address is of a copy."""
-        address = f"{place.rstrip('/')}/{file}" if file else place
-        with ExitStack() as stack:
-            if web_address.is_address(place):
-                fetched = stack.enter_context(web.local(address, self.format))
-                yield Listing((DataFile(fetched),)), {fetched: web_address.shown(address)}
-                return
-            if place.startswith(S3):
-                yield self._checked(list_files(address, self.format), address), {}
-                return
-            path = (self._in_package(place) if place.startswith(PACKAGE) else Path(place)) / file
-            zipped = path.with_name(f"{path.name}.zip")
-            if not path.exists() and zipped.is_file():
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-files-")))
-                unpacked = self._unpacked(zipped, path.name, folder)
-                yield Listing((DataFile(unpacked),)), {unpacked: str(zipped)}
-                return
-            if not path.exists() and not MAGIC.search(str(path)):
-                raise BadBatch(f"Use case {self.use_case!r}: there is no file {path}.", f"Deliver it{self._elsewhere}.")
-            try:
-                listing = list_files(str(path), self.format)
-            except OSError as error:
-                raise BadBatch(f"{Named(self.use_case, str(path))} cannot be listed: {error}.", _AGAIN) from error
-            yield self._checked(listing, str(path)), {}
-
-    def _checked(self, listing: Listing, place: str) -> Listing:
-        unpacked = Counter(re.sub(r"\.(gz|zst|bz2)$", "", each.address.lower()) for each in listing.files)
-        twice = [address for address, count in unpacked.items() if count > 1]
-        if twice:
-            raise BadBatch(
-                f"{Named(self.use_case, place)} holds {Path(twice[0]).name} more than once: packed and not, or in small"
-                " letters and in capitals.",
-                "Keep one of them, so that no row is read twice.",
-            )
-        if listing.files:
-            return listing
-        if list(listing.left_out) == [place]:
-            raise BadBatch(f"{Named(self.use_case, place)} {listing.left_out[place]}.", _AGAIN)
-        others = "; ".join(f"{address} {why}" for address, why in list(listing.left_out.items())[:5])
-        raise BadBatch(
-            f"Use case {self.use_case!r}: there is no file {place} in format {self.format} that is read."
-            + (f" {others}." if others else ""),
-            f"Deliver it{self._elsewhere}.",
-        )
-
-    def _unpacked(self, zipped: Path, name: str, folder: Path) -> str:
-        try:
-            with zipfile.ZipFile(zipped) as archive:
-                return archive.extract(name, folder)
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-            what = f"is truncated or not a zip file holding {name} ({error})"
-            raise BadBatch(f"{Named(self.use_case, str(zipped))} {what}.", _AGAIN) from error
-
-    def _in_package(self, place: str) -> Path:
-        """The folder in a package, which is not imported: its files need none of its code."""
-        name, _, folder = place.removeprefix(PACKAGE).partition("/")
-        package = find_spec(name)
-        if package is None or not package.submodule_search_locations:
-            raise BadBatch(
-                f"Use case {self.use_case!r}: the package {name!r}, which holds the data, is not installed.",
-                f"Install it{self._elsewhere}.",
-            )
-        return Path(package.submodule_search_locations[0]) / folder
-
-    @property
-    def _elsewhere(self) -> str:
-        return f", or point {self.variable} at the right place" if self.variable else ""
 
 
 def handed_over(batch: Batch, use_case: str, unreadable: Unreadable) -> pa.Table:
