@@ -61,7 +61,9 @@ _QUICK = {"file", "git", "jq", "lscpu", "make", "uname"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make `--fast` fast."""
+    """Try properties on the same examples as CI does, unless another profile is asked for; make `--fast` fast."""
+    if not config.getoption("--hypothesis-profile"):
+        hypothesis.settings.load_profile("ci")
     if config.getoption("--fast"):
         examples.limit = 5
         hypothesis.settings.register_profile("fast", max_examples=examples.limit)

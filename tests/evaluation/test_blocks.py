@@ -40,7 +40,9 @@ def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, cou
         drawn = np.repeat(np.arange(count), weight[block])
         if len(drawn) < 2 or len(np.unique(label[drawn])) < 2:
             continue
-        assert value == pytest.approx(metrics.evaluate_one(use_case, name, label[drawn], prediction[drawn]), abs=1e-9)
+        assert value == pytest.approx(
+            metrics.evaluate_one(use_case, name, label[drawn], prediction[drawn]), rel=1e-9, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("use_case", [BINARY, REGRESSION])

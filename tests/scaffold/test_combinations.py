@@ -32,7 +32,7 @@ LABELS: dict[str, Callable[[Array, Array], Array]] = {
     "ratio": lambda a, b: a / b,
     "scaled sum with an offset": lambda a, b: 7 - 3 * (a + b),
     "change in percent": lambda a, b: 100 * (a / b - 1),
-    "rounded product": lambda a, b: np.round(a * b, 2),
+    "rounded product": lambda a, b: np.round(a * b / np.std(a * b), 2),
     "weighted sum": lambda a, b: a / a.std() + 0.5 * b / b.std(),
 }
 

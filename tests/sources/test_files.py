@@ -349,7 +349,7 @@ def test_what_was_written_is_read_again(
     place = tmp_path_factory.mktemp("written") / "x.csv"
     with place.open("w", newline="") as file:
         writer.writer(file).writerows([("n", "x", "s"), *((n, repr(x), s) for n, x, s in rows)])
-    source = files(place, nulls=("\0",))
+    source = files(place, nulls=("no value",))
     found = source.read({"n": "int64", "x": "float64", "s": "string"})
     assert found["n"].to_pylist() == [n for n, _, _ in rows]
     assert found["x"].to_pylist() == [x for _, x, _ in rows]
