@@ -9,12 +9,14 @@ from pathlib import Path
 import new_cases
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from perennial import discovery, lake, quarantine
 from perennial.errors import BadBatch, InvalidParams
 from perennial.ingestion import ingest
-from perennial.scaffold import rendering
+from perennial.scaffold import profiling, rendering
 from perennial.use_case import UseCase
 
 
@@ -150,3 +152,45 @@ def test_a_file_that_cannot_be_read_is_refused_by_line(tmp_path: Path, content: 
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(InvalidParams, match=said):
         new_cases.design(str(tmp_path / "a.csv"), label="b")
+
+
+def of_folders(folder: Path, *, has_own: bool) -> str:
+    """Daily sales in a folder each year, whose name is no year of the rows' own."""
+    random = np.random.default_rng(1)
+    for year in ("a=2023", "a=__HIVE_DEFAULT_PARTITION__"):
+        (folder / "b=9" / year).mkdir(parents=True)
+        frame = pd.DataFrame({"day": pd.date_range("2023-01-01", periods=200), "y": random.normal(0, 1, 200)})
+        frame = frame.assign(a=np.arange(200) % 7) if has_own else frame
+        frame.assign(filename=frame.y * 2).to_parquet(folder / "b=9" / year / "x.parquet")
+    return str(folder / "b=9")
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_new_sees_the_folders_that_the_source_reads(tmp_path: Path, has_own: bool) -> None:
+    place = of_folders(tmp_path, has_own=has_own)
+    with profiling.at(place, {}) as look:
+        columns = {column.source: column for column in look.columns}
+        assert "b" not in columns
+        assert columns["a"].kind == "integer"
+        assert set(columns["a"].values) == (set(range(7)) if has_own else {2023})
+        assert columns["a"].missing == (0 if has_own else 200)
+
+
+def test_new_uses_no_column_that_only_some_files_have(tmp_path: Path) -> None:
+    place = of_folders(tmp_path, has_own=True)
+    file = tmp_path / "b=9/a=2023/x.parquet"
+    pd.read_parquet(file).drop(columns="a").to_parquet(file)
+    with profiling.at(place, {}) as look:
+        assert "of some files and a folder's name of others" in look.left_out["a"]
+
+
+def test_new_reads_no_duration_as_a_number(tmp_path: Path) -> None:
+    days = pd.date_range("2023-01-01", periods=200) + pd.to_timedelta([1] + [0] * 199, "ns")
+    frame = pd.DataFrame({"day": days, "took": pd.to_timedelta(range(200), "h"), "y": range(200)})
+    frame["month"] = frame.day.dt.to_period("M")
+    pq.write_table(pa.Table.from_pandas(frame), tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    with profiling.at(str(tmp_path / "a.parquet"), {}) as look:
+        assert {column.source for column in look.columns} == {"day", "y"}
+        assert "DURATION" in look.left_out["took"]
+        assert "pandas.period" in look.left_out["month"]
+        assert look.place.notes[0][0] == "1 rows will go to quarantine"

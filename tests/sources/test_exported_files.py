@@ -146,3 +146,68 @@ def test_duckdb_still_reads_longer_decimals_as_doubles(tmp_path: Path) -> None:
     pq.write_table(pa.table({"v": pa.array([Decimal(1)], pa.decimal256(50, 0))}), tmp_path / "a.parquet")
     (kind,) = duckdb.sql(f"DESCRIBE FROM read_parquet('{tmp_path}/a.parquet')").fetchall()[0][1:2]
     assert kind == "DOUBLE", "if it knows them now, `LONG_DECIMAL` can go"
+
+
+def test_spark_timestamps_with_nanoseconds_are_read_exactly(tmp_path: Path) -> None:
+    nanoseconds = [1672628645123456789, None, 1672628645123456000, -1001]
+    table = pa.table({"when": [datetime(2023, 1, 2, tzinfo=UTC)] * 4, "at": pa.array(nanoseconds, pa.timestamp("ns"))})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    batch = batch_of(tmp_path, {"when": "timestamp", "at": "timestamp"}, format="parquet")
+    assert batch.rows["at"].to_pylist() == [None, datetime(2023, 1, 2, 3, 4, 5, 123456, UTC)]
+    assert ["123456789" in each["text"] for each in batch.unreadable.to_pylist()] == [True, False]
+    assert "1969-12-31 23:59:59.999998999" in batch.unreadable["text"].to_pylist()[1]
+
+
+def test_spark_timestamps_of_any_year_are_moments(tmp_path: Path) -> None:
+    moments = [datetime(1500, 5, 6, 7, 8, 9, 1, UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)]
+    table = pa.table({"at": pa.array(moments, pa.timestamp("us", "UTC")), "n": [1, 2]})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    file = Files("shop", str(tmp_path / "a.parquet"), format="parquet")
+    assert file.read({"n": "int64"}).num_rows == 2
+
+
+@pytest.mark.parametrize("type_", ["float64", "int64", "string"])
+def test_durations_and_periods_are_no_numbers(tmp_path: Path, type_: str) -> None:
+    when = [datetime(2023, 1, 2, tzinfo=UTC)] * 2
+    frame = pd.DataFrame(
+        {"when": when, "v": pd.to_timedelta([1, 2], "h"), "p": pd.period_range("2023-01", periods=2, freq="M")}
+    )
+    frame.to_parquet(tmp_path / "a.parquet")
+    duckdb.sql("SELECT TIMESTAMP '2023-01-02' AS \"when\", INTERVAL 1 DAY AS v").write_parquet(
+        str(tmp_path / "i.parquet")
+    )
+    for column, kind in (("v", "DURATION"), ("p", "EXTENSION")):
+        batch = Files("shop", str(tmp_path / "a.parquet"), format="parquet").read_batch(
+            {"when": "timestamp", column: type_}, JANUARY, "when"
+        )
+        assert (batch.rows.num_rows, batch.unreadable.num_rows) == (0, 2)
+        assert f"the file's type is {kind}" in batch.unreadable["problem"].to_pylist()[0]
+    schema: dict[str, Any] = {"when": "timestamp", "v": type_}
+    batch = Files("shop", str(tmp_path / "i.parquet"), format="parquet").read_batch(schema, JANUARY, "when")
+    # A day has no length in text either.
+    assert batch.rows.to_pylist() == ([] if type_ != "string" else [{"when": when[0], "v": "1 day"}])
+
+
+@pytest.mark.parametrize(
+    "name", ["file_row_number", "File_Row_Number", "filename", "file_index", "rowid", "record", "c1"]
+)
+def test_a_column_named_like_one_of_duckdb_is_a_column(tmp_path: Path, name: str) -> None:
+    when = [datetime(2023, 1, 2, tzinfo=UTC), None, datetime(2023, 2, 2, tzinfo=UTC), datetime(2023, 1, 3, tzinfo=UTC)]
+    pq.write_table(pa.table({"when": when, name: [7, 8, 9, 10]}), tmp_path / "a.parquet")
+    batch = batch_of(tmp_path, {"when": "timestamp", name: "int64"}, format="parquet")
+    assert batch.rows[name].to_pylist() == [7, 10]
+    assert (batch.unreadable.num_rows, batch.files[0].elsewhere) == (1, 1)
+
+
+def test_text_that_is_not_marked_as_text_is_text(tmp_path: Path) -> None:
+    when = [datetime(2023, 1, 2, tzinfo=UTC)] * 2
+    pq.write_table(pa.table({"when": when, "name": ["Zoë".encode(), b"\xff"]}), tmp_path / "a.parquet")
+    batch = batch_of(tmp_path, {"when": "timestamp", "name": "string"}, format="parquet")
+    assert (batch.rows["name"].to_pylist(), batch.unreadable.num_rows) == (["Zoë"], 1)
+
+
+def test_duckdb_still_cuts_nanoseconds_of_int96_off(tmp_path: Path) -> None:
+    table = pa.table({"v": pa.array([1_001], pa.timestamp("ns"))})
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    (kind,) = duckdb.sql(f"DESCRIBE FROM read_parquet('{tmp_path}/a.parquet')").fetchall()[0][1:2]
+    assert kind == "TIMESTAMP", "if it keeps them now, `cut_off` can go"

@@ -13,7 +13,8 @@ from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import places
 from perennial.scaffold.places import Place
-from perennial.sources import csv_dialects
+from perennial.sources import csv_dialects, parquet_records
+from perennial.sources.columns import is_unsupported
 from perennial.sources.csv_files import CsvFile, UnreadableFile
 from perennial.sources.listing import DataFile
 from perennial.sources.record_sources import one_line
@@ -39,7 +40,7 @@ def column_names(connection: duckdb.DuckDBPyConnection, place: Place) -> list[st
     """
     first = place.files[0]
     if place.format == "parquet":
-        return _parquet_columns(connection, place, first)
+        return [*_parquet_kinds(connection, place, first)]
     dialect = csv_dialects.detect(first.address, _OTHERWISE, only_beginning=True)
     return CsvFile(first.address, dialect, (), first.folders).header
 
@@ -55,9 +56,7 @@ def prepared(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
         InvalidParams: a file cannot be read, or has no header.
     """
     if place.format == "parquet":
-        return _with_common_columns(
-            place, {file.address: _parquet_columns(connection, place, file) for file in place.files}
-        )
+        return _prepared_parquet(connection, place)
     files: dict[str, CsvFile] = {}
     for file in place.files:
         shown = place.origin or file.address
@@ -139,14 +138,43 @@ def _load(
         )
 
 
-def _parquet_columns(connection: duckdb.DuckDBPyConnection, place: Place, file: DataFile) -> list[str]:
+def _prepared_parquet(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
+    """The place, whose columns are those that the source will read: no value is one that it quarantines."""
+    unread, notes = dict(place.unread), list(place.notes)
+    headers: dict[str, list[str]] = {}
+    own: dict[str, list[str]] = {}
+    for file in place.files:
+        kinds = _parquet_kinds(connection, place, file)
+        headers[file.address] = [*kinds]
+        of_folders = {name.lower() for name in file.folders}
+        for name, kind in kinds.items():
+            if kind is not None and name.lower() in of_folders:
+                own.setdefault(name, []).append(file.address)
+            if kind is not None and is_unsupported(kind):
+                unread[name] = f"is of type {kind}, which is not supported"
+        for name in parquet_records.int96_columns(connection, file.address):
+            count = len(parquet_records.cut_off(file.address, name)[0])
+            if count:
+                shown = place.origin or file.address
+                notes.append((f"{count} rows will go to quarantine", f"{name} of {shown} has nanoseconds there"))
+    for name, addresses in own.items():
+        if len(addresses) < len(place.files):
+            unread[name] = f"is a column of some files and a folder's name of others: {addresses[0]} has it itself"
+    lower = frozenset(name.lower() for name in own)
+    place = replace(place, own=lower, unread=unread, notes=tuple(notes))
+    return _with_common_columns(place, headers)
+
+
+def _parquet_kinds(connection: duckdb.DuckDBPyConnection, place: Place, file: DataFile) -> dict[str, str | None]:
+    """Column of a file -> its type; None: its folders' names give it."""
     try:
-        rows = connection.execute(f"DESCRIBE FROM {places.parquet_relation([file.address])}").fetchall()
-    except duckdb.Error as error:
+        kinds = parquet_records.kinds(connection, file.address)
+    except UnreadableFile as error:
         raise InvalidParams(
-            f"--data {place.origin or file.address} cannot be read: {one_line(error)}", "Check that the file is whole."
+            f"--data {place.origin or file.address} cannot be read: {error.problem}.", "Check that the file is whole."
         ) from error
-    return [name for name, *_ in rows]
+    names = {name.lower() for name in kinds}
+    return {**kinds, **{name: None for name in file.folders if name.lower() not in names}}
 
 
 def _with_common_columns(place: Place, headers: Mapping[str, Sequence[str]]) -> Place:

@@ -20,12 +20,15 @@ from perennial.sources import listing
 from perennial.sources.csv_files import Dialect
 from perennial.sources.files import NULLS
 from perennial.sources.listing import DataFile, Format
+from perennial.sources.parquet_records import duckdb_address
 from perennial.sources.record_sources import one_line
 
 #: A table of more columns is wide; so many expressions make a query over one.
 _WIDE, _PART = 64, 100
 #: The table of the connection that holds the text of CSV files.
 TEXT = "written"
+#: What a query over Parquet files calls the file that a row is from.
+_FILE = "perennial_file"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Place:
         files: Those that are read.
         dialect_of_csv: How most of its CSV files are written.
         texts: The columns that were read of its CSV files.
+        own: Columns of its Parquet files, in small letters, that go before a folder's name of the same name.
         origin: Where it was brought from; empty: it is read where it lies.
         dialect: Of a database, SQLAlchemy's name of its kind; empty: it is no table of one.
         unread: Column -> why it was not brought, or is not read.
@@ -49,6 +53,7 @@ class Place:
     files: tuple[DataFile, ...] = ()
     dialect_of_csv: Dialect = field(default_factory=Dialect)
     texts: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
     origin: str = ""
     dialect: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -72,7 +77,7 @@ class Place:
     def reading_null(self, texts: Sequence[str]) -> str:
         """`reader`, if other texts of a CSV file stand for "no value"."""
         if self.format == "parquet":
-            return parquet_relation([file.address for file in self.files])
+            return _parquet_relation(self)
         words = ", ".join(map(quote_literal, texts))
         values = [
             f"CASE WHEN {name} NOT IN ({words}) THEN {name} END AS {name}" for name in map(quote_ident, self.texts)
@@ -80,12 +85,21 @@ class Place:
         return f"(SELECT {', '.join(values)} FROM {TEXT})"  # noqa: S608
 
 
-def parquet_relation(addresses: Sequence[str]) -> str:
-    """The SQL table function that reads Parquet files, whose folders' names may be values of columns."""
-    names = ", ".join(
-        quote_literal(each if each.startswith(listing.S3) else listing.escaped(each)) for each in addresses
-    )
-    return f"read_parquet([{names}], union_by_name = true, hive_partitioning = true, hive_types_autocast = false)"
+def _parquet_relation(place: Place) -> str:
+    """The SQL relation of all Parquet files of a place; a folder's name is a value only of what no file has itself."""
+    names = ", ".join(quote_literal(duckdb_address(file.address)) for file in place.files)
+    source = f"read_parquet([{names}], union_by_name = true, hive_partitioning = false"
+    keys = dict.fromkeys(name for file in place.files for name in file.folders if name.lower() not in place.own)
+    if not keys:
+        return f"{source})"
+    # As `sources.listing` reads them: of the folders below the place alone, the last one of a name.
+    below = f"substr({_FILE}, {len(place.address.rstrip('/')) + 1})"
+    values = [
+        f"nullif(url_decode(regexp_extract({below}, {quote_literal(f'.*/{re.escape(name)}=([^/]*)/')}, 1)),"
+        f" {quote_literal(listing.HIVE_NULL)}) AS {quote_ident(name)}"
+        for name in keys
+    ]
+    return f"(SELECT * EXCLUDE ({_FILE}), {', '.join(values)} FROM {source}, filename = '{_FILE}'))"  # noqa: S608
 
 
 def connect(address: str, memory: str, folder: Path) -> duckdb.DuckDBPyConnection:

@@ -22,6 +22,8 @@ _WHOLE = (*_SMALL, "BIGINT", "HUGEINT", "UBIGINT", "UHUGEINT")
 _SHORT_DECIMAL = "SHORT_DECIMAL"
 #: Of Parquet: decimals of more digits than DuckDB knows, which it reads as doubles. Such values cannot be read.
 LONG_DECIMAL = "DECIMAL256"
+#: Of Parquet: whole numbers that are something else by Arrow's own schema, in a unit that only that names.
+DURATION, EXTENSION = "DURATION", "EXTENSION"
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 #: Blanks of any width, those that do not break a line included.
 _BLANKS = " \t\u00a0\u2007\u2009\u202f"
@@ -112,6 +114,11 @@ def missing(column: Column, kind: str, nulls: Sequence[str]) -> str:
     return " OR ".join(conditions)
 
 
+def is_unsupported(kind: str) -> bool:
+    """Whether no value of a type is ever read, as what DuckDB makes of it is another one."""
+    return kind == LONG_DECIMAL or kind.split()[0] in (DURATION, EXTENSION)
+
+
 def _base(kind: str) -> str:
     """A type without its parameters; decimals with at most 15 digits before the point are `SHORT_DECIMAL`."""
     base, _, parameters = kind.upper().partition("(")
@@ -176,8 +183,11 @@ def _is_float(base: str) -> bool:
 
 
 def _string(base: str) -> str:
-    if base == LONG_DECIMAL:
+    if is_unsupported(base):
         return "CAST(NULL AS VARCHAR)"
+    if base == "BLOB":
+        # Text that its writer did not mark as such. DuckDB would write its bytes out.
+        return "TRY(decode({c}))"
     if _is_float(base):
         # A file whose whole numbers have become floats, since one is missing, has the same names in it.
         whole = "{c} = trunc({c}) AND abs({c}) <= 9007199254740992"

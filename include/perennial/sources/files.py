@@ -21,8 +21,9 @@ from perennial.sources import csv_dialects, csv_files, web
 from perennial.sources.columns import Schema, columns
 from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
 from perennial.sources.delivery import AGAIN, Delivery
-from perennial.sources.listing import S3, DataFile, escaped, s3
-from perennial.sources.record_sources import CsvRecords, ParquetRecords, RecordSource, one_line
+from perennial.sources.listing import S3, DataFile, s3
+from perennial.sources.parquet_records import ParquetRecords
+from perennial.sources.record_sources import CsvRecords, RecordSource, one_line
 from perennial.sources.typed import FILE, Named, TimeRange, Unreadable, check_columns, typed
 
 if TYPE_CHECKING:
@@ -162,8 +163,7 @@ class Files:
         part: TimeRange | None,
     ) -> Batch:
         if self.format == "parquet":
-            address = file.address if file.address.startswith(S3) else escaped(file.address)
-            return self._typed(connection, ParquetRecords(connection, address, file.folders), schema, named, part)
+            return self._typed(connection, ParquetRecords(connection, file.address, file.folders), schema, named, part)
         sources = [each.source for each in columns(schema).values()]
         csv, own = self._csv_file(file, sources)
         try:

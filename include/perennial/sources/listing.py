@@ -26,7 +26,8 @@ MAGIC = re.compile(r"([*?\[])")
 _HIVE = re.compile(r"([^=/]+)=([^/]*)")
 #: What a sign of a pattern stands for, as a regular expression.
 _ANY = {"*": "[^/]*", "?": "[^/]"}
-_HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+#: The name of a folder that stands for no value.
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def list_files(place: str, form: Format | None = None) -> Listing:
             continue
         parts = relative.split("/")[:-1]
         matches = [match for part in parts if (match := _HIVE.fullmatch(part))]
-        folders = {match[1]: None if match[2] == _HIVE_NULL else unquote(match[2]) for match in matches}
+        folders = {match[1]: None if match[2] == HIVE_NULL else unquote(match[2]) for match in matches}
         files.append(DataFile(path, folders, size))
     files.sort(key=lambda file: (file.address.lower(), file.address))
     return Listing(tuple(files), dict(sorted(left_out.items())))

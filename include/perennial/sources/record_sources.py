@@ -1,4 +1,4 @@
-"""The places that rows are read from, as DuckDB sees them: a CSV file, a Parquet file, a query's result."""
+"""The places that rows are read from, as DuckDB sees them: a CSV file, a query's result, and what each has to offer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import PerennialError
-from perennial.sources.columns import LONG_DECIMAL
-from perennial.sources.csv_files import RECORD, CsvFile, UnreadableFile
+from perennial.sources.csv_files import RECORD, CsvFile
 
 
 class RecordSource(Protocol):
@@ -132,60 +130,6 @@ class CsvRecords:
     def shown(self, records: Sequence[int]) -> dict[int, tuple[int, str]]:
         """See `RecordSource`."""
         return self.file.shown(records)
-
-
-@dataclass
-class ParquetRecords:
-    """A Parquet file.
-
-    Attributes:
-        address: What DuckDB reads.
-        folders: Columns that its folders' names give.
-    """
-
-    connection: duckdb.DuckDBPyConnection
-    address: str
-    folders: Mapping[str, str | None]
-    kinds: dict[str, str] = field(init=False)
-    nulls: Sequence[str] = ()
-    is_repeatable: bool = True
-    ragged: Mapping[int, str] = field(default_factory=dict)
-    total: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        sql = f"FROM read_parquet({quote_literal(self.address)}, hive_partitioning = false)"
-        asked = f"SELECT name FROM parquet_schema({quote_literal(self.address)}) WHERE precision > 38"  # noqa: S608
-        try:
-            described = self.connection.execute(f"DESCRIBE {sql}").fetchall()
-            long = {name for (name,) in self.connection.execute(asked).fetchall()}
-            self.total = self.connection.execute(f"SELECT count(*) {sql}").fetchall()[0][0]
-        except (duckdb.Error, OSError) as error:
-            raise UnreadableFile(f"it is no whole Parquet file ({one_line(error)})") from error
-        is_long = {name: kind == "DOUBLE" and name in long for name, kind, *_ in described}
-        self.kinds = {name: LONG_DECIMAL if is_long[name] else kind for name, kind, *_ in described}
-        # A column of the file itself goes before one of the same name that its folders give.
-        self.folders = {name: value for name, value in self.folders.items() if name not in self.kinds}
-        self.kinds = dict.fromkeys(self.folders, "VARCHAR") | self.kinds
-
-    def relation(self, connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> str:
-        """See `RecordSource`."""
-        selected = [f"{self._value(name)} AS c{number}" for number, name in enumerate(names)]
-        columns = ", ".join([*selected, f"file_row_number + 1 AS {RECORD}"])
-        source = f"read_parquet({quote_literal(self.address)}, hive_partitioning = false, file_row_number = true)"
-        return f"(SELECT {columns} FROM {source})"  # noqa: S608
-
-    def _value(self, name: str) -> str:
-        value = self.folders.get(name)
-        if name not in self.folders:
-            return quote_ident(name)
-        return "CAST(NULL AS VARCHAR)" if value is None else quote_literal(value)
-
-    def check(self) -> None:
-        """Nothing stops it that DuckDB does not name."""
-
-    def shown(self, records: Sequence[int]) -> dict[int, tuple[int, str]]:
-        """It has no lines."""
-        return {}
 
 
 @dataclass

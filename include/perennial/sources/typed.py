@@ -18,7 +18,7 @@ from perennial._common.sql_quoting import quote_ident
 from perennial.batches import Batch, FileCounts, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
-from perennial.sources.columns import Column, Schema, columns, missing, reading
+from perennial.sources.columns import Column, Schema, columns, is_unsupported, missing, reading
 from perennial.sources.csv_files import RECORD
 from perennial.sources.record_sources import RecordSource
 
@@ -128,7 +128,9 @@ class _Reading:
             counts = {name: count for name, count in zip(self.bad, found, strict=True) if count}
         for name in counts:
             column = self.declared[name]
+            kind = self.scan.kinds[column.source]
             written = f" written like {column.format}" if column.format else ""
+            written += f", as the file's type is {kind}" if kind == "INTERVAL" or is_unsupported(kind) else ""
             sql = f"SELECT {RECORD}, CAST({self.raw[name]} AS VARCHAR) FROM part WHERE {self.bad[name]}"  # noqa: S608
             for record, value in self.connection.execute(sql).fetchall():
                 problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
