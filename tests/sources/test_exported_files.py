@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -211,3 +212,16 @@ def test_duckdb_still_cuts_nanoseconds_of_int96_off(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
     (kind,) = duckdb.sql(f"DESCRIBE FROM read_parquet('{tmp_path}/a.parquet')").fetchall()[0][1:2]
     assert kind == "TIMESTAMP", "if it keeps them now, `cut_off` can go"
+
+
+def test_rows_of_wide_files_stay_together(tmp_path: Path) -> None:
+    values = np.arange(120 * 40).reshape(40, 120)
+    frame = pd.DataFrame(values, columns=[f"f{number}" for number in range(120)]).astype(str)
+    frame.loc[3, "f1"], frame.loc[7, "f70"], frame.loc[7, "f119"] = "x", "y", "z"
+    frame.insert(0, "when", "2023-01-02")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    schema: dict[str, Any] = {"when": "timestamp", **dict.fromkeys(frame.columns[1:], "int64")}
+    batch = batch_of(tmp_path, schema, format="csv")
+    assert batch.unreadable["reason"].to_pylist() == ["unreadable(f1)", "unreadable(f70); unreadable(f119)"]
+    read = batch.rows.drop_columns("when")
+    assert np.stack([column.to_numpy() for column in read.columns], 1).tolist() == np.delete(values, [3, 7], 0).tolist()
