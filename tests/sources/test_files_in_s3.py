@@ -12,9 +12,11 @@ import pytest
 
 from perennial import Cadence
 from perennial.sources import Files
+from perennial.sources.columns import Schema
 
+SCHEMA: Schema = {"when": "timestamp", "name": "string", "v": "float64"}
 JANUARY = Cadence.MONTHLY.partition("2023-01")
-WHEN = pd.to_datetime(["2023-01-02", None, "2023-02-03"], utc=True)
+WHEN = pd.to_datetime(["2023-01-02", "", "2023-02-03"], utc=True)
 SALES = pd.DataFrame({"when": WHEN, "name": ["a", "b", "c"], "v": [1.5, 2.5, 3.5]})
 
 
@@ -43,15 +45,14 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("kind", ["parquet", "csv", "packed"])
 def test_every_record_of_a_file_in_s3_is_counted(bucket: str, kind: str) -> None:
     source = Files("shop", f"{bucket}/{kind}", format="parquet" if kind == "parquet" else "csv")
-    batch = source.read_batch({"when": "timestamp", "name": "string", "v": "float64", "year": "int64"}, JANUARY, "when")
+    batch = source.read_batch({**SCHEMA, "year": "int64"}, JANUARY, "when")
     row = {"when": datetime(2023, 1, 2, tzinfo=UTC), "name": "a", "v": 1.5, "year": 2023}
     assert batch.rows.to_pylist() == [row]
     assert (batch.unreadable.num_rows, batch.files[0].elsewhere) == (1, 1)
 
 
 def test_a_damaged_file_in_s3_stops_no_other(bucket: str) -> None:
-    schema = {"when": "timestamp", "name": "string", "v": "float64"}
-    batch = Files("shop", f"{bucket}/damaged", format="csv").read_batch(schema, JANUARY, "when")
+    batch = Files("shop", f"{bucket}/damaged", format="csv").read_batch(SCHEMA, JANUARY, "when")
     assert batch.rows["name"].to_pylist() == ["a"]
     (damaged,) = [each for each in batch.unreadable.to_pylist() if each["file"].endswith("b.csv.gz")]
     assert damaged["reason"] == "unreadable(file)"
