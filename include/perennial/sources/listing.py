@@ -26,7 +26,7 @@ MAGIC = re.compile(r"([*?\[])")
 _HIVE = re.compile(r"([^=/]+)=([^/]*)")
 #: What a sign of a pattern stands for, as a regular expression.
 _ANY = {"*": "[^/]*", "?": "[^/]"}
-#: The name of a folder that stands for no value.
+#: The name of a folder that means no value.
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 

@@ -171,8 +171,10 @@ class _Reading:
 
     def rows(self, without: set[int]) -> pa.Table:
         """The rows of the part, but for some records."""
-        self.connection.register("without", pa.table({RECORD: pa.array(sorted(without), pa.int64())}))
-        where = f" WHERE {RECORD} NOT IN (FROM without)" if without else ""
+        where = ""
+        if without:
+            self.connection.register("without", pa.table({RECORD: pa.array(sorted(without), pa.int64())}))
+            where = f" WHERE {RECORD} NOT IN (FROM without)"
         blocks = _blocks(self.values)
         # In the order of the data as they are; the blocks of one row must meet again, whatever DuckDB does.
         order = f" ORDER BY {RECORD}" if without or len(blocks) > 1 else ""
