@@ -1,9 +1,10 @@
 """Evaluates all translated expectations of a suite, computed by DuckDB in one pass over the table.
 
-The table stays in Arrow, of which DuckDB reads only the columns that are asked about. One query counts, for each
-expectation, the rows that break it, and computes all aggregates; only where something is broken another one looks for
-the rows. Duplicates are found by 64-bit hashes, which need a fraction of the keys' memory; only keys whose hashes are
-equal are compared themselves. Great Expectations' own expectation objects then decide on the numbers.
+The table stays in Arrow, of which DuckDB sees only the columns that are asked about, some expectations at a time, so
+that the work grows with the number of columns and not with its square. One query counts, for each of these, the rows
+that break it, and computes all aggregates; only where something is broken another one looks for the rows. Duplicates
+are found by 64-bit hashes, which need a fraction of the keys' memory; only keys whose hashes are equal are compared
+themselves. Great Expectations' own expectation objects then decide on the numbers.
 """
 
 from __future__ import annotations
@@ -53,17 +54,25 @@ def evaluate(
     Raises:
         duckdb.Error: DuckDB cannot compute something, for instance a deviation of infinite numbers.
     """
+    computed: dict[int, dict[str, Any]] = {}
+    shown: dict[int, list[dict[str, Any]]] = {}
+    failing: dict[int, pa.Array | pa.ChunkedArray] = {}
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
-    conditions = {number: each for number, _, each in translated if isinstance(each, RowCondition)}
-    with open_session(rows=rows.append_column(ROW, numbers)) as connection:
-        computed = _compute(connection, rows.schema, translated)
-        broken = [number for number in conditions if computed[number]["unexpected_count"]]
-        shown = {number: _shown(connection, rows.schema, conditions[number]) for number in broken}
-        failing = {
-            number: _failing(connection, rows.schema, conditions[number], ROW)[ROW]
-            for number in locate
-            if number in broken
-        }
+    with open_session() as connection:
+        for some in _parts(translated):
+            # A query's cost grows with the columns of the table that it reads from, also those that it does not name.
+            named = [name for *_, each in some if not isinstance(each, SchemaFacts) for name in each.columns]
+            part = rows.select(list(dict.fromkeys(named))).append_column(ROW, numbers)
+            connection.register("rows", part)
+            computed |= _compute(connection, part.schema, some)
+            broken = {
+                number: each
+                for number, _, each in some
+                if isinstance(each, RowCondition) and computed[number]["unexpected_count"]
+            }
+            found = _find_rows(connection, part.schema, broken)
+            shown |= _shown(connection, part.schema, broken, found)
+            failing |= {number: each for number, each in found.items() if number in locate}
     results = {}
     for number, expectation, translation in translated:
         try:
@@ -88,24 +97,20 @@ def _compute(
     connection: duckdb.DuckDBPyConnection, schema: pa.Schema, translated: Translated
 ) -> dict[int, dict[str, Any]]:
     """Number of an expectation -> name -> value, for the aggregates of its translation."""
-    values: dict[str, Any] = {}
+    computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
     for ordered in (False, True):
+        some = [each for each in translated if _is_ordered(each[2]) == ordered]
+        columns = [name for *_, each in some if not isinstance(each, SchemaFacts) for name in each.columns]
+        aggregates = {(number, name): sql for number, _, each in some for name, sql in _aggregates(each).items()}
+        if not aggregates:
+            continue
         # The sum of floating-point numbers must be the same whenever it is taken.
         connection.execute("SET threads = 1" if ordered else "RESET threads")
-        for some in _parts([each for each in translated if _is_ordered(each[2]) == ordered]):
-            columns = [name for *_, each in some if not isinstance(each, SchemaFacts) for name in each.columns]
-            aggregates = {
-                f"{number} {name}": sql for number, _, each in some for name, sql in _aggregates(each).items()
-            }
-            if aggregates:
-                terms = ", ".join(f"{sql} AS {quote_ident(name)}" for name, sql in aggregates.items())
-                row = fetch_table(connection, f"SELECT {terms} FROM {source(schema, columns)}")  # noqa: S608
-                values |= row.to_pylist()[0]
+        terms = ", ".join(f"{sql} AS a{at}" for at, sql in enumerate(aggregates.values()))
+        row = fetch_table(connection, f"SELECT {terms} FROM {source(schema, columns)}")  # noqa: S608
+        for (number, name), value in zip(aggregates, row.to_pylist()[0].values(), strict=True):
+            computed[number][name] = value
     connection.execute("RESET threads")
-    computed: dict[int, dict[str, Any]] = {number: {} for number, _, _ in translated}
-    for key, value in values.items():
-        prefix, _, name = key.partition(" ")
-        computed[int(prefix)][name] = value
     for number, _, translation in translated:
         if isinstance(translation, RowCondition) and translation.broken is None:
             duplicates = _duplicates(connection, schema, translation, "count(*) AS rows")
@@ -158,21 +163,43 @@ def _duplicates(
     return fetch_table(connection, f"SELECT {projection} FROM ({candidates}) WHERE __copies__ > 1 {ending}")  # noqa: S608
 
 
-def _shown(connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition) -> list[dict[str, Any]]:
-    """The values of the first rows that break an expectation, as many as Great Expectations shows."""
-    values = ", ".join(quote_ident(name) for name in condition.columns)
-    return _failing(connection, schema, condition, values, f"ORDER BY {ROW} LIMIT {_compat.SHOWN}").to_pylist()
+def _find_rows(
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, broken: Mapping[int, RowCondition]
+) -> dict[int, pa.Array | pa.ChunkedArray]:
+    """Number of an expectation -> the numbers of the rows that break it, in order; one query for all but duplicates."""
+    found: dict[int, pa.Array | pa.ChunkedArray] = {}
+    tests = {number: f"{each.checked} AND {each.broken}" for number, each in broken.items() if each.broken is not None}
+    if tests:
+        columns = [name for number in tests for name in broken[number].columns]
+        terms = ", ".join(f"coalesce({sql}, FALSE) AS b{number}" for number, sql in tests.items())
+        rows = fetch_table(connection, f"SELECT {ROW}, {terms} FROM {source(schema, columns, ROW)}")  # noqa: S608
+        # In whatever order the rows come, only those that are found are sorted.
+        found = {number: pa.array(np.sort(rows[ROW].filter(rows[f"b{number}"]).to_numpy())) for number in tests}
+    for number, each in broken.items():
+        if each.broken is None:
+            found[number] = _duplicates(connection, schema, each, ROW, f"ORDER BY {ROW}")[ROW]
+    return found
 
 
-def _failing(
-    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, condition: RowCondition, projection: str, ending: str = ""
-) -> pa.Table:
-    """Select from the rows that break an expectation."""
-    if condition.broken is None:
-        return _duplicates(connection, schema, condition, projection, ending)
-    table = source(schema, condition.columns, ROW)
-    where = f"{condition.checked} AND {condition.broken}"
-    return fetch_table(connection, f"SELECT {projection} FROM {table} WHERE {where} {ending}")  # noqa: S608
+def _shown(
+    connection: duckdb.DuckDBPyConnection,
+    schema: pa.Schema,
+    broken: Mapping[int, RowCondition],
+    found: Mapping[int, pa.Array | pa.ChunkedArray],
+) -> dict[int, list[dict[str, Any]]]:
+    """The values of the first rows that break each expectation, as many as Great Expectations shows."""
+    if not broken:
+        return {}
+    first = {number: found[number].slice(0, _compat.SHOWN).to_pylist() for number in broken}
+    rows = sorted({row for some in first.values() for row in some})
+    connection.register("shown", pa.table({ROW: pa.array(rows, pa.int64())}))
+    columns = [name for each in broken.values() for name in each.columns]
+    sql = f"SELECT * FROM {source(schema, columns, ROW)} WHERE {ROW} IN (FROM shown)"  # noqa: S608
+    values = {row[ROW]: row for row in fetch_table(connection, sql).to_pylist()}
+    return {
+        number: [{name: values[row][name] for name in broken[number].columns} for row in some]
+        for number, some in first.items()
+    }
 
 
 def _metrics(
