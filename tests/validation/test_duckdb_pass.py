@@ -7,8 +7,10 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
 import great_expectations.expectations as gxe
 import pyarrow as pa
+import pytest
 from examples import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -307,3 +309,35 @@ def test_the_table_as_a_whole(table: pa.Table, number: int) -> None:
         gxe.ExpectColumnToExist(column="int"),
         gxe.ExpectColumnToExist(column="nowhere"),
     )
+
+
+def test_work_is_linear_in_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted: the columns that DuckDB sees and gives, over all queries, where every column has values out of range."""
+    counted = 0
+    fetch = duckdb_pass.fetch_table
+
+    def counting(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+        nonlocal counted
+        table = fetch(connection, sql)
+        counted += len(connection.table("rows").columns) + table.num_columns
+        return table
+
+    def work(columns: int) -> int:
+        nonlocal counted
+        counted = 0
+        table = pa.table({f"f{number}": [float(number), -1.0, None] for number in range(columns)})
+        suite: list[gxe.Expectation] = []
+        for name in table.column_names:
+            suite += [
+                gxe.ExpectColumnToExist(column=name),
+                gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0),
+                gxe.ExpectColumnMeanToBeBetween(column=name, min_value=0),
+            ]
+        translated = [(number, each, translate(each, table.schema)) for number, each in enumerate(suite)]
+        results, failing = duckdb_pass.evaluate(table, translated, range(len(suite)))
+        assert sum(not result.success for result in results.values()) >= columns
+        assert failing.num_rows == columns
+        return counted
+
+    monkeypatch.setattr(duckdb_pass, "fetch_table", counting)
+    assert work(240) <= 4.5 * work(60)

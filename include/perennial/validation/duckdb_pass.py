@@ -57,6 +57,7 @@ def evaluate(
     computed: dict[int, dict[str, Any]] = {}
     shown: dict[int, list[dict[str, Any]]] = {}
     failing: dict[int, pa.Array | pa.ChunkedArray] = {}
+    wanted = set(locate)
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
     with open_session() as connection:
         for some in _parts(translated):
@@ -70,13 +71,18 @@ def evaluate(
                 for number, _, each in some
                 if isinstance(each, RowCondition) and computed[number]["unexpected_count"]
             }
-            found = _find_rows(connection, part.schema, broken)
-            shown |= _shown(connection, part.schema, broken, found)
-            failing |= {number: each for number, each in found.items() if number in locate}
+            failed = _failing_rows(connection, part.schema, broken, wanted)
+            shown |= _shown(connection, part.schema, broken, failed)
+            failing |= {number: each for number, each in failed.items() if number in wanted}
     results = {}
+    table: dict[str, Any] = {
+        "table.row_count": rows.num_rows,
+        "table.columns": rows.schema.names,
+        "table.column_count": rows.num_columns,
+    }
     for number, expectation, translation in translated:
         try:
-            metrics = _metrics(expectation, translation, computed[number], shown.get(number, []), rows.num_rows)
+            metrics = table | _metrics(expectation, translation, computed[number], shown.get(number, []), rows.num_rows)
             results[number] = _compat.evaluate(expectation, metrics)
         except Exception:  # Bounds that do not compare, for instance: Great Expectations itself says what is wrong.
             failing.pop(number, None)
@@ -163,34 +169,40 @@ def _duplicates(
     return fetch_table(connection, f"SELECT {projection} FROM ({candidates}) WHERE __copies__ > 1 {ending}")  # noqa: S608
 
 
-def _find_rows(
-    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, broken: Mapping[int, RowCondition]
+def _failing_rows(
+    connection: duckdb.DuckDBPyConnection, schema: pa.Schema, broken: Mapping[int, RowCondition], locate: set[int]
 ) -> dict[int, pa.Array | pa.ChunkedArray]:
-    """Number of an expectation -> the numbers of the rows that break it, in order; one query for all but duplicates."""
-    found: dict[int, pa.Array | pa.ChunkedArray] = {}
+    """Number of an expectation -> the numbers of the rows that break it, in order; one query for all but duplicates.
+
+    Of those that need not be located only the first ones, as many as are shown.
+    """
+    failing: dict[int, pa.Array | pa.ChunkedArray] = {}
     tests = {number: f"{each.checked} AND {each.broken}" for number, each in broken.items() if each.broken is not None}
     if tests:
         columns = [name for number in tests for name in broken[number].columns]
         terms = ", ".join(f"coalesce({sql}, FALSE) AS b{number}" for number, sql in tests.items())
         rows = fetch_table(connection, f"SELECT {ROW}, {terms} FROM {source(schema, columns, ROW)}")  # noqa: S608
-        # In whatever order the rows come, only those that are found are sorted.
-        found = {number: pa.array(np.sort(rows[ROW].filter(rows[f"b{number}"]).to_numpy())) for number in tests}
+        for number in tests:
+            # The query gives its rows in any order; sorting the failing ones alone is cheaper.
+            ordered = np.sort(rows[ROW].filter(rows[f"b{number}"]).to_numpy())
+            failing[number] = pa.array(ordered if number in locate else ordered[: _compat.SHOWN].copy())
     for number, each in broken.items():
         if each.broken is None:
-            found[number] = _duplicates(connection, schema, each, ROW, f"ORDER BY {ROW}")[ROW]
-    return found
+            ending = f"ORDER BY {ROW}" if number in locate else f"ORDER BY {ROW} LIMIT {_compat.SHOWN}"
+            failing[number] = _duplicates(connection, schema, each, ROW, ending)[ROW]
+    return failing
 
 
 def _shown(
     connection: duckdb.DuckDBPyConnection,
     schema: pa.Schema,
     broken: Mapping[int, RowCondition],
-    found: Mapping[int, pa.Array | pa.ChunkedArray],
+    failing: Mapping[int, pa.Array | pa.ChunkedArray],
 ) -> dict[int, list[dict[str, Any]]]:
     """The values of the first rows that break each expectation, as many as Great Expectations shows."""
     if not broken:
         return {}
-    first = {number: found[number].slice(0, _compat.SHOWN).to_pylist() for number in broken}
+    first = {number: failing[number].slice(0, _compat.SHOWN).to_pylist() for number in broken}
     rows = sorted({row for some in first.values() for row in some})
     connection.register("shown", pa.table({ROW: pa.array(rows, pa.int64())}))
     columns = [name for each in broken.values() for name in each.columns]
@@ -210,13 +222,12 @@ def _metrics(
     rows: int,
 ) -> dict[str, Any]:
     """Great Expectations' names of metrics -> values, of what was computed."""
-    metrics: dict[str, Any] = {"table.row_count": rows}
     if isinstance(translation, SchemaFacts):
-        return metrics | translation.metrics
+        return {}
     if isinstance(translation, Aggregates):
-        return metrics | {name: _as_pandas(value) for name, value in translation.finish(computed).items()}
+        return {name: _as_pandas(value) for name, value in translation.finish(computed).items()}
     prefix = _compat.metric_prefix(expectation)
-    return metrics | {
+    return {
         f"{prefix}.filtered_row_count": computed["checked"],
         "column_values.nonnull.unexpected_count": rows - computed.get("nonnull", 0),
         f"{prefix}.unexpected_count": computed["unexpected_count"],

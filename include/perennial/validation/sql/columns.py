@@ -64,7 +64,7 @@ def column_kind(schema: pa.Schema, name: str, *allowed: ColumnKind) -> ColumnKin
     Raises:
         NoTranslation: the table has no such column, or several, or the column is of another kind.
     """
-    if schema.names.count(name) != 1:
+    if len(schema.get_all_field_indices(name)) != 1:
         raise NoTranslation
     kind = _kind(schema.field(name).type)
     if allowed and kind not in allowed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import great_expectations.expectations as gxe
@@ -16,9 +16,7 @@ from perennial.validation.sql.row_conditions import ROW_CONDITIONS, RowCondition
 
 @dataclass(frozen=True)
 class SchemaFacts:
-    """What follows from the schema and the number of rows alone: Great Expectations' name of a metric -> its value."""
-
-    metrics: dict[str, Any] = field(default_factory=dict)
+    """Of an expectation that the names of the columns and the number of rows decide: nothing is computed for it."""
 
 
 Translation = RowCondition | Aggregates | SchemaFacts
@@ -41,22 +39,18 @@ def translate(expectation: gxe.Expectation, schema: pa.Schema) -> Translation | 
         return None
 
 
-def _columns(_expectation: Any, schema: pa.Schema) -> SchemaFacts:
-    return SchemaFacts({"table.columns": list(schema.names), "table.column_count": len(schema.names)})
-
-
-def _row_count(_expectation: Any, _schema: pa.Schema) -> SchemaFacts:
+def _schema_facts(_expectation: Any, _schema: pa.Schema) -> SchemaFacts:
     return SchemaFacts()
 
 
 _TRANSLATIONS: dict[type[gxe.Expectation], Callable[[Any, pa.Schema], Translation]] = {
     **ROW_CONDITIONS,
     **AGGREGATES,
-    gxe.ExpectColumnToExist: _columns,
-    gxe.ExpectTableColumnCountToEqual: _columns,
-    gxe.ExpectTableColumnCountToBeBetween: _columns,
-    gxe.ExpectTableColumnsToMatchSet: _columns,
-    gxe.ExpectTableColumnsToMatchOrderedList: _columns,
-    gxe.ExpectTableRowCountToBeBetween: _row_count,
-    gxe.ExpectTableRowCountToEqual: _row_count,
+    gxe.ExpectColumnToExist: _schema_facts,
+    gxe.ExpectTableColumnCountToEqual: _schema_facts,
+    gxe.ExpectTableColumnCountToBeBetween: _schema_facts,
+    gxe.ExpectTableColumnsToMatchSet: _schema_facts,
+    gxe.ExpectTableColumnsToMatchOrderedList: _schema_facts,
+    gxe.ExpectTableRowCountToBeBetween: _schema_facts,
+    gxe.ExpectTableRowCountToEqual: _schema_facts,
 }
