@@ -139,10 +139,17 @@ def page_names() -> tuple[str, ...]:
 def test_without_a_model_partitions_show_with_no_invented_values(energy) -> None:
     world = World(energy).partition("2024-01-01", None, verdict="no-champion", label_coverage=0.0)
     words = read(world).words
-    assert "Champion – 1 partition is loaded; the first model is requested once 3 are" in words
+    assert "Champion – 1 partition is loaded; the first model is requested once 3 are, with enough labelled" in words
     assert "Production rmse –" in words
     assert "No partition was compared with a training profile yet" not in words
     assert "2024-01-01 100 2 – – – – – – no champion –" in words
+
+
+def test_a_requested_first_model_is_not_announced_again(energy) -> None:
+    world = World(energy).partition("2024-01-01", None, verdict="no-champion", reason="first-model", label_coverage=0.9)
+    words = read(world).words
+    assert "The first model was requested on 2024-01-01" in words
+    assert "is requested once" not in words
 
 
 def test_the_loop_tells_state_runs_and_what_comes_next(lived) -> None:

@@ -103,7 +103,7 @@ def _without_champion(use_case: UseCase, partition: Partition, labelled: KnownLa
     """Before the first model: once there is enough to train and to evaluate it, request it."""
     window, needed = first_window.measure(use_case, partition), use_case.retraining.initial_partitions
     is_due = window.is_enough and ledger.champion(use_case) is None
-    missing = "; ".join(window.missing) or f"{needed} are needed for the first model"
+    missing = "; ".join(window.missing) or "enough for the first model"
     verdict = Verdict(
         verdict=NO_CHAMPION,
         reason=FIRST_MODEL if is_due else "",

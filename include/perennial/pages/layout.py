@@ -17,6 +17,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from perennial.monitoring.verdict import FIRST_MODEL
 from perennial.registry.deployments import NOTHING
 
 _HERE = Path(__file__).parent
@@ -89,7 +90,7 @@ def _environment() -> Environment:
         "share": share,
         "signed": signed,
     }
-    environment.globals |= {"static": _versioned, "NOTHING": NOTHING}
+    environment.globals |= {"static": _versioned, "NOTHING": NOTHING, "FIRST_MODEL": FIRST_MODEL}
     return environment
 
 
