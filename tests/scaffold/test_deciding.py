@@ -225,6 +225,51 @@ def test_an_ambiguous_comma_is_reported_with_both_readings(tmp_path: Path, sep: 
     assert other in told.why
 
 
+def test_an_amount_of_thousands_only_is_reported_with_both_readings(tmp_path: Path) -> None:
+    frame = series(amount=["1.234 €", "50.123 €"] * 200, y=list(range(400))).drop(columns="x")
+    made = design(new_cases.csv(frame, tmp_path), label="y", task="regression")
+    (told,) = (each for each in made.assumptions if each.about == "values")
+    assert "'1.234' is 1.234: if it is 1234, change source.py" in told.why
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_infinite_numbers_are_reported(tmp_path: Path, suffix: str) -> None:
+    frame = series()
+    frame.loc[[3, 7], "x"] = [np.inf, -np.inf]
+    place = str(tmp_path / f"data{suffix}")
+    frame.to_parquet(place, index=False) if suffix == ".parquet" else frame.to_csv(place, index=False)
+    (told,) = (each for each in design(place, label="y").assumptions if each.about == "values")
+    fate = "will go to quarantine" if suffix == ".parquet" else "read as missing"
+    assert told.what == "2 values of 'x' are infinite"
+    assert fate in told.why
+
+
+def test_blanks_in_a_column_of_numbers_are_missing(tmp_path: Path) -> None:
+    frame = series().assign(total=["1.5", " ", "20.25", "3"] * 100)
+    made = design(new_cases.csv(frame, tmp_path), label="y")
+    assert "total" in feature_names(made)
+    assert not [each for each in made.assumptions if each.about == "values"]
+
+
+@pytest.mark.parametrize(("zone", "said"), [("+02:00", "names its zone"), ("Z", "names its zone"), ("", "no zone")])
+def test_how_times_become_utc_is_told_as_it_is(tmp_path: Path, zone: str, said: str) -> None:
+    frame = series()
+    frame["at"] = frame["at"].dt.strftime("%Y-%m-%dT%H:%M:%S") + zone
+    (why,) = (
+        each.why for each in design(new_cases.csv(frame, tmp_path), label="y").assumptions if "zone" in each.about
+    )
+    assert said in why
+
+
+def test_columns_without_a_name_are_not_told_as_repeated(tmp_path: Path) -> None:
+    series().to_csv(tmp_path / "data.csv")
+    text = (tmp_path / "data.csv").read_text().replace(",at,x,y", ",at,x,y,x", 1).replace("\n", ",1\n")
+    (tmp_path / "data.csv").write_text(text.replace("y,x,1\n", "y,x\n", 1))
+    notes = {each.what: each.why for each in design(str(tmp_path / "data.csv"), label="y").assumptions}
+    assert notes["columns without a name are called by their position"] == "column0"
+    assert notes["columns with the same name are numbered"] == "x_1"
+
+
 def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
     frame = series().assign(paid_at=pd.Timestamp("2024-02-01"))
     frame["paid_at"] += pd.to_timedelta(np.arange(len(frame)), unit="h")
@@ -267,6 +312,7 @@ def test_which_of_two_is_meant_is_asked_where_words_do_not(tmp_path: Path) -> No
 def test_leaking_columns_are_left_out_unless_kept(tmp_path: Path) -> None:
     frame = series(1000, "3h")
     frame = frame.assign(
+        same=frame["y"],
         double=frame["y"] * 2 + 1,
         nearly=frame["y"] + RANDOM.normal(0, 0.05, 1000),
         related=frame["y"] + RANDOM.normal(0, 1, 1000),
@@ -277,7 +323,8 @@ def test_leaking_columns_are_left_out_unless_kept(tmp_path: Path) -> None:
     data = new_cases.csv(frame, tmp_path)
     made = design(data, time="at", label="y")
     assert feature_names(made) == ["x", "related"]
-    assert "copy of the label" in made.left_out["double"]
+    assert "copy of the label" in made.left_out["same"]
+    assert "in proportion to the label" in made.left_out["double"]
     assert "predicts the label nearly perfectly" in made.left_out["nearly"]
     assert "filled only where the label is" in made.left_out["refund"]
     assert "after the row's own" in made.left_out["settled"]
@@ -351,6 +398,13 @@ def test_a_key_that_lacks_some_values_is_asked_about(tmp_path: Path) -> None:
     assert "--key COLUMN" in answer
     assert "fill the key in the data" in answer
     assert [key.name for key in design(new_cases.csv(with_gaps(0.001), tmp_path), label="y").keys] == ["store"]
+
+
+def test_a_given_key_that_lacks_values_is_told_with_why_it_identifies_no_row(tmp_path: Path) -> None:
+    made = design(new_cases.csv(with_gaps(0.02), tmp_path), label="y", key=["store"])
+    told = {each.about: each for each in made.assumptions}
+    assert told["key"].what == "30 rows have no store"
+    assert "store and the time would identify a row, but 30 rows have no store" in told["identity"].why
 
 
 def test_a_key_that_lacks_many_values_is_told(tmp_path: Path) -> None:

@@ -106,6 +106,23 @@ def test_a_dot_separates_thousands_if_the_data_shows_it(
     assert (column.kind, found) == ("number", read_as)
 
 
+@pytest.mark.parametrize("sign", ["{} €", "CHF {}", "{} %"])
+@pytest.mark.parametrize(
+    ("values", "other", "read_as"),
+    [
+        (["999", "1.234", "50.123"], ["1", "2", "3"], [999, 1234, 50123]),  # what follows 999 is a thousand
+        (["1.234", "50.123", "7.000"], ["0,5 €", "1 €", "2 €"], [1234, 50123, 7000]),  # another has a decimal comma
+        (["1.234", "50.123", "7.000"], ["0,5", "1", "2"], [1234, 50123, 7000]),
+        (["999", "1.234", "50.123"], ["0.5 €", "1 €", "2 €"], [999, 1.234, 50.123]),  # another has a decimal dot
+        (["1001", "1.234", "50.123"], ["1", "2", "3"], [1001, 1.234, 50.123]),  # this thousand has no dot
+        (["1.5", "1.234", "50.123"], ["0,5", "1", "2"], [1.5, 1.234, 50.123]),  # this dot parts decimals
+    ],
+)
+def test_a_sign_of_a_unit_hides_no_thousands(values: list[str], other: list[str], read_as: object, sign: str) -> None:
+    column, found = looked_at(texts([sign.format(value) for value in values]).assign(other=other), sep=";")
+    assert (column.kind, found) == ("number", read_as)
+
+
 @pytest.mark.parametrize(
     ("values", "sep", "read_as"),
     [

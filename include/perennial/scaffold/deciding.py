@@ -51,6 +51,7 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, options, ask, assume)
     entity = _keys(look, measured, options, label_column, drop, ask, assume)
+    _note_gaps(entity, assume)
     cuts = figures.cuts(measured, options, assume)
     known_after = figures.known_after(measured, options, assume)
     special = {time.name, label_column.name, *(key.name for key in entity)}
@@ -235,8 +236,14 @@ def _moment(given: str, option: str) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _why_utc(column: ProfiledColumn) -> str:
+    if column.has_zone or column.reading.physical == "TIMESTAMP WITH TIME ZONE":
+        return "each time names its zone, and is converted"
+    return "times that name no zone are taken as UTC"
+
+
 def _note_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
-    assume.append(Assumption("time zone", "UTC", "times that name no zone are taken as UTC"))
+    assume.append(Assumption("time zone", "UTC", _why_utc(measured.column)))
     if measured.missing:
         why = "they have no time, or lie outside --since and --until"
         assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))
@@ -300,6 +307,13 @@ def _keys(
     return () if answer == none else (look.column(answer, "--key"),)
 
 
+def _note_gaps(entity: Sequence[ProfiledColumn], assume: list[Assumption]) -> None:
+    for key in entity:
+        if key.missing:
+            what = f"{key.missing:,} rows have no {key.source}"
+            assume.append(Assumption("key", what, "they have no past: fill the key in the data if it is known"))
+
+
 def _row_key(
     look: Look,
     measured: Times,
@@ -311,8 +325,12 @@ def _row_key(
     """What identifies a row; empty: a digest does."""
     row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but, numbering)
     if not row_key:
-        why = "no columns identify a row: a digest of what is known at its time does"
-        assume.append(Assumption("identity", "row_id", why))
+        lacking = [key for key in entity if key.missing]
+        why = "no columns identify a row"
+        if lacking and not keys.repeated(look, tuple(key.name for key in entity)):
+            gaps = " and ".join(f"{key.missing:,} rows have no {key.source}" for key in lacking)
+            why = f"{' and '.join(key.source for key in entity)} and the time would identify a row, but {gaps}"
+        assume.append(Assumption("identity", "row_id", f"{why}: a digest of what is known at its time does"))
         return ()
     named = " and ".join(look.column(name, "--key").source for name in row_key)
     option = "--drop" if len(row_key) == 1 and row_key != (measured.column.name,) else ""

@@ -106,9 +106,13 @@ def _with_notes_of_dialects(place: Place, files: Mapping[str, CsvFile]) -> Place
         notes.append(
             (f"encoding {_OTHERWISE}", f"{place.origin or guessed[0]} is not UTF-8 and has no byte order mark")
         )
-    repeated = next((csv.header for csv in files.values() if csv.has_repeated_names), None)
-    if repeated:
-        notes.append(("columns with the same name are numbered", ", ".join(repeated)))
+    renamed = {new: old for csv in files.values() for new, old in csv.renamed.items()}
+    for what, names in (
+        ("columns without a name are called by their position", [new for new, old in renamed.items() if not old]),
+        ("columns with the same name are numbered", [new for new, old in renamed.items() if old]),
+    ):
+        if names:
+            notes.append((what, ", ".join(names)))
     return replace(place, dialect_of_csv=dialect, notes=tuple(notes))
 
 

@@ -86,6 +86,11 @@ def note_readings(look: Look, assume: list[Assumption]) -> None:
         assume: Collects what was assumed.
     """
     for column in look.columns:
+        if column.infinite:
+            is_text = look.place.format == "csv"
+            fate = "they are read as missing" if is_text else "their rows will go to quarantine"
+            what = f"{column.infinite:,} values of {column.source!r} are infinite"
+            assume.append(Assumption("values", what, f"an infinite number is no value: {fate}"))
         if column.unreadable:
             assume += _of_unreadable(column)
         elif column.reading in (column_types.COMMA, column_types.GROUPED):
@@ -113,6 +118,10 @@ def _printed_so(column: ProfiledColumn) -> str:
     said += [f"{declared.thousands!r} separates thousands"] if declared.thousands else []
     said += [f"{sign!r} is no part of the number" for sign in (declared.prefix, declared.suffix) if sign]
     said += ["those in parentheses are negative"] if declared.parentheses else []
+    if column.either:
+        written = "1,234" if "," in (declared.thousands, declared.decimal) else "1.234"
+        read, other = ("1234", "1.234") if declared.thousands == "," else ("1.234", "1234")
+        said += [f"{written!r} is {read}: if it is {other}, change source.py"]
     return ", ".join(said)
 
 

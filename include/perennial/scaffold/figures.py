@@ -117,7 +117,8 @@ def known_after(measured: Times, options: Options, assume: list[Assumption]) -> 
     else:
         delay = measured.resolution.length
         unit = measured.resolution.name
-        why = f"times are written to the {unit}, and what is of a {unit} is known once it is over"
+        one = f"an {unit}" if unit == "hour" else f"a {unit}"
+        why = f"times are written to the {unit}, and what is of {one} is known once it is over"
         assume.append(Assumption("label known after", spoken(delay), why, "--label-after"))
     # Within a second nobody knows which came first.
     return delay + timedelta(seconds=1) if measured.resolution.is_below_seconds and options.label_after else delay

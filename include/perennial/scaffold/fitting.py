@@ -10,7 +10,7 @@ from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.scaffold import column_types, names, number_formats, places, printed_numbers
 from perennial.scaffold.column_types import ENOUGH, Reading
 from perennial.scaffold.places import Place
-from perennial.sources.columns import FALSE, TRUE
+from perennial.sources.columns import BLANKS, FALSE, TRUE
 
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
@@ -41,6 +41,7 @@ _NOTHING = (
 #: So many different words of a label stand for one that is not known, where somebody says so.
 _MOST_WORDS = 20
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_ZONE = ":[0-9.]+ ?(Z|UTC|[-+][0-9:]+)$"
 
 
 def find(
@@ -152,6 +153,8 @@ def _doubts(
         column, either = quote_ident(name), tuple(each for each in best[1:] if each.kind == "time")
         doubts[name] = {"unreadable": lost[name], "either": either}
         if best[0] is column_types.ISO:
+            zoned = f"regexp_matches({_filled(name)}, '{_ZONE}')"
+            asked[name, "has_zone"] = f"count(*) FILTER ({best[0].of(name)} IS NOT NULL AND NOT {zoned}) = 0"
             asked[name, "begins_with_day"] = f"count(*) FILTER (NOT regexp_matches({column}, '{_DAY}')) = 0"
         if lost[name]:
             asked |= {(name, fact): sql for fact, sql in _unreadable(name, best[0]).items()}
@@ -163,7 +166,7 @@ def _doubts(
 
 def _unreadable(name: str, reading: Reading) -> dict[str, str]:
     """What is asked about the values of a column that a reading makes nothing of, as aggregates."""
-    column, lost = quote_ident(name), f"{reading.of(name)} IS NULL"
+    column, lost = quote_ident(name), f"{_filled(name)} IS NOT NULL AND {reading.of(name)} IS NULL"
     words = ", ".join(map(quote_literal, _NOTHING))
     nothing = f"{lost} AND lower(trim({column})) IN ({words})"
     word = f"{lost} AND NOT regexp_matches({column}, '[0-9]')"
@@ -196,7 +199,7 @@ def _fitting(
 ) -> dict[str, tuple[Reading, ...]]:
     """Column -> those of its readings that fit more than half of the values in table `tried`."""
     asked = [
-        f"count({each})" for name, some in readings.items() for each in (quote_ident(name), *(r.of(name) for r in some))
+        f"count({each})" for name, some in readings.items() for each in (_filled(name), *(r.of(name) for r in some))
     ]
     counts = iter(places.read_each(connection, place, asked, "tried"))
     fitting = {}
@@ -208,11 +211,20 @@ def _fitting(
     return fitting
 
 
+def _filled(name: str) -> str:
+    """The text of a column, null where it is blank: in what is not text, blanks are no value."""
+    return f"nullif(trim({quote_ident(name)}, {quote_literal(BLANKS)}), '')"
+
+
 def _counted(
     connection: duckdb.DuckDBPyConnection, place: Place, tried: dict[str, tuple[Reading, ...]], every: list[str]
 ) -> dict[tuple[str, Reading | None], int]:
     """(column, reading) -> values that fit it; (column, None) -> values at all."""
+    texts = {name for name, readings in tried.items() if any(each.physical == "VARCHAR" for each in readings)}
     wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
     wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
-    counts = [f"count({reading.of(name) if reading else quote_ident(name)})" for name, reading in wanted]
+    counts = [
+        f"count({reading.of(name)})" if reading else f"count({_filled(name) if name in texts else quote_ident(name)})"
+        for name, reading in wanted
+    ]
     return dict(zip(wanted, places.read_each(connection, place, counts), strict=True))

@@ -133,7 +133,8 @@ def _why(column: ProfiledColumn, values: Array, moments: Array, truth: Array, kn
         scaled = values[both] / np.abs(values[both]).max()
         share = abs(np.corrcoef(scaled, truth[both])[0, 1]) if np.unique(truth[both]).size > 1 else 0.0
         if share > 0.9999:
-            return "it is a copy of the label"
+            is_same = np.array_equal(values[both], truth[both])
+            return "it is a copy of the label" if is_same else "it rises or falls in proportion to the label"
     # Many different texts tell rows apart, and a tree would only learn them by heart.
     if column.kind == "text" and column.distinct > len(values) / 3:
         return ""

@@ -26,6 +26,8 @@ from perennial.sources.files import NULLS
 MEMORY = "1GB"
 #: Up to so many different values are a set that can be written down.
 FEW = 50
+#: What stands for "infinite" in a CSV file; of `NULLS`, as it is no number that anything can be computed with.
+_INFINITE = ("inf", "-inf")
 #: So many columns are measured by one query: each query has a cost for every column of the table.
 _AT_ONCE = 50
 
@@ -49,6 +51,8 @@ class ProfiledColumn:
         mixed: Share of values that are numbers, of a text that is not all numbers.
         either: Readings that fit as well; of text, one that makes nothing of a few of its values.
         begins_with_day: Whether each of its texts begins with a day like 2024-01-31, of those read as times.
+        has_zone: Whether each of its times names its zone.
+        infinite: Of numbers, how many are infinite, which the column has no value for.
     """
 
     source: str
@@ -70,6 +74,8 @@ class ProfiledColumn:
     mixed: float = 0.0
     either: tuple[Reading, ...] = ()
     begins_with_day: bool = False
+    has_zone: bool = False
+    infinite: int = 0
 
     @property
     def kind(self) -> str:
@@ -179,6 +185,7 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [ProfiledColumn(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
             measured = _with_words_for_nothing(connection, place, _measured(connection, columns, rows))
+            measured = _with_infinite(connection, place, measured)
             yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
@@ -258,6 +265,26 @@ def _with_words_for_nothing(
         for each, count, word in zip(texts, counts[::2], counts[1::2], strict=True)
     }
     return tuple(_with(each, **facts.get(each.name, {})) for each in columns)
+
+
+def _with_infinite(
+    connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[ProfiledColumn, ...]
+) -> tuple[ProfiledColumn, ...]:
+    """The columns; those of numbers with how many of their missing values are infinite."""
+    asked: dict[str, str] = {}
+    for each in columns:
+        if each.kind != "number" or not each.missing:
+            continue
+        if place.format == "csv":
+            asked[each.name] = f"count_if({quote_ident(each.source)} IN {_INFINITE})"
+        elif each.reading.physical in ("FLOAT", "DOUBLE"):
+            asked[each.name] = f"count_if(isinf({quote_ident(each.source)}))"
+    if not asked:
+        return columns
+    relation = place.reading_null(NULLS[:1])
+    counts = places.read(connection, place, f"SELECT {', '.join(asked.values())} FROM {relation}")[0]  # noqa: S608
+    infinite = dict(zip(asked, counts, strict=True))
+    return tuple(_with(each, infinite=infinite.get(each.name, 0)) for each in columns)
 
 
 def _measured(

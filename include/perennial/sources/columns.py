@@ -26,7 +26,7 @@ LONG_DECIMAL = "DECIMAL256"
 DURATION, EXTENSION = "DURATION", "EXTENSION"
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p")
 #: Blanks of any width, those that do not break a line included.
-_BLANKS = " \t\u00a0\u2007\u2009\u202f"
+BLANKS = " \t\u00a0\u2007\u2009\u202f"
 #: What separates thousands -> how else it is typed. The last minus sign is a typographer's.
 _SEPARATORS = {"": "", ".": r"\.", ",": ",", " ": r"[ \x{a0}\x{2007}\x{2009}\x{202f}]", "'": r"['\x{2019}]"}
 _SIGN, _BLANK = r"[-+\x{2212}]", r"[ \x{a0}\x{202f}]"
@@ -171,7 +171,7 @@ _ISO = (
 
 
 def _trimmed(base: str) -> str:
-    return f"trim({_text(base)}, {quote_literal(_BLANKS)})"
+    return f"trim({_text(base)}, {quote_literal(BLANKS)})"
 
 
 def _text(base: str) -> str:
@@ -256,7 +256,7 @@ def _pattern(column: Column, *, whole: bool) -> str:
     if not column.prefix and not column.suffix:
         pattern = f"{_SIGN}?{number}"
     else:
-        prefix, suffix = re.escape(column.prefix.strip(_BLANKS)), re.escape(column.suffix.strip(_BLANKS))
+        prefix, suffix = re.escape(column.prefix.strip(BLANKS)), re.escape(column.suffix.strip(BLANKS))
         inner, number = f"{_BLANK}?{_SIGN}?{number}{_BLANK}?{suffix}", f"{prefix}{_BLANK}?{number}{_BLANK}?{suffix}"
         # -$5 and $-5.
         pattern = f"{_SIGN}?{number}|{prefix}{inner}"
@@ -268,7 +268,7 @@ def _plain_number(column: Column, text: str) -> str:
     if _is_plain(column):
         return f"replace({text}, '\u2212', '-')"
     plain = text
-    for affix in filter(None, (column.prefix.strip(_BLANKS), column.suffix.strip(_BLANKS))):
+    for affix in filter(None, (column.prefix.strip(BLANKS), column.suffix.strip(BLANKS))):
         plain = f"replace({plain}, {quote_literal(affix)}, '')"
     kept = "0-9eE.+-" if column.decimal == "." else "0-9eE,+-"
     negative = r"^[(]|\x{2212}" if column.parentheses else r"\x{2212}"
@@ -281,11 +281,11 @@ def _in_format(form: str, text: str) -> str:
         forms = quote_literal(form)
     else:
         forms = "[" + ", ".join(quote_literal(form + clock) for clock in _CLOCKS) + "]"
-    trimmed = f"trim({text}, {quote_literal(_BLANKS)})"
+    trimmed = f"trim({text}, {quote_literal(BLANKS)})"
     if re.fullmatch("(%[YymdHMS])+", form):
         # Files whose column has lost a value are written so: 20230102.0 is a day as well.
-        text = f"regexp_replace({text}, '^([{_BLANKS}]*[0-9]+)[.]0*([{_BLANKS}]*)$', '\\1\\2')"
-        trimmed = f"trim({text}, {quote_literal(_BLANKS)})"
+        text = f"regexp_replace({text}, '^([{BLANKS}]*[0-9]+)[.]0*([{BLANKS}]*)$', '\\1\\2')"
+        trimmed = f"trim({text}, {quote_literal(BLANKS)})"
     moment = f"coalesce(try_strptime({text}, {forms}), try_strptime({trimmed}, {forms}))"
     if "%Y" in form:
         # A year of two digits is none of four: 12/31/23 would be of the year 23.

@@ -166,7 +166,7 @@ class CsvFile:
             one is out of place, so that it may have swallowed others. Known once all rows were read. The records of the
             last kind are among the rows.
         total: How many records there are; known once all rows were read.
-        has_repeated_names: Whether the header has a name twice, or a column without one.
+        renamed: Name in `header` -> the one in the file, which another column has too, or which is empty.
     """
 
     address: str
@@ -176,7 +176,7 @@ class CsvFile:
     header: list[str] = field(default_factory=list)
     ragged: dict[int, int] = field(default_factory=dict)
     total: int = 0
-    has_repeated_names: bool = False
+    renamed: dict[str, str] = field(default_factory=dict)
     _lines: int = 0
     _own: int = 0
     _last: str = ""
@@ -195,7 +195,7 @@ class CsvFile:
             raise UnreadableFile("it has no header")
         self._own = len(found[2])
         self.header = unique(found[2])
-        self.has_repeated_names = self.header != found[2]
+        self.renamed = {new: old for new, old in zip(self.header, found[2], strict=True) if new != old}
         self.header += [name for name in self.folders if name not in self.header]
 
     def rows(self, names: Sequence[str]) -> pa.RecordBatchReader:
