@@ -668,6 +668,11 @@ def test_what_only_rises_with_time_is_no_feature(tmp_path: Path) -> None:
     assert "is the year" in made.left_out["yr"]
 
 
+def test_moments_without_a_value_hide_no_rise(tmp_path: Path) -> None:
+    frame = series().assign(level=[1.5, None, 20.25, 3] * 100)
+    assert "level" in feature_names(design(new_cases.csv(frame, tmp_path), label="y", no_key=True))
+
+
 def test_numbers_named_like_identifiers_are_no_features(tmp_path: Path) -> None:
     frame = twice_a_moment(ticket_no=np.random.default_rng(3).integers(0, 600, 400), id=DIFFERENT["words"])
     made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)

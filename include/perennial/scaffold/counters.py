@@ -101,7 +101,8 @@ def _rising(look: Look, columns: Sequence[ProfiledColumn]) -> dict[str, str]:
         for end in ("min", "max")
     )
     ends = ", ".join(
-        f"low{n}, high{n}, lag(low{n}) OVER w AS low_{n}, lag(high{n}) OVER w AS high_{n}" for n in range(len(names))
+        f"low{n}, high{n}, lag(low{n} IGNORE NULLS) OVER w AS low_{n}, lag(high{n} IGNORE NULLS) OVER w AS high_{n}"
+        for n in range(len(names))
     )
     turns = ", ".join(
         f"count(*) FILTER (low{n} < high_{n}), count(*) FILTER (high{n} > low_{n})" for n in range(len(names))
