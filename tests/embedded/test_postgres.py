@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
 from another_user import as_nobody
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from perennial.embedded import postgres, postgres_programs, processes
+from perennial.doctor import postgres as doctor
+from perennial.embedded import environment, postgres, postgres_programs, processes
 from perennial.errors import ServiceUnavailable
+from perennial.feature_store.online import ConfiguredOnlineStoreConfig
+from perennial.feature_store.online.postgres import NewestPostgreSQLOnlineStore
+from perennial.lake_cache import catalog
 from perennial.services import postgres as database
 from perennial.services import postgres_address
 from perennial.settings import settings
@@ -176,6 +186,104 @@ def test_programs_that_nobody_else_can_reach(empty_home: Path, monkeypatch: pyte
         postgres.stop()
         shutil.rmtree(f"{empty_home}-cache", ignore_errors=True)
     assert stat.S_IMODE(checkout.stat().st_mode) == 0o700, "no folder is opened for the server"
+
+
+def ask(url: object) -> None:
+    engine = database.create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+async def ask_without_waiting(url: str) -> None:
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect():
+            pass
+    finally:
+        await engine.dispose()
+
+
+def online_store() -> SimpleNamespace:
+    return SimpleNamespace(online_store=ConfiguredOnlineStoreConfig(type="...ConfiguredOnlineStore"))
+
+
+def read_online() -> None:
+    with NewestPostgreSQLOnlineStore().connection(online_store()):
+        pass
+
+
+async def read_online_without_waiting() -> None:
+    async with NewestPostgreSQLOnlineStore()._get_conn_async(online_store()):
+        pass
+
+
+#: Each way in which something of ours connects to the embedded server.
+CLIENTS: dict[str, Callable[[], object]] = {
+    "up": postgres._connect,
+    "doctor": lambda: doctor.connect("lake"),
+    "lake cache": catalog._connect,
+    "psycopg2": lambda: ask(database.url("lake")),
+    "psycopg": lambda: ask("postgresql+psycopg:///feast?plugin=perennial"),
+    "airflow": lambda: ask(environment.environment()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]),
+    "airflow, async": lambda: asyncio.run(
+        ask_without_waiting(environment.environment()["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"])
+    ),
+    "mlflow": lambda: ask(environment.mlflow_environment()["MLFLOW_BACKEND_STORE_URI"]),
+    "online store": read_online,
+    "online store, async": lambda: asyncio.run(read_online_without_waiting()),
+}
+
+
+def refusals() -> dict[str, str]:
+    """What each client says of the server; nothing of one that it talks to."""
+    said = {}
+    for name, connect in CLIENTS.items():
+        try:
+            connect()
+        except Exception as error:
+            said[name] = str(error)
+    return said
+
+
+def test_every_client_asks_who_the_server_is(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_ONLINE_STORE", "postgresql:///feast")
+    settings.cache_clear()
+    postgres.start()
+    postgres.create_databases()
+    assert refusals() == {}
+    ours = postgres_address.address()
+    monkeypatch.setattr(postgres_address, "address", lambda: replace(ours, account="somebody-else"))
+    said = refusals()
+    assert said.keys() == CLIENTS.keys()
+    assert not [text for text in said.values() if 'requirepeer specifies "somebody-else"' not in text]
+
+
+@pytest.mark.services
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_socket_of_another_user_is_not_trusted(empty_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_ONLINE_STORE", "postgresql:///feast")
+    settings.cache_clear()
+    postgres.start()
+    data, running = postgres_address.folder(), (postgres_address.folder() / "postmaster.pid").read_text()
+    postgres.stop()
+    (data / "postmaster.pid").write_text(running)  # As after a power cut, with the folder left open by mistake.
+    for folder in (empty_home, data):
+        folder.chmod(0o777)
+    planted = socket.socket(socket.AF_UNIX)
+
+    def plant() -> None:
+        planted.bind(str(data / ".s.PGSQL.5432"))
+        planted.listen(50)
+
+    assert as_nobody(plant) == "None"
+    try:
+        said = refusals()
+    finally:
+        planted.close()
+    assert said.keys() == CLIENTS.keys()
+    assert not [text for text in said.values() if "requirepeer specifies" not in text]
 
 
 @pytest.mark.services

@@ -136,10 +136,8 @@ def connect(database: str) -> Any:
 
     configured = settings().database
     if configured is None:
-        address = postgres_address.address()
-        return psycopg2.connect(
-            dbname=database, user=address.user, host=address.socket, port=address.port, connect_timeout=PATIENCE
-        )
+        parameters = postgres_address.address().parameters()
+        return psycopg2.connect(dbname=database, connect_timeout=PATIENCE, **parameters)
     scheme, _, rest = configured.get_secret_value().partition("://")  # Without SQLAlchemy's name of a driver.
     return psycopg2.connect(f"{scheme.partition('+')[0]}://{rest}", dbname=database, connect_timeout=PATIENCE)
 

@@ -99,6 +99,8 @@ def _airflow() -> dict[str, str]:
         ),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
         "DATABASE__SQL_ALCHEMY_CONN": postgres.url("airflow").render_as_string(hide_password=False),
+        # Airflow's choice would be asyncpg, which does not look at who is behind a socket (`requirepeer`).
+        "DATABASE__SQL_ALCHEMY_CONN_ASYNC": postgres.url("airflow", "psycopg").render_as_string(hide_password=False),
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": False,
         "API__HOST": where.airflow_host,
         "API__PORT": where.airflow_port,

@@ -232,15 +232,8 @@ def _connect() -> Any:
     import psycopg2
 
     address = postgres.url("postgres")
-    query = {name: str(value) for name, value in address.query.items()}
-    connection = psycopg2.connect(
-        dbname="postgres",
-        user=address.username,
-        password=address.password,
-        host=address.host or query.pop("host", None),
-        port=address.port or query.pop("port", None),
-        connect_timeout=_ANSWER_TIMEOUT,
-    )
+    parameters = address.translate_connect_args(database="dbname", username="user") | dict(address.query)
+    connection = psycopg2.connect(**parameters | {"connect_timeout": _ANSWER_TIMEOUT})
     connection.autocommit = True
     return connection
 

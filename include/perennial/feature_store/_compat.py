@@ -12,8 +12,8 @@ from __future__ import annotations
 import copy
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -175,12 +175,39 @@ class PostgresHook(PostgreSQLOnlineStore):
         with self.connection(config, autocommit) as connection:
             yield connection
 
+    @asynccontextmanager
+    async def _get_conn_async(
+        self, config: RepoConfig, autocommit: bool = False
+    ) -> AsyncIterator[psycopg.AsyncConnection]:
+        options = config.online_store
+        if getattr(options, "requirepeer", None) is None:
+            async with super()._get_conn_async(config, autocommit) as connection:
+                yield connection
+            return
+        import psycopg
+
+        connecting = psycopg.AsyncConnection.connect(**_postgres_arguments(options), autocommit=autocommit)
+        async with await connecting as connection:
+            yield connection
+
 
 def connect_to_postgres(options: PostgreSQLOnlineStoreConfig) -> psycopg.Connection:
     """A new connection by Feast's options of its PostgreSQL online store, TLS and schema included."""
-    from feast.infra.utils.postgres.connection_utils import _get_conn
+    import psycopg
 
-    return _get_conn(options)
+    return psycopg.connect(**_postgres_arguments(options))
+
+
+def _postgres_arguments(options: PostgreSQLOnlineStoreConfig) -> dict[str, Any]:
+    """What Feast connects with, and the account of the server, which Feast has no option for."""
+    from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
+
+    return {
+        "conninfo": _get_conninfo(options),
+        "keepalives_idle": options.keepalives_idle,
+        "requirepeer": getattr(options, "requirepeer", None),
+        **_get_conn_kwargs(options),
+    }
 
 
 class RedisHook(RedisOnlineStore):

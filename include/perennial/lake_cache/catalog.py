@@ -47,8 +47,7 @@ def _connect() -> Any:
 
     configured = settings().database
     if configured is None:
-        server = postgres_address.address()
-        return psycopg2.connect(dbname="lake", user=server.user, host=server.socket, port=server.port)
+        return psycopg2.connect(dbname="lake", **postgres_address.address().parameters())
     # The driver is SQLAlchemy's addition to the URL; `dbname` wins over the one in it.
     address = re.sub(r"^(\w+)\+\w+://", r"\1://", configured.get_secret_value())
     return psycopg2.connect(address, dbname="lake", connect_timeout=_PATIENCE)

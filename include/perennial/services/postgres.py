@@ -36,8 +36,8 @@ def url(database: str, driver: str = "psycopg2") -> URL:
 
 
 def _embedded() -> URL:
-    address = postgres_address.address()
-    return URL.create("postgresql", username=address.user, query={"host": address.socket, "port": address.port})
+    query = postgres_address.address().parameters()
+    return URL.create("postgresql", username=query.pop("user"), query=query)
 
 
 class EmbeddedPostgres(CreateEnginePlugin):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,23 @@ _PLAIN = re.compile(r"[\w./-]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Address:
-    """A local socket: its folder, and the port that is part of its name."""
+    """A local socket of the embedded server.
+
+    Attributes:
+        socket: Its folder.
+        port: Part of its name.
+        account: That the server runs as. libpq asks the kernel, and sends nothing to a server of any other.
+        user: PostgreSQL's role.
+    """
 
     socket: str
     port: str
+    account: str
     user: str = "postgres"
+
+    def parameters(self) -> dict[str, str]:
+        """What libpq needs to connect to it, by libpq's names; the database is missing."""
+        return {"host": self.socket, "port": self.port, "user": self.user, "requirepeer": self.account}
 
 
 def folder() -> Path:
@@ -57,7 +70,24 @@ def address() -> Address:
             "Start it with `perennial up`, or set PERENNIAL_DATABASE to another server.",
         )
     # Ours listen in their own folder, which they name `.`; one that an earlier release started names its folder.
-    return Address(_socket_folder() if socket == "." else socket, port)
+    # Root starts it as the account that the data belongs to; everybody else as their own.
+    account = account_of(os.geteuid() or folder().stat().st_uid)
+    return Address(_socket_folder() if socket == "." else socket, port, account.pw_name)
+
+
+def account_of(uid: int) -> pwd.struct_passwd:
+    """The account of the system with this id.
+
+    Raises:
+        ServiceUnavailable: the system has no name for it.
+    """
+    try:
+        return pwd.getpwuid(uid)
+    except KeyError as error:
+        raise ServiceUnavailable(
+            f"The embedded PostgreSQL needs an account with a name, and user id {uid} has none.",
+            "Add it to /etc/passwd, run as another user, or set PERENNIAL_DATABASE.",
+        ) from error
 
 
 def _socket_folder() -> str:

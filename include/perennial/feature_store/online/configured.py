@@ -88,4 +88,5 @@ def _postgresql(url: SplitResult) -> dict[str, Any]:
         "user": server.username or "postgres",
         "password": server.password or "",
         "sslmode": query.get("sslmode", "prefer"),
+        "requirepeer": query.get("requirepeer"),
     }

@@ -40,6 +40,8 @@ class NewestPostgreSQLOnlineStoreConfig(NewestOnlineStoreConfig, PostgreSQLOnlin
     type: Literal["perennial.feature_store.online.postgres.NewestPostgreSQLOnlineStore"] = (
         "perennial.feature_store.online.postgres.NewestPostgreSQLOnlineStore"  # type: ignore[assignment]
     )
+    #: The account that the server behind a local socket has to run as; see `services.postgres_address`.
+    requirepeer: str | None = None
 
 
 class NewestPostgreSQLOnlineStore(NewestOnlineStore, _compat.PostgresHook, PostgreSQLOnlineStore):
