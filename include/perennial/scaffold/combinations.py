@@ -1,4 +1,4 @@
-"""Finds pairs of columns of which the label is a sum, difference, product or ratio, and totals of several columns.
+"""Finds pairs of columns of which the label is a sum, difference, product or ratio, and sums and products of several.
 
 All pairs are looked at together: what a regression of the label on two columns needs are sums over rows, and those of
 all pairs are a few products of matrices.
@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from perennial.scaffold import totals
+
 Array = np.ndarray
 
-#: Share of the label's variance that a combination explains, on all rows and on those without the extreme labels.
-_EXPLAINED, _EXPLAINED_INSIDE = 0.999, 0.99
-_FEWEST, _MOST = 50, 1_000
+#: More rows than so many add nothing.
+_MOST = 1_000
 #: So many columns are paired with all others at once, which bounds the memory.
 _BLOCK = 128
 #: Two columns more alike than this are one column twice.
 _ALIKE = 0.9998
 #: So many pairs are looked at closely, those that explain the most first.
 _CLOSELY = 50
-_PARTS = 8
 _LARGE = 1e50
 
 #: A form, such as `{0} + {1}`, and the value that it has.
@@ -63,20 +63,22 @@ def find(values: Array, truth: Array, task: str) -> list[Combination]:
     # The square of a very large number is none.
     largest = np.nanmax(np.abs(values), axis=0, initial=0.0)
     values, truth = np.where(largest > _LARGE, np.nan, values), truth.astype(float)
-    tells = _separates if task == "binary" else _explains
+    tells = _separates if task == "binary" else totals.explains
     likely: dict[tuple[int, int], float] = {}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for explained, pairs in _explained(values, truth):
-            limit = 0.02 if task == "binary" else _EXPLAINED
+            limit = 0.02 if task == "binary" else totals.EXPLAINED
             rows, columns = np.nonzero(explained >= limit)
             for row, column in zip(rows, columns, strict=True):
                 low, high = sorted((int(pairs[row]), int(column)))
                 likely[low, high] = max(likely.get((low, high), 0.0), float(explained[row, column]))
         best = sorted(likely, key=lambda pair: -likely[pair])[:_CLOSELY]
         found = [Combination(pair, form) for pair in best if (form := _form(values, truth, pair, tells))]
-        if not found and task == "regression":
-            found = _total(values, truth)
+        if task == "regression":
+            free = np.ones(values.shape[1], bool)
+            free[[member for each in found for member in each.members]] = False
+            found += [Combination(*each) for each in totals.find(values, truth, free)]
     return found
 
 
@@ -87,27 +89,14 @@ def _form(values: Array, truth: Array, pair: tuple[int, int], tells: Callable[[A
     for form, combine in _FORMS.items():
         combined = combine(first, second)
         usable = both & np.isfinite(combined)
-        if usable.sum() >= max(_FEWEST, both.sum() / 2) and tells(combined[usable], truth[usable]):
+        if usable.sum() >= max(totals.FEWEST, both.sum() / 2) and tells(combined[usable], truth[usable]):
             return form
-    if tells is _explains and both.sum() >= _FEWEST:
+    if tells is totals.explains and both.sum() >= totals.FEWEST:
         (a, b, c), *_ = np.linalg.lstsq(np.stack([first, second, np.ones(len(first))], 1)[both], truth[both])
         if tells((a * first + b * second + c)[both], truth[both]):
             sign = "+" if b >= 0 else "-"
             return f"{a:.4g} * {{0}} {sign} {abs(b):.4g} * {{1}}"
     return ""
-
-
-def _explains(combined: Array, truth: Array) -> bool:
-    """Whether a regression of the label on one number explains nearly all, and not for some extreme labels' sake."""
-    low, high = np.quantile(truth, [0.02, 0.98])
-    inside = (truth >= low) & (truth <= high)
-    return _share(combined, truth) > _EXPLAINED and _share(combined[inside], truth[inside]) > _EXPLAINED_INSIDE
-
-
-def _share(combined: Array, truth: Array) -> float:
-    if len(truth) < _FEWEST / 2 or np.ptp(truth) == 0 or np.ptp(combined) == 0:
-        return 0.0
-    return float(np.corrcoef(combined, truth)[0, 1] ** 2)
 
 
 def _separates(combined: Array, truth: Array) -> bool:
@@ -141,7 +130,7 @@ def _explained(values: Array, truth: Array) -> Iterator[tuple[Array, Array]]:
         best = np.fmax(best, ratio)
         places = np.arange(values.shape[1])[block]
         best[np.arange(len(places)), places] = 0.0
-        yield np.where(mine.rows >= _FEWEST, np.nan_to_num(best), 0.0), places
+        yield np.where(mine.rows >= totals.FEWEST, np.nan_to_num(best), 0.0), places
 
 
 class _Moments:
@@ -171,28 +160,3 @@ class _Moments:
         square = (mine**2).T @ other**2 - total**2 / self.rows
         with_label = (mine * self._label).T @ other - total * self._sum / self.rows
         return with_label**2 / (square * self._square)
-
-
-def _total(values: Array, truth: Array) -> list[Combination]:
-    """The columns whose plain sum is the label, found one after the other; none: no few columns are."""
-    whole = np.isfinite(values).mean(0) > 0.99
-    rows = np.isfinite(values[:, whole]).all(1)
-    if rows.sum() < _FEWEST or whole.sum() < 3:
-        return []
-    places, matrix, label = np.nonzero(whole)[0], values[:, whole][rows], truth[rows]
-    centred, target = matrix - matrix.mean(0), label - label.mean()
-    lengths = np.sqrt((centred**2).sum(0))
-    chosen: list[int] = []
-    left = target
-    while len(chosen) < min(_PARTS, matrix.shape[1]):
-        gain = np.abs(centred.T @ left) / np.where(lengths > 0, lengths, np.inf)
-        gain[chosen] = 0.0
-        chosen.append(int(gain.argmax()))
-        weights, *_ = np.linalg.lstsq(centred[:, chosen], target)
-        left = target - centred[:, chosen] @ weights
-        if len(chosen) > 2 and (left**2).sum() < (1 - _EXPLAINED) * (target**2).sum():
-            same = np.allclose(np.abs(weights), np.abs(weights[0]), rtol=0.02)
-            signs = ["+" if weight * weights[0] > 0 else "-" for weight in weights]
-            terms = " ".join(f"{sign} {{{number}}}" for number, sign in enumerate(signs)).removeprefix("+ ")
-            return [Combination(tuple(int(places[each]) for each in chosen), terms)] if same else []
-    return []

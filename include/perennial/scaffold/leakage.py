@@ -92,7 +92,9 @@ def _combined(
     columns: Sequence[ProfiledColumn], rows: pd.DataFrame, truth: Array, task: str, but: set[str], label: ProfiledColumn
 ) -> dict[str, str]:
     """Column -> how it gives the label away together with others."""
-    numbers = [column for column in columns if column.is_number and column.distinct > 2 and column.name not in but]
+    # A fee that is due or not has two values, and so has a mark, which gives a class away only with chance's help.
+    fewest = 2 if task == "regression" else 3
+    numbers = [each for each in columns if each.is_number and each.distinct >= fewest and each.name not in but]
     if len(truth) < _FEWEST or np.unique(truth).size < 2 or len(numbers) < 2:
         return {}
     values = rows[[column.name for column in numbers]].to_numpy(dtype=float)
