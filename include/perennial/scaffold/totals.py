@@ -80,7 +80,7 @@ def _share(combined: Array, truth: Array) -> float:
 
 def _sum(values: Array, truth: Array, free: Array) -> tuple[tuple[int, ...], str]:
     """A plain sum, with signs; without members: there is none."""
-    terms = [_Term(place, "{}", values[:, place]) for place in np.nonzero(free)[0]]
+    terms = [_Term(place, "{}", values[:, place]) for place in map(int, np.nonzero(free)[0])]
     chosen, weights = _few(terms, truth)
     if len(chosen) < 2 or not np.allclose(np.abs(weights), np.abs(weights[0]), rtol=0.02):
         return (), ""
@@ -107,7 +107,8 @@ def _product(values: Array, truth: Array, free: Array) -> tuple[tuple[int, ...],
     if not _holds(combined, truth):
         return (), ""
     members = tuple(dict.fromkeys(each.place for each in chosen))
-    above, below = ([], [])
+    above: list[str] = []
+    below: list[str] = []
     for each, power in zip(chosen, powers, strict=True):
         written = each.form.replace("{}", f"{{{members.index(each.place)}}}")
         (above if power > 0 else below).extend([written] * int(abs(power)))
@@ -117,7 +118,7 @@ def _product(values: Array, truth: Array, free: Array) -> tuple[tuple[int, ...],
 def _factors(values: Array, free: Array) -> list[_Term]:
     """The columns, and of shares and percentages what they leave or add."""
     factors = []
-    for place in np.nonzero(free)[0]:
+    for place in map(int, np.nonzero(free)[0]):
         column = values[:, place]
         factors.append(_Term(place, "{}", column))
         low, high = np.nanmin(column), np.nanmax(column)
