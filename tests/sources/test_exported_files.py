@@ -225,3 +225,38 @@ def test_rows_of_wide_files_stay_together(tmp_path: Path) -> None:
     assert batch.unreadable["reason"].to_pylist() == ["unreadable(f1)", "unreadable(f70); unreadable(f119)"]
     read = batch.rows.drop_columns("when")
     assert np.stack([column.to_numpy() for column in read.columns], 1).tolist() == np.delete(values, [3, 7], 0).tolist()
+
+
+def test_quotes_after_backslashes_are_read_where_all_are_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('when,name,v\n2023-01-02,"say \\"hi\\"",1\n2023-01-03,"a\\\\b",2\n')
+    batch = batch_of(tmp_path, SCHEMA)
+    assert (batch.rows["name"].to_pylist(), batch.unreadable.num_rows) == (['say "hi"', "a\\b"], 0)
+    assert "escape='\\\\'" in batch.files[0].dialect
+
+
+def test_a_backslash_that_escapes_nothing_is_left_in(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('when,name,v\n2023-01-02,"say \\"hi\\"",1\n2023-01-03,C:\\temp,2\n')
+    batch = batch_of(tmp_path, SCHEMA)
+    (record,) = batch.unreadable.to_pylist()
+    assert (batch.rows["name"].to_pylist(), record["line"]) == (["C:\\temp"], 2)
+    assert (record["text"], record["problem"]) == ('2023-01-02,"say \\"hi\\"",1', "a quote in it is out of place")
+
+
+@pytest.mark.parametrize("name", ['"a"b', '"a" b', '""a', '"a""b"c', '"a, "b", c"'])
+def test_a_value_that_goes_on_after_its_quote_is_unreadable(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f'when,name,v\n2023-01-02,{name},1\n2023-01-03,5" pipe,2\n2023-01-04,"c" ,3\n')
+    batch = batch_of(tmp_path, SCHEMA)
+    assert batch.rows["name"].to_pylist() == ['5" pipe', "c "]
+    assert [record["line"] for record in batch.unreadable.to_pylist()] == [2]
+
+
+def test_values_between_other_quotes_than_declared_lose_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,name,v\n2023-01-02,'a',1\n2023-01-03,'b, c',2\n2023-01-04,'d',3\n")
+    batch = batch_of(tmp_path, SCHEMA)
+    assert (batch.rows["name"].to_pylist(), batch.unreadable.num_rows) == (["a", "b, c", "d"], 0)
+    assert 'quote="\'"' in batch.files[0].dialect
+
+
+def test_apostrophes_around_some_values_are_part_of_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,name,v\n2023-01-02,'a',1\n2023-01-03,b,2\n")
+    assert batch_of(tmp_path, SCHEMA).rows["name"].to_pylist() == ["'a'", "b"]

@@ -15,7 +15,8 @@ from perennial.scaffold import places
 from perennial.scaffold.places import Place
 from perennial.sources import csv_dialects, parquet_records
 from perennial.sources.columns import is_unsupported
-from perennial.sources.csv_files import CsvFile, UnreadableFile
+from perennial.sources.csv_files import CsvFile
+from perennial.sources.csv_text import UnreadableFile
 from perennial.sources.listing import DataFile
 from perennial.sources.record_sources import one_line
 
@@ -85,7 +86,7 @@ def prepared(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
         count = sum(len(csv.ragged) for _, csv in ragged)
         address, csv = ragged[0]
         (line, text), values = next(iter(csv.shown([min(csv.ragged)]).values())), csv.ragged[min(csv.ragged)]
-        why = {0: "opens a quote and never closes it", -1: "has a quote out of place, and spans several lines"}
+        why = {0: "opens a quote and never closes it", -1: "has a quote out of place"}
         what = why.get(values, f"has {values} values, and the header {len(csv.header)}")
         where = f"line {line} of {place.origin or address} {what}: {text[:80]!r}"
         place = replace(place, notes=(*place.notes, (f"{count} lines are left out, and will go to quarantine", where)))

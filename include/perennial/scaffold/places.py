@@ -17,7 +17,7 @@ import duckdb
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
 from perennial.sources import listing
-from perennial.sources.csv_files import Dialect
+from perennial.sources.csv_text import Dialect
 from perennial.sources.files import NULLS
 from perennial.sources.listing import DataFile, Format
 from perennial.sources.parquet_records import duckdb_address

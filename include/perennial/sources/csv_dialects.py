@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile, opened, records, text_of, undecodable
+from perennial.sources import csv_quotes
+from perennial.sources.csv_files import CsvFile
+from perennial.sources.csv_text import Dialect, UnreadableFile, opened, records, text_of, undecodable
 
 _DELIMITERS, _QUOTES = (",", ";", "\t", "|"), ('"', "'")
 #: Records of the beginning that suggest dialects; of those that fit it, all of the file decides.
@@ -149,6 +150,18 @@ def _is_header(values: Sequence[str], width: int) -> bool:
     return len(values) == width and (width == 1 or sum(bool(value.strip()) for value in values) > 1)
 
 
+def is_quoted_otherwise(address: str, dialect: Dialect) -> bool:
+    """Whether values at a file's beginning are between the other sign for quotes, as `_wrapped` says.
+
+    Args:
+        address: The file.
+        dialect: How it is declared.
+    """
+    with text_of(address, dialect.encoding, "replace") as text:
+        found = list(islice(records(text, dialect), _HEAD))
+    return bool(found) and _wrapped(found, "'" if dialect.quote == '"' else '"')
+
+
 def _wrapped(found: Sequence[tuple[int, str, list[str]]], other: str) -> bool:
     """Whether values are between the other sign for quotes, so that it is the one.
 
@@ -157,8 +170,9 @@ def _wrapped(found: Sequence[tuple[int, str, list[str]]], other: str) -> bool:
     width = len(found[0][2])
     rows = [values for _, _, values in found[1:] if len(values) == width]
     for column in zip(*rows, strict=True):
-        filled = [len(value) > 1 and value[0] == value[-1] == other for value in column if value]
-        if any(filled) if other == '"' else len(filled) > 1 and all(filled):
+        filled = [value for value in column if value]
+        wrapped = (len(value) > 1 and value[0] == value[-1] == other for value in filled)
+        if any(wrapped) if other == '"' else len(filled) > 1 and all(wrapped):
             return True
     return False
 
@@ -175,29 +189,8 @@ def _misfits(address: str, dialect: Dialect) -> int:
 
 
 def _with_escape(address: str, dialect: Dialect) -> Dialect:
-    """The dialect; with the backslash, where quotes are in place only if it means the next character literally."""
-    with opened(address) as stream:
-        has_any, before = False, b""
-        while chunk := stream.read(_CHUNK):
-            if f"\\{dialect.quote}".encode(dialect.encoding.removesuffix("-sig"))[-2:] in before + chunk:
-                has_any = True
-                break
-            before = chunk[-1:]
-    if not has_any or _is_strict(address, dialect):
+    """The dialect; with the backslash, where that puts quotes in place that are not, and changes nothing else."""
+    if not csv_quotes.has_escapes(address, dialect) or csv_quotes.are_in_place(address, dialect):
         return dialect
     escaped = replace(dialect, escape="\\")
-    return (
-        escaped
-        if _is_strict(address, escaped) and _misfits(address, escaped) <= _misfits(address, dialect)
-        else dialect
-    )
-
-
-def _is_strict(address: str, dialect: Dialect) -> bool:
-    try:
-        with text_of(address, dialect.encoding) as text:
-            for _ in records(text, dialect, strict=True):
-                pass
-    except csv.Error:
-        return False
-    return True
+    return escaped if _misfits(address, escaped) < _misfits(address, dialect) else dialect

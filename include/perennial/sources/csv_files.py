@@ -6,135 +6,20 @@ shown of the few records that cannot be read: their line and their text.
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from perennial.errors import PerennialError
-from perennial.sources import listing
+from perennial.sources import csv_quotes
+from perennial.sources.csv_text import CountedLines, Dialect, UnreadableFile, opened, records, text_of, undecodable
 
 #: How many bytes are parsed at once. A record must fit; one that does not is mostly a quote that is never closed.
 _BLOCK = 16 * 2**20
-#: The ending of a packed file -> Arrow's name of how it is packed.
-_PACKED = {"gz": "gzip", "zst": "zstd", "bz2": "bz2"}
 #: The name of the column that numbers the records of a file, from 1 on.
 RECORD = "record"
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a CSV file is written.
-
-    Attributes:
-        delimiter: Between the values of a record.
-        quote: Around a value that holds a delimiter or a line break; twice, it is a quote itself. Empty: nothing is.
-        escape: Before a character that is meant literally; empty: nothing is.
-        skip: Lines before the header.
-        encoding: Python's name of it. `utf-8` may begin with a byte order mark.
-    """
-
-    delimiter: str = ","
-    quote: str = '"'
-    escape: str = ""
-    skip: int = 0
-    encoding: str = "utf-8"
-
-
-class UnreadableFile(PerennialError):
-    """A file that cannot be read as a whole: `problem` says why, and at which line where that is known."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem, "Correct the file, or how it is declared.")
-
-
-@contextmanager
-def opened(address: str) -> Iterator[pa.NativeFile]:
-    """The bytes of a file on a disk or in S3, unpacked if its name ends with .gz, .zst or .bz2."""
-    packed = _PACKED.get(address.lower().rpartition(".")[2])
-    if address.startswith(listing.S3):
-        store, path = listing.s3(address)
-        stream = store.open_input_stream(path, compression=packed)
-    else:
-        stream = pa.input_stream(address, compression=packed)
-    with stream:
-        yield stream
-
-
-@contextmanager
-def text_of(address: str, encoding: str, errors: str = "strict") -> Iterator[io.TextIOWrapper]:
-    """The text of a file, with the line breaks that it has.
-
-    Args:
-        address: The file.
-        encoding: As in `Dialect`.
-        errors: What follows from a byte that is none of the encoding's, as Python's codecs name it.
-    """
-    csv.field_size_limit(sys.maxsize)
-    with opened(address) as stream:
-        name = "utf-8-sig" if encoding == "utf-8" else encoding
-        with io.TextIOWrapper(io.BufferedReader(_Raw(stream), 2**20), name, errors, newline="") as text:
-            yield text
-
-
-class _Raw(io.RawIOBase):
-    """Arrow's file, as Python's buffers want one."""
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        read = self._stream.read(len(buffer))
-        buffer[: len(read)] = read
-        return len(read)
-
-
-def records(text: Iterator[str], dialect: Dialect, *, strict: bool = False) -> Iterator[tuple[int, str, list[str]]]:
-    """Line, text and values of every record; blank lines are none.
-
-    Args:
-        text: The lines of a file, from its beginning.
-        dialect: How it is written; its first `skip` lines are passed over.
-        strict: Raise where a quote is out of place, or never closed.
-
-    Raises:
-        csv.Error: a quote is out of place, if `strict`.
-    """
-    lines: list[str] = []
-
-    def kept() -> Iterator[str]:
-        for line in text:
-            lines.append(line)
-            yield line
-
-    source = kept()
-    for _ in range(dialect.skip):
-        next(source, None)
-    lines.clear()
-    reader = csv.reader(
-        source,
-        delimiter=dialect.delimiter,
-        quotechar=dialect.quote or None,
-        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
-        escapechar=dialect.escape or None,
-        strict=strict,
-    )
-    line = 1 + dialect.skip
-    for values in reader:
-        if values:
-            yield line, "".join(lines).rstrip("\r\n"), values
-        line = 1 + dialect.skip + reader.line_num
-        lines.clear()
 
 
 def unique(names: Sequence[str]) -> list[str]:
@@ -163,8 +48,8 @@ class CsvFile:
         folders: Columns that its folders' names give.
         header: Its columns' names, as `unique` makes them, those of its folders after them.
         ragged: Record -> how many values it has, if not as many as the header; 0: a quote in it is never closed; -1:
-            one is out of place, so that it may have swallowed others. Known once all rows were read. The records of the
-            last kind are among the rows.
+            one is out of place, so that its values are none, or it has swallowed other records. Known once all rows
+            were read. The records of the last kind are among the rows.
         total: How many records there are; known once all rows were read.
         renamed: Name in `header` -> the one in the file, which another column has too, or which is empty.
     """
@@ -184,7 +69,7 @@ class CsvFile:
     def __post_init__(self) -> None:
         try:
             with text_of(self.address, self.dialect.encoding) as text:
-                lines = _counted(text)
+                lines = CountedLines(text)
                 found = next(records(lines, self.dialect), None)
                 self._lines = lines.count
         except UnicodeError as error:
@@ -219,7 +104,8 @@ class CsvFile:
                 last = batch
             if last is not None:
                 yield self._without_unclosed(last)
-            self._find_swallowing()
+            for record in csv_quotes.misplaced(self.address, self.dialect):
+                self.ragged.setdefault(record, -1)
         except pa.ArrowInvalid as error:
             if "Empty CSV file" not in str(error):
                 raise UnreadableFile(self._reason(error)) from error
@@ -272,32 +158,10 @@ class CsvFile:
     def _without_unclosed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The last rows of the file, without one in which a quote opens that is never closed."""
         is_ragged = self.total in self.ragged
-        if (is_ragged or "\n" in self._last or "\r" in self._last) and self.unclosed():
+        if (is_ragged or "\n" in self._last or "\r" in self._last) and csv_quotes.unclosed(self.address, self.dialect):
             self.ragged[self.total] = 0
             return batch if is_ragged or not batch.num_rows else batch.slice(0, batch.num_rows - 1)
         return batch
-
-    def _find_swallowing(self) -> None:
-        """Add the records to `ragged` that span several lines because a quote in them is out of place."""
-        if not self.dialect.quote or self._line_breaks() <= self.total + self._lines:
-            return
-        strict = Dialect(self.dialect.delimiter, self.dialect.quote, self.dialect.escape)
-        with text_of(self.address, self.dialect.encoding) as text:
-            for number, (_, content, _) in enumerate(records(text, self.dialect)):
-                if number and number not in self.ragged and ("\n" in content or "\r" in content):
-                    try:
-                        deque(records(iter(io.StringIO(content, newline="")), strict, strict=True), maxlen=0)
-                    except csv.Error:
-                        self.ragged[number] = -1
-
-    def _line_breaks(self) -> int:
-        """How many lines the file has, at least; those inside of quotes count as well."""
-        feeds = returns = 0
-        with opened(self.address) as stream:
-            while chunk := stream.read(_BLOCK):
-                feeds += chunk.count(b"\n")
-                returns += chunk.count(b"\r")
-        return max(feeds, returns)
 
     def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
         position = self.header.index(name)
@@ -310,19 +174,9 @@ class CsvFile:
         if isinstance(error, UnicodeError) or "UTF8" in str(error) or "UTF-8" in str(error):
             return undecodable(self.address, self.dialect.encoding)
         if "straddling" in str(error):
-            return f"line {self.unclosed() or self._lines + 1}: a quote opens there that is not closed"
+            line = csv_quotes.unclosed(self.address, self.dialect) or self._lines + 1
+            return f"line {line}: a quote opens there that is not closed"
         return f"it cannot be read to its end ({error})"
-
-    def unclosed(self) -> int:
-        """The line of the last record, if a quote opens in it that is never closed; else 0."""
-        with text_of(self.address, self.dialect.encoding, "replace") as text:
-            ((line, last, _),) = deque(records(text, self.dialect), maxlen=1) or [(0, "", [])]
-        strict = Dialect(self.dialect.delimiter, self.dialect.quote, self.dialect.escape)
-        try:
-            list(records(iter(io.StringIO(last, newline="")), strict, strict=True))
-        except csv.Error as error:
-            return line if "end of data" in str(error) else 0
-        return 0
 
     def shown(self, wanted: Sequence[int]) -> dict[int, tuple[int, str]]:
         """Record -> its first line in the file, and its text.
@@ -341,34 +195,3 @@ class CsvFile:
                         if not missing:
                             break
         return found
-
-
-class _counted(Iterator[str]):  # noqa: N801
-    """Lines, and how many were taken."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.count, self._lines = 0, lines
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.count += 1
-        return line
-
-
-def undecodable(address: str, encoding: str) -> str:
-    """Why a file is not of an encoding, with the line of the first byte that is not.
-
-    Args:
-        address: The file.
-        encoding: As in `Dialect`.
-    """
-    line = 1
-    try:
-        with text_of(address, encoding) as text:
-            for _ in text:
-                line += 1
-    except UnicodeError as error:
-        # The buffer is ahead of the lines: those before the byte that it holds are counted as well.
-        ahead = getattr(error, "object", b"")[: getattr(error, "start", 0)]
-        line += ahead.count(b"\n") if isinstance(ahead, bytes) else 0
-    return f"line {line}: it is not {encoding}"

@@ -17,9 +17,10 @@ from perennial.batches import Batch, FileCounts, collect, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.ingestion import places
 from perennial.partitions import Partition
-from perennial.sources import csv_dialects, csv_files, web
+from perennial.sources import csv_dialects, csv_text, web
 from perennial.sources.columns import Schema, columns
-from perennial.sources.csv_files import CsvFile, Dialect, UnreadableFile
+from perennial.sources.csv_files import CsvFile
+from perennial.sources.csv_text import Dialect, UnreadableFile
 from perennial.sources.delivery import AGAIN, Delivery
 from perennial.sources.listing import S3, DataFile, s3
 from perennial.sources.parquet_records import ParquetRecords
@@ -46,7 +47,7 @@ class Files:
         variable: Environment variable that names another place.
         format: Of all files.
         delimiter, quote: Of CSV files, which have one header. A file in which the declared columns are not there so,
-            and are there in another dialect, is read in its own.
+            or have values between other quotes, is read in its own dialect if they are there then.
         escape: Before a character of a CSV file that is meant literally, such as a backslash; empty: there is none.
         encoding: Of CSV files that are neither UTF-8 nor begin with a byte order mark.
         skip: Lines of a CSV file before its header.
@@ -192,12 +193,13 @@ class Files:
             encoding = csv_dialects.encoding_of(file.address, self.encoding) if self.encoding != "utf-8" else "utf-8"
             dialect = Dialect(self.delimiter, self.quote, self.escape, self.skip, encoding)
             declared = CsvFile(file.address, dialect, self.nulls, file.folders)
-            if set(sources) <= set(declared.header):
+            fits = set(sources) <= set(declared.header)
+            if fits and not csv_dialects.is_quoted_otherwise(file.address, dialect):
                 return declared, False
         except UnreadableFile as error:
             problem = error
         own = self._in_own_dialect(file, sources)
-        if own is not None:
+        if own is not None and (declared is None or own.dialect != declared.dialect):
             return own, True
         if declared is None:
             assert problem is not None  # noqa: S101
@@ -256,8 +258,8 @@ class Files:
         found: list[tuple[int | None, str]] = []
         if self.format == "csv":
             try:
-                with csv_files.text_of(file.address, self.encoding, "backslashreplace") as text:
-                    found += [(line, content) for line, content, _ in csv_files.records(text, dialect)][1:]
+                with csv_text.text_of(file.address, self.encoding, "backslashreplace") as text:
+                    found += [(line, content) for line, content, _ in csv_text.records(text, dialect)][1:]
             except (OSError, UnicodeError) as error:
                 log.info("%s: nothing of it can be shown (%s)", named, error)
         found = found or [(None, "")]

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.sources import listing
 from perennial.sources.columns import DURATION, EXTENSION, LONG_DECIMAL
-from perennial.sources.csv_files import RECORD, UnreadableFile
+from perennial.sources.csv_files import RECORD
+from perennial.sources.csv_text import UnreadableFile
 from perennial.sources.record_sources import one_line
 
 _INT96 = "INT96"

@@ -118,10 +118,7 @@ class CsvRecords:
     def ragged(self) -> Mapping[int, str]:
         """See `RecordSource`."""
         own = len(self.file.header) - len([name for name in self.file.folders if name in self.file.header])
-        why = {
-            0: "a quote opens that is never closed",
-            -1: "a quote in it is out of place, and it spans several lines",
-        }
+        why = {0: "a quote opens that is never closed", -1: "a quote in it is out of place"}
         return {
             record: why.get(count, f"it has {count} values, and the header {own}")
             for record, count in self.file.ragged.items()
