@@ -144,7 +144,10 @@ def _dollars(text: str) -> float:
     ("content", "said"),
     [
         (b"a,b,c\n1,2,3,\n2,3,4,\n", "line 1 has 3 values and looks like the header, but most lines have 4"),
-        (b"a,b\n" + b"1,2\n" * 50 + b"1,2,3\n" * 20, "20 of its 70 lines have another number of values"),
+        (
+            b"a,b\n" + b"1,2\n" * 50 + b"1,2,3\n" * 20,
+            "20 of its 70 lines do not fit its header or its quotes. The first is line 52 of",
+        ),
         (b"a,b\n1,\x81\xff\n", "line 2: it is not cp1252"),
     ],
 )

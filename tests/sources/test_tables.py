@@ -19,9 +19,10 @@ from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perennial import Cadence
 from perennial.errors import BadBatch, PerennialError, ServiceUnavailable
 from perennial.services import postgres
-from perennial.sources import connections, tables
+from perennial.sources import Column, DatabaseTable, connections, tables
 from perennial.sources.spans import Span, Written
 
 START, END = datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
@@ -193,11 +194,37 @@ def test_whole_numbers_of_many_digits_are_not_rounded(shop: sa.Connection) -> No
         read("connection://pg/parcels", "id")
 
 
-def test_moments_that_python_cannot_name_are_missing(shop: sa.Connection) -> None:
-    shop.exec_driver_sql("CREATE TABLE endless (at timestamptz, day date)")
-    shop.exec_driver_sql("INSERT INTO endless VALUES ('infinity', '-infinity')")
+def test_moments_that_python_cannot_name_are_unreadable(shop: sa.Connection) -> None:
+    shop.exec_driver_sql("CREATE TABLE endless (id int, at timestamptz, ends timestamp, day date, v float8)")
+    shop.exec_driver_sql(
+        "INSERT INTO endless VALUES"
+        " (1, '2023-01-05 12:00:00.123456+02', '1600-01-01', '2023-01-05', 1),"
+        "(2, 'infinity', '2023-01-05', NULL, 2), (3, '2023-01-06', '-infinity', '2023-01-06', 3),"
+        "(4, '2023-01-07', NULL, 'infinity', 4), (5, '2023-01-08', '12023-01-01', '-infinity', 5),"
+        "(6, '-infinity', NULL, NULL, 'NaN'), (7, '2022-01-01', NULL, NULL, 7), (8, NULL, NULL, '0044-03-15 BC', 8)"
+    )
     shop.commit()
-    assert read("connection://pg/endless", "at", "day").to_pylist() == [{"at": None, "day": None}]
+    schema = {"id": "int64", "at": "timestamp", "ends": "timestamp", "day": "timestamp", "v": "float64"}
+    source = DatabaseTable("shop", "connection://pg/endless")
+    batch = source.read_batch(schema, Cadence.MONTHLY.partition("2023-01"), "at")
+    (row,) = batch.rows.to_pylist()
+    assert (row["id"], row["at"]) == (1, datetime(2023, 1, 5, 10, 0, 0, 123456, UTC))
+    assert (row["ends"], row["day"]) == (datetime(1600, 1, 1, tzinfo=UTC), datetime(2023, 1, 5, tzinfo=UTC))
+    texts = [json.loads(record["text"]) for record in batch.unreadable.to_pylist()]
+    assert [text["id"] for text in texts] == [2, 3, 4, 5, 6, 8]
+    assert (texts[0]["at"], texts[1]["ends"], texts[3]["day"]) == ("infinity", "-infinity", "-infinity")
+
+
+@pytest.mark.parametrize("written", ["seconds", "days"])
+def test_numbers_that_are_no_moment_are_unreadable(shop: sa.Connection, written: Written) -> None:
+    shop.exec_driver_sql("DROP TABLE IF EXISTS odd")
+    shop.exec_driver_sql("CREATE TABLE odd (at float8)")
+    shop.exec_driver_sql("INSERT INTO odd VALUES ('NaN'), ('Infinity'), ('-Infinity'), (NULL), (-1e15)")
+    shop.commit()
+    source = DatabaseTable("shop", "connection://pg/odd", written=written)
+    at = Column("timestamp", unit="seconds") if written == "seconds" else Column("timestamp", format="%Y%m%d")
+    batch = source.read_batch({"at": at}, Cadence.MONTHLY.partition("2023-01"), "at")
+    assert (batch.rows.num_rows, batch.unreadable.num_rows) == (0, 4)
 
 
 def test_views_are_read_like_tables(shop: sa.Connection) -> None:

@@ -13,9 +13,9 @@ from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import places
 from perennial.scaffold.places import Place
-from perennial.sources import csv_dialects, parquet_records
+from perennial.sources import csv_dialects, csv_quotes, parquet_records
 from perennial.sources.columns import is_unsupported
-from perennial.sources.csv_files import CsvFile
+from perennial.sources.csv_files import RECORD, CsvFile
 from perennial.sources.csv_text import UnreadableFile
 from perennial.sources.listing import DataFile
 from perennial.sources.record_sources import one_line
@@ -85,11 +85,8 @@ def prepared(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:
     if ragged:
         count = sum(len(csv.ragged) for _, csv in ragged)
         address, csv = ragged[0]
-        (line, text), values = next(iter(csv.shown([min(csv.ragged)]).values())), csv.ragged[min(csv.ragged)]
-        why = {0: "opens a quote and never closes it", -1: "has a quote out of place"}
-        what = why.get(values, f"has {values} values, and the header {len(csv.header)}")
-        where = f"line {line} of {place.origin or address} {what}: {text[:80]!r}"
-        place = replace(place, notes=(*place.notes, (f"{count} lines are left out, and will go to quarantine", where)))
+        note = (f"{count} lines are left out, and will go to quarantine", _first_ragged(csv, place.origin or address))
+        place = replace(place, notes=(*place.notes, note))
     return place
 
 
@@ -124,8 +121,13 @@ def _load(
     selected = ", ".join(f"c{number} AS {quote_ident(name)}" for number, name in enumerate(names))
     connection.register("arrived", csv.rows(names))
     start = f"CREATE TABLE {places.TEXT} AS" if is_first else f"INSERT INTO {places.TEXT}"
+    misplaced = csv_quotes.misplaced(csv.address, csv.dialect)
+    where = f" WHERE {RECORD} NOT IN (SELECT unnest($misplaced))" if misplaced else ""
     try:
-        connection.execute(f"{start} SELECT {selected} FROM arrived")  # noqa: S608
+        connection.execute(
+            f"{start} SELECT {selected} FROM arrived{where}",  # noqa: S608
+            {"misplaced": misplaced} if misplaced else None,
+        )
     except duckdb.Error as error:
         raise InvalidParams(
             f"--data {shown} cannot be read to its end: {one_line(error)}", "Correct the file."
@@ -133,14 +135,21 @@ def _load(
     finally:
         connection.unregister("arrived")
     if len(csv.ragged) > max(1, _RAGGED * csv.total):
-        record = min(csv.ragged)
-        ((line, text),) = csv.shown([record]).values()
         raise InvalidParams(
-            f"--data {shown} cannot be read as CSV: {len(csv.ragged)} of its {csv.total} lines have another number of"
-            f" values than the header, which has {len(csv.header)}. The first is line {line}, with"
-            f" {csv.ragged[record]}: {text[:200]!r}.",
+            f"--data {shown} cannot be read as CSV: {len(csv.ragged)} of its {csv.total} lines do not fit its header or"
+            f" its quotes. The first is {_first_ragged(csv, shown)}.",
             "Correct the file: one header, the same number of values in each line.",
         )
+
+
+def _first_ragged(csv: CsvFile, shown: str) -> str:
+    """Which record of a file is the first that cannot be read, why, and its text."""
+    record = min(csv.ragged)
+    ((line, text),) = csv.shown([record]).values()
+    why = {0: "opens a quote and never closes it", -1: "has a quote out of place"}
+    values = csv.ragged[record]
+    what = why.get(values, f"has {values} values, and the header {len(csv.header)}")
+    return f"line {line} of {shown}, which {what}: {text[:80]!r}"
 
 
 def _prepared_parquet(connection: duckdb.DuckDBPyConnection, place: Place) -> Place:

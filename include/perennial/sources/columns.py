@@ -139,9 +139,10 @@ def _value(column: Column, base: str) -> str:
         case "float64":
             return _number(base, column)
         case _ if base == "DATE" or base.startswith("TIMESTAMP"):
-            # Nanoseconds would be cut off; infinity is no moment.
+            # Nanoseconds would be cut off; infinity is no moment, and Python knows none outside of these years.
             exact = " AND epoch_ns({c}) % 1000 = 0" if base.endswith("_NS") else ""
-            return f"CASE WHEN isfinite(CAST({{c}} AS TIMESTAMPTZ)){exact} THEN CAST({{c}} AS TIMESTAMPTZ) END"
+            known = "CAST({c} AS TIMESTAMPTZ) >= TIMESTAMPTZ '0001-01-01' AND CAST({c} AS TIMESTAMPTZ) < " + _END
+            return f"CASE WHEN {known}{exact} THEN CAST({{c}} AS TIMESTAMPTZ) END"
         case _ if column.unit:
             return _since_1970(base, column.unit)
         case _ if column.format:
@@ -156,6 +157,7 @@ def _words(words: tuple[str, ...]) -> str:
 
 
 _PLAIN = Column("float64")
+_END = "TIMESTAMPTZ '10000-01-01'"
 _BOOL = f"CASE WHEN lower({{t}}) IN ({_words(TRUE)}) THEN true WHEN lower({{t}}) IN ({_words(FALSE)}) THEN false END"
 #: Years have four digits, else 31/12/23 would be of the year 31; and none is before 1000: those stand for "never".
 #: DuckDB takes more: years before Christ, offsets of days, parts of a microsecond, which it cuts off.

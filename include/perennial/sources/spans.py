@@ -52,10 +52,10 @@ class Span:
             if not kind.timezone:
                 start, end = start.replace(tzinfo=None), end.replace(tzinfo=None)
             bounds: tuple[Any, Any] = sa.literal(start, kind), sa.literal(end, kind)
-            return [sa.or_(sa.and_(column >= bounds[0], column < bounds[1]), column.is_(None))]
+            return [sa.or_(sa.and_(column >= bounds[0], column < bounds[1]), *_never(column, kind, dialect))]
         if isinstance(kind, types.Date) and not is_loose:
             bounds = sa.literal(start.date(), kind), sa.literal(end.date(), kind)
-            return [sa.or_(sa.and_(column >= bounds[0], column <= bounds[1]), column.is_(None))]
+            return [sa.or_(sa.and_(column >= bounds[0], column <= bounds[1]), *_never(column, kind, dialect))]
         if is_loose and self.written in (*_PER_SECOND, "days"):
             column, is_number = sa.cast(column, types.Numeric()), True
         else:
@@ -63,10 +63,10 @@ class Span:
         if is_number and self.written in _PER_SECOND:
             unit = _PER_SECOND[self.written]
             low, high = (int(each.timestamp()) * unit for each in (start, end))
-            return [_between(column, low - unit, high + unit)]
+            return [sa.or_(_between(column, low - unit, high + unit), *_never(column, kind, dialect))]
         if is_number and self.written == "days":
             low, high = (int(f"{each:%Y%m%d}") for each in (start, end))
-            return [_between(column, low, high)]
+            return [sa.or_(_between(column, low, high), *_never(column, kind, dialect))]
         if self.written == "text" and (is_loose or isinstance(kind, types.String)):
             # Digits and hyphens in the same places sort like the days in any collation.
             day = sa.func.substr(column, 1, 10)
@@ -76,4 +76,14 @@ class Span:
 
 
 def _between(column: sa.ColumnElement[Any], low: int, high: int) -> sa.ColumnElement[bool]:
-    return sa.or_(sa.and_(column >= sa.literal(low), column <= sa.literal(high)), column.is_(None))
+    return sa.and_(column >= sa.literal(low), column <= sa.literal(high))
+
+
+def _never(column: sa.ColumnElement[Any], kind: types.TypeEngine[Any], dialect: str) -> list[sa.ColumnElement[bool]]:
+    """Conditions that are true for values that are no time: missing or infinite ones, or no number."""
+    found: list[sa.ColumnElement[bool]] = [column.is_(None)]
+    if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
+        found.append(sa.not_(sa.func.isfinite(column)))
+    elif dialect == "postgresql" and isinstance(kind, types.Float):
+        found.append(column.in_([sa.cast(value, types.Double()) for value in ("NaN", "Infinity", "-Infinity")]))
+    return found

@@ -74,7 +74,8 @@ def rows(address: str, columns: Sequence[str], span: Span | None = None) -> Iter
             what = f"is of type {kind}, which is not supported" if kind else "is missing"
             raise BadBatch(
                 f"{address}: column {missing[0]!r} {what}.",
-                f"{did_you_mean(missing[0], table.columns)}It has {', '.join(table.columns)}.",
+                did_you_mean(missing[0], table.columns)
+                + (f"It has {', '.join(table.columns)}." if table.columns else "It has no column that can be read."),
             )
         with reading(connection, table, columns, span) as reader:
             yield reader
@@ -236,10 +237,21 @@ def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.Column
         return sa.cast(column, types.String())
     if isinstance(kind, types.Numeric):
         return sa.cast(column, types.Double())  # Like features; and without a Python object per value.
-    if dialect == "postgresql" and isinstance(kind, types.DateTime | types.Date):
-        # Python cannot represent 'infinity' as a time.
-        return sa.case((sa.func.isfinite(column), column))
+    if dialect == "postgresql" and isinstance(kind, types.DateTime):
+        return _counted(column, sa.cast(sa.extract("epoch", column) * 1_000_000, types.BigInteger()), 2**63 - 1)
+    if dialect == "postgresql" and isinstance(kind, types.Date):
+        return _counted(column, column - sa.cast("1970-01-01", types.Date()), 2**31 - 1)
     return column
+
+
+def _counted(column: sa.ColumnElement[Any], since_1970: sa.ColumnElement[Any], infinity: int) -> sa.ColumnElement[Any]:
+    """A time as Arrow has it, a number: Python has no name for `infinity`, nor for what is after the year 9999."""
+    is_later = column > sa.cast("1970-01-01", types.Date())
+    return sa.case(
+        (sa.func.isfinite(column), since_1970),
+        (is_later, sa.literal(infinity, types.BigInteger(), literal_execute=True)),
+        (sa.not_(is_later), sa.literal(-infinity, types.BigInteger(), literal_execute=True)),
+    )
 
 
 def _convert(kind: types.TypeEngine[Any], dialect: str) -> Convert | None:
