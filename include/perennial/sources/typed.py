@@ -6,7 +6,7 @@ the scan is then counted once: as a row of the partition, as one that cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -19,9 +19,11 @@ from perennial._common.sql_quoting import quote_ident
 from perennial.batches import Batch, FileCounts, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
+from perennial.sources import swapped_signs
 from perennial.sources.columns import Column, Schema, columns, is_unsupported, missing, reading
 from perennial.sources.csv_files import RECORD
 from perennial.sources.record_sources import RecordSource
+from perennial.sources.swapped_signs import Evidence
 
 #: What follows from a value that is not of its column's type: its row goes to quarantine, the batch stops, or the value
 #: is missing, which is counted. A row without a time that can be read is never loaded.
@@ -74,32 +76,41 @@ class _Reading:
     """One scan, read for one part.
 
     Attributes:
+        readings: Column -> the SQL that reads a value `{c}` of it.
+        values: Column -> that of its value.
+        bad: Column -> the condition that its value cannot be read.
         problems: Record -> (name of what it breaks, what is wrong), of those that cannot be read.
+        notes: Column -> why values of it are doubtful.
     """
 
     connection: duckdb.DuckDBPyConnection
     scan: RecordSource
     declared: dict[str, Column]
     part: TimeRange | None
-    values: dict[str, str] = field(init=False)
+    readings: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
     raw: dict[str, str] = field(init=False)
-    bad: dict[str, str] = field(init=False)
     problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sources = list(dict.fromkeys(each.source for each in self.declared.values()))
-        self.sources = sources
-        self.raw = {name: f"c{sources.index(each.source)}" for name, each in self.declared.items()}
-        self.values, self.bad = {}, {}
+        self.sources = list(dict.fromkeys(each.source for each in self.declared.values()))
+        places = {source: f"c{number}" for number, source in enumerate(self.sources)}
+        self.raw = {name: places[each.source] for name, each in self.declared.items()}
         for name, each in self.declared.items():
-            kind = self.scan.kinds[each.source]
-            value = reading(each, kind).replace("{c}", self.raw[name])
-            self.values[name] = value
-            if self.part and name == self.part.time:
-                self.bad[name] = f"({value}) IS NULL"
-            elif value != self.raw[name]:
-                is_missing = missing(each, kind, self.scan.nulls).replace("{c}", self.raw[name])
-                self.bad[name] = f"({value}) IS NULL AND NOT ({is_missing})"
+            self._read_by(name, reading(each, self.scan.kinds[each.source]))
+
+    def _read_by(self, name: str, sql: str) -> None:
+        """Read a column by the SQL of a value `{c}` of it."""
+        each = self.declared[name]
+        value = sql.replace("{c}", self.raw[name])
+        self.readings[name], self.values[name] = sql, value
+        if self.part and name == self.part.time:
+            self.bad[name] = f"({value}) IS NULL"
+        elif value != self.raw[name]:
+            is_missing = missing(each, self.scan.kinds[each.source], self.scan.nulls).replace("{c}", self.raw[name])
+            self.bad[name] = f"({value}) IS NULL AND NOT ({is_missing})"
 
     def cut_out(self) -> None:
         """Make table `part`: the rows of the part, and those whose time cannot be read, as they are in the data."""
@@ -124,16 +135,16 @@ class _Reading:
 
     def find_problems(self) -> dict[str, int]:
         """Fill `problems`, and return how many values of each column cannot be read."""
-        counts: dict[str, int] = {}
-        for names in _blocks(self.bad):
-            asked = ", ".join(f"count_if({self.bad[name]})" for name in names)
-            (found,) = self.connection.execute(f"SELECT {asked} FROM part").fetchall()  # noqa: S608
-            counts |= {name: count for name, count in zip(names, found, strict=True) if count}
+        counts = self._count(self.bad)
+        if self._doubt(counts):
+            self.cut_out()
+            counts = self._count(self.bad)
         for name in counts:
             column = self.declared[name]
             kind = self.scan.kinds[column.source]
             written = f" written like {column.format}" if column.format else ""
             written += f", as the file's type is {kind}" if kind == "INTERVAL" or is_unsupported(kind) else ""
+            written += self.notes.get(name, "")
             sql = f"SELECT {RECORD}, CAST({self.raw[name]} AS VARCHAR) FROM part WHERE {self.bad[name]}"  # noqa: S608
             for record, value in self.connection.execute(sql).fetchall():
                 problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
@@ -141,6 +152,61 @@ class _Reading:
         for record, problem in self.scan.ragged.items():
             self.problems.setdefault(record, []).append((LINE, problem))
         return counts
+
+    def _count(self, conditions: Mapping[str, str], relation: str = "part") -> dict[str, int]:
+        """Name -> how many rows fulfil its condition, of those that any row fulfils."""
+        counts: dict[str, int] = {}
+        for names in _blocks(conditions):
+            asked = ", ".join(f"count_if({conditions[name]})" for name in names)
+            (found,) = self.connection.execute(f"SELECT {asked} FROM {relation}").fetchall()  # noqa: S608
+            counts |= {name: count for name, count in zip(names, found, strict=True) if count}
+        return counts
+
+    def _doubt(self, bad: Collection[str]) -> bool:
+        """Whether others show that values which can be read are doubtful; these are bad from now on.
+
+        Args:
+            bad: Columns with values that cannot be read.
+        """
+        others = {
+            name: other
+            for name, each in self.declared.items()
+            if self.scan.kinds[each.source] == "VARCHAR" and (other := swapped_signs.swapped(each)) is not None
+        }
+        time = self.part.time if self.part else ""
+        doubtful: list[str] = []
+        for is_time, is_number in ((True, False), (False, False), (False, True)):
+            group = [
+                name
+                for name in others
+                if (name == time) is is_time and (self.declared[name].type != "timestamp") is is_number
+            ]
+            ways = {name: swapped_signs.counted(self.declared[name], others[name]) for name in group}
+            if self._count({name: ways[name][1].replace("{c}", self.raw[name]) for name in group if name in bad}):
+                doubtful += swapped_signs.doubtful(self._evidence(ways, of_file=is_time))
+        for name in doubtful:
+            self._read_by(name, swapped_signs.certain(self.declared[name], others[name]))
+            self.notes[name] = f"; other values of the file are written {swapped_signs.described(others[name])}"
+        return bool(doubtful)
+
+    def _evidence(self, ways: Mapping[str, tuple[str, str]], *, of_file: bool) -> dict[str, Evidence]:
+        """Column -> how many of its values can be read in one of two ways only.
+
+        Args:
+            ways: Column -> the conditions of either, for a value `{c}`.
+            of_file: Look at all of the file, not at the part only: this is about the time of the part.
+        """
+        relation, raw = "part", self.raw
+        if of_file and self.scan.is_repeatable:
+            (name,) = ways
+            relation, raw = "times", {name: "c0"}
+            times = self.scan.relation(self.connection, [self.declared[name].source])
+            self._create(relation, f"SELECT c0 FROM {times}", {})  # noqa: S608
+        declared, swapped = (
+            self._count({name: each[way].replace("{c}", raw[name]) for name, each in ways.items()}, relation)
+            for way in (0, 1)
+        )
+        return {name: Evidence(declared.get(name, 0), swapped.get(name, 0)) for name in ways}
 
     def place(self) -> tuple[set[int], set[int]]:
         """The records without a time of their own that belong elsewhere, and those that belong to no partition.
@@ -155,7 +221,7 @@ class _Reading:
         if not untimed or not self.scan.is_repeatable:
             return set(), set(untimed)
         column = self.declared[self.part.time]
-        moment = reading(column, self.scan.kinds[column.source]).replace("{c}", "c0")
+        moment = self.readings[self.part.time].replace("{c}", "c0")
         relation = self.scan.relation(self.connection, [column.source])
         sql = f"SELECT {RECORD}, {moment} AS moment FROM {relation} WHERE moment IS NOT NULL"  # noqa: S608
         self._create("moments", sql, {})
