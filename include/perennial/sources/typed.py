@@ -80,7 +80,7 @@ class _Reading:
         values: Column -> that of its value.
         bad: Column -> the condition that its value cannot be read.
         problems: Record -> (name of what it breaks, what is wrong), of those that cannot be read.
-        notes: Column -> why values of it are doubtful.
+        doubts: Column -> why values of it are doubtful, and the condition that one is.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -92,7 +92,7 @@ class _Reading:
     bad: dict[str, str] = field(default_factory=dict)
     raw: dict[str, str] = field(init=False)
     problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
+    doubts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sources = list(dict.fromkeys(each.source for each in self.declared.values()))
@@ -144,10 +144,12 @@ class _Reading:
             kind = self.scan.kinds[column.source]
             written = f" written like {column.format}" if column.format else ""
             written += f", as the file's type is {kind}" if kind == "INTERVAL" or is_unsupported(kind) else ""
-            written += self.notes.get(name, "")
-            sql = f"SELECT {RECORD}, CAST({self.raw[name]} AS VARCHAR) FROM part WHERE {self.bad[name]}"  # noqa: S608
-            for record, value in self.connection.execute(sql).fetchall():
+            note, is_doubtful = self.doubts.get(name, ("", "false"))
+            shown = f"{RECORD}, CAST({self.raw[name]} AS VARCHAR), {is_doubtful}"
+            sql = f"SELECT {shown} FROM part WHERE {self.bad[name]}"  # noqa: S608
+            for record, value, why in self.connection.execute(sql).fetchall():
                 problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
+                problem += f"; {note}" if why else ""
                 self.problems.setdefault(record, []).append((f"unreadable({name})", problem))
         for record, problem in self.scan.ragged.items():
             self.problems.setdefault(record, []).append((LINE, problem))
@@ -185,8 +187,9 @@ class _Reading:
             if self._count({name: ways[name][1].replace("{c}", self.raw[name]) for name in group if name in bad}):
                 doubtful += swapped_signs.doubtful(self._evidence(ways, of_file=is_time))
         for name in doubtful:
+            note = f"other values of the file are written {swapped_signs.described(others[name])}"
+            self.doubts[name] = (note, f"({self.values[name]}) IS NOT NULL")
             self._read_by(name, swapped_signs.certain(self.declared[name], others[name]))
-            self.notes[name] = f"; other values of the file are written {swapped_signs.described(others[name])}"
         return bool(doubtful)
 
     def _evidence(self, ways: Mapping[str, tuple[str, str]], *, of_file: bool) -> dict[str, Evidence]:
