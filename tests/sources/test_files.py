@@ -235,6 +235,8 @@ def test_a_package_that_is_absent_is_named() -> None:
         (Column("float64", "c", thousands=","), "12,34", None),
         (Column("float64", "c"), "1e3", 1000.0),
         (Column("float64", "c"), "Infinity", None),
+        *((Column("float64", "c"), written, None) for written in ("inf", "-inf")),
+        (Column("string", "c"), "inf", "inf"),
         (Column("int64", "c"), "-9223372036854775808", -(2**63)),
         (Column("int64", "c"), "007", None),
         *((Column("int64", "c"), written, None) for written in ("1_01", "1e5", "0x1F", "1.5", "true", "--5", "1,5")),
@@ -279,6 +281,12 @@ def test_a_package_that_is_absent_is_named() -> None:
         (Column("timestamp", "c", unit="seconds"), "1706686200.5", datetime(2024, 1, 31, 7, 30, 0, 500000, tzinfo=UTC)),
         (Column("timestamp", "c", unit="milliseconds"), "1706686200000", datetime(2024, 1, 31, 7, 30, tzinfo=UTC)),
         (Column("timestamp", "c", unit="seconds"), "9223372036854775807", None),
+        # As time.time() prints it: what is beyond the microsecond is the noise of a float64.
+        (
+            Column("timestamp", "c", unit="seconds"),
+            "1706686200.1234567",
+            datetime(2024, 1, 31, 7, 30, 0, 123457, tzinfo=UTC),
+        ),
         (Column("timestamp", "c"), "2024-01-31T07:30:00+01:00", datetime(2024, 1, 31, 6, 30, tzinfo=UTC)),
         (Column("timestamp", "c"), "0001-01-01", None),
         (Column("bool", "c"), " Yes ", True),

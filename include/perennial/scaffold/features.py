@@ -87,10 +87,9 @@ def note_readings(look: Look, assume: list[Assumption]) -> None:
     """
     for column in look.columns:
         if column.infinite:
-            is_text = look.place.format == "csv"
-            fate = "they are read as missing" if is_text else "their rows will go to quarantine"
-            what = f"{column.infinite:,} values of {column.source!r} are infinite"
-            assume.append(Assumption("values", what, f"an infinite number is no value: {fate}"))
+            what = f"{column.infinite:,} values of {column.source!r} are infinite, and read as missing"
+            why = "nothing can be computed with them; without `nulls` in source.py, their rows go to quarantine"
+            assume.append(Assumption("values", what, why))
         if column.unreadable:
             assume += _of_unreadable(column)
         elif column.reading in (column_types.COMMA, column_types.GROUPED):

@@ -25,6 +25,8 @@ from perennial.sources.record_sources import one_line
 
 #: A table of more columns is wide; so many expressions make a query over one.
 _WIDE, _PART = 64, 100
+#: How an infinite number is written. Nothing can be computed with it: while data is profiled, it stands for no value.
+INFINITE = ("inf", "-inf")
 #: The table of the connection that holds the text of CSV files.
 TEXT = "written"
 #: What a query over Parquet files calls the file that a row is from.
@@ -72,7 +74,7 @@ class Place:
     @property
     def reader(self) -> str:
         """What a query selects from. Every value of a CSV file is text."""
-        return self.reading_null(NULLS)
+        return self.reading_null((*NULLS, *INFINITE))
 
     def reading_null(self, texts: Sequence[str]) -> str:
         """`reader`, if other texts of a CSV file stand for "no value"."""

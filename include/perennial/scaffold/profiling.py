@@ -26,8 +26,6 @@ from perennial.sources.files import NULLS
 MEMORY = "1GB"
 #: Up to so many different values are a set that can be written down.
 FEW = 50
-#: What stands for "infinite" in a CSV file; of `NULLS`, as it is no number that anything can be computed with.
-_INFINITE = ("inf", "-inf")
 #: So many columns are measured by one query: each query has a cost for every column of the table.
 _AT_ONCE = 50
 
@@ -273,10 +271,10 @@ def _with_infinite(
     """The columns; those of numbers with how many of their missing values are infinite."""
     asked: dict[str, str] = {}
     for each in columns:
-        if each.kind != "number" or not each.missing:
+        if not each.is_number or not each.missing:
             continue
         if place.format == "csv":
-            asked[each.name] = f"count_if({quote_ident(each.source)} IN {_INFINITE})"
+            asked[each.name] = f"count_if({quote_ident(each.source)} IN {places.INFINITE})"
         elif each.reading.physical in ("FLOAT", "DOUBLE"):
             asked[each.name] = f"count_if(isinf({quote_ident(each.source)}))"
     if not asked:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from perennial.scaffold import texts
+from perennial.scaffold import places, texts
 from perennial.scaffold.design import Design
 from perennial.scaffold.places import Place
 from perennial.scaffold.profiling import ProfiledColumn
@@ -71,7 +71,7 @@ def _arguments(column: ProfiledColumn, design: Design) -> list[str]:
     for name in ("format", "unit", "decimal", "thousands", "prefix", "suffix", "parentheses", "nulls"):
         value = getattr(declared, name)
         if name == "nulls" and column.name != design.time.name:
-            value = column.nulls
+            value = (*column.nulls, *(places.INFINITE if column.infinite else ()))
         if value != getattr(_PLAIN, name):
             shown = texts.python_tuple(value) if isinstance(value, tuple) else texts.python(value)
             arguments.append(f"{name}={shown}")

@@ -44,7 +44,8 @@ class Column:
         source: Its name in the data; empty: the same as in the table.
         format: Of timestamps written as text, as `strptime` takes it: `%d.%m.%Y`, with or without a time of day. Empty:
             ISO 8601. Times without a zone are UTC.
-        unit: Of timestamps that are numbers: what they count since 1970. None: they are none.
+        unit: Of timestamps that are numbers: what they count since 1970. None: they are none. Decimals beyond the
+            microsecond are rounded: programs print the noise of a `float64` there.
         decimal: What separates the decimals of a number.
         thousands: What may separate its thousands; empty: nothing. A blank is one of any width.
         prefix, suffix: What is written before and after each number, such as `$` or `%`, which are no part of it.

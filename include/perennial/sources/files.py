@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fsspec.implementations.arrow import ArrowFSWrapper
 
 #: What stands for "no value" in CSV files.
-NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "inf", "-inf")
+NULLS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A")
 log = logging.getLogger(__name__)
 
 
