@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     mlflow_host: str = Field(default="127.0.0.1", description="Address on which the embedded MLflow listens.")
     mlflow_port: int = Field(default=5500, ge=1, le=65535, description="Port of the embedded MLflow.")
     mlflow_uri: str = Field(default="", description="URL of the MLflow tracking server. Unset: the embedded one.")
+    mlflow_artifacts_uri: str = Field(
+        default="",
+        description="URL of a separate artifact server (`mlflow server --artifacts-only`), or another name of the"
+        " tracking server in its experiments' artifact locations: MLflow's login is sent there too."
+        " Unset: only to the tracking server.",
+    )
     airflow_host: str = Field(default="127.0.0.1", description="Address on which the embedded Airflow listens.")
     airflow_port: int = Field(default=8080, ge=1, le=65535, description="Port of the embedded Airflow.")
     airflow_uri: str = Field(default="", description="URL of the Airflow API server. Unset: the embedded one.")

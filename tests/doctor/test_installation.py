@@ -19,3 +19,14 @@ def test_packages_that_differ_from_the_lock_file(project: Path, examine_with: Ex
     assert [finding.state for finding in findings] == ["warning", "warning"]
     assert "instead of 0.0.1" in findings[0].message
     assert findings[1].message.endswith("packages are missing: not-a-package")
+
+
+def test_entry_points_that_are_not_installed_yet(project: Path, examine_with: Examine) -> None:
+    assert examine_with("Environment", PERENNIAL_PROJECT=str(project))["Package"].state != "failed"
+    declared = project / "pyproject.toml"
+    points = '[project.entry-points."mlflow.artifact_repository"]'
+    assert points in declared.read_text()
+    declared.write_text(declared.read_text().replace(points, f'{points}\nnew = "perennial.new:New"'))
+    package = examine_with("Environment", PERENNIAL_PROJECT=str(project))["Package"]
+    assert package.state == "failed"
+    assert "mlflow.artifact_repository new" in package.message

@@ -58,6 +58,9 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(content.body if content.cut is None else content.body[: content.cut])
 
+        def do_PUT(self) -> None:
+            self.do_GET()
+
         def log_message(self, *said: object) -> None: ...
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

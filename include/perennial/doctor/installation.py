@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
@@ -45,7 +46,9 @@ def environment() -> Iterator[Finding]:
     import perennial
 
     package = Path(str(perennial.__file__)).resolve()
-    if package.is_relative_to(settings().project):
+    if absent := _absent_entry_points():
+        yield failed("Package", f"perennial was installed before it had the entry points {_some(absent)}", _INSTALL)
+    elif package.is_relative_to(settings().project):
         yield passed("Package", f"perennial {metadata.version('perennial')} from {package.parent}")
     else:
         yield warning(
@@ -54,6 +57,15 @@ def environment() -> Iterator[Finding]:
             f" {settings().project}",
             "Install the project (`make install`), or set PERENNIAL_PROJECT to the checkout that is meant.",
         )
+
+
+def _absent_entry_points() -> list[str]:
+    """What other libraries should find in this package, and do not: metadata is written only when it is installed."""
+    file = settings().project / "pyproject.toml"
+    declared = tomllib.loads(file.read_text())["project"]["entry-points"] if file.exists() else {}
+    installed = {(point.group, point.name, point.value) for point in metadata.distribution("perennial").entry_points}
+    points = [(group, name, value) for group, names in declared.items() for name, value in names.items()]
+    return [f"{group} {name}" for group, name, value in points if (group, name, value) not in installed]
 
 
 def requirements() -> Iterator[Finding]:

@@ -146,8 +146,9 @@ def mlflow_environment() -> dict[str, str]:
     uri = postgres.url("mlflow").render_as_string(hide_password=False)
     config = folder / "auth.ini"
     write_private(config, mlflow_auth_config(uri))
-    # Airflow's keys are none of its business.
-    own = {name: value for name, value in environment().items() if not name.startswith("AIRFLOW_")}
+    # Airflow's keys are none of its business, nor is a login: it is asked, and asks nobody.
+    unneeded = ("AIRFLOW_", "MLFLOW_TRACKING_")
+    own = {name: value for name, value in environment().items() if not name.startswith(unneeded)}
     return own | {
         # Not among the arguments, which everybody on the machine can read: it may contain a password.
         "MLFLOW_BACKEND_STORE_URI": uri,
