@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,15 +12,17 @@ from uuid import uuid4
 import mlflow
 import pytest
 import web_server
-from mlflow.store.artifact import mlflow_artifacts_repo
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.artifact_repository_registry import (
+    get_artifact_repository,
+    get_registered_artifact_repositories,
+)
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from sqlalchemy import text
 
 from perennial import discovery
-from perennial.errors import PerennialError
-from perennial.registry import artifact_servers, tracking
-from perennial.services import postgres
+from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.registry import artifact_servers, mlflow_api, tracking
+from perennial.services import listeners, postgres
 from perennial.settings import settings
 
 TRACKING = "https://mlflow.example.com/mlflow"
@@ -134,14 +139,54 @@ def test_no_other_server_gets_it(address: str, artifact_server: None) -> None:
         artifact_servers.check_server(address, TRACKING)
 
 
-def test_mlflow_uses_ours_for_each_address_of_a_server() -> None:
-    """Those that send its login; a release that adds another such class has to be looked at."""
-    login_senders = (HttpArtifactRepository, mlflow_artifacts_repo.MlflowArtifactsRepository)
-    for scheme in ("http://mlflow.example.com/x", "https://mlflow.example.com/x", "mlflow-artifacts:/x"):
-        tracking_uri = TRACKING if scheme.startswith(("https", "mlflow")) else "http://mlflow.example.com"
-        repository = get_artifact_repository(scheme, tracking_uri)
-        assert isinstance(repository, login_senders)
-        assert type(repository).__module__ == artifact_servers.__name__
+def uses_ours() -> bool:
+    """Whether MLflow uses our classes for each kind of address that its login is sent to."""
+    used = get_registered_artifact_repositories()
+    return all(used[name].__module__ == artifact_servers.__name__ for name in ("http", "https", "mlflow-artifacts"))
+
+
+def test_a_tool_that_imports_mlflow_only_is_protected() -> None:
+    program = (
+        "from mlflow.store.artifact.artifact_repository_registry import get_registered_artifact_repositories as used;"
+        "print([used()[name].__module__ for name in ('http', 'https', 'mlflow-artifacts')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == str([artifact_servers.__name__] * 3), done.stderr
+
+
+def test_an_installation_without_entry_points_is_protected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http", "https", "mlflow-artifacts"):
+        monkeypatch.setitem(get_registered_artifact_repositories(), name, HttpArtifactRepository)
+    assert not uses_ours()
+    tracking.client()
+    assert uses_ours()
+
+
+def test_no_other_class_of_mlflow_sends_the_login() -> None:
+    """Of a release that has another one, its addresses have to be checked too."""
+    used = get_registered_artifact_repositories().items()
+    sends = {name for name, each in used if isinstance(each, type) and issubclass(each, HttpArtifactRepository)}
+    assert sends == {"http", "https", "mlflow-artifacts"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [tracking.client, mlflow_api.authentication, lambda: artifact_servers.check_server("http://127.0.0.1:5500/x")],
+    ids=["client", "calls", "artifacts"],
+)
+def test_a_task_sends_its_login_to_no_other_account(
+    call: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`perennial up` hands the login on in the environment of its processes."""
+    monkeypatch.delenv("PERENNIAL_MLFLOW_URI", raising=False)
+    monkeypatch.setattr(listeners, "_last_looks", {})
+    monkeypatch.setattr(listeners, "_listening", lambda port: [os.geteuid() + 4_711])
+    settings.cache_clear()
+    with pytest.raises(ServiceUnavailable, match="the login was not sent"):
+        call()
+    monkeypatch.setenv("PERENNIAL_MLFLOW_URI", "http://127.0.0.1:5501")
+    settings.cache_clear()
+    mlflow_api.check_listener()  # Whose account runs a server that is not embedded, we do not know.
 
 
 def test_object_stores_and_folders_are_not_asked_about(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Whoever creates an experiment names the place of its artifacts, and MLflow's client sends its login to any server that
 is named there. MLflow uses these classes for such addresses, wherever it lists, reads or writes artifacts: they are
-entry points `mlflow.artifact_repository` in pyproject.toml.
+entry points `mlflow.artifact_repository` in pyproject.toml, for tools, and `tracking.client` registers them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ class ProxiedArtifacts(MlflowArtifactsRepository):
         check_server(self.artifact_uri, tracking_uri)
 
 
+def register() -> None:
+    """Let MLflow use the classes in this process, also if the package was installed before it had entry points."""
+    from mlflow.store.artifact.artifact_repository_registry import get_registered_artifact_repositories
+
+    ours = {"http": HttpArtifacts, "https": HttpArtifacts, "mlflow-artifacts": ProxiedArtifacts}
+    get_registered_artifact_repositories().update(ours)  # type: ignore[arg-type]  # It holds classes, not objects.
+
+
 def check_server(address: str, tracking_uri: str | None = None) -> None:
     """Refuse an address on a server that the login is not for.
 
@@ -44,13 +52,16 @@ def check_server(address: str, tracking_uri: str | None = None) -> None:
 
     Raises:
         PerennialError: it is neither on the tracking server nor on the one that settings name for artifacts.
+        ServiceUnavailable: another account's program listens where the embedded server should.
     """
     # MLflow imports this module while it imports itself, and warns instead of failing where that does not work.
     from mlflow.tracking import get_tracking_uri
 
+    from perennial.registry import mlflow_api
     from perennial.settings import settings
 
     tracking, artifacts = tracking_uri or get_tracking_uri(), settings().mlflow_artifacts_uri
+    mlflow_api.check_listener()
     server = _server(address)
     if server not in [_server(each) for each in (tracking, artifacts) if each]:
         raise PerennialError(

@@ -110,7 +110,12 @@ def parsed(content: bytes) -> dict[str, Any]:
 
 
 def authentication() -> httpx.Auth | None:
-    """How calls sign in: with the token or login that the environment names, else with the embedded server's login."""
+    """How calls sign in: with the token or login that the environment names, else with the embedded server's login.
+
+    Raises:
+        ServiceUnavailable: see `check_listener`.
+    """
+    check_listener()
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return _Token(token)
     if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
@@ -120,9 +125,24 @@ def authentication() -> httpx.Auth | None:
 
 
 def sign_in_client() -> None:
-    """Let MLflow's own client sign in as calls do: it takes its login from the environment."""
+    """Let MLflow's own client sign in as calls do: it takes its login from the environment.
+
+    Raises:
+        ServiceUnavailable: see `check_listener`.
+    """
+    check_listener()
     if "MLFLOW_TRACKING_USERNAME" not in os.environ and (generated := _generated_login()):
         os.environ |= {"MLFLOW_TRACKING_USERNAME": generated.user, "MLFLOW_TRACKING_PASSWORD": generated.password}
+
+
+def check_listener() -> None:
+    """Before a login is sent, also one of the environment: `perennial up` puts the embedded server's there.
+
+    Raises:
+        ServiceUnavailable: another account's program listens where the embedded server should.
+    """
+    if _is_embedded():
+        listeners.check_ours(settings().mlflow_uri)
 
 
 def not_answering(reason: str) -> ServiceUnavailable:
@@ -190,13 +210,14 @@ def _client(address: str) -> httpx.Client:
     return httpx.Client(base_url=address.rstrip("/") + "/", verify=verify)
 
 
+def _is_embedded() -> bool:
+    where = settings()
+    return where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
+
+
 def _generated_login() -> credentials.Login | None:
     """The login that `perennial up` made, where the server is the embedded one."""
-    where = settings()
-    is_embedded = where.mlflow_uri == f"http://{where.mlflow_host}:{where.mlflow_port}"
-    if is_embedded:
-        listeners.check_ours(where.mlflow_uri)
-    return credentials.existing_login() if is_embedded else None
+    return credentials.existing_login() if _is_embedded() else None
 
 
 class _Token(httpx.Auth):

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from perennial.dag_names import TRAINING, dag_id
 from perennial.errors import PerennialError, UnknownVersion
-from perennial.registry import mlflow_api, mlflow_records, mlflow_tags
+from perennial.registry import artifact_servers, mlflow_api, mlflow_records, mlflow_tags
 from perennial.registry.mlflow_records import MlflowRun, RegisteredVersion
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -34,6 +34,7 @@ for _name, _value in {
 
 def client() -> MlflowClient:
     """A client of the configured tracking server."""
+    artifact_servers.register()
     mlflow_api.sign_in_client()
     mlflow.set_tracking_uri(settings().mlflow_uri)
     return MlflowClient()

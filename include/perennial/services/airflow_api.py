@@ -274,6 +274,7 @@ class AirflowClient:
         return self.tell is not None and self._has_answered
 
     def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
+        listeners.check_ours(self.uri)  # Before each request: a token is as good as the login.
         try:
             if "Authorization" not in self._http.headers:
                 self._log_in()
@@ -290,7 +291,6 @@ class AirflowClient:
 
     def _log_in(self) -> None:
         access = self._access or login()
-        listeners.check_ours(self.uri)
         response = self._http.post("/auth/token", json={"username": access.user, "password": access.password})
         if response.status_code >= 500 or (response.status_code == 401 and self._waits_long):
             raise _NoResponse(f"{response.status_code} {error_detail(response)}")
