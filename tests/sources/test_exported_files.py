@@ -260,3 +260,21 @@ def test_values_between_other_quotes_than_declared_lose_them(tmp_path: Path) -> 
 def test_apostrophes_around_some_values_are_part_of_them(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("when,name,v\n2023-01-02,'a',1\n2023-01-03,b,2\n")
     assert batch_of(tmp_path, SCHEMA).rows["name"].to_pylist() == ["'a'", "b"]
+
+
+def test_a_file_whose_time_was_renamed_is_quarantined_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,name,v\n2023-01-02,a,1\n")
+    (tmp_path / "b.csv").write_text("at,name,v\n2023-01-03,b,2\n2023-01-04,c,3\n")
+    batch = batch_of(tmp_path, SCHEMA)
+    assert batch.rows["name"].to_pylist() == ["a"]
+    assert batch.unreadable["text"].to_pylist() == ["2023-01-03,b,2", "2023-01-04,c,3"]
+    assert "lacks column 'when', the time of its rows; it has at, name, v" in batch.unreadable["problem"][0].as_py()
+
+
+def test_a_damaged_gzip_is_quarantined_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,name,v\n2023-01-02,a,1\n")
+    packed = gzip.compress("\n".join(["when,name,v", *["2023-01-03,b,2"] * 10_000]).encode())
+    (tmp_path / "b.csv.gz").write_bytes(packed[: len(packed) // 2])
+    batch = batch_of(tmp_path, SCHEMA)
+    assert (batch.rows["name"].to_pylist(), batch.unreadable.num_rows > 0) == (["a"], True)
+    assert "it cannot be read to its end" in batch.unreadable["problem"][0].as_py()

@@ -18,6 +18,7 @@ from perennial.sources.columns import is_unsupported
 from perennial.sources.csv_files import RECORD, CsvFile
 from perennial.sources.csv_text import UnreadableFile
 from perennial.sources.listing import DataFile
+from perennial.sources.parquet_records import StoredColumn
 from perennial.sources.record_sources import one_line
 
 #: A file's first bytes, read from, that tell nothing of a header.
@@ -41,7 +42,7 @@ def column_names(connection: duckdb.DuckDBPyConnection, place: Place) -> list[st
     """
     first = place.files[0]
     if place.format == "parquet":
-        return [*_parquet_kinds(connection, place, first)]
+        return [*_parquet_columns(connection, place, first)]
     dialect = csv_dialects.detect(first.address, _OTHERWISE, only_beginning=True)
     return CsvFile(first.address, dialect, (), first.folders).header
 
@@ -158,17 +159,17 @@ def _prepared_parquet(connection: duckdb.DuckDBPyConnection, place: Place) -> Pl
     headers: dict[str, list[str]] = {}
     own: dict[str, list[str]] = {}
     for file in place.files:
-        kinds = _parquet_kinds(connection, place, file)
-        headers[file.address] = [*kinds]
+        columns = _parquet_columns(connection, place, file)
+        headers[file.address] = [*columns]
         of_folders = {name.lower() for name in file.folders}
-        for name, kind in kinds.items():
-            if kind is not None and name.lower() in of_folders:
+        for name, column in columns.items():
+            if column is None:
+                continue
+            if name.lower() in of_folders:
                 own.setdefault(name, []).append(file.address)
-            if kind is not None and is_unsupported(kind):
-                unread[name] = f"is of type {kind}, which is not supported"
-        for name in parquet_records.int96_columns(connection, file.address):
-            count = len(parquet_records.cut_off(file.address, name)[0])
-            if count:
+            if is_unsupported(column.kind):
+                unread[name] = f"is of type {column.kind}, which is not supported"
+            if column.is_int96 and (count := len(parquet_records.cut_off(file.address, name)[0])):
                 shown = place.origin or file.address
                 notes.append((f"{count} rows will go to quarantine", f"{name} of {shown} has nanoseconds there"))
     for name, addresses in own.items():
@@ -179,16 +180,18 @@ def _prepared_parquet(connection: duckdb.DuckDBPyConnection, place: Place) -> Pl
     return _with_common_columns(place, headers)
 
 
-def _parquet_kinds(connection: duckdb.DuckDBPyConnection, place: Place, file: DataFile) -> dict[str, str | None]:
-    """Column of a file -> its type; None: its folders' names give it."""
+def _parquet_columns(
+    connection: duckdb.DuckDBPyConnection, place: Place, file: DataFile
+) -> dict[str, StoredColumn | None]:
+    """The columns of a file; None: its folders' names give it."""
     try:
-        kinds = parquet_records.kinds(connection, file.address)
+        columns = parquet_records.described(connection, file.address)
     except UnreadableFile as error:
         raise InvalidParams(
             f"--data {place.origin or file.address} cannot be read: {error.problem}.", "Check that the file is whole."
         ) from error
-    names = {name.lower() for name in kinds}
-    return {**kinds, **{name: None for name in file.folders if name.lower() not in names}}
+    names = {name.lower() for name in columns}
+    return {**columns, **{name: None for name in file.folders if name.lower() not in names}}
 
 
 def _with_common_columns(place: Place, headers: Mapping[str, Sequence[str]]) -> Place:

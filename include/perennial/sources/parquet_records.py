@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -28,8 +29,20 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 _ROW_NUMBER = "file_row_number"
 
 
-def kinds(connection: duckdb.DuckDBPyConnection, path: str) -> dict[str, str]:
-    """Column of a Parquet file -> DuckDB's type of it, or one of those that `sources.columns` adds.
+class StoredColumn(NamedTuple):
+    """A column of a Parquet file.
+
+    Attributes:
+        kind: DuckDB's type of it, or one that `sources.columns` adds.
+        is_int96: Whether its timestamps are written as INT96, so that DuckDB cuts their nanoseconds off.
+    """
+
+    kind: str
+    is_int96: bool
+
+
+def described(connection: duckdb.DuckDBPyConnection, path: str) -> dict[str, StoredColumn]:
+    """The columns of a Parquet file.
 
     Args:
         connection: DuckDB.
@@ -38,7 +51,28 @@ def kinds(connection: duckdb.DuckDBPyConnection, path: str) -> dict[str, str]:
     Raises:
         UnreadableFile: it is no whole Parquet file.
     """
-    return {name: kind for name, (kind, _) in _described(connection, path).items()}
+    address = quote_literal(duckdb_address(path))
+    try:
+        read = connection.execute(f"DESCRIBE FROM read_parquet({address}, hive_partitioning = false)").fetchall()
+        asked = f"SELECT name FROM parquet_schema({address}) WHERE precision > 38"  # noqa: S608
+        long = {name for (name,) in connection.execute(asked).fetchall()}
+        with _opened(path) as file:
+            fields: list[pa.Field | None] = list(file.schema_arrow)
+            leaves = [file.schema.column(number) for number in range(len(file.schema))]
+            stored = {leaf.path: leaf.physical_type for leaf in leaves}
+    except pa.ArrowNotImplementedError:
+        # What Arrow does not know is no type of its own.
+        fields, stored = [None] * len(read), {}
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        raise UnreadableFile(f"it is no whole Parquet file ({one_line(error)})") from error
+    found = {}
+    for (name, kind, *_), own in zip(read, fields, strict=True):
+        if kind == "DOUBLE" and name in long:
+            kind = LONG_DECIMAL
+        elif own is not None and kind.split("(")[0] in _NUMBERS:
+            kind = _meant(own) or kind
+        found[name] = StoredColumn(kind, stored.get(own.name if own is not None else name) == _INT96)
+    return found
 
 
 def cut_off(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -66,19 +100,6 @@ def cut_off(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([np.array([], np.int64), *found]), np.concatenate([np.array([], np.int64), *parts])
 
 
-def int96_columns(connection: duckdb.DuckDBPyConnection, path: str) -> list[str]:
-    """The columns of a Parquet file whose timestamps are written as INT96.
-
-    Args:
-        connection: DuckDB.
-        path: The file's path or `s3://` address.
-
-    Raises:
-        UnreadableFile: it is no whole Parquet file.
-    """
-    return [name for name, (_, physical) in _described(connection, path).items() if physical == _INT96]
-
-
 @dataclass
 class ParquetRecords:
     """A Parquet file.
@@ -99,13 +120,13 @@ class ParquetRecords:
     _cut: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        described = _described(self.connection, self.path)
-        self.kinds = {name: kind for name, (kind, _) in described.items()}
+        stored = described(self.connection, self.path)
+        self.kinds = {name: column.kind for name, column in stored.items()}
         try:
             counted = f"SELECT count(*) FROM {self._source()}"  # noqa: S608
             self.total = self.connection.execute(counted).fetchall()[0][0]
-            for name, (_, physical) in described.items():
-                if physical == _INT96 and len((cut := cut_off(self.path, name))[0]):
+            for name, column in stored.items():
+                if column.is_int96 and len((cut := cut_off(self.path, name))[0]):
                     # As text, which shows each digit; that of others is read as the moment that it is.
                     self._cut[name], self.kinds[name] = cut, "VARCHAR"
         except (duckdb.Error, OSError, pa.ArrowException) as error:
@@ -157,32 +178,6 @@ class ParquetRecords:
 def duckdb_address(path: str) -> str:
     """What DuckDB is given for a file's path or `s3://` address, so that it takes no sign in it for a pattern."""
     return path if path.startswith(listing.S3) else listing.escaped(path)
-
-
-def _described(connection: duckdb.DuckDBPyConnection, path: str) -> dict[str, tuple[str, str]]:
-    """Column -> its type, and how Parquet stores it."""
-    address = quote_literal(duckdb_address(path))
-    try:
-        described = connection.execute(f"DESCRIBE FROM read_parquet({address}, hive_partitioning = false)").fetchall()
-        asked = f"SELECT name FROM parquet_schema({address}) WHERE precision > 38"  # noqa: S608
-        long = {name for (name,) in connection.execute(asked).fetchall()}
-        with _opened(path) as file:
-            fields: list[pa.Field | None] = list(file.schema_arrow)
-            leaves = [file.schema.column(number) for number in range(len(file.schema))]
-            stored = {leaf.path: leaf.physical_type for leaf in leaves}
-    except pa.ArrowNotImplementedError:
-        # What Arrow does not know is no type of its own.
-        fields, stored = [None] * len(described), {}
-    except (duckdb.Error, OSError, pa.ArrowException) as error:
-        raise UnreadableFile(f"it is no whole Parquet file ({one_line(error)})") from error
-    found = {}
-    for (name, kind, *_), own in zip(described, fields, strict=True):
-        if kind == "DOUBLE" and name in long:
-            kind = LONG_DECIMAL
-        elif own is not None and kind.split("(")[0] in _NUMBERS:
-            kind = _meant(own) or kind
-        found[name] = (kind, stored.get(own.name if own is not None else name, ""))
-    return found
 
 
 def _meant(own: pa.Field) -> str:
