@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perennial.feature_store.source import LakeSource
     from perennial.feature_store.views import LakeTables
     from perennial.partitions import Cadence, Partition
+    from perennial.serving.predicting import predict
     from perennial.use_case import (
         ColumnPolicy,
         DriftPolicy,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Gate,
         RawTable,
         Retraining,
+        ServingPolicy,
         TrainingParams,
         UseCase,
     )
@@ -42,6 +44,7 @@ __all__ = [
     "Partition",
     "RawTable",
     "Retraining",
+    "ServingPolicy",
     "TrainingParams",
     "UseCase",
     "champion",
@@ -49,6 +52,7 @@ __all__ = [
     "examples",
     "expectations",
     "features_as_of",
+    "predict",
     "predictions",
     "sources",
     "status",
@@ -66,9 +70,10 @@ __getattr__ = attributes_of(
         ".feature_store.source": ("LakeSource",),
         ".feature_store.views": ("LakeTables",),
         ".partitions": ("Cadence", "Partition"),
+        ".serving.predicting": ("predict",),
         ".use_case": (
             *("ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable", "Retraining"),
-            *("TrainingParams", "UseCase"),
+            *("ServingPolicy", "TrainingParams", "UseCase"),
         ),
     },
     submodules=("errors", "expectations", "sources", "testing", "transforms"),

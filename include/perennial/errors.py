@@ -39,6 +39,28 @@ class InvalidParams(PerennialError):
     """A run was given parameters that do not exist or are out of range."""
 
 
+class InvalidExamples(PerennialError):
+    """A request for predictions holds something that the use case cannot answer; nothing was predicted.
+
+    Args:
+        problem: What is wrong, as in every `PerennialError`.
+        fix: What to do about it.
+        problems: Each problem's path, for instance `examples[3].carrier`, and what is wrong there.
+    """
+
+    def __init__(self, problem: str, fix: str = "", problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(problem, fix)
+        self.problems = tuple(problems)
+
+
+class MissingFeatures(InvalidExamples):
+    """The online store lacks features of a request, and the use case's policy is to refuse it then."""
+
+
+class PredictionFailed(PerennialError):
+    """The model did not predict, or predicted something that is not a number."""
+
+
 class BadBatch(PerennialError):
     """A raw batch as a whole cannot be loaded into the lake; nothing of it was written."""
 

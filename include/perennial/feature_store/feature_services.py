@@ -11,7 +11,7 @@ from perennial.errors import BadFeatures
 from perennial.feature_store.store import REGISTRY, open_store
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureStore, FeatureView, OnDemandFeatureView
     from feast.feature_service import FeatureService
 
 
@@ -37,6 +37,19 @@ def join_keys(service: str) -> list[str]:
 
     views = get_views(open_store(), service).values()
     return list(dict.fromkeys(key for view in views for key in view.join_keys if key != DUMMY_ENTITY_ID))
+
+
+@explaining_database(REGISTRY)
+def request_columns(service: str) -> list[str]:
+    """The columns that a service's on-demand views expect in the request itself.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    sources = [
+        source for view in _on_demand_views(open_store(), service) for source in view.source_request_sources.values()
+    ]
+    return list(dict.fromkeys(field.name for source in sources for field in source.schema))
 
 
 @explaining_database(REGISTRY)
@@ -168,11 +181,23 @@ def get_views(store: FeatureStore, service: str, allow_cache: bool = False) -> d
     Raises:
         BadFeatures: There is no such service, or one of its views is gone.
     """
+    return _all_views(store, service, allow_cache)[0]
+
+
+def _on_demand_views(store: FeatureStore, service: str) -> list[OnDemandFeatureView]:
+    return _all_views(store, service, allow_cache=False)[1]
+
+
+def _all_views(
+    store: FeatureStore, service: str, allow_cache: bool
+) -> tuple[dict[str, FeatureView], list[OnDemandFeatureView]]:
+    """The views of a service that have rows of their own, by name, and its on-demand views."""
     from feast import OnDemandFeatureView
     from feast.errors import FeatureViewNotFoundException
 
     names = [projection.name for projection in get_service(store, service, allow_cache).feature_view_projections]
     views: dict[str, FeatureView] = {}
+    on_demand: list[OnDemandFeatureView] = []
     while names:
         name = names.pop(0)
         try:
@@ -183,7 +208,8 @@ def get_views(store: FeatureStore, service: str, allow_cache: bool = False) -> d
                 "Define the view again, or take it out of the service, in feature_repo/.",
             ) from error
         if isinstance(view, OnDemandFeatureView):
+            on_demand.append(view)
             names.extend(projection.name for projection in view.source_feature_view_projections.values())
         else:
             views[name] = view
-    return views
+    return views, on_demand

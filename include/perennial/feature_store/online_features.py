@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from perennial._common.storage import explaining_database
+from perennial.errors import ServiceUnavailable
 from perennial.feature_store.columns import event_timestamp_column, status_column
 from perennial.feature_store.feature_services import cached_service, cached_views
 from perennial.feature_store.store import REGISTRY, open_store
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 #: Why a value is what it is.
 PRESENT, NULL, NOT_FOUND, EXPIRED = "present", "null", "not-found", "expired"
+#: What the clients of online stores raise when the store does not answer; by name, as not every client is installed.
+_OUT_OF_REACH = {
+    "botocore.exceptions.BotoCoreError",
+    "botocore.exceptions.ClientError",
+    "psycopg.InterfaceError",
+    "psycopg.OperationalError",
+    "psycopg_pool.PoolTimeout",
+    "redis.exceptions.RedisError",
+    "sqlite3.OperationalError",
+}
 
 
 @explaining_database(REGISTRY)
@@ -52,12 +63,13 @@ def online_features(
 
     Raises:
         BadFeatures: There is no such service.
+        ServiceUnavailable: The registry's database or the online store does not answer.
     """
     if not keys:
         return []
     store = open_store()
     feature_service = cached_service(store, service)
-    with _serving_at(at):
+    with _serving_at(at), _explaining_store():
         response = store.get_online_features(features=feature_service, entity_rows=[dict(key) for key in keys])
     columns = response.to_dict()
     if event_timestamps or statuses:
@@ -77,6 +89,21 @@ def _serving_at(at: datetime | None) -> Iterator[None]:
         yield
     finally:
         serving_time.reset(token)
+
+
+@contextmanager
+def _explaining_store() -> Iterator[None]:
+    """Name the online store in what its client raises when it does not answer."""
+    try:
+        yield
+    except Exception as error:
+        kinds = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+        if kinds.isdisjoint(_OUT_OF_REACH):
+            raise
+        raise ServiceUnavailable(
+            f"The online store does not answer: {type(error).__name__}: {str(error).strip()[:300]}",
+            "Start it, or see PERENNIAL_ONLINE_STORE; `perennial doctor` checks it.",
+        ) from error
 
 
 def _event_timestamps(

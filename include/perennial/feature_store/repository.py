@@ -13,7 +13,13 @@ from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.feature_store.applying import APPLIED, FILES, applied_digest, apply_if_changed
-    from perennial.feature_store.feature_services import feature_names, feature_views, join_keys, lake_tables
+    from perennial.feature_store.feature_services import (
+        feature_names,
+        feature_views,
+        join_keys,
+        lake_tables,
+        request_columns,
+    )
     from perennial.feature_store.historical_features import historical_features
     from perennial.feature_store.materialization import materialize
     from perennial.feature_store.online_features import online_features
@@ -34,6 +40,7 @@ __all__ = [
     "materialize",
     "online_features",
     "open_store",
+    "request_columns",
     "use_store",
 ]
 
@@ -41,7 +48,9 @@ __getattr__ = attributes_of(
     __name__,
     {
         "perennial.feature_store.applying": ["APPLIED", "FILES", "applied_digest", "apply_if_changed"],
-        "perennial.feature_store.feature_services": ["feature_names", "feature_views", "join_keys", "lake_tables"],
+        "perennial.feature_store.feature_services": [
+            *("feature_names", "feature_views", "join_keys", "lake_tables", "request_columns"),
+        ],
         "perennial.feature_store.historical_features": ["historical_features"],
         "perennial.feature_store.materialization": ["materialize"],
         "perennial.feature_store.online_features": ["online_features"],

@@ -26,6 +26,7 @@ PARTS = (
     vocabulary.DriftPolicy,
     vocabulary.ColumnPolicy,
     vocabulary.Retraining,
+    vocabulary.ServingPolicy,
     vocabulary.TrainingParams,
 )
 

@@ -107,9 +107,8 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Predict:
     Raises:
         PerennialError: the estimator holds types that are not trusted.
     """
-    info = mlflow.models.get_model_info(folder)
     predict = predictor(use_case, _estimator(use_case, number, Path(folder)))
-    columns = info.signature.inputs.input_names()
+    columns = inputs_from(folder)
 
     def predict_known(frame: pd.DataFrame) -> np.ndarray:
         absent = [name for name in columns if name not in frame]
@@ -143,8 +142,12 @@ def inputs(use_case: UseCase, number: int) -> list[str]:
         if version.recorded is not None:
             expected = {"MLmodel": version.recorded.model_files["MLmodel"]}
             model_files.check_folder(version.subject, expected, described.parent)
-        signature = Model.load(str(described)).signature
-    return list(signature.inputs.input_names())
+        return inputs_from(folder)
+
+
+def inputs_from(folder: str) -> list[str]:
+    """`inputs`, from a folder with the version's description; unlike `mlflow.models.get_model_info`, asks no server."""
+    return list(Model.load(folder).signature.inputs.input_names())
 
 
 def predictor(use_case: UseCase, model: Any) -> Predict:

@@ -1,7 +1,7 @@
 """What a team writes down about one prediction problem: its tables, examples, gate, policies and parameters.
 
 - `definition`: the use case itself, its tables, examples and parameters of training;
-- `policies`: its gate, drift policy and retraining policy; `metric_names`: the metrics that these may name;
+- `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
 - `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
 """
 
@@ -13,7 +13,7 @@ from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
-    from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining
+    from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
 
 __all__ = [
     "Approval",
@@ -24,6 +24,7 @@ __all__ = [
     "Gate",
     "RawTable",
     "Retraining",
+    "ServingPolicy",
     "TrainingParams",
     "UseCase",
     "load_module",
@@ -33,6 +34,6 @@ __getattr__ = attributes_of(
     __name__,
     {
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
-        ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining"],
+        ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
     },
 )

@@ -27,7 +27,7 @@ from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
-from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining
+from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.table_names import RESERVED, TableNames
 
 Name = str
@@ -123,6 +123,7 @@ class UseCase(Declaration):
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
+    serving: ServingPolicy = Field(default=ServingPolicy(), description="How requests for predictions are answered.")
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types not on skops' own list that this use case's models may contain."
     )

@@ -192,3 +192,14 @@ class Retraining(Declaration):
     schedule: str | None = Field(
         default=None, description="Also request retraining on a schedule: a cron expression, UTC. None: never."
     )
+
+
+class ServingPolicy(Declaration):
+    """How the use case's champion answers requests for predictions."""
+
+    on_missing: Literal["answer", "refuse"] = Field(
+        default="answer",
+        description="If the online store knows nothing of an entity, or only values older than their view's `ttl`:"
+        " predict with nulls in their place, as batch scoring does, and name them (answer), or refuse the request"
+        " (refuse).",
+    )

@@ -1,0 +1,43 @@
+"""What is answered to a request for predictions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The prediction of one example.
+
+    Attributes:
+        prediction_id: A UUID of its own.
+        prediction: The probability of 1 for a binary use case, else the predicted value, as batch scoring writes it.
+        missing: Features that the model saw as null because the online store knows nothing of the entity (`not-found`)
+            or only values older than their view's `ttl` (`expired`), with that reason; empty: none.
+        key: The example's key, where the request has it.
+        features: The model's inputs as it saw them, if they were asked for.
+        event_timestamps: When the values of each feature view became known (UTC; None: nothing is known), likewise.
+    """
+
+    prediction_id: str
+    prediction: float
+    missing: dict[str, str] = {}
+    key: dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
+    event_timestamps: dict[str, datetime | None] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request: one prediction an example, in the request's order, all of one version.
+
+    Attributes:
+        use_case: The use case's name.
+        model_version: The version in the registry that predicted.
+        predictions: One an example.
+    """
+
+    use_case: str
+    model_version: int
+    predictions: list[Prediction]

@@ -1,0 +1,131 @@
+"""The version of a use case that serves, by the ledger, loaded with all that answering a request needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Lock
+
+import pyarrow as pa
+
+from perennial import lake
+from perennial.dag_names import FEATURES, dag_id
+from perennial.errors import BadFeatures, UnknownVersion
+from perennial.feature_store import repository
+from perennial.registry import ledger, model_loading
+from perennial.registry.model_loading import Predict
+from perennial.serving.request_schema import RequestField, RequestSchema
+from perennial.use_case import UseCase
+
+#: Columns of the examples that no request has: what is asked, and what nobody knows yet.
+_NOT_IN_REQUESTS = ("event_timestamp", "label", "label_timestamp")
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version that can answer requests.
+
+    Attributes:
+        use_case: The use case.
+        entry: The entry of the ledger by which it serves.
+        definitions: The digest of the feature definitions when it was loaded.
+        request: The fields of a request.
+        columns: The model's inputs, in its order.
+        retrieved: What a retrieval for batch scoring returns: its columns and their types.
+        predict: See `model_loading.load`.
+    """
+
+    use_case: UseCase
+    entry: ledger.Entry
+    definitions: str | None
+    request: RequestSchema
+    columns: list[str]
+    retrieved: pa.Schema
+    predict: Predict
+
+    @property
+    def number(self) -> int:
+        """The version in the registry."""
+        return self.entry.model_version
+
+
+_current: dict[str, LoadedVersion] = {}
+_loading = Lock()
+
+
+def current(use_case: UseCase) -> LoadedVersion:
+    """The version that serves now, loaded once a process and again when the ledger or the feature definitions change.
+
+    Args:
+        use_case: Whose champion, by processing time.
+
+    Raises:
+        UnknownVersion: no version is in production yet.
+        BadFeatures: nothing was computed yet.
+        ServiceUnavailable: the lake or MLflow does not answer.
+        ChangedArtifact: the version's files are not those that training wrote.
+    """
+    entry = ledger.champion(use_case)
+    if entry is None:
+        raise UnknownVersion(
+            f"Use case {use_case.name!r} has no champion in production yet.",
+            f"Train one: `perennial trigger {use_case.name} training --wait`.",
+        )
+    definitions = repository.applied_digest()
+    with _loading:
+        loaded = _current.get(use_case.name)
+        if loaded is None or (loaded.use_case, loaded.entry, loaded.definitions) != (use_case, entry, definitions):
+            loaded = _current[use_case.name] = load(use_case, entry, definitions)
+        return loaded
+
+
+def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> LoadedVersion:
+    """Load the version that an entry of the ledger names.
+
+    Args:
+        use_case: Whose version.
+        entry: The entry.
+        definitions: The digest of the feature definitions in the registry.
+
+    Raises:
+        BadFeatures: nothing was computed yet.
+        ServiceUnavailable: the lake or MLflow does not answer.
+        ChangedArtifact: the version's files are not those that training wrote.
+    """
+    examples = _no_examples(use_case)
+    request = RequestSchema(use_case.name, tuple(_fields(use_case, examples.schema)))
+    # A retrieval of no rows says what the model's inputs look like in batch scoring.
+    retrieved = repository.historical_features(use_case.feature_service, examples).schema
+    with model_loading.downloaded(use_case, entry.model_version) as folder:
+        columns = model_loading.inputs_from(folder)
+        predict = model_loading.load_from(use_case, entry.model_version, folder)
+    return LoadedVersion(use_case, entry, definitions, request, columns, retrieved, predict)
+
+
+def _no_examples(use_case: UseCase) -> pa.Table:
+    """The table of examples without rows, as scoring reads it."""
+    table = lake.table(use_case.tables.examples)
+    if table is None:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: the lake holds no examples, whose types are those of a request.",
+            f"Run {dag_id(use_case.name, FEATURES)} first.",
+        )
+    return lake.canonical(table.schema().as_arrow().empty_table())
+
+
+def _fields(use_case: UseCase, examples: pa.Schema) -> Iterator[RequestField]:
+    """The fields of a request, the required ones first."""
+    declared = use_case.examples
+    entities = repository.join_keys(use_case.feature_service)
+    inputs = [*entities, *declared.request_features, *repository.request_columns(use_case.feature_service)]
+    required = [name for name in dict.fromkeys(inputs) if name not in _NOT_IN_REQUESTS]
+    keys = {*declared.key, *entities}
+    for name in dict.fromkeys([*required, *declared.key]):
+        if name not in examples.names:
+            raise BadFeatures(
+                f"Use case {use_case.name!r}: {name!r} is needed to predict, and its examples have no such column.",
+                f"Return it from `examples` in include/use_cases/{use_case.name}/transforms.py.",
+            )
+        field = RequestField(name, examples.field(name).type, name in required, nullable=name not in keys)
+        _ = field.annotation  # A type that cannot be sent is reported here, not at the first request.
+        yield field
