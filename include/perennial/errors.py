@@ -39,8 +39,8 @@ class InvalidParams(PerennialError):
     """A run was given parameters that do not exist or are out of range."""
 
 
-class InvalidExamples(PerennialError):
-    """A request for predictions holds something that the use case cannot answer; nothing was predicted.
+class RequestRefused(PerennialError):
+    """A request for predictions was not answered; nothing was predicted.
 
     Args:
         problem: What is wrong, as in every `PerennialError`.
@@ -53,7 +53,11 @@ class InvalidExamples(PerennialError):
         self.problems = tuple(problems)
 
 
-class MissingFeatures(InvalidExamples):
+class InvalidExamples(RequestRefused):
+    """A request for predictions has fields or values that the use case does not know."""
+
+
+class MissingFeatures(RequestRefused):
     """The online store lacks features of a request, and the use case's policy is to refuse it then."""
 
 

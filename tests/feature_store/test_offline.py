@@ -141,6 +141,7 @@ def test_a_service_with_an_entityless_and_an_on_demand_view(store: FeatureStore,
     assert rows[f"{repo.name}_town__event_timestamp"].to_pylist()[1] == NOON + timedelta(minutes=20)
     assert repository.feature_names(repo.name) == ["trips", "rating", "mood", "total"]
     assert set(repository.lake_tables(repo.name)) == {f"{repo.name}_stats", f"{repo.name}_town"}
+    assert repository.request_columns(repo.name) == ["bonus"]
     repository.materialize(repo.name, NOON - timedelta(days=30), NOON + timedelta(hours=1))
     online = repository.online_features(repo.name, [{"driver_id": 1, "bonus": 1.0}])[0]
     assert (online["rating"], online["trips"], online["total"]) == (4.0, 30, 5.0)

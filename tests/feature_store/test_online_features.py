@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
+from botocore.exceptions import EndpointConnectionError
 from feast import FeatureService, FeatureStore
 from online_cases import Online, online_store
 
-from perennial.errors import BadFeatures
+from perennial.errors import BadFeatures, ServiceUnavailable
 from perennial.feature_store import repository
 from perennial.settings import settings
 
@@ -60,3 +64,24 @@ def test_a_new_service_is_found_with_an_older_cache(online: Online) -> None:
     assert repository.online_features(f"{online.repo.name}_new", [{"driver_id": "a"}])[0]["trips"] == 7
     with pytest.raises(BadFeatures, match="no feature service 'nothing'"):
         repository.online_features("nothing", [{"driver_id": "a"}])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis.ConnectionError("Connection refused"),
+        redis.TimeoutError("Timeout reading from socket"),
+        psycopg.OperationalError("connection failed"),
+        sqlite3.OperationalError("unable to open database file"),
+        EndpointConnectionError(endpoint_url="http://127.0.0.1:9"),
+    ],
+    ids=lambda error: f"{type(error).__module__}.{type(error).__name__}",
+)
+def test_a_store_that_does_not_answer_is_named(online: Online, error: Exception, monkeypatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(type(online.store.provider.online_store), "online_read", fail)
+    with pytest.raises(ServiceUnavailable, match="online store does not answer") as unavailable:
+        read(online)
+    assert unavailable.value.__cause__ is error

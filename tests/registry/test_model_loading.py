@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +124,17 @@ def test_the_record_names_every_file_with_its_digest(energy: UseCase, version: i
 def test_an_unchanged_version_loads(energy: UseCase, version: int) -> None:
     predict, columns = model_loading.load(energy, version), model_loading.inputs(energy, version)
     assert predict(pd.DataFrame(np.zeros((2, len(columns))), columns=columns)).shape == (2,)
+
+
+def test_downloaded_files_load_without_a_server(energy: UseCase, version: int, mlflow_server: str) -> None:
+    with model_loading.downloaded(energy, version) as folder:
+        mlflow.set_tracking_uri("http://127.0.0.1:9")
+        try:
+            predict = model_loading.load_from(energy, version, folder)
+            frame = pd.DataFrame({name: [1.0] for name in model_loading.inputs_from(folder)})
+            assert np.isfinite(predict(frame)).all()
+        finally:
+            mlflow.set_tracking_uri(mlflow_server)
 
 
 def test_code_put_into_the_model_never_runs(energy: UseCase, version: int, store: Store, tmp_path: Path) -> None:

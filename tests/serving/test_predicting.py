@@ -34,9 +34,7 @@ def version(energy: UseCase) -> loaded_version.LoadedVersion:
 def test_the_ledgers_champion_answers_each_example_in_order(energy: UseCase, asked: list[dict]) -> None:
     answer = perennial.predict("energy", asked, at=LAST)
     assert answer.model_version == ledger.champion(energy).model_version
-    assert [each.key for each in answer.predictions] == [
-        {name: row[name] for name in KEY} for row in asked
-    ]
+    assert [each.key for each in answer.predictions] == [{name: row[name] for name in KEY} for row in asked]
     assert all(each.missing == {} for each in answer.predictions)
     assert len({UUID(each.prediction_id) for each in answer.predictions}) == len(asked)
 

@@ -44,7 +44,7 @@ def problem(value: Any, kind: pa.DataType, *, from_text: bool = False) -> str:
     with pytest.raises(InvalidExamples) as invalid:
         schema(fact=kind).check([{"carrier": "AA", "fact": value}], from_text=from_text)
     ((path, message),) = invalid.value.problems
-    assert path == "examples[0].fact"
+    assert path.startswith("examples[0].fact")
     return message
 
 
@@ -85,15 +85,21 @@ def test_a_value_of_each_type_reaches_the_model_unchanged(name: str, value: Any)
         (float("inf"), pa.float64(), "expected a finite number; null where none is known"),
         ("2013-01-01T00:00:00", TIMESTAMP, "expected datetime with a timezone component"),
         ("\ud800", pa.string(), "expected valid Unicode text"),
-        ([1, "x"], pa.list_(pa.int64()), "expected int, got str - at $[...]"),
     ],
 )
 def test_a_wrong_value_is_named(value: Any, kind: pa.DataType, message: str) -> None:
     assert problem(value, kind) == message
 
 
+def test_a_problem_within_a_list_is_placed() -> None:
+    with pytest.raises(InvalidExamples) as invalid:
+        schema(fact=TYPES["numbers"]).check([{"carrier": "AA", "fact": [1, "x"]}])
+    assert invalid.value.problems == (("examples[0].fact[1]", "expected int, got str"),)
+
+
 def test_a_decimal_keeps_its_declared_precision() -> None:
-    assert "precision" in problem(Decimal("12345.678"), TYPES["price"])
+    assert "would cause data loss" in problem(Decimal("12.345"), TYPES["price"])
+    assert "precision" in problem(Decimal("12345.67"), TYPES["price"])
 
 
 def test_scalars_of_numpy_and_pandas_are_taken() -> None:
@@ -174,6 +180,7 @@ def test_any_value_is_either_taken_or_named(value: Any, name: str, from_text: bo
     try:
         checked = asked.check([{"carrier": "AA", "fact": value}], from_text=from_text)
     except InvalidExamples as error:
-        assert [path for path, _ in error.problems] == ["examples[0].fact"]
+        ((path, _),) = error.problems
+        assert path.startswith("examples[0].fact")
     else:
         assert asked.table(checked)["fact"].type == TYPES[name]

@@ -7,6 +7,7 @@ try:
     from perennial.cli import new
     from perennial.cli import doctor
     from perennial.cli import pipelines
+    from perennial.cli import serving
     from perennial.cli import quarantine
     from perennial.cli import decisions
     from perennial.cli import reproduce
@@ -28,5 +29,6 @@ __all__ = [
     "reproduce",
     "retire",
     "services",
+    "serving",
     "tools",
 ]

@@ -18,6 +18,7 @@ import typer
 from perennial._common import background_threads, private_home
 from perennial.cli import completion, prompts
 from perennial.errors import (
+    InvalidExamples,
     InvalidParams,
     InvalidPartition,
     InvalidSetting,
@@ -38,7 +39,7 @@ EXIT_CODES = {
     REFUSED: "the change to features would destroy something that it does not acknowledge; nothing was done",
     INTERRUPTED: "interrupted with Ctrl-C; a line says what continues",
 }
-_INVALID_INPUT = (UnknownUseCase, UnknownVersion, InvalidPartition, InvalidParams, InvalidSetting)
+_INVALID_INPUT = (UnknownUseCase, UnknownVersion, InvalidPartition, InvalidParams, InvalidExamples, InvalidSetting)
 #: Off a terminal, rich would fold a table at 80 columns.
 _WIDTH_OFF_A_TERMINAL = 140
 

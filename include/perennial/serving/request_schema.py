@@ -161,7 +161,8 @@ class RequestSchema:
                 try:
                     into[name] = field.convert(example[name], from_text=from_text)
                 except (ValueError, OverflowError, TypeError) as error:
-                    yield f"{path}.{name}", _plain_message(error)
+                    within, message = _explained(error)
+                    yield f"{path}.{name}{within}", message
             elif field.required:
                 yield f"{path}.{name}", "missing"
             elif given_of_key:
@@ -206,8 +207,9 @@ def _plain(value: Any) -> Any:
     return value.to_pydatetime() if isinstance(value, datetime) and hasattr(value, "to_pydatetime") else value
 
 
-def _plain_message(error: Exception) -> str:
+def _explained(error: Exception) -> Problem:
+    """Where within the field, as in `[2]`, and what is wrong."""
     if isinstance(error, UnicodeError):
-        return "expected valid Unicode text"
-    message = str(error).replace("`", "")
-    return f"{message[:1].lower()}{message[1:]}"
+        return "", "expected valid Unicode text"
+    message, _, within = str(error).replace("`", "").partition(" - at $")
+    return within, f"{message[:1].lower()}{message[1:]}"
