@@ -33,8 +33,14 @@ from perennial.use_case import UseCase
 DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quarantine release", "quarantine discard")
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
-#: `doctor` takes as long as all others together, `retire` changes a use case's folder, `run` replaces its process.
-ELSEWHERE_RUN = {"doctor": "tests/doctor", "retire": "tests/cli/test_retire.py", "run": "tests/cli/test_tools.py"}
+#: `doctor` takes as long as all others together, `predict` needs a champion that MLflow knows, `retire` changes a use
+#: case's folder, `run` replaces its process.
+ELSEWHERE_RUN = {
+    "doctor": "tests/doctor",
+    "predict": "tests/cli/test_serving.py",
+    "retire": "tests/cli/test_retire.py",
+    "run": "tests/cli/test_tools.py",
+}
 #: Programs whose commands are not run here, and what stands for that; `test_commands.py` checks each of their words.
 ELSEWHERE = {
     "make": "below, by `make --dry-run`",

@@ -7,6 +7,7 @@ types are those of the use case's examples in the lake, which the model was trai
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -188,8 +189,8 @@ def _annotation(kind: pa.DataType) -> Any:
     if pa.types.is_timestamp(kind):
         return Annotated[datetime, msgspec.Meta(tz=True)]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = _annotation(kind.value_type)
-        return None if inner is None else list[inner]
+        inner: Any = _annotation(kind.value_type)
+        return None if inner is None else types.GenericAlias(list, (inner,))
     simple = {
         str: pa.types.is_string,
         bool: pa.types.is_boolean,
