@@ -10,7 +10,7 @@ from perennial.cli.frame import AsJson, UseCaseName, app, example, say, show_jso
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
-    from perennial.serving.answers import Answer
+    from perennial.serving.answers import PredictionResponse
 
 
 _FLIGHT = "origin=JFK carrier=AA dest=LAX route=JFK-LAX tailnum=N338AA hour=9 weekday=1 distance=2475"
@@ -73,7 +73,7 @@ def _fields(values: list[str]) -> dict[str, Any]:
     return request
 
 
-def _show(answer: Answer) -> None:
+def _show(answer: PredictionResponse) -> None:
     (prediction,) = answer.predictions
     say(f"{answer.use_case} v{answer.model_version}: {prediction.prediction}")
     for name, value in (prediction.features or {}).items():

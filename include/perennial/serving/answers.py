@@ -29,7 +29,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     event_timestamps: dict[str, datetime | None] | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class PredictionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request: one prediction an example, in the request's order, all of one version.
 
     Attributes:

@@ -15,7 +15,7 @@ from perennial.errors import InvalidParams, MissingFeatures, PerennialError, Pre
 if TYPE_CHECKING:
     import numpy as np
 
-    from perennial.serving.answers import Answer, Prediction
+    from perennial.serving.answers import Prediction, PredictionResponse
     from perennial.serving.features import ModelInputs
     from perennial.serving.loaded_version import LoadedVersion
 
@@ -26,7 +26,7 @@ def predict(
     *,
     at: datetime | None = None,
     features: bool = False,
-) -> Answer:
+) -> PredictionResponse:
     """Predict examples with the champion, from the newest features of the online store; nothing is recorded.
 
     Args:
@@ -63,7 +63,7 @@ def answer(
     at: datetime | None = None,
     features: bool = False,
     from_text: bool = False,
-) -> Answer:
+) -> PredictionResponse:
     """`predict`, by a version that is loaded.
 
     Args:
@@ -80,7 +80,7 @@ def answer(
         ServiceUnavailable: the registry of features does not answer.
     """
     from perennial.serving import features as online
-    from perennial.serving.answers import Answer
+    from perennial.serving.answers import PredictionResponse
 
     checked = version.request.check(examples, from_text=from_text)
     inputs = online.read(version, checked, at.replace(tzinfo=UTC) if at and at.tzinfo is None else at)
@@ -88,7 +88,7 @@ def answer(
         raise _refused(version, inputs)
     predicted = _predict(version, inputs)
     rows = inputs.rows.to_pylist() if features else None
-    return Answer(
+    return PredictionResponse(
         use_case=version.use_case.name,
         model_version=version.number,
         predictions=[
