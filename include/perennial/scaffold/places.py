@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from perennial._common.duckdb_session import in_parts
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
 from perennial.sources import listing
@@ -251,9 +252,9 @@ def read_each(
         InvalidParams: it cannot be read to its end.
     """
     values: list[Any] = []
-    for first in range(0, len(expressions), _PART):
-        some = ", ".join(expressions[first : first + _PART])
-        values += read(connection, place, f"SELECT {some} FROM {relation or place.reader}")[0]  # noqa: S608
+    for some in in_parts(expressions, _PART):
+        sql = f"SELECT {', '.join(some)} FROM {relation or place.reader}"  # noqa: S608
+        values += read(connection, place, sql)[0]
     return values
 
 

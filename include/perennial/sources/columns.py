@@ -96,6 +96,21 @@ def reading(column: Column, kind: str) -> str:
     return f"CASE WHEN {_trimmed(base)} NOT IN ({words}) THEN {value} END"
 
 
+def usual(column: Column, kind: str) -> str | None:
+    """The SQL that reads a text `{c}` which is a number as programs write it, as `reading` does; null for another text.
+
+    None: there is none, as the column is no such number.
+
+    Args:
+        column: The declaration.
+        kind: DuckDB's type of the data.
+    """
+    if kind != "VARCHAR" or column.type not in ("int64", "float64") or column.nulls or not _is_plain(column):
+        return None
+    target = "BIGINT" if column.type == "int64" else "DOUBLE"
+    return f"CASE WHEN {_USUAL[target]} THEN try_cast({{c}} AS {target}) END"
+
+
 def missing(column: Column, kind: str, nulls: Sequence[str]) -> str:
     """The SQL condition that `{c}` holds no value.
 
@@ -158,6 +173,11 @@ def _words(words: tuple[str, ...]) -> str:
 
 
 _PLAIN = Column("float64")
+#: The condition that a text is a number as programs write it, of DuckDB's types.
+_USUAL = {
+    "BIGINT": "regexp_full_match({c}, '[-+]?(0|[1-9][0-9]{0,17})')",
+    "DOUBLE": "regexp_full_match({c}, '[-+]?(0|[1-9][0-9]{0,14})([.][0-9]+)?')",
+}
 _END = "TIMESTAMPTZ '10000-01-01'"
 _BOOL = f"CASE WHEN lower({{t}}) IN ({_words(TRUE)}) THEN true WHEN lower({{t}}) IN ({_words(FALSE)}) THEN false END"
 #: Years have four digits, else 31/12/23 would be of the year 31; and none is before 1000: those stand for "never".
@@ -231,8 +251,7 @@ def _printed(column: Column, base: str, *, whole: bool) -> str:
         kind, number = "DOUBLE", f"CASE WHEN isfinite({double}) AND ({short} OR {exact}) THEN {double} END"
     if not _is_plain(column):
         return number
-    usual = "[-+]?(0|[1-9][0-9]{0,17})" if whole else "[-+]?(0|[1-9][0-9]{0,14})([.][0-9]+)?"
-    return f"CASE WHEN regexp_full_match({{c}}, '{usual}') THEN try_cast({{c}} AS {kind}) ELSE {number} END"
+    return f"CASE WHEN {_USUAL[kind]} THEN try_cast({{c}} AS {kind}) ELSE {number} END"
 
 
 def _is_plain(column: Column) -> bool:

@@ -114,7 +114,8 @@ class CsvFile:
 
     def _parsed(self, names: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         own = [f"o{position}" for position in range(self._own)]
-        wanted = [own[self.header.index(name)] for name in names if self.header.index(name) < self._own]
+        positions = {name: position for position, name in enumerate(self.header[: self._own])}
+        wanted = [own[positions[name]] for name in names if name in positions]
 
         def note(row: arrow_csv.InvalidRow) -> str:
             # Arrow counts the lines before the first record as well.

@@ -224,15 +224,16 @@ class Files:
     ) -> Batch:
         """The rows of a file. One that lacks a column stops the partitions only that it holds records of."""
         declared = columns(schema)
-        absent = [each.source for each in declared.values() if each.source not in scan.kinds]
+        kinds = scan.kinds
+        absent = [each.source for each in declared.values() if each.source not in kinds]
         if not absent or part is None or part.time not in declared:
             return typed(connection, scan, schema, named, part, self.unreadable)
         if declared[part.time].source in absent:
-            has = ", ".join(scan.kinds)
+            has = ", ".join(kinds)
             raise UnreadableFile(f"it lacks column {declared[part.time].source!r}, the time of its rows; it has {has}")
         batch = typed(connection, scan, {part.time: declared[part.time]}, named, part)
         if batch.rows.num_rows or any(batch.unreadable["is_placed"].to_pylist()):
-            check_columns(declared, scan.kinds, named, part)
+            check_columns(declared, kinds, named, part)
         return Batch(pa.table({}), batch.unreadable, batch.files)
 
     def _damage(self, error: Exception, named: Named, place: str, *, is_alone: bool) -> str:

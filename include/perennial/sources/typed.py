@@ -14,13 +14,13 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from perennial._common.duckdb_session import fetch_table
+from perennial._common.duckdb_session import fetch_table, in_parts
 from perennial._common.sql_quoting import quote_ident
 from perennial.batches import Batch, FileCounts, unreadable_rows
 from perennial.errors import BadBatch
 from perennial.partitions import Partition
 from perennial.sources import swapped_signs
-from perennial.sources.columns import Column, Schema, columns, is_unsupported, missing, reading
+from perennial.sources.columns import Column, Schema, columns, is_unsupported, missing, reading, usual
 from perennial.sources.csv_files import RECORD
 from perennial.sources.record_sources import RecordSource
 from perennial.sources.swapped_signs import Evidence
@@ -28,8 +28,8 @@ from perennial.sources.swapped_signs import Evidence
 #: What follows from a value that is not of its column's type: its row goes to quarantine, the batch stops, or the value
 #: is missing, which is counted. A row without a time that can be read is never loaded.
 Unreadable = Literal["quarantine", "error", "null"]
-#: So many columns are asked for at once.
-_BLOCK = 50
+#: So many columns are read by one query, and so many conditions are counted by one.
+_READ, _COUNTED = 50, 10
 #: Names of what a record breaks that has no columns, or whose file has none.
 LINE, FILE = "unreadable(line)", "unreadable(file)"
 
@@ -76,6 +76,7 @@ class _Reading:
     """One scan, read for one part.
 
     Attributes:
+        kinds: Column of the data -> DuckDB's type of it.
         readings: Column -> the SQL that reads a value `{c}` of it.
         values: Column -> that of its value.
         bad: Column -> the condition that its value cannot be read.
@@ -90,16 +91,18 @@ class _Reading:
     readings: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(init=False)
     raw: dict[str, str] = field(init=False)
     problems: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     doubts: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.kinds = self.scan.kinds
         self.sources = list(dict.fromkeys(each.source for each in self.declared.values()))
         places = {source: f"c{number}" for number, source in enumerate(self.sources)}
         self.raw = {name: places[each.source] for name, each in self.declared.items()}
         for name, each in self.declared.items():
-            self._read_by(name, reading(each, self.scan.kinds[each.source]))
+            self._read_by(name, reading(each, self.kinds[each.source]))
 
     def _read_by(self, name: str, sql: str) -> None:
         """Read a column by the SQL of a value `{c}` of it."""
@@ -109,7 +112,7 @@ class _Reading:
         if self.part and name == self.part.time:
             self.bad[name] = f"({value}) IS NULL"
         elif value != self.raw[name]:
-            is_missing = missing(each, self.scan.kinds[each.source], self.scan.nulls).replace("{c}", self.raw[name])
+            is_missing = missing(each, self.kinds[each.source], self.scan.nulls).replace("{c}", self.raw[name])
             self.bad[name] = f"({value}) IS NULL AND NOT ({is_missing})"
 
     def cut_out(self) -> None:
@@ -119,11 +122,28 @@ class _Reading:
         if self.part is None:
             sql = f"SELECT {', '.join(kept)}, NULL AS moment FROM {relation}"  # noqa: S608
             self._create("part", sql, {})
+            self._read_usual()
             return
         timed = f"SELECT *, {self.values[self.part.time]} AS moment FROM {relation}"  # noqa: S608
         where = "moment >= $start AND moment < $end OR moment IS NULL"
         sql = f"SELECT {', '.join(kept)}, moment FROM ({timed}) WHERE {where}"  # noqa: S608
         self._create("part", sql, {"start": self.part.start, "end": self.part.end})
+        self._read_usual()
+
+    def _read_usual(self) -> None:
+        """Read columns as `usual` where all values of the part can be: DuckDB plans that many times faster."""
+        values = {
+            name: sql.replace("{c}", self.raw[name])
+            for name, each in self.declared.items()
+            if name not in self.doubts and (sql := usual(each, self.kinds[each.source])) is not None
+        }
+        others = self._count({name: f"{self.raw[name]} <> '' AND ({sql}) IS NULL" for name, sql in values.items()})
+        for name, sql in values.items():
+            if name in others:
+                self._read_by(name, self.readings[name])
+            else:
+                self.values[name] = sql
+                self.bad.pop(name, None)
 
     def _create(self, table: str, sql: str, parameters: dict[str, Any]) -> None:
         try:
@@ -141,7 +161,7 @@ class _Reading:
             counts = self._count(self.bad)
         for name in counts:
             column = self.declared[name]
-            kind = self.scan.kinds[column.source]
+            kind = self.kinds[column.source]
             written = f" written like {column.format}" if column.format else ""
             written += f", as the file's type is {kind}" if kind == "INTERVAL" or is_unsupported(kind) else ""
             note, is_doubtful = self.doubts.get(name, ("", "false"))
@@ -158,7 +178,7 @@ class _Reading:
     def _count(self, conditions: Mapping[str, str], relation: str = "part") -> dict[str, int]:
         """Name -> how many rows fulfil its condition, of those that any row fulfils."""
         counts: dict[str, int] = {}
-        for names in _blocks(conditions):
+        for names in in_parts(conditions, _COUNTED):
             asked = ", ".join(f"count_if({conditions[name]})" for name in names)
             (found,) = self.connection.execute(f"SELECT {asked} FROM {relation}").fetchall()  # noqa: S608
             counts |= {name: count for name, count in zip(names, found, strict=True) if count}
@@ -173,7 +193,7 @@ class _Reading:
         others = {
             name: other
             for name, each in self.declared.items()
-            if self.scan.kinds[each.source] == "VARCHAR" and (other := swapped_signs.swapped(each)) is not None
+            if self.kinds[each.source] == "VARCHAR" and (other := swapped_signs.swapped(each)) is not None
         }
         time = self.part.time if self.part else ""
         doubtful: list[str] = []
@@ -244,7 +264,7 @@ class _Reading:
         if without:
             self.connection.register("without", pa.table({RECORD: pa.array(sorted(without), pa.int64())}))
             where = f" WHERE {RECORD} NOT IN (FROM without)"
-        blocks = _blocks(self.values)
+        blocks = list(in_parts(self.values, _READ))
         # In the order of the data as they are; the blocks of one row must meet again, whatever DuckDB does.
         order = f" ORDER BY {RECORD}" if without or len(blocks) > 1 else ""
         read: dict[str, pa.ChunkedArray] = {}
@@ -264,12 +284,6 @@ class _Reading:
             sql = f"SELECT {RECORD}, to_json(struct_pack({row})) FROM part WHERE {RECORD} IN (FROM wanted)"  # noqa: S608
             found |= {record: (None, text) for record, text in self.connection.execute(sql).fetchall()}
         return found
-
-
-def _blocks(names: Collection[str]) -> list[list[str]]:
-    """Columns that are asked for at once: the time that DuckDB plans a query for grows with their number squared."""
-    listed = list(names)
-    return [listed[first : first + _BLOCK] for first in range(0, len(listed), _BLOCK)]
 
 
 def typed(

@@ -9,7 +9,7 @@ themselves. Great Expectations' own expectation objects then decide on the numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
-from perennial._common.duckdb_session import fetch_table, open_session
+from perennial._common.duckdb_session import fetch_table, in_parts, open_session
 from perennial._common.sql_quoting import quote_ident
 from perennial.validation import _compat
 from perennial.validation.sql.aggregates import Aggregates
@@ -60,7 +60,7 @@ def evaluate(
     wanted = set(locate)
     numbers = pa.array(np.arange(rows.num_rows, dtype=np.int64))
     with open_session() as connection:
-        for some in _parts(translated):
+        for some in in_parts(translated, _AT_ONCE):
             # A query's cost grows with the columns of the table that it reads from, also those that it does not name.
             named = [name for *_, each in some if not isinstance(each, SchemaFacts) for name in each.columns]
             part = rows.select(list(dict.fromkeys(named))).append_column(ROW, numbers)
@@ -126,12 +126,6 @@ def _compute(
 
 def _is_ordered(translation: Translation) -> bool:
     return isinstance(translation, Aggregates) and translation.ordered
-
-
-def _parts(translated: Translated) -> Iterator[Translated]:
-    """The expectations, some at a time: DuckDB compares each expression of a query with all others."""
-    for first in range(0, len(translated), _AT_ONCE):
-        yield translated[first : first + _AT_ONCE]
 
 
 def _aggregates(translation: Translation) -> dict[str, str]:
