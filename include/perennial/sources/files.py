@@ -242,15 +242,13 @@ class Files:
         Raises:
             BadBatch: it is the only one; or not the file is at fault, but how it is reached or read.
         """
+        hint = f"{AGAIN} If it is written in another way, change {named.declaration}."
         if isinstance(error, UnreadableFile):
             if is_alone:
-                raise BadBatch(f"{named} cannot be read as {self.format}: {error.problem}.", AGAIN) from error
+                raise BadBatch(f"{named} cannot be read as {self.format}: {error.problem}.", hint) from error
             return error.problem
         if is_alone or not _is_damage(error, place):
-            raise BadBatch(
-                f"{named} cannot be read as {self.format} ({one_line(error)}).",
-                f"{AGAIN} If it is written in another way, change {named.declaration}.",
-            ) from error
+            raise BadBatch(f"{named} cannot be read as {self.format} ({one_line(error)}).", hint) from error
         return f"it cannot be read to its end ({one_line(error)})"
 
     def _quarantined(self, file: DataFile, named: Named, problem: str) -> Batch:
