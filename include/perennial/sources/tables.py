@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeGuard
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -195,7 +195,7 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
         return None if isinstance(kind, types.LargeBinary) else pa.string()
     if isinstance(kind, types.Boolean):
         return pa.bool_()
-    if isinstance(kind, types.Integer) or _is_whole(kind):
+    if _is_whole(kind):
         return pa.int64()
     if _is_long(kind):
         return pa.string()
@@ -210,29 +210,26 @@ def _arrow(kind: types.TypeEngine[Any], dialect: str) -> pa.DataType | None:
     return None
 
 
-def _is_whole(kind: types.TypeEngine[Any]) -> TypeGuard[types.Numeric[Any]]:
-    """Whether numbers of a type are declared without decimals, as identifiers often are: these are never rounded."""
-    return isinstance(kind, types.Numeric) and kind.scale == 0
+def _is_whole(kind: types.TypeEngine[Any]) -> bool:
+    """Whether numbers of a type have no decimals, as identifiers often have none, and always fit into 64 bits."""
+    if not isinstance(kind, types.Numeric) or kind.scale != 0:
+        return isinstance(kind, types.Integer)
+    return kind.precision is not None and kind.precision <= _DIGITS
 
 
 def _is_long(kind: types.TypeEngine[Any]) -> bool:
-    """Whether decimal numbers of a type may have more digits than a `float64` keeps: they are read as text."""
-    if isinstance(kind, types.Float) or not isinstance(kind, types.Numeric):
+    """Whether numbers of a type may have more digits than 64 bits keep: they are read as text, and never rounded."""
+    if isinstance(kind, types.Float) or not isinstance(kind, types.Numeric) or _is_whole(kind):
         return False
-    return not _is_whole(kind) and (kind.precision is None or kind.precision > _EXACT_DIGITS)
-
-
-def _always_fits(kind: types.Numeric[Any]) -> bool:
-    """Whether every such number fits into 64 bits. Others are read unconverted, since a database might round them."""
-    return kind.precision is not None and kind.precision <= _DIGITS
+    return kind.scale == 0 or kind.precision is None or kind.precision > _EXACT_DIGITS
 
 
 def _selected(name: str, kind: types.TypeEngine[Any], dialect: str) -> sa.ColumnElement[Any]:
     column: sa.ColumnElement[Any] = sa.column(name)
     if dialect == "sqlite":
         return sa.type_coerce(column, types.NullType())
-    if _is_whole(kind):
-        return sa.cast(column, types.BigInteger()) if _always_fits(kind) else column
+    if isinstance(kind, types.Numeric) and _is_whole(kind):
+        return sa.cast(column, types.BigInteger())
     if _is_long(kind):
         return sa.cast(column, types.String())
     if isinstance(kind, types.Numeric):
@@ -257,8 +254,6 @@ def _counted(column: sa.ColumnElement[Any], since_1970: sa.ColumnElement[Any], i
 def _convert(kind: types.TypeEngine[Any], dialect: str) -> Convert | None:
     if dialect == "sqlite":
         return _text
-    if _is_whole(kind) and not _always_fits(kind):
-        return int
     return str if isinstance(kind, types.Uuid) else None
 
 
