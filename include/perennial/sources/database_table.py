@@ -16,9 +16,10 @@ from perennial.partitions import Partition
 from perennial.sources import tables
 from perennial.sources.columns import Schema, columns
 from perennial.sources.files import handed_over
+from perennial.sources.part_reading import TimeRange
 from perennial.sources.record_sources import ReaderRecords, one_line
 from perennial.sources.spans import Span, Written
-from perennial.sources.typed import Named, TimeRange, Unreadable, typed
+from perennial.sources.typed import Named, Unreadable, typed
 
 
 @dataclass(frozen=True)

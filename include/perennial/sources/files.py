@@ -24,8 +24,9 @@ from perennial.sources.csv_text import Dialect, UnreadableFile
 from perennial.sources.delivery import AGAIN, Delivery
 from perennial.sources.listing import S3, DataFile, s3
 from perennial.sources.parquet_records import ParquetRecords
+from perennial.sources.part_reading import TimeRange
 from perennial.sources.record_sources import CsvRecords, RecordSource, one_line
-from perennial.sources.typed import FILE, Named, TimeRange, Unreadable, check_columns, typed
+from perennial.sources.typed import FILE, Named, Unreadable, check_columns, typed
 
 if TYPE_CHECKING:
     from fsspec.implementations.arrow import ArrowFSWrapper
