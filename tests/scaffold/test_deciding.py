@@ -415,6 +415,51 @@ def test_a_key_that_lacks_many_values_is_told(tmp_path: Path) -> None:
     assert why == "no column without gaps (store lacks 30% of its values) repeats like one; all rows are one series"
 
 
+def test_a_column_that_is_one_each_by_chance_is_asked_about(tmp_path: Path) -> None:
+    frame = series(every="7s", zone=np.random.default_rng(2).permutation(np.repeat(np.arange(80), 5)).astype(str))
+    frame.loc[[11, 51], "at"] = frame.loc[[10, 50], "at"].to_numpy()
+    frame.loc[[10, 11, 50, 51], "zone"] = ["1", "2", "1", "2"]
+    assert "zone (5 rows each)" in refused(frame, tmp_path, label="y")
+
+
+@pytest.mark.parametrize("every", ["D", "B", "MS", "15min"])
+def test_rows_at_equal_intervals_are_one_series(tmp_path: Path, every: str) -> None:
+    frame = series(every=every, weather=RANDOM.choice(["sun", "rain"], 400)).drop(index=[50, 51, 90])
+    made = design(new_cases.csv(frame, tmp_path), label="y")
+    (key,) = (each for each in made.assumptions if each.about == "key")
+    assert (key.what, key.option) == ("none", "--key")
+    assert "equal intervals" in key.why
+
+
+def test_rows_at_equal_intervals_with_a_key_are_asked_about(tmp_path: Path) -> None:
+    frame = series(every="15min", sensor=["a", "b"] * 200)
+    assert "sensor (200 rows each)" in refused(frame, tmp_path, label="y")
+
+
+def by_hour(form: str) -> pd.DataFrame:
+    frame = series(600, "h")
+    return frame.assign(at=frame["at"].dt.strftime("%d/%m/%Y"), clock=frame["at"].dt.strftime(form))
+
+
+@pytest.mark.parametrize("form", ["%H.%M.%S", "%H:%M", "%I:%M %p"])
+def test_times_of_day_beside_days_are_reported_and_no_key(tmp_path: Path, form: str) -> None:
+    made = design(new_cases.csv(by_hour(form), tmp_path), label="y", time_format="%d/%m/%Y", time="at")
+    assert made.keys == ()
+    (told,) = (each for each in made.assumptions if each.what == "the day alone, 'at'")
+    assert "'clock' holds times of day" in told.why
+
+
+def test_days_and_times_of_day_identify_rows(tmp_path: Path) -> None:
+    made = design(new_cases.csv(by_hour("%H:%M"), tmp_path), label="y", time_format="%d/%m/%Y", time="at")
+    assert made.row_key == ("clock", "at")
+
+
+def test_hours_beside_days_are_reported(tmp_path: Path) -> None:
+    frame = by_hour("%H:%M").assign(clock=[*range(24)] * 25).rename(columns={"clock": "hr"})
+    made = design(new_cases.csv(frame, tmp_path), label="y", time_format="%d/%m/%Y", time="at")
+    assert "the day alone, 'at'" in [each.what for each in made.assumptions]
+
+
 def test_columns_that_may_be_keys_are_asked_about(tmp_path: Path) -> None:
     frame = series(region=RANDOM.choice(["n", "s"], 400), customer_id=RANDOM.integers(0, 20, 400))
     answer = refused(frame, tmp_path, label="y")

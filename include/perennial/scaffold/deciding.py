@@ -6,16 +6,16 @@ What is assumed without asking is recorded as an `Assumption`, with its reason.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from perennial.errors import InvalidParams
 from perennial.scaffold import (
+    clocks,
     column_types,
     counters,
+    entities,
     features,
     figures,
-    keys,
     labels,
     leakage,
     placeholders,
@@ -50,8 +50,10 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     look, measured = _measured(look, time, since, until, assume)
     label_column = look.column(label_column.source, "--label")
     label = labels.understand(look, label_column, options, ask, assume)
-    entity = _keys(look, measured, options, label_column, drop, ask, assume)
-    _note_gaps(entity, assume)
+    clock = clocks.find(look, measured, drop | {time.name, label_column.name})
+    clocks.note(clock, time, assume)
+    others = drop | {clock.name} if clock else drop
+    entity = entities.choose(look, measured, options, label_column, others, ask, assume)
     cuts = figures.cuts(measured, options, assume)
     known_after = figures.known_after(measured, options, assume)
     special = {time.name, label_column.name, *(key.name for key in entity)}
@@ -60,11 +62,10 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     learnt_later = tuple(dict.fromkeys(each.name for each in (label_column, *later, *(leak.column for leak in leaks))))
     numbering = counters.row_numbers(look, special | drop | keep)
     counting = counters.rising(look, special | drop | keep | numbering.keys()) | numbering
-    row_key = _row_key(look, measured, entity, drop.union(learnt_later), numbering.keys(), assume)
+    row_key = entities.row_key(look, measured, entity, clock, drop.union(learnt_later), numbering.keys(), assume)
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop, counting)
     features.note_readings(look, assume)
     placeholders.note(look, label_column, special.union(row_key, drop, counting) - {label_column.name}, assume)
-    _note_rare_keys(entity, measured, assume)
     return Design(
         name=options.name,
         owner=_owner(options, assume),
@@ -113,7 +114,7 @@ def _measured(
         raise InvalidParams(
             "No row is between --since and --until.", f"The data reaches from {time.low} to {time.high}."
         )
-    _note_time(measured, look, assume)
+    _note_time(measured, look, assume, is_bounded=bool(since or until))
     return profiling.within(look, "timed", measured.rows) if measured.missing else look, measured
 
 
@@ -134,13 +135,6 @@ def _known_later(
     # What is no feature anyway tells nothing, nor does another column that would only together with it.
     suspects = leakage.find(look, label.column, truth, label.task, special | {column.name for column in later})
     return later, [each for each in suspects if each.column.name not in keep]
-
-
-def _note_rare_keys(entity: Sequence[ProfiledColumn], measured: Times, assume: list[Assumption]) -> None:
-    values = max((key.distinct for key in entity), default=0)
-    if values > measured.rows / 2:
-        why = f"about {values} different keys in {measured.rows} rows: hardly any occurs again"
-        assume.append(Assumption("past", "features of the past are mostly missing", why, "--no-key"))
 
 
 def _owner(options: Options, assume: list[Assumption]) -> str:
@@ -242,97 +236,12 @@ def _why_utc(column: ProfiledColumn) -> str:
     return "times that name no zone are taken as UTC"
 
 
-def _note_time(measured: Times, look: Look, assume: list[Assumption]) -> None:
+def _note_time(measured: Times, look: Look, assume: list[Assumption], *, is_bounded: bool) -> None:
     assume.append(Assumption("time zone", "UTC", _why_utc(measured.column)))
     if measured.missing:
-        why = "they have no time, or lie outside --since and --until"
+        why = "they have no time that can be read"
+        if is_bounded:
+            why += ", or lie outside --since and --until"
         assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))
     if not measured.is_sorted:
         assume.append(Assumption("order", "by time", "the rows lie in another order, which means nothing here"))
-
-
-def _keys(
-    look: Look,
-    measured: Times,
-    options: Options,
-    label: ProfiledColumn,
-    drop: set[str],
-    ask: Ask,
-    assume: list[Assumption],
-) -> tuple[ProfiledColumn, ...]:
-    """What rows are about; empty: all are one series."""
-    if options.key and options.no_key:
-        raise InvalidParams("--key and --no-key exclude each other.", "Give one of them.")
-    if options.key:
-        columns = tuple(look.column(key, "--key") for key in options.key)
-        for column in columns:
-            if column.name in (label.name, measured.column.name):
-                raise InvalidParams(f"--key {column.source}: that column is the label or the time.", "Leave it out.")
-            if column.kind not in ("integer", "text"):
-                raise InvalidParams(
-                    f"--key {column.source}: the column holds {column.reading.description}; keys are whole numbers or"
-                    " text.",
-                    "Give another one, or --no-key.",
-                )
-        return columns
-    if options.no_key:
-        return ()
-    taken = {label.name, measured.column.name, *drop}
-    candidates = keys.candidates(look, measured, taken)
-    series = [each for each in candidates if each.is_series and each.missing <= measured.rows * keys.FEW_MISSING]
-    if not candidates:
-        lacking = [
-            f"{each.source} lacks {each.missing / measured.rows:.0%}" for each in keys.lacking(look, measured, taken)
-        ]
-        which = "no other column" if drop else "no column"
-        gaps = f" without gaps ({', '.join(lacking)} of its values)" if lacking else ""
-        why = f"{which}{gaps} repeats like one; all rows are one series"
-        assume.append(Assumption("key", "none", why, "--key"))
-        return ()
-    if len(series) == 1 and keys.repeated(look, ()):
-        column = series[0].column
-        why = f"the only column with at most one row a moment, {series[0].each:.0f} rows each"
-        assume.append(Assumption("key", column.source, why, "--key or --no-key"))
-        return (column,)
-    none = "none of them"
-    shown = [each.column.source for each in candidates]
-    question = (
-        "What is a row about, whose past may tell its future? Columns that repeat:"
-        f" {', '.join(map(str, candidates[:12]))}."
-    )
-    option = "--key COLUMN (once for each), or --no-key if all rows are one series"
-    if any(each.missing for each in candidates):
-        option += " (rows without a key have no past: fill the key in the data if it is known)"
-    answer = ask(question, [*shown, none], option)
-    return () if answer == none else (look.column(answer, "--key"),)
-
-
-def _note_gaps(entity: Sequence[ProfiledColumn], assume: list[Assumption]) -> None:
-    for key in entity:
-        if key.missing:
-            what = f"{key.missing:,} rows have no {key.source}"
-            assume.append(Assumption("key", what, "they have no past: fill the key in the data if it is known"))
-
-
-def _row_key(
-    look: Look,
-    measured: Times,
-    entity: Sequence[ProfiledColumn],
-    but: set[str],
-    numbering: Collection[str],
-    assume: list[Assumption],
-) -> tuple[str, ...]:
-    """What identifies a row; empty: a digest does."""
-    row_key = keys.identifying(look, measured, tuple(key.name for key in entity), but, numbering)
-    if not row_key:
-        lacking = [key for key in entity if key.missing]
-        why = "no columns identify a row"
-        if lacking and not keys.repeated(look, tuple(key.name for key in entity)):
-            gaps = " and ".join(f"{key.missing:,} rows have no {key.source}" for key in lacking)
-            why = f"{' and '.join(key.source for key in entity)} and the time would identify a row, but {gaps}"
-        assume.append(Assumption("identity", "row_id", f"{why}: a digest of what is known at its time does"))
-        return ()
-    named = " and ".join(look.column(name, "--key").source for name in row_key)
-    option = "--drop" if len(row_key) == 1 and row_key != (measured.column.name,) else ""
-    assume.append(Assumption("identity", named, "no two rows have the same", option))
-    return row_key

@@ -14,6 +14,8 @@ from perennial.scaffold.times import Times
 _SOUNDS_LIKE_KEY = re.compile(r"(^|_)(id|key|no|nr|code|number|sku|uuid|user|customer|store|shop|sensor|device)(_|$)")
 #: How often a value must occur, on average, to be a key with a past.
 _REPETITION = 3
+#: So many pairs of rows at one moment must be expected to have the same key by chance, before none has it for a reason.
+_SURPRISING = 5
 #: A column that lacks more than the one share of its values is asked about, and with more than the other is no key.
 FEW_MISSING, _MANY_MISSING = 0.01, 0.1
 
@@ -25,7 +27,7 @@ class Candidate:
     Attributes:
         each: Rows for each of its values, on average.
         missing: Rows without a value.
-        is_series: Whether it has one row at each moment, at most.
+        is_series: Whether it has one row at each moment, at most, and that not by chance.
     """
 
     column: ProfiledColumn
@@ -47,10 +49,12 @@ def candidates(look: Look, times: Times, but: set[str]) -> list[Candidate]:
         but: Names of columns that something else was decided on.
     """
     chosen = []
+    # Pairs of rows at the same moment.
+    pairs = look.ask("SELECT coalesce(sum(n * (n - 1) / 2), 0) FROM (SELECT count(*) AS n FROM timed GROUP BY moment)")
     for column in look.columns:
         if column.name in but or column.missing > times.rows * _MANY_MISSING or not _repeats(column, times):
             continue
-        one_each = repeated(look, (column.name,)) == 0
+        one_each = float(pairs[0][0]) * _alike(look, column) >= _SURPRISING and repeated(look, (column.name,)) == 0
         chosen.append(Candidate(column, times.rows / column.distinct, one_each, column.missing))
     return chosen
 
@@ -64,7 +68,7 @@ def lacking(look: Look, times: Times, but: set[str]) -> list[ProfiledColumn]:
         but: Names of columns that something else was decided on.
     """
     others = [each for each in look.columns if each.name not in but and each.missing > times.rows * _MANY_MISSING]
-    return [each for each in others if _is_named_like_key(each) and _repeats(each, times)]
+    return [each for each in others if is_named_like_key(each) and _repeats(each, times)]
 
 
 def _repeats(column: ProfiledColumn, times: Times) -> bool:
@@ -73,7 +77,14 @@ def _repeats(column: ProfiledColumn, times: Times) -> bool:
     if (times.rows - column.missing) / column.distinct < _REPETITION:
         return False
     # Whole numbers may be amounts, and text that is numbers for the greater part a measure with some words.
-    return (column.kind == "text" and not column.mixed) or _is_named_like_key(column)
+    return (column.kind == "text" and not column.mixed) or is_named_like_key(column)
+
+
+def _alike(look: Look, column: ProfiledColumn) -> float:
+    """How probable it is that two rows have the same value."""
+    name = quote_ident(column.name)
+    sql = f"SELECT sum(n * n) / (sum(n) * sum(n)) FROM (SELECT count({name})::DOUBLE AS n FROM timed GROUP BY {name})"  # noqa: S608
+    return float(look.ask(sql)[0][0])
 
 
 def repeated(look: Look, keys: tuple[str, ...]) -> int:
@@ -87,7 +98,12 @@ def repeated(look: Look, keys: tuple[str, ...]) -> int:
 
 
 def identifying(
-    look: Look, times: Times, keys: tuple[str, ...], but: set[str], numbering: Collection[str] = ()
+    look: Look,
+    times: Times,
+    keys: tuple[str, ...],
+    clock: tuple[str, ...],
+    but: set[str],
+    numbering: Collection[str],
 ) -> tuple[str, ...]:
     """Columns that identify a row and are never missing; empty: there are none.
 
@@ -98,6 +114,7 @@ def identifying(
         look: The profiled data.
         times: The times of its rows.
         keys: Names of the entity's key columns.
+        clock: Name of the column of the time of day, where the time is a day; empty: there is none.
         but: Names of columns that are known too late, or that somebody does not want.
         numbering: Names of columns that number the rows. Whoever writes the data again may number them otherwise.
     """
@@ -106,9 +123,10 @@ def identifying(
         is_stable = column.name not in but and (column.name not in numbering or column.name == "id")
         if is_stable and is_named_like_id(column) and _is_different(look, column, times):
             return (column.name,)
-    if all(not by_name[key].missing for key in keys) and not repeated(look, keys):
-        return (*keys, times.column.name)
-    for column in sorted(look.columns, key=_is_named_like_key, reverse=True):
+    for parts in dict.fromkeys((keys, (*keys, *clock))):
+        if all(not by_name[key].missing for key in parts) and not repeated(look, parts):
+            return (*parts, times.column.name)
+    for column in sorted(look.columns, key=is_named_like_key, reverse=True):
         if column.name not in but and _may_name_rows(column, times) and _is_different(look, column, times):
             return (column.name,)
     return ()
@@ -129,11 +147,12 @@ def is_named_like_id(column: ProfiledColumn) -> bool:
 def _may_name_rows(column: ProfiledColumn, times: Times) -> bool:
     """Whether a column is no measure, whose values are different by chance only."""
     if column.kind == "integer":
-        return _is_named_like_key(column) or column.high - column.low == times.rows - 1
-    return column.kind == "text" and (_is_named_like_key(column) or not column.mixed)
+        return is_named_like_key(column) or column.high - column.low == times.rows - 1
+    return column.kind == "text" and (is_named_like_key(column) or not column.mixed)
 
 
-def _is_named_like_key(column: ProfiledColumn) -> bool:
+def is_named_like_key(column: ProfiledColumn) -> bool:
+    """Whether a column is called like a key, such as `store` or `customer_id`."""
     return _SOUNDS_LIKE_KEY.search(column.name) is not None
 
 

@@ -12,6 +12,8 @@ from perennial.scaffold.profiling import Look, ProfiledColumn
 
 #: So many partitions make a replay that shows something and ends.
 FEWEST, MOST = 6, 40
+#: In a regular series so many of the intervals are alike; of five trading days four are followed by another day.
+_REGULAR = 0.75
 _UNIT = {Cadence.HOURLY: "hour", Cadence.DAILY: "day", Cadence.WEEKLY: "week", Cadence.MONTHLY: "month"}
 LENGTH = {
     Cadence.HOURLY: timedelta(hours=1),
@@ -196,3 +198,14 @@ def spacing(look: Look, keys: tuple[str, ...], moments: int) -> timedelta:
     )
     seconds = look.ask(sql)[0][0]
     return timedelta(seconds=float(seconds or 0))
+
+
+def is_regular(look: Look) -> bool:
+    """Whether the moments of table `timed` follow one another at nearly equal intervals, as months do, or with gaps."""
+    moments = "(SELECT DISTINCT moment FROM timed)"
+    gaps = f"SELECT epoch(moment) - epoch(lag(moment) OVER (ORDER BY moment)) AS gap FROM {moments}"  # noqa: S608
+    sql = (
+        f"WITH gaps AS ({gaps}), usual AS (SELECT median(gap) AS length FROM gaps)"  # noqa: S608
+        " SELECT avg((abs(gap - length) <= 0.1 * length)::INT) FROM gaps, usual WHERE gap IS NOT NULL"
+    )
+    return float(look.ask(sql)[0][0] or 0) >= _REGULAR
