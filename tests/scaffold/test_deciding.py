@@ -416,9 +416,10 @@ def test_a_key_that_lacks_many_values_is_told(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_one_each_by_chance_is_asked_about(tmp_path: Path) -> None:
-    frame = series(every="5h", zone=np.random.default_rng(2).permutation(np.repeat(np.arange(80), 5)).astype(str))
+    zones = np.random.default_rng(2).permutation([f"zone {number}" for number in range(80)] * 5)
+    frame = series(every="5h", zone=zones)
     frame.loc[[11, 51], "at"] = frame.loc[[10, 50], "at"].to_numpy()
-    frame.loc[[10, 11, 50, 51], "zone"] = ["1", "2", "1", "2"]
+    frame.loc[[10, 11, 50, 51], "zone"] = ["zone 1", "zone 2"] * 2
     assert "zone (5 rows each)" in refused(frame, tmp_path, label="y")
 
 
