@@ -755,9 +755,28 @@ def test_a_number_that_stands_for_none_is_told_label_first(tmp_path: Path) -> No
     made = design(new_cases.csv(frame, tmp_path), label="y", no_key=True)
     label, ozone = notes(made)
     assert label == f"{(frame['y'] == -200).sum()} values of the label 'y' are the number -200"
-    assert ozone.endswith("values of 'ozone' are the number -200")
+    assert ozone.endswith(f"values of 'ozone' ({(frame['ozone'] == -200).mean():.1%} of the rows) are the number -200")
     (why, *_) = (each.why for each in made.assumptions if each.about == "values")
-    assert "has to be empty in the data" in why
+    assert "leave it empty in the data, or declare it as `nulls` in source.py" in why
+
+
+def test_a_number_that_stands_for_none_in_several_columns_is_told_once(tmp_path: Path) -> None:
+    frame = sensor()
+    made = design(new_cases.csv(frame.assign(nox=frame["ozone"]), tmp_path), label="y", no_key=True)
+    _, others = notes(made)
+    share = f"{(frame['ozone'] == -200).mean():.1%} of the rows"
+    assert f"'ozone' ({share}) and 'nox' ({share}) are the number -200" in others
+
+
+def test_words_that_may_stand_for_none_are_told_and_stay(tmp_path: Path) -> None:
+    work = np.where(np.arange(400) % 10 == 0, "?", np.where(np.arange(400) % 3 == 0, "private", "state"))
+    job = np.where(np.arange(400) % 8 == 0, "Unknown", np.where(np.arange(400) % 5 == 0, "sales", "clerk"))
+    made = design(new_cases.csv(series(work=work, job=job, both=work), tmp_path), label="y", no_key=True)
+    assert notes(made) == [
+        "80 values of 'work' (10.0% of the rows) and 'both' (10.0% of the rows) are '?'",
+        "50 values of 'job' (12.5% of the rows) are 'Unknown'",
+    ]
+    assert [each.values[-1] for each in made.features if each.source == "work"] == ["?"]
 
 
 @pytest.mark.parametrize(

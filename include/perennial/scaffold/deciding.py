@@ -66,6 +66,7 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
     own, left_out = features.choose(look, measured, special, row_key, later, leaks, keep, drop, counting)
     features.note_readings(look, assume)
     placeholders.note(look, label_column, special.union(row_key, drop, counting) - {label_column.name}, assume)
+    placeholders.note_words(look, drop | {time.name, label_column.name}, assume)
     return Design(
         name=options.name,
         owner=_owner(options, assume),
@@ -240,6 +241,8 @@ def _note_time(measured: Times, look: Look, assume: list[Assumption], *, is_boun
     assume.append(Assumption("time zone", "UTC", _why_utc(measured.column)))
     if measured.missing:
         why = "they have no time that can be read"
+        # A database is asked for the rows of a time.
+        why += "" if look.place.dialect else ", and will go to quarantine"
         if is_bounded:
             why += ", or lie outside --since and --until"
         assume.append(Assumption("rows", f"{measured.missing} of {look.rows} are left out", why))

@@ -15,7 +15,7 @@ from perennial.sources.columns import BLANKS, FALSE, TRUE
 #: Ways to read a column are tried on some of its first values before the whole is counted.
 _HEAD, _TRIED = 100_000, 1_000
 #: Words that people write where there is no value, in small letters; others are values that cannot be read.
-_NOTHING = (
+NOTHING = (
     *(
         "-",
         "--",
@@ -167,7 +167,7 @@ def _doubts(
 def _unreadable(name: str, reading: Reading) -> dict[str, str]:
     """What is asked about the values of a column that a reading makes nothing of, as aggregates."""
     column, lost = quote_ident(name), f"{_filled(name)} IS NOT NULL AND {reading.of(name)} IS NULL"
-    words = ", ".join(map(quote_literal, _NOTHING))
+    words = ", ".join(map(quote_literal, NOTHING))
     nothing = f"{lost} AND lower(trim({column})) IN ({words})"
     word = f"{lost} AND NOT regexp_matches({column}, '[0-9]')"
     other = f"min({column}) FILTER ({lost} AND lower(trim({column})) NOT IN ({words}))"

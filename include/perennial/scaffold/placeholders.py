@@ -1,4 +1,7 @@
-"""Notices numbers that probably stand for "not known": -200 among measures that are positive, 999, -1."""
+"""Notices what probably stands for "not known": -200 among measures that are positive, 999, `?` or `unknown` in text.
+
+It is told, and stays what it is: only people know whether `none` is a kind of something or no value.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perennial._common.sql_quoting import quote_ident
-from perennial.scaffold import places
+from perennial._common.sql_quoting import quote_ident, quote_literal
+from perennial.scaffold import fitting, places
 from perennial.scaffold.design import Assumption
 from perennial.scaffold.profiling import Look, ProfiledColumn
 
@@ -18,6 +21,10 @@ _DIFFERENT = 10
 #: By how much it must be apart from all others: a share of their width. Of numbers that are usual in this, by less.
 _APART, _USUAL_APART = 0.5, 0.05
 _USUAL = frozenset({-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999, 32767, -32768, 2147483647})
+
+#: So many columns are named that have the same.
+_LISTED = 6
+_FIX = "if it stands for a value that is not known, leave it empty in the data, or declare it as `nulls` in source.py"
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,54 @@ def note(look: Look, label: ProfiledColumn, but: set[str], assume: list[Assumpti
         but: Names of columns that something else was decided on.
         assume: Collects what was assumed.
     """
-    found = find(look, but)
-    for each in sorted(found, key=lambda each: each.column.name != label.name):
-        share = each.rows / look.rows
-        is_label = each.column.name == label.name
-        why = (
-            f"in {share:.1%} of the rows, and apart from all others: if it stands for a value that is not known, it has"
-            f" to be empty in the data{', or a model learns it as an outcome' if is_label else ''}"
-        )
-        of = f"the label {each.column.source!r}" if is_label else repr(each.column.source)
-        what = f"{each.rows:,} values of {of} are the number {each.value:g}"
-        assume.append(Assumption("values", what, why))
+    by_value: dict[float, list[Placeholder]] = {}
+    for each in find(look, but):
+        if each.column.name == label.name:
+            what = f"{each.rows:,} values of the label {each.column.source!r} are the number {_shown(each.value)}"
+            share = f"in {each.rows / look.rows:.1%} of the rows"
+            why = f"{share}, and apart from all others: {_FIX}, or a model learns it as an outcome"
+            assume.append(Assumption("values", what, why))
+        else:
+            by_value.setdefault(each.value, []).append(each)
+    for value, found in by_value.items():
+        rows = sum(each.rows for each in found)
+        columns = _listed([(each.column, each.rows) for each in found], look)
+        what = f"{rows:,} values of {columns} are the number {_shown(value)}"
+        assume.append(Assumption("values", what, f"apart from all others: {_FIX}"))
+
+
+def note_words(look: Look, but: set[str], assume: list[Assumption]) -> None:
+    """Record as assumptions which words of text stay categories although they may stand for no value.
+
+    Args:
+        look: The profiled data, with its table `timed`.
+        but: Names of columns that something else was decided on.
+        assume: Collects what was assumed.
+    """
+    columns = [each for each in look.columns if each.kind == "text" and each.name not in but and each.distinct > 1]
+    words = ", ".join(map(quote_literal, fitting.NOTHING))
+    trimmed = [f"trim({quote_ident(each.name)})" for each in columns]
+    asked = [f"histogram(CASE WHEN lower({text}) IN ({words}) THEN {text} END)" for text in trimmed]
+    by_word: dict[str, list[tuple[ProfiledColumn, int]]] = {}
+    for column, counts in zip(columns, places.read_each(look.connection, look.place, asked, "timed"), strict=True):
+        for word, rows in (counts or {}).items():
+            if _is_frequent(look, rows):
+                by_word.setdefault(word, []).append((column, rows))
+    for word, found in by_word.items():
+        what = f"{sum(rows for _, rows in found):,} values of {_listed(found, look)} are {word!r}"
+        assume.append(Assumption("values", what, f"a category like any other: {_FIX}"))
+
+
+def _listed(columns: Sequence[tuple[ProfiledColumn, int]], look: Look) -> str:
+    """Columns, each with the share of the rows that have something."""
+    shown = [f"{column.source!r} ({rows / look.rows:.1%} of the rows)" for column, rows in columns[:_LISTED]]
+    if len(columns) > _LISTED:
+        shown.append(f"{len(columns) - _LISTED} other columns")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def _shown(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:g}"
 
 
 def _facts(column: ProfiledColumn) -> Sequence[str]:
