@@ -73,6 +73,8 @@ class Settings(BaseSettings):
         ' `["airflow.example.com"]`, `["*.example.com"]`. A request for another host is answered with 400.'
         ' `["*"]`: any host.',
     )
+    serving_host: str = Field(default="127.0.0.1", description="Address on which `perennial serve` listens.")
+    serving_port: int = Field(default=8090, ge=1, le=65535, description="Port of `perennial serve`.")
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )

@@ -1,4 +1,4 @@
-"""Predictions on request: `predict`."""
+"""Predictions on request: `predict`, `serve` and the tokens by which programs ask, `token`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.cli.frame import AsJson, UseCaseName, app, example, say, show_json
+from perennial.cli import completion
+from perennial.cli.frame import AsJson, UseCaseName, app, example, note, say, show_json
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from perennial.serving.answers import PredictionResponse
+    from perennial.serving.tokens import ServiceToken
 
 
 _FLIGHT = "origin=JFK carrier=AA dest=LAX route=JFK-LAX tailnum=N338AA hour=9 weekday=1 distance=2475"
@@ -58,6 +62,134 @@ def predict(
         show_json(msgspec.to_builtins(answer))
     else:
         _show(answer)
+
+
+@app.command(epilog=example("perennial serve flights"))
+def serve(
+    use_cases: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names of use cases; by default all that are not retired.",
+            autocompletion=completion.use_cases,
+            metavar="[USE_CASE...]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Answer requests for predictions over HTTP, until stopped.
+
+    Listens on PERENNIAL_SERVING_HOST and PERENNIAL_SERVING_PORT, 127.0.0.1:8090 by default. A promotion or a rollback
+    is followed in a second or two. Callers show a token: `perennial token create`, or that of their login to Airflow.
+    """
+    import logging
+    import os
+
+    # Before NumPy and scikit-learn are loaded: a request is too small to be worth several threads.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from perennial import discovery
+    from perennial._common.heavy_imports import fast_imports
+
+    names = list(dict.fromkeys(use_cases)) if use_cases else _not_retired()
+    declared = [discovery.load(name) for name in names]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("perennial.serving").setLevel(logging.INFO)
+    with fast_imports():
+        from perennial.serving import server
+
+    server.run(declared)
+
+
+def _not_retired() -> list[str]:
+    from perennial import discovery
+
+    names = [name for name in discovery.names() if discovery.retirement(name) is None]
+    if not names:
+        raise InvalidParams("There is no use case to serve.", "Create one: `perennial new`.")
+    return names
+
+
+tokens = typer.Typer(help="Tokens by which programs ask the prediction server.", no_args_is_help=True)
+app.add_typer(tokens, name="token", epilog=example("perennial token list"))
+
+TokenName = Annotated[str, typer.Argument(help="The token's name.", metavar="NAME")]
+
+
+@tokens.command(name="create", epilog=example("perennial token create checkout --use-case flights --expires 90d"))
+def create_token(
+    name: TokenName,
+    use_case: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="USE_CASE", help="May ask this use case only; may be repeated.", autocompletion=completion.use_cases
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Is refused after this long: 12h, 90d; by default never.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and print it, this once: only its digest is stored."""
+    from perennial import discovery
+    from perennial.serving import tokens as stored
+
+    names = [discovery.load(each).name for each in use_case or ()]
+    secret, token = stored.create(name, names, _lifetime(expires))
+    if as_json:
+        show_json({"token": secret, **_described(token)})
+    else:
+        say(secret)
+        note(f"Token {name} may ask {_scope(token)}{_end_of(token)}. It is not shown again.")
+
+
+@tokens.command(name="list", epilog=example("perennial token list"))
+def list_tokens(as_json: AsJson = False) -> None:
+    """List the tokens; not what they are."""
+    from perennial.serving import tokens as stored
+
+    listed = stored.list_tokens()
+    if as_json:
+        show_json([_described(token) for token in listed])
+    elif not listed:
+        say("There are no tokens.")
+    for token in [] if as_json else listed:
+        say(f"{token.name}: {_scope(token)}, created {token.created:%Y-%m-%d}{_end_of(token)}")
+
+
+@tokens.command(name="revoke", epilog=example("perennial token revoke checkout"))
+def revoke_token(name: TokenName) -> None:
+    """Delete a token: servers refuse it from the next request on."""
+    from perennial.serving import tokens as stored
+
+    stored.revoke(name)
+    say(f"Token {name} is revoked.")
+
+
+def _described(token: ServiceToken) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "use_cases": token.use_cases,
+        "created": token.created.isoformat(),
+        "expires": token.expires.isoformat() if token.expires else None,
+    }
+
+
+def _scope(token: ServiceToken) -> str:
+    return ", ".join(token.use_cases) if token.use_cases is not None else "all use cases"
+
+
+def _end_of(token: ServiceToken) -> str:
+    return f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else ""
+
+
+def _lifetime(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    from datetime import timedelta
+
+    number, unit = text[:-1], {"h": "hours", "d": "days", "w": "weeks"}.get(text[-1:])
+    if unit is None or not number.isdecimal() or not 0 < int(number) < 10_000:
+        raise InvalidParams(f"--expires {text} is no length of time.", "Write it as 12h, 90d or 2w.")
+    return timedelta(**{unit: int(number)})
 
 
 def _fields(values: list[str]) -> dict[str, Any]:

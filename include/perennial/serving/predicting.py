@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from perennial import discovery
 from perennial._common.heavy_imports import fast_imports
-from perennial.errors import InvalidParams, MissingFeatures, PerennialError, PredictionFailed
+from perennial.errors import InvalidExamples, InvalidParams, MissingFeatures, PerennialError, PredictionFailed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,14 +140,28 @@ def _predict(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray:
     except PerennialError:
         raise
     except Exception as error:
-        raise PredictionFailed(
-            f"{subject} failed on the request: {type(error).__name__}: {error}",
-            "A null in a request feature that was never null in training is the likely cause.",
-        ) from error
+        message = f"{subject} failed on the request: {type(error).__name__}: {error}"
+        if nulls := _nulls(version, inputs):
+            problems = [(path, "null, with which the model fails") for path in nulls]
+            raise InvalidExamples(
+                message, f"Likely it never saw a null in {nulls[0]}: send a value.", problems
+            ) from error
+        raise PredictionFailed(message, "Look for what its estimator does not expect.") from error
     for number, value in enumerate(predicted):
         if not math.isfinite(value):
             raise PredictionFailed(f"{subject} predicted {value} for examples[{number}].", "Check its estimator.")
     return predicted
+
+
+def _nulls(version: LoadedVersion, inputs: ModelInputs) -> list[str]:
+    """The paths of request features that are null."""
+    names = [field.name for field in version.request.fields if field.name in inputs.rows.column_names]
+    return [
+        f"examples[{number}].{name}"
+        for name in names
+        for number, value in enumerate(inputs.rows[name].to_pylist())
+        if value is None
+    ]
 
 
 def _refused(version: LoadedVersion, inputs: ModelInputs) -> MissingFeatures:

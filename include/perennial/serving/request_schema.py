@@ -162,7 +162,7 @@ class RequestSchema:
                 try:
                     into[name] = field.convert(example[name], from_text=from_text)
                 except (ValueError, OverflowError, TypeError) as error:
-                    within, message = _explained(error)
+                    within, message = explain(error)
                     yield f"{path}.{name}{within}", message
             elif field.required:
                 yield f"{path}.{name}", "missing"
@@ -208,7 +208,7 @@ def _plain(value: Any) -> Any:
     return value.to_pydatetime() if isinstance(value, datetime) and hasattr(value, "to_pydatetime") else value
 
 
-def _explained(error: Exception) -> Problem:
+def explain(error: Exception) -> Problem:
     """Where within the field, as in `[2]`, and what is wrong."""
     if isinstance(error, UnicodeError):
         return "", "expected valid Unicode text"

@@ -1,0 +1,157 @@
+"""The versions that a server serves: loaded when it starts, and exchanged when the ledger names another one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perennial.errors import PerennialError, UnknownVersion
+from perennial.feature_store import repository
+from perennial.lake_cache import catalog
+from perennial.registry import ledger
+from perennial.serving import loaded_version
+from perennial.serving.loaded_version import LoadedVersion
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
+
+#: How often the ledger is looked at, in seconds.
+POLL = 0.5
+#: How often the feature definitions are looked at, and a version that could not be loaded is tried again, in seconds.
+_SELDOM = 10.0
+
+
+@dataclass(frozen=True)
+class ServingState:
+    """What serves of one use case, as everybody may see it.
+
+    Attributes:
+        model_version: The version that serves; None: none yet.
+        ledger_version: The version that the ledger names; None: none yet, or not known.
+        problem: The kind of error by which the two differ, or the ledger cannot be read; the log has the rest.
+    """
+
+    model_version: int | None
+    ledger_version: int | None
+    problem: str | None
+
+
+@dataclass
+class _Served:
+    """One use case's place in a server.
+
+    Attributes:
+        loaded: What serves; None: nothing yet.
+        ledger_at: Where the ledger was when it was read last; None: it has to be read.
+        problem: Why the version that the ledger names is not the one that serves; None: it is.
+        ledger_version: See `ServingState`.
+    """
+
+    use_case: UseCase
+    loaded: LoadedVersion | None = None
+    ledger_at: str | None = None
+    problem: PerennialError | None = None
+    ledger_version: int | None = None
+
+
+class Champions:
+    """The loaded champions of some use cases. One thread calls `refresh`; any thread reads.
+
+    Args:
+        use_cases: Whose champions.
+    """
+
+    def __init__(self, use_cases: Sequence[UseCase]) -> None:
+        self._served = {use_case.name: _Served(use_case) for use_case in use_cases}
+        self._next_look = 0.0
+        self._definitions: str | None = None
+        self._ended = threading.Event()
+        self._unreachable: PerennialError | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The use cases that are served."""
+        return sorted(self._served)
+
+    def version(self, name: str) -> LoadedVersion:
+        """The version of a use case that serves.
+
+        Raises:
+            UnknownVersion: none does yet.
+        """
+        served = self._served[name]
+        if served.loaded is None:
+            raise served.problem or UnknownVersion(
+                f"Use case {name!r} has no champion in production yet.",
+                f"Train one: `perennial trigger {name} training --wait`.",
+            )
+        return served.loaded
+
+    def state(self) -> dict[str, ServingState]:
+        """What serves, by use case."""
+        return {name: self._state(served) for name, served in self._served.items()}
+
+    def _state(self, served: _Served) -> ServingState:
+        problem = served.problem or self._unreachable
+        return ServingState(
+            served.loaded.number if served.loaded else None,
+            served.ledger_version,
+            type(problem).__name__ if problem else None,
+        )
+
+    def watch(self) -> None:
+        """Call `refresh` until `end` is called."""
+        while not self._ended.wait(POLL):
+            try:
+                self.refresh()
+            except Exception:  # Whatever it is, what is loaded goes on serving.
+                log.exception("The served versions could not be refreshed; trying again.")
+
+    def end(self) -> None:
+        """Let `watch` return."""
+        self._ended.set()
+
+    def refresh(self) -> None:
+        """Load what the ledger names, where that has changed, beside what serves, and exchange it."""
+        is_due = time.monotonic() >= self._next_look
+        if is_due:
+            self._next_look = time.monotonic() + _SELDOM
+        try:
+            ledgers = catalog.locations([served.use_case.tables.ledger for served in self._served.values()])
+            definitions = repository.applied_digest() if is_due else self._definitions
+        except PerennialError as error:
+            self._note_outage(error)
+            return
+        self._note_outage(None)
+        for served in self._served.values():
+            ledger_at = ledgers.get(served.use_case.tables.ledger)
+            is_retried = is_due and served.problem is not None
+            if ledger_at != served.ledger_at or definitions != self._definitions or is_retried:
+                self._exchange(served, ledger_at, definitions)
+        self._definitions = definitions
+
+    def _exchange(self, served: _Served, ledger_at: str | None, definitions: str | None) -> None:
+        name = served.use_case.name
+        try:
+            entry = ledger.champion(served.use_case)
+            served.ledger_version = entry.model_version if entry else None
+            before = served.loaded
+            if entry and (before is None or (before.entry, before.definitions) != (entry, definitions)):
+                served.loaded = loaded_version.load(served.use_case, entry, definitions)
+                log.info("%s: v%d serves%s", name, entry.model_version, f" after v{before.number}" if before else "")
+            served.problem, served.ledger_at = None, ledger_at
+        except Exception as error:
+            serving = f"v{served.loaded.number} goes on serving" if served.loaded else "nothing serves"
+            log.exception("%s: v%s could not be loaded; %s", name, served.ledger_version, serving)
+            served.problem = error if isinstance(error, PerennialError) else PerennialError(str(error))
+            served.ledger_at = ledger_at
+
+    def _note_outage(self, error: PerennialError | None) -> None:
+        if error is not None and self._unreachable is None:
+            log.warning("The ledger does not answer; what is loaded goes on serving: %s", error)
+        if error is None and self._unreachable is not None:
+            log.info("The ledger answers again.")
+        self._unreachable = error

@@ -1,0 +1,100 @@
+"""The OpenAPI description of a prediction server: a typed request for each use case, and an example that works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version as version_of
+from typing import Any
+
+import msgspec
+
+from perennial import lake
+from perennial.serving.answers import PredictionResponse
+from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.request_schema import MAX_EXAMPLES
+from perennial.serving.requests import ErrorResponse
+
+_ERRORS = {
+    400: "The body is no JSON.",
+    401: "No token, or one that is unknown, revoked or expired.",
+    403: "The token is not for this use case.",
+    404: "This server does not serve the use case.",
+    413: "The body is too large.",
+    422: "The request is invalid; `problems` lists each field's path.",
+    500: "The model fails.",
+    503: "A store does not answer, the server is busy or has no champion, or features are missing and the use case's"
+    " policy is to refuse then.",
+}
+
+
+def describe(versions: Sequence[LoadedVersion]) -> dict[str, Any]:
+    """The description of the routes by which these versions are asked.
+
+    Args:
+        versions: One a use case; an example of each is read from the lake.
+
+    Raises:
+        ServiceUnavailable: the lake does not answer.
+    """
+    reference = "#/components/schemas/{name}"
+    _, components = msgspec.json.schema_components([PredictionResponse, ErrorResponse], ref_template=reference)
+    paths = {f"/v1/use_cases/{version.use_case.name}/predict": {"post": _operation(version)} for version in versions}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Perennial: predictions on request", "version": version_of("perennial")},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(version: LoadedVersion) -> dict[str, Any]:
+    use_case = version.use_case
+    body = {
+        "type": "object",
+        "properties": {
+            "examples": {
+                "type": "array",
+                "items": version.request.json_schema(),
+                "minItems": 1,
+                "maxItems": MAX_EXAMPLES,
+            },
+            "at": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}], "default": None},
+            "features": {"type": "boolean", "default": False},
+        },
+        "required": ["examples"],
+        "additionalProperties": False,
+    }
+    content: dict[str, Any] = {"schema": body}
+    if example := _example(version):
+        content["example"] = example
+    return {
+        "operationId": f"predict_{use_case.name}",
+        "summary": use_case.title,
+        "description": use_case.description,
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "200": _response("Predictions, one for each example.", "PredictionResponse"),
+            **{str(status): _response(meaning, "ErrorResponse") for status, meaning in _ERRORS.items()},
+        },
+    }
+
+
+def _response(meaning: str, schema: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": meaning, "content": content}
+
+
+def _example(version: LoadedVersion) -> dict[str, Any] | None:
+    """The request that asks again for an example of the newest partition, at its moment; None without examples."""
+    table = version.use_case.tables.examples
+    names = [field.name for field in version.request.fields]
+    for partition in reversed(lake.partitions(table)):
+        for batch in lake.iter_batches(table, partition=partition, columns=[*names, "event_timestamp"]):
+            for row in batch.slice(0, 1).to_pylist():
+                moment = row.pop("event_timestamp")
+                return {"examples": [msgspec.to_builtins(row)], "at": msgspec.to_builtins(moment)}
+    return None

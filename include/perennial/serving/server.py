@@ -1,0 +1,72 @@
+"""Runs a prediction server: loads the champions, follows the ledger, and answers over HTTP until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+
+import uvicorn
+
+from perennial.errors import InvalidSetting
+from perennial.serving.access import AccessControl
+from perennial.serving.application import application
+from perennial.serving.champions import Champions
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
+
+#: Requests under way at once, beyond which connections are refused.
+_MAX_CONNECTIONS = 512
+#: How long requests under way may take once the server is told to stop, in seconds.
+_LAST_SECONDS = 10
+
+
+def run(use_cases: Sequence[UseCase]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are answered.
+
+    Args:
+        use_cases: What to serve. One that has no champion yet is served from its first one on.
+
+    Raises:
+        InvalidSetting: the port is taken.
+    """
+    where = settings()
+    listener = _listen(where.serving_host, where.serving_port)
+    champions = Champions(use_cases)
+    champions.refresh()
+    following = threading.Thread(target=champions.watch, name="follow-ledger", daemon=True)
+    following.start()
+    config = uvicorn.Config(
+        application(champions, AccessControl()),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    log.info("Serving %s on http://%s:%d", ", ".join(champions.names), where.serving_host, where.serving_port)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        champions.end()
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket on the port; before anything is loaded, which takes a while."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InvalidSetting(
+            f"The prediction server cannot listen on {host}:{port}: {error.strerror}.",
+            "Stop what listens there, or set PERENNIAL_SERVING_PORT to another port.",
+        ) from error
+    return listener

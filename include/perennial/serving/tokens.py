@@ -1,0 +1,153 @@
+"""Service tokens: what a program shows to the prediction server; only their digests are stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+
+from perennial.errors import InvalidParams, PerennialError
+from perennial.services.credentials import write_private
+from perennial.settings import settings
+
+#: How a token begins, by which people and scanners of leaked secrets know it.
+PREFIX = "perennial_"
+_NAME = re.compile(r"[\w.@-]{1,64}")
+
+
+class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of a token.
+
+    Attributes:
+        name: By which it is listed and revoked.
+        digest: SHA-256 of the token, which is random and long: no salt is needed.
+        use_cases: The use cases that it may ask; None: all.
+        created: When it was made (UTC).
+        expires: From when on it is refused (UTC); None: never.
+    """
+
+    name: str
+    digest: str
+    use_cases: tuple[str, ...] | None
+    created: datetime
+    expires: datetime | None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it has not expired at a moment (UTC)."""
+        return self.expires is None or now < self.expires
+
+    def may_ask(self, use_case: str) -> bool:
+        """Whether it is for this use case."""
+        return self.use_cases is None or use_case in self.use_cases
+
+
+def path() -> Path:
+    """The file with the digests, readable by its owner only."""
+    return settings().home / "serving_tokens.json"
+
+
+def create(name: str, use_cases: Sequence[str] = (), lifetime: timedelta | None = None) -> tuple[str, ServiceToken]:
+    """Make a token; it is returned this once and stored nowhere.
+
+    Args:
+        name: By which it is listed and revoked; unique.
+        use_cases: The use cases that it may ask; none: all.
+        lifetime: When it expires; None: never.
+
+    Raises:
+        InvalidParams: the name is malformed or taken.
+        PerennialError: the file of tokens is damaged.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidParams(f"{name!r} is no name of a token.", "Use 1 to 64 letters, digits and . _ @ -.")
+    secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
+    token = ServiceToken(
+        name=name,
+        digest=_digest(secret),
+        use_cases=tuple(sorted(set(use_cases))) or None,
+        created=now,
+        expires=now + lifetime if lifetime is not None else None,
+    )
+
+    def add(tokens: list[ServiceToken]) -> list[ServiceToken]:
+        if any(each.name == name for each in tokens):
+            raise InvalidParams(f"There is a token {name!r} already.", f"Revoke it: `perennial token revoke {name}`.")
+        return [*tokens, token]
+
+    _change(add)
+    return secret, token
+
+
+def revoke(name: str) -> None:
+    """Delete a token; servers refuse it from their next request on.
+
+    Args:
+        name: The token's.
+
+    Raises:
+        InvalidParams: there is none of that name.
+        PerennialError: the file of tokens is damaged.
+    """
+
+    def remove(tokens: list[ServiceToken]) -> list[ServiceToken]:
+        left = [each for each in tokens if each.name != name]
+        if len(left) == len(tokens):
+            raise InvalidParams(f"There is no token {name!r}.", "`perennial token list` shows them.")
+        return left
+
+    _change(remove)
+
+
+def list_tokens() -> list[ServiceToken]:
+    """All tokens, oldest first, expired ones too.
+
+    Raises:
+        PerennialError: the file of tokens is damaged.
+    """
+    try:
+        seen = path().stat()
+    except FileNotFoundError:
+        return []
+    # Each change replaces the file: what was read of one is read once.
+    return _read(path(), (seen.st_ino, seen.st_mtime_ns, seen.st_size))
+
+
+def find(secret: str) -> ServiceToken | None:
+    """The valid token that a caller shows; None: there is no such token, or it has expired.
+
+    Raises:
+        PerennialError: the file of tokens is damaged.
+    """
+    digest, now = _digest(secret), datetime.now(UTC)
+    matching = [each for each in list_tokens() if secrets.compare_digest(each.digest, digest)]
+    return next((each for each in matching if each.is_valid(now)), None)
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path, version: tuple[int, int, int]) -> list[ServiceToken]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=list[ServiceToken])
+    except msgspec.DecodeError as error:
+        raise PerennialError(
+            f"{file} is damaged: {error}.", "Restore it, or delete it and make the tokens again."
+        ) from error
+
+
+def _change(change: Callable[[list[ServiceToken]], list[ServiceToken]]) -> None:
+    file = path()
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock"), mode=0o600):
+        changed = change(list_tokens())
+        write_private(file, json.dumps(msgspec.to_builtins(changed), indent=2) + "\n")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
