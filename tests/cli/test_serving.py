@@ -71,3 +71,21 @@ def test_what_is_wrong_is_named(
     with pytest.raises(error) as raised:
         predict(*arguments)
     assert message in str(raised.value)
+
+
+def test_a_token_is_shown_once_and_listed_by_name(energy: UseCase) -> None:
+    made = CliRunner().invoke(app, ["token", "create", "shop", "--use-case", "energy", "--expires", "90d", "--json"])
+    described = json.loads(made.stdout)
+    assert described["use_cases"] == ["energy"]
+    listed = CliRunner().invoke(app, ["token", "list"]).stdout
+    assert listed.startswith("shop: energy, created ")
+    assert described["token"] not in listed
+    assert CliRunner().invoke(app, ["token", "revoke", "shop"]).stdout == "Token shop is revoked.\n"
+    assert CliRunner().invoke(app, ["token", "list"]).stdout == "There are no tokens.\n"
+
+
+@pytest.mark.parametrize("expires", ["", "d", "90", "0d", "-1d", "1y", "99999d", "²d"])
+def test_a_token_lives_for_a_length_of_time(energy: UseCase, expires: str) -> None:
+    done = CliRunner().invoke(app, ["token", "create", "shop", "--expires", expires])
+    assert isinstance(done.exception, InvalidParams)
+    assert "is no length of time" in str(done.exception)

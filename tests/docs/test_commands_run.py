@@ -34,12 +34,13 @@ DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quaran
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
 #: `doctor` takes as long as all others together, `predict` needs a champion that MLflow knows, `retire` changes a use
-#: case's folder, `run` replaces its process.
+#: case's folder, `run` replaces its process, `serve` does not end.
 ELSEWHERE_RUN = {
     "doctor": "tests/doctor",
     "predict": "tests/cli/test_serving.py",
     "retire": "tests/cli/test_retire.py",
     "run": "tests/cli/test_tools.py",
+    "serve": "tests/serving/test_server.py",
 }
 #: Programs whose commands are not run here, and what stands for that; `test_commands.py` checks each of their words.
 ELSEWHERE = {

@@ -116,11 +116,14 @@ TokenName = Annotated[str, typer.Argument(help="The token's name.", metavar="NAM
 
 @tokens.command(name="create", epilog=example("perennial token create checkout --use-case flights --expires 90d"))
 def create_token(
-    name: TokenName,
-    use_case: Annotated[
+    token: TokenName,
+    only: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="USE_CASE", help="May ask this use case only; may be repeated.", autocompletion=completion.use_cases
+            "--use-case",
+            metavar="USE_CASE",
+            help="May ask this use case only; may be repeated.",
+            autocompletion=completion.use_cases,
         ),
     ] = None,
     expires: Annotated[
@@ -132,13 +135,13 @@ def create_token(
     from perennial import discovery
     from perennial.serving import tokens as stored
 
-    names = [discovery.load(each).name for each in use_case or ()]
-    secret, token = stored.create(name, names, _lifetime(expires))
+    names = [discovery.load(each).name for each in only or ()]
+    secret, made = stored.create(token, names, _lifetime(expires))
     if as_json:
-        show_json({"token": secret, **_described(token)})
+        show_json({"token": secret, **_described(made)})
     else:
         say(secret)
-        note(f"Token {name} may ask {_scope(token)}{_end_of(token)}. It is not shown again.")
+        note(f"Token {token} may ask {_scope(made)}{_end_of(made)}. It is not shown again.")
 
 
 @tokens.command(name="list", epilog=example("perennial token list"))
@@ -156,12 +159,12 @@ def list_tokens(as_json: AsJson = False) -> None:
 
 
 @tokens.command(name="revoke", epilog=example("perennial token revoke checkout"))
-def revoke_token(name: TokenName) -> None:
+def revoke_token(token: TokenName) -> None:
     """Delete a token: servers refuse it from the next request on."""
     from perennial.serving import tokens as stored
 
-    stored.revoke(name)
-    say(f"Token {name} is revoked.")
+    stored.revoke(token)
+    say(f"Token {token} is revoked.")
 
 
 def _described(token: ServiceToken) -> dict[str, Any]:
