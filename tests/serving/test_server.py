@@ -22,7 +22,7 @@ from perennial.registry import ledger, tracking
 from perennial.serving import tokens
 from perennial.use_case import UseCase
 
-LAST = "2024-01-03"
+LAST = "2024-01-04"
 AT = f"{LAST}T23:00:00+00:00"
 METER = {"site": "site-0", "meter": "meter-0", "hour_sin": -0.25, "hour_cos": 0.96}
 PREDICT = "/v1/use_cases/energy/predict"
@@ -53,13 +53,11 @@ def wait_for(is_so: Callable[[], bool], server: subprocess.Popen) -> None:
 
 @pytest.fixture(scope="module")
 def trained(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
-    """Three days, the first version in production, and its model registered a second time."""
+    """Four days, the first version in production, a second one trained."""
     run_features_until(energy, LAST)
-    first = tracking.registered_version(energy, train(energy, "first"))
-    tracking.client().create_model_version(
-        energy.name, first.source, run_id=first.run_id, model_id=first.model_id, await_creation_for=0
-    )
-    promote(energy, 1, first.run_id)
+    for name in ("first", "second"):
+        train(energy, name)
+    promote(energy, 1, tracking.run_of(energy, 1))
     return energy
 
 
@@ -132,7 +130,7 @@ def test_a_promotion_is_served_without_a_failed_request(
         thread.start()
     try:
         wait_for(lambda: len(answers) > 10, server)
-        promote(trained, 2, tracking.run_of(trained, 1))
+        promote(trained, 2, tracking.run_of(trained, 2))
         wait_for(lambda: (200, 2) in answers, server)
     finally:
         ended.set()

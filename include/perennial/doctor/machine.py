@@ -26,7 +26,7 @@ _COMFORT = 4
 #: A scheduler, an API server, a dag-processor, a triggerer and MLflow take 2 GB together, a task 0.5 GB.
 _SERVERS_GB, _TASK_GB = 2.0, 0.5
 #: Files with secrets, below the home.
-_SECRETS = ("login.json", "keys.json", "airflow/passwords.json", "mlflow/auth.ini")
+_SECRETS = ("login.json", "keys.json", "serving_tokens.json", "airflow/passwords.json", "mlflow/auth.ini")
 
 
 def home() -> Iterator[Finding]:
