@@ -11,6 +11,7 @@ import httpx
 
 from perennial.dag_names import SCORING, dag_id
 from perennial.errors import ServiceUnavailable
+from perennial.services import listeners
 from perennial.serving import tokens
 from perennial.settings import settings
 
@@ -56,14 +57,18 @@ class AccessControl:
             AccessDenied: it may not.
             ServiceUnavailable: Airflow, whose token it shows, does not answer.
         """
-        kind, _, secret = authorization.partition(" ")
-        if kind.lower() != "bearer" or not secret.strip():
+        secret = _bearer(authorization)
+        if not secret:
             raise AccessDenied(401, "Send a token: Authorization: Bearer ... (`perennial token create` makes one).")
-        secret = secret.strip()
         if secret.startswith(tokens.PREFIX):
             self._check_service_token(secret, use_case)
         else:
             self._check_airflow_token(secret, use_case)
+
+    def takes_long(self, authorization: str) -> bool:
+        """Whether Airflow may be asked about a caller: wait for it in another thread."""
+        secret = _bearer(authorization)
+        return bool(secret) and not secret.startswith(tokens.PREFIX)
 
     def _check_service_token(self, secret: str, use_case: str | None) -> None:
         token = tokens.find(secret)
@@ -91,6 +96,7 @@ class AccessControl:
             return status
         # Quoted: the name is the caller's.
         path = f"/api/v2/dags/{quote(dag_id(use_case, SCORING), safe='')}" if use_case else "/api/v2/dags?limit=1"
+        listeners.check_ours(settings().airflow_uri)
         try:
             status = self._http.get(path, headers={"Authorization": f"Bearer {secret}"}).status_code
         except (httpx.HTTPError, UnicodeError) as error:
@@ -102,3 +108,9 @@ class AccessControl:
                 self._remembered.clear()
             self._remembered[key] = (now + _REMEMBERED, status)
         return status
+
+
+def _bearer(authorization: str) -> str:
+    """The token in the header; empty: there is none."""
+    kind, _, secret = authorization.partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else ""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -67,6 +67,7 @@ class PredictionServer:
         # One: predicting holds the interpreter's lock, and not every online store may be read by several at once.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._waiting = 0
+        self._asking_airflow = CapacityLimiter(4)
 
     def routes(self) -> list[Route]:
         """All routes."""
@@ -136,8 +137,12 @@ class PredictionServer:
         return predicting.answer(version, asked.examples, at=asked.at, features=asked.features)
 
     async def _check_access(self, request: Request, use_case: str | None) -> None:
-        # In another thread: Airflow may be asked.
-        await to_thread.run_sync(self._access.check, request.headers.get("authorization", ""), use_case)
+        authorization = request.headers.get("authorization", "")
+        if self._access.takes_long(authorization):
+            # A few at once: who sends made-up tokens takes no thread from others.
+            await to_thread.run_sync(self._access.check, authorization, use_case, limiter=self._asking_airflow)
+        else:
+            self._access.check(authorization, use_case)
 
     def _counted(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint, whose errors are counted; of a use case that is not served nothing is."""
