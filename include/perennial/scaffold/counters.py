@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
+from perennial._common.duckdb_session import in_parts
 from perennial._common.sql_quoting import quote_ident
-from perennial.scaffold import places
 from perennial.scaffold.profiling import Look, ProfiledColumn
 
 #: What programs call the number of a row where it had no name.
@@ -16,6 +17,8 @@ _NAMED_LIKE_NUMBER = re.compile(
 )
 #: So many of the rows must follow the rule, and so many different values make a column that rises one that counts.
 _NEARLY, _DIFFERENT = 0.99, 3
+#: So many columns are looked at by one query.
+_AT_ONCE = 50
 
 
 def row_numbers(look: Look, but: set[str]) -> dict[str, str]:
@@ -28,29 +31,32 @@ def row_numbers(look: Look, but: set[str]) -> dict[str, str]:
     whole = [each for each in look.columns if each.name not in but and not each.missing and _is_whole(each)]
     if not whole:
         return {}
-    pairs = [(quote_ident(each.name), quote_ident(f"{each.name}__before")) for each in whole]
-    # Wide enough for the difference of any two.
-    wide = {each.name: "HUGEINT" if each.kind == "integer" else "DOUBLE" for each in whole}
-    before = ", ".join(
-        f"CAST({name} AS {kind}) AS {name}, lag(CAST({name} AS {kind})) OVER (ORDER BY rowid) AS {earlier}"
-        for (name, earlier), kind in zip(pairs, wide.values(), strict=True)
-    )
-    asked = [
-        f"count(*) FILTER ({condition})"
-        for name, earlier in pairs
-        for condition in (f"{name} = {earlier} + 1", f"{name} > {earlier}", f"{name} < {earlier} AND {name} IN (0, 1)")
-    ]
-    asked += [f"max({name}) - min({name})" for name, _ in pairs]
-    relation = f"(SELECT {before} FROM looked)"  # noqa: S608
-    counts = places.read_each(look.connection, look.place, asked, relation)
+    counts = [each for some in in_parts(whole, _AT_ONCE) for each in _moves(look, some)]
     files = _files(look)
     reasons = {}
-    for number, column in enumerate(whole):
-        steps, rises, restarts = counts[3 * number : 3 * number + 3]
-        if _numbers_rows(look, column, (steps, rises, restarts), counts[3 * len(whole) + number], files):
+    for column, (steps, rises, restarts, width) in zip(whole, counts, strict=True):
+        if _numbers_rows(look, column, (steps, rises, restarts), width, files):
             each_file = " of each file" if restarts and steps + restarts == look.rows - 1 else ""
             reasons[column.name] = f"numbers the rows{each_file}"
     return reasons
+
+
+def _moves(look: Look, columns: Sequence[ProfiledColumn]) -> list[tuple[Any, ...]]:
+    """Of each column: rows with one more than the row before, more, and less and 0 or 1; and its range's width."""
+    pairs = [(quote_ident(each.name), quote_ident(f"{each.name}__before")) for each in columns]
+    # Wide enough for the difference of any two.
+    kinds = ["HUGEINT" if each.kind == "integer" else "DOUBLE" for each in columns]
+    before = ", ".join(
+        f"CAST({name} AS {kind}) AS {name}, lag(CAST({name} AS {kind})) OVER (ORDER BY rowid) AS {earlier}"
+        for (name, earlier), kind in zip(pairs, kinds, strict=True)
+    )
+    asked = ", ".join(
+        f"count(*) FILTER ({name} = {earlier} + 1), count(*) FILTER ({name} > {earlier}),"
+        f" count(*) FILTER ({name} < {earlier} AND {name} IN (0, 1)), max({name}) - min({name})"
+        for name, earlier in pairs
+    )
+    (counts,) = look.ask(f"SELECT {asked} FROM (SELECT {before} FROM looked)")  # noqa: S608
+    return [counts[first : first + 4] for first in range(0, len(counts), 4)]
 
 
 def _numbers_rows(look: Look, column: ProfiledColumn, moves: tuple[int, int, int], width: float, files: int) -> bool:
@@ -87,8 +93,8 @@ def rising(look: Look, but: set[str]) -> dict[str, str]:
     """
     numbers = [each for each in look.columns if each.name not in but and each.is_number and each.distinct > 1]
     reasons: dict[str, str] = {}
-    for first in range(0, len(numbers), 50):
-        reasons |= _rising(look, numbers[first : first + 50])
+    for some in in_parts(numbers, _AT_ONCE):
+        reasons |= _rising(look, some)
     return reasons
 
 

@@ -112,7 +112,7 @@ def _without_categories(
     """Read as text what looks like yes or no and is neither: N, F and T are three values, NO beside SE is a country."""
     names = [name for name, best in fitting.items() if best[0] is column_types.BOOLEAN]
     asked = [
-        f"list(DISTINCT lower(trim({quote_ident(name)}))) FILTER ({column_types.BOOLEAN.of(name)} IS NOT NULL)"
+        (name, f"list(DISTINCT lower(trim({quote_ident(name)}))) FILTER ({column_types.BOOLEAN.of(name)} IS NOT NULL)")
         for name in names
     ]
     doubts: dict[str, dict[str, Any]] = {}
@@ -158,7 +158,7 @@ def _doubts(
             asked[name, "begins_with_day"] = f"count(*) FILTER (NOT regexp_matches({column}, '{_DAY}')) = 0"
         if lost[name]:
             asked |= {(name, fact): sql for fact, sql in _unreadable(name, best[0]).items()}
-    answers = places.read_each(connection, place, list(asked.values()))
+    answers = places.read_each(connection, place, [(name, sql) for (name, _), sql in asked.items()])
     for (name, fact), answer in zip(asked, answers, strict=True):
         doubts[name][fact] = tuple(sorted(answer or ())[:_MOST_WORDS]) if fact in ("nulls", "all_words") else answer
     return doubts
@@ -199,7 +199,9 @@ def _fitting(
 ) -> dict[str, tuple[Reading, ...]]:
     """Column -> those of its readings that fit more than half of the values in table `tried`."""
     asked = [
-        f"count({each})" for name, some in readings.items() for each in (_filled(name), *(r.of(name) for r in some))
+        (name, f"count({each})")
+        for name, some in readings.items()
+        for each in (_filled(name), *(reading.of(name) for reading in some))
     ]
     counts = iter(places.read_each(connection, place, asked, "tried"))
     fitting = {}
@@ -223,8 +225,9 @@ def _counted(
     texts = {name for name, readings in tried.items() if any(each.physical == "VARCHAR" for each in readings)}
     wanted: list[tuple[str, Reading | None]] = [(name, None) for name in every]
     wanted += [(name, reading) for name, readings in tried.items() for reading in readings]
-    counts = [
-        f"count({reading.of(name)})" if reading else f"count({_filled(name) if name in texts else quote_ident(name)})"
+    values = [
+        (name, reading.of(name) if reading else _filled(name) if name in texts else quote_ident(name))
         for name, reading in wanted
     ]
+    counts = [(name, f"count({value})") for name, value in values]
     return dict(zip(wanted, places.read_each(connection, place, counts), strict=True))

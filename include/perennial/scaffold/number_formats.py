@@ -97,7 +97,7 @@ def _looked_at(
     sql = (
         f"SELECT count(*) FILTER (({number} IS NULL) != ({other} IS NULL)),"  # noqa: S608
         f" count(*) FILTER (contains({text}, '{sign}')),"
-        f" max(abs({number})) FILTER (NOT contains({text}, '{sign}')) FROM {place.reader}"
+        f" max(abs({number})) FILTER (NOT contains({text}, '{sign}')) FROM {place.reader_of([name])}"
     )
     ((differing, signed, most),) = places.read(connection, place, sql)
     return differing > 0, signed > 0, None if most is None else most < 1_000

@@ -48,7 +48,7 @@ def find(look: Look, but: set[str]) -> list[Placeholder]:
         but: Names of columns that something else was decided on.
     """
     columns = [each for each in look.columns if each.is_number and each.name not in but and each.distinct > _DIFFERENT]
-    asked = [fact for each in columns for fact in _facts(each)]
+    asked = [(each.name, fact) for each in columns for fact in _facts(each)]
     answers = iter(places.read_each(look.connection, look.place, asked, "timed"))
     facts = [(each, [next(answers) for _ in range(4)]) for each in columns]
     found = [
@@ -101,8 +101,10 @@ def note_words(look: Look, but: set[str], assume: list[Assumption]) -> None:
     """
     columns = [each for each in look.columns if each.kind == "text" and each.name not in but and each.distinct > 1]
     words = ", ".join(map(quote_literal, fitting.NOTHING))
-    trimmed = [f"trim({quote_ident(each.name)})" for each in columns]
-    asked = [f"histogram(CASE WHEN lower({text}) IN ({words}) THEN {text} END)" for text in trimmed]
+    trimmed = {each.name: f"trim({quote_ident(each.name)})" for each in columns}
+    asked = [
+        (name, f"histogram(CASE WHEN lower({text}) IN ({words}) THEN {text} END)") for name, text in trimmed.items()
+    ]
     by_word: dict[str, list[tuple[ProfiledColumn, int]]] = {}
     for column, counts in zip(columns, places.read_each(look.connection, look.place, asked, "timed"), strict=True):
         for word, rows in (counts or {}).items():

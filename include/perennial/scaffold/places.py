@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from perennial.sources.record_sources import one_line
 _WIDE, _PART = 64, 100
 #: How an infinite number is written. Nothing can be computed with it: while data is profiled, it stands for no value.
 INFINITE = ("inf", "-inf")
+#: What stands for "no value" in CSV files, unless somebody says otherwise.
+_NOTHING = (*NULLS, *INFINITE)
 #: The table of the connection that holds the text of CSV files.
 TEXT = "written"
 #: What a query over Parquet files calls the file that a row is from.
@@ -75,16 +77,19 @@ class Place:
     @property
     def reader(self) -> str:
         """What a query selects from. Every value of a CSV file is text."""
-        return self.reading_null((*NULLS, *INFINITE))
+        return self.reader_of(self.texts)
 
-    def reading_null(self, texts: Sequence[str]) -> str:
-        """`reader`, if other texts of a CSV file stand for "no value"."""
+    def reader_of(self, columns: Iterable[str], nulls: Sequence[str] = _NOTHING) -> str:
+        """`reader` of some columns, as it takes time to plan each; of Parquet files it has all.
+
+        Args:
+            columns: The columns.
+            nulls: The texts of CSV files that stand for "no value".
+        """
         if self.format == "parquet":
             return _parquet_relation(self)
-        words = ", ".join(map(quote_literal, texts))
-        values = [
-            f"CASE WHEN {name} NOT IN ({words}) THEN {name} END AS {name}" for name in map(quote_ident, self.texts)
-        ]
+        words = ", ".join(map(quote_literal, nulls))
+        values = [f"CASE WHEN {name} NOT IN ({words}) THEN {name} END AS {name}" for name in map(quote_ident, columns)]
         return f"(SELECT {', '.join(values)} FROM {TEXT})"  # noqa: S608
 
 
@@ -236,7 +241,11 @@ def prepare_if_wide(connection: duckdb.DuckDBPyConnection, columns: int) -> None
 
 
 def read_each(
-    connection: duckdb.DuckDBPyConnection, place: Place, expressions: Sequence[str], relation: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    place: Place,
+    asked: Sequence[tuple[str, str]],
+    relation: str = "",
+    nulls: Sequence[str] = _NOTHING,
 ) -> list[Any]:
     """The value of each aggregate over the data, in their order.
 
@@ -245,16 +254,17 @@ def read_each(
     Args:
         connection: DuckDB.
         place: The data.
-        expressions: SQL over its columns.
-        relation: What they are over; empty: the place.
+        asked: A column of the data, and SQL over it.
+        relation: What the SQL is over; empty: the place.
+        nulls: What stands for "no value" in CSV files of the place.
 
     Raises:
         InvalidParams: it cannot be read to its end.
     """
     values: list[Any] = []
-    for some in in_parts(expressions, _PART):
-        sql = f"SELECT {', '.join(some)} FROM {relation or place.reader}"  # noqa: S608
-        values += read(connection, place, sql)[0]
+    for some in in_parts(asked, _PART):
+        source = relation or place.reader_of(dict.fromkeys(column for column, _ in some), nulls)
+        values += read(connection, place, f"SELECT {', '.join(sql for _, sql in some)} FROM {source}")[0]  # noqa: S608
     return values
 
 

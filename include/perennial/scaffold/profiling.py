@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from perennial._common.duckdb_session import in_parts
 from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import column_types, dialects, fitting, names, places
@@ -256,8 +257,10 @@ def _with_words_for_nothing(
     words = [
         f"CASE WHEN {quote_ident(each.source)} IN {NULLS[1:]} THEN {quote_ident(each.source)} END" for each in texts
     ]
-    asked = ", ".join(f"count({word}), min({word})" for word in words)
-    counts = places.read(connection, place, f"SELECT {asked} FROM {place.reading_null(NULLS[:1])}")[0]  # noqa: S608
+    asked = [
+        (each.source, f"{how}({word})") for each, word in zip(texts, words, strict=True) for how in ("count", "min")
+    ]
+    counts = places.read_each(connection, place, asked, nulls=NULLS[:1])
     facts = {
         each.name: {"unreadable": count, "unreadable_example": word or ""}
         for each, count, word in zip(texts, counts[::2], counts[1::2], strict=True)
@@ -269,18 +272,15 @@ def _with_infinite(
     connection: duckdb.DuckDBPyConnection, place: Place, columns: tuple[ProfiledColumn, ...]
 ) -> tuple[ProfiledColumn, ...]:
     """The columns; those of numbers with how many of their missing values are infinite."""
-    asked: dict[str, str] = {}
+    asked: dict[str, tuple[str, str]] = {}
     for each in columns:
         if not each.is_number or not each.missing:
             continue
         if place.format == "csv":
-            asked[each.name] = f"count_if({quote_ident(each.source)} IN {places.INFINITE})"
+            asked[each.name] = (each.source, f"count_if({quote_ident(each.source)} IN {places.INFINITE})")
         elif each.reading.physical in ("FLOAT", "DOUBLE"):
-            asked[each.name] = f"count_if(isinf({quote_ident(each.source)}))"
-    if not asked:
-        return columns
-    relation = place.reading_null(NULLS[:1])
-    counts = places.read(connection, place, f"SELECT {', '.join(asked.values())} FROM {relation}")[0]  # noqa: S608
+            asked[each.name] = (each.source, f"count_if(isinf({quote_ident(each.source)}))")
+    counts = places.read_each(connection, place, list(asked.values()), nulls=NULLS[:1])
     infinite = dict(zip(asked, counts, strict=True))
     return tuple(_with(each, infinite=infinite.get(each.name, 0)) for each in columns)
 
@@ -290,7 +290,7 @@ def _measured(
 ) -> tuple[ProfiledColumn, ...]:
     """The columns with their statistics over the `rows` rows of a table."""
     measured = []
-    for some in (columns[first : first + _AT_ONCE] for first in range(0, len(columns), _AT_ONCE)):
+    for some in in_parts(columns, _AT_ONCE):
         asked = ", ".join(fact for column in some for fact in _facts(column))
         answers = iter(connection.execute(f"SELECT {asked} FROM {table}").fetchall()[0])  # noqa: S608
         measured += [
@@ -303,7 +303,7 @@ def _measured(
         ]
     few = [column for column in measured if column.distinct <= 2 * FEW]
     values: dict[str, dict[str, Any]] = {}
-    for some in (few[first : first + _AT_ONCE] for first in range(0, len(few), _AT_ONCE)):
+    for some in in_parts(few, _AT_ONCE):
         asked = ", ".join(f"histogram({quote_ident(column.name)})" for column in some)
         for column, counts in zip(some, connection.execute(f"SELECT {asked} FROM {table}").fetchall()[0], strict=True):  # noqa: S608
             if counts is not None and len(counts) <= FEW:
