@@ -43,6 +43,18 @@ def test_another_accounts_listener_is_refused(port: int, monkeypatch: pytest.Mon
     listeners.check_ours(f"https://mlflow.example:{port}")
 
 
+@pytest.mark.services
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_a_socket_of_nobody_is_refused() -> None:
+    os.seteuid(65534)
+    try:
+        listener = socket.create_server(("127.0.0.1", 0))
+    finally:
+        os.seteuid(0)
+    with listener, pytest.raises(ServiceUnavailable, match="user id 65534"):
+        listeners.check_ours(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
 def test_the_login_is_not_sent_to_another_account(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "_listening", lambda at: [os.geteuid() + 4_711])
     with (
