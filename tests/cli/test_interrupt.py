@@ -70,11 +70,46 @@ def leave():
 
 frame.main()
 """
-    ended = subprocess.run([sys.executable, "-c", left, "leave"], capture_output=True, text=True, timeout=60)
+    ended = _python(left, "leave")
     assert (ended.returncode, ended.stderr.strip()) == (
         130,
         "Interrupted. Nothing continues in the background; you can run the same command again.",
     )
+
+
+def test_ctrl_c_after_the_end_does_not_change_the_exit_code() -> None:
+    """While the interpreter tidies up."""
+    ended = _python(
+        """
+import atexit, signal
+from perennial.cli import frame
+
+@frame.app.command()
+def leave():
+    atexit.register(signal.raise_signal, signal.SIGINT)
+
+frame.main()
+""",
+        "leave",
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_ctrl_c_during_the_imports_is_answered() -> None:
+    ended = _python(
+        """
+import signal, sys
+
+class Interrupted:
+    def find_spec(name, path, target=None):
+        if name == "perennial.cli.pipelines":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted)
+import perennial.cli
+""",
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (130, "Interrupted. Nothing was started.")
 
 
 def test_an_interrupted_up_says_what_runs_and_up_works_again(tmp_path: Path) -> None:
@@ -162,6 +197,17 @@ def test_at_no_moment_of_its_start_a_traceback_is_shown(tmp_path: Path, delay: f
     assert "include/perennial" not in of_ours, output
     is_of_python = process.returncode == 1 and "KeyboardInterrupt" in output
     assert process.returncode in (130, -signal.SIGINT) or is_of_python, output
+
+
+def _python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # As a shell starts it: pytest may have been started with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def _nowhere(home: Path) -> dict[str, str]:

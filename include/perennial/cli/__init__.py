@@ -14,7 +14,10 @@ try:
     from perennial.cli import features
     from perennial.cli import retire
     from perennial.cli.frame import app, main
-except KeyboardInterrupt:  # Nothing was begun yet.
+except KeyboardInterrupt:
+    import sys
+
+    print("\nInterrupted. Nothing was started.", file=sys.stderr, flush=True)
     raise SystemExit(130) from None
 
 __all__ = [

@@ -137,6 +137,9 @@ def main() -> NoReturn:
 
 def _end(code: Any) -> NoReturn:
     """End the process as `sys.exit(code)` does, also with a thread left behind in a library's C++ code."""
+    if code != INTERRUPTED:
+        # It is done: Ctrl-C while the interpreter tidies up, for up to a second, does not change how it ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if background_threads.any_alive():
         with suppress(OSError):  # Nobody reads any more.
             sys.stdout.flush()
