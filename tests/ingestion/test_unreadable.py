@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from perennial import lake, quarantine
+from perennial.cli import app
 from perennial.errors import BadBatch, InvalidParams
 from perennial.ingestion import ingest
 from perennial.quarantine import review
@@ -93,6 +95,17 @@ def test_an_unreadable_row_is_corrected_or_discarded(energy: UseCase, folder: Pa
     assert [item.item for item in quarantine.list_items(energy, partition)] == [first.item]
     write(folder, DAYS[0], lines(DAYS[0]))
     assert (ingested(energy, DAYS[0])["rows"], pending(energy, DAYS[0])) == (240, [])
+
+
+def test_show_says_what_an_unreadable_row_breaks_and_its_fix(energy: UseCase, folder: Path) -> None:
+    rows = lines(DAYS[0])
+    rows[3] += ".5.5"
+    write(folder, DAYS[0], rows)
+    ingested(energy, DAYS[0])
+    (item,) = quarantine.list_items(energy, energy.partition(DAYS[0]))
+    shown = CliRunner().invoke(app, ["quarantine", "show", "energy", item.item, "--partition", DAYS[0]]).output
+    assert "cannot be read as float64" in shown
+    assert "correct it at its source, or how source.py reads it" in shown
 
 
 def test_records_of_no_partition_are_kept_by_the_first(energy: UseCase, folder: Path) -> None:

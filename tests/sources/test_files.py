@@ -162,10 +162,10 @@ def test_an_unreadable_value_is_named_or_missing(tmp_path: Path, column: str, va
     place = csv(tmp_path, *ROWS[:-1], ",".join(cells), ROWS[-1])
     with pytest.raises(BadBatch) as error:
         read(place)
-    expected = (
-        f"Use case 'shops': {place}, line 5: column {column!r}: {value or None!r} cannot be read as {type_}; 1 of"
-    )
-    assert expected in str(error.value)
+    problem = f"column {column!r}: {value!r} cannot be read as {type_}"
+    if not value:
+        problem = f"column {column!r} is empty, and a row without a time belongs to no partition"
+    assert f"Use case 'shops': {place}, line 5: {problem}; 1 of" in str(error.value)
     assert "include/use_cases/shops/source.py" in error.value.fix
     batch = files(place).read_batch(SCHEMA, FEBRUARY, "at")
     assert [row["shop"] for row in batch.rows.to_pylist()] == ["b", None]
@@ -175,7 +175,7 @@ def test_an_unreadable_value_is_named_or_missing(tmp_path: Path, column: str, va
         "file": str(place),
         "line": 5,
         "text": ",".join(cells),
-        "problem": f"column {column!r}: {value or None!r} cannot be read as {type_}",
+        "problem": problem,
         "reason": f"unreadable({name})",
         "is_placed": True,
     }

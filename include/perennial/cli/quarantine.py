@@ -26,7 +26,7 @@ from perennial.cli.frame import (
 from perennial.dag_names import FEATURES
 from perennial.errors import InvalidParams, ServiceUnavailable
 from perennial.quarantine import display
-from perennial.quarantine.states import ItemState
+from perennial.quarantine.states import UNREADABLE, UNREADABLE_FIX, ItemState
 
 if TYPE_CHECKING:
     from perennial.partitions import Partition
@@ -128,6 +128,8 @@ def show_item(
     say(f"{meant.kind} {meant.item} of {meant.table} {meant.partition}: {meant.state.label}")
     for reason in meant.reasons:
         say(f"  fails {reason}")
+    if meant.state == ItemState.PENDING and meant.reasons[0].startswith(UNREADABLE):
+        say(f"  {UNREADABLE_FIX}")
     say(f"  quarantined {meant.recorded_at:%Y-%m-%d %H:%M:%S} UTC by suite {meant.suite}, code {meant.code_version}")
     if meant.decision:
         decision = meant.decision

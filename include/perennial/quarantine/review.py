@@ -16,7 +16,7 @@ from perennial.quarantine import files
 from perennial.quarantine.items import QuarantinedItem, find_items
 from perennial.quarantine.locking import lock
 from perennial.quarantine.readmission import check_types, readmit, required_expectations
-from perennial.quarantine.states import TYPES, UNREADABLE, ItemState, ReviewAction
+from perennial.quarantine.states import TYPES, UNREADABLE, UNREADABLE_FIX, ItemState, ReviewAction
 from perennial.quarantine.store import ReviewDecision, record_decisions
 from perennial.use_case import RawTable, UseCase
 from perennial.validation import RejectedBatch, SplitBatch, SuiteResult, check_batch, split_batch
@@ -26,10 +26,6 @@ _SAME_KEY = "a clean row with its key has arrived meanwhile"
 _ANOTHER_BATCH = (
     "Give the column the table's type in source.py and fetch the partition again: the batch that enters takes the place"
     " of this one."
-)
-_AS_TEXT = (
-    "it cannot be read as declared: correct it at its source, or how source.py reads it, and run features for the"
-    " partition again; or discard it"
 )
 _UNDECIDED = (ItemState.PENDING, ItemState.RELEASING)
 
@@ -189,7 +185,9 @@ def _check_acceptable(
         if name not in broken:
             raise InvalidParams(f"Nothing that is to be released breaks {name!r}.", f"It breaks {', '.join(broken)}.")
         if name.startswith(UNREADABLE):
-            raise InvalidParams(f"{name} cannot be accepted: there is no row that could be loaded.", f"{_AS_TEXT}.")
+            raise InvalidParams(
+                f"{name} cannot be accepted: there is no row that could be loaded.", f"{UNREADABLE_FIX}."
+            )
         if name == TYPES:
             raise InvalidParams(
                 f"{name} cannot be accepted: the lake's table cannot hold the values as they are.", _ANOTHER_BATCH
@@ -211,7 +209,7 @@ def _validate_rows(
     outcome: ReviewOutcome,
 ) -> None:
     unreadable = [item for item in items if item.reasons[0].startswith(UNREADABLE)]
-    outcome.still_broken += [(item, _AS_TEXT) for item in unreadable]
+    outcome.still_broken += [(item, UNREADABLE_FIX) for item in unreadable]
     items = [item for item in items if item not in unreadable]
     if not items:
         return

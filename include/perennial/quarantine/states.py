@@ -45,6 +45,10 @@ class ItemState(StrEnum):
 
 #: How the name of what a record breaks begins that its source could not read; it can only be discarded.
 UNREADABLE = "unreadable("
+UNREADABLE_FIX = (
+    "it cannot be read as declared: correct it at its source, or how source.py reads it, and run features for the"
+    " partition again; or discard it"
+)
 #: What a batch breaks if the lake's table cannot hold its values without changing them; nobody can accept that.
 TYPES = "types"
 

@@ -144,6 +144,8 @@ class PartReading:
             sql = f"SELECT {shown} FROM part WHERE {self.bad[name]}"  # noqa: S608
             for record, value, why in self.connection.execute(sql).fetchall():
                 problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
+                if value is None:
+                    problem = f"column {column.source!r} is empty, and a row without a time belongs to no partition"
                 problem += f"; {note}" if why else ""
                 self.problems.setdefault(record, []).append((f"unreadable({name})", problem))
         for record, problem in self.scan.ragged.items():
