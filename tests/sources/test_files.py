@@ -164,7 +164,7 @@ def test_an_unreadable_value_is_named_or_missing(tmp_path: Path, column: str, va
         read(place)
     problem = f"column {column!r}: {value!r} cannot be read as {type_}"
     if not value:
-        problem = f"column {column!r} is empty, and a row without a time belongs to no partition"
+        problem = f"column {column!r} has no value, and a row without a time belongs to no partition"
     assert f"Use case 'shops': {place}, line 5: {problem}; 1 of" in str(error.value)
     assert "include/use_cases/shops/source.py" in error.value.fix
     batch = files(place).read_batch(SCHEMA, FEBRUARY, "at")

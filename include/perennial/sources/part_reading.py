@@ -145,7 +145,7 @@ class PartReading:
             for record, value, why in self.connection.execute(sql).fetchall():
                 problem = f"column {column.source!r}: {value!r} cannot be read as {column.type}{written}"
                 if value is None:
-                    problem = f"column {column.source!r} is empty, and a row without a time belongs to no partition"
+                    problem = f"column {column.source!r} has no value, and a row without a time belongs to no partition"
                 problem += f"; {note}" if why else ""
                 self.problems.setdefault(record, []).append((f"unreadable({name})", problem))
         for record, problem in self.scan.ragged.items():
