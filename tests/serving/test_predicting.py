@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pipelines import run_loop_until
 
 import perennial
 from perennial import lake
@@ -17,6 +19,13 @@ from perennial.use_case import ServingPolicy, UseCase
 #: The last hour of the fifth day: what was known then is what the online store has.
 LAST = datetime(2024, 1, 5, 23, tzinfo=UTC)
 KEY = ("site", "meter", "read_at")
+
+
+@pytest.fixture(scope="module")
+def energy(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
+    """After five days: a first model from the third day on, two days scored."""
+    run_loop_until(energy, "2024-01-05")
+    return energy
 
 
 @pytest.fixture
