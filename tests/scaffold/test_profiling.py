@@ -295,6 +295,17 @@ def test_a_folder_is_read_as_one_and_columns_are_matched_by_name(tmp_path: Path)
         assert sorted(look.ask("SELECT a, b FROM looked")) == [(1, 2), (3, 4)]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_rows_of_a_wide_table_stay_together(tmp_path: Path, suffix: str) -> None:
+    for part in (0, 1):
+        frame = pd.DataFrame({f"c{column}": [part * 9_000 + row for row in range(9_000)] for column in range(120)})
+        place = tmp_path / f"{part}.{suffix}"
+        frame.to_csv(place, index=False) if suffix == "csv" else frame.to_parquet(place, index=False)
+    with profiling.at(str(tmp_path), {}) as look:
+        differ = " OR ".join(f"c{column} != c0" for column in range(1, 120))
+        assert look.ask(f"SELECT count(*), count_if({differ}) FROM looked") == [(18_000, 0)]  # noqa: S608
+
+
 def test_a_path_is_no_pattern(tmp_path: Path) -> None:
     folder = tmp_path / "a[1] *"
     folder.mkdir()

@@ -175,11 +175,12 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             if not readings:
                 raise InvalidParams(f"--data {given}: no column holds anything.", "Look at the file.")
             step("reading it")
-            selected = [f"{reading.of(name)} AS {quote_ident(plain[name])}" for name, reading in readings.items()]
+            selected = [
+                (name, f"{reading.of(name)} AS {quote_ident(plain[name])}") for name, reading in readings.items()
+            ]
             lossy = [name for name in readings if doubts.get(name, {}).get("unreadable")]
-            selected += [f"{quote_ident(name)} AS {_written(plain[name])}" for name in lossy]
-            read = ", ".join(selected)
-            places.read(connection, place, f"CREATE TABLE looked AS SELECT {read} FROM {place.reader}")  # noqa: S608
+            selected += [(name, f"{quote_ident(name)} AS {_written(plain[name])}") for name in lossy]
+            _create_looked(connection, place, selected)
             step("measuring it")
             rows = connection.execute("SELECT count(*) FROM looked").fetchall()[0][0]
             columns = [ProfiledColumn(name, plain[name], readings[name], **doubts.get(name, {})) for name in readings]
@@ -188,6 +189,18 @@ def at(given: str, notations: dict[str, str], step: Callable[..., None] = lambda
             yield Look(place, connection, rows, measured, left_out)
         finally:
             connection.close()
+
+
+def _create_looked(connection: duckdb.DuckDBPyConnection, place: Place, selected: Sequence[tuple[str, str]]) -> None:
+    """Make table `looked` of columns of the data, each with SQL over it; in parts, as `places.read_each` says."""
+    parts = [f"looked_{number}" for number, _ in enumerate(in_parts(selected, _AT_ONCE))]
+    for part, some in zip(parts, in_parts(selected, _AT_ONCE), strict=True):
+        asked = ", ".join(sql for _, sql in some)
+        source = place.reader_of(dict.fromkeys(column for column, _ in some))
+        places.read(connection, place, f"CREATE TABLE {part} AS SELECT {asked} FROM {source}")  # noqa: S608
+    connection.execute(f"CREATE TABLE looked AS FROM {' POSITIONAL JOIN '.join(parts)}")
+    for part in parts:
+        connection.execute(f"DROP TABLE {part}")
 
 
 def as_written(look: Look, column: ProfiledColumn) -> Look:
