@@ -40,9 +40,10 @@ def predict(
     features: Annotated[bool, typer.Option("--features", help="Also show the features that the model saw.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict one example with the champion, from the newest features in the online store.
+    """Predict one example with the champion.
 
-    Needs no server but the stores and MLflow. Nothing is recorded.
+    Its features are the newest ones in the online store. Needs no server but the stores and MLflow. Nothing is
+    recorded.
     """
     from perennial import discovery
     from perennial._common.heavy_imports import fast_imports
@@ -159,12 +160,15 @@ def list_tokens(as_json: AsJson = False) -> None:
 
 
 @tokens.command(name="revoke", epilog=example("perennial token revoke checkout"))
-def revoke_token(token: TokenName) -> None:
+def revoke_token(token: TokenName, as_json: AsJson = False) -> None:
     """Delete a token: servers refuse it from the next request on."""
     from perennial.serving import tokens as stored
 
     stored.revoke(token)
-    say(f"Token {token} is revoked.")
+    if as_json:
+        show_json({"revoked": token})
+    else:
+        say(f"Token {token} is revoked.")
 
 
 def _described(token: ServiceToken) -> dict[str, Any]:
