@@ -62,7 +62,7 @@ def test_json_tells_the_same_and_a_dry_run_writes_nothing(project: Path, sales: 
         ["Store Name"],
         "regression",
     )
-    assert "copy of the label" in result["left_out"]["Revenue"]
+    assert "in proportion to the label" in result["left_out"]["Revenue"]
     assert not files(project)
 
 
