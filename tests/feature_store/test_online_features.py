@@ -47,12 +47,11 @@ def test_a_service_is_parsed_once_for_many_reads(online: Online, monkeypatch: py
 
 def test_a_service_changed_elsewhere_is_seen_with_the_cache(online: Online) -> None:
     assert read(online).keys() == {"driver_id", "trips", "rating"}
-    registry = online.store.registry
-    registry.cached_registry_proto_ttl = timedelta(hours=1)
+    online.store.registry.cached_registry_proto_ttl = timedelta(hours=1)
     elsewhere = FeatureStore(config=repository.load_config(settings().feature_repo))
     elsewhere.apply([FeatureService(name=online.repo.name, features=[online.view[["trips"]]])])
     assert read(online).keys() == {"driver_id", "trips", "rating"}, "the cache is still valid"
-    registry.cached_registry_proto_created -= timedelta(hours=2)
+    online.store.registry.cached_registry_proto_created -= timedelta(hours=2)
     assert read(online).keys() == {"driver_id", "trips"}
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -11,15 +10,8 @@ import pytest
 from perennial.errors import ServiceUnavailable
 from perennial.serving import access, tokens
 from perennial.serving.access import AccessControl, AccessDenied
-from perennial.settings import settings
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
-    settings.cache_clear()
-    yield tmp_path / "home"
-    settings.cache_clear()
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def denied(control: AccessControl, authorization: str, use_case: str | None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -12,15 +11,8 @@ import pytest
 
 from perennial.errors import InvalidParams, PerennialError
 from perennial.serving import tokens
-from perennial.settings import settings
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
-    settings.cache_clear()
-    yield tmp_path / "home"
-    settings.cache_clear()
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_a_token_is_known_by_its_secret_alone(folder: Path) -> None:

@@ -26,25 +26,25 @@ class Metrics:
     """
 
     def __init__(self, champions: Champions) -> None:
-        self._registry = CollectorRegistry()
+        self._collectors = CollectorRegistry()
         labels = ["use_case", "status"]
         name = "perennial_serving"
-        self._requests = Counter(f"{name}_requests", "Requests, by status.", labels, registry=self._registry)
+        self._requests = Counter(f"{name}_requests", "Requests, by status.", labels, registry=self._collectors)
         self._seconds = Histogram(
             f"{name}_seconds",
             "Duration of answered requests.",
             ["use_case"],
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self._collectors,
         )
-        self._predictions = Counter(f"{name}_predictions", "Predictions.", ["use_case"], registry=self._registry)
+        self._predictions = Counter(f"{name}_predictions", "Predictions.", ["use_case"], registry=self._collectors)
         self._missing = Counter(
             f"{name}_missing_features",
             "Features that were null, by reason.",
             ["use_case", "reason"],
-            registry=self._registry,
+            registry=self._collectors,
         )
-        self._registry.register(_Versions(champions))
+        self._collectors.register(_Versions(champions))
 
     def refused(self, use_case: str, status: int) -> None:
         """Count a request that was not answered.
@@ -71,7 +71,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
-        return generate_latest(self._registry)
+        return generate_latest(self._collectors)
 
 
 class _Versions(Collector):

@@ -108,7 +108,7 @@ def _fault(content: str, dialect: Dialect) -> str:
 
 
 def _are_in_pairs(address: str, dialect: Dialect) -> bool:
-    """Whether a glance at bytes proves all quotes in place: what holds for most files, at the speed of the disk.
+    """Whether the bytes alone prove that all quotes are in place: so it is with most files, at the speed of the disk.
 
     Counted from the beginning, each first quote of a pair opens a value, which nothing but a delimiter, a line break or
     another quote precedes, and each second one closes it, which nothing else follows.

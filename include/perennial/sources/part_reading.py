@@ -94,15 +94,14 @@ class PartReading:
         """Make table `part`: the rows of the part, and those whose time cannot be read, as they are in the data."""
         kept = [*(f"c{number}" for number in range(len(self.sources))), RECORD]
         relation = self.scan.relation(self.connection, self.sources)
-        if self.part is None:
-            sql = f"SELECT {', '.join(kept)}, NULL AS moment FROM {relation}"  # noqa: S608
-            self._create("part", sql, {})
-            self._read_usual()
-            return
-        timed = f"SELECT *, {self.values[self.part.time]} AS moment FROM {relation}"  # noqa: S608
-        where = "moment >= $start AND moment < $end OR moment IS NULL"
-        sql = f"SELECT {', '.join(kept)}, moment FROM ({timed}) WHERE {where}"  # noqa: S608
-        self._create("part", sql, {"start": self.part.start, "end": self.part.end})
+        sql = f"SELECT {', '.join(kept)}, NULL AS moment FROM {relation}"  # noqa: S608
+        bounds: dict[str, Any] = {}
+        if self.part is not None:
+            timed = f"SELECT *, {self.values[self.part.time]} AS moment FROM {relation}"  # noqa: S608
+            where = "moment >= $start AND moment < $end OR moment IS NULL"
+            sql = f"SELECT {', '.join(kept)}, moment FROM ({timed}) WHERE {where}"  # noqa: S608
+            bounds = {"start": self.part.start, "end": self.part.end}
+        self._create("part", sql, bounds)
         self._read_usual()
 
     def _read_usual(self) -> None:
