@@ -14,6 +14,8 @@ from perennial import lake
 from perennial.errors import InvalidExamples, MissingFeatures, PredictionFailed, UnknownUseCase, UnknownVersion
 from perennial.registry import ledger, tracking
 from perennial.serving import loaded_version, predicting
+from perennial.serving.answering import answer_together
+from perennial.serving.requests import PredictionRequest
 from perennial.use_case import ServingPolicy, UseCase
 
 #: The last hour of the fifth day: what was known then is what the online store has.
@@ -151,3 +153,15 @@ def test_a_prediction_equals_that_of_batch_scoring(energy: UseCase, asked: list[
         alone = perennial.predict("energy", row, at=LAST).predictions[0]
         assert served.features == {name: batch[name] for name in served.features}
         assert (served.prediction, alone.prediction) == (batch["prediction"], batch["prediction"])
+
+
+def test_requests_answered_together_equal_single_ones(version: loaded_version.LoadedVersion, asked: list[dict]) -> None:
+    assert version.predicts_jointly
+    assert version.reads_jointly
+    unknown = {**asked[1], "meter": "nowhere", "hour_sin": None}
+    requests = [PredictionRequest(examples, LAST) for examples in ([asked[0]], asked, [unknown], asked[2:4])]
+    together = answer_together(version, requests)
+    for request, answer in zip(requests, together, strict=True):
+        alone = predicting.answer(version, request.examples, at=LAST)
+        assert [each.prediction for each in answer.predictions] == [each.prediction for each in alone.predictions]
+        assert [each.missing for each in answer.predictions] == [each.missing for each in alone.predictions]

@@ -53,6 +53,16 @@ def request_columns(service: str) -> list[str]:
 
 
 @explaining_database(REGISTRY)
+def on_demand_views(service: str) -> list[OnDemandFeatureView]:
+    """The on-demand views of a service, as the registry holds them now.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    return _on_demand_views(open_store(), service)
+
+
+@explaining_database(REGISTRY)
 def feature_views(service: str) -> dict[str, FeatureView]:
     """The views of a service that have rows of their own, by name, as the registry holds them now.
 

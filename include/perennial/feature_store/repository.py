@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         feature_views,
         join_keys,
         lake_tables,
+        on_demand_views,
         request_columns,
     )
     from perennial.feature_store.historical_features import historical_features
@@ -38,6 +39,7 @@ __all__ = [
     "lake_tables",
     "load_config",
     "materialize",
+    "on_demand_views",
     "online_features",
     "open_store",
     "request_columns",
@@ -49,7 +51,7 @@ __getattr__ = attributes_of(
     {
         "perennial.feature_store.applying": ["APPLIED", "FILES", "applied_digest", "apply_if_changed"],
         "perennial.feature_store.feature_services": [
-            *("feature_names", "feature_views", "join_keys", "lake_tables", "request_columns"),
+            *("feature_names", "feature_views", "join_keys", "lake_tables", "on_demand_views", "request_columns"),
         ],
         "perennial.feature_store.historical_features": ["historical_features"],
         "perennial.feature_store.materialization": ["materialize"],

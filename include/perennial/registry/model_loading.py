@@ -150,6 +150,16 @@ def inputs_from(folder: str) -> list[str]:
     return list(Model.load(folder).signature.inputs.input_names())
 
 
+def example_from(folder: str) -> pd.DataFrame | None:
+    """The rows that training stored with a version as an example of its inputs; None: it has none.
+
+    Args:
+        folder: As of `load_from`.
+    """
+    example = Model.load(folder).load_input_example(folder)
+    return example if isinstance(example, pd.DataFrame) else None
+
+
 def predictor(use_case: UseCase, model: Any) -> Predict:
     """The fitted estimator as a function from a frame to (n,) floats.
 

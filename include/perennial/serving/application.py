@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,9 +24,10 @@ from perennial.errors import (
     UnknownUseCase,
     UnknownVersion,
 )
-from perennial.serving import openapi, predicting
+from perennial.serving import answering, openapi
 from perennial.serving.access import AccessControl, AccessDenied
 from perennial.serving.answers import PredictionResponse
+from perennial.serving.batches import Batches
 from perennial.serving.champions import Champions
 from perennial.serving.metrics import Metrics
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
@@ -36,7 +35,7 @@ from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, 
 log = logging.getLogger(__name__)
 
 #: Requests that may wait for the thread that predicts; beyond that the server says that it is busy.
-MAX_WAITING = 64
+MAX_WAITING = 256
 #: Which status a caller gets for which error; for all others 500.
 _STATUS: dict[type[PerennialError], int] = {
     UnknownUseCase: 404,
@@ -64,8 +63,7 @@ class PredictionServer:
         self._champions = champions
         self._access = access
         self._metrics = Metrics(champions)
-        # One: predicting holds the interpreter's lock, and not every online store may be read by several at once.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._batches = Batches(self._answer)
         self._waiting = 0
         self._asking_airflow = CapacityLimiter(4)
 
@@ -128,13 +126,12 @@ class PredictionServer:
             raise ServiceUnavailable("The server is busy.", "Ask again later, or start another server.")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, name, asked)
+            return await self._batches.ask(name, asked)
         finally:
             self._waiting -= 1
 
-    def _answer(self, name: str, asked: PredictionRequest) -> PredictionResponse:
-        version = self._champions.version(name)
-        return predicting.answer(version, asked.examples, at=asked.at, features=asked.features)
+    def _answer(self, name: str, requests: Sequence[PredictionRequest]) -> list[PredictionResponse | Exception]:
+        return answering.answer_together(self._champions.version(name), requests)
 
     async def _check_access(self, request: Request, use_case: str | None) -> None:
         authorization = request.headers.get("authorization", "")

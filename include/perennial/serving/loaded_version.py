@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
@@ -15,7 +16,10 @@ from perennial.feature_store import repository
 from perennial.registry import ledger, model_loading
 from perennial.registry.model_loading import Predict
 from perennial.serving.request_schema import RequestField, RequestSchema
+from perennial.serving.row_independence import is_row_independent
 from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
 
 #: Columns of the examples that no request has: what is asked, and what nobody knows yet.
 _NOT_IN_REQUESTS = ("event_timestamp", "label", "label_timestamp")
@@ -33,6 +37,8 @@ class LoadedVersion:
         columns: The model's inputs, in its order.
         retrieved: What a retrieval for batch scoring returns: its columns and their types.
         predict: See `model_loading.load`.
+        predicts_jointly: Whether rows are predicted alike alone and among those of other requests.
+        reads_jointly: Whether features are, too: an on-demand view may be written to look at more than one row.
     """
 
     use_case: UseCase
@@ -42,6 +48,8 @@ class LoadedVersion:
     columns: list[str]
     retrieved: pa.Schema
     predict: Predict
+    predicts_jointly: bool = False
+    reads_jointly: bool = False
 
     @property
     def number(self) -> int:
@@ -99,7 +107,24 @@ def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> Loa
     with model_loading.downloaded(use_case, entry.model_version) as folder:
         columns = model_loading.inputs_from(folder)
         predict = model_loading.load_from(use_case, entry.model_version, folder)
-    return LoadedVersion(use_case, entry, definitions, request, columns, retrieved, predict)
+        is_joint = is_row_independent(predict, model_loading.example_from(folder))
+    if not is_joint:
+        log.info(
+            "%s: v%d predicts requests one by one: it rounds with the number of rows, or has no input example.",
+            use_case.name,
+            entry.model_version,
+        )
+    return LoadedVersion(
+        use_case,
+        entry,
+        definitions,
+        request,
+        columns,
+        retrieved,
+        predict,
+        predicts_jointly=is_joint,
+        reads_jointly=not repository.on_demand_views(use_case.feature_service),
+    )
 
 
 def _no_examples(use_case: UseCase) -> pa.Table:

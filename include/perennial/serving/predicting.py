@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from perennial import discovery
 from perennial._common.heavy_imports import fast_imports
-from perennial.errors import InvalidExamples, InvalidParams, MissingFeatures, PerennialError, PredictionFailed
+from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from perennial.serving.answers import Prediction, PredictionResponse
-    from perennial.serving.features import ModelInputs
+    from perennial.serving.answers import PredictionResponse
     from perennial.serving.loaded_version import LoadedVersion
 
 
@@ -79,23 +74,14 @@ def answer(
         PredictionFailed: see `predict`.
         ServiceUnavailable: the registry of features does not answer.
     """
-    from perennial.serving import features as online
-    from perennial.serving.answers import PredictionResponse
+    from perennial.serving.answering import answer_together
+    from perennial.serving.requests import PredictionRequest
 
-    checked = version.request.check(examples, from_text=from_text)
-    inputs = online.read(version, checked, at.replace(tzinfo=UTC) if at and at.tzinfo is None else at)
-    if version.use_case.serving.on_missing == "refuse" and any(inputs.missing):
-        raise _refused(version, inputs)
-    predicted = _predict(version, inputs)
-    rows = inputs.rows.to_pylist() if features else None
-    return PredictionResponse(
-        use_case=version.use_case.name,
-        model_version=version.number,
-        predictions=[
-            _prediction(version, inputs, number, float(predicted[number]), example, rows)
-            for number, example in enumerate(checked)
-        ],
-    )
+    request = PredictionRequest(list(examples), at.replace(tzinfo=UTC) if at and at.tzinfo is None else at, features)
+    (outcome,) = answer_together(version, [request], from_text=from_text)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def parse_moment(text: str) -> datetime:
@@ -109,71 +95,3 @@ def parse_moment(text: str) -> datetime:
     except ValueError as error:
         raise InvalidParams(f"{text!r} is no moment.", "Write it as 2013-12-31T18:00:00Z.") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _prediction(
-    version: LoadedVersion,
-    inputs: ModelInputs,
-    number: int,
-    value: float,
-    example: Mapping[str, Any],
-    rows: list[dict[str, Any]] | None,
-) -> Prediction:
-    from perennial.serving.answers import Prediction
-
-    key = {name: example[name] for name in version.use_case.examples.key if name in example}
-    return Prediction(
-        prediction_id=str(uuid4()),
-        prediction=value,
-        missing=inputs.missing[number],
-        key=key if len(key) == len(version.use_case.examples.key) else None,
-        features=rows[number] if rows is not None else None,
-        event_timestamps=inputs.event_timestamps[number] if rows is not None else None,
-    )
-
-
-def _predict(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray:
-    """(n,) float64, all finite."""
-    subject = f"Version {version.number} of model {version.use_case.name!r}"
-    try:
-        predicted = version.predict(inputs.rows.to_pandas())
-    except PerennialError:
-        raise
-    except Exception as error:
-        message = f"{subject} failed on the request: {type(error).__name__}: {error}"
-        if nulls := _nulls(version, inputs):
-            problems = [(path, "null, with which the model fails") for path in nulls]
-            raise InvalidExamples(
-                message, f"Likely it never saw a null in {nulls[0]}: send a value.", problems
-            ) from error
-        raise PredictionFailed(message, "Look for what its estimator does not expect.") from error
-    for number, value in enumerate(predicted):
-        if not math.isfinite(value):
-            raise PredictionFailed(f"{subject} predicted {value} for examples[{number}].", "Check its estimator.")
-    return predicted
-
-
-def _nulls(version: LoadedVersion, inputs: ModelInputs) -> list[str]:
-    """The paths of request features that are null."""
-    names = [field.name for field in version.request.fields if field.name in inputs.rows.column_names]
-    return [
-        f"examples[{number}].{name}"
-        for name in names
-        for number, value in enumerate(inputs.rows[name].to_pylist())
-        if value is None
-    ]
-
-
-def _refused(version: LoadedVersion, inputs: ModelInputs) -> MissingFeatures:
-    problems = [
-        (f"examples[{number}].{name}", reason)
-        for number, missing in enumerate(inputs.missing)
-        for name, reason in missing.items()
-    ]
-    listed = "; ".join(f"{path}: {reason}" for path, reason in problems[:5])
-    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-    return MissingFeatures(
-        f"Use case {version.use_case.name!r}: features of the request are missing: {listed}{more}.",
-        "Materialize newer features, or let the use case answer without them: serving.on_missing in use_case.py.",
-        problems,
-    )

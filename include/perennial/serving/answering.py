@@ -1,0 +1,197 @@
+"""Answers requests to one version: several with one read and one prediction, each as if it were alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.errors import (
+    BadFeatures,
+    InvalidExamples,
+    MissingFeatures,
+    PerennialError,
+    PredictionFailed,
+    ServiceUnavailable,
+)
+from perennial.serving import features as online
+from perennial.serving.answers import Prediction, PredictionResponse
+from perennial.serving.features import ModelInputs
+from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.requests import PredictionRequest
+
+
+def answer_together(
+    version: LoadedVersion, requests: Sequence[PredictionRequest], *, from_text: bool = False
+) -> list[PredictionResponse | Exception]:
+    """Answer several requests with one read and one prediction, each to the bit as if it were alone.
+
+    Args:
+        version: Who predicts.
+        requests: What is asked; not checked yet.
+        from_text: See `answer`.
+
+    Returns:
+        For each request its answer, or the error by which it fails: what is wrong with one request fails no other.
+    """
+    outcomes: dict[int, PredictionResponse | Exception] = {}
+    checked: dict[int, list[dict[str, Any]]] = {}
+    for number, request in enumerate(requests):
+        try:
+            checked[number] = version.request.check(request.examples, from_text=from_text)
+        except Exception as error:
+            outcomes[number] = error
+    inputs: dict[int, ModelInputs] = {}
+    for number, read in _read(version, requests, checked).items():
+        if isinstance(read, ModelInputs) and version.use_case.serving.on_missing == "refuse" and any(read.missing):
+            outcomes[number] = _refused(version, read)
+        elif isinstance(read, ModelInputs):
+            inputs[number] = read
+        else:
+            outcomes[number] = read
+    for number, predicted in _predict_together(version, inputs).items():
+        if isinstance(predicted, Exception):
+            outcomes[number] = predicted
+        else:
+            outcomes[number] = _response(version, inputs[number], predicted, checked[number], requests[number].features)
+    # Here all that is answered is known: a record of the predictions is made here, of the whole batch at once.
+    return [outcomes[number] for number in range(len(requests))]
+
+
+def _read(
+    version: LoadedVersion, requests: Sequence[PredictionRequest], checked: Mapping[int, list[dict[str, Any]]]
+) -> dict[int, ModelInputs | Exception]:
+    """The inputs of each checked request; those whose ages are counted to the same moment are read together."""
+    by_moment: dict[datetime | None, list[int]] = {}
+    for number in checked:
+        by_moment.setdefault(requests[number].at, []).append(number)
+    inputs: dict[int, ModelInputs | Exception] = {}
+    for at, numbers in by_moment.items():
+        groups = [numbers] if version.reads_jointly else [[number] for number in numbers]
+        while groups:
+            group = groups.pop()
+            try:
+                rows = online.read(version, [example for number in group for example in checked[number]], at)
+                inputs |= zip(group, rows.split([len(checked[number]) for number in group]), strict=True)
+            except (ServiceUnavailable, BadFeatures) as error:
+                inputs |= dict.fromkeys(group, error)
+            except Exception as error:
+                if len(group) == 1:
+                    inputs[group[0]] = error
+                else:  # One of them may be the reason.
+                    groups += [[number] for number in group]
+    return inputs
+
+
+def _predict_together(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray | Exception]:
+    """(n,) float64 for each request, all finite; requests whose columns pandas holds in other types are kept apart."""
+    groups: dict[Any, list[int]] = {}
+    for number, each in inputs.items():
+        groups.setdefault(each.frame_types if version.predicts_jointly else number, []).append(number)
+    predicted: dict[int, np.ndarray | Exception] = {}
+    for numbers in groups.values():
+        together = _tried(version, [inputs[number] for number in numbers]) if len(numbers) > 1 else [None]
+        for number, values in zip(numbers, together, strict=True):
+            predicted[number] = _predict(version, inputs[number]) if values is None else values
+    return predicted
+
+
+def _tried(version: LoadedVersion, inputs: Sequence[ModelInputs]) -> list[np.ndarray | None]:
+    """(n,) float64 for each request; None: it has to be predicted alone, which tells what is wrong with which."""
+    try:
+        values = version.predict(pa.concat_tables([each.rows for each in inputs]).to_pandas())
+    except Exception:
+        return [None] * len(inputs)
+    ends = np.cumsum([each.rows.num_rows for each in inputs])
+    return [part if np.isfinite(part).all() else None for part in np.split(np.asarray(values, float), ends[:-1])]
+
+
+def _response(
+    version: LoadedVersion,
+    inputs: ModelInputs,
+    predicted: np.ndarray,
+    examples: Sequence[Mapping[str, Any]],
+    features: bool,
+) -> PredictionResponse:
+    rows = inputs.rows.to_pylist() if features else None
+    return PredictionResponse(
+        use_case=version.use_case.name,
+        model_version=version.number,
+        predictions=[
+            _prediction(version, inputs, number, float(predicted[number]), example, rows)
+            for number, example in enumerate(examples)
+        ],
+    )
+
+
+def _prediction(
+    version: LoadedVersion,
+    inputs: ModelInputs,
+    number: int,
+    value: float,
+    example: Mapping[str, Any],
+    rows: list[dict[str, Any]] | None,
+) -> Prediction:
+    key = {name: example[name] for name in version.use_case.examples.key if name in example}
+    return Prediction(
+        prediction_id=str(uuid4()),
+        prediction=value,
+        missing=inputs.missing[number],
+        key=key if len(key) == len(version.use_case.examples.key) else None,
+        features=rows[number] if rows is not None else None,
+        event_timestamps=inputs.event_timestamps[number] if rows is not None else None,
+    )
+
+
+def _predict(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray | Exception:
+    """(n,) float64, all finite."""
+    subject = f"Version {version.number} of model {version.use_case.name!r}"
+    try:
+        predicted = version.predict(inputs.rows.to_pandas())
+    except PerennialError as error:
+        return error
+    except Exception as error:
+        message = f"{subject} failed on the request: {type(error).__name__}: {error}"
+        failure: PerennialError
+        if nulls := _nulls(version, inputs):
+            problems = [(path, "null, with which the model fails") for path in nulls]
+            failure = InvalidExamples(message, f"Likely it never saw a null in {nulls[0]}: send a value.", problems)
+        else:
+            failure = PredictionFailed(message, "Look for what its estimator does not expect.")
+        failure.__cause__ = error
+        return failure
+    for number, value in enumerate(predicted):
+        if not math.isfinite(value):
+            return PredictionFailed(f"{subject} predicted {value} for examples[{number}].", "Check its estimator.")
+    return predicted
+
+
+def _nulls(version: LoadedVersion, inputs: ModelInputs) -> list[str]:
+    """The paths of request features that are null."""
+    names = [field.name for field in version.request.fields if field.name in inputs.rows.column_names]
+    return [
+        f"examples[{number}].{name}"
+        for name in names
+        for number, value in enumerate(inputs.rows[name].to_pylist())
+        if value is None
+    ]
+
+
+def _refused(version: LoadedVersion, inputs: ModelInputs) -> MissingFeatures:
+    problems = [
+        (f"examples[{number}].{name}", reason)
+        for number, missing in enumerate(inputs.missing)
+        for name, reason in missing.items()
+    ]
+    listed = "; ".join(f"{path}: {reason}" for path, reason in problems[:5])
+    more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    return MissingFeatures(
+        f"Use case {version.use_case.name!r}: features of the request are missing: {listed}{more}.",
+        "Materialize newer features, or let the use case answer without them: serving.on_missing in use_case.py.",
+        problems,
+    )
