@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from perennial.errors import InvalidSetting
 
+#: Where a server on this machine is reached that listens on all of its addresses.
+_REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104
+
 
 class Settings(BaseSettings):
     """Locations and services. The defaults are for a laptop: one folder, loopback, an embedded PostgreSQL."""
@@ -75,6 +78,11 @@ class Settings(BaseSettings):
     )
     serving_host: str = Field(default="127.0.0.1", description="Address on which `perennial serve` listens.")
     serving_port: int = Field(default=8090, ge=1, le=65535, description="Port of `perennial serve`.")
+    serving_uri: str = Field(
+        default="",
+        description="URL of the prediction server, or of the proxy before several, for the pages."
+        " Unset: the one on this machine.",
+    )
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )
@@ -103,11 +111,14 @@ class Settings(BaseSettings):
         home = project / given.get("home", ".perennial")
         # Servers and commands run in different folders, but must refer to the same place.
         placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
+        serving_host = given.get("serving_host", "127.0.0.1")
+        serving_host = _REACHED_AT.get(serving_host, serving_host)
         derived = {
             "warehouse": str(home / "lake"),
             "training_sets": str(home / "training_sets"),
             "mlflow_uri": f"http://{given.get('mlflow_host', '127.0.0.1')}:{given.get('mlflow_port', 5500)}",
             "airflow_uri": f"http://{given.get('airflow_host', '127.0.0.1')}:{given.get('airflow_port', 8080)}",
+            "serving_uri": f"http://{serving_host}:{given.get('serving_port', 8090)}",
         }
         values = derived | given | placed | {"project": project, "home": home}
         return {f"{name}_public_uri": values[f"{name}_uri"] for name in ("mlflow", "airflow")} | values

@@ -9,6 +9,7 @@ publicly, but Airflow has no public way to ask there who is logged in and what t
 - `requires_access_dag`: the check, with its 403, that Airflow's own routes make.
 - `get_auth_manager`, `DagDetails` and `DagAccessEntity`: the same decision without an error, to leave out what a person
   may not read or do.
+- `COOKIE_NAME_JWT_TOKEN`: the cookie that holds a browser's token, which the prediction server is shown.
 - `DagModel.get_dag_id_to_team_name_mapping`: the team of a DAG, by which an auth manager decides.
 
 They can go when Airflow documents dependencies for the FastAPI applications of plugins: use those.
@@ -25,6 +26,7 @@ without a token: use that in `airflow_state.py`.
 from __future__ import annotations
 
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
@@ -36,6 +38,7 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
 __all__ = [
+    "COOKIE_NAME_JWT_TOKEN",
     "BaseUser",
     "DagAccessEntity",
     "DagDetails",

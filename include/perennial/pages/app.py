@@ -10,7 +10,18 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.pages import actions, fleet, links, partition, quarantine, reports, use_case, validation, version
+from perennial.pages import (
+    actions,
+    fleet,
+    links,
+    partition,
+    quarantine,
+    reports,
+    serving,
+    use_case,
+    validation,
+    version,
+)
 from perennial.pages._compat import get_user
 from perennial.pages.layout import STATIC, page, root
 from perennial.pages.requests import check_address
@@ -25,6 +36,7 @@ app.include_router(validation.router)
 app.include_router(partition.router)
 app.include_router(quarantine.router)
 app.include_router(reports.router)
+app.include_router(serving.router)
 app.include_router(version.router)
 app.include_router(use_case.router)
 
