@@ -28,6 +28,7 @@ VIEWS = st.builds(
     online=st.booleans(),
     mapping=st.dictionaries(st.sampled_from(["p", "q"]), NAMES, max_size=2),
     created=st.sampled_from(["", "written_at"]),
+    publication=st.sampled_from(["", "every 1 hour"]),
 )
 SIDES = st.builds(
     Definitions,
@@ -79,6 +80,7 @@ def changes(before: View, after: View) -> dict[str, bool]:
         ({"kind": "stream feature view"}, {"kind feature view -> stream feature view": True}),
         ({"metadata": {"owner": "me"}}, {"owner none -> me": False}),
         ({"created": "written_at"}, {"created timestamp column none -> written_at": False}),
+        ({"publication": "every 1 hour"}, {"publication at once -> every 1 hour": False}),
         ({"mapping": {"x_max": "x"}}, {"field mapping none -> x_max as x": True}),
         ({"mapping": {"place": "site"}}, {"field mapping none -> place as site": True}),
         (

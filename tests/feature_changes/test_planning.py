@@ -99,6 +99,13 @@ DAYS = ["2024-01-01", "2024-01-02", "2024-01-03"]
             DAYS,
         ),
         (
+            SOURCE,
+            f"{SOURCE}, published_every=timedelta(hours=1), published_after=timedelta(minutes=5)",
+            "view {view}: publication at once -> every 1 hour, 5 minutes later",
+            "",
+            [],
+        ),
+        (
             "features=[meter_history]",
             'features=[meter_history.with_join_key_map({"site": "place"})]',
             "service {service}: joining of {view} none -> site by place",

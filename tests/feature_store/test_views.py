@@ -11,6 +11,7 @@ from perennial.feature_store.source import LakeSource
 from perennial.feature_store.views import LakeTables
 
 shop = Entity(name="shop", value_type=ValueType.STRING)
+HOUR = timedelta(hours=1)
 day = Entity(name="day", value_type=ValueType.STRING)
 
 
@@ -21,12 +22,15 @@ def test_a_view_is_the_feast_view_written_out() -> None:
         entities=[shop, day],
         ttl=timedelta(days=7),
         schema=[Field(name="description", dtype=Int64, description="Of what."), Field(name="ttl", dtype=Int64)],
-        source=LakeSource(table="sales.history", timestamp_field="event_timestamp"),
+        source=LakeSource(
+            table="sales.history", timestamp_field="event_timestamp", published_every=HOUR, published_after=2 * HOUR
+        ),
         description="What came of earlier sales.",
         owner="finance",
         tags={"use_case": "sales", "freshness": "PT36H"},
     )
-    ours = table("history", shop, day, ttl=timedelta(days=7), dtype=Int64, tags={"freshness": "PT36H"}).view(
+    more: dict = {"tags": {"freshness": "PT36H"}, "published_every": HOUR, "published_after": 2 * HOUR}
+    ours = table("history", shop, day, ttl=timedelta(days=7), dtype=Int64, **more).view(
         "What came of earlier sales.", description="Of what.", ttl=""
     )
     assert type(ours) is FeatureView

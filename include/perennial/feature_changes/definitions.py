@@ -32,6 +32,7 @@ class View:
         source: The lake table behind it, or what else its source is called; empty: none of its own.
         mapping: The source's names of columns -> the view's, where they differ.
         created: The source's column that says when a row was written; empty: there is none.
+        publication: When its rows are published, as `plan` names it; empty: at once, or it has no lake table.
         code: What it computes by itself: an on-demand view's function.
         intervals: What of it is online, half-open, UTC; always empty for what is not registered yet.
     """
@@ -48,6 +49,7 @@ class View:
     intervals: tuple[Interval, ...] = ()
     mapping: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    publication: str = ""
 
     def column(self, name: str) -> str:
         """The source's name of what the view calls `name`."""

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from perennial.feature_changes.definitions import Definitions, Entity, Service, View
 
 Action = Literal["added", "changed", "removed"]
-ANY_AGE, NONE = "any age", "none"
+ANY_AGE, NONE, AT_ONCE = "any age", "none", "at once"
 FIELD_MAPPING, COLUMN, JOINING, VIEW_OF = "field mapping", "column ", "joining of ", "view of "
+PUBLICATION = "publication"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _view(before: View, after: View) -> Iterator[Change]:
     yield from _value("source", before.source, after.source)
     yield from _value("timestamp field", before.timestamp, after.timestamp)
     yield from _value("created timestamp column", before.created, after.created)
+    # Nothing online changes by it, and nothing is lost: what training sees from now on does.
+    yield from _value(PUBLICATION, before.publication or AT_ONCE, after.publication or AT_ONCE)
     yield from _value(FIELD_MAPPING, before.mapped, after.mapped, _moved(before, after))
     gone = "it is not served online any more" if before.online else ""
     yield from _value("online", str(before.online).lower(), str(after.online).lower(), gone)

@@ -11,6 +11,8 @@ from perennial.feature_changes.definitions import Definitions, Entity, Service, 
 if TYPE_CHECKING:
     from feast.protos.feast.core.Registry_pb2 import Registry
 
+    from perennial.feature_store.source import LakeSource
+
 #: Registry field -> what people call its objects.
 VIEWS = {
     "feature_views": "feature view",
@@ -63,6 +65,7 @@ def _view(message: Any, kind: str) -> View:
         timestamp=source.timestamp_field if source is not None else "",
         mapping=dict(source.field_mapping) if source is not None else {},
         created=source.created_timestamp_column if source is not None else "",
+        publication=_publication(source),
         online=bool(getattr(spec, "online", True)),
         code=_code(spec),
         metadata=metadata,
@@ -76,11 +79,21 @@ def _has(spec: Any, name: str) -> bool:
 
 def _source(source: Any) -> str:
     """The lake table of a source, else its name."""
+    ours = _lake_source(source)
+    return ours.table if ours is not None else str(source.name)
+
+
+def _publication(source: Any) -> str:
+    """When rows of a source are published; empty: at once, or it is no table of the lake."""
+    ours = _lake_source(source) if source is not None else None
+    return "" if ours is None or ours.publication.is_at_once else str(ours.publication)
+
+
+def _lake_source(source: Any) -> LakeSource | None:
     from perennial.feature_store.source import LakeSource
 
-    if source.data_source_class_type == f"{LakeSource.__module__}.{LakeSource.__qualname__}":
-        return LakeSource.from_proto(source).table
-    return str(source.name)
+    is_ours = source.data_source_class_type == f"{LakeSource.__module__}.{LakeSource.__qualname__}"
+    return LakeSource.from_proto(source) if is_ours else None
 
 
 def _code(spec: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
 from feast.data_source import DataSource
 from feast.protos.feast.core.DataSource_pb2 import DataSource as DataSourceProto
@@ -12,6 +13,7 @@ from feast.value_type import ValueType
 
 from perennial import lake
 from perennial.errors import BadFeatures
+from perennial.feature_store.publication import Publication
 
 _FEAST_TYPES = {
     "boolean": ValueType.BOOL,
@@ -35,6 +37,10 @@ _FEAST_TYPES = {
     "list<string>": ValueType.STRING_LIST,
 }
 
+#: How a registry calls what a source declares of its publication.
+_EVERY, _AFTER = "published_every", "published_after"
+_MICROSECOND = timedelta(microseconds=1)
+
 
 def stored_name(source: DataSource, name: str) -> str:
     """The source's own name of a column.
@@ -49,11 +55,17 @@ def stored_name(source: DataSource, name: str) -> str:
 class LakeSource(DataSource):
     """Features that are stored in a table of the lake.
 
+    A row is published, which is when it can be served, at the first multiple of `published_every` since 1970-01-01 UTC
+    that is not before the row became known, plus `published_after`.
+
     Args:
         table: `<use_case>.<table>`.
         timestamp_field: The column that says when a row's values became known (UTC).
         created_timestamp_column: The column that says when a row was written; of rows with one key and one
             `timestamp_field` the newest wins. Empty: there is none.
+        published_every: The cadence at which rows reach the online store. None: each by itself.
+        published_after: How long it takes from a tick of that cadence, or without one from when a row became known,
+            until the row can be served.
         field_mapping: Names in the table to names in the feature view.
         name: The source's name in Feast; the table's by default.
         description: For people.
@@ -67,6 +79,8 @@ class LakeSource(DataSource):
         table: str,
         timestamp_field: str = "event_timestamp",
         created_timestamp_column: str = "",
+        published_every: timedelta | None = None,
+        published_after: timedelta = timedelta(0),
         field_mapping: dict[str, str] | None = None,
         name: str = "",
         description: str = "",
@@ -83,6 +97,8 @@ class LakeSource(DataSource):
             owner=owner,
         )
         self.table = table
+        self.publication = Publication(published_every, published_after)
+        self.publication.check(f"Lake source {self.name!r} in {self.file}")
 
     @property
     def file(self) -> str:
@@ -136,7 +152,7 @@ class LakeSource(DataSource):
             type=DataSourceProto.CUSTOM_SOURCE,
             data_source_class_type=f"{LakeSource.__module__}.{LakeSource.__qualname__}",
             custom_options=DataSourceProto.CustomSourceOptions(
-                configuration=json.dumps({"table": self.table}).encode()
+                configuration=json.dumps({"table": self.table} | self._publication_options()).encode()
             ),
             timestamp_field=self.timestamp_field,
             created_timestamp_column=self.created_timestamp_column,
@@ -149,8 +165,12 @@ class LakeSource(DataSource):
     @staticmethod
     def from_proto(data_source: DataSourceProto) -> LakeSource:
         """The source that a registry holds."""
+        options = json.loads(data_source.custom_options.configuration)
+        every = options.get(_EVERY)
         return LakeSource(
-            table=json.loads(data_source.custom_options.configuration)["table"],
+            table=options["table"],
+            published_every=None if every is None else timedelta(microseconds=every),
+            published_after=timedelta(microseconds=options.get(_AFTER, 0)),
             name=data_source.name,
             timestamp_field=data_source.timestamp_field,
             created_timestamp_column=data_source.created_timestamp_column,
@@ -160,8 +180,19 @@ class LakeSource(DataSource):
             owner=data_source.owner,
         )
 
+    def _publication_options(self) -> dict[str, int]:
+        """What is declared of it, in microseconds: a source that declares nothing is stored as it always was."""
+        every, after = self.publication.every, self.publication.after
+        options = {_EVERY: every // _MICROSECOND} if every is not None else {}
+        return options | ({_AFTER: after // _MICROSECOND} if after else {})
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LakeSource) and super().__eq__(other) and self.table == other.table
+        return (
+            isinstance(other, LakeSource)
+            and super().__eq__(other)
+            and self.table == other.table
+            and self.publication == other.publication
+        )
 
     def __hash__(self) -> int:
         return super().__hash__()

@@ -24,6 +24,8 @@ class LakeTable:
         ttl: How old a value may be at the moment of prediction; older ones count as missing.
         dtype: The type of all its features.
         tags: Of its view, beside the use case's name.
+        published_every: The cadence at which its rows reach the online store: see `LakeSource`.
+        published_after: How long that takes.
     """
 
     use_case: str
@@ -33,6 +35,8 @@ class LakeTable:
     ttl: timedelta
     dtype: FeastType = Float64
     tags: Mapping[str, str] = field(default_factory=dict)
+    published_every: timedelta | None = None
+    published_after: timedelta = timedelta(0)
 
     def view(self, description: str, /, **features: str) -> FeatureView:
         """A plain Feast view of some columns: `<use_case>_<table>`, so that no two use cases' views collide.
@@ -46,7 +50,12 @@ class LakeTable:
             entities=list(self.entities),
             ttl=self.ttl,
             schema=[Field(name=name, dtype=self.dtype, description=each) for name, each in features.items()],
-            source=LakeSource(table=f"{self.use_case}.{self.name}", timestamp_field="event_timestamp"),
+            source=LakeSource(
+                table=f"{self.use_case}.{self.name}",
+                timestamp_field="event_timestamp",
+                published_every=self.published_every,
+                published_after=self.published_after,
+            ),
             description=description,
             owner=self.owner,
             tags={"use_case": self.use_case, **self.tags},
@@ -67,6 +76,8 @@ class LakeTables:
         ttl: timedelta,
         dtype: FeastType = Float64,
         tags: Mapping[str, str] | None = None,
+        published_every: timedelta | None = None,
+        published_after: timedelta = timedelta(0),
     ) -> LakeTable:
         """One of them.
 
@@ -76,5 +87,8 @@ class LakeTables:
             ttl: How old a value may be at the moment of prediction; older ones count as missing.
             dtype: The type of all its features.
             tags: Of its view, beside the use case's name.
+            published_every: The cadence at which its rows reach the online store: see `LakeSource`.
+            published_after: How long that takes.
         """
-        return LakeTable(self.use_case, self.owner, name, entities, ttl, dtype, tags or {})
+        publication = published_every, published_after
+        return LakeTable(self.use_case, self.owner, name, entities, ttl, dtype, tags or {}, *publication)
