@@ -9,7 +9,7 @@ from perennial.use_case.table_names import RESERVED, TableNames
 def test_the_stored_names_never_change() -> None:
     # These names are in people's lakes, so they are spelled out here and nowhere else.
     names = "batches computations drift examples ledger metrics model_files parity predictions quarantine"
-    names += " quarantine_decisions refused_batches requests validations verdicts"
+    names += " quarantine_decisions refused_batches requests served_predictions validations verdicts"
     assert sorted(RESERVED) == names.split()
     tables = TableNames("flights")
     assert [getattr(tables, name) for name in sorted(RESERVED)] == [f"flights.{name}" for name in names.split()]
@@ -17,4 +17,4 @@ def test_the_stored_names_never_change() -> None:
 
 
 def test_every_record_table_has_a_schema_and_a_name() -> None:
-    assert {"examples", "predictions"} | set(schemas.TABLES) == RESERVED
+    assert {"examples", "predictions", "served_predictions"} | set(schemas.TABLES) == RESERVED

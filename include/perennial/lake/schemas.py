@@ -44,6 +44,30 @@ PREDICTION = pa.schema(
     )
 )
 
+#: What a row of `served_predictions` adds to its example's key, the fields of its request and the model's inputs.
+SERVED_PREDICTION = pa.schema(
+    _fields(
+        prediction_id=(_STRING, "The id that the caller was told: unique."),
+        event_timestamp=(
+            TIMESTAMP,
+            "Event time: the moment that was predicted for, which is the request's `at`, else `answered_at`.",
+        ),
+        answered_at=(TIMESTAMP, "Processing time of the prediction."),
+        prediction=(_DOUBLE, "Probability of 1, or the predicted value; null if there is an `error`."),
+        error=(_STRING, "The kind of error, where a valid request got no prediction; else null."),
+        model_version=(_LONG, "The model version in the registry that made it."),
+        model_run=(_STRING, "That version's MLflow run."),
+        served_as=(
+            _STRING,
+            "`champion` or `canary`: answered to a caller; `shadow`: not; `ahead`: by a pipeline, before its moment.",
+        ),
+        shadow_of=(_STRING, "The `prediction_id` of the answer that a prediction in shadow accompanied; else null."),
+        missing=(_STRING, "JSON: feature that the model saw as null -> `not-found` or `expired`; null: none."),
+        latency_ms=(_DOUBLE, "From the arrival of the request to its record; null: nobody waited."),
+        caller=(_STRING, "`token:<name>` of a service token, or `airflow` for a login; null: nobody."),
+    )
+)
+
 QUARANTINE = _schema(
     "A raw row that failed a critical row-level expectation. Appended once per refusal: the rows that one validation of"
     " a table quarantined, named by the digest of their content. The row's raw content is in an Arrow file in the"

@@ -14,8 +14,9 @@ import logging
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.exceptions import TableAlreadyExistsError
-from pyiceberg.expressions import EqualTo, In
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.table import Table
 
 from perennial._common.storage import explain_storage_errors, explaining
@@ -31,6 +32,8 @@ _PROPERTIES = {
     # A partition is read far more often than written; old metadata files would otherwise pile up at each commit.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
+    # One manifest a commit would make reading slower with each of them.
+    "commit.manifest-merge.enabled": "true",
 }
 
 
@@ -74,7 +77,7 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
 
 
 @explain_storage_errors
-def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa.Table:
+def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str], fixed: str | None = None) -> pa.Table:
     """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
 
     What is there is never changed: running again appends nothing.
@@ -83,6 +86,8 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
         identifier: `<use_case>.<table>`.
         rows: With the column `partition`.
         key: Columns that, with `partition`, identify a row; they may hold nulls.
+        fixed: A column without nulls whose value is always the same for the same key: only the files with values
+            between the least and the greatest of `rows` are searched.
 
     Raises:
         SchemaMismatch: as `replace` does.
@@ -91,8 +96,11 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str]) -> pa
     with postgres.advisory_lock("lake", identifier):
         target = _table_for(identifier, rows)
         keys = [PARTITION, *key]
-        names = set(rows[PARTITION].to_pylist())
-        stored = target.scan(row_filter=In(PARTITION, names), selected_fields=tuple(keys)).to_arrow()
+        where: BooleanExpression = In(PARTITION, set(rows[PARTITION].to_pylist()))
+        if fixed is not None and rows.num_rows:
+            least, greatest = pc.min_max(rows[fixed]).as_py().values()
+            where = And(where, GreaterThanOrEqual(fixed, least), LessThanOrEqual(fixed, greatest))
+        stored = target.scan(row_filter=where, selected_fields=tuple(keys)).to_arrow()
         # Null-safe and type-exact, unlike Arrow's join: a record's key may hold nulls.
         existing = set(zip(*(stored[name].to_pylist() for name in keys), strict=True))
         is_new = pa.array(

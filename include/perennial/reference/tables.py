@@ -46,6 +46,12 @@ _FROM_THE_DATA = (
         "`scoring.score`",
         "appended once by example key",
     ),
+    (
+        "`served_predictions`",
+        "a prediction that a caller was answered, or that was made ahead",
+        "`served_predictions.table.append`",
+        "appended once by `prediction_id`",
+    ),
 )
 
 
@@ -54,7 +60,12 @@ def markdown() -> str:
     parts = ["## From the data: schema by the use case", ""]
     parts += [*table(("table", "a row is", "written by", "how"), _FROM_THE_DATA), ""]
     parts += ["`predictions` adds to the example's columns (without its label) and features:", ""]
-    parts += [*_columns(schemas.PREDICTION), "", "## Perennial's own records", ""]
+    parts += [*_columns(schemas.PREDICTION), ""]
+    parts += [
+        "`served_predictions` adds to the example's key (null where the caller did not send it), the fields of the"
+    ]
+    parts += ["the request and the model's inputs:", ""]
+    parts += [*_columns(schemas.SERVED_PREDICTION), "", "## Perennial's own records", ""]
     for name, schema in schemas.TABLES.items():
         parts += [f"### {name}", "", schemas.meaning(schema), "", *_columns(schema), ""]
     return page("The lake's tables", _INTRODUCTION, parts)

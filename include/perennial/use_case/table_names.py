@@ -27,6 +27,7 @@ class TableNames:
     # Their columns come from the use case's data.
     examples = _Reserved()
     predictions = _Reserved()
+    served_predictions = _Reserved()
     # Records, whose columns are fixed: `perennial.lake.schemas.TABLES`.
     validations = _Reserved()
     quarantine = _Reserved()

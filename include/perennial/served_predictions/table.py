@@ -1,0 +1,77 @@
+"""The table `served_predictions`: one row a prediction that was answered, or made ahead of its moment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import lake
+from perennial.lake.schemas import SERVED_PREDICTION
+from perennial.use_case import UseCase
+
+ServedAs = Literal["champion", "canary", "shadow", "ahead"]
+#: Predictions that somebody was, or could be, given; one in shadow is for comparison only.
+COUNTING: tuple[ServedAs, ...] = ("champion", "canary", "ahead")
+
+
+def data_column(name: str) -> str:
+    """The column of the table that holds a request's field or a model's input of this name.
+
+    It is another one only where the table has a column of its own of that name.
+
+    Args:
+        name: Its name in the examples.
+    """
+    is_own = name in SERVED_PREDICTION.names and name != "event_timestamp"
+    return f"{name}_of_example" if is_own else name
+
+
+def append(use_case: UseCase, rows: pa.Table) -> pa.Table:
+    """Append the predictions whose id the table does not have yet, in one commit; return what was appended.
+
+    Writers wait for one another, so a prediction that two of them have is appended once. Its partition is that of its
+    `event_timestamp`; a prediction id has the same `event_timestamp` whenever it is appended.
+
+    Args:
+        use_case: Whose predictions.
+        rows: The columns of `SERVED_PREDICTION` (those that are missing are null), and beside them the example's key,
+            the request's fields and the model's inputs by `data_column`.
+
+    Raises:
+        SchemaMismatch: a value cannot be stored as it is, because the table's column has another type.
+        ServiceUnavailable: the lake does not answer.
+    """
+    ids = rows["prediction_id"].to_pylist()
+    first = {each: number for number, each in reversed(list(enumerate(ids)))}
+    if len(first) < len(ids):
+        rows = rows.take(pa.array(sorted(first.values()), pa.int64()))
+    for column in SERVED_PREDICTION:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
+    names = [use_case.cadence.at(moment).key for moment in rows["event_timestamp"].to_pylist()]
+    rows = rows.add_column(0, lake.PARTITION, pa.array(names, pa.string()))
+    return lake.append_missing(
+        use_case.tables.served_predictions, rows, key=("prediction_id",), fixed="event_timestamp"
+    )
+
+
+def read(use_case: UseCase, partition: str, *, columns: tuple[str, ...] = ("*",)) -> pa.Table | None:
+    """The predictions of a partition that were served or made ahead, in any order; None: none ever was.
+
+    Args:
+        use_case: Whose predictions.
+        partition: Its name; of event time.
+        columns: Only these columns.
+    """
+    return lake.read(use_case.tables.served_predictions, partitions=[partition], columns=columns)
+
+
+def counting(rows: pa.Table) -> pa.Table:
+    """Those of the rows that somebody was, or could be, given: none in shadow, and no errors.
+
+    Args:
+        rows: With the columns `served_as` and `error`.
+    """
+    return rows.filter(pc.and_(pc.is_in(rows["served_as"], pa.array(COUNTING)), pc.is_null(rows["error"])))
