@@ -27,6 +27,10 @@ class UnknownVersion(PerennialError):
     """The registry has no such version of the use case's model."""
 
 
+class VersionNotServed(PerennialError):
+    """A request names a version that does not serve."""
+
+
 class InvalidSetting(PerennialError):
     """An environment variable `PERENNIAL_*` has an invalid value."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 
 import httpx
@@ -43,6 +44,16 @@ def test_a_service_token_passes_within_its_scope() -> None:
     assert denied(control, f"Bearer {tokens.PREFIX}guessed", "energy") == 401
     tokens.revoke("one")
     assert denied(control, f"Bearer {one}", "energy") == 401
+
+
+def test_a_service_token_may_be_a_password() -> None:
+    control = AccessControl()
+    secret, _ = tokens.create("one", ["energy"])
+    control.check(f"Basic {base64.b64encode(f'anybody:{secret}'.encode()).decode()}", "energy")
+    for password in (secret[:-1], "jwt", ""):
+        header = f"Basic {base64.b64encode(f'anybody:{password}'.encode()).decode()}"
+        assert denied(control, header, "energy") == 401
+    assert denied(control, "Basic \xff", "energy") == 401
 
 
 @pytest.mark.parametrize(("answer", "status"), [(401, 401), (422, 401), (403, 403), (404, 403)])

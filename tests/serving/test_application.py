@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
-from served import METER, NOON, serve_features, version
+from served import METER, NOON, Loaded, serve_features, version
 from starlette.testclient import TestClient
 
 from perennial.errors import PerennialError, ServiceUnavailable
@@ -24,16 +24,14 @@ from perennial.serving.loaded_version import LoadedVersion
 from perennial.settings import settings
 
 PREDICT = "/v1/use_cases/energy/predict"
-
-
-class Loaded(Champions):
-    """Versions that a test names."""
-
-    def __init__(self, *versions: LoadedVersion) -> None:
-        super().__init__([each.use_case for each in versions])
-        for each in versions:
-            self._served[each.use_case.name].loaded = each
-            self._served[each.use_case.name].ledger_version = each.number
+PATHS = [
+    PREDICT,
+    "/v2/models/energy",
+    "/v2/models/energy/ready",
+    "/v2/models/energy/infer",
+    "/mlflow/energy/invocations",
+    "/invocations",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -242,20 +240,27 @@ def test_the_description_has_the_types_and_an_example_that_works(asked: TestClie
     assert asked.post(PREDICT, json=content["example"]).status_code == 200
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
-def test_no_request_is_a_server_error(asked: TestClient, mode: schemathesis.GenerationMode) -> None:
+def test_no_request_is_a_server_error(asked: TestClient, mode: schemathesis.GenerationMode, path: str) -> None:
     """schemathesis makes requests that the description allows, and others that it forbids."""
     raw = asked.get("/openapi.json").json()
-    (operation,) = (each.ok() for each in schemathesis.openapi.from_dict(raw).get_all_operations())
+    operations = [each.ok() for each in schemathesis.openapi.from_dict(raw).get_all_operations()]
+    operation = next(each for each in operations if each.path == path)
 
     @hypothesis_settings(
         max_examples=30, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case: Any) -> None:
-        body = case.as_transport_kwargs(base_url="http://testserver").get("json")
-        answer = asked.post(PREDICT, json=body)
+        kept = {key: case.as_transport_kwargs().get(key) for key in ("method", "json", "data")}
+        headers = {"Content-Type": case.media_type} if case.media_type else {}
+        answer = asked.request(kept["method"], path, json=kept["json"], content=kept["data"], headers=headers)
         assert answer.status_code < 500, answer.text
         assert mode is schemathesis.GenerationMode.POSITIVE or answer.status_code != 401
 
     send()
+
+
+def test_every_protocol_is_described(asked: TestClient) -> None:
+    assert set(asked.get("/openapi.json").json()["paths"]) == set(PATHS)

@@ -14,6 +14,7 @@ import pytest
 from perennial import discovery
 from perennial.registry.ledger import Entry
 from perennial.serving import features
+from perennial.serving.champions import Champions
 from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.request_schema import RequestField, RequestSchema
@@ -53,6 +54,16 @@ def version(
         retrieved=pa.schema([("meter_last", pa.float64())]),
         predict=predict or (lambda frame: np.full(len(frame), float(number))),
     )
+
+
+class Loaded(Champions):
+    """Versions that a test names."""
+
+    def __init__(self, *versions: LoadedVersion) -> None:
+        super().__init__([each.use_case for each in versions])
+        for each in versions:
+            self._served[each.use_case.name].loaded = each
+            self._served[each.use_case.name].ledger_version = each.number
 
 
 def serve_features(patch: pytest.MonkeyPatch, missing: str | None = None) -> None:

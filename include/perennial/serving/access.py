@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 import time
@@ -35,7 +36,7 @@ class AccessDenied(Exception):
 
 
 class AccessControl:
-    """Decides on callers by the header `Authorization: Bearer ...`; used from several threads.
+    """Decides on callers by the header `Authorization`; used from several threads.
 
     A token of Airflow is shown to Airflow, which decides as it does on the use case's pages: who may read the use
     case's scoring pipeline may ask for predictions.
@@ -111,6 +112,15 @@ class AccessControl:
 
 
 def _bearer(authorization: str) -> str:
-    """The token in the header; empty: there is none."""
+    """The token in the header; empty: there is none.
+
+    Tools that know only a user and a password show a service token as the password.
+    """
     kind, _, secret = authorization.partition(" ")
+    if kind.lower() == "basic":
+        try:
+            password = base64.b64decode(secret.strip(), validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
+        return password if password.startswith(tokens.PREFIX) else ""
     return secret.strip() if kind.lower() == "bearer" else ""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,14 +22,18 @@ from perennial.errors import (
     ServiceUnavailable,
     UnknownUseCase,
     UnknownVersion,
+    VersionNotServed,
 )
-from perennial.serving import answering, openapi
+from perennial.serving import answering, mlflow_protocol, open_inference, openapi
 from perennial.serving.access import AccessControl, AccessDenied
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.batches import Batches
 from perennial.serving.champions import Champions
 from perennial.serving.metrics import Metrics
+from perennial.serving.mlflow_protocol import MlflowProtocol
+from perennial.serving.open_inference import OpenInference
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
+from perennial.serving.responses import json_response
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ MAX_WAITING = 256
 #: Which status a caller gets for which error; for all others 500.
 _STATUS: dict[type[PerennialError], int] = {
     UnknownUseCase: 404,
+    VersionNotServed: 404,
     InvalidExamples: 422,
     MissingFeatures: 503,
     UnknownVersion: 503,
@@ -70,22 +74,24 @@ class PredictionServer:
     def routes(self) -> list[Route]:
         """All routes."""
         return [
-            Route("/v1/use_cases/{use_case}/predict", self._counted(self.predict), methods=["POST"]),
+            Route("/v1/use_cases/{use_case}/predict", self.predict, methods=["POST"]),
             Route("/health", self.health),
             Route("/ready", self.ready),
             Route("/metrics", self.metrics),
             Route("/openapi.json", self.openapi),
+            *OpenInference(self._champions, self.answer, self._check_access).routes(),
+            *MlflowProtocol(self._champions, self.answer).routes(),
         ]
 
     async def health(self, request: Request) -> Response:
         """Whether this process answers at all; for everybody."""
-        return _json({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
         """Whether every use case has a version that serves, and which; for everybody."""
         state = self._champions.state()
-        is_ready = all(each.model_version is not None for each in state.values())
-        return _json({"ready": is_ready, "use_cases": state}, 200 if is_ready else 503)
+        is_ready = self._champions.are_ready()
+        return json_response({"ready": is_ready, "use_cases": state}, 200 if is_ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Counters, for Prometheus."""
@@ -106,19 +112,40 @@ class PredictionServer:
                 continue  # It has no version yet.
         if denied is not None and not versions:
             raise denied
-        return _json(await to_thread.run_sync(openapi.describe, versions))
+        alone = len(self._champions.names) == 1
+        return json_response(await to_thread.run_sync(lambda: openapi.describe(versions, alone=alone)))
 
     async def predict(self, request: Request) -> Response:
         """Predict examples of one use case."""
+        return json_response(await self.answer(request, request.path_params["use_case"], decode))
+
+    async def answer(
+        self, request: Request, name: str, read: Callable[[bytes], PredictionRequest]
+    ) -> PredictionResponse:
+        """Answer a request of any protocol, and count it; of a use case that is not served nothing is counted.
+
+        Args:
+            request: Whose caller and body it is.
+            name: The use case.
+            read: The request that a body holds; an error of its is the caller's.
+
+        Raises:
+            AccessDenied: the caller may not ask this use case.
+            UnknownUseCase: it is not served.
+            PerennialError: and others, by which the request is refused.
+        """
         started = time.perf_counter()
-        name = request.path_params["use_case"]
-        await self._check_access(request, name)
-        if name not in self._champions.names:
-            raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
-        asked = decode(await _body(request))
-        response = await self._in_turn(name, asked)
+        try:
+            await self._check_access(request, name)
+            if name not in self._champions.names:
+                raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
+            response = await self._in_turn(name, read(await _body(request)))
+        except Exception as error:
+            if name in self._champions.names:
+                self._metrics.refused(name, _refusal(error)[0])
+            raise
         self._metrics.answered(response, time.perf_counter() - started)
-        return _json(response)
+        return response
 
     async def _in_turn(self, name: str, asked: PredictionRequest) -> PredictionResponse:
         """Answer in the thread that predicts, with the version that serves when it is this request's turn."""
@@ -131,7 +158,16 @@ class PredictionServer:
             self._waiting -= 1
 
     def _answer(self, name: str, requests: Sequence[PredictionRequest]) -> list[PredictionResponse | Exception]:
-        return answering.answer_together(self._champions.version(name), requests)
+        outcomes: dict[int, PredictionResponse | Exception] = {}
+        for number in dict.fromkeys(each.model_version for each in requests):
+            asked = {at: each for at, each in enumerate(requests) if each.model_version == number}
+            try:
+                version = self._champions.version(name, number)
+            except PerennialError as error:
+                outcomes |= dict.fromkeys(asked, error)
+            else:
+                outcomes |= zip(asked, answering.answer_together(version, list(asked.values())), strict=True)
+        return [outcomes[at] for at in range(len(requests))]
 
     async def _check_access(self, request: Request, use_case: str | None) -> None:
         authorization = request.headers.get("authorization", "")
@@ -140,19 +176,6 @@ class PredictionServer:
             await to_thread.run_sync(self._access.check, authorization, use_case, limiter=self._asking_airflow)
         else:
             self._access.check(authorization, use_case)
-
-    def _counted(self, endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint, whose errors are counted; of a use case that is not served nothing is."""
-
-        async def counted(request: Request) -> Response:
-            try:
-                return await endpoint(request)
-            except Exception as error:
-                if (name := request.path_params["use_case"]) in self._champions.names:
-                    self._metrics.refused(name, _refusal(error)[0])
-                raise
-
-        return counted
 
 
 def application(champions: Champions, access: AccessControl) -> Starlette:
@@ -174,7 +197,15 @@ async def _refuse(request: Request, error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
     if isinstance(error, HTTPException):
         headers |= dict(error.headers or {})
-    return _json(response, status, headers)
+    return json_response(_in_the_form_of(request.url.path, status, response), status, headers)
+
+
+def _in_the_form_of(path: str, status: int, response: ErrorResponse) -> Any:
+    """An error as the protocol of a path knows it."""
+    if path.startswith(mlflow_protocol.PREFIXES):
+        return mlflow_protocol.error_body(status, response)
+    is_open_inference = f"{path}/".startswith(f"{open_inference.PREFIX}/")
+    return open_inference.error_body(status, response) if is_open_inference else response
 
 
 def _refusal(error: Exception) -> tuple[int, ErrorResponse]:
@@ -202,7 +233,3 @@ async def _body(request: Request) -> bytes:
         if len(body) > MAX_BYTES:
             raise BodyTooLarge
     return bytes(body)
-
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from perennial.errors import PerennialError, UnknownVersion
+from perennial.errors import PerennialError, UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
 from perennial.lake_cache import catalog
 from perennial.registry import ledger
@@ -76,17 +76,31 @@ class Champions:
         """The use cases that are served."""
         return sorted(self._served)
 
-    def version(self, name: str) -> LoadedVersion:
+    def are_ready(self) -> bool:
+        """Whether every use case has a version that serves."""
+        return all(served.loaded is not None for served in self._served.values())
+
+    def version(self, name: str, number: int | None = None) -> LoadedVersion:
         """The version of a use case that serves.
+
+        Args:
+            name: The use case.
+            number: Which version it has to be; None: whichever serves.
 
         Raises:
             UnknownVersion: none does yet.
+            VersionNotServed: another one does.
         """
         served = self._served[name]
         if served.loaded is None:
             raise served.problem or UnknownVersion(
                 f"Use case {name!r} has no champion in production yet.",
                 f"Train one: `perennial trigger {name} training --wait`.",
+            )
+        if number not in (None, served.loaded.number):
+            raise VersionNotServed(
+                f"Use case {name!r}: v{number} does not serve; v{served.loaded.number} does.",
+                "Ask without a version: the one that the ledger names answers.",
             )
         return served.loaded
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from perennial import lake
+from perennial.serving import mlflow_protocol, open_inference
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.request_schema import MAX_EXAMPLES
@@ -18,8 +19,9 @@ _ERRORS = {
     400: "The body is no JSON.",
     401: "No token, or one that is unknown, revoked or expired.",
     403: "The token is not for this use case.",
-    404: "This server does not serve the use case.",
+    404: "This server does not serve the use case, or not this version of it.",
     413: "The body is too large.",
+    415: "The body is of another type than the protocol's.",
     422: "The request is invalid; `problems` lists each field's path.",
     500: "The model fails.",
     503: "A store does not answer, the server is busy or has no champion, or features are missing and the use case's"
@@ -27,18 +29,21 @@ _ERRORS = {
 }
 
 
-def describe(versions: Sequence[LoadedVersion]) -> dict[str, Any]:
+def describe(versions: Sequence[LoadedVersion], *, alone: bool = False) -> dict[str, Any]:
     """The description of the routes by which these versions are asked.
 
     Args:
         versions: One a use case; an example of each is read from the lake.
+        alone: Whether the server serves one use case only.
 
     Raises:
         ServiceUnavailable: the lake does not answer.
     """
     reference = "#/components/schemas/{name}"
     _, components = msgspec.json.schema_components([PredictionResponse, ErrorResponse], ref_template=reference)
-    paths = {f"/v1/use_cases/{version.use_case.name}/predict": {"post": _operation(version)} for version in versions}
+    paths: dict[str, Any] = {}
+    for version in versions:
+        paths |= _paths(version, alone=alone)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Perennial: predictions on request", "version": version_of("perennial")},
@@ -51,7 +56,20 @@ def describe(versions: Sequence[LoadedVersion]) -> dict[str, Any]:
     }
 
 
-def _operation(version: LoadedVersion) -> dict[str, Any]:
+def _paths(version: LoadedVersion, *, alone: bool) -> dict[str, Any]:
+    """The operations by which a use case is asked, in every protocol."""
+    name, example = version.use_case.name, _example(version)
+    other = open_inference.operations(name, version.request, example)
+    other |= mlflow_protocol.operations(name, version.request, example, alone=alone)
+    for methods in other.values():
+        for operation in methods.values():
+            operation["responses"] = {"200": {"description": "Answered."}} | {
+                str(status): {"description": meaning} for status, meaning in _ERRORS.items()
+            }
+    return {f"/v1/use_cases/{name}/predict": {"post": _operation(version, example)}} | other
+
+
+def _operation(version: LoadedVersion, example: dict[str, Any] | None) -> dict[str, Any]:
     use_case = version.use_case
     body = {
         "type": "object",
@@ -64,12 +82,13 @@ def _operation(version: LoadedVersion) -> dict[str, Any]:
             },
             "at": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}], "default": None},
             "features": {"type": "boolean", "default": False},
+            "model_version": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
         },
         "required": ["examples"],
         "additionalProperties": False,
     }
     content: dict[str, Any] = {"schema": body}
-    if example := _example(version):
+    if example:
         content["example"] = example
     return {
         "operationId": f"predict_{use_case.name}",

@@ -14,6 +14,10 @@ from perennial.serving.request_schema import explain
 MAX_BYTES = 1 << 20
 
 
+#: A moment with its offset from UTC.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class PredictionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Examples to predict.
 
@@ -21,11 +25,13 @@ class PredictionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         examples: See `RequestSchema`, which checks them.
         at: The moment that the ages of features are counted to, with its offset from UTC; None: now.
         features: Whether the features that the model saw are returned too.
+        model_version: The version that is to answer; None: the champion.
     """
 
     examples: list[Any]
-    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    at: Moment | None = None
     features: bool = False
+    model_version: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ def decode(body: bytes) -> PredictionRequest:
 
     Raises:
         MalformedBody: it is no JSON.
-        InvalidExamples: it is no object with `examples`, or has something else beside `at` and `features`.
+        InvalidExamples: it is no object with `examples`, or has something that `PredictionRequest` has not.
     """
     try:
         return msgspec.json.decode(body, type=PredictionRequest)
@@ -75,7 +81,7 @@ def decode(body: bytes) -> PredictionRequest:
         path = within.lstrip(".") or "request"
         raise InvalidExamples(
             f"The request is invalid: {path}: {message}.",
-            'Send {"examples": [...]}, and if wanted "at" and "features".',
+            'Send {"examples": [...]}, and if wanted "at", "features" and "model_version".',
             [(path, message)],
         ) from error
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
