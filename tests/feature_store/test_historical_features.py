@@ -12,6 +12,7 @@ from feature_cases import Repository
 
 from perennial import lake
 from perennial.feature_store import repository
+from perennial.feature_store.publication import AT_ONCE
 from perennial.partitions import Cadence
 from perennial.training import training_set
 from perennial.use_case import Examples, Gate
@@ -91,6 +92,26 @@ def test_a_training_set_sees_corrections_once_written(use_case: SimpleNamespace)
 
 def test_what_was_corrected_since_is_seen_at_once_only_if_asked(use_case: SimpleNamespace) -> None:
     assert trips(built(use_case, known_at_the_time=False)) == [1, 3, 3, 3, 3, 3]
+
+
+def test_a_row_is_seen_once_it_is_published(use_case: SimpleNamespace, repo: Repository) -> None:
+    """Every 36 hours since 1970 is, in this month, noon of the first day, midnight two days in, and so on.
+
+    What becomes known at such a moment comes with the next one.
+    """
+    before, created = built(use_case), 'created_timestamp_column="written_at"'
+    published = f"{created}, published_every=timedelta(hours=36), published_after=timedelta(hours=1)"
+    repo.define(DEFINITIONS.replace(created, published))
+    repository.apply_if_changed()
+    moments = pa.table({"driver_id": ["a"] * 8, "event_timestamp": days(0, 1, 2, 3, 3.5, 4.5, 5.5, 7)})
+
+    def seen(**options: object) -> list[int | None]:
+        return repository.historical_features(repo.name, moments, **options)["trips"].to_pylist()
+
+    assert seen() == [None, 1, 1, 1, 1, 2, 2, 3]
+    assert seen(known_at_the_time=False) == [None, 1, 1, 1, 1, 3, 3, 3]
+    assert seen(publications={f"{repo.name}_stats": AT_ONCE}) == [1, 1, 2, 2, 2, 2, 3, 3]
+    assert built(use_case).digest != before.digest
 
 
 def test_a_training_set_is_rebuilt_to_the_byte_after_corrections(use_case: SimpleNamespace, repo: Repository) -> None:

@@ -29,11 +29,11 @@ HOURLY = Publication(timedelta(hours=1), timedelta(minutes=5))
 @pytest.mark.parametrize(
     ("known", "published"),
     [
-        (datetime(2013, 5, 1, 10, 0, tzinfo=UTC), datetime(2013, 5, 1, 10, 5, tzinfo=UTC)),
-        (datetime(2013, 5, 1, 10, 0, 0, 1, tzinfo=UTC), datetime(2013, 5, 1, 11, 5, tzinfo=UTC)),
+        (datetime(2013, 5, 1, 9, 59, 59, 999999, tzinfo=UTC), datetime(2013, 5, 1, 10, 5, tzinfo=UTC)),
+        (datetime(2013, 5, 1, 10, 0, tzinfo=UTC), datetime(2013, 5, 1, 11, 5, tzinfo=UTC)),
         (datetime(2013, 5, 1, 10, 59), datetime(2013, 5, 1, 11, 5, tzinfo=UTC)),
         (datetime(1969, 12, 31, 23, 30, tzinfo=UTC), datetime(1970, 1, 1, 0, 5, tzinfo=UTC)),
-        (FIRST, FIRST + timedelta(minutes=5)),
+        (FIRST, FIRST + timedelta(minutes=65)),
         (LAST - timedelta(minutes=1), LAST),
         (LAST, LAST),
     ],
@@ -61,9 +61,10 @@ def test_what_is_known_earlier_is_not_published_later(publication: Publication, 
 @given(st.builds(Publication, st.timedeltas(timedelta(microseconds=1), LONGEST)), MOMENTS)
 def test_ticks_are_a_grid_since_1970(publication: Publication, known: datetime) -> None:
     published = publication.of(known)
-    assert publication.of(published) == published
     if published != LAST:
+        assert published > known
         assert (published - EPOCH) % publication.every == timedelta(0)
+        assert publication.of(published - timedelta(microseconds=1)) == published
 
 
 @settings(max_examples=examples(200), deadline=None)

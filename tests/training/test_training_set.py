@@ -12,6 +12,7 @@ import pytest
 
 from perennial import discovery
 from perennial.errors import BadFeatures, NotEnoughData
+from perennial.feature_store.publication import Publication
 from perennial.training import training_set, training_set_file
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import Examples
@@ -40,8 +41,16 @@ def test_rows_known_in_time_pass() -> None:
 
 def test_a_value_from_the_future_of_its_row_is_refused() -> None:
     rows = with_feature(examples(), [START + timedelta(microseconds=1), None, None])
-    with pytest.raises(BadFeatures, match="1 rows see values of view 'zone' from their future"):
+    with pytest.raises(BadFeatures, match="1 rows see values of view 'zone' before they are published"):
         training_set.check(USE_CASE, examples(), rows)
+
+
+def test_a_value_that_was_not_published_by_then_is_refused() -> None:
+    rows = with_feature(examples(), [None, START, START + timedelta(minutes=90)])
+    training_set.check(USE_CASE, examples(), rows, {"zone": Publication(timedelta(hours=1))})
+    later = {"zone": Publication(timedelta(hours=1), timedelta(minutes=1))}
+    with pytest.raises(BadFeatures, match="2 rows see values of view 'zone' before they are published"):
+        training_set.check(USE_CASE, examples(), rows, later)
 
 
 def test_a_lost_row_is_refused() -> None:

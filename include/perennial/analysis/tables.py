@@ -115,7 +115,7 @@ def features_as_of(
     *,
     frame: FrameKind = "pandas",
 ) -> DataFrame:
-    """The features of entities as they were known at a moment, joined point in time from the offline store.
+    """The features of entities as they were published at a moment, joined point in time from the offline store.
 
     Args:
         use_case: Its name; its feature service says which features.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, OnDemandFeatureView
     from feast.feature_service import FeatureService
 
+    from perennial.feature_store.publication import Publication
+
 
 @explaining_database(REGISTRY)
 def feature_names(service: str) -> list[str]:
@@ -83,6 +85,21 @@ def lake_tables(service: str) -> dict[str, str]:
 
     views = get_views(open_store(), service)
     return {name: lake_source(view.batch_source, f"Feature view {name!r}").table for name, view in views.items()}
+
+
+@explaining_database(REGISTRY)
+def publications(service: str) -> dict[str, Publication]:
+    """When rows of each view of a service are published, as its source declares; only of views of lake tables.
+
+    Raises:
+        BadFeatures: There is no such service, or one of its views is gone.
+    """
+    from perennial.feature_store.source import LakeSource
+
+    views = get_views(open_store(), service)
+    return {
+        name: view.batch_source.publication for name, view in views.items() if isinstance(view.batch_source, LakeSource)
+    }
 
 
 def get_service(store: FeatureStore, name: str, allow_cache: bool = False) -> FeatureService:

@@ -26,6 +26,7 @@ from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import compute_non_entity_date_range
 from pydantic import ByteSize, Field
 
+from perennial.feature_store.publication import Publication
 from perennial.feature_store.retrieval import memory
 from perennial.feature_store.retrieval.entity_query import EntityQuery
 from perennial.feature_store.retrieval.entity_rows import EntityRows
@@ -52,6 +53,9 @@ class LakeOfflineStoreConfig(FeastConfigBaseModel):
 
     features: list[str] | None = None
     """Leave out all other features of a retrieval: an earlier snapshot may lack the columns of some."""
+
+    publications: dict[str, Publication] = Field(default_factory=dict)
+    """View -> when its rows count as published in retrievals, instead of what its source declares."""
 
     memory_limit: ByteSize | None = None
     """About how much a retrieval may take beside its result, such as `4GiB`; half of what is free by default."""
@@ -86,7 +90,7 @@ class LakeOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Join features to `entity_df`: what was known at each row's timestamp.
+        """Join features to `entity_df`: what was known, and published, at each row's timestamp.
 
         Args:
             config: The store's configuration.

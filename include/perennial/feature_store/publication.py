@@ -1,7 +1,8 @@
 """When feature rows are published: from when on serving can use a row, by the cadence and lag that its source declares.
 
-A row that became known at `t` is published at the first multiple of the cadence since 1970-01-01 UTC that is not before
-`t`, plus the lag.
+A row that became known at `t` is published at the first multiple of the cadence since 1970-01-01 UTC that is later than
+`t`, plus the lag. Later, because parts of event time are half-open: what becomes known at the moment of a tick comes
+with the next one.
 """
 
 from __future__ import annotations
@@ -78,11 +79,12 @@ class Publication:
             UTC, never before `known`; the last moment of year 9999 where it would be later than that.
         """
         known = known if known.tzinfo else known.replace(tzinfo=UTC)
-        ticks = (known - _EPOCH) // _MICROSECOND
+        moment = (known - _EPOCH) // _MICROSECOND
         every, after = self._ticks("us")
-        if ticks > _LAST_TICK["us"] - every - after:
+        if moment > _LAST_TICK["us"] - every - after:
             return _LAST
-        return _EPOCH + timedelta(microseconds=ticks + -ticks % every + after)
+        tick = moment - moment % every + every if every else moment
+        return _EPOCH + timedelta(microseconds=tick + after)
 
     def ticks(self, known: pl.Expr, unit: str) -> pl.Expr:
         """The same for moments as whole numbers (int64) since 1970.
@@ -97,7 +99,8 @@ class Publication:
             return known
         every, after = self._ticks(unit)
         last = _LAST_TICK[unit]
-        return pl.when(known > last - every - after).then(last).otherwise(known + -known % every + after)
+        tick = known - known % every + every if every else known
+        return pl.when(known > last - every - after).then(last).otherwise(tick + after)
 
     def times(self, known: pa.Array) -> pa.Array:
         """The same for timestamps.
@@ -124,7 +127,7 @@ class Publication:
 
     def _ticks(self, unit: str) -> tuple[int, int]:
         scale = 1000 if unit == "ns" else 1
-        every = self.every // _MICROSECOND if self.every else 1
+        every = self.every // _MICROSECOND if self.every else 0
         return every * scale, self.after // _MICROSECOND * scale
 
 

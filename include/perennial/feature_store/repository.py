@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         join_keys,
         lake_tables,
         on_demand_views,
+        publications,
         request_columns,
     )
     from perennial.feature_store.historical_features import historical_features
@@ -42,6 +43,7 @@ __all__ = [
     "on_demand_views",
     "online_features",
     "open_store",
+    "publications",
     "request_columns",
     "use_store",
 ]
@@ -51,7 +53,8 @@ __getattr__ = attributes_of(
     {
         "perennial.feature_store.applying": ["APPLIED", "FILES", "applied_digest", "apply_if_changed"],
         "perennial.feature_store.feature_services": [
-            *("feature_names", "feature_views", "join_keys", "lake_tables", "on_demand_views", "request_columns"),
+            *("feature_names", "feature_views", "join_keys", "lake_tables", "on_demand_views"),
+            *("publications", "request_columns"),
         ],
         "perennial.feature_store.historical_features": ["historical_features"],
         "perennial.feature_store.materialization": ["materialize"],

@@ -56,7 +56,8 @@ class LakeSource(DataSource):
     """Features that are stored in a table of the lake.
 
     A row is published, which is when it can be served, at the first multiple of `published_every` since 1970-01-01 UTC
-    that is not before the row became known, plus `published_after`.
+    that is later than the row became known, plus `published_after`. Training, the gate and batch scoring do not see it
+    earlier; its age still counts from when it became known.
 
     Args:
         table: `<use_case>.<table>`.

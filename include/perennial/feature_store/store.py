@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
+    from perennial.feature_store.publication import Publication
+
 #: What an error names when PostgreSQL does not answer.
 REGISTRY = "The Feast registry"
 #: The store that `use_store` sets.
@@ -27,6 +29,7 @@ def open_store(
     keep_event_timestamps: bool = False,
     snapshots: Mapping[str, int | None] | None = None,
     features: Collection[str] | None = None,
+    publications: Mapping[str, Publication] | None = None,
 ) -> FeatureStore:
     """The Feast store of the project's `feature_repo/`, with one registry connection a process.
 
@@ -34,9 +37,10 @@ def open_store(
         keep_event_timestamps: Historical features also come with `<view>__event_timestamp`.
         snapshots: Lake table -> the snapshot to read instead of the current one; None is the current one.
         features: Historical features come without any others than these; None: with all that are asked for.
+        publications: View -> when its rows count as published in retrievals, instead of what its source declares.
     """
     store = _current.get() or _open(os.getpid(), settings().feature_repo, settings().home)
-    if not keep_event_timestamps and not snapshots and features is None:
+    if not keep_event_timestamps and not snapshots and features is None and not publications:
         return store
     from perennial.feature_store import _compat
 
@@ -45,6 +49,7 @@ def open_store(
         "keep_event_timestamps": keep_event_timestamps,
         "snapshots": {table: snapshot for table, snapshot in (snapshots or {}).items() if snapshot is not None},
         "features": None if features is None else sorted(features),
+        "publications": dict(publications or {}),
     }
     return _compat.with_config(store, config)
 

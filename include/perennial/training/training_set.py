@@ -19,6 +19,8 @@ from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, NotEnoughData
 from perennial.evaluation import slices
 from perennial.feature_store import columns, computations, repository
+from perennial.feature_store.publication import AT_ONCE, Publication
+from perennial.feature_store.storage.arrow_columns import one_chunk
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
@@ -203,7 +205,7 @@ def retrieve(
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(training_set_file.encode, kept)
-        check(use_case, examples, rows)
+        check(use_case, examples, rows, repository.publications(use_case.feature_service))
         _check_enough(use_case, kept, first, last, holdout_start)
         content = encoding.result()
     return Retrieved(kept, content, holdout_start, unlabelled, snapshots)
@@ -230,13 +232,16 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
     return labelled, examples.num_rows - labelled.num_rows
 
 
-def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
-    """Refuse a training set that lost, multiplied or reordered rows, or that sees the future.
+def check(
+    use_case: UseCase, examples: pa.Table, rows: pa.Table, publications: Mapping[str, Publication] | None = None
+) -> None:
+    """Refuse a training set that lost, multiplied or reordered rows, or that sees what was not published by then.
 
     Args:
         use_case: Its suite `training_set` is validated too.
         examples: The rows that features were retrieved for.
         rows: The same with features, and each view's event time.
+        publications: View -> when its rows are published; at once by default.
 
     Raises:
         BadFeatures: naming the check that failed.
@@ -255,10 +260,11 @@ def check(use_case: UseCase, examples: pa.Table, rows: pa.Table) -> None:
     for name in rows.column_names:
         view = columns.view_of(name)
         if view is not None:
-            late = pc.sum(pc.greater(rows[name], rows["event_timestamp"])).as_py()
+            published = (publications or {}).get(view, AT_ONCE).times(one_chunk(rows[name]))
+            late = pc.sum(pc.greater(published, one_chunk(rows["event_timestamp"]))).as_py()
             if late:
                 raise BadFeatures(
-                    f"{where}: {late} rows see values of view {view!r} from their future.",
+                    f"{where}: {late} rows see values of view {view!r} before they are published.",
                     "Report this: the offline store is wrong.",
                 )
     validation.validate_computed_table(use_case, "training_set", rows, None, BadFeatures)

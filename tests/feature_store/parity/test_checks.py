@@ -161,6 +161,20 @@ def test_a_freshness_tag_that_is_no_duration_is_an_error(energy: UseCase, promis
         parity.check_online(energy)
 
 
+def test_what_is_online_is_consistent_however_late_it_is_declared(energy: UseCase, project: Path) -> None:
+    """By the declaration, the last day's rows are published with the next day; online they are already."""
+    file = project / "feature_repo" / "energy.py"
+    before = file.read_text()
+    file.write_text(before.replace('"event_timestamp")', '"event_timestamp", published_every=timedelta(days=1))'))
+    try:
+        repository.apply_if_changed()
+        assert repository.publications("energy")["energy_meter_history"].every == timedelta(days=1)
+        assert parity.check_online(energy, energy.partition("2024-01-03")).is_consistent
+    finally:
+        file.write_text(before)
+        repository.apply_if_changed()
+
+
 @pytest.fixture(scope="module")
 def scored(energy: UseCase) -> UseCase:
     """A day of predictions, with the features they were made from and the snapshots those came from."""

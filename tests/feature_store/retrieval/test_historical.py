@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.feature_store.offline import LakeOfflineStoreConfig
+from perennial.feature_store.publication import AT_ONCE, Publication
 from perennial.feature_store.retrieval import historical, requested_view
 from perennial.feature_store.retrieval.entity_rows import EntityRows
 from perennial.feature_store.retrieval.feature_window import FeatureWindow
@@ -34,6 +35,14 @@ MINUTES = st.one_of(st.none(), st.integers(0, 12))
 KEYS = st.sampled_from([1, 2, None])
 ROWS = st.lists(st.tuples(KEYS, MINUTES, MINUTES, st.integers(0, 3)), max_size=25)
 EXAMPLES = st.lists(st.tuples(KEYS, MINUTES), min_size=1, max_size=12)
+PUBLICATIONS = st.one_of(
+    st.just(AT_ONCE),
+    st.builds(
+        Publication,
+        st.one_of(st.none(), st.integers(1, 8).map(lambda minutes: timedelta(minutes=minutes))),
+        st.integers(0, 5).map(lambda minutes: timedelta(minutes=minutes)),
+    ),
+)
 TTL = st.one_of(st.none(), st.integers(1, 8).map(lambda minutes: timedelta(minutes=minutes)))
 
 
@@ -43,9 +52,15 @@ def moments(minutes: list[int | None], unit: str) -> pa.Array:
 
 
 @settings(max_examples=examples(300), deadline=None)
-@given(ROWS, EXAMPLES, TTL, st.booleans(), st.integers(1, 4), st.sampled_from(["us", "ns"]))
+@given(ROWS, EXAMPLES, TTL, st.booleans(), st.integers(1, 4), st.sampled_from(["us", "ns"]), PUBLICATIONS)
 def test_time_slices_give_what_one_join_gives(
-    rows: list, examples: list, ttl: timedelta | None, only_known: bool, length: int, unit: str
+    rows: list,
+    examples: list,
+    ttl: timedelta | None,
+    only_known: bool,
+    length: int,
+    unit: str,
+    publication: Publication,
 ) -> None:
     keys, events, created, values = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])
     stored = pa.table(
@@ -57,7 +72,7 @@ def test_time_slices_give_what_one_join_gives(
         }
     )
     scan = Scan(ds.dataset(stored), "a test", "a table")
-    view = StoredView(scan, ["key"], ["value"], "time", "created", ttl, only_known)
+    view = StoredView(scan, ["key"], ["value"], "time", "created", ttl, only_known, publication)
     entities = EntityRows.of(
         pa.table(
             {
@@ -70,7 +85,12 @@ def test_time_slices_give_what_one_join_gives(
     def seen(some: EntityRows, read: pa.Table) -> list[int | None]:
         features = view.rows(read)
         joined = newest_known(
-            some.encoded_keys({"key": pa.int64()}, "v"), some.times, features, ttl=ttl, known_at_the_time=only_known
+            some.encoded_keys({"key": pa.int64()}, "v"),
+            some.times,
+            features,
+            ttl=ttl,
+            known_at_the_time=only_known,
+            publication=publication,
         )
         return one_chunk(read["value"].take(joined)).to_pylist()
 

@@ -30,6 +30,7 @@ from perennial.feature_store.parity.report import (
     plain,
     raise_if_inconsistent,
 )
+from perennial.feature_store.publication import AT_ONCE
 from perennial.lake.schemas import PARITY
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
@@ -175,7 +176,8 @@ def _check_view(
     freshness = _freshness(view)
     if until is None:
         return ViewConsistency(view.name, 0, freshness=freshness, stale=True)
-    store = repository.open_store(keep_event_timestamps=True)
+    # What was brought online is there, whenever its source says that it would be.
+    store = repository.open_store(keep_event_timestamps=True, publications={view.name: AT_ONCE})
     span = max(filter(None, (view.ttl, freshness)), default=None)
     # Of the partition; of none, or one without rows of this view: what the offline store still sees; of a view without
     # that: whatever there is.

@@ -1,5 +1,8 @@
 """Point-in-time join: which feature row each entity row may see, which is the newest one known at its timestamp.
 
+A row is available from when it is published, which is when its values became known unless its source declares more
+(`perennial.feature_store.publication`). Its age counts from when they became known.
+
 Only keys and times go through Polars (`join_asof`). The result is row numbers, so feature values are gathered by Arrow
 and keep their exact type, nulls included.
 """
@@ -16,6 +19,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from perennial.feature_store.publication import AT_ONCE, Publication
 from perennial.feature_store.retrieval.join_key_encoding import JoinKeyEncoder
 
 
@@ -123,15 +127,17 @@ def newest_known(
     *,
     ttl: timedelta | None = None,
     known_at_the_time: bool = False,
+    publication: Publication = AT_ONCE,
 ) -> pa.Array:
-    """For each of n entity rows, the number of the feature row it sees: the newest of its key at or before its time.
+    """For each of n entity rows, the number of the feature row it sees: the newest of its key available at its time.
 
     Args:
         keys: The entity rows' join keys, n of them. Null matches nothing.
         entities: The entity rows' timestamps.
         features: What may be seen; its keys have the types of the entity rows'.
         ttl: Rows older than this at the entity row's time are not seen; exactly this old is. None: no limit.
-        known_at_the_time: See only rows that were also written (`created`) at or before the entity row's time.
+        known_at_the_time: A row became known no earlier than it was written (`created`).
+        publication: When rows are available that became known: at or before the entity row's time they are seen.
 
     Returns:
         n row numbers (uint32), null where there is none to see.
@@ -146,7 +152,13 @@ def newest_known(
     if ttl:
         longest = min(ttl // timedelta(microseconds=1) * (1000 if unit == "ns" else 1), np.iinfo(np.int64).max)
     if known_at_the_time and features.created is not None:
-        matches = _newest_written(left, _by_availability(rows.drop_nulls("created"), order), longest)
+        known = pl.max_horizontal("event", "created")
+        available = rows.drop_nulls("created").with_columns(available=publication.ticks(known, unit))
+        matches = _newest_available(left, _newest_of_their_time(available, order), longest)
+    elif not publication.is_at_once:
+        # What became known later is not available earlier: the rows are in that order already.
+        available = rows.with_columns(available=publication.ticks(pl.col("event"), unit))
+        matches = _newest_available(left, available, longest)
     else:
         matches = left.join_asof(
             rows.select("key", at="event", match="row"),
@@ -165,8 +177,8 @@ def newest_of_each(features: FeatureRows) -> pa.Array:
     return rows.unique(subset="key", keep="last", maintain_order=True)["row"].to_arrow()
 
 
-def _newest_written(entities: pl.DataFrame, rows: pl.DataFrame, longest: int | None) -> pl.Series:
-    """The row that each entity row sees of those that became known at `available`; its age is that of its `event`."""
+def _newest_available(entities: pl.DataFrame, rows: pl.DataFrame, longest: int | None) -> pl.Series:
+    """The row that each entity row sees of those, sorted by `available`; its age is that of its `event`."""
     joined = entities.join_asof(
         rows.select("key", "event", at="available", match="row"), on="at", by="key", check_sortedness=False
     )
@@ -176,9 +188,9 @@ def _newest_written(entities: pl.DataFrame, rows: pl.DataFrame, longest: int | N
     return joined.select(pl.when(is_fresh).then("match"))["match"]
 
 
-def _by_availability(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
-    """The rows that were the newest of their key when they became known, sorted by when that was (`available`)."""
-    rows = rows.with_columns(available=pl.max_horizontal("event", "created")).sort("available", *order)
+def _newest_of_their_time(rows: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
+    """The rows that were the newest of their key when they became `available`, sorted by when that was."""
+    rows = rows.sort("available", *order)
     return rows.filter(pl.col("event") == pl.col("event").cum_max().over("key"))
 
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, FeatureView
 from feast.repo_config import RepoConfig
 
 from perennial.feature_store.columns import event_timestamp_column
+from perennial.feature_store.publication import AT_ONCE, Publication
 from perennial.feature_store.retrieval.entity_rows import EntityRows
 from perennial.feature_store.retrieval.point_in_time import newest_known
 from perennial.feature_store.retrieval.stored_view import StoredView
-from perennial.feature_store.source import stored_name
+from perennial.feature_store.source import LakeSource, stored_name
 from perennial.feature_store.storage.arrow_columns import one_chunk, utc
 from perennial.feature_store.storage.declared_types import cast_to_declared
 from perennial.feature_store.storage.scan import open_scan, source_of
@@ -67,7 +69,13 @@ class RequestedView:
             created=stored_name(source, created) if created else None,
             ttl=self.view.ttl or None,
             known_at_the_time=self.known_at_the_time,
+            publication=self._publication(source, config),
         )
+
+    def _publication(self, source: DataSource, config: RepoConfig) -> Publication:
+        """When its rows are published: as its source declares, unless the configuration says otherwise."""
+        declared = source.publication if isinstance(source, LakeSource) else AT_ONCE
+        return getattr(config.offline_store, "publications", {}).get(self.view.name, declared)
 
     def match(self, stored: StoredView, rows: pa.Table, entities: EntityRows) -> pa.Array:
         """Which row each entity row sees.
@@ -89,6 +97,7 @@ class RequestedView:
             stored.rows(rows),
             ttl=stored.ttl,
             known_at_the_time=self.known_at_the_time,
+            publication=stored.publication,
         )
 
     def columns(self, stored: StoredView, rows: pa.Table) -> list[tuple[str, pa.ChunkedArray]]:

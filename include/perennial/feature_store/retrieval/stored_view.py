@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from perennial.feature_store.publication import AT_ONCE, Publication
 from perennial.feature_store.retrieval.point_in_time import FeatureRows, newest_of_each
 from perennial.feature_store.storage.arrow_columns import one_chunk, utc
 from perennial.feature_store.storage.scan import Scan
@@ -28,6 +29,7 @@ class StoredView:
         created: When a row was written, if that is known.
         ttl: How old a row may be; None: any age.
         known_at_the_time: Whether rows written after an entity row's timestamp are hidden from it.
+        publication: When its rows are published; before that, they are hidden too.
     """
 
     scan: Scan
@@ -37,6 +39,7 @@ class StoredView:
     created: str | None
     ttl: timedelta | None
     known_at_the_time: bool
+    publication: Publication = AT_ONCE
 
     @property
     def columns(self) -> list[str]:
@@ -81,11 +84,15 @@ class StoredView:
         if expired is not None:
             is_fresh = pc.greater_equal(utc(one_chunk(stored[self.time])), pa.scalar(expired - _INSTANT))
             stored = stored.filter(is_fresh).combine_chunks()
-        is_old = pc.less_equal(utc(one_chunk(stored[self.time])), timestamp)
+        is_old = pc.less_equal(self._published(stored[self.time]), timestamp)
         if self.known_at_the_time and self.created:
-            is_old = pc.and_(is_old, pc.less_equal(utc(one_chunk(stored[self.created])), timestamp))
+            is_old = pc.and_(is_old, pc.less_equal(self._published(stored[self.created]), timestamp))
         old = stored.filter(is_old).combine_chunks()
         return pa.concat_tables([self.newest(old), stored.filter(pc.invert(is_old))]).combine_chunks()
+
+    def _published(self, known: pa.ChunkedArray) -> pa.Array:
+        """When rows are published that became known at these times."""
+        return self.publication.times(utc(one_chunk(known)))
 
 
 def earlier(moment: datetime | None, by: timedelta | None) -> datetime | None:
