@@ -95,3 +95,21 @@ def test_through_includes_both_ends() -> None:
 @given(cadences, moments)
 def test_polars_cuts_time_at_the_same_moments(cadence: Cadence, moment: datetime) -> None:
     assert pl.Series([moment]).dt.truncate(cadence.every)[0] == cadence.floor(moment)
+
+
+@given(cadences, moments, st.floats(0, 1), st.floats(0, 1))
+def test_an_open_partition_is_the_same_of_which_a_part_is_read(cadence, moment, one: float, other: float) -> None:
+    partition = cadence.at(moment)
+    since, until = sorted(partition.start + share * (partition.end - partition.start) for share in (one, other))
+    opened = partition.opened(since, until)
+    assert (opened.since, opened.until, opened.is_open) == (since, until, True)
+    assert (opened.key, opened.start, opened.end) == (partition.key, partition.start, partition.end)
+    assert opened == partition
+    assert (partition.since, partition.until, partition.is_open) == (partition.start, partition.end, False)
+    assert not opened.next.is_open
+
+
+def test_a_part_lies_within_its_partition() -> None:
+    day = Cadence.DAILY.partition("2024-01-02")
+    with pytest.raises(ValueError, match="not a part"):
+        day.opened(day.start, day.end + timedelta(seconds=1))

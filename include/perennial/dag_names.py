@@ -12,6 +12,8 @@ TRAINING = "training"
 CHAMPION = "champion"
 #: Only use cases with `retraining.schedule` have it.
 SCHEDULE = "schedule"
+#: Only use cases with `refresh` have it.
+REFRESH = "refresh"
 
 #: The loop, in the order in which a partition goes through it.
 LOOP = (FEATURES, SCORING, MONITORING, TRAINING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache, total_ordering
@@ -112,10 +112,15 @@ def _time(name: str, form: str) -> datetime:
 @total_ordering
 @dataclass(frozen=True)
 class Partition:
-    """One half-open interval `[start, end)` of event time in UTC, named by its start."""
+    """One half-open interval `[start, end)` of event time in UTC, named by its start.
+
+    While it is under way it may be open: only its part `[since, until)` is read and computed then. The name, the start
+    and the end are the same, and so are equality and order.
+    """
 
     start: datetime
     cadence: Cadence
+    _part: tuple[datetime, datetime] | None = field(default=None, compare=False, repr=False)
 
     @property
     def end(self) -> datetime:
@@ -126,6 +131,35 @@ class Partition:
     def key(self) -> str:
         """Its name: its start in the cadence's format, for instance `2013-01`."""
         return self.start.strftime(self.cadence.key_format)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only a part of it is read: more rows may come."""
+        return self._part is not None
+
+    @property
+    def since(self) -> datetime:
+        """From when on rows are read (inclusive, UTC): its start, unless it is open."""
+        return self._part[0] if self._part else self.start
+
+    @property
+    def until(self) -> datetime:
+        """Until when rows are read (exclusive, UTC): its end, unless it is open."""
+        return self._part[1] if self._part else self.end
+
+    def opened(self, since: datetime, until: datetime) -> Partition:
+        """The same partition, of which only a part is read.
+
+        Args:
+            since: Where the part begins (inclusive, UTC).
+            until: Where the part ends (exclusive, UTC).
+
+        Raises:
+            ValueError: the part is not within the partition.
+        """
+        if not self.start <= since <= until <= self.end:
+            raise ValueError(f"[{since}, {until}) is not a part of partition {self}")
+        return replace(self, _part=(since, until))
 
     @property
     def next(self) -> Partition:

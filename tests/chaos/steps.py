@@ -7,6 +7,7 @@ XComs would hand them over: JSON in, JSON out. Runs only in a forked child (see 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from perennial.partitions import Partition
@@ -149,6 +150,12 @@ def contents(use_case: UseCase, partition: Partition, run: str, results: Results
     return state.contents(use_case)
 
 
+def refresh(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.ingestion import refresh as refreshing
+
+    return refreshing.refresh_features(use_case, partition.start + timedelta(hours=results["conf"]["hours"]))
+
+
 def _by_name(*steps: Step) -> dict[str, Step]:
     return {step.__name__: step for step in steps}
 
@@ -158,6 +165,7 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "features": _by_name(ingest, compute, publish, parity),
     "scoring": _by_name(score),
     "monitoring": _by_name(monitor, request_retraining, revisit),
+    "refresh": _by_name(refresh),
     "schedule": {"request_retraining": request_by_schedule},
     "training": _by_name(plan, build_training_set, fit, evaluate, finalize),
     # Two kinds of runs of the DAG `champion`.

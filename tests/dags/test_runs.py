@@ -127,3 +127,22 @@ def test_a_rollback_that_cannot_be_is_not_tried_again(run, newer: int) -> None:
     state, tasks = run("energy.champion", None, action="rollback", reason="wrong", to=99)
     assert (state, tasks["roll_back"]) == ("failed", "failed")
     assert ledger.champion(discovery.load("energy")).model_version == newer
+
+
+def test_the_partition_under_way_is_refreshed_to_a_moment(run) -> None:
+    run("energy.features", "2024-01-01")
+    rows = lake.read("energy.examples").num_rows
+    state, tasks = run("energy.refresh", None, until="2024-01-10T06:00Z")
+    assert (state, tasks["refresh"]) == ("failed", "failed"), "the days before are missing"
+    state, tasks = run("energy.refresh", None, until="2024-01-01T06:00Z")
+    assert tasks["refresh"] == "skipped", "the day is complete"
+    assert lake.read("energy.examples").num_rows == rows
+
+
+def test_after_the_use_cases_end_a_refresh_is_skipped(run) -> None:
+    assert run("energy.refresh", None, until=None)[1]["refresh"] == "skipped"
+
+
+@pytest.mark.parametrize("until", ["soon", "2024-01-02T06:00", "2524-01-02T06:00Z"])
+def test_a_moment_that_is_none_or_to_come_is_refused(run, until: str) -> None:
+    assert run("energy.refresh", None, until=until)[1]["refresh"] == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -286,3 +287,68 @@ def test_the_lake_is_the_last_write_of_each_partition(writes: list[tuple[str, li
         else {}
     )
     assert ids_of == expected
+
+
+def _hours(*hours: int) -> pa.Array:
+    return pa.array([datetime(2013, 1, 1, hour, tzinfo=UTC) for hour in hours], pa.timestamp("us", "UTC"))
+
+
+def _at(hour: int) -> tuple[str, datetime]:
+    return "at", datetime(2013, 1, 1, hour, tzinfo=UTC)
+
+
+def test_an_open_part_is_replaced_from_a_moment_on(identifier: str) -> None:
+    lake.replace_open(identifier, "2013-01", rows(at=_hours(1, 2, 3), id=[1, 2, 3]))
+    done = lake.replace_open(identifier, "2013-01", rows(at=_hours(2, 3, 4), id=[2, 30, 4]), since=_at(2))
+    assert [row["id"] for row in content(identifier)] == [1, 2, 30, 4]
+    assert sorted(done.new["id"].to_pylist()) == [4, 30]
+    assert done.before != done.after
+
+
+def test_an_open_part_that_is_there_makes_no_snapshot(identifier: str) -> None:
+    part = rows(at=_hours(1, 2), id=[1, 1], value=[None, float("nan")])
+    lake.replace_open(identifier, "2013-01", part)
+    done = lake.replace_open(identifier, "2013-01", part, since=_at(1))
+    assert (done.new.num_rows, done.before) == (0, done.after)
+
+
+def test_an_open_part_leaves_other_partitions_alone(identifier: str) -> None:
+    lake.replace(identifier, "2012-12", rows(at=_hours(5), id=[5]))
+    lake.replace_open(identifier, "2013-01", rows(at=_hours(1), id=[1]))
+    lake.replace_open(identifier, "2013-01", rows(at=_hours(2), id=[2]), since=_at(0))
+    assert [(row["partition"], row["id"]) for row in content(identifier)] == [("2012-12", 5), ("2013-01", 2)]
+
+
+def test_what_is_pinned_holds_no_open_part(identifier: str) -> None:
+    assert lake.snapshots([identifier]) == {}
+    lake.replace(identifier, "2012-12", rows(id=[5]))
+    pinned = lake.snapshots([identifier])
+    lake.replace_open(identifier, "2013-01", rows(id=[1]))
+    assert lake.snapshots([identifier]) == pinned
+
+
+def test_the_whole_partition_lasts_even_if_it_was_there(identifier: str) -> None:
+    lake.replace(identifier, "2012-12", rows(id=[5]))
+    lake.replace_open(identifier, "2013-01", rows(id=[1]))
+    last = lake.replace(identifier, "2013-01", rows(id=[1]))
+    assert lake.snapshots([identifier]) == {identifier: last}
+    lake.replace_open(identifier, "2013-02", rows(id=[1]))
+    assert lake.replace(identifier, "2012-12", rows(id=[5])) == lake.snapshot(identifier) != last, "written for nothing"
+    assert lake.snapshots([identifier]) == {identifier: last}
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=12), st.integers(0, 5), st.data())
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_open_part_and_its_news_equal_an_oracle(before, since: int, data) -> None:
+    after = data.draw(st.lists(st.tuples(st.integers(since, 5), st.integers(0, 3)), max_size=12))
+    identifier = f"lake_test.t{next(_names)}"
+
+    def table(of: list[tuple[int, int]]) -> pa.Table:
+        return rows(at=_hours(*(hour for hour, _ in of)), id=pa.array([number for _, number in of], pa.int64()))
+
+    lake.replace_open(identifier, "2013-01", table(before))
+    done = lake.replace_open(identifier, "2013-01", table(after), since=_at(since))
+    stored = Counter((row["at"].hour, row["id"]) for row in content(identifier))
+    assert stored == Counter([pair for pair in before if pair[0] < since]) + Counter(after)
+    fresh = Counter((row["at"].hour, row["id"]) for row in done.new.to_pylist())
+    assert fresh == Counter(after) - Counter(pair for pair in before if pair[0] >= since)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError
 
-from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, TrainingParams, UseCase, discovery
+from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, Refresh, TrainingParams, UseCase, discovery
 from perennial.errors import InvalidPartition, UnknownUseCase
+
+HOUR = timedelta(hours=1)
 
 
 class WrongDefault(TrainingParams):
@@ -56,6 +58,10 @@ def test_a_complete_declaration_is_accepted() -> None:
         ({"examples": Examples(key=("id",), inputs=("rides",))}, "'rides' is not a raw table"),
         ({"features": (FeatureTable(name="trips", key=("z",), inputs=("trips",)),)}, "used twice"),
         ({"features": (FeatureTable(name="ledger", key=("z",), inputs=("trips",)),)}, "reserved"),
+        (
+            {"refresh": Refresh(every=HOUR), "cadence": Cadence.HOURLY, "start": "2013-01-01T00", "end": None},
+            "not shorter",
+        ),
         ({"params": WrongDefault}, "depth: Input should be greater"),
         ({"params": NoDefault}, "depth: Field required"),
     ],

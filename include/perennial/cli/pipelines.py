@@ -23,7 +23,7 @@ from perennial.cli.frame import (
     show_json,
 )
 from perennial.cli.quarantined import QuarantineRemarks
-from perennial.dag_names import FEATURES
+from perennial.dag_names import FEATURES, REFRESH
 from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def trigger(
     pipeline: Annotated[
         str,
         typer.Argument(
-            help="features, scoring, monitoring, training or champion.",
+            help="features, scoring, monitoring, training, champion, or refresh where the use case has it.",
             autocompletion=completion.pipelines,
             metavar="PIPELINE",
         ),
@@ -118,7 +118,7 @@ def trigger(
     declared = discovery.load(use_case)
     tell = note if as_json else say
     params = _params(param or [])
-    if pipeline == FEATURES and "sources" not in params and (sources := _sources(declared, tell)):
+    if pipeline in (FEATURES, REFRESH) and "sources" not in params and (sources := _sources(declared, tell)):
         params["sources"] = sources
     show = show_json if as_json else lambda result: None
     if dry_run:

@@ -88,6 +88,27 @@ class StreamingComputeEngine(_compat.EngineHook, LocalComputeEngine):
         job.rows = written
         return job
 
+    def write_table(self, view: FeatureView, rows: pa.Table) -> int | None:
+        """Bring rows online as they are, of each entity the newest; return how many entities those are.
+
+        Args:
+            view: The view.
+            rows: Rows of its source, whose names they have.
+
+        Returns:
+            How many entities were written; None, and nothing is done, for a view that Feast computes.
+        """
+        if _is_computed(view) or not view.online or view.offline:
+            return None
+        names = cast(DataSource, view.batch_source).field_mapping
+        rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+        for batch in rows.to_batches():
+            _compat.check_vector_lengths(batch, view)
+        online = OnlineRows.of_arrow(rows, view, self.repo_config.entity_key_serialization_version)
+        for chunk in online.chunks(self.repo_config.materialization_config.online_write_batch_size or _BATCH):
+            self._write(view, chunk)
+        return len(online)
+
     def _batches(self, registry: BaseRegistry, task: MaterializationTask) -> Iterator[OnlineRows]:
         """Each entity's newest row in the task's interval, serialized."""
         # Asked for columns only, a builder needs no backend to compute with.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +14,7 @@ from perennial.feature_store.store import REGISTRY, open_store
 from perennial.services import postgres
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from feast import FeatureStore, FeatureView
     from feast.infra.passthrough_provider import PassthroughProvider
     from feast.infra.registry.registry import Registry
@@ -87,6 +88,50 @@ def materialize_view(store: FeatureStore, view: FeatureView, start: datetime, en
             raise error
         _record(store, view.name, (start, end))
     return getattr(job, "rows", 0)
+
+
+@explaining_database(REGISTRY)
+def bring_online(
+    service: str, start: datetime, end: datetime, changed: Mapping[str, pa.Table | None]
+) -> dict[str, int]:
+    """Bring online what has changed in an interval, and record the interval.
+
+    Args:
+        service: The feature service whose views read the tables.
+        start: Inclusive, UTC.
+        end: Exclusive, UTC.
+        changed: Lake table -> its rows that may not be online yet; None: not known, all its rows of the interval may
+            be. The caller sees to it that nobody else changes these tables' rows of the interval meanwhile.
+
+    Returns:
+        View -> how many entities were written.
+
+    Raises:
+        BadFeatures: There is no such service, or a view names what the lake lacks.
+    """
+    from perennial.feature_store.source import LakeSource
+
+    store = open_store()
+    written = {}
+    for view in get_views(store, service).values():
+        table = view.batch_source.table if isinstance(view.batch_source, LakeSource) else None
+        if table is not None and table in changed:
+            count = _write_rows(store, view, changed[table], (start, end))
+            written[view.name] = materialize_view(store, view, start, end) if count is None else count
+    store.refresh_registry()
+    return written
+
+
+def _write_rows(store: FeatureStore, view: FeatureView, rows: pa.Table | None, interval: Interval) -> int | None:
+    """Bring rows online and record their interval; None, and nothing is done, if the engine has to read for itself."""
+    write = getattr(cast("PassthroughProvider", store.provider).batch_engine, "write_table", None)
+    if rows is None or write is None:
+        return None
+    with postgres.advisory_lock("materialize", store.project, view.name):
+        written = write(view, rows)
+        if written is not None:
+            _record(store, view.name, interval)
+    return cast("int | None", written)
 
 
 def merged(intervals: Sequence[Interval]) -> list[Interval]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         request_columns,
     )
     from perennial.feature_store.historical_features import historical_features
-    from perennial.feature_store.materialization import materialize
+    from perennial.feature_store.materialization import bring_online, materialize
     from perennial.feature_store.online_features import online_features
     from perennial.feature_store.store import REGISTRY, load_config, open_store, use_store
 
@@ -33,6 +33,7 @@ __all__ = [
     "REGISTRY",
     "applied_digest",
     "apply_if_changed",
+    "bring_online",
     "feature_names",
     "feature_views",
     "historical_features",
@@ -57,7 +58,7 @@ __getattr__ = attributes_of(
             *("publications", "request_columns"),
         ],
         "perennial.feature_store.historical_features": ["historical_features"],
-        "perennial.feature_store.materialization": ["materialize"],
+        "perennial.feature_store.materialization": ["bring_online", "materialize"],
         "perennial.feature_store.online_features": ["online_features"],
         "perennial.feature_store.store": ["REGISTRY", "load_config", "open_store", "use_store"],
     },

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, PerennialError
 from perennial.feature_store import computations
 from perennial.partitions import Partition
-from perennial.use_case import RawTable, UseCase
+from perennial.use_case import FeatureTable, RawTable, UseCase
 from perennial.validation import contracts, results
 
 
@@ -32,11 +32,9 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         BadFeatures: a transform raises, breaks its contract (keys, event time, columns) or its expectations, or returns
             values that the lake's table cannot hold. Nothing is written then.
     """
-    raw = _raw_tables(use_case, partition)
-    computed = {}
-    for table in use_case.features:
-        rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.start - table.lookback)
-        computed[table.name] = contracts.checked_features(use_case, table, rows, partition)
+    needs = [(table.inputs, partition.start - table.lookback) for table in use_case.features]
+    raw = read_inputs(use_case, partition, [*needs, (use_case.examples.inputs, partition.start)])
+    computed = {table.name: compute_table(use_case, table, raw, partition) for table in use_case.features}
     rows = _transform(use_case, "examples", use_case.examples.inputs, raw, partition, partition.start)
     computed["examples"] = contracts.checked_examples(use_case, rows, partition)
     validated = {
@@ -65,6 +63,24 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
     lake.replace(use_case.tables.examples, partition.key, computed["examples"], sort_by=use_case.examples.key)
     computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
     return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}
+
+
+def compute_table(
+    use_case: UseCase, table: FeatureTable, raw: Mapping[str, pa.Table], partition: Partition
+) -> pa.Table:
+    """The rows of a feature table whose event time is in a partition, or in its open part, by its transform.
+
+    Args:
+        use_case: The use case.
+        table: The feature table.
+        raw: Its inputs, as `read_inputs` gives them.
+        partition: The partition.
+
+    Raises:
+        BadFeatures: the transform raises or breaks its contract.
+    """
+    rows = _transform(use_case, table.name, table.inputs, raw, partition, partition.since - table.lookback)
+    return contracts.checked_features(use_case, table, rows, partition)
 
 
 def _transform(
@@ -99,15 +115,23 @@ def _transform(
         engine.disconnect()
 
 
-def _raw_tables(use_case: UseCase, partition: Partition) -> dict[str, pa.Table]:
-    """Every raw table that a transform of the partition needs, as far back as the one that looks back furthest."""
-    lookbacks = dict.fromkeys(use_case.examples.inputs, timedelta(0))
-    for table in use_case.features:
-        lookbacks |= {name: max(table.lookback, lookbacks.get(name, timedelta(0))) for name in table.inputs}
-    return {
-        name: _input(use_case, use_case.raw_table(name), partition, partition.start - lookback)
-        for name, lookback in lookbacks.items()
-    }
+def read_inputs(
+    use_case: UseCase, partition: Partition, needs: Iterable[tuple[tuple[str, ...], datetime]]
+) -> dict[str, pa.Table]:
+    """Every raw table that transforms of a partition need, as far back as the one that looks back furthest.
+
+    Args:
+        use_case: The use case.
+        partition: The partition, or its open part.
+        needs: Of each transform, its inputs and the moment that they begin at.
+
+    Raises:
+        BadFeatures: a partition that is needed was never ingested.
+    """
+    since: dict[str, datetime] = {}
+    for inputs, beginning in needs:
+        since |= {name: min(beginning, since.get(name, beginning)) for name in inputs}
+    return {name: _input(use_case, use_case.raw_table(name), partition, oldest) for name, oldest in since.items()}
 
 
 def _input(use_case: UseCase, table: RawTable, partition: Partition, since: datetime) -> pa.Table:
@@ -117,10 +141,9 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
         BadFeatures: a partition in that span was never ingested: rolling features would silently miss its rows.
     """
     oldest = max(use_case.first, partition.cadence.at(since)) if table.time else partition
-    batches = lake.records(
-        use_case.tables.batches, between=(oldest.key, partition.key), columns=(lake.PARTITION, "table")
-    )
-    ingested = {row[lake.PARTITION] for row in batches if row["table"] == table.name}
+    ingested = _ingested(use_case, use_case.tables.batches, table, oldest, partition)
+    if partition.is_open:
+        ingested |= _ingested(use_case, use_case.tables.refreshes, table, oldest, partition) | {partition.key}
     missing = [needed.key for needed in oldest.through(partition) if needed.key not in ingested]
     if missing:
         raise BadFeatures(
@@ -128,9 +151,16 @@ def _input(use_case: UseCase, table: RawTable, partition: Partition, since: date
             f" {', '.join(missing)}, and the features look back to {since:%Y-%m-%d %H:%M}.",
             f"Run {dag_id(use_case.name, FEATURES)} for {missing[0]} first.",
         )
-    rows = lake.read(use_case.tables[table.name], between=(oldest.key, partition.key))
+    where = lake.not_before(table.time, since) if table.time else None
+    rows = lake.read(use_case.tables[table.name], between=(oldest.key, partition.key), where=where)
     assert rows is not None, "a table with an ingested batch exists"  # noqa: S101
     return _since(table, rows.drop_columns([lake.PARTITION]), since)
+
+
+def _ingested(use_case: UseCase, records: str, table: RawTable, first: Partition, last: Partition) -> set[str]:
+    """The partitions from the first to the last of which a table of records names the raw table."""
+    rows = lake.records(records, between=(first.key, last.key), columns=(lake.PARTITION, "table"))
+    return {row[lake.PARTITION] for row in rows if row["table"] == table.name}
 
 
 def _since(table: RawTable, rows: pa.Table, since: datetime) -> pa.Table:

@@ -1,6 +1,7 @@
 """The lake: Iceberg tables that hold every row, and the few ways to change and to read one.
 
 - `reading`, `writing`: their functions are offered by this package as its own: `lake.read`, `lake.replace`;
+- `expiry`: drops old snapshots of partitions under way;
 - `schema_evolution`, `column_types`: how a table's columns follow what is written to it;
 - `deduplication`: which rows differ from the latest record;
 - `schemas`: Perennial's own tables; `labels`: the labels of examples.
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
         RECORDED_AT,
         catalog,
         equals,
+        in_part,
         is_known,
         iter_batches,
+        not_before,
         partitions,
         read,
         records,
@@ -28,11 +31,20 @@ if TYPE_CHECKING:
         snapshots,
         table,
     )
-    from perennial.lake.writing import add_columns, append_changed, append_missing, check_schema, replace
+    from perennial.lake.writing import (
+        OpenPart,
+        add_columns,
+        append_changed,
+        append_missing,
+        check_schema,
+        replace,
+        replace_open,
+    )
 
 __all__ = [
     "PARTITION",
     "RECORDED_AT",
+    "OpenPart",
     "add_columns",
     "append_changed",
     "append_missing",
@@ -40,18 +52,21 @@ __all__ = [
     "catalog",
     "check_schema",
     "equals",
+    "in_part",
     "is_known",
     "iter_batches",
+    "not_before",
     "partitions",
     "read",
     "records",
     "replace",
+    "replace_open",
     "snapshot",
     "snapshots",
     "table",
 ]
 
-_WRITING = ["add_columns", "append_changed", "append_missing", "check_schema", "replace"]
+_WRITING = ["OpenPart", "add_columns", "append_changed", "append_missing", "check_schema", "replace", "replace_open"]
 
 __getattr__ = attributes_of(
     __name__,

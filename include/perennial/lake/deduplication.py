@@ -1,4 +1,4 @@
-"""Which of the findings differ from the newest ones on record."""
+"""Which of the findings differ from the newest ones on record, and which rows are not stored yet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from perennial._common.duckdb_session import fetch_table, open_session
+
+_QUERY = "SELECT * FROM given EXCEPT ALL SELECT * FROM stored"
 #: The values that identify a finding.
 Name = tuple[Any, ...]
 
@@ -25,6 +28,19 @@ def find_changed(rows: pa.Table, records: pa.Table, per: Sequence[str], recorded
     recorded, contents = (_findings(each.select(rows.column_names), per, recorded_at) for each in (records, rows))
     changed = {name for name, content in contents.items() if recorded.get(name) != content}
     return pa.array([name in changed for name in _names(rows, per)], pa.bool_())
+
+
+def rows_not_among(rows: pa.Table, stored: pa.Table) -> pa.Table:
+    """The rows that are not among the stored ones, column by column equal; in any order.
+
+    Args:
+        rows: Rows; one that is there twice and stored once remains once.
+        stored: Rows with the same columns, in any order of columns.
+    """
+    if not rows.num_rows or not stored.num_rows:
+        return rows
+    with open_session(given=rows, stored=stored.select(rows.column_names)) as connection:
+        return fetch_table(connection, _QUERY).cast(rows.schema)
 
 
 def _findings(rows: pa.Table, per: Sequence[str], recorded_at: str) -> dict[Name, Counter[str]]:

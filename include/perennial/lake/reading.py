@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,7 @@ from pyiceberg.expressions import (
     NotNull,
 )
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from perennial._common.storage import explain_storage_errors
 from perennial.lake.column_types import canonical
@@ -34,6 +36,8 @@ from perennial.settings import settings
 PARTITION = "partition"
 #: Processing time of a record.
 RECORDED_AT = "recorded_at"
+#: Property of a snapshot that brought a part of a partition under way: nothing may rely on it for good.
+OPEN = {"perennial.open": "true"}
 # It tells at every read which file system it took; in a task's log that hides what matters.
 logging.getLogger("pyiceberg.io").setLevel(logging.WARNING)
 
@@ -63,8 +67,24 @@ def snapshot(identifier: str) -> int | None:
 
 
 def snapshots(identifiers: Iterable[str]) -> dict[str, int]:
-    """The current snapshot of each table that has one."""
-    return {name: number for name in identifiers if (number := snapshot(name)) is not None}
+    """The newest lasting snapshot of each table that has one: what is read from it can be read from it for good.
+
+    Those that brought rows of a partition under way are passed over, see `writing.replace_open`.
+    """
+    found = {name: lasting_snapshot(current) for name in identifiers if (current := table(name)) is not None}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def lasting_snapshot(table: Table) -> int | None:
+    """A table's newest snapshot that is kept for good; None if it has none."""
+    lasting = [each for each in table.metadata.snapshots if not is_open(each)]
+    return max(lasting, key=lambda each: each.sequence_number or 0).snapshot_id if lasting else None
+
+
+def is_open(snapshot: Snapshot) -> bool:
+    """Whether a snapshot only brought rows of a partition that was under way."""
+    summary = snapshot.summary
+    return summary is not None and OPEN.items() <= dict(summary.additional_properties).items()
 
 
 def partitions(identifier: str) -> list[str]:
@@ -129,6 +149,22 @@ def equals(column: str, value: Any) -> BooleanExpression:
         value: Compared with the stored value, of the column's type.
     """
     return EqualTo(column, value)
+
+
+def in_part(partition: str, since: tuple[str, datetime] | None = None) -> BooleanExpression:
+    """A filter for `where`: the rows of a partition, from a moment on.
+
+    Args:
+        partition: The partition's name.
+        since: A column of time, and the moment (UTC); None: all its rows.
+    """
+    condition: BooleanExpression = EqualTo(PARTITION, partition)
+    return And(condition, not_before(*since)) if since else condition
+
+
+def not_before(column: str, moment: datetime) -> BooleanExpression:
+    """A filter for `where`: the rows whose column of time is at or after a moment (UTC)."""
+    return GreaterThanOrEqual(column, moment.isoformat())
 
 
 def is_known(column: str) -> BooleanExpression:

@@ -236,6 +236,19 @@ LEDGER = _schema(
     recorded_at=(TIMESTAMP, "Processing time, later than that of every earlier entry."),
 )
 
+REFRESHES = _schema(
+    "How far the partition under way is in the lake and online: one row per table, replaced by the next refresh of the"
+    " partition. Only use cases with `refresh` have it.",
+    table=(_STRING, "The raw or feature table."),
+    since=(TIMESTAMP, "Event time: from here on the newest refresh fetched or computed the rows again."),
+    until=(TIMESTAMP, "Event time, exclusive: so far the table holds the partition."),
+    rows=(_LONG, "How many rows it fetched or computed."),
+    new=(_LONG, "How many of them the lake did not hold before."),
+    left_out=(_LONG, "Raw rows that cannot be read or break a critical expectation; the final run quarantines them."),
+    snapshot=(_LONG, "The table's snapshot in the lake after it."),
+    recorded_at=_RECORDED_AT,
+)
+
 PARITY = _schema(
     "Comparison of the online store with the lake: one row per partition and feature view, and another when the result"
     " changes.",
@@ -272,6 +285,7 @@ TABLES = {
     "quarantine_decisions": QUARANTINE_DECISIONS,
     "batches": BATCHES,
     "computations": COMPUTATIONS,
+    "refreshes": REFRESHES,
     "parity": PARITY,
     "metrics": METRICS,
     "drift": DRIFT,

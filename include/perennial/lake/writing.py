@@ -2,6 +2,7 @@
 
 - `replace` swaps one partition of a table atomically and does nothing when the content is already there;
 - `append_missing` adds rows whose key is not there yet, and never touches one that is;
+- `replace_open` swaps the part of a partition that is still under way, from a moment on, and tells what is new;
 - `append_changed` adds findings about a partition that differ from the newest record.
 
 Columns follow what is written (`perennial.lake.schema_evolution`), and a value is never turned into another one.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +24,9 @@ from pyiceberg.table import Table
 
 from perennial._common.storage import explain_storage_errors, explaining
 from perennial.errors import DamagedFile
-from perennial.lake import column_types, deduplication, schema_evolution
+from perennial.lake import column_types, deduplication, expiry, schema_evolution
 from perennial.lake.column_types import canonical
-from perennial.lake.reading import PARTITION, RECORDED_AT, catalog, table
+from perennial.lake.reading import OPEN, PARTITION, RECORDED_AT, catalog, in_part, is_open, lasting_snapshot, table
 from perennial.services import postgres
 
 log = logging.getLogger(__name__)
@@ -64,16 +67,76 @@ def replace(identifier: str, partition: str, rows: pa.Table, *, sort_by: Sequenc
     with postgres.advisory_lock("lake", identifier):
         target = _table_for(identifier, rows)
         rows = column_types.conform(schema_evolution.schema(target), rows)
-        stored = _stored_rows(target, partition)
-        if stored is not None and sort_by:
-            stored = stored.sort_by([(column, "ascending") for column in sort_by])
-        if stored is None or not column_types.tables_equal(stored, rows):
+        condition = EqualTo(PARTITION, partition)
+        stored = _stored_rows(target, condition)
+        if not _are_equal(stored, rows, sort_by) or not _lasts(target, condition, rows, sort_by):
             with target.transaction() as transaction:
                 if stored is None or stored.num_rows:
-                    transaction.delete(EqualTo(PARTITION, partition))
+                    transaction.delete(condition)
                 if rows.num_rows:
                     transaction.append(rows)
         return target.metadata.current_snapshot_id
+
+
+@dataclass(frozen=True)
+class OpenPart:
+    """What `replace_open` did.
+
+    Attributes:
+        new: The rows that the partition did not have before, sorted.
+        before: The table's snapshot before it; None: there was none.
+        after: And after it; equal if nothing has changed.
+    """
+
+    new: pa.Table
+    before: int | None
+    after: int | None
+
+
+@explain_storage_errors
+def replace_open(
+    identifier: str,
+    partition: str,
+    rows: pa.Table,
+    *,
+    since: tuple[str, datetime] | None = None,
+    sort_by: Sequence[str] = (),
+) -> OpenPart:
+    """Make `rows` what a partition under way holds from a moment on, in one commit; its earlier rows stay.
+
+    Files without rows of that time are neither read nor written. The snapshots are marked as an open partition's: they
+    are dropped after a while, and `snapshots` names none of them. `replace` swaps the whole once it is complete.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partition: The partition's name, which becomes the column `partition` of the rows.
+        rows: All its rows from that moment on, in any column order.
+        since: The column of time, and the moment (UTC); None: the whole partition.
+        sort_by: Columns to sort the rows by before they are stored.
+
+    Raises:
+        SchemaMismatch: as `replace` does.
+    """
+    rows = canonical(_with_partition(rows, partition))
+    order = [(column, "ascending") for column in sort_by]
+    with postgres.advisory_lock("lake", identifier):
+        target = _table_for(identifier, rows)
+        before = target.metadata.current_snapshot_id
+        rows = column_types.conform(schema_evolution.schema(target), rows)
+        rows = rows.sort_by(order) if order else rows
+        condition = in_part(partition, since)
+        stored = _stored_rows(target, condition)
+        new = rows if stored is None else deduplication.rows_not_among(rows, stored)
+        if stored is None or new.num_rows or stored.num_rows != rows.num_rows:
+            with target.transaction() as transaction:
+                if stored is None or stored.num_rows:
+                    transaction.delete(condition, snapshot_properties=OPEN)
+                if rows.num_rows:
+                    transaction.append(rows, snapshot_properties=OPEN)
+        after = target.metadata.current_snapshot_id
+        if after != before:
+            expiry.drop_open_snapshots(target)
+    return OpenPart(new.sort_by(order) if order else new, before, after)
 
 
 @explain_storage_errors
@@ -200,11 +263,27 @@ def _table_for(identifier: str, rows: pa.Table) -> Table:
     return schema_evolution.apply(target, rows.schema, fit)
 
 
-def _stored_rows(target: Table, partition: str) -> pa.Table | None:
-    """The rows of a partition now; None if that can no longer be read, and so can only be replaced."""
+def _are_equal(stored: pa.Table | None, rows: pa.Table, sort_by: Sequence[str]) -> bool:
+    """Whether a partition holds these sorted rows."""
+    if stored is None:
+        return False
+    stored = stored.sort_by([(column, "ascending") for column in sort_by]) if sort_by else stored
+    return column_types.tables_equal(stored, rows)
+
+
+def _lasts(target: Table, condition: BooleanExpression, rows: pa.Table, sort_by: Sequence[str]) -> bool:
+    """Whether what the table holds of a partition, these sorted rows, is in a snapshot that is kept."""
+    current, lasting = target.current_snapshot(), lasting_snapshot(target)
+    if current is None or not is_open(current):
+        return True
+    return lasting is not None and _are_equal(_stored_rows(target, condition, lasting), rows, sort_by)
+
+
+def _stored_rows(target: Table, condition: BooleanExpression, snapshot: int | None = None) -> pa.Table | None:
+    """The rows of a partition or a part of it, now or in a snapshot; None if they can only be replaced, not read."""
     try:
         with explaining(f"Lake table {'.'.join(target.name())!r}"):
-            return canonical(target.scan(row_filter=EqualTo(PARTITION, partition)).to_arrow())
+            return canonical(target.scan(row_filter=condition, snapshot_id=snapshot).to_arrow())
     except DamagedFile as error:
         log.warning("%s It is replaced.", error.problem)
         return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perennial.orchestration.task_context import (
         approval_response,
         emit_asset_event,
+        moment_of_run,
         params_of_run,
         partition_key,
         partition_of_run,
@@ -40,6 +41,7 @@ __all__ = [
     "dag_arguments",
     "emit_asset_event",
     "features_asset",
+    "moment_of_run",
     "on_asset",
     "on_cron",
     "on_partition_end",
@@ -66,6 +68,7 @@ __getattr__ = attributes_of(
         ".task_context": (
             "approval_response",
             "emit_asset_event",
+            "moment_of_run",
             "params_of_run",
             "partition_key",
             "partition_of_run",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from airflow.sdk import Asset, get_current_context
@@ -50,6 +51,28 @@ def use_case_of_run() -> UseCase:
 def partition_key() -> str | None:
     """The partition key of the run, if it has one."""
     return get_current_context()["dag_run"].partition_key
+
+
+def moment_of_run() -> datetime:
+    """The moment that the run is of (UTC): the one its parameter `until` names, else when it was due.
+
+    Raises:
+        InvalidParams: `until` is no time, has no time zone, or is later than the run.
+    """
+    due: datetime = get_current_context()["dag_run"].run_after
+    given = params_of_run().get("until")
+    if given is None:
+        return due.astimezone(UTC)
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment > due:
+        raise InvalidParams(
+            f"until={given!r} is no moment before this run, which was due at {due.isoformat()}.",
+            "Write it like 2013-03-05T10:00Z.",
+        )
+    return moment.astimezone(UTC)
 
 
 def run_reference() -> str:

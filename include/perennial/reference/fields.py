@@ -27,6 +27,7 @@ PARTS = (
     vocabulary.ColumnPolicy,
     vocabulary.Retraining,
     vocabulary.ServingPolicy,
+    vocabulary.Refresh,
     vocabulary.TrainingParams,
 )
 

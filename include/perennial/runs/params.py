@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from perennial.dag_names import CHAMPION, FEATURES, TRAINING
+from perennial.dag_names import CHAMPION, FEATURES, REFRESH, TRAINING
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
@@ -24,6 +24,20 @@ class FeaturesParams(Declaration):
     )
 
 
+class RefreshParams(Declaration):
+    """Parameters of a run of `<use case>.refresh`."""
+
+    until: str | None = Field(
+        default=None,
+        description="Refresh as if it were this moment, for instance 2013-03-05T10:00Z. Empty: when the run was due.",
+    )
+    sources: dict[str, str] = Field(
+        default={},
+        description="Variables that name places of sources, as whoever started the run has them. Empty: as Airflow's"
+        " workers have them.",
+    )
+
+
 def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
     """The parameters that a run takes.
 
@@ -38,6 +52,8 @@ def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
         return use_case.params
     if pipeline == FEATURES:
         return FeaturesParams
+    if pipeline == REFRESH:
+        return RefreshParams
     if pipeline == CHAMPION:
         from perennial.gate.rollback_plan import RollbackRequest
 

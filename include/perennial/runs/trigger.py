@@ -22,7 +22,7 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 
     Args:
         use_case: Whose pipeline is to run.
-        pipeline: One of `perennial.dag_names.ALL`.
+        pipeline: One of `perennial.dag_names.ALL`, or `refresh` if the use case has that.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters; those left out have their defaults.
 
@@ -32,11 +32,19 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
         PerennialError: the use case is retired.
     """
     discovery.check_active(use_case.name)
-    if pipeline not in dag_names.ALL:
-        guess = did_you_mean(pipeline, dag_names.ALL)
-        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(dag_names.ALL)}.")
-    if partition is None and pipeline not in dag_names.ON_DEMAND:
+    if pipeline == dag_names.REFRESH and not use_case.refresh:
+        raise InvalidParams(
+            f"Use case {use_case.name!r} has no pipeline {pipeline!r}: it does not refresh the partition under way.",
+            f"Declare `refresh` in include/use_cases/{use_case.name}/use_case.py.",
+        )
+    known = (*dag_names.ALL, dag_names.REFRESH) if use_case.refresh else dag_names.ALL
+    if pipeline not in known:
+        guess = did_you_mean(pipeline, known)
+        raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(known)}.")
+    if partition is None and pipeline not in (*dag_names.ON_DEMAND, dag_names.REFRESH):
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
+    if partition is not None and pipeline == dag_names.REFRESH:
+        raise InvalidParams(f"{pipeline} runs on the partition under way.", "Leave --partition out.")
     if partition is not None:
         use_case.partition(partition)
     _check_params(use_case, pipeline, params)

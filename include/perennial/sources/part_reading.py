@@ -35,7 +35,7 @@ class TimeRange:
 
     @classmethod
     def of(cls, partition: Partition, time: str, since: datetime | None, until: datetime | None) -> TimeRange:
-        """The rows of a partition that are not before `since`, nor at or after `until`.
+        """The rows of a partition, of an open one its part, that are not before `since`, nor at or after `until`.
 
         Args:
             partition: Whose rows.
@@ -43,7 +43,7 @@ class TimeRange:
             since: A bound beside the partition's start; None: no such bound.
             until: A bound beside the partition's end; None: no such bound.
         """
-        return cls(time, max(partition.start, since or partition.start), min(partition.end, until or partition.end))
+        return cls(time, max(partition.since, since or partition.since), min(partition.until, until or partition.until))
 
 
 @dataclass

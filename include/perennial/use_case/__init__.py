@@ -2,6 +2,7 @@
 
 - `definition`: the use case itself, its tables, examples and parameters of training;
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
+- `refreshing`: how often the partition under way is refreshed;
 - `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
 """
 
@@ -14,6 +15,7 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
+    from perennial.use_case.refreshing import Refresh
 
 __all__ = [
     "Approval",
@@ -23,6 +25,7 @@ __all__ = [
     "FeatureTable",
     "Gate",
     "RawTable",
+    "Refresh",
     "Retraining",
     "ServingPolicy",
     "TrainingParams",
@@ -35,5 +38,6 @@ __getattr__ = attributes_of(
     {
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
+        ".refreshing": ["Refresh"],
     },
 )

@@ -28,6 +28,7 @@ from perennial.partitions import Cadence, Partition
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
+from perennial.use_case.refreshing import LENGTHS, Refresh
 from perennial.use_case.table_names import RESERVED, TableNames
 
 Name = str
@@ -124,6 +125,10 @@ class UseCase(Declaration):
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
     serving: ServingPolicy = Field(default=ServingPolicy(), description="How requests for predictions are answered.")
+    refresh: Refresh | None = Field(
+        default=None,
+        description="How often features of the partition under way are refreshed. None: a partition comes at its end.",
+    )
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types not on skops' own list that this use case's models may contain."
     )
@@ -161,6 +166,8 @@ class UseCase(Declaration):
         metrics = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
         if self.gate.metric not in metrics:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(metrics)} for {self.task}")
+        if self.refresh is not None and self.refresh.every >= LENGTHS[self.cadence]:
+            raise ValueError(f"refresh.every {self.refresh.every} is not shorter than a {self.cadence} partition")
         return self
 
     @property
@@ -182,6 +189,10 @@ class UseCase(Declaration):
         """The raw table of that name."""
         return next(table for table in self.raw if table.name == name)
 
+    def has_partition(self, partition: Partition) -> bool:
+        """Whether a partition of its cadence is one of its own: neither before `start` nor at or after `end`."""
+        return self.first <= partition and (self.end is None or partition < self.cadence.partition(self.end))
+
     def partition(self, key: str) -> Partition:
         """The partition named `key`.
 
@@ -189,7 +200,7 @@ class UseCase(Declaration):
             InvalidPartition: The key is malformed, or the partition is before `start` or not before `end`.
         """
         partition = self.cadence.partition(key)
-        if partition < self.first or (self.end is not None and partition >= self.cadence.partition(self.end)):
+        if not self.has_partition(partition):
             last = self.cadence.partition(self.end).previous.key if self.end else "now"
             raise InvalidPartition(
                 f"Use case {self.name!r} has no partition {key!r}.",

@@ -35,6 +35,7 @@ class TableNames:
     quarantine_decisions = _Reserved()
     batches = _Reserved()
     computations = _Reserved()
+    refreshes = _Reserved()
     parity = _Reserved()
     metrics = _Reserved()
     drift = _Reserved()

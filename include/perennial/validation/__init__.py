@@ -18,10 +18,11 @@ if TYPE_CHECKING:
         SplitBatch,
         batch_name,
         check_batch,
+        check_open_batch,
         split_batch,
         validate_batch,
     )
-    from perennial.validation.computed_tables import check_computed_table, validate_computed_table
+    from perennial.validation.computed_tables import check_computed_table, check_open_table, validate_computed_table
     from perennial.validation.suite_validation import SuiteResult, validate
     from perennial.validation.suites import declared_expectations, suite_location, use_case_expectations
 
@@ -32,6 +33,8 @@ __all__ = [
     "batch_name",
     "check_batch",
     "check_computed_table",
+    "check_open_batch",
+    "check_open_table",
     "declared_expectations",
     "split_batch",
     "suite_location",
@@ -44,8 +47,11 @@ __all__ = [
 __getattr__ = attributes_of(
     __name__,
     {
-        ".batches": ("RejectedBatch", "SplitBatch", "batch_name", "check_batch", "split_batch", "validate_batch"),
-        ".computed_tables": ("check_computed_table", "validate_computed_table"),
+        ".batches": (
+            *("RejectedBatch", "SplitBatch", "batch_name", "check_batch", "check_open_batch", "split_batch"),
+            "validate_batch",
+        ),
+        ".computed_tables": ("check_computed_table", "check_open_table", "validate_computed_table"),
         ".suite_validation": ("SuiteResult", "validate"),
         ".suites": ("declared_expectations", "suite_location", "use_case_expectations"),
     },

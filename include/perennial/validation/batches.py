@@ -83,7 +83,7 @@ def split_batch(use_case: UseCase, table: RawTable, rows: pa.Table, partition: P
     try:
         result = validate(rows, suite, location)
     except PerennialError:
-        if rows.num_rows >= table.min_rows:
+        if rows.num_rows >= table.min_rows or partition.is_open:
             raise
         # That too few rows arrived explains more than that a column without values has no type.
         result = validate(rows, [], location)
@@ -173,6 +173,27 @@ def _check_quarantined_share(table: RawTable, batch: SplitBatch, where: str, dec
             f"Fix the batch at its source and clear the task, or raise max_quarantined in {declaration}.",
             {MAX_QUARANTINED: message},
         )
+
+
+def check_open_batch(use_case: UseCase, table: RawTable, batch: SplitBatch, partition: Partition) -> None:
+    """Reject a batch of an open partition that lacks a column.
+
+    What is said of a batch as a whole, its size, its mean, its share of bad rows, is said of a complete partition:
+    what fails of that is logged. Rows that break a critical row-level expectation do not enter in any case.
+
+    Args:
+        use_case: The use case.
+        table: The raw table that the batch is for.
+        batch: The batch, split.
+        partition: The open partition that it is for.
+
+    Raises:
+        RejectedBatch: a column is missing.
+    """
+    where = batch_name(use_case, table, partition)
+    _check_columns(batch, where, suite_location(use_case, table.name))
+    for message in batch.result.failed_expectations.values():
+        log.info("%s, until %s: %s", where, partition.until, message)
 
 
 def validate_batch(use_case: UseCase, table: RawTable, rows: pa.Table, partition: Partition) -> SplitBatch:

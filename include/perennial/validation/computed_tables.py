@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import great_expectations.expectations as gxe
 import pyarrow as pa
 
-from perennial.errors import PerennialError
+from perennial.errors import BadFeatures, PerennialError
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
-from perennial.validation.suite_validation import SuiteResult, validate
+from perennial.validation.suite_validation import ROW_LEVEL, SuiteResult, validate
 from perennial.validation.suites import suite_location, use_case_expectations
 
 
@@ -29,6 +30,28 @@ def validate_computed_table(
     expectations = use_case_expectations(use_case, name, partition)
     result = validate(rows, expectations, suite_location(use_case, name), by_row=False)
     check_computed_table(use_case, name, result, partition, error)
+
+
+def check_open_table(use_case: UseCase, name: str, rows: pa.Table, partition: Partition) -> None:
+    """Check the rows of a feature table that were computed for an open partition.
+
+    As for raw batches, only what is said of each row is a reason to stop: see `batches.check_open_batch`.
+
+    Args:
+        use_case: The use case.
+        name: The feature table.
+        rows: Its rows.
+        partition: The open partition.
+
+    Raises:
+        BadFeatures: a row breaks a critical expectation, or a column is missing.
+        PerennialError: the suite itself is at fault.
+    """
+    # What is said of a table as a whole is said of a complete partition.
+    each_row = (*ROW_LEVEL, gxe.ExpectColumnToExist)
+    suite = [one for one in use_case_expectations(use_case, name, partition) if isinstance(one, each_row)]
+    result = validate(rows, suite, suite_location(use_case, name), by_row=False)
+    check_computed_table(use_case, name, result, partition, BadFeatures)
 
 
 def check_computed_table(

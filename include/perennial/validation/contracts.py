@@ -15,7 +15,7 @@ from perennial.use_case import FeatureTable, UseCase
 
 
 def checked_features(use_case: UseCase, table: FeatureTable, rows: pa.Table, partition: Partition) -> pa.Table:
-    """Check the rows of a feature table; return those whose event time is inside the partition.
+    """Check the rows of a feature table; return those whose event time is inside the partition, or its open part.
 
     Args:
         use_case: The use case.
@@ -30,7 +30,7 @@ def checked_features(use_case: UseCase, table: FeatureTable, rows: pa.Table, par
     key = (*table.key, "event_timestamp")
     _check_columns(rows, key, where)
     time = rows["event_timestamp"]
-    inside = pc.and_(pc.greater_equal(time, pa.scalar(partition.start)), pc.less(time, pa.scalar(partition.end)))
+    inside = pc.and_(pc.greater_equal(time, pa.scalar(partition.since)), pc.less(time, pa.scalar(partition.until)))
     rows = rows.filter(inside)
     _check_keys(rows, key, where)
     return rows

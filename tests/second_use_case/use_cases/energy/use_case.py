@@ -4,7 +4,18 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from perennial import Cadence, DriftPolicy, Examples, FeatureTable, Gate, RawTable, Retraining, TrainingParams, UseCase
+from perennial import (
+    Cadence,
+    DriftPolicy,
+    Examples,
+    FeatureTable,
+    Gate,
+    RawTable,
+    Refresh,
+    Retraining,
+    TrainingParams,
+    UseCase,
+)
 
 
 class EnergyParams(TrainingParams):
@@ -40,5 +51,6 @@ use_case = UseCase(
     ),
     drift=DriftPolicy(performance_drop=0.5, min_rows=50),
     retraining=Retraining(initial_partitions=3, cooldown=1, window=5, schedule="0 6 * * 1"),
+    refresh=Refresh(every=timedelta(hours=1), overlap=timedelta(hours=1)),
     triage="Look at the meter's gateway first.",
 )
