@@ -80,8 +80,13 @@ class Settings(BaseSettings):
     serving_port: int = Field(default=8090, ge=1, le=65535, description="Port of `perennial serve`.")
     serving_uri: str = Field(
         default="",
-        description="URL of the prediction server, or of the proxy before several, for the pages."
+        description="URL of the prediction server, or of the proxy before several, for the pages and `perennial ask`."
         " Unset: the one on this machine.",
+    )
+    serving_token: SecretStr | None = Field(
+        default=None,
+        description="Token that `perennial ask` shows to the prediction server."
+        " Unset: one that it makes in the home, and revokes when it is done.",
     )
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."

@@ -34,8 +34,9 @@ DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quaran
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
 #: `doctor` takes as long as all others together, `predict` needs a champion that MLflow knows, `retire` changes a use
-#: case's folder, `run` replaces its process, `serve` does not end.
+#: case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it.
 ELSEWHERE_RUN = {
+    "ask": "tests/serving/test_server.py",
     "doctor": "tests/doctor",
     "predict": "tests/cli/test_serving.py",
     "retire": "tests/cli/test_retire.py",

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html import unescape
+from uuid import uuid4
 
 import airflow_world
+import pyarrow as pa
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 from machines import free_port
 from served import METER, NOON, serve_features, version
 
+from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.pages.prediction_server import RequestForm
 from perennial.pages.serving import Attempt, example_of, fields_of
+from perennial.served_predictions import table
 from perennial.serving import openapi
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
@@ -163,3 +169,16 @@ def test_what_was_typed_is_sent_in_the_fields_types(typed: dict[str, str], examp
 
 def test_the_form_is_filled_without_the_examples_key() -> None:
     assert [field.value for field in fields_of(FORM, Attempt())] == ["m", "3", "", ""]
+
+
+def test_what_was_answered_is_counted_by_version(energy, http, viewing, port: int) -> None:
+    now = datetime.now(UTC)
+    row = {"prediction": 1.0, "served_as": "shadow", "model_version": 9, "model_run": "r", "latency_ms": 12.5}
+    moments = (now, now - timedelta(hours=30))
+    rows = [row | {"prediction_id": str(uuid4()), "answered_at": each, "event_timestamp": NOON} for each in moments]
+    table.append(energy, pa.Table.from_pylist(rows, schema=SERVED_PREDICTION))
+    answer = http.get(PAGE, headers=viewing)
+    assert re.search(r"shadow</th><td>.*?>v9</a></td><td class=.number.>1</td>", answer.text)
+    assert ">12.5</td>" in answer.text
+    answer = http.get(f"{PAGE}?hours=168", headers=viewing)
+    assert re.search(r"shadow</th><td>.*?>v9</a></td><td class=.number.>2</td>", answer.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -106,6 +107,38 @@ def test_the_example_of_its_description_works(http: httpx.Client) -> None:
     example = described["requestBody"]["content"]["application/json"]["example"]
     (prediction,) = http.post(PREDICT, json=example).raise_for_status().json()["predictions"]
     assert set(prediction["key"]) == {"site", "meter", "read_at"}
+
+
+def asked(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "ask", "energy", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_it_is_asked_about_the_lakes_examples(http: httpx.Client, environment: dict[str, str]) -> None:
+    span = ("--from", LAST, "--to", "2024-01-05", "--limit", "40", "--json")
+    done = asked(*span, environment=environment)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["asked"], summary["by_version"], summary["failed"]) == (40, {"1": 40}, {})
+    assert summary["rmse"] > 0
+    assert [token.name for token in tokens.list_tokens()] == ["test"]
+
+
+def test_a_token_that_the_server_refuses_is_said(http: httpx.Client, environment: dict[str, str]) -> None:
+    span = ("--from", LAST, "--to", "2024-01-05", "--limit", "3")
+    other, _ = tokens.create("other", ["another"])
+    done = asked(*span, environment=environment | {"PERENNIAL_SERVING_TOKEN": other})
+    tokens.revoke("other")
+    assert done.returncode == 1
+    assert "This token is not for use case" in done.stderr
+
+
+def test_a_span_without_examples_is_said(http: httpx.Client, environment: dict[str, str]) -> None:
+    done = asked("--from", "2023-01-01", "--to", "2023-01-02", environment=environment)
+    assert done.returncode == 2
+    assert "has no examples from 2023-01-01 00:00" in done.stderr
+    backwards = asked("--from", "2024-01-02", "--to", "2024-01-01", environment=environment)
+    assert "is not after" in backwards.stderr
 
 
 def test_a_second_server_on_the_port_says_so(http: httpx.Client, environment: dict[str, str]) -> None:

@@ -1,14 +1,16 @@
-"""The page of predictions on request: which version serves, and a form that sends one request to the server."""
+"""The page of predictions on request: which version serves, what was answered, and a form that sends a request."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, Response
 
 from perennial.errors import PerennialError
@@ -17,6 +19,7 @@ from perennial.pages.access import UseCaseDep, from_our_own_page
 from perennial.pages.layout import page
 from perennial.pages.prediction_server import RequestForm
 from perennial.pages.requests import sent_fields
+from perennial.served_predictions import traffic
 from perennial.use_case import UseCase
 
 router = APIRouter(prefix="/use_cases/{use_case}/serving")
@@ -25,6 +28,8 @@ router = APIRouter(prefix="/use_cases/{use_case}/serving")
 AT = ":at"
 #: What the fields of an example's own columns begin with.
 _COLUMN = "example:"
+#: How far back the page looks, in hours of processing time, and the most that it can be told to.
+_HOURS, _MOST_HOURS = 24, 24 * 31
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ async def show(request: Request, use_case: UseCaseDep) -> HTMLResponse:
         request: Tells who asks.
         use_case: Whose.
     """
-    return _page(request, use_case, await _view(request, use_case), Attempt())
+    return await _page(request, use_case, await _view(request, use_case), Attempt())
 
 
 @router.post("", dependencies=[Depends(from_our_own_page)])
@@ -116,13 +121,13 @@ async def send(request: Request, use_case: UseCaseDep) -> Response:
     typed = await sent_fields(request)
     view = await _view(request, use_case)
     if view.form is None:
-        return _page(request, use_case, view, Attempt(typed), 503)
+        return await _page(request, use_case, view, Attempt(typed), 503)
     body: dict[str, Any] = {"examples": [example_of(view.form, typed)], "features": True}
     if moment := typed.get(AT, "").strip():
         body["at"] = moment
     response = await prediction_server.call(request, "POST", f"/v1/use_cases/{use_case.name}/predict", body)
     attempt = Attempt(typed, response.status_code, response.json())
-    return _page(request, use_case, view, attempt, 200 if response.is_success else response.status_code)
+    return await _page(request, use_case, view, attempt, 200 if response.is_success else response.status_code)
 
 
 def example_of(form: RequestForm, typed: Mapping[str, str]) -> dict[str, Any]:
@@ -175,12 +180,32 @@ async def _view(request: Request, use_case: UseCase) -> View:
     return View(state=state, form=form, refusal="" if form else missing)
 
 
-def _page(request: Request, use_case: UseCase, view: View, attempt: Attempt, status: int = 200) -> HTMLResponse:
-    shown = fields_of(view.form, attempt) if view.form else []
-    at = attempt.typed.get(AT, "") if attempt.typed else (view.form.example.get("at", "") if view.form else "")
-    return page(
-        request, "serving", status, use_case=use_case, view=view, attempt=attempt, fields=shown, at_field=AT, at=at
-    )
+async def _page(request: Request, use_case: UseCase, view: View, attempt: Attempt, status: int = 200) -> HTMLResponse:
+    hours = _hours(request)
+    since = datetime.now(UTC) - timedelta(hours=hours)
+    content = {
+        "use_case": use_case,
+        "view": view,
+        "attempt": attempt,
+        "fields": fields_of(view.form, attempt) if view.form else [],
+        "at_field": AT,
+        "at": _moment(view, attempt),
+        "hours": hours,
+        "traffic": await run_in_threadpool(traffic.since, use_case, since),
+    }
+    return page(request, "serving", status, **content)
+
+
+def _moment(view: View, attempt: Attempt) -> str:
+    if attempt.typed:
+        return attempt.typed.get(AT, "")
+    return str(view.form.example.get("at", "")) if view.form else ""
+
+
+def _hours(request: Request) -> int:
+    """How far back the page looks."""
+    asked = request.query_params.get("hours", "")
+    return min(max(int(asked), 1), _MOST_HOURS) if asked.isdecimal() and len(asked) < 6 else _HOURS
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:

@@ -1,0 +1,223 @@
+"""Asks the prediction server about examples of the lake, each at its own moment: a rehearsal with known answers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import httpx
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from perennial import lake
+from perennial.errors import BadFeatures, InvalidParams, ServiceUnavailable
+from perennial.evaluation import metrics
+from perennial.services import listeners
+from perennial.serving import tokens
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+#: Seconds that one request may take.
+_PATIENCE = 60.0
+#: For how long a token of our own is valid, should this process be killed.
+_LONGEST = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said to one request.
+
+    Attributes:
+        status: Of HTTP.
+        seconds: How long it took.
+        model_version: Which version answered; None: none did.
+        prediction: The prediction; None: there is none.
+        is_complete: Whether no feature was missing.
+        problem: Why there is no prediction; empty: there is one.
+    """
+
+    status: int
+    seconds: float
+    model_version: int | None = None
+    prediction: float | None = None
+    is_complete: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of all requests.
+
+    Attributes:
+        answers: One a request.
+        labels: (n,) the labels that the lake knows, NaN where it knows none.
+        seconds: From the first request to the last answer.
+        metric: The use case's metric on the answered examples with a label; None: too few.
+        address: The server's.
+    """
+
+    answers: list[Answer]
+    labels: np.ndarray
+    seconds: float
+    metric: float | None
+    address: str
+
+    @property
+    def by_version(self) -> dict[int, int]:
+        """How many each version answered."""
+        return dict(Counter(each.model_version for each in self.answers if each.model_version is not None))
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Why requests were not answered, and how many."""
+        return dict(Counter(each.problem for each in self.answers if each.problem))
+
+    @property
+    def incomplete(self) -> int:
+        """Answers from which a feature was missing."""
+        return sum(not each.is_complete for each in self.answers)
+
+    def quantile(self, share: float) -> float:
+        """Seconds within which this share of the requests was answered."""
+        return float(np.quantile([each.seconds for each in self.answers], share))
+
+
+def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clients: int) -> Asked:
+    """Ask the prediction server about the examples of a span of event time, oldest first, one a request.
+
+    Each request is sent as of its example's own moment and carries its key, so that it is recorded like any other
+    served prediction. Examples that batch scoring has predicted already keep that prediction.
+
+    Args:
+        use_case: Whose.
+        since: Event time (UTC) from which on examples are asked about.
+        until: The first moment after them.
+        limit: At most so many, the latest ones.
+        clients: How many requests are under way at once.
+
+    Raises:
+        InvalidParams: the span is empty, or there are no examples in it.
+        ServiceUnavailable: no server answers, or it does not serve the use case.
+    """
+    if until <= since:
+        raise InvalidParams(f"{until:%Y-%m-%d %H:%M} is not after {since:%Y-%m-%d %H:%M}.", "Exchange --from and --to.")
+    address = settings().serving_uri
+    listeners.check_ours(address)
+    with _token(use_case) as secret:
+        headers = {"Authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
+            examples = _examples(use_case, _fields(use_case, server), since, until, limit)
+            requests = _requests(examples)
+            path = f"/v1/use_cases/{use_case.name}/predict"
+            started = time.perf_counter()
+            with ThreadPoolExecutor(clients, thread_name_prefix="ask") as pool:
+                answers = list(pool.map(lambda body: _send(server, path, body), requests))
+            seconds = time.perf_counter() - started
+    labels = examples["label"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return Asked(answers, labels, seconds, _metric(use_case, answers, labels), address)
+
+
+def _fields(use_case: UseCase, server: httpx.Client) -> list[str]:
+    """The fields of an example, as the server describes them."""
+    try:
+        response = server.get("/openapi.json")
+    except httpx.HTTPError as error:
+        raise ServiceUnavailable(
+            f"No prediction server answers at {server.base_url} ({type(error).__name__}).",
+            "Start one: `perennial serve`.",
+        ) from error
+    if response.status_code != httpx.codes.OK:
+        raise ServiceUnavailable(
+            f"The prediction server at {server.base_url} answered {response.status_code}: {_said(response)}",
+            "If it reads its tokens from another home, set PERENNIAL_SERVING_TOKEN to one of its tokens.",
+        )
+    operation = response.json()["paths"].get(f"/v1/use_cases/{use_case.name}/predict")
+    if operation is None:
+        raise ServiceUnavailable(
+            f"The prediction server at {server.base_url} serves no version of use case {use_case.name!r}.",
+            f"`perennial status {use_case.name}` says whether it has a champion.",
+        )
+    body = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
+    return list(body["properties"]["examples"]["items"]["properties"])
+
+
+def _examples(use_case: UseCase, fields: list[str], since: datetime, until: datetime, limit: int) -> pa.Table:
+    """The fields of the examples in the span, with their moments and labels; oldest first."""
+    first, last = use_case.cadence.at(since), use_case.cadence.at(until - timedelta(microseconds=1))
+    columns = list(dict.fromkeys([*fields, "event_timestamp", "label"]))
+    rows = lake.read(use_case.tables.examples, between=(first.key, last.key), columns=columns)
+    if rows is not None:
+        moment = rows["event_timestamp"]
+        rows = rows.filter(pc.and_(pc.greater_equal(moment, since), pc.less(moment, until)))
+    if rows is None or not rows.num_rows:
+        raise InvalidParams(
+            f"Use case {use_case.name!r} has no examples from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC.",
+            f"Name another span, or replay it: `perennial replay {use_case.name} --from {first.key} --to {last.key}`.",
+        )
+    if unknown := set(columns) - set(rows.column_names):
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: the examples in the lake have no column {sorted(unknown)[0]!r}.",
+            "Compute the features again: `perennial apply`.",
+        )
+    return rows.sort_by("event_timestamp").slice(max(rows.num_rows - limit, 0))
+
+
+def _requests(examples: pa.Table) -> Iterator[bytes]:
+    """The body of each example's request."""
+    for batch in examples.drop_columns(["label"]).to_batches(max_chunksize=1000):
+        for row in batch.to_pylist():
+            moment = row.pop("event_timestamp")
+            yield msgspec.json.encode({"examples": [row], "at": moment})
+
+
+def _send(server: httpx.Client, path: str, body: bytes) -> Answer:
+    started = time.perf_counter()
+    try:
+        response = server.post(path, content=body, headers={"Content-Type": "application/json"})
+    except httpx.HTTPError as error:
+        return Answer(0, time.perf_counter() - started, problem=type(error).__name__)
+    seconds = time.perf_counter() - started
+    if response.status_code != httpx.codes.OK:
+        return Answer(response.status_code, seconds, problem=f"{response.status_code}: {_said(response)}")
+    answer = response.json()
+    (made,) = answer["predictions"]
+    version = made.get("model_version", answer["model_version"])
+    return Answer(response.status_code, seconds, version, made["prediction"], not made.get("missing"))
+
+
+def _metric(use_case: UseCase, answers: list[Answer], labels: np.ndarray) -> float | None:
+    predicted = np.array([np.nan if each.prediction is None else each.prediction for each in answers])
+    known = ~np.isnan(predicted) & ~np.isnan(labels)
+    if not known.any():
+        return None
+    return metrics.evaluate_one(use_case, use_case.gate.metric, labels[known], predicted[known])
+
+
+@contextmanager
+def _token(use_case: UseCase) -> Iterator[str]:
+    """The token that is set, or else one of our own for as long as it is needed."""
+    given = settings().serving_token
+    if given is not None:
+        yield given.get_secret_value()
+        return
+    name = f"ask-{uuid4().hex[:12]}"
+    secret, _ = tokens.create(name, [use_case.name], _LONGEST)
+    try:
+        yield secret
+    finally:
+        tokens.revoke(name)
+
+
+def _said(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.reason_phrase
