@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         description="Token that `perennial ask` shows to the prediction server."
         " Unset: one that it makes in the home, and revokes when it is done.",
     )
+    serving_log: Literal["system", "disk"] = Field(
+        default="system",
+        description="How far the record of a prediction is before it is answered: with the operating system, which"
+        " outlives the server (`system`), or on the disk, which outlives an outage of power (`disk`).",
+    )
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )

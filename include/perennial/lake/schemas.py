@@ -59,12 +59,13 @@ SERVED_PREDICTION = pa.schema(
         model_run=(_STRING, "That version's MLflow run."),
         served_as=(
             _STRING,
-            "`champion` or `canary`: answered to a caller; `shadow`: not; `ahead`: by a pipeline, before its moment.",
+            "`champion`, `canary`, `pinned` (the caller chose the version): answered to a caller; `shadow`: not;"
+            " `ahead`: by a pipeline, before its moment.",
         ),
         shadow_of=(_STRING, "The `prediction_id` of the answer that a prediction in shadow accompanied; else null."),
         missing=(_STRING, "JSON: feature that the model saw as null -> `not-found` or `expired`; null: none."),
         latency_ms=(_DOUBLE, "From the arrival of the request to its record; null: nobody waited."),
-        caller=(_STRING, "`token:<name>` of a service token, or `airflow` for a login; null: nobody."),
+        caller=(_STRING, "`token:<name>` of a service token, `airflow:<user>` of a login; null: nobody."),
     )
 )
 

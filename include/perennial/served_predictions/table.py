@@ -11,8 +11,8 @@ from perennial import lake
 from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.use_case import UseCase
 
-ServedAs = Literal["champion", "canary", "shadow", "ahead"]
-#: Predictions that somebody was, or could be, given; one in shadow is for comparison only.
+ServedAs = Literal["champion", "canary", "pinned", "shadow", "ahead"]
+#: What Perennial gave, or would have given. One in shadow, or by a version that a caller chose, is for comparison.
 COUNTING: tuple[ServedAs, ...] = ("champion", "canary", "ahead")
 
 
@@ -69,7 +69,7 @@ def read(use_case: UseCase, partition: str, *, columns: tuple[str, ...] = ("*",)
 
 
 def counting(rows: pa.Table) -> pa.Table:
-    """Those of the rows that somebody was, or could be, given: none in shadow, and no errors.
+    """Those of the rows that count as Perennial's predictions: see `COUNTING`; and no errors.
 
     Args:
         rows: With the columns `served_as` and `error`.

@@ -9,6 +9,7 @@ import time
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from perennial.dag_names import SCORING, dag_id
 from perennial.errors import ServiceUnavailable
@@ -19,6 +20,7 @@ from perennial.settings import settings
 #: For how long Airflow's answer about a token is remembered, in seconds: so late its end is noticed.
 _REMEMBERED = 30.0
 _MOST_REMEMBERED = 1024
+_LONGEST_USER = 128
 
 
 class AccessDenied(Exception):
@@ -47,12 +49,15 @@ class AccessControl:
         self._remembered: dict[tuple[str, str | None], tuple[float, int]] = {}
         self._lock = threading.Lock()
 
-    def check(self, authorization: str, use_case: str | None) -> None:
+    def check(self, authorization: str, use_case: str | None) -> str:
         """Let a caller pass.
 
         Args:
             authorization: The header; empty: there is none.
             use_case: What it asks; None: nothing of a single use case.
+
+        Returns:
+            Who it is: `token:<name>` of a service token, `airflow:<user>` of a login to Airflow.
 
         Raises:
             AccessDenied: it may not.
@@ -62,16 +67,16 @@ class AccessControl:
         if not secret:
             raise AccessDenied(401, "Send a token: Authorization: Bearer ... (`perennial token create` makes one).")
         if secret.startswith(tokens.PREFIX):
-            self._check_service_token(secret, use_case)
-        else:
-            self._check_airflow_token(secret, use_case)
+            return f"token:{self._check_service_token(secret, use_case)}"
+        self._check_airflow_token(secret, use_case)
+        return f"airflow:{_user(secret)}"
 
     def takes_long(self, authorization: str) -> bool:
         """Whether Airflow may be asked about a caller: wait for it in another thread."""
         secret = _bearer(authorization)
         return bool(secret) and not secret.startswith(tokens.PREFIX)
 
-    def _check_service_token(self, secret: str, use_case: str | None) -> None:
+    def _check_service_token(self, secret: str, use_case: str | None) -> str:
         token = tokens.find(secret)
         if token is None:
             raise AccessDenied(401, "This token is unknown, revoked or expired.")
@@ -79,6 +84,7 @@ class AccessControl:
             raise AccessDenied(403, "This token is for some use cases only.")
         if use_case is not None and not token.may_ask(use_case):
             raise AccessDenied(403, f"This token is not for use case {use_case!r}.")
+        return token.name
 
     def _check_airflow_token(self, secret: str, use_case: str | None) -> None:
         status = self._answer_of_airflow(secret, use_case)
@@ -124,3 +130,13 @@ def _bearer(authorization: str) -> str:
             return ""
         return password if password.startswith(tokens.PREFIX) else ""
     return secret.strip() if kind.lower() == "bearer" else ""
+
+
+def _user(secret: str) -> str:
+    """Whose token of Airflow it is; Airflow has accepted it. Not every auth manager's says so."""
+    try:
+        claims = secret.split(".")[1]
+        subject = msgspec.json.decode(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+    except (ValueError, LookupError, TypeError):
+        return "unknown"
+    return str(subject)[:_LONGEST_USER]

@@ -23,11 +23,16 @@ from perennial.serving import features as online
 from perennial.serving.answers import Prediction, PredictionResponse
 from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.recording import Answered, Record
 from perennial.serving.requests import PredictionRequest
 
 
 def answer_together(
-    version: LoadedVersion, requests: Sequence[PredictionRequest], *, from_text: bool = False
+    version: LoadedVersion,
+    requests: Sequence[PredictionRequest],
+    *,
+    from_text: bool = False,
+    record: Record | None = None,
 ) -> list[PredictionResponse | Exception]:
     """Answer several requests with one read and one prediction, each to the bit as if it were alone.
 
@@ -35,6 +40,7 @@ def answer_together(
         version: Who predicts.
         requests: What is asked; not checked yet.
         from_text: See `answer`.
+        record: Called once with all that is about to be answered; if it fails, nothing is.
 
     Returns:
         For each request its answer, or the error by which it fails: what is wrong with one request fails no other.
@@ -59,7 +65,11 @@ def answer_together(
             outcomes[number] = predicted
         else:
             outcomes[number] = _response(version, inputs[number], predicted, checked[number], requests[number].features)
-    # Here all that is answered is known: a record of the predictions is made here, of the whole batch at once.
+    if record is not None:
+        try:
+            record(version, [Answered(requests[at], checked[at], inputs.get(at), outcomes[at]) for at in checked])
+        except Exception as error:
+            outcomes |= {at: error for at in checked if isinstance(outcomes[at], PredictionResponse)}
     return [outcomes[number] for number in range(len(requests))]
 
 

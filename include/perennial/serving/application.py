@@ -24,6 +24,7 @@ from perennial.errors import (
     UnknownVersion,
     VersionNotServed,
 )
+from perennial.served_predictions.writing import PredictionLog
 from perennial.serving import answering, mlflow_protocol, open_inference, openapi
 from perennial.serving.access import AccessControl, AccessDenied
 from perennial.serving.answers import PredictionResponse
@@ -32,6 +33,7 @@ from perennial.serving.champions import Champions
 from perennial.serving.metrics import Metrics
 from perennial.serving.mlflow_protocol import MlflowProtocol
 from perennial.serving.open_inference import OpenInference
+from perennial.serving.recording import ReceivedRequest, Recorder
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
 from perennial.serving.responses import json_response
 
@@ -61,12 +63,14 @@ class PredictionServer:
     Args:
         champions: The versions that serve.
         access: Decides on callers.
+        log: Where predictions are recorded before they are answered; None: nowhere.
     """
 
-    def __init__(self, champions: Champions, access: AccessControl) -> None:
+    def __init__(self, champions: Champions, access: AccessControl, log: PredictionLog | None = None) -> None:
         self._champions = champions
         self._access = access
-        self._metrics = Metrics(champions)
+        self._metrics = Metrics(champions, log.folder if log is not None else None)
+        self._record = Recorder(log).record if log is not None else None
         self._batches = Batches(self._answer)
         self._waiting = 0
         self._asking_airflow = CapacityLimiter(4)
@@ -96,7 +100,8 @@ class PredictionServer:
     async def metrics(self, request: Request) -> Response:
         """Counters, for Prometheus."""
         await self._check_access(request, None)
-        return Response(self._metrics.exposition(), media_type="text/plain; version=0.0.4")
+        shown = await to_thread.run_sync(self._metrics.exposition)
+        return Response(shown, media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:
         """The description of what this caller may ask."""
@@ -136,10 +141,11 @@ class PredictionServer:
         """
         started = time.perf_counter()
         try:
-            await self._check_access(request, name)
+            caller = await self._check_access(request, name)
             if name not in self._champions.names:
                 raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
-            response = await self._in_turn(name, read(await _body(request)))
+            asked = ReceivedRequest.of(read(await _body(request)), caller, started)
+            response = await self._in_turn(name, asked)
         except Exception as error:
             if name in self._champions.names:
                 self._metrics.refused(name, _refusal(error)[0])
@@ -166,27 +172,29 @@ class PredictionServer:
             except PerennialError as error:
                 outcomes |= dict.fromkeys(asked, error)
             else:
-                outcomes |= zip(asked, answering.answer_together(version, list(asked.values())), strict=True)
+                answered = answering.answer_together(version, list(asked.values()), record=self._record)
+                outcomes |= zip(asked, answered, strict=True)
         return [outcomes[at] for at in range(len(requests))]
 
-    async def _check_access(self, request: Request, use_case: str | None) -> None:
+    async def _check_access(self, request: Request, use_case: str | None) -> str:
+        """Who asks."""
         authorization = request.headers.get("authorization", "")
         if self._access.takes_long(authorization):
             # A few at once: who sends made-up tokens takes no thread from others.
-            await to_thread.run_sync(self._access.check, authorization, use_case, limiter=self._asking_airflow)
-        else:
-            self._access.check(authorization, use_case)
+            return await to_thread.run_sync(self._access.check, authorization, use_case, limiter=self._asking_airflow)
+        return self._access.check(authorization, use_case)
 
 
-def application(champions: Champions, access: AccessControl) -> Starlette:
+def application(champions: Champions, access: AccessControl, log: PredictionLog | None = None) -> Starlette:
     """The application.
 
     Args:
         champions: The versions that serve; somebody else refreshes them.
         access: Decides on callers.
+        log: See `PredictionServer`; somebody else carries it into the lake.
     """
     kinds = (AccessDenied, BodyTooLarge, MalformedBody, PerennialError, HTTPException, Exception)
-    server = PredictionServer(champions, access)
+    server = PredictionServer(champions, access, log)
     return Starlette(routes=server.routes(), exception_handlers=dict.fromkeys(kinds, _refuse))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from perennial.served_predictions import carrying
 from perennial.serving.answers import PredictionResponse
 
 if TYPE_CHECKING:
@@ -23,9 +26,10 @@ class Metrics:
 
     Args:
         champions: Whose versions are shown.
+        log: The folder of the log of predictions; None: there is none.
     """
 
-    def __init__(self, champions: Champions) -> None:
+    def __init__(self, champions: Champions, log: Path | None = None) -> None:
         self._collectors = CollectorRegistry()
         labels = ["use_case", "status"]
         name = "perennial_serving"
@@ -45,6 +49,8 @@ class Metrics:
             registry=self._collectors,
         )
         self._collectors.register(_Versions(champions))
+        if log is not None:
+            self._collectors.register(_Waiting(log))
 
     def refused(self, use_case: str, status: int) -> None:
         """Count a request that was not answered.
@@ -92,3 +98,22 @@ class _Versions(Collector):
             failing.add_metric([name], float(state.problem is not None))
         yield serving
         yield failing
+
+
+class _Waiting(Collector):
+    """What waits in the log of predictions, of all servers that share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        backlog = carrying.backlog(self._folder)
+        age = (datetime.now(UTC) - backlog.oldest).total_seconds() if backlog.oldest is not None else 0.0
+        name = "perennial_serving_log"
+        yield GaugeMetricFamily(
+            f"{name}_waiting_records", "Served predictions that are not in the lake yet.", value=backlog.records
+        )
+        yield GaugeMetricFamily(f"{name}_oldest_seconds", "Age of the oldest of them; 0: none.", value=max(age, 0.0))
+        yield GaugeMetricFamily(
+            f"{name}_set_aside", "Files of the log that were set aside as damaged.", value=backlog.set_aside
+        )

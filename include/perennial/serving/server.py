@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
 
 from perennial.errors import InvalidSetting
+from perennial.served_predictions.writing import PredictionLog
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
+from perennial.serving.log_carrier import LogCarrier
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -39,8 +43,13 @@ def run(use_cases: Sequence[UseCase]) -> None:
     champions.refresh()
     following = threading.Thread(target=champions.watch, name="follow-ledger", daemon=True)
     following.start()
+    records = PredictionLog(where.home / "serving_log", where.serving_log)
+    carrier = LogCarrier(records.folder)
+    carrier.start()
+    # uvicorn sends itself the signal that ended it again; without this nothing below would be done.
+    signal.signal(signal.SIGTERM, _stop)
     config = uvicorn.Config(
-        application(champions, AccessControl()),
+        application(champions, AccessControl(), records),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -54,6 +63,12 @@ def run(use_cases: Sequence[UseCase]) -> None:
     finally:
         champions.end()
         listener.close()
+        records.close()
+        carrier.end()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
