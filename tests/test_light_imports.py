@@ -54,8 +54,9 @@ LIGHT = {
     ],
     "what commands begin with": [
         *("cli.completion", "cli.decisions", "cli.doctor", "cli.features", "cli.new", "cli.pipelines"),
-        *("cli.quarantine", "cli.reproduce", "cli.runs", "cli.services", "dag_names", "runs.params"),
+        *("cli.quarantine", "cli.reproduce", "cli.runs", "cli.services", "cli.staleness", "dag_names", "runs.params"),
         *("doctor.finding", "doctor.examination", "reproduce.report", "feature_changes.planning"),
+        "analysis.staleness_report",
     ],
 }
 

@@ -33,8 +33,8 @@ from perennial.use_case import UseCase
 DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quarantine release", "quarantine discard")
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
-#: `doctor` takes as long as all others together, `predict` needs a champion that MLflow knows, `retire` changes a use
-#: case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it.
+#: `doctor` takes as long as all others together, `predict` and `staleness` need a champion that MLflow knows, `retire`
+#: changes a use case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it.
 ELSEWHERE_RUN = {
     "ask": "tests/serving/test_server.py",
     "doctor": "tests/doctor",
@@ -42,6 +42,7 @@ ELSEWHERE_RUN = {
     "retire": "tests/cli/test_retire.py",
     "run": "tests/cli/test_tools.py",
     "serve": "tests/serving/test_server.py",
+    "staleness": "tests/analysis/test_staleness.py",
 }
 #: Programs whose commands are not run here, and what stands for that; `test_commands.py` checks each of their words.
 ELSEWHERE = {

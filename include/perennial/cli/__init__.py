@@ -12,6 +12,7 @@ try:
     from perennial.cli import decisions
     from perennial.cli import reproduce
     from perennial.cli import features
+    from perennial.cli import staleness
     from perennial.cli import retire
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
@@ -33,5 +34,6 @@ __all__ = [
     "retire",
     "services",
     "serving",
+    "staleness",
     "tools",
 ]

@@ -8,11 +8,12 @@ from typing import Any
 
 from perennial import lake
 from perennial.errors import PerennialError
-from perennial.registry import mlflow_artifacts, mlflow_tags, run_documents, tracking
+from perennial.registry import mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.provenance import Provenance
+from perennial.training import planning
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
-from perennial.use_case import UseCase
+from perennial.use_case import TrainingParams, UseCase
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DIRTY = "+dirty"
@@ -79,6 +80,32 @@ def read(use_case: UseCase, version: int) -> Recipe:
         changes_digest=run.tags.get(mlflow_tags.CODE_CHANGES, ""),
         changes=documents.get(mlflow_artifacts.CODE_CHANGES, {}),
     )
+
+
+def inputs(use_case: UseCase, recipe: Recipe) -> list[str]:
+    """The columns that a version was fitted on, in their order.
+
+    Args:
+        use_case: Whose model.
+        recipe: What was recorded of the version.
+    """
+    return recipe.provenance.columns if recipe.provenance else model_loading.inputs(use_case, recipe.version)
+
+
+def estimator_params(use_case: UseCase, recipe: Recipe) -> TrainingParams:
+    """The parameters that a version's estimator was built with.
+
+    Not those of the run (its window, its approval): the window is recorded itself.
+
+    Args:
+        use_case: Whose model.
+        recipe: What was recorded of the version.
+
+    Raises:
+        InvalidParams: the use case does not know one of them any more, or its value.
+    """
+    names = {"seed", *recipe.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
+    return planning.validate_params(use_case, {name: recipe.plan.params[name] for name in names})
 
 
 def check_snapshots(use_case: UseCase, recipe: Recipe) -> None:

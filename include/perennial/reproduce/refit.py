@@ -16,8 +16,8 @@ from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part, Reproduction
 from perennial.training import fit as training
-from perennial.training import planning, training_set
-from perennial.use_case import TrainingParams, UseCase
+from perennial.training import training_set
+from perennial.use_case import UseCase
 
 
 def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lambda line: None) -> Reproduction:
@@ -57,7 +57,7 @@ def reproduce(use_case: UseCase, version: int, say: Callable[[str], None] = lamb
 def _rebuilt(use_case: UseCase, recorded: Recipe, stored: pa.Table | None) -> training_set.Retrieved:
     """The training set, with the columns it had: the feature service may have got others since."""
     first, last = use_case.partition(recorded.plan.first), use_case.partition(recorded.plan.last)
-    columns = stored.column_names if stored is not None else _inputs(use_case, recorded)
+    columns = stored.column_names if stored is not None else recipe.inputs(use_case, recorded)
     try:
         return training_set.retrieve(use_case, first, last, snapshots=recorded.data.snapshots, features=columns)
     except FileNotFoundError as error:
@@ -110,25 +110,18 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     """The registered model's predictions of the holdout against those of one that is fitted again."""
     fit = training_set.rows_to_fit(rows, recorded.data.holdout_start).to_pandas()
     holdout = training_set.rows_to_judge(rows, recorded.data.holdout_start).to_pandas()
-    columns = _inputs(use_case, recorded)
+    columns = recipe.inputs(use_case, recorded)
     absent = [name for name in columns if name not in rows.column_names]
     if absent:
         reason = f"The rows have no {', '.join(absent)}, which the version was fitted on."
         return Part("predictions", None, (reason,))
     registered = model_loading.load(use_case, recorded.version)
-    # Those of the estimator, not those of the run (its window, its approval): the window is recorded itself.
-    names = {"seed", *recorded.plan.params} - (TrainingParams.model_fields.keys() - {"seed"})
     try:
-        params = planning.validate_params(use_case, {name: recorded.plan.params[name] for name in names})
+        params = recipe.estimator_params(use_case, recorded)
         model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
     return compare.predictions(registered(holdout), model_loading.predictor(use_case, model)(holdout[columns]))
-
-
-def _inputs(use_case: UseCase, recorded: Recipe) -> list[str]:
-    """The columns that the version was fitted on."""
-    return recorded.provenance.columns if recorded.provenance else model_loading.inputs(use_case, recorded.version)
 
 
 @contextmanager
