@@ -29,7 +29,7 @@ def offered(line: str, home: Path, **environment: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("perennial sta", {"status"}),
+        ("perennial sta", {"staleness", "status"}),
         ("perennial quarantine ", {"list", "show", "release", "discard"}),
         ("perennial rollback flights --dry", {"--dry-run"}),
         ("perennial status fl", {"flights"}),

@@ -89,6 +89,15 @@ def test_a_refresh_brings_online_what_is_new_only(energy: UseCase, day: datetime
 
 
 @pytest.mark.usefixtures("complete")
+def test_each_refresh_is_recorded_as_a_publication(energy: UseCase, day: datetime) -> None:
+    for hours in (6, 7, 7):
+        refresh.refresh_features(energy, day + hours * HOUR)
+    key = energy.cadence.at(day).key
+    recorded = lake.records("energy.publications", between=(key, key))
+    assert sorted(row["until"] for row in recorded) == [day + 6 * HOUR, day + 7 * HOUR]
+
+
+@pytest.mark.usefixtures("complete")
 def test_refreshes_equal_one_computation_of_the_whole(energy: UseCase, day: datetime) -> None:
     for hours in (3, 4, 5, 11, 24):
         refresh.refresh_features(energy, day + timedelta(hours=hours, microseconds=-1))

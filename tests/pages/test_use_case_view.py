@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -99,6 +100,16 @@ def test_a_pause_and_quarantined_rows_come_first(lived) -> None:
     assert words.index("Automatic promotion is paused") < words.index("Champion v1")
     assert "by ada: wrong at night" in words
     assert "pending review: 1 in 2024-01-02" in words
+
+
+def test_features_published_later_than_declared_come_first(lived) -> None:
+    declared = json.dumps({"energy_meter_history": [3600, 300]})
+    for day in (2, 3):
+        until = datetime(2024, 1, day, tzinfo=UTC)
+        lived.add("publications", partition="2024-01-01", until=until, recorded_at=until, declared=declared)
+    words = read(lived).words
+    assert words.index("Features are published later than declared") < words.index("Champion v1")
+    assert "view energy_meter_history is declared to be published every 1 hour, 5 minutes later" in words
 
 
 def test_actions_are_offered_or_name_the_permission_they_need(lived) -> None:

@@ -116,6 +116,8 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
     if state.pause:
         out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
+    for late in state.late_publications:
+        out.print(f"{'Late':<10} {late}", highlight=False, markup=False, style="yellow")
     if state.partitions:
         out.print(terminal.table(state))
 

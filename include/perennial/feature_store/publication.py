@@ -120,10 +120,10 @@ class Publication:
         return ticks.to_arrow().cast(known.type)
 
     def __str__(self) -> str:
-        lag = f"{_duration(self.after)} later" if self.after else ""
+        lag = f"{in_words(self.after)} later" if self.after else ""
         if self.every is None:
             return lag or "at once"
-        return f"every {_duration(self.every)}" + (f", {lag}" if lag else "")
+        return f"every {in_words(self.every)}" + (f", {lag}" if lag else "")
 
     def _ticks(self, unit: str) -> tuple[int, int]:
         scale = 1000 if unit == "ns" else 1
@@ -135,8 +135,8 @@ class Publication:
 AT_ONCE = Publication()
 
 
-def _duration(length: timedelta) -> str:
-    """A duration in the largest unit that it is a whole number of; one of the unit without its number."""
+def in_words(length: timedelta) -> str:
+    """A duration in the largest unit that it is a whole number of."""
     for unit, of_unit in (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1))):
         if not length % of_unit:
             count = length // of_unit

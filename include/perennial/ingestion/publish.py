@@ -1,4 +1,7 @@
-"""Publishes the features of a partition: applies changed definitions and brings its rows to the online store."""
+"""Publishes the features of a partition: applies changed definitions and brings its rows to the online store.
+
+When that was done is recorded, to be compared with when the features' sources declare that they are published.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ def publish_features(use_case: UseCase, partition: Partition) -> dict[str, int]:
             `perennial plan`. What another use case changes stops nothing here.
     """
     from perennial.feature_changes import applying
-    from perennial.feature_store import repository
+    from perennial.feature_store import publication_records, repository
 
     applying.apply_safely(use_case)
-    return repository.materialize(use_case.feature_service, partition.start, partition.end)
+    rows = repository.materialize(use_case.feature_service, partition.start, partition.end)
+    publication_records.record(use_case, partition, partition.end, rows)
+    return rows

@@ -115,7 +115,7 @@ def _bring(
 ) -> dict[str, Any]:
     """Write the raw rows, compute the features, write and publish them, and record that; all under the lock."""
     from perennial.feature_changes import applying
-    from perennial.feature_store import repository
+    from perennial.feature_store import publication_records, repository
 
     for name, each in raw.items():
         lake.check_schema(use_case.tables[name], each.rows)
@@ -130,6 +130,7 @@ def _bring(
     }
     since = min(each.part.since for each in computed.values())
     online = repository.bring_online(use_case.feature_service, since, part.until, changed)
+    publication_records.record(use_case, part, part.until, online)
     _record(use_case, part, {**raw, **computed}, written)
     new = {name: each.new.num_rows for name, each in written.items()}
     log.info("%s %s until %s: new %s, online %s", use_case.name, part, part.until, new, online)

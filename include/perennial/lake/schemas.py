@@ -263,6 +263,17 @@ PARITY = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+PUBLICATIONS = _schema(
+    "A publication of features: everything that became known until then is online. Appended once for each `until`; what"
+    " is published again adds nothing.",
+    until=(TIMESTAMP, "The event time, exclusive, up to which it brought rows online."),
+    declared=(
+        _STRING,
+        "JSON: feature view -> [cadence, lag] in seconds, as its source declared them then; the cadence may be null.",
+    ),
+    recorded_at=(TIMESTAMP, "Processing time at which the rows were online."),
+)
+
 MODEL_FILES = _schema(
     "What a training run wrote to MLflow, by digest: nothing else is ever loaded. Appended once for each model that was"
     " logged. `partition` is the last one of the training window.",
@@ -287,6 +298,7 @@ TABLES = {
     "batches": BATCHES,
     "computations": COMPUTATIONS,
     "refreshes": REFRESHES,
+    "publications": PUBLICATIONS,
     "parity": PARITY,
     "metrics": METRICS,
     "drift": DRIFT,

@@ -14,6 +14,7 @@ from typing import Any
 
 from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.feature_store.publication_records import LatePublication, late_publications
 from perennial.gate.decision import INCONCLUSIVE
 from perennial.monitoring import roles
 from perennial.quarantine import states
@@ -74,6 +75,7 @@ class UseCaseStatus:
         hint: Why there is nothing to show, and what to do.
         pause: The current pause of automatic promotion.
         retired: Since when, by whom and why it is retired; empty: it is active.
+        late_publications: Views that are mostly published later than they declare.
     """
 
     name: str
@@ -87,6 +89,7 @@ class UseCaseStatus:
     pause: ledger.Pause | None = None
     rollback: LastRollback | None = None
     retired: str = ""
+    late_publications: tuple[LatePublication, ...] = ()
 
     @property
     def waiting(self) -> int:
@@ -102,7 +105,7 @@ class UseCaseStatus:
 Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
 #: The tables that `of_records` needs, in a fixed order.
-TABLES = tuple(dict.fromkeys((*_RECORDS, *states.COLUMNS)))
+TABLES = tuple(dict.fromkeys((*_RECORDS, "publications", *states.COLUMNS)))
 #: The quarantine's tables may have many long rows: only the columns that tell which are pending are read.
 _COLUMNS = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
@@ -160,6 +163,7 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
         hint="" if partitions else f"Nothing has run yet: {first_command(use_case)}.",
         pause=ledger.pause_among(entries, datetime.now(UTC)),
         rollback=_last_rollback(entries),
+        late_publications=late_publications(use_case.cadence, rows["publications"]),
     )
 
 

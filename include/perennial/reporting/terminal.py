@@ -67,7 +67,9 @@ def one_line(state: UseCaseStatus) -> str:
     latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
     paused = ", promotion paused" if state.pause else ""
     pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
-    return f"{state.name}: {champion}{paused}, {latest}{pending}, owner {state.owner}"
+    count = len(state.late_publications)
+    late = f", {count} view{'s' if count > 1 else ''} published late" if count else ""
+    return f"{state.name}: {champion}{paused}, {latest}{pending}{late}, owner {state.owner}"
 
 
 def _count(value: int | None) -> str:

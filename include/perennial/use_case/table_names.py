@@ -36,6 +36,7 @@ class TableNames:
     batches = _Reserved()
     computations = _Reserved()
     refreshes = _Reserved()
+    publications = _Reserved()
     parity = _Reserved()
     metrics = _Reserved()
     drift = _Reserved()
