@@ -130,6 +130,7 @@ def test_what_gives_names_another_meaning_is_a_change(
     assert sentences(made) == {change: destroys}
     assert list(again(made, applied.name)) == days
     assert made.is_refused == bool(destroys)
+    assert any("counts as published otherwise" in note for note in made.notes) == ("published_every" in new)
 
 
 def test_files_differing_in_uncompared_parts_are_reported(applied: Checkout) -> None:

@@ -249,6 +249,12 @@ def _notes(
     for name, view in after.views.items():
         if gone := sorted(view.columns.keys() & expected.gone.get(view.source, set())):
             yield f"view {name} serves {', '.join(gone)}, which its transform no longer returns: null in new rows."
+    for name, view in after.views.items():
+        if name in before.views and before.views[name].publication != view.publication:
+            yield (
+                f"view {name} counts as published otherwise: the next training set and the next predictions see other"
+                " rows of it at the same moments; existing ones stay as they are. `perennial staleness` prices that."
+            )
     depending = list(depending)
     yield from (f"{one.use_case}: {one.trouble}" for one in depending if one.trouble)
     yield from dependents.lost_rollbacks(depending, before, after)
