@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from another_user import as_nobody
 from logged import NOON, prediction, shape
 
 from perennial import lake
@@ -283,6 +285,30 @@ def test_only_the_owner_may_read_what_it_notes(carry: Carried, log: PredictionLo
     carry()
     for path in carry.folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_a_segment_that_goes_meanwhile_is_no_error(
+    carry: Carried, log: PredictionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer takes its segment back if the disk is full before anything is in it."""
+    log.append(shape(carry.use_case.name), [each := prediction()])
+    gone = carry.folder / f"{segments.new_name()}{segments.SUFFIX}"
+    listed = [*segments.paths(carry.folder), gone]
+    monkeypatch.setattr(segments, "paths", lambda folder: listed)
+    assert carry() == 1
+    assert carry.ids() == ids(each)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_the_log_of_another_user_is_left_to_its_server(energy: UseCase) -> None:
+    """Another user's scoring, in a home that is shared, does not fail on it."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        log = PredictionLog(Path(place) / "log")
+        log.append(shape(), [prediction()])
+        log.close()
+        assert as_nobody(lambda: carrying.carry(log.folder)) == "0"
+        assert carrying.backlog(log.folder).records == 1
 
 
 CARRYING = """

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -85,13 +85,16 @@ def carry(folder: Path, load: Callable[[str], UseCase] = discovery.load) -> int:
         load: Returns the use case of a name.
 
     Returns:
-        How many predictions were appended.
+        How many predictions were appended; 0 also where the log is another user's, whose server carries it.
 
     Raises:
         ServiceUnavailable: the lake does not answer; what could not be carried waits.
         Exception: another one for which it waits.
     """
     if not folder.is_dir():
+        return 0
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        log.warning("%s is another user's: what waits there is carried by its prediction server.", folder)
         return 0
     with _locked(folder / "carrier.lock"):
         progress = _progress(folder)
@@ -158,8 +161,9 @@ def _groups(folder: Path, progress: dict[str, int]) -> Iterator[list[tuple[Path,
             yield group
             group, size = [], 0
         start = progress.get(path.name, 0)
-        group.append((path, start))
-        size += max(path.stat().st_size - start, 0)
+        with suppress(FileNotFoundError):  # Of a segment that was never written to, because the disk was full.
+            size += max(path.stat().st_size - start, 0)
+            group.append((path, start))
     if group:
         yield group
 
@@ -167,12 +171,14 @@ def _groups(folder: Path, progress: dict[str, int]) -> Iterator[list[tuple[Path,
 @contextmanager
 def _held(group: list[tuple[Path, int]]) -> Iterator[list[_Segment]]:
     """The segments of a group, read; those that have ended stay locked."""
-    files = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path, _ in group]
-    try:
-        yield [_read(path, start, file) for (path, start), file in zip(group, files, strict=True)]
-    finally:
-        for file in files:
-            os.close(file)
+    with ExitStack() as files:
+        held: list[_Segment] = []
+        for path, start in group:
+            with suppress(FileNotFoundError):
+                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                files.callback(os.close, file)
+                held.append(_read(path, start, file))
+        yield held
 
 
 def _read(path: Path, start: int, file: int) -> _Segment:
