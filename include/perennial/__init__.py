@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perennial.feature_store.source import LakeSource
     from perennial.feature_store.views import LakeTables
     from perennial.partitions import Cadence, Partition
+    from perennial.pushing import push
     from perennial.serving.predicting import predict
     from perennial.use_case import (
         ColumnPolicy,
@@ -56,6 +57,7 @@ __all__ = [
     "features_as_of",
     "predict",
     "predictions",
+    "push",
     "sources",
     "status",
     "testing",
@@ -72,6 +74,7 @@ __getattr__ = attributes_of(
         ".feature_store.source": ("LakeSource",),
         ".feature_store.views": ("LakeTables",),
         ".partitions": ("Cadence", "Partition"),
+        ".pushing": ("push",),
         ".serving.predicting": ("predict",),
         ".use_case": (
             *("ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable", "Retraining"),

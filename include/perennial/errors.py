@@ -44,7 +44,7 @@ class InvalidParams(PerennialError):
 
 
 class RequestRefused(PerennialError):
-    """A request for predictions was not answered; nothing was predicted.
+    """A request was not answered: nothing was predicted, or written.
 
     Args:
         problem: What is wrong, as in every `PerennialError`.
@@ -59,6 +59,10 @@ class RequestRefused(PerennialError):
 
 class InvalidExamples(RequestRefused):
     """A request for predictions has fields or values that the use case does not know."""
+
+
+class InvalidRows(RequestRefused):
+    """Rows that were pushed do not fit their feature table; nothing was written."""
 
 
 class MissingFeatures(RequestRefused):

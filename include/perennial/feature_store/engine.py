@@ -100,14 +100,26 @@ class StreamingComputeEngine(_compat.EngineHook, LocalComputeEngine):
         """
         if _is_computed(view) or not view.online or view.offline:
             return None
+        online = self.serialized(view, rows)
+        for chunk in online.chunks(self.repo_config.materialization_config.online_write_batch_size or _BATCH):
+            self._write(view, chunk)
+        return len(online)
+
+    def serialized(self, view: FeatureView, rows: pa.Table) -> OnlineRows:
+        """Rows as they would be written online, of each entity the newest.
+
+        Args:
+            view: The view.
+            rows: Rows of its source, whose names they have.
+
+        Raises:
+            BadFeatures: a value does not fit the type that the view declares.
+        """
         names = cast(DataSource, view.batch_source).field_mapping
         rows = rows.rename_columns([names.get(name, name) for name in rows.column_names])
         for batch in rows.to_batches():
             _compat.check_vector_lengths(batch, view)
-        online = OnlineRows.of_arrow(rows, view, self.repo_config.entity_key_serialization_version)
-        for chunk in online.chunks(self.repo_config.materialization_config.online_write_batch_size or _BATCH):
-            self._write(view, chunk)
-        return len(online)
+        return OnlineRows.of_arrow(rows, view, self.repo_config.entity_key_serialization_version)
 
     def _batches(self, registry: BaseRegistry, task: MaterializationTask) -> Iterator[OnlineRows]:
         """Each entity's newest row in the task's interval, serialized."""

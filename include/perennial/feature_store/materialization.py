@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from feast.infra.passthrough_provider import PassthroughProvider
     from feast.infra.registry.registry import Registry
 
+    from perennial.feature_store.source import LakeSource
+
 #: Start (inclusive) and end (exclusive) in event time, UTC.
 Interval = tuple[datetime, datetime]
 
@@ -122,14 +124,69 @@ def bring_online(
     return written
 
 
-def _write_rows(store: FeatureStore, view: FeatureView, rows: pa.Table | None, interval: Interval) -> int | None:
+@explaining_database(REGISTRY)
+def write_online(service: str, table: str, rows: pa.Table) -> dict[str, int]:
+    """Bring rows of a lake table online, in every view of a service that reads it.
+
+    Args:
+        service: The feature service.
+        table: `<use_case>.<table>`.
+        rows: Rows that the table holds.
+
+    Returns:
+        View -> how many entities were written.
+
+    Raises:
+        BadFeatures: There is no such service, or a value does not fit the declared type.
+    """
+    store, written = open_store(), {}
+    for view in _views_of(store, service, table):
+        count = _write_rows(store, view, rows, None)
+        if count is None:
+            moments = rows[cast("LakeSource", view.batch_source).timestamp_field].to_pylist()
+            count = materialize_view(store, view, min(moments), max(moments) + _INSTANT) if moments else 0
+        written[view.name] = count
+    return written
+
+
+@explaining_database(REGISTRY)
+def check_rows(service: str, table: str, rows: pa.Table) -> None:
+    """Check that `write_online` could write rows; nothing is written.
+
+    Args:
+        service: The feature service.
+        table: `<use_case>.<table>`.
+        rows: Rows for it.
+
+    Raises:
+        BadFeatures: There is no such service, or a value does not fit the declared type.
+    """
+    store = open_store()
+    for view in _views_of(store, service, table):
+        serialize = getattr(cast("PassthroughProvider", store.provider).batch_engine, "serialized", None)
+        if serialize is not None:
+            serialize(view, rows)
+
+
+def _views_of(store: FeatureStore, service: str, table: str) -> list[FeatureView]:
+    """The views of a service that read a lake table."""
+    from perennial.feature_store.source import LakeSource
+
+    return [
+        view
+        for view in get_views(store, service).values()
+        if isinstance(view.batch_source, LakeSource) and view.batch_source.table == table
+    ]
+
+
+def _write_rows(store: FeatureStore, view: FeatureView, rows: pa.Table | None, interval: Interval | None) -> int | None:
     """Bring rows online and record their interval; None, and nothing is done, if the engine has to read for itself."""
     write = getattr(cast("PassthroughProvider", store.provider).batch_engine, "write_table", None)
     if rows is None or write is None:
         return None
     with postgres.advisory_lock("materialize", store.project, view.name):
         written = write(view, rows)
-        if written is not None:
+        if written is not None and interval is not None:
             _record(store, view.name, interval)
     return cast("int | None", written)
 

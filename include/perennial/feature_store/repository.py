@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         request_columns,
     )
     from perennial.feature_store.historical_features import historical_features
-    from perennial.feature_store.materialization import bring_online, materialize
+    from perennial.feature_store.materialization import bring_online, check_rows, materialize, write_online
     from perennial.feature_store.online_features import online_features
     from perennial.feature_store.store import REGISTRY, load_config, open_store, use_store
 
@@ -34,6 +34,7 @@ __all__ = [
     "applied_digest",
     "apply_if_changed",
     "bring_online",
+    "check_rows",
     "feature_names",
     "feature_views",
     "historical_features",
@@ -47,6 +48,7 @@ __all__ = [
     "publications",
     "request_columns",
     "use_store",
+    "write_online",
 ]
 
 __getattr__ = attributes_of(
@@ -58,7 +60,7 @@ __getattr__ = attributes_of(
             *("publications", "request_columns"),
         ],
         "perennial.feature_store.historical_features": ["historical_features"],
-        "perennial.feature_store.materialization": ["bring_online", "materialize"],
+        "perennial.feature_store.materialization": ["bring_online", "check_rows", "materialize", "write_online"],
         "perennial.feature_store.online_features": ["online_features"],
         "perennial.feature_store.store": ["REGISTRY", "load_config", "open_store", "use_store"],
     },

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import lake, validation
+from perennial import lake, pushing, validation
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, PerennialError
 from perennial.feature_store import computations
@@ -54,12 +54,10 @@ def compute_features(use_case: UseCase, partition: Partition) -> dict[str, Any]:
         validation.check_computed_table(use_case, name, result, partition, BadFeatures, f" The results: {report}")
         contracts.check_types(use_case, name, computed[name], partition)
     for table in use_case.features:
-        lake.replace(
-            use_case.tables[table.name],
-            partition.key,
-            computed[table.name],
-            sort_by=(*table.key, "event_timestamp"),
-        )
+        with pushing.beside_pushed(use_case, table, computed[table.name], partition) as rows:
+            order = (*table.key, "event_timestamp")
+            lake.replace(use_case.tables[table.name], partition.key, rows, sort_by=order)
+        pushing.settle(use_case, table, partition)
     lake.replace(use_case.tables.examples, partition.key, computed["examples"], sort_by=use_case.examples.key)
     computations.record(use_case, partition, {name: rows.num_rows for name, rows in computed.items()})
     return {name: rows.num_rows for name, rows in computed.items()} | {"report": report}

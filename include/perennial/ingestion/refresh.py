@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial import lake, quarantine, validation
+from perennial import lake, pushing, quarantine, validation
 from perennial.ingestion import compute, places
 from perennial.ingestion.ingest import fetch
 from perennial.lake.schemas import REFRESHES
@@ -168,7 +168,11 @@ def _write(use_case: UseCase, table: RawTable | FeatureTable, refreshed: _Refres
     time = table.time if isinstance(table, RawTable) else "event_timestamp"
     key = table.key if isinstance(table, RawTable) else (*table.key, "event_timestamp")
     since = (time, part.since) if time and part.since > part.start else None
-    return lake.replace_open(use_case.tables[table.name], part.key, refreshed.rows, since=since, sort_by=key)
+    identifier = use_case.tables[table.name]
+    if isinstance(table, RawTable):
+        return lake.replace_open(identifier, part.key, refreshed.rows, since=since, sort_by=key)
+    with pushing.beside_pushed(use_case, table, refreshed.rows, part) as rows:
+        return lake.replace_open(identifier, part.key, rows, since=since, sort_by=key)
 
 
 def _record(

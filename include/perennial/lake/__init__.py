@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perennial.lake.reading import (
         PARTITION,
         RECORDED_AT,
+        between_times,
         catalog,
         equals,
         in_part,
@@ -48,6 +49,7 @@ __all__ = [
     "add_columns",
     "append_changed",
     "append_missing",
+    "between_times",
     "canonical",
     "catalog",
     "check_schema",

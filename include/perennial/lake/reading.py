@@ -167,6 +167,11 @@ def not_before(column: str, moment: datetime) -> BooleanExpression:
     return GreaterThanOrEqual(column, moment.isoformat())
 
 
+def between_times(column: str, first: datetime, last: datetime) -> BooleanExpression:
+    """A filter for `where`: the rows whose column of time is from one moment to another (UTC), both included."""
+    return And(not_before(column, first), LessThanOrEqual(column, last.isoformat()))
+
+
 def is_known(column: str) -> BooleanExpression:
     """A filter for `where`: the rows whose column is not null."""
     return NotNull(column)

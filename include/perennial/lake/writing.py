@@ -140,7 +140,9 @@ def replace_open(
 
 
 @explain_storage_errors
-def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str], fixed: str | None = None) -> pa.Table:
+def append_missing(
+    identifier: str, rows: pa.Table, *, key: Sequence[str], fixed: str | None = None, lasting: bool = True
+) -> pa.Table:
     """Append the rows whose `key` (with `partition`) is not in the table yet, in one commit; return what was appended.
 
     What is there is never changed: running again appends nothing.
@@ -151,6 +153,7 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str], fixed
         key: Columns that, with `partition`, identify a row; they may hold nulls.
         fixed: A column without nulls whose value is always the same for the same key: only the files with values
             between the least and the greatest of `rows` are searched.
+        lasting: Whether the snapshot is one that is kept; if not, a later one that is has the rows too.
 
     Raises:
         SchemaMismatch: as `replace` does.
@@ -169,7 +172,10 @@ def append_missing(identifier: str, rows: pa.Table, *, key: Sequence[str], fixed
         is_new = pa.array(
             [row not in existing for row in zip(*(rows[n].to_pylist() for n in keys), strict=True)], pa.bool_()
         )
-        return _append(target, rows.filter(is_new))
+        fresh = _append(target, rows.filter(is_new), {} if lasting else OPEN)
+        if not lasting:
+            expiry.drop_open_snapshots(target)
+        return fresh
 
 
 @explain_storage_errors
@@ -196,11 +202,11 @@ def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) 
         return _append(target, rows.filter(is_changed))
 
 
-def _append(target: Table, rows: pa.Table) -> pa.Table:
+def _append(target: Table, rows: pa.Table, properties: dict[str, str] | None = None) -> pa.Table:
     """Append rows that fit, if there are any; return them as the table has them."""
     fresh = column_types.conform(schema_evolution.schema(target), rows)
     if fresh.num_rows:
-        target.append(fresh)
+        target.append(fresh, snapshot_properties=properties or {})
     return fresh
 
 

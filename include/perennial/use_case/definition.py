@@ -67,6 +67,9 @@ class FeatureTable(Declaration):
     lookback: timedelta = Field(
         default=timedelta(0), ge=timedelta(0), description="How far before the partition the inputs must begin."
     )
+    pushed: bool = Field(
+        default=False, description="Whether rows may also be pushed, by `perennial.push` or over HTTP."
+    )
 
 
 class Examples(Declaration):

@@ -33,7 +33,13 @@ use_case = UseCase(
     end="2024-02-01",
     raw=(RawTable(name="readings", key=("site", "meter", "read_at"), time="read_at", min_rows=100),),
     features=(
-        FeatureTable(name="meter_history", key=("site", "meter"), inputs=("readings",), lookback=timedelta(hours=25)),
+        FeatureTable(
+            name="meter_history",
+            key=("site", "meter"),
+            inputs=("readings",),
+            lookback=timedelta(hours=25),
+            pushed=True,
+        ),
     ),
     examples=Examples(
         key=("site", "meter", "read_at"), inputs=("readings",), request_features=("hour_sin", "hour_cos")
