@@ -58,6 +58,7 @@ def embedded_home() -> Iterator[None]:
             PERENNIAL_HOME=name,
             PERENNIAL_AIRFLOW_PORT=str(_free_port()),
             PERENNIAL_MLFLOW_PORT=str(_free_port()),
+            PERENNIAL_SERVING_PORT=str(_free_port()),
         )
         settings.cache_clear()
         embedded.up()

@@ -16,6 +16,11 @@ from perennial.errors import InvalidSetting
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104
 
 
+def reached_at(host: str) -> str:
+    """The host by which a server on this machine is reached that listens on an address, for a URL."""
+    return _REACHED_AT.get(host, host)
+
+
 class Settings(BaseSettings):
     """Locations and services. The defaults are for a laptop: one folder, loopback, an embedded PostgreSQL."""
 
@@ -80,8 +85,8 @@ class Settings(BaseSettings):
     serving_port: int = Field(default=8090, ge=1, le=65535, description="Port of `perennial serve`.")
     serving_uri: str = Field(
         default="",
-        description="URL of the prediction server, or of the proxy before several, for the pages and `perennial ask`."
-        " Unset: the one on this machine.",
+        description="URL of the prediction server, or of the proxy before several. Unset: the one on this machine,"
+        " which `perennial up` starts beside the embedded Airflow. `none`: there is none.",
     )
     serving_token: SecretStr | None = Field(
         default=None,
@@ -121,8 +126,7 @@ class Settings(BaseSettings):
         home = project / given.get("home", ".perennial")
         # Servers and commands run in different folders, but must refer to the same place.
         placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
-        serving_host = given.get("serving_host", "127.0.0.1")
-        serving_host = _REACHED_AT.get(serving_host, serving_host)
+        serving_host = reached_at(given.get("serving_host", "127.0.0.1"))
         derived = {
             "warehouse": str(home / "lake"),
             "training_sets": str(home / "training_sets"),

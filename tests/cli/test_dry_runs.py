@@ -32,8 +32,8 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_up_says_what_it_would_start(empty: Path) -> None:
     done = run("up", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"would_start": ["Airflow", "MLflow", "PostgreSQL"]}
-    assert done.stderr.count("would be started") == 3
+    assert json.loads(done.stdout) == {"would_start": ["Airflow", "MLflow", "PostgreSQL", "Serving"]}
+    assert done.stderr.count("would be started") == 4
     assert not empty.exists()
 
 

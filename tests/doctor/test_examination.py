@@ -19,7 +19,8 @@ from perennial.doctor.finding import STATES, passed
 
 
 def test_a_newcomer_sees_what_is_fine_and_what_to_start(home: Path) -> None:
-    environment = os.environ | {"PERENNIAL_MLFLOW_PORT": str(free_port()), "PERENNIAL_AIRFLOW_PORT": str(free_port())}
+    ports = ("PERENNIAL_MLFLOW_PORT", "PERENNIAL_AIRFLOW_PORT", "PERENNIAL_SERVING_PORT")
+    environment = os.environ | {name: str(free_port()) for name in ports}
     done = subprocess.run(
         [sys.executable, "-m", "perennial.cli", "doctor"], capture_output=True, text=True, env=environment, timeout=120
     )

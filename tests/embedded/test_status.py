@@ -19,4 +19,18 @@ def test_servers_elsewhere_are_external(empty_home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PERENNIAL_AIRFLOW_URI", "http://airflow.example:8080")
     settings.cache_clear()
     states = {service.name: service.state for service in embedded.services()}
-    assert states == {"Airflow": "external", "MLflow": "external", "PostgreSQL": "stopped"}
+    assert states == {
+        "Airflow": "external",
+        "MLflow": "external",
+        "PostgreSQL": "stopped",
+        "Serving": "external",
+    }
+
+
+@pytest.mark.parametrize(("uri", "state"), [("", "stopped"), ("none", "external"), ("http://other:8090", "external")])
+def test_the_prediction_server_may_be_elsewhere_or_nowhere(
+    empty_home: Path, monkeypatch: pytest.MonkeyPatch, uri: str, state: str
+) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING_URI", uri)
+    settings.cache_clear()
+    assert embedded.services()[-1].state == state

@@ -90,7 +90,13 @@ def project() -> Iterator[Project]:
         for day in DAYS:
             running.done("trigger", "energy", "features", "--partition", day, "--wait")
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("PERENNIAL_PROJECT", "PERENNIAL_HOME", "PERENNIAL_AIRFLOW_PORT", "PERENNIAL_MLFLOW_PORT"):
+            for name in (
+                "PERENNIAL_PROJECT",
+                "PERENNIAL_HOME",
+                "PERENNIAL_AIRFLOW_PORT",
+                "PERENNIAL_MLFLOW_PORT",
+                "PERENNIAL_SERVING_PORT",
+            ):
                 patch.setenv(name, environment[name])
             patch.syspath_prepend(folder / "code")
             patch.setattr(sys, "dont_write_bytecode", True)

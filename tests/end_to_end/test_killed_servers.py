@@ -9,6 +9,7 @@ import json
 import signal
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from killed_servers import Replay, Servers, servers
 
@@ -26,9 +27,10 @@ def machine() -> Iterator[Servers]:
 def test_a_replay_waits_until_up_has_started_what_was_killed(machine: Servers) -> None:
     with Replay(machine, DAYS[0], DAYS[-1]) as replay:
         replay.wait_for(DAYS[0], "monitoring done")
-        machine.kill("scheduler", "api-server", "dag-processor", "triggerer")
+        machine.kill("scheduler", "api-server", "dag-processor", "triggerer", "serving")
         replay.wait_for("does not answer", "waiting up to 10 minutes. `perennial up` starts it.")
         machine.up()
+        assert psutil.pid_exists(machine.pid("serving"))
         replay.wait_for("answers again")
         replay.wait_for(DAYS[2], "monitoring done")
         machine.kill("postgresql", "mlflow")

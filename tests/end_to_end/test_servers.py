@@ -29,7 +29,7 @@ from machines import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
-PARTS = ("api-server", "dag-processor", "mlflow", "scheduler", "triggerer")
+PARTS = ("api-server", "dag-processor", "mlflow", "scheduler", "serving", "triggerer")
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,13 @@ def machine() -> Iterator[Machine]:
     """`perennial up` in a home of its own, `perennial down` at the end."""
     home = Path(tempfile.mkdtemp(prefix="perennial-machine-"))
     home.chmod(0o755)  # As an earlier release made it.
-    airflow, mlflow = free_port(), free_port()
+    airflow, mlflow, serving = free_port(), free_port(), free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
     environment = inherited | {
         "PERENNIAL_HOME": str(home),
         "PERENNIAL_AIRFLOW_PORT": str(airflow),
         "PERENNIAL_MLFLOW_PORT": str(mlflow),
+        "PERENNIAL_SERVING_PORT": str(serving),
         "PERENNIAL_PARALLELISM": "2",
     }
     running = Machine(
@@ -297,6 +298,25 @@ def test_replay_passes_over_what_is_done(machine: Machine) -> None:
     assert done.stdout.count("already done") == 2
     assert "2013-02" in done.stdout
     assert time.monotonic() - began < 60
+
+
+def test_the_prediction_server_follows_the_ledger(machine: Machine, http: httpx.Client) -> None:
+    address = f"http://127.0.0.1:{machine.environment['PERENNIAL_SERVING_PORT']}"
+    deadline = time.monotonic() + PATIENCE
+    while (state := httpx.get(f"{address}/ready", timeout=60).json())["use_cases"]["flights"]["problem"]:
+        assert time.monotonic() < deadline, state
+        time.sleep(0.5)
+    served = state["use_cases"]["flights"]["model_version"]
+    status = json.loads(machine.perennial("status", "flights", "--json").stdout)
+    assert served == status["champion"]
+    # Who may read the use case in Airflow may ask; what is asked here has no fields.
+    asked = {"json": {"examples": [{}]}, "headers": {"Authorization": http.headers["Authorization"]}, "timeout": 60}
+    answer = httpx.post(f"{address}/v1/use_cases/flights/predict", **asked)
+    assert answer.status_code == (422 if served else 503), answer.text
+    assert httpx.post(f"{address}/v1/use_cases/flights/predict", json={}, timeout=60).status_code == 401
+    examined = machine.perennial("doctor").stdout
+    assert f"Prediction server: answers at {address}" in examined
+    assert f"Served flights: {f'v{served}, as the ledger says' if served else 'nothing yet'}" in examined
 
 
 def test_nobody_gets_in_without_the_login(machine: Machine) -> None:

@@ -74,6 +74,25 @@ def test_a_version_is_loaded_once_while_the_ledger_stays(world: Ledger, served: 
     assert served.state() == {"energy": ServingState(1, 1, None)}
 
 
+def test_use_cases_come_and_go(world: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = []
+    served = Champions((), lambda: declared)
+    served.refresh()
+    assert (served.names, served.are_ready()) == ([], True)
+    declared.append(version().use_case)
+    served.refresh()
+    assert served.names == [], "it is not looked for at each refresh"
+    later(served, monkeypatch)
+    assert served.version("energy").number == 1
+    later(served, monkeypatch)
+    assert world.loads == [1], "what stays is not loaded again"
+    declared.clear()
+    later(served, monkeypatch)
+    assert served.names == []
+    with pytest.raises(UnknownVersion):
+        served.version("energy")
+
+
 def test_a_promotion_is_served_after_the_next_refresh(world: Ledger, served: Champions) -> None:
     world.promote(2)
     served.refresh()

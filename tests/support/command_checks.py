@@ -27,6 +27,8 @@ MADE = ("sales",)
 _OPTIONS = {
     "compose up": {"--build", "--detach", "--wait", "--scale"},
     "compose exec": set(),
+    "docker build": {"--file", "--tag"},
+    "docker run": {"--env-file", "--env", "--publish", "--volume"},
     "uv pip compile": {
         *("--universal", "--no-annotate", "--all-extras", "--generate-hashes", "--no-emit-index-url"),
         *("--python-version", "-o"),
@@ -136,6 +138,16 @@ def _jq(arguments: list[str]) -> None:
 
 
 def _docker(arguments: list[str]) -> None:
+    if arguments[0] == "build":
+        _only_known("docker build", arguments[1:])
+        assert (ROOT / arguments[arguments.index("--file") + 1]).exists()
+        return
+    if arguments[0] == "run":
+        at = arguments.index("perennial:local")
+        _only_known("docker run", arguments[1:at])
+        assert arguments[at + 1] == "perennial"
+        _perennial(arguments[at + 2 :])
+        return
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
     compose, act, *rest = arguments
     assert compose == "compose"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 #: Languages of blocks that are to be executed; those of the others show code, data or output.
 SHELLS = ("bash", "sh", "shell", "console")
-SHOWN = ("", "text", "python", "toml", "mermaid", "yaml", "json", "sql")
+SHOWN = ("", "text", "python", "toml", "mermaid", "yaml", "json", "sql", "ini", "nginx")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: A program's words end with the one character, and the program with the other: neither is ever in a page.
 _WORD, _END = "\x1f", "\x1e"

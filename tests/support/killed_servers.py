@@ -18,7 +18,7 @@ import psutil
 from machines import energy_checkout
 
 #: All that `perennial up` starts.
-SERVERS = ("scheduler", "api-server", "dag-processor", "triggerer", "mlflow", "postgresql")
+SERVERS = ("scheduler", "api-server", "dag-processor", "triggerer", "mlflow", "serving", "postgresql")
 _PATIENCE = 600.0
 #: Prints what the lake and the registry hold, without ids and times.
 _CONTENTS = """

@@ -65,6 +65,7 @@ def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:
         "PERENNIAL_HOME": str(folder / "home"),
         "PERENNIAL_AIRFLOW_PORT": str(free_port()),
         "PERENNIAL_MLFLOW_PORT": str(free_port()),
+        "PERENNIAL_SERVING_PORT": str(free_port()),
         "PERENNIAL_PARALLELISM": "2",
         "PYTHONPATH": str(folder / "code"),
     }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog=example("perennial up"))
 def up(dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Start PostgreSQL, MLflow and Airflow on this machine.
+    """Start PostgreSQL, MLflow, Airflow and predictions on request.
 
     Services that work are left alone; what runs but no longer works is started again. Prints no password.
     """
@@ -124,7 +124,7 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
 
 @app.command(epilog=example("perennial login"))
 def login(as_json: AsJson = False) -> None:
-    """Show the addresses of Airflow and MLflow, and the login.
+    """Show the addresses of the servers, and the login.
 
     The password is generated once and stored in the home, readable by its owner only.
     """
@@ -145,9 +145,10 @@ def login(as_json: AsJson = False) -> None:
 def _addresses() -> dict[str, str]:
     from perennial.settings import settings
 
-    return {"airflow": settings().airflow_public_uri, "mlflow": settings().mlflow_public_uri}
+    where = settings()
+    return {"airflow": where.airflow_public_uri, "mlflow": where.mlflow_public_uri, "serving": where.serving_uri}
 
 
 def _print_addresses() -> None:
     shown = _addresses()
-    say(f"\nAirflow   {shown['airflow']}\nMLflow    {shown['mlflow']}")
+    say(f"\nAirflow   {shown['airflow']}\nMLflow    {shown['mlflow']}\nServing   {shown['serving']}")

@@ -82,8 +82,9 @@ def serve(
 ) -> None:
     """Answer requests for predictions over HTTP, until stopped.
 
-    Listens on PERENNIAL_SERVING_HOST and PERENNIAL_SERVING_PORT, 127.0.0.1:8090 by default. A promotion or a rollback
-    is followed in a second or two. Callers show a token: `perennial token create`, or that of their login to Airflow.
+    Listens on PERENNIAL_SERVING_HOST and PERENNIAL_SERVING_PORT, 127.0.0.1:8090 by default; `perennial up` has started
+    one there. A promotion or a rollback is followed in a second or two; without names, use cases that are added or
+    retired are followed too. Callers show a token: `perennial token create`, or that of their login to Airflow.
     """
     import logging
     import os
@@ -93,14 +94,13 @@ def serve(
     from perennial import discovery
     from perennial._common.heavy_imports import fast_imports
 
-    names = list(dict.fromkeys(use_cases)) if use_cases else _not_retired()
-    declared = [discovery.load(name) for name in names]
+    named = [discovery.load(name) for name in dict.fromkeys(use_cases or ())]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("perennial.serving").setLevel(logging.INFO)
     with fast_imports():
         from perennial.serving import server
 
-    server.run(declared)
+    server.run(named or None)
 
 
 @app.command(epilog=example("perennial ask flights --from 2013-12-29 --to 2014-01-01"))
@@ -204,15 +204,6 @@ def _line(each: Traffic) -> str:
         parts.append(f"p50 {each.p50:.1f}, p95 {each.p95:.1f}, p99 {each.p99:.1f} ms")
     parts += [f"{each.errors:.2%} failed", f"{each.incomplete:.2%} without some feature"]
     return f"{each.served_as}{version}: {', '.join(parts)}; last {each.last:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _not_retired() -> list[str]:
-    from perennial import discovery
-
-    names = [name for name in discovery.names() if discovery.retirement(name) is None]
-    if not names:
-        raise InvalidParams("There is no use case to serve.", "Create one: `perennial new`.")
-    return names
 
 
 tokens = typer.Typer(help="Tokens by which programs ask the prediction server.", no_args_is_help=True)

@@ -23,8 +23,9 @@ _GB = 1e9
 _REPLAY_GB = 0.7
 #: With less space than this many times the need there is a warning.
 _COMFORT = 4
-#: A scheduler, an API server, a dag-processor, a triggerer and MLflow take 2 GB together, a task 0.5 GB.
-_SERVERS_GB, _TASK_GB = 2.0, 0.5
+#: A scheduler, an API server, a dag-processor, a triggerer, MLflow and a prediction server take 2.3 GB together, a task
+#: 0.5 GB.
+_SERVERS_GB, _TASK_GB = 2.3, 0.5
 #: Files with secrets, below the home.
 _SECRETS = ("login.json", "keys.json", "serving_tokens.json", "airflow/passwords.json", "mlflow/auth.ini")
 

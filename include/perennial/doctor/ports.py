@@ -10,18 +10,22 @@ import psutil
 
 from perennial.doctor.finding import Finding, failed, not_applicable, passed
 from perennial.embedded import processes
-from perennial.embedded.status import embeds_airflow, embeds_mlflow
+from perennial.embedded.status import embeds_airflow, embeds_mlflow, embeds_serving
 from perennial.settings import settings
 
 
 def ports() -> Iterator[Finding]:
-    """The ports of MLflow and Airflow on this machine."""
+    """The ports of the servers on this machine."""
     where = settings()
     for name, own, host, port, process, setting in (
         ("MLflow", embeds_mlflow(where), where.mlflow_host, where.mlflow_port, "mlflow", "PERENNIAL_MLFLOW_PORT"),
         (
             *("Airflow", embeds_airflow(where), where.airflow_host, where.airflow_port),
             *("api-server", "PERENNIAL_AIRFLOW_PORT"),
+        ),
+        (
+            *("Prediction server", embeds_serving(where), where.serving_host, where.serving_port),
+            *("serving", "PERENNIAL_SERVING_PORT"),
         ),
     ):
         yield (

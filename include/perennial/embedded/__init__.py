@@ -1,4 +1,4 @@
-"""The embedded servers: PostgreSQL, MLflow and Airflow on one laptop, started and stopped together.
+"""The embedded servers: PostgreSQL, MLflow, Airflow and predictions on one laptop, started and stopped together.
 
 - `startup`: `up()` starts the servers that settings do not place elsewhere, `down()` stops them;
 - `status`: `services()` and `running()` tell what runs;

@@ -56,6 +56,7 @@ def _common() -> dict[str, str]:
         "PERENNIAL_HOME": str(where.home),
         "PERENNIAL_MLFLOW_PORT": str(where.mlflow_port),
         "PERENNIAL_AIRFLOW_PORT": str(where.airflow_port),
+        "PERENNIAL_SERVING_PORT": str(where.serving_port),
         "PATH": os.pathsep.join(dict.fromkeys(path)),
         "MLFLOW_TRACKING_URI": where.mlflow_uri,
         **_mlflow_login(),
@@ -133,6 +134,12 @@ def _airflow() -> dict[str, str]:
     # For `airflow_local_settings.py`: Airflow adds only folders below AIRFLOW_HOME to the path.
     path = [str(config), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return variables | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+def serving_environment() -> dict[str, str]:
+    """The environment of the prediction server: the caller's, without Airflow's keys, and MLflow's login."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    return inherited | _common()
 
 
 def mlflow_environment() -> dict[str, str]:

@@ -28,9 +28,12 @@ def is_healthy(name: str, since: float) -> bool:
     """Whether a server works.
 
     Args:
-        name: `mlflow`, or one of `status.AIRFLOW_COMPONENTS`.
+        name: `mlflow`, `serving`, or one of `status.AIRFLOW_COMPONENTS`.
         since: An earlier heartbeat does not count; in seconds since the epoch. What a server answers is of now.
     """
+    if name == "serving":
+        answer = _get(f"{settings().serving_uri}/health")
+        return answer is not None and answer.status_code == 200
     return _mlflow_works() if name == "mlflow" else _airflow_works(name, since)
 
 

@@ -13,18 +13,31 @@ from functools import partial
 
 from perennial._common import private_home
 from perennial.embedded import postgres, processes
-from perennial.embedded.environment import environment, mlflow_environment, write_airflow_login
+from perennial.embedded.environment import (
+    environment,
+    mlflow_environment,
+    serving_environment,
+    write_airflow_login,
+)
 from perennial.embedded.health import is_healthy, not_working
-from perennial.embedded.status import AIRFLOW_COMPONENTS, embeds_airflow, embeds_mlflow, is_running
+from perennial.embedded.status import (
+    AIRFLOW_COMPONENTS,
+    embeds_airflow,
+    embeds_mlflow,
+    embeds_serving,
+    is_running,
+)
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.settings import Settings, settings
 
 Report = Callable[[str], None]
 
 #: Stopped group by group: a running task needs the servers of the second group until it has ended.
-_STOPPING = (("dag-processor", "triggerer", "scheduler"), ("api-server", "mlflow"))
+_STOPPING = (("serving", "dag-processor", "triggerer", "scheduler"), ("api-server", "mlflow"))
 #: Checked group by group: the API server reports the others' heartbeats.
 _STARTING = tuple(reversed(_STOPPING))
+#: A prediction server that runs for longer than this, in seconds, has imported its libraries and answers.
+_SERVING_TIMEOUT = 120.0
 #: One of those that were running may end while others are being waited for.
 _ROUNDS = 3
 _START_TIMEOUT = 180.0
@@ -36,6 +49,8 @@ _DOOMED_TIMEOUT = 2.0
 def up(report: Report = lambda line: None) -> None:
     """Start the servers that do not run, and again those that run but no longer work; wait until all are healthy.
 
+    The prediction server is started last and not waited for: it loads the champions first, if there are any.
+
     Args:
         report: Called with a line about each step.
 
@@ -46,7 +61,7 @@ def up(report: Report = lambda line: None) -> None:
     where = settings()
     private_home.close(where.home)
     with _one_at_a_time():
-        processes.stop([name for name in ("mlflow", "api-server") if not is_running(name)], 0)
+        processes.stop([name for name in ("mlflow", "api-server", "serving") if not is_running(name)], 0)
         check_ports()
         if where.database is None:
             if not postgres.answers():
@@ -62,6 +77,8 @@ def up(report: Report = lambda line: None) -> None:
             report(f"MLflow: ready at {where.mlflow_uri}")
         if embeds_airflow(where):
             report(f"Airflow: ready at {where.airflow_uri}")
+        if embeds_serving(where):
+            _start_serving(report)
 
 
 def _names(where: Settings) -> list[str]:
@@ -144,6 +161,17 @@ def _start_airflow(components: Sequence[str], report: Report) -> None:
         processes.start(name, [sys.executable, "-m", "airflow", name, *flags], variables)
 
 
+def _start_serving(report: Report) -> None:
+    """Start the prediction server unless it works, or was started a moment ago; wait for nothing."""
+    record = processes.Record.read("serving")
+    is_new = record is not None and time.time() - record.started < _SERVING_TIMEOUT
+    if is_running("serving") and (is_new or is_healthy("serving", 0.0)):
+        return
+    processes.stop(["serving"], _DOOMED_TIMEOUT)
+    report(f"Prediction server: starting at {settings().serving_uri}")
+    processes.start("serving", [sys.executable, "-m", "perennial.cli", "serve"], serving_environment())
+
+
 def _migrate(variables: dict[str, str], report: Report) -> None:
     """Migrate Airflow's tables to the installed version; skipped when the stamp file says that they are of it."""
     from importlib.metadata import version
@@ -203,6 +231,8 @@ def check_ports() -> None:
         _check_port("MLflow", where.mlflow_host, where.mlflow_port, "PERENNIAL_MLFLOW_PORT")
     if embeds_airflow(where) and not is_running("api-server"):
         _check_port("Airflow", where.airflow_host, where.airflow_port, "PERENNIAL_AIRFLOW_PORT")
+    if embeds_serving(where) and not is_running("serving"):
+        _check_port("The prediction server", where.serving_host, where.serving_port, "PERENNIAL_SERVING_PORT")
 
 
 def _check_port(service: str, host: str, port: int, setting: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from perennial.embedded import processes
 from perennial.services import postgres_address
-from perennial.settings import Settings, settings
+from perennial.settings import Settings, reached_at, settings
 
 #: The scheduler first: it takes the longest to start.
 AIRFLOW_COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer")
@@ -16,7 +16,7 @@ ServiceState = Literal["running", "stopped", "external"]
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """Airflow, MLflow or PostgreSQL, and whether it runs; `external`: settings place it elsewhere."""
+    """Airflow, MLflow, PostgreSQL or the prediction server, and whether it runs; `external`: it is placed elsewhere."""
 
     name: str
     address: str
@@ -24,7 +24,7 @@ class ServiceStatus:
 
 
 def services() -> list[ServiceStatus]:
-    """The three services, their addresses and whether they run."""
+    """The services, their addresses and whether they run."""
     where = settings()
     airflow_runs = all(is_running(name) for name in AIRFLOW_COMPONENTS)
     embedded_database = where.database is None
@@ -36,12 +36,13 @@ def services() -> list[ServiceStatus]:
             str(postgres_address.folder()) if embedded_database else "PERENNIAL_DATABASE",
             _state(embedded_database, embedded_database and postgres_address.is_ready()),
         ),
+        ServiceStatus("Serving", where.serving_uri, _state(embeds_serving(where), is_running("serving"))),
     ]
 
 
 def running() -> list[str]:
     """The names of the processes that `down` would stop."""
-    names = [*AIRFLOW_COMPONENTS, "mlflow"]
+    names = [*AIRFLOW_COMPONENTS, "mlflow", "serving"]
     started = [name for name in names if (record := processes.Record.read(name)) and record.family()]
     return [*started, *(["postgresql"] if postgres_address.process() else [])]
 
@@ -54,6 +55,13 @@ def embeds_mlflow(where: Settings) -> bool:
 def embeds_airflow(where: Settings) -> bool:
     """Whether these settings use the embedded Airflow."""
     return where.airflow_uri == f"http://{where.airflow_host}:{where.airflow_port}"
+
+
+def embeds_serving(where: Settings) -> bool:
+    """Whether these settings use the embedded prediction server: beside the embedded Airflow, which trains models."""
+    return (
+        embeds_airflow(where) and where.serving_uri == f"http://{reached_at(where.serving_host)}:{where.serving_port}"
+    )
 
 
 def is_running(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from perennial.errors import PerennialError, UnknownVersion, VersionNotServed
@@ -62,9 +62,12 @@ class Champions:
 
     Args:
         use_cases: Whose champions.
+        discover: What to serve instead, asked now and then; one that stays keeps the declaration it had. None:
+            `use_cases` for ever.
     """
 
-    def __init__(self, use_cases: Sequence[UseCase]) -> None:
+    def __init__(self, use_cases: Sequence[UseCase], discover: Callable[[], Sequence[UseCase]] | None = None) -> None:
+        self._discover = discover
         self._served = {use_case.name: _Served(use_case) for use_case in use_cases}
         self._next_look = 0.0
         self._definitions: str | None = None
@@ -91,9 +94,9 @@ class Champions:
             UnknownVersion: none does yet.
             VersionNotServed: another one does.
         """
-        served = self._served[name]
-        if served.loaded is None:
-            raise served.problem or UnknownVersion(
+        served = self._served.get(name)
+        if served is None or served.loaded is None:
+            raise (served and served.problem) or UnknownVersion(
                 f"Use case {name!r} has no champion in production yet.",
                 f"Train one: `perennial trigger {name} training --wait`.",
             )
@@ -133,6 +136,7 @@ class Champions:
         is_due = time.monotonic() >= self._next_look
         if is_due:
             self._next_look = time.monotonic() + _SELDOM
+            self._discover_use_cases()
         try:
             ledgers = catalog.locations([served.use_case.tables.ledger for served in self._served.values()])
             definitions = repository.applied_digest() if is_due else self._definitions
@@ -146,6 +150,14 @@ class Champions:
             if ledger_at != served.ledger_at or definitions != self._definitions or is_retried:
                 self._exchange(served, ledger_at, definitions)
         self._definitions = definitions
+
+    def _discover_use_cases(self) -> None:
+        if self._discover is None:
+            return
+        served = {each.name: self._served.get(each.name) or _Served(each) for each in self._discover()}
+        if served.keys() != self._served.keys():
+            log.info("Serving %s", ", ".join(sorted(served)) or "nothing")
+        self._served = served  # At once: other threads read it.
 
     def _exchange(self, served: _Served, ledger_at: str | None, definitions: str | None) -> None:
         name = served.use_case.name

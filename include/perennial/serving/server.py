@@ -11,7 +11,8 @@ from types import FrameType
 
 import uvicorn
 
-from perennial.errors import InvalidSetting
+from perennial import discovery
+from perennial.errors import InvalidSetting, PerennialError
 from perennial.served_predictions.writing import PredictionLog
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
@@ -28,18 +29,19 @@ _MAX_CONNECTIONS = 512
 _LAST_SECONDS = 10
 
 
-def run(use_cases: Sequence[UseCase]) -> None:
+def run(use_cases: Sequence[UseCase] | None) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered.
 
     Args:
-        use_cases: What to serve. One that has no champion yet is served from its first one on.
+        use_cases: What to serve; None: at any time all that are not retired. One that has no champion yet is served
+            from its first one on.
 
     Raises:
         InvalidSetting: the port is taken.
     """
     where = settings()
     listener = _listen(where.serving_host, where.serving_port)
-    champions = Champions(use_cases)
+    champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.refresh()
     following = threading.Thread(target=champions.watch, name="follow-ledger", daemon=True)
     following.start()
@@ -57,7 +59,8 @@ def run(use_cases: Sequence[UseCase]) -> None:
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
-    log.info("Serving %s on http://%s:%d", ", ".join(champions.names), where.serving_host, where.serving_port)
+    names = ", ".join(champions.names) or "nothing yet"
+    log.info("Serving %s on http://%s:%d", names, where.serving_host, where.serving_port)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
@@ -69,6 +72,27 @@ def run(use_cases: Sequence[UseCase]) -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
+
+
+class _Discovery:
+    """Called, it returns the use cases that can be loaded and are not retired; it logs which cannot, once."""
+
+    def __init__(self) -> None:
+        self._broken: set[str] = set()
+
+    def __call__(self) -> list[UseCase]:
+        loaded, broken = discovery.load_all()
+        serving = []
+        for use_case in loaded:
+            try:
+                if discovery.retirement(use_case.name) is None:
+                    serving.append(use_case)
+            except PerennialError as error:
+                broken[use_case.name] = error
+        for name in broken.keys() - self._broken:
+            log.warning("%s cannot be loaded and is not served: %s", name, broken[name].problem)
+        self._broken = set(broken)
+        return serving
 
 
 def _listen(host: str, port: int) -> socket.socket:
