@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -72,6 +74,21 @@ def test_a_version_is_loaded_once_while_the_ledger_stays(world: Ledger, served: 
     assert world.loads == [1]
     assert served.version("energy").number == 1
     assert served.state() == {"energy": ServingState(1, 1, None)}
+
+
+def test_who_is_woken_looks_at_once(world: Ledger, served: Champions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(champions, "POLL", 600.0)
+    watching = threading.Thread(target=served.watch)
+    watching.start()
+    world.promote(2)
+    served.wake()
+    deadline = time.monotonic() + 60
+    while served.version("energy").number != 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    served.end()
+    watching.join(timeout=30)
+    assert not watching.is_alive()
 
 
 def test_use_cases_come_and_go(world: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,7 @@ def record(
 
     from perennial import lake
     from perennial.lake.schemas import LEDGER
+    from perennial.services import notifications
 
     event_id = event_id or _decided_on(model_version)
     earlier = entries(use_case)
@@ -139,6 +140,7 @@ def record(
         "recorded_at": _after(earlier),
     }
     lake.append_missing(use_case.tables.ledger, pa.Table.from_pylist([row], schema=LEDGER), key=("event_id",))
+    notifications.notify(notifications.LEDGER, use_case.name)
     return from_rows([row])[0]
 
 

@@ -71,7 +71,8 @@ class Champions:
         self._served = {use_case.name: _Served(use_case) for use_case in use_cases}
         self._next_look = 0.0
         self._definitions: str | None = None
-        self._ended = threading.Event()
+        self.ended = threading.Event()
+        self._woken = threading.Event()
         self._unreachable: PerennialError | None = None
 
     @property
@@ -120,16 +121,23 @@ class Champions:
         )
 
     def watch(self) -> None:
-        """Call `refresh` until `end` is called."""
-        while not self._ended.wait(POLL):
+        """Call `refresh` now and then, and whenever `wake` is called, until `end` is."""
+        while not self.ended.is_set():
+            self._woken.wait(POLL)
+            self._woken.clear()
             try:
                 self.refresh()
             except Exception:  # Whatever it is, what is loaded goes on serving.
                 log.exception("The served versions could not be refreshed; trying again.")
 
+    def wake(self) -> None:
+        """Let `watch` look at the ledger at once."""
+        self._woken.set()
+
     def end(self) -> None:
         """Let `watch` return."""
-        self._ended.set()
+        self.ended.set()
+        self._woken.set()
 
     def refresh(self) -> None:
         """Load what the ledger names, where that has changed, beside what serves, and exchange it."""

@@ -14,6 +14,7 @@ import uvicorn
 from perennial import discovery
 from perennial.errors import InvalidSetting, PerennialError
 from perennial.served_predictions.writing import PredictionLog
+from perennial.services import notifications
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
@@ -43,8 +44,9 @@ def run(use_cases: Sequence[UseCase] | None) -> None:
     listener = _listen(where.serving_host, where.serving_port)
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.refresh()
-    following = threading.Thread(target=champions.watch, name="follow-ledger", daemon=True)
-    following.start()
+    threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()
+    listening = (notifications.LEDGER, champions.wake, champions.ended)
+    threading.Thread(target=notifications.listen, args=listening, name="listen", daemon=True).start()
     records = PredictionLog(where.home / "serving_log", where.serving_log)
     carrier = LogCarrier(records.folder)
     carrier.start()
