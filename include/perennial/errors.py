@@ -28,7 +28,7 @@ class UnknownVersion(PerennialError):
 
 
 class VersionNotServed(PerennialError):
-    """A request names a version that does not serve."""
+    """A request names a version that does not exist, or does not serve."""
 
 
 class InvalidSetting(PerennialError):

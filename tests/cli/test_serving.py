@@ -84,6 +84,17 @@ def test_a_token_is_shown_once_and_listed_by_name(energy: UseCase) -> None:
     assert CliRunner().invoke(app, ["token", "list"]).stdout == "There are no tokens.\n"
 
 
+def test_a_token_has_limits_and_permissions(energy: UseCase) -> None:
+    made = CliRunner().invoke(app, ["token", "create", "often", "--rate", "100/s", "--may-pin", "--json"])
+    described = json.loads(made.stdout)
+    assert (described["rate"], described["may_pin"]) == ("100/s", True)
+    assert "often: all use cases, created" in (listed := CliRunner().invoke(app, ["token", "list"]).stdout)
+    assert listed.strip().endswith(", 100/s, chooses versions")
+    refused = CliRunner().invoke(app, ["token", "create", "never", "--rate", "0/s"])
+    assert isinstance(refused.exception, InvalidParams)
+    CliRunner().invoke(app, ["token", "revoke", "often"])
+
+
 @pytest.mark.parametrize("expires", ["", "d", "90", "0d", "-1d", "1y", "99999d", "²d"])
 def test_a_token_lives_for_a_length_of_time(energy: UseCase, expires: str) -> None:
     done = CliRunner().invoke(app, ["token", "create", "shop", "--expires", expires])

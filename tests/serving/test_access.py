@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 
 import httpx
@@ -44,6 +45,48 @@ def test_a_service_token_passes_within_its_scope() -> None:
     assert denied(control, f"Bearer {tokens.PREFIX}guessed", "energy") == 401
     tokens.revoke("one")
     assert denied(control, f"Bearer {one}", "energy") == 401
+
+
+def test_a_token_with_a_rate_is_told_when_it_may_ask() -> None:
+    control = AccessControl()
+    secret, _ = tokens.create("one", rate=tokens.parse_rate("2/h"))
+    for _ in range(2):
+        control.check_rate(f"Bearer {secret}")
+    with pytest.raises(AccessDenied, match="Token 'one' may ask 2/h only") as error:
+        control.check_rate(f"Bearer {secret}")
+    assert error.value.status == 429
+    assert error.value.retry_after == pytest.approx(1800, abs=60)
+    control.check_rate("Bearer jwt")
+    control.check_rate("")
+
+
+def test_only_a_token_that_may_chooses_the_version() -> None:
+    control = AccessControl()
+    pinning, _ = tokens.create("pinning", may_pin=True)
+    plain, _ = tokens.create("plain")
+    control.check_may_pin(f"Bearer {pinning}", "energy")
+    for secret in (plain, f"{tokens.PREFIX}guessed"):
+        with pytest.raises(AccessDenied, match="--may-pin"):
+            control.check_may_pin(f"Bearer {secret}", "energy")
+
+
+@pytest.mark.parametrize(("answer", "may"), [(422, True), (409, True), (200, True), (403, False), (404, False)])
+def test_who_may_start_the_pipeline_chooses_the_version(answer: int, may: bool) -> None:
+    asked = []
+
+    def airflow(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path, json.loads(request.content or b"{}").get("dag_id")))
+        return httpx.Response(answer)
+
+    control = with_airflow(airflow)
+    for _ in range(2):
+        if may:
+            control.check_may_pin("Bearer jwt", "energy")
+        else:
+            with pytest.raises(AccessDenied, match="may not choose") as error:
+                control.check_may_pin("Bearer jwt", "energy")
+            assert error.value.status == 403
+    assert asked == [("POST", "/api/v2/backfills/dry_run", "energy.scoring")]
 
 
 def test_a_service_token_may_be_a_password() -> None:

@@ -14,16 +14,18 @@ from hypothesis import settings as hypothesis_settings
 from served import METER, NOON, Loaded, serve_features, version
 from starlette.testclient import TestClient
 
-from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.errors import PerennialError, ServiceUnavailable, VersionNotServed
 from perennial.serving import application as application_module
 from perennial.serving import features, openapi, tokens
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.pinned_versions import PinnedVersions
 from perennial.settings import settings
 
 PREDICT = "/v1/use_cases/energy/predict"
+TYPES = [("site", "BYTES"), ("meter", "BYTES"), ("hour_sin", "FP64"), ("hour_cos", "FP64")]
 PATHS = [
     PREDICT,
     "/v2/models/energy",
@@ -202,6 +204,43 @@ def test_a_model_that_fails_on_a_null_names_the_field(token: dict, monkeypatch: 
     assert [each["path"] for each in answer.json()["problems"]] == ["examples[0].hour_sin"]
     answer = failing.post(PREDICT, json={"examples": [METER]}, headers=token)
     assert (answer.status_code, answer.json()["error"]) == (500, "PredictionFailed")
+
+
+def test_another_version_answers_who_may_choose_it(
+    asked: TestClient, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr(PinnedVersions, "load", load_pinned)
+    may = {"Authorization": f"Bearer {tokens.create('may', may_pin=True)[0]}"}
+    body = {"examples": [METER], "model_version": 3}
+    refused = asked.post(PREDICT, json=body)
+    assert (refused.status_code, refused.json()["error"]) == (403, "AccessDenied")
+    answer = asked.post(PREDICT, json=body, headers=may).json()
+    assert (answer["model_version"], answer["predictions"][0]["prediction"]) == (3, 3.0)
+    assert asked.post(PREDICT, json={"examples": [METER]}, headers=may).json()["model_version"] == 7
+    assert asked.post(PREDICT, json={**body, "model_version": 7}).json()["model_version"] == 7
+    gone = asked.post(PREDICT, json={**body, "model_version": 4}, headers=may)
+    assert (gone.status_code, gone.json()["error"]) == (404, "VersionNotServed")
+    tensors = {
+        "inputs": [{"name": name, "shape": [1], "datatype": kind, "data": [METER[name]]} for name, kind in TYPES]
+    }
+    assert asked.post("/v2/models/energy/versions/3/infer", json=tensors, headers=may).json()["model_version"] == "3"
+    assert asked.post("/v2/models/energy/versions/3/infer", json=tensors).status_code == 403
+
+
+def load_pinned(self: PinnedVersions, use_case: Any, number: int) -> LoadedVersion:
+    if number == 4:
+        raise VersionNotServed("There is no v4.")
+    return self._loaded.setdefault((use_case.name, number), version(number))
+
+
+def test_a_token_that_asks_too_often_waits(asked: TestClient, folder: Path) -> None:
+    seldom = {"Authorization": f"Bearer {tokens.create('seldom', rate=tokens.parse_rate('1/m'))[0]}"}
+    for path, kind in ((PREDICT, "error"), ("/v2/models/energy/infer", "error"), ("/invocations", "error_code")):
+        answer = asked.post(path, json={}, headers=seldom)
+        if path != PREDICT:
+            assert (answer.status_code, int(answer.headers["Retry-After"]) > 50) == (429, True)
+            assert kind in answer.json()
+    assert asked.post(PREDICT, json={"examples": [METER]}).status_code == 200, "others do not wait"
 
 
 def test_a_busy_server_says_so(asked: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

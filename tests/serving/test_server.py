@@ -172,6 +172,16 @@ def test_a_promotion_is_served_without_a_failed_request(
     assert set(answers) == {(200, 1), (200, 2)}
 
 
+def test_the_version_before_answers_who_may_choose_it(http: httpx.Client) -> None:
+    secret, _ = tokens.create("pinning", ["energy"], may_pin=True)
+    asked = {"examples": [METER], "at": AT, "model_version": 1}
+    answer = http.post(PREDICT, json=asked, headers={"Authorization": f"Bearer {secret}"})
+    assert answer.raise_for_status().json()["model_version"] == 1
+    assert http.post(PREDICT, json=asked).status_code == 403
+    unknown = http.post(PREDICT, json={**asked, "model_version": 99}, headers={"Authorization": f"Bearer {secret}"})
+    assert (unknown.status_code, unknown.json()["error"]) == (404, "VersionNotServed")
+
+
 def test_a_version_that_does_not_load_leaves_the_old_one(
     trained: UseCase, http: httpx.Client, server: subprocess.Popen, home: Path
 ) -> None:

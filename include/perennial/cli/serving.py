@@ -227,6 +227,13 @@ def create_token(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="Is refused after this long: 12h, 90d; by default never.")
     ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="RATE", help="May ask so often: 100/s, 600/m, 5000/h; by default without a limit."),
+    ] = None,
+    may_pin: Annotated[
+        bool, typer.Option("--may-pin", help="May ask for another version than the one that serves.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, this once: only its digest is stored."""
@@ -234,12 +241,13 @@ def create_token(
     from perennial.serving import tokens as stored
 
     names = [discovery.load(each).name for each in only or ()]
-    secret, made = stored.create(token, names, _lifetime(expires))
+    limit = stored.parse_rate(rate) if rate is not None else None
+    secret, made = stored.create(token, names, _lifetime(expires), rate=limit, may_pin=may_pin)
     if as_json:
         show_json({"token": secret, **_described(made)})
     else:
         say(secret)
-        note(f"Token {token} may ask {_scope(made)}{_end_of(made)}. It is not shown again.")
+        note(f"Token {token} may ask {_scope(made)}{_limits(made)}. It is not shown again.")
 
 
 @tokens.command(name="list", epilog=example("perennial token list"))
@@ -253,7 +261,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     elif not listed:
         say("There are no tokens.")
     for token in [] if as_json else listed:
-        say(f"{token.name}: {_scope(token)}, created {token.created:%Y-%m-%d}{_end_of(token)}")
+        say(f"{token.name}: {_scope(token)}, created {token.created:%Y-%m-%d}{_limits(token)}")
 
 
 @tokens.command(name="revoke", epilog=example("perennial token revoke checkout"))
@@ -274,6 +282,8 @@ def _described(token: ServiceToken) -> dict[str, Any]:
         "use_cases": token.use_cases,
         "created": token.created.isoformat(),
         "expires": token.expires.isoformat() if token.expires else None,
+        "rate": str(token.rate) if token.rate else None,
+        "may_pin": token.may_pin,
     }
 
 
@@ -281,8 +291,10 @@ def _scope(token: ServiceToken) -> str:
     return ", ".join(token.use_cases) if token.use_cases is not None else "all use cases"
 
 
-def _end_of(token: ServiceToken) -> str:
-    return f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else ""
+def _limits(token: ServiceToken) -> str:
+    rate = f", {token.rate}" if token.rate else ""
+    pins = ", chooses versions" if token.may_pin else ""
+    return f"{rate}{pins}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
 
 
 def _lifetime(text: str | None) -> timedelta | None:

@@ -15,26 +15,31 @@ from perennial.dag_names import SCORING, dag_id
 from perennial.errors import ServiceUnavailable
 from perennial.services import listeners
 from perennial.serving import tokens
+from perennial.serving.rate_limits import RateLimits
 from perennial.settings import settings
 
 #: For how long Airflow's answer about a token is remembered, in seconds: so late its end is noticed.
 _REMEMBERED = 30.0
 _MOST_REMEMBERED = 1024
 _LONGEST_USER = 128
+#: The days of a backfill that is none.
+_NEVER = {"from_date": "2000-01-02T00:00:00Z", "to_date": "2000-01-01T00:00:00Z"}
 
 
 class AccessDenied(Exception):
     """A caller may not do that.
 
     Args:
-        status: 401: nobody is known by this token; 403: this caller may not.
+        status: 401: nobody is known by this token; 403: this caller may not; 429: not so often.
         reason: For the caller.
+        retry_after: After how many seconds it may; None: never, or not known.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class AccessControl:
@@ -46,8 +51,9 @@ class AccessControl:
 
     def __init__(self) -> None:
         self._http = httpx.Client(base_url=settings().airflow_uri, timeout=10)
-        self._remembered: dict[tuple[str, str | None], tuple[float, int]] = {}
+        self._remembered: dict[tuple[str, str | None, bool], tuple[float, int]] = {}
         self._lock = threading.Lock()
+        self._rates = RateLimits()
 
     def check(self, authorization: str, use_case: str | None) -> str:
         """Let a caller pass.
@@ -71,6 +77,44 @@ class AccessControl:
         self._check_airflow_token(secret, use_case)
         return f"airflow:{_user(secret)}"
 
+    def check_rate(self, authorization: str) -> None:
+        """Count a request of a caller that `check` let pass.
+
+        Args:
+            authorization: The header.
+
+        Raises:
+            AccessDenied: it asks more often than its token may.
+        """
+        token = tokens.find(secret) if (secret := _bearer(authorization)).startswith(tokens.PREFIX) else None
+        if token is not None and (wait := self._rates.take(token)):
+            raise AccessDenied(429, f"Token {token.name!r} may ask {token.rate} only.", wait)
+
+    def check_may_pin(self, authorization: str, use_case: str) -> None:
+        """Let a caller that `check` let pass ask for another version than the one that serves.
+
+        Of a person it is required that Airflow lets her start the use case's scoring pipeline.
+
+        Args:
+            authorization: The header.
+            use_case: Whose version it asks for.
+
+        Raises:
+            AccessDenied: it may not.
+            ServiceUnavailable: Airflow, whose token it shows, does not answer.
+        """
+        secret = _bearer(authorization)
+        if secret.startswith(tokens.PREFIX):
+            token = tokens.find(secret)
+            may = token is not None and token.may_pin
+            how = "`perennial token create --may-pin` makes one that may"
+        else:
+            # A rehearsal of a backfill from a day to an earlier one: refused to who may not, invalid to who may.
+            may = self._status_of(secret, use_case, pinning=True) in (200, 409, 422)
+            how = "Airflow has to let you start its scoring pipeline"
+        if not may:
+            raise AccessDenied(403, f"You may not choose the version of {use_case!r} that answers: {how}.")
+
     def takes_long(self, authorization: str) -> bool:
         """Whether Airflow may be asked about a caller: wait for it in another thread."""
         secret = _bearer(authorization)
@@ -87,7 +131,7 @@ class AccessControl:
         return token.name
 
     def _check_airflow_token(self, secret: str, use_case: str | None) -> None:
-        status = self._answer_of_airflow(secret, use_case)
+        status = self._status_of(secret, use_case)
         if status in (401, 422):
             raise AccessDenied(401, "Airflow does not accept this token.")
         if status in (403, 404):
@@ -95,17 +139,25 @@ class AccessControl:
         if status != 200:
             raise ServiceUnavailable(f"Airflow answered {status} about the token.", "Use a service token.")
 
-    def _answer_of_airflow(self, secret: str, use_case: str | None) -> int:
-        key, now = (hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest(), use_case), time.monotonic()
+    def _status_of(self, secret: str, use_case: str | None, *, pinning: bool = False) -> int:
+        """What Airflow answers about a token, remembered for a while."""
+        digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+        key, now = (digest, use_case, pinning), time.monotonic()
         with self._lock:
             until, status = self._remembered.get(key, (0.0, 0))
         if now < until:
             return status
+        headers = {"Authorization": f"Bearer {secret}"}
         # Quoted: the name is the caller's.
         path = f"/api/v2/dags/{quote(dag_id(use_case, SCORING), safe='')}" if use_case else "/api/v2/dags?limit=1"
         listeners.check_ours(settings().airflow_uri)
         try:
-            status = self._http.get(path, headers={"Authorization": f"Bearer {secret}"}).status_code
+            if pinning and use_case is not None:
+                request = {"dag_id": dag_id(use_case, SCORING), **_NEVER}
+                answer = self._http.post("/api/v2/backfills/dry_run", headers=headers, json=request)
+            else:
+                answer = self._http.get(path, headers=headers)
+            status = answer.status_code
         except (httpx.HTTPError, UnicodeError) as error:
             raise ServiceUnavailable(
                 f"Airflow does not answer about the token: {type(error).__name__}: {error}", "Use a service token."

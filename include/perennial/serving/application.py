@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -33,6 +35,7 @@ from perennial.serving.champions import Champions
 from perennial.serving.metrics import Metrics
 from perennial.serving.mlflow_protocol import MlflowProtocol
 from perennial.serving.open_inference import OpenInference
+from perennial.serving.pinned_versions import PinnedVersions
 from perennial.serving.recording import ReceivedRequest, Recorder
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
 from perennial.serving.responses import json_response
@@ -74,6 +77,8 @@ class PredictionServer:
         self._batches = Batches(self._answer)
         self._waiting = 0
         self._asking_airflow = CapacityLimiter(4)
+        self._pinned = PinnedVersions()
+        self._loading = CapacityLimiter(1)
 
     def routes(self) -> list[Route]:
         """All routes."""
@@ -144,7 +149,9 @@ class PredictionServer:
             caller = await self._check_access(request, name)
             if name not in self._champions.names:
                 raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
+            self._access.check_rate(request.headers.get("authorization", ""))
             asked = ReceivedRequest.of(read(await _body(request)), caller, started)
+            await self._load_pinned(request, name, asked.model_version)
             response = await self._in_turn(name, asked)
         except Exception as error:
             if name in self._champions.names:
@@ -152,6 +159,15 @@ class PredictionServer:
             raise
         self._metrics.answered(response, time.perf_counter() - started)
         return response
+
+    async def _load_pinned(self, request: Request, name: str, number: int | None) -> None:
+        """Load the version that a request names, if it is not the one that serves and the caller may choose it."""
+        serving = self._champions.version(name) if number is not None else None
+        if serving is None or number is None or number == serving.number:
+            return
+        authorization = request.headers.get("authorization", "")
+        await to_thread.run_sync(self._access.check_may_pin, authorization, name, limiter=self._asking_airflow)
+        await to_thread.run_sync(self._pinned.load, serving.use_case, number, limiter=self._loading)
 
     async def _in_turn(self, name: str, asked: PredictionRequest) -> PredictionResponse:
         """Answer in the thread that predicts, with the version that serves when it is this request's turn."""
@@ -168,11 +184,16 @@ class PredictionServer:
         for number in dict.fromkeys(each.model_version for each in requests):
             asked = {at: each for at, each in enumerate(requests) if each.model_version == number}
             try:
-                version = self._champions.version(name, number)
+                pinned = self._pinned.get(name, number) if number is not None else None
+                version = self._champions.version(name, number if pinned is None else None)
+                version = version if pinned is None or version.number == number else pinned
             except PerennialError as error:
                 outcomes |= dict.fromkeys(asked, error)
             else:
-                answered = answering.answer_together(version, list(asked.values()), record=self._record)
+                record = self._record
+                if record is not None and version is pinned:
+                    record = partial(record, served_as="pinned")
+                answered = answering.answer_together(version, list(asked.values()), record=record)
                 outcomes |= zip(asked, answered, strict=True)
         return [outcomes[at] for at in range(len(requests))]
 
@@ -203,6 +224,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "1"} if status == 503 else {}
+    if isinstance(error, AccessDenied) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
     if isinstance(error, HTTPException):
         headers |= dict(error.headers or {})
     return json_response(_in_the_form_of(request.url.path, status, response), status, headers)

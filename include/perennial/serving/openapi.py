@@ -18,10 +18,11 @@ from perennial.serving.requests import ErrorResponse
 _ERRORS = {
     400: "The body is no JSON.",
     401: "No token, or one that is unknown, revoked or expired.",
-    403: "The token is not for this use case.",
+    403: "The token is not for this use case, or may not choose the version.",
     404: "This server does not serve the use case, or not this version of it.",
     413: "The body is too large.",
     415: "The body is of another type than the protocol's.",
+    429: "The token may not ask so often; Retry-After says when it may.",
     422: "The request is invalid; `problems` lists each field's path.",
     500: "The model fails.",
     503: "A store does not answer, the server is busy or has no champion, or features are missing and the use case's"

@@ -23,6 +23,36 @@ PREFIX = "perennial_"
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
+class Rate(msgspec.Struct, frozen=True):
+    """How often a token may ask.
+
+    Attributes:
+        requests: How many at most, at once and in each period.
+        seconds: The period.
+    """
+
+    requests: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f"{self.requests}/{next(unit for unit, seconds in _UNITS.items() if seconds == self.seconds)}"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_rate(text: str) -> Rate:
+    """A rate as people write it: `100/s`, `600/m` or `5000/h`.
+
+    Raises:
+        InvalidParams: it is none.
+    """
+    count, _, unit = text.partition("/")
+    if unit not in _UNITS or not (count.isascii() and count.isdecimal()) or not 0 < int(count) < 10**6:
+        raise InvalidParams(f"{text!r} is no rate.", "Write it as 100/s, 600/m or 5000/h.")
+    return Rate(int(count), _UNITS[unit])
+
+
 class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
     """What is stored of a token.
 
@@ -32,6 +62,8 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
         use_cases: The use cases that it may ask; None: all.
         created: When it was made (UTC).
         expires: From when on it is refused (UTC); None: never.
+        rate: How often it may ask; None: as often as the server answers.
+        may_pin: Whether it may ask for another version than the one that serves.
     """
 
     name: str
@@ -39,6 +71,8 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
     use_cases: tuple[str, ...] | None
     created: datetime
     expires: datetime | None
+    rate: Rate | None = None
+    may_pin: bool = False
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it has not expired at a moment (UTC)."""
@@ -54,13 +88,22 @@ def path() -> Path:
     return settings().home / "serving_tokens.json"
 
 
-def create(name: str, use_cases: Sequence[str] = (), lifetime: timedelta | None = None) -> tuple[str, ServiceToken]:
+def create(
+    name: str,
+    use_cases: Sequence[str] = (),
+    lifetime: timedelta | None = None,
+    *,
+    rate: Rate | None = None,
+    may_pin: bool = False,
+) -> tuple[str, ServiceToken]:
     """Make a token; it is returned this once and stored nowhere.
 
     Args:
         name: By which it is listed and revoked; unique.
         use_cases: The use cases that it may ask; none: all.
         lifetime: When it expires; None: never.
+        rate: How often it may ask; None: as often as the server answers.
+        may_pin: Whether it may ask for another version than the one that serves.
 
     Raises:
         InvalidParams: the name is malformed or taken.
@@ -75,6 +118,8 @@ def create(name: str, use_cases: Sequence[str] = (), lifetime: timedelta | None 
         use_cases=tuple(sorted(set(use_cases))) or None,
         created=now,
         expires=now + lifetime if lifetime is not None else None,
+        rate=rate,
+        may_pin=may_pin,
     )
 
     def add(tokens: list[ServiceToken]) -> list[ServiceToken]:

@@ -1,0 +1,75 @@
+"""Versions that callers ask for by number although they do not serve: loaded on demand, a few kept."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from datetime import UTC, datetime
+
+from perennial.errors import UnknownVersion, VersionNotServed
+from perennial.feature_store import repository
+from perennial.registry import ledger, tracking
+from perennial.serving import loaded_version
+from perennial.serving.loaded_version import LoadedVersion
+from perennial.use_case import UseCase
+
+#: How many are kept, of all use cases together; the one that was asked for longest ago makes room.
+MOST = 4
+
+
+class PinnedVersions:
+    """The versions loaded on demand; used from several threads."""
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[tuple[str, int], LoadedVersion] = OrderedDict()
+        self._changing = threading.Lock()
+        self._loading = threading.Lock()
+
+    def get(self, use_case: str, number: int) -> LoadedVersion | None:
+        """A version if it is loaded.
+
+        Args:
+            use_case: The use case's name.
+            number: The version.
+        """
+        with self._changing:
+            version = self._loaded.get((use_case, number))
+            if version is not None:
+                self._loaded.move_to_end((use_case, number))
+            return version
+
+    def load(self, use_case: UseCase, number: int) -> LoadedVersion:
+        """A version, checked as every version is that serves; loaded if it is not yet, one at a time.
+
+        Args:
+            use_case: Whose version.
+            number: The version.
+
+        Raises:
+            VersionNotServed: the registry has no such version.
+            ServiceUnavailable: the lake or MLflow does not answer.
+            ChangedArtifact: the version's files are not those that training wrote.
+        """
+        definitions = repository.applied_digest()
+        with self._loading:
+            version = self.get(use_case.name, number)
+            if version is None or version.definitions != definitions:
+                version = loaded_version.load(use_case, _entry(use_case, number), definitions)
+            with self._changing:
+                self._loaded[(use_case.name, number)] = version
+                while len(self._loaded) > MOST:
+                    self._loaded.popitem(last=False)
+            return version
+
+
+def _entry(use_case: UseCase, number: int) -> ledger.Entry:
+    """The newest entry of the ledger about a version; of one that nobody has decided on, what the registry knows."""
+    about = [entry for entry in ledger.entries(use_case) if entry.model_version == number]
+    if about:
+        return about[-1]
+    try:
+        run = tracking.run_of(use_case, number)
+    except UnknownVersion as error:
+        raise VersionNotServed(error.problem, error.fix) from error
+    never = datetime.max.replace(tzinfo=UTC)
+    return ledger.Entry(f"pinned:{number}", "", "rejected", number, None, run, never, "", "not decided on", {}, never)
