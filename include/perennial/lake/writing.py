@@ -24,12 +24,13 @@ from pyiceberg.table import Table
 
 from perennial._common.storage import explain_storage_errors, explaining
 from perennial.errors import DamagedFile
-from perennial.lake import column_types, deduplication, expiry, schema_evolution
+from perennial.lake import _compat, column_types, deduplication, expiry, schema_evolution
 from perennial.lake.column_types import canonical
 from perennial.lake.reading import OPEN, PARTITION, RECORDED_AT, catalog, in_part, is_open, lasting_snapshot, table
 from perennial.services import postgres
 
 log = logging.getLogger(__name__)
+_compat.evaluate_manifests_apart()
 _PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # A partition is read far more often than written; old metadata files would otherwise pile up at each commit.
