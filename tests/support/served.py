@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import discovery
+from perennial.feature_store.frozen.reading import SdkReader
 from perennial.registry.ledger import Entry
 from perennial.serving import features
 from perennial.serving.champions import Champions
@@ -52,6 +53,7 @@ def version(
         request=RequestSchema("energy", _FIELDS),
         columns=["hour_sin", "hour_cos", "meter_last"],
         retrieved=pa.schema([("meter_last", pa.float64())]),
+        reader=SdkReader("energy"),
         predict=predict or (lambda frame: np.full(len(frame), float(number))),
     )
 

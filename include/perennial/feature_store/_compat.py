@@ -14,6 +14,7 @@ import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import redis
     from feast import FeatureStore, FeatureView
+    from feast.feature_service import FeatureService
     from feast.infra.common.materialization_job import MaterializationTask
     from feast.infra.compute_engines.local.compute import LocalComputeEngine
     from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesResponse
     from feast.protos.feast.types.Value_pb2 import Value
     from feast.repo_config import RepoConfig
+    from feast.value_type import ValueType
     from redis import asyncio as redis_asyncio
 else:
     # At run time a parent names no store, so that none needs the libraries of another.
@@ -259,6 +262,41 @@ class RedisHook(RedisOnlineStore):
         row = dict(zip(requested_features, values, strict=True))
         time = row.pop(f"_ts:{feature_view}")
         return self.row_of(row, time)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A feature service as Feast resolves it for an online read.
+
+    Attributes:
+        views: The views with rows of their own, and the features that are read of each.
+        join_keys: Entity -> its join key.
+        kinds: Join key -> its type.
+        has_on_demand: Whether it has on-demand views.
+        is_without_entity: Whether a view has no entity.
+    """
+
+    views: list[tuple[FeatureView, list[str]]]
+    join_keys: dict[str, str]
+    kinds: dict[str, ValueType]
+    has_on_demand: bool
+    is_without_entity: bool
+
+
+def resolve_online(store: FeatureStore, service: FeatureService) -> Resolved:
+    """What Feast looks up in the registry at each online read, from the registry as it is now.
+
+    Args:
+        store: The Feast store.
+        service: The service.
+    """
+    from feast.utils import _get_online_request_context
+
+    store.refresh_registry()
+    _, on_demand, join_keys, kinds, _, views, _, _, is_without_entity = _get_online_request_context(
+        store.registry, store.project, service, full_feature_names=False
+    )
+    return Resolved(views, join_keys, kinds, bool(on_demand), is_without_entity)
 
 
 def redis_field(name: str) -> bytes:

@@ -69,7 +69,7 @@ def online_features(
         return []
     store = open_store()
     feature_service = cached_service(store, service)
-    with _serving_at(at), _explaining_store():
+    with _serving_at(at), explaining_store():
         response = store.get_online_features(features=feature_service, entity_rows=[dict(key) for key in keys])
     columns = response.to_dict()
     if event_timestamps or statuses:
@@ -92,7 +92,7 @@ def _serving_at(at: datetime | None) -> Iterator[None]:
 
 
 @contextmanager
-def _explaining_store() -> Iterator[None]:
+def explaining_store() -> Iterator[None]:
     """Name the online store in what its client raises when it does not answer."""
     try:
         yield

@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial.feature_store import columns, repository
-from perennial.feature_store.online_features import EXPIRED, NOT_FOUND
+from perennial.feature_store.frozen.reading import OnlineValues
 from perennial.serving.loaded_version import LoadedVersion
 
 
@@ -65,30 +64,29 @@ def read(version: LoadedVersion, examples: Sequence[Mapping[str, Any]], at: date
         at: The moment that ages are counted to, UTC; None: now.
 
     Raises:
-        BadFeatures: the feature service is gone.
-        ServiceUnavailable: the registry of features does not answer.
+        ServiceUnavailable: the online store does not answer.
     """
     needed = [field.name for field in version.request.fields if field.required]
-    keys = [{name: example[name] for name in needed} for example in examples]
-    served = repository.online_features(version.use_case.feature_service, keys, statuses=True, at=at)
+    served = version.reader.read([{name: example[name] for name in needed} for example in examples], at)
+    place = {name: number for number, name in enumerate(served.names)}
     requested = version.request.table(examples)
     arrays = {
-        name: requested[name] if name in requested.column_names else _values(version, name, served)
+        name: requested[name] if name in requested.column_names else _values(version, name, served, place[name])
         for name in version.columns
-        if name in requested.column_names or name in served[0]
+        if name in requested.column_names or name in place
     }
-    views = {view: name for name in served[0] if (view := columns.view_of(name)) is not None}
+    used = frozenset(version.columns)
     return ModelInputs(
         pa.table(arrays),
-        [_missing(version, row) for row in served],
-        [{view: row[name] for view, name in views.items()} for row in served],
+        [{name: why for name, why in missing.items() if name in used} for missing in served.missing],
+        served.event_timestamps,
         frozenset(name for name in arrays if name not in requested.column_names and _type(version, name) is None),
     )
 
 
-def _values(version: LoadedVersion, name: str, served: Sequence[Mapping[str, Any]]) -> pa.Array:
+def _values(version: LoadedVersion, name: str, served: OnlineValues, place: int) -> pa.Array:
     """A feature in the type that a retrieval has."""
-    return pa.array([row[name] for row in served], _type(version, name))
+    return pa.array([row[place] for row in served.rows], _type(version, name))
 
 
 def _type(version: LoadedVersion, name: str) -> pa.DataType | None:
@@ -100,8 +98,3 @@ def _type(version: LoadedVersion, name: str) -> pa.DataType | None:
 def _is_changed_by_null(kind: pa.DataType) -> bool:
     """Whether pandas holds a column of this type in another type once it has a null."""
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
-
-
-def _missing(version: LoadedVersion, row: Mapping[str, Any]) -> dict[str, str]:
-    statuses = {name: row.get(columns.status_column(name)) for name in version.columns}
-    return {name: status for name, status in statuses.items() if status in (NOT_FOUND, EXPIRED)}

@@ -13,6 +13,7 @@ from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, UnknownVersion
 from perennial.feature_store import repository
+from perennial.feature_store.frozen.reading import OnlineReader, reader
 from perennial.registry import ledger, model_loading
 from perennial.registry.model_loading import Predict
 from perennial.serving.request_schema import RequestField, RequestSchema
@@ -37,6 +38,7 @@ class LoadedVersion:
         columns: The model's inputs, in its order.
         retrieved: What a retrieval for batch scoring returns: its columns and their types.
         predict: See `model_loading.load`.
+        reader: Reads the features that the caller does not send.
         predicts_jointly: Whether rows are predicted alike alone and among those of other requests.
         reads_jointly: Whether features are, too: an on-demand view may be written to look at more than one row.
     """
@@ -48,6 +50,7 @@ class LoadedVersion:
     columns: list[str]
     retrieved: pa.Schema
     predict: Predict
+    reader: OnlineReader
     predicts_jointly: bool = False
     reads_jointly: bool = False
 
@@ -122,6 +125,7 @@ def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> Loa
         columns,
         retrieved,
         predict,
+        reader(use_case.feature_service),
         predicts_jointly=is_joint,
         reads_jointly=not repository.on_demand_views(use_case.feature_service),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from perennial.served_predictions import carrying
@@ -19,10 +22,32 @@ if TYPE_CHECKING:
 
 #: Upper bounds of the histogram of durations, in seconds.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_NAME = "perennial_serving"
+
+
+@dataclass
+class Counts:
+    """What was counted: plain numbers, which may be added up over processes.
+
+    The counters of Prometheus' client are not used: Feast makes them write to files that all of a process share.
+
+    Attributes:
+        requests: By use case and HTTP status.
+        predictions: By use case.
+        missing: Features that were null, by use case and reason.
+        durations: Answered requests, by use case and the number of the first bound of `_SECONDS` that is not exceeded.
+        seconds: Their durations added up, by use case.
+    """
+
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    predictions: Counter[str] = field(default_factory=Counter)
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    durations: Counter[tuple[str, int]] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Metrics:
-    """The counters of one server.
+    """The counters of one server. Only the event loop's thread counts.
 
     Args:
         champions: Whose versions are shown.
@@ -30,24 +55,9 @@ class Metrics:
     """
 
     def __init__(self, champions: Champions, log: Path | None = None) -> None:
+        self._counts = Counts()
         self._collectors = CollectorRegistry()
-        labels = ["use_case", "status"]
-        name = "perennial_serving"
-        self._requests = Counter(f"{name}_requests", "Requests, by status.", labels, registry=self._collectors)
-        self._seconds = Histogram(
-            f"{name}_seconds",
-            "Duration of answered requests.",
-            ["use_case"],
-            buckets=_SECONDS,
-            registry=self._collectors,
-        )
-        self._predictions = Counter(f"{name}_predictions", "Predictions.", ["use_case"], registry=self._collectors)
-        self._missing = Counter(
-            f"{name}_missing_features",
-            "Features that were null, by reason.",
-            ["use_case", "reason"],
-            registry=self._collectors,
-        )
+        self._collectors.register(_Counted(self._counts))
         self._collectors.register(_Versions(champions))
         if log is not None:
             self._collectors.register(_Waiting(log))
@@ -59,7 +69,7 @@ class Metrics:
             use_case: A use case that is served.
             status: Of HTTP.
         """
-        self._requests.labels(use_case, str(status)).inc()
+        self._counts.requests[use_case, str(status)] += 1
 
     def answered(self, response: PredictionResponse, seconds: float) -> None:
         """Count a request that was answered.
@@ -68,16 +78,53 @@ class Metrics:
             response: The answer.
             seconds: How long it took.
         """
-        self._requests.labels(response.use_case, "200").inc()
-        self._seconds.labels(response.use_case).observe(seconds)
-        self._predictions.labels(response.use_case).inc(len(response.predictions))
+        counts, use_case = self._counts, response.use_case
+        counts.requests[use_case, "200"] += 1
+        counts.durations[use_case, bisect_left(_SECONDS, seconds)] += 1
+        counts.seconds[use_case] = counts.seconds.get(use_case, 0.0) + seconds
+        counts.predictions[use_case] += len(response.predictions)
         for prediction in response.predictions:
             for reason in prediction.missing.values():
-                self._missing.labels(response.use_case, reason).inc()
+                counts.missing[use_case, reason] += 1
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self._collectors)
+
+
+class _Counted(Collector):
+    """What was counted, as Prometheus knows it."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+        # Copies: another thread collects than the one that counts.
+        counts = self._counts
+        requests = CounterMetricFamily(f"{_NAME}_requests", "Requests, by status.", labels=["use_case", "status"])
+        for labels, number in dict(counts.requests).items():
+            requests.add_metric(labels, number)
+        predictions = CounterMetricFamily(f"{_NAME}_predictions", "Predictions.", labels=["use_case"])
+        for use_case, number in dict(counts.predictions).items():
+            predictions.add_metric([use_case], number)
+        missing = CounterMetricFamily(
+            f"{_NAME}_missing_features", "Features that were null, by reason.", labels=["use_case", "reason"]
+        )
+        for labels, number in dict(counts.missing).items():
+            missing.add_metric(labels, number)
+        durations = HistogramMetricFamily(f"{_NAME}_seconds", "Duration of answered requests.", labels=["use_case"])
+        for use_case, seconds in dict(counts.seconds).items():
+            durations.add_metric([use_case], self._buckets(use_case), seconds)
+        yield from (requests, predictions, missing, durations)
+
+    def _buckets(self, use_case: str) -> list[tuple[str, float]]:
+        """Each bound, and how many requests took no longer."""
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for number, bound in enumerate([*map(str, _SECONDS), "+Inf"]):
+            total += self._counts.durations[use_case, number]
+            buckets.append((bound, total))
+        return buckets
 
 
 class _Versions(Collector):
@@ -87,11 +134,9 @@ class _Versions(Collector):
         self._champions = champions
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        serving = GaugeMetricFamily(
-            "perennial_serving_model_version", "The version that serves; 0: none.", labels=["use_case"]
-        )
+        serving = GaugeMetricFamily(f"{_NAME}_model_version", "The version that serves; 0: none.", labels=["use_case"])
         failing = GaugeMetricFamily(
-            "perennial_serving_problem", "1 if the ledger's version could not be loaded or read.", labels=["use_case"]
+            f"{_NAME}_problem", "1 if the ledger's version could not be loaded or read.", labels=["use_case"]
         )
         for name, state in self._champions.state().items():
             serving.add_metric([name], float(state.model_version or 0))

@@ -24,7 +24,7 @@ from redis.exceptions import NoScriptError
 
 from perennial.feature_store import _compat
 from perennial.feature_store.online.base import NewestOnlineStore, NewestOnlineStoreConfig
-from perennial.feature_store.online.rows import UNKNOWN, OnlineRows
+from perennial.feature_store.online.rows import UNKNOWN, OnlineRows, microseconds
 
 #: Values a call of the script writes: Redis serves readers between two calls.
 _VALUES_A_CALL = 1_000
@@ -105,6 +105,18 @@ class NewestRedisOnlineStore(NewestOnlineStore, _compat.RedisHook, RedisOnlineSt
             return None, None
         row = {name: Value.FromString(value or b"") for name, value in values.items()}
         return Timestamp.FromString(time).ToDatetime(UTC), row
+
+
+def event_of(stamp: bytes) -> int:
+    """The event time in a row's `Timestamp`, in microseconds since 1970 (UTC).
+
+    Args:
+        stamp: As this store or Feast's own wrote it.
+    """
+    if stamp[-_TIMES.size - 2 : -_TIMES.size] == _TIMES_TAG:
+        seconds, fraction, _, _ = _TIMES.unpack_from(stamp, len(stamp) - _TIMES.size)
+        return seconds * 1_000_000 + fraction
+    return microseconds(Timestamp.FromString(stamp).ToDatetime(UTC))
 
 
 def _run(client: redis.Redis, script: str, head: list, calls: list[tuple[list[bytes], list[bytes]]]) -> None:
