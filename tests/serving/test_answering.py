@@ -16,8 +16,8 @@ from served import METER, NOON, serve_features, version
 from perennial.errors import InvalidExamples, MissingFeatures, PredictionFailed, ServiceUnavailable
 from perennial.serving import features
 from perennial.serving.answering import answer_together
-from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.model_inputs import ModelInputs
 from perennial.serving.requests import PredictionRequest
 
 

@@ -21,6 +21,7 @@ from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.model_inputs import ModelInputs
 from perennial.serving.pinned_versions import PinnedVersions
 from perennial.settings import settings
 
@@ -83,7 +84,7 @@ def test_the_stated_moment_is_passed_on(asked: TestClient, monkeypatch: pytest.M
     moments: list[datetime | None] = []
     read = features.read
 
-    def noting(version: LoadedVersion, examples: Any, at: datetime | None) -> features.ModelInputs:
+    def noting(version: LoadedVersion, examples: Any, at: datetime | None) -> ModelInputs:
         moments.append(at)
         return read(version, examples, at)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 from pipelines import run_loop_until
 
 import perennial
@@ -15,6 +18,7 @@ from perennial.errors import InvalidExamples, MissingFeatures, PredictionFailed,
 from perennial.registry import ledger, tracking
 from perennial.serving import loaded_version, predicting
 from perennial.serving.answering import answer_together
+from perennial.serving.compiled_models.steps import NotCompiled
 from perennial.serving.requests import PredictionRequest
 from perennial.use_case import ServingPolicy, UseCase
 
@@ -129,10 +133,10 @@ def test_a_model_that_fails_is_named(version: loaded_version.LoadedVersion, aske
     def fail(frame: object) -> None:
         raise ValueError("Input X contains NaN")
 
-    failing = loaded_version.LoadedVersion(**{**vars(version), "predict": fail})
+    failing = replace(version, predict=fail, compiled=None)
     with pytest.raises(PredictionFailed, match=r"Version 1 of model 'energy' failed.*contains NaN"):
         predicting.answer(failing, asked, at=LAST)
-    infinite = loaded_version.LoadedVersion(**{**vars(version), "predict": lambda frame: [float("inf")] * len(frame)})
+    infinite = replace(version, predict=lambda frame: [float("inf")] * len(frame), compiled=None)
     with pytest.raises(PredictionFailed, match=r"predicted inf for examples\[0\]"):
         predicting.answer(infinite, asked, at=LAST)
 
@@ -165,3 +169,29 @@ def test_requests_answered_together_equal_single_ones(version: loaded_version.Lo
         alone = predicting.answer(version, request.examples, at=LAST)
         assert [each.prediction for each in answer.predictions] == [each.prediction for each in alone.predictions]
         assert [each.missing for each in answer.predictions] == [each.missing for each in alone.predictions]
+
+
+def test_a_compiled_model_answers_as_its_pipeline_does(
+    version: loaded_version.LoadedVersion, asked: list[dict]
+) -> None:
+    assert version.compiled is not None
+    pipeline = replace(version, compiled=None)
+    unknown = {**asked[1], "meter": "nowhere", "hour_sin": None}
+    requests = [PredictionRequest(examples, LAST, features=True) for examples in ([asked[0]], asked, [unknown])]
+    answers = [answer_together(each, requests) for each in (version, pipeline)]
+    for compiled, plain in zip(*answers, strict=True):
+        for one, other in zip(compiled.predictions, plain.predictions, strict=True):
+            assert structs.replace(one, prediction_id="") == structs.replace(other, prediction_id="")
+
+
+def test_a_compiled_model_may_leave_rows_to_the_pipeline(
+    version: loaded_version.LoadedVersion, asked: list[dict]
+) -> None:
+    def refuse(rows: object) -> None:
+        raise NotCompiled("a text is unknown")
+
+    expected = predicting.answer(version, asked, at=LAST)
+    model = SimpleNamespace(predict=refuse, columns=version.compiled.model.columns)
+    refusing = replace(version, compiled=replace(version.compiled, model=model))
+    answered = predicting.answer(refusing, asked, at=LAST)
+    assert [each.prediction for each in answered.predictions] == [each.prediction for each in expected.predictions]

@@ -16,8 +16,8 @@ from perennial.feature_store.frozen.reading import SdkReader
 from perennial.registry.ledger import Entry
 from perennial.serving import features
 from perennial.serving.champions import Champions
-from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.model_inputs import ModelInputs
 from perennial.serving.request_schema import RequestField, RequestSchema
 from perennial.use_case import ServingPolicy
 

@@ -8,7 +8,7 @@ loaded from there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +107,19 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Predict:
     Raises:
         PerennialError: the estimator holds types that are not trusted.
     """
-    predict = predictor(use_case, _estimator(use_case, number, Path(folder)))
-    columns = inputs_from(folder)
+    return predict_from(use_case, number, estimator_from(use_case, number, folder), inputs_from(folder))
+
+
+def predict_from(use_case: UseCase, number: int, estimator: Any, columns: Sequence[str]) -> Predict:
+    """`load_from`, from what is loaded.
+
+    Args:
+        use_case: Whose model.
+        number: The version, for the message of an error.
+        estimator: What `estimator_from` returned.
+        columns: What `inputs_from` returned.
+    """
+    predict = predictor(use_case, estimator)
 
     def predict_known(frame: pd.DataFrame) -> np.ndarray:
         absent = [name for name in columns if name not in frame]
@@ -119,7 +130,7 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Predict:
                 "Put the features back in feature_repo/. To retire a feature, name it in retired_features of"
                 f" include/use_cases/{use_case.name}/use_case.py, retrain, and remove it once no champion needs it.",
             )
-        return predict(frame[columns])
+        return predict(frame[list(columns)])
 
     return predict_known
 
@@ -148,6 +159,26 @@ def inputs(use_case: UseCase, number: int) -> list[str]:
 def inputs_from(folder: str) -> list[str]:
     """`inputs`, from a folder with the version's description; unlike `mlflow.models.get_model_info`, asks no server."""
     return list(Model.load(folder).signature.inputs.input_names())
+
+
+def estimator_from(use_case: UseCase, number: int, folder: str) -> Any:
+    """The fitted estimator; the trusted types are those of the use case, not those that the model names itself.
+
+    Args:
+        use_case: Whose model.
+        number: The version, for the message of an error.
+        folder: As of `load_from`.
+
+    Raises:
+        PerennialError: it holds types that are not trusted.
+    """
+    if settings().trusted_model_types == "any":
+        return mlflow.sklearn.load_model(folder)
+    import skops.io
+
+    estimator = Path(folder) / model_format.ESTIMATOR
+    model_format.check_types(use_case, number, skops.io.get_untrusted_types(file=estimator))
+    return skops.io.load(estimator, trusted=sorted(model_format.trusted_types(use_case)))
 
 
 def example_from(folder: str) -> pd.DataFrame | None:
@@ -212,14 +243,3 @@ def _locate(use_case: UseCase, number: int) -> _Version:
         tracking.client().get_logged_model(model).artifact_location if model else f"models:/{use_case.name}/{number}"
     )
     return _Version(use_case, number, registered.run_id, address, model or "", recorded)
-
-
-def _estimator(use_case: UseCase, number: int, folder: Path) -> Any:
-    """The fitted estimator; the trusted types are those of the use case, not those that the model names itself."""
-    if settings().trusted_model_types == "any":
-        return mlflow.sklearn.load_model(str(folder))
-    import skops.io
-
-    estimator = folder / model_format.ESTIMATOR
-    model_format.check_types(use_case, number, skops.io.get_untrusted_types(file=estimator))
-    return skops.io.load(estimator, trusted=sorted(model_format.trusted_types(use_case)))

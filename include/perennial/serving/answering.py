@@ -21,8 +21,8 @@ from perennial.errors import (
 )
 from perennial.serving import features as online
 from perennial.serving.answers import Prediction, PredictionResponse
-from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.model_inputs import ModelInputs, PlainInputs
 from perennial.serving.recording import Answered, Record
 from perennial.serving.requests import PredictionRequest
 
@@ -100,14 +100,38 @@ def _read(
 
 def _predict_together(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray | Exception]:
     """(n,) float64 for each request, all finite; requests whose columns pandas holds in other types are kept apart."""
+    predicted: dict[int, np.ndarray | Exception] = {**_compiled(version, inputs)}
     groups: dict[Any, list[int]] = {}
     for number, each in inputs.items():
+        if number in predicted:
+            continue
         groups.setdefault(each.frame_types if version.predicts_jointly else number, []).append(number)
-    predicted: dict[int, np.ndarray | Exception] = {}
     for numbers in groups.values():
         together = _tried(version, [inputs[number] for number in numbers]) if len(numbers) > 1 else [None]
         for number, values in zip(numbers, together, strict=True):
             predicted[number] = _predict(version, inputs[number]) if values is None else values
+    return predicted
+
+
+def _compiled(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray]:
+    """(n,) float64 for each request that the compiled model predicts; all others are left to the pipeline."""
+    plain = {number: each for number, each in inputs.items() if isinstance(each, PlainInputs)}
+    if version.compiled is None or not plain:
+        return {}
+    predicted: dict[int, np.ndarray] = {}
+    groups = [list(plain)] if version.predicts_jointly else [[number] for number in plain]
+    while groups:
+        numbers = groups.pop()
+        try:
+            values = version.compiled.model.predict([row for number in numbers for row in plain[number].values])
+        except Exception:
+            groups += [[number] for number in numbers] if len(numbers) > 1 else []
+            continue
+        if np.isfinite(values).all():
+            ends = np.cumsum([len(plain[number].values) for number in numbers])
+            predicted |= zip(numbers, np.split(values, ends[:-1]), strict=True)
+        elif len(numbers) > 1:
+            groups += [[number] for number in numbers]
     return predicted
 
 

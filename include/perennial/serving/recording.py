@@ -17,8 +17,8 @@ from perennial.served_predictions.records import ServedPrediction, Shape
 from perennial.served_predictions.table import ServedAs, data_column
 from perennial.served_predictions.writing import PredictionLog
 from perennial.serving.answers import PredictionResponse
-from perennial.serving.features import ModelInputs
 from perennial.serving.loaded_version import LoadedVersion
+from perennial.serving.model_inputs import ModelInputs
 from perennial.serving.requests import PredictionRequest
 
 _MOMENT = pa.timestamp("us", tz="UTC")
@@ -113,7 +113,7 @@ class Recorder:
 
     def _shape(self, version: LoadedVersion, inputs: ModelInputs | None) -> Shape:
         views = tuple(inputs.event_timestamps[0]) if inputs is not None else ()
-        types = inputs.rows.schema if inputs is not None else pa.schema([])
+        types = inputs.schema if inputs is not None else pa.schema([])
         key = (id(version), types, views)
         if key not in self._shapes:
             if len(self._shapes) >= _MOST_SHAPES:
@@ -161,10 +161,10 @@ def _values(version: LoadedVersion, answered: Answered) -> Iterator[list[Any]]:
         yield from ([example.get(name) for name in fields] for example in answered.examples)
         return
     # Features are what the model saw; the fields of a request are what was sent, whether the model saw them or not.
-    features = [inputs.rows[name].to_pylist() for name in inputs.rows.column_names if name not in fields]
+    features = inputs.values_of([name for name in inputs.schema.names if name not in fields])
     for number, example in enumerate(answered.examples):
         yield [
             *(example.get(name) for name in fields),
-            *(column[number] for column in features),
+            *features[number],
             *inputs.event_timestamps[number].values(),
         ]

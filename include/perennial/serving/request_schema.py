@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import BadFeatures, InvalidExamples
+from perennial.serving.fast_check import FastCheck
 
 #: The most examples in one request.
 MAX_EXAMPLES = 1000
@@ -104,6 +105,10 @@ class RequestSchema:
     def _optional(self) -> list[str]:
         return [field.name for field in self.fields if not field.required]
 
+    @cached_property
+    def _fast(self) -> FastCheck | None:
+        return FastCheck.of(self.fields)
+
     def check(self, examples: Sequence[Any], *, from_text: bool = False) -> list[dict[str, Any]]:
         """The examples with every value in its type.
 
@@ -117,6 +122,8 @@ class RequestSchema:
         """
         if not 1 <= len(examples) <= MAX_EXAMPLES:
             raise self._invalid([("examples", f"expected 1 to {MAX_EXAMPLES} examples, got {len(examples)}")])
+        if self._fast is not None and not from_text and (valid := self._fast.checked(examples)) is not None:
+            return valid
         checked: list[dict[str, Any]] = []
         problems: list[Problem] = []
         for number, example in enumerate(examples):
