@@ -108,7 +108,34 @@ def test_shadows_do_not_count(use_case: UseCase) -> None:
     assert table.counting(rows)["served_as"].to_pylist() == ["champion", "canary", "ahead"]
 
 
-def test_many_appends_leave_few_manifests(use_case: UseCase) -> None:
+def test_files_of_a_partition_are_merged_when_they_are_many(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MANY_FILES", 4)
+    before = NOON - timedelta(days=1)
+    table.append(use_case, predictions(moment=before))
+    files = []
+    for minute in range(6):
+        table.append(use_case, predictions(moment=NOON + timedelta(minutes=minute), prediction_id=f"id{minute}"))
+        read = lake.table(use_case.tables.served_predictions)
+        assert read is not None
+        files.append(len(list(read.scan(row_filter=lake.equals("partition", "2024-01-05")).plan_files())))
+    assert files == [1, 2, 3, 1, 2, 3]
+    assert sorted(each["prediction_id"] for each in stored(use_case)) == [f"id{minute}" for minute in range(6)]
+    assert len(stored(use_case, "2024-01-04")) == 1
+    assert table.append(use_case, predictions(prediction_id="id0")).num_rows == 0
+
+
+def test_a_partition_too_large_for_memory_is_left(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MANY_FILES", 2)
+    monkeypatch.setattr(table, "_MOST_ROWS", 3)
+    for _ in range(3):
+        table.append(use_case, predictions(2))
+    read = lake.table(use_case.tables.served_predictions)
+    assert read is not None
+    assert len(list(read.scan().plan_files())) == 3
+
+
+def test_many_appends_leave_few_manifests(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MANY_FILES", 1000)
     for minute in range(105):
         table.append(use_case, predictions(moment=NOON + timedelta(minutes=minute)))
     read = lake.table(use_case.tables.served_predictions)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         append_changed,
         append_missing,
         check_schema,
+        merge_files,
         replace,
         replace_open,
     )
@@ -57,6 +58,7 @@ __all__ = [
     "in_part",
     "is_known",
     "iter_batches",
+    "merge_files",
     "not_before",
     "partitions",
     "read",
@@ -68,7 +70,8 @@ __all__ = [
     "table",
 ]
 
-_WRITING = ["OpenPart", "add_columns", "append_changed", "append_missing", "check_schema", "replace", "replace_open"]
+_WRITING = ["OpenPart", "add_columns", "append_changed", "append_missing", "check_schema", "merge_files", "replace"]
+_WRITING += ["replace_open"]
 
 __getattr__ = attributes_of(
     __name__,

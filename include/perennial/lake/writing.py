@@ -203,6 +203,34 @@ def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) 
         return _append(target, rows.filter(is_changed))
 
 
+@explain_storage_errors
+def merge_files(identifier: str, partition: str, *, at_least: int, most_rows: int) -> int:
+    """Rewrite the files of one partition into one, in one commit; no row changes, and readers never wait.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        partition: The partition's name.
+        at_least: Of fewer files nothing is written.
+        most_rows: Nor of more rows, which have to fit into memory.
+
+    Returns:
+        How many files became one; 0: nothing was written.
+    """
+    where = EqualTo(PARTITION, partition)
+    with postgres.advisory_lock("lake", identifier):
+        target = table(identifier)
+        files = [task.file for task in target.scan(row_filter=where).plan_files()] if target is not None else []
+        if target is None or len(files) < at_least or sum(file.record_count for file in files) > most_rows:
+            return 0
+        rows = column_types.conform(
+            schema_evolution.schema(target), canonical(target.scan(row_filter=where).to_arrow())
+        )
+        with target.transaction() as transaction:
+            transaction.delete(where)
+            transaction.append(rows)
+        return len(files)
+
+
 def _append(target: Table, rows: pa.Table, properties: dict[str, str] | None = None) -> pa.Table:
     """Append rows that fit, if there are any; return them as the table has them."""
     fresh = column_types.conform(schema_evolution.schema(target), rows)

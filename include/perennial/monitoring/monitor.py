@@ -91,12 +91,16 @@ def request_retraining(use_case: UseCase, partition: Partition, verdict: Verdict
 
 
 def _scoring_version(use_case: UseCase, partition: Partition) -> int | None:
-    """The version that scored most of the partition: late rows may have met a newer one. None: nothing is scored."""
+    """The champion that predicted most of the partition; None: none did.
+
+    Late rows may have met a newer one, and some may have been answered by a challenger, which is judged elsewhere.
+    """
     scored = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=("model_version",))
     if scored is None or not scored.num_rows:
         return None
-    counts = scored["model_version"].value_counts().to_pylist()
-    return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"])
+    champions = {entry.model_version for entry in ledger.promotions(use_case)}
+    counts = [each for each in scored["model_version"].value_counts().to_pylist() if each["values"] in champions]
+    return int(max(counts, key=lambda item: (item["counts"], -item["values"]))["values"]) if counts else None
 
 
 def _without_champion(use_case: UseCase, partition: Partition, labelled: KnownLabels) -> Verdict:
@@ -187,7 +191,7 @@ def _log_report(use_case: UseCase, observed: Observations, labelled: KnownLabels
 
 def _append_metrics(use_case: UseCase, partition: Partition, version: int, measured: Performance) -> None:
     """The champion's metrics on the labelled rows, and those the first model would have had on the same rows."""
-    counts = {"rows": measured.rows, "labelled": measured.labelled}
+    counts = {"rows": measured.rows, "labelled": measured.judged}
     records = [
         {"model_version": number, "role": role, "metric": metric, "value": value} | counts
         for role, number, values in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -17,11 +17,15 @@ from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading
+from perennial.served_predictions.table import COUNTING
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
 #: A metric's uncertainty is estimated from at most so many batches of consecutive rows, each of at least so many rows.
 BATCHES, BATCH_ROWS = 20, 25
+#: The column of `predictions` that says how one came to be; null in rows from before there was more than one way.
+SERVED_AS = "served_as"
+_IS_SERVED = pl.col(SERVED_AS).is_in(COUNTING).fill_null(False)
 #: Standard errors of a one-sided 95% bound.
 _Z = 1.645
 
@@ -32,6 +36,8 @@ class Performance:
 
     Attributes:
         rows, labelled: Predictions of the version, and those with a label.
+        served, served_labelled: The same of those that were served before batch scoring filled in the others.
+        is_of_served: Whether the metrics are those of the predictions that were served; else of all.
         champion, first: Metric by name, of the version that scored and of the first model that ever served, on the same
             rows; empty while there are too few labels.
         first_version: The first model; None where `first` is empty.
@@ -47,18 +53,26 @@ class Performance:
     first_version: int | None = None
     first_left_out: str = ""
     uncertainty: float = 0.0
+    served: int = 0
+    served_labelled: int = 0
+    is_of_served: bool = False
 
     @property
     def coverage(self) -> float:
         """The share of predictions with a label, 0 to 1."""
         return self.labelled / self.rows if self.rows else 0.0
 
+    @property
+    def judged(self) -> int:
+        """How many predictions the metrics are of."""
+        return self.served_labelled if self.is_of_served else self.labelled
+
 
 def measure(use_case: UseCase, partition: Partition, version: int) -> Performance:
     """Compare a version's predictions of a partition with the labels that have matured by now.
 
     Metrics are computed from `drift.min_coverage` and `drift.min_rows` on: the first labels to mature are seldom like
-    the rest.
+    the rest. They are those of the predictions that were served, if these reach both by themselves, else of all.
 
     Args:
         use_case: Whose predictions.
@@ -70,28 +84,29 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     """
     key = list(use_case.examples.key)
     truth = labels.read_known(use_case, partition)
-    predictions = pl.DataFrame(
-        lake.read(
-            use_case.tables.predictions,
-            partitions=[partition.key],
-            columns=[*key, "event_timestamp", "prediction"],
-            where=lake.equals("model_version", version),
-        )
-    )
+    predictions = _predictions(use_case, partition, version)
     labelled = predictions.join(truth, on=key, validate="1:1").sort("event_timestamp", *key)
-    policy = use_case.drift
-    enough = labelled.height >= policy.min_rows and labelled.height >= policy.min_coverage * predictions.height
-    if not enough:
-        return Performance(predictions.height, labelled.height)
+    served, served_labelled = predictions.filter(_IS_SERVED), labelled.filter(_IS_SERVED)
+    is_of_served = bool(served.height) and _is_enough(use_case, served_labelled, served)
+    counted = Performance(
+        rows=predictions.height,
+        labelled=labelled.height,
+        served=served.height,
+        served_labelled=served_labelled.height,
+        is_of_served=is_of_served,
+    )
+    if is_of_served:
+        labelled = served_labelled
+    elif not _is_enough(use_case, labelled, predictions):
+        return counted
     label, prediction = labelled["label"].to_numpy(), labelled["prediction"].to_numpy()
     champion = metrics.evaluate(use_case, label, prediction)
     first_version = ledger.promotions(use_case)[0].model_version
     first, left_out = champion, ""
     if first_version != version:
-        first, left_out = _first_model_metrics(use_case, partition, version, first_version, truth)
-    return Performance(
-        rows=predictions.height,
-        labelled=labelled.height,
+        first, left_out = _first_model_metrics(use_case, partition, version, first_version, labelled)
+    return replace(
+        counted,
         champion=champion,
         first=first,
         first_version=first_version if first else None,
@@ -100,8 +115,25 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     )
 
 
+def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.DataFrame:
+    """A version's predictions of a partition: key, `event_timestamp`, `prediction` and `served_as`."""
+    name = use_case.tables.predictions
+    table = lake.table(name)
+    is_known = table is not None and SERVED_AS in table.schema().column_names
+    columns = [*use_case.examples.key, "event_timestamp", "prediction", *([SERVED_AS] if is_known else [])]
+    where = lake.equals("model_version", version)
+    rows = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=columns, where=where))
+    return rows if is_known else rows.with_columns(pl.lit(None, pl.String).alias(SERVED_AS))
+
+
+def _is_enough(use_case: UseCase, labelled: pl.DataFrame, predictions: pl.DataFrame) -> bool:
+    """Whether so many labels say something about these predictions."""
+    policy = use_case.drift
+    return labelled.height >= policy.min_rows and labelled.height >= policy.min_coverage * predictions.height
+
+
 def _first_model_metrics(
-    use_case: UseCase, partition: Partition, version: int, first: int, truth: pl.DataFrame
+    use_case: UseCase, partition: Partition, version: int, first: int, labelled: pl.DataFrame
 ) -> tuple[dict[str, float], str]:
     """The first model's metrics on a version's rows; or none, and why.
 
@@ -111,7 +143,7 @@ def _first_model_metrics(
         if gone := _no_longer_served(use_case, partition, version, model_loading.inputs(use_case, first)):
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
-            return metrics.evaluate(use_case, *_predictions_of(use_case, partition, version, first, truth)), ""
+            return metrics.evaluate(use_case, *_predictions_of(use_case, partition, version, first, labelled)), ""
     except ServiceUnavailable:
         raise
     except PerennialError as error:
@@ -138,15 +170,16 @@ def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inp
 
 
 def _predictions_of(
-    use_case: UseCase, partition: Partition, version: int, other: int, truth: pl.DataFrame
+    use_case: UseCase, partition: Partition, version: int, other: int, labelled: pl.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict a version's labelled rows with another version, a batch at a time.
+    """Predict the labelled rows of a version that are judged with another version, a batch at a time.
 
     Returns:
         (n,) labels and (n,) predictions.
     """
     predict = model_loading.load(use_case, other)
     key = list(use_case.examples.key)
+    truth = labelled.select(*key, "label")
     label: list[np.ndarray] = []
     predicted: list[np.ndarray] = []
     for batch in _scored(use_case, partition, version):

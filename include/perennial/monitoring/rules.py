@@ -106,13 +106,13 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
         verdict=ALARM if alarms else WARNING if warnings or by_age else HEALTHY,
         reason=reason,
         evidence=evidence.model_copy(update={"alarms": tuple(alarms)}),
-        explanation="; ".join(sentences) or _healthy(observed),
+        explanation="; ".join(sentences or [_healthy(observed)]) + _of_which(observed.performance),
     )
 
 
 def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence) -> dict[str, str]:
     """Kind of alarm -> in words, the most important first."""
-    policy, labelled = use_case.drift, observed.performance.labelled
+    policy, judged = use_case.drift, observed.performance.judged
     alarms: dict[str, str] = {}
     # Few labels can make a good model look bad: it must be certain that anything was lost.
     if (
@@ -121,7 +121,8 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         and evidence.lost > max(policy.performance_drop, observed.performance.uncertainty)
     ):
         alarms[PERFORMANCE] = (
-            f"{evidence.metric} is {evidence.production:.4g} on {labelled:,} labels where"
+            f"{evidence.metric} is {evidence.production:.4g} on {judged:,} labels"
+            f"{' of served predictions' if observed.performance.is_of_served else ''} where"
             f" {evidence.expected:.4g} was expected"
         )
     if observed.rows >= policy.min_rows:
@@ -177,6 +178,14 @@ def _healthy(observed: Observations) -> str:
     return f"only drift of {drifted}" if drifted else "nothing exceeds its training baseline"
 
 
+def _of_which(performance: Performance) -> str:
+    """What the performance is of, where predictions were served."""
+    if not performance.served or not performance.champion:
+        return ""
+    few = f"of all predictions: too few of the {performance.served:,} that were served have labels"
+    return f" (performance {f'of {performance.judged:,} served predictions' if performance.is_of_served else few})"
+
+
 def _drifted_columns(observed: Observations) -> str:
     """The drifted columns in words, the most important first; what looks broken before what moved."""
     drifted = [c for c in observed.columns if c.drifted and c.column != drift.PREDICTION]
@@ -214,8 +223,12 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         age=len(list(use_case.cadence.at(champion.effective_from).through(observed.partition))),
         new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
     )
-    skipped = performance.first_left_out
-    return evidence.model_copy(update={"first_model_left_out": skipped}) if skipped else evidence
+    more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
+    if performance.served:
+        # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.
+        more |= {"served": performance.served}
+        more |= {"judged": "served" if performance.is_of_served else "all"} if performance.champion else {}
+    return evidence.model_copy(update=more) if more else evidence
 
 
 def _drifted_column(column: ColumnDrift) -> DriftedColumn:

@@ -65,6 +65,8 @@ class VerdictEvidence(_Stored):
         partition: The partition that the verdict is about.
         model_version: The version that scored it.
         rows, labelled: Predictions of that version, and those with a label.
+        served: Those of them that were served before batch scoring filled in the others.
+        judged: Whether performance is that of the `served` ones or of `all`.
         label_coverage, coverage_needed: Their ratio, and the one from which on performance is computed.
         metric: The gate's metric.
         expected: Its value on the gate's holdout; None: the gate recorded none.
@@ -90,6 +92,8 @@ class VerdictEvidence(_Stored):
     model_version: int | None = None
     rows: int | None = None
     labelled: int | None = None
+    served: int | None = None
+    judged: str | None = None
     label_coverage: float | None = None
     coverage_needed: float | None = None
     metric: str | None = None

@@ -70,6 +70,8 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "expected": ("expected: the metric on the gate's holdout", _number),
     "lost": ("lost against expected", _lost),
     "rows": ("predictions", _count),
+    "served": ("served before their outcome, the others backfilled", _count),
+    "judged": ("performance is that of", lambda which, _: f"{which} predictions"),
     "labelled": ("labelled predictions", _count),
     "label_coverage": ("label coverage", _share),
     "coverage_needed": ("label coverage needed", _share),

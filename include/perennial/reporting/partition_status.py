@@ -35,6 +35,7 @@ class PartitionStatus:
         metric: The use case's gate metric, of that version.
         first_model_metric: The same metric, of the first model on the same rows.
         done: In words, such as `promoted v2` or `rolled back to v1`.
+        served: Share of its predictions that were served before batch scoring filled in the others, 0 to 1; None: none.
     """
 
     partition: str
@@ -47,6 +48,7 @@ class PartitionStatus:
     drifted_columns: int | None
     verdict: str | None
     done: str
+    served: float | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,13 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
         drifted_columns=verdict.get("drifted_columns"),
         verdict=verdict.get("verdict"),
         done=_done(rows.get("ledger", []), rows.get("requests", [])),
+        served=_served_share(verdict),
     )
+
+
+def _served_share(verdict: Mapping[str, Any]) -> float | None:
+    evidence = json.loads(verdict.get("evidence") or "{}")
+    return evidence["served"] / evidence["rows"] if evidence.get("served") and evidence.get("rows") else None
 
 
 def label_coverage(verdict: Mapping[str, Any]) -> float | None:

@@ -26,6 +26,8 @@ def table(state: UseCaseStatus) -> Table:
         show_edge=False,
     )
     drawn.add_column("partition", no_wrap=True)
+    # Only where something was: it is one column more than a terminal may have room for.
+    shows_served = any(row.served is not None for row in state.partitions)
     for heading in (
         "rows",
         "quaran-\ntined",
@@ -34,6 +36,7 @@ def table(state: UseCaseStatus) -> Table:
         state.metric,
         "first\nmodel",
         "drifted\ncolumns",
+        *(["served"] if shows_served else []),
     ):
         drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("verdict", no_wrap=True)
@@ -50,6 +53,7 @@ def table(state: UseCaseStatus) -> Table:
             _value(row.metric),
             _value(row.first_model_metric),
             _count(row.drifted_columns if row.champion else None),
+            *([_share(row.served)] if shows_served else []),
             f"[{colour}]{row.verdict}[/]" if colour else row.verdict or NOTHING,
             row.done,
         )
@@ -78,3 +82,7 @@ def _count(value: int | None) -> str:
 
 def _value(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0%}"

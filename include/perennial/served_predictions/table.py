@@ -14,6 +14,9 @@ from perennial.use_case import UseCase
 ServedAs = Literal["champion", "canary", "pinned", "shadow", "ahead"]
 #: What Perennial gave, or would have given. One in shadow, or by a version that a caller chose, is for comparison.
 COUNTING: tuple[ServedAs, ...] = ("champion", "canary", "ahead")
+#: From so many files on those of a partition are merged, unless it has too many rows for memory.
+_MANY_FILES = 64
+_MOST_ROWS = 2_000_000
 
 
 def data_column(name: str) -> str:
@@ -52,9 +55,12 @@ def append(use_case: UseCase, rows: pa.Table) -> pa.Table:
             rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
     names = [use_case.cadence.at(moment).key for moment in rows["event_timestamp"].to_pylist()]
     rows = rows.add_column(0, lake.PARTITION, pa.array(names, pa.string()))
-    return lake.append_missing(
-        use_case.tables.served_predictions, rows, key=("prediction_id",), fixed="event_timestamp"
-    )
+    identifier = use_case.tables.served_predictions
+    appended = lake.append_missing(identifier, rows, key=("prediction_id",), fixed="event_timestamp")
+    for partition in sorted(set(appended[lake.PARTITION].to_pylist())):
+        # A file comes with each minute of serving: reading a partition would take longer with each of them.
+        lake.merge_files(identifier, partition, at_least=_MANY_FILES, most_rows=_MOST_ROWS)
+    return appended
 
 
 def read(use_case: UseCase, partition: str, *, columns: tuple[str, ...] = ("*",)) -> pa.Table | None:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from perennial.errors import BadFeatures, OnlineOfflineMismatch
 from perennial.feature_store import parity, repository, store
 from perennial.feature_store.parity.report import plain
 from perennial.ingestion import compute, ingest, publish
+from perennial.served_predictions import table
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -215,6 +217,44 @@ def test_a_stored_feature_not_in_the_lake_is_a_difference(scored: UseCase) -> No
     report = parity.check_logged(scored, scored.partition("2024-01-03"))
     assert not report.is_consistent
     assert {one.served for one in report.views[0].differences if one.feature == "meter_mean_24h"} == {99.0}
+
+
+@pytest.fixture
+def answered(energy: UseCase) -> UseCase:
+    """Predictions on request of one moment, from what is online, under a name of their own."""
+    made = energy.model_copy(update={"name": f"e{uuid.uuid4().hex[:8]}"})
+    keys = [{"site": "site-0", "meter": f"meter-{number}"} for number in (0, 3, 6)]
+    keys.append({"site": "site-9", "meter": "nobody's"})
+    needed = {"hour_sin": 0.0, "hour_cos": 1.0}
+    served = repository.online_features("energy", [key | needed for key in keys], statuses=True, at=ANSWERED)
+    rows = [
+        {name: value for name, value in row.items() if not name.endswith("__status")}
+        | {"prediction_id": f"id{number}", "event_timestamp": ANSWERED, "answered_at": ANSWERED}
+        | {"served_as": "champion", "prediction": 1.0}
+        for number, row in enumerate(served)
+    ]
+    table.append(made, pa.Table.from_pylist(rows))
+    return made
+
+
+ANSWERED = datetime(2024, 1, 4, 1, tzinfo=UTC)
+
+
+def test_features_that_were_answered_equal_the_lake(answered: UseCase) -> None:
+    report = parity.check_logged(answered, answered.partition("2024-01-04"))
+    assert report.is_consistent
+    assert [view.keys for view in report.views] == [3], "what was missing is not compared"
+
+
+def test_an_answered_feature_not_in_the_lake_is_a_difference(answered: UseCase) -> None:
+    rows = table.read(answered, "2024-01-04").slice(0, 1)
+    moment = ANSWERED - timedelta(minutes=1)
+    for name, value in {"meter_last": 99.0, "prediction_id": "other", "event_timestamp": moment}.items():
+        number = rows.column_names.index(name)
+        rows = rows.set_column(number, name, pa.array([value], rows.schema.field(name).type))
+    table.append(answered, rows.drop_columns(["partition"]))
+    report = parity.check_logged(answered, answered.partition("2024-01-04"))
+    assert {(one.feature, one.served) for one in report.views[0].differences} == {("meter_last", 99.0)}
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def check_logged(
     """Compare the features stored with up to `keys` predictions of a partition with the offline store of that time.
 
     That is at each prediction's moment, in the lake's snapshots that scoring read. What the lake holds differently by
-    now, because a partition was corrected since, is counted apart as `corrected`.
+    now, because a partition was corrected since, is counted apart as `corrected`. The features of as many predictions
+    that were answered on request are compared too: see `answered`.
 
     Args:
         use_case: Whose predictions.
@@ -104,10 +105,12 @@ def check_logged(
     """
     with fast_imports():
         from perennial.feature_store import repository
-        from perennial.feature_store.parity import comparison, served
+        from perennial.feature_store.parity import answered, comparison, served
 
     views = repository.feature_views(use_case.feature_service)
-    rows = _predictions(use_case, partition, keys)
+    on_request = answered.sample(use_case, partition, keys, _seed(partition))
+    rows = _predictions(use_case, partition, keys, may_be_none=on_request is not None)
+    compared = dict.fromkeys(views, rows.num_rows)
     differences: dict[str, list[Difference]] = {name: [] for name in views}
     corrected = dict.fromkeys(views, 0)
     today = repository.open_store(keep_event_timestamps=True)
@@ -129,8 +132,13 @@ def check_logged(
             )
             differences[name] += then
             corrected[name] += len([difference for difference in now if difference not in then])
+    for name, view in views.items() if on_request is not None else ():
+        progress(name, done, len(views))
+        count, found = answered.compare(view, on_request)
+        compared[name] += count
+        differences[name] += found
     results = [
-        ViewConsistency(name, rows.num_rows, corrected=corrected[name], differences=tuple(of_view))
+        ViewConsistency(name, compared[name], corrected=corrected[name], differences=tuple(of_view))
         for name, of_view in differences.items()
     ]
     return ConsistencyReport(use_case.name, partition.key, tuple(results), logged=True)
@@ -228,12 +236,14 @@ def _seed(partition: Partition | None) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
 
 
-def _predictions(use_case: UseCase, partition: Partition, count: int) -> pa.Table:
+def _predictions(use_case: UseCase, partition: Partition, count: int, *, may_be_none: bool) -> pa.Table:
     """A partition's first `count` predictions by the hash of their key."""
     import polars as pl
 
     rows = lake.read(use_case.tables.predictions, partitions=[partition.key])
     if rows is None or not rows.num_rows:
+        if may_be_none:
+            return pa.table({"lake_snapshots": pa.array([], pa.string())})
         raise BadFeatures(
             f"Use case {use_case.name!r}: the lake holds no predictions of partition {partition.key!r}.",
             f"Run {dag_id(use_case.name, SCORING)} for it first; there must have been a champion when it began.",

@@ -72,7 +72,7 @@ def read_online(
             name: feast_value_type_to_python_type(protos[name]) if protos and name in protos else None
             for name in features
         }
-        at = max(until - _INSTANT, _end_of_second(time)) if time else until - _INSTANT
+        at = max(until - _INSTANT, end_of_second(time)) if time else until - _INSTANT
         rows.append(ServedRow(key, at, values, time))
     return rows
 
@@ -171,6 +171,6 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _end_of_second(time: datetime) -> datetime:
+def end_of_second(time: datetime) -> datetime:
     """The last instant that a store which keeps whole seconds may have meant."""
     return time if time.microsecond else time + _SECOND - _INSTANT
