@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perennial.pushing import push
     from perennial.serving.predicting import predict
     from perennial.use_case import (
+        CanaryStage,
         ColumnPolicy,
         DriftPolicy,
         Examples,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         RawTable,
         Refresh,
         Retraining,
+        Rollout,
         ServingPolicy,
         TrainingParams,
         UseCase,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cadence",
+    "CanaryStage",
     "ColumnPolicy",
     "DriftPolicy",
     "Examples",
@@ -47,6 +50,7 @@ __all__ = [
     "RawTable",
     "Refresh",
     "Retraining",
+    "Rollout",
     "ServingPolicy",
     "TrainingParams",
     "UseCase",
@@ -77,8 +81,8 @@ __getattr__ = attributes_of(
         ".pushing": ("push",),
         ".serving.predicting": ("predict",),
         ".use_case": (
-            *("ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable", "Retraining"),
-            *("Refresh", "ServingPolicy", "TrainingParams", "UseCase"),
+            *("CanaryStage", "ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable"),
+            *("Refresh", "Retraining", "Rollout", "ServingPolicy", "TrainingParams", "UseCase"),
         ),
     },
     submodules=("errors", "expectations", "sources", "testing", "transforms"),

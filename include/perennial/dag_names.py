@@ -14,6 +14,8 @@ CHAMPION = "champion"
 SCHEDULE = "schedule"
 #: Only use cases with `refresh` have it.
 REFRESH = "refresh"
+#: Only use cases with `rollout` have it.
+ROLLOUT = "rollout"
 
 #: The loop, in the order in which a partition goes through it.
 LOOP = (FEATURES, SCORING, MONITORING, TRAINING)

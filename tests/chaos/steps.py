@@ -106,6 +106,13 @@ def finalize(use_case: UseCase, partition: Partition, run: str, results: Results
     return gate.finalize(use_case, gate.GateDecision(**results["evaluate"])).model_dump(mode="json")
 
 
+def advance(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.gate import rollout, rollout_request
+
+    request = rollout_request.parse(use_case.name, results["conf"])
+    return rollout.advance(use_case, request, made_by=run, actor="ann").model_dump(mode="json")
+
+
 def roll_back(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.gate import rollback, rollback_plan
 
@@ -168,6 +175,7 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "refresh": _by_name(refresh),
     "schedule": {"request_retraining": request_by_schedule},
     "training": _by_name(plan, build_training_set, fit, evaluate, finalize),
+    "rollout": _by_name(advance),
     # Two kinds of runs of the DAG `champion`.
     "rollback": _by_name(roll_back),
     "resume": _by_name(resume),

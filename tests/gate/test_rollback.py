@@ -6,20 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import pandas as pd
 import pytest
-from mlflow.models import infer_signature
 from pipelines import run_features_until
-from sklearn.linear_model import LinearRegression
+from registered import promote, register
 
 from perennial import gate, lake, scoring
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import rollback, rollback_plan
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.registry import ledger, model_files, model_loading, tracking
+from perennial.registry import ledger, model_loading, tracking
 from perennial.registry.ledger import Entry
-from perennial.registry.run_files import RunFiles
 from perennial.training import fit
 from perennial.use_case import UseCase
 
@@ -36,21 +32,6 @@ def energy(project, mlflow_server, energy: UseCase) -> UseCase:
     return energy
 
 
-def register(use_case: UseCase, columns: list[str], number: int) -> int:
-    features = pd.DataFrame(np.zeros((3, len(columns))), columns=columns)
-    model = LinearRegression().fit(features, np.full(3, float(number)))
-    with tracking.run(use_case, "training", made_by=f"made-{number}", name=f"v{number}") as active:
-        files = RunFiles()
-        model_id, uri = files.log_model(
-            model,
-            serialization_format="skops",
-            signature=infer_signature(features, model.predict(features)),
-            pip_requirements=["scikit-learn"],
-        )
-        model_files.record(use_case, "2024-01-02", active.info.run_id, model_id, files.digests)
-        return int(tracking.register(use_case, uri, active.info.run_id).version)
-
-
 @pytest.fixture
 def served(energy: UseCase) -> UseCase:
     """v1 has served, then v2; v3 serves. No partition is scored."""
@@ -60,23 +41,6 @@ def served(energy: UseCase) -> UseCase:
     for version in (1, 2, 3):
         promote(energy, version)
     return energy
-
-
-def promote(use_case: UseCase, version: int) -> None:
-    partition = use_case.partition("2024-01-02")
-    ledger.record(
-        use_case,
-        partition=partition.key,
-        action="promoted",
-        model_version=version,
-        previous_version=version - 1 or None,
-        model_run=tracking.run_of(use_case, version),
-        effective_from=partition.end,
-        actor="gate",
-        reason="better",
-        evidence={},
-    )
-    tracking.promote(use_case, version)
 
 
 def roll_back(use_case: UseCase, made_by: str = "run", **request) -> Entry:

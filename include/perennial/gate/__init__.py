@@ -3,6 +3,8 @@
 - `decision`: what the gate decides, rule by rule, as data and as tables for people;
 - `challenger`: evaluates a challenger; `promotion`: asks for approval where needed and carries the decision out;
 - `rules`: what a challenger must fulfil, on the whole holdout and on its slices;
+- `rollout_start`: begins to try a challenger on live requests; `rollout`: carries that on or ends it;
+  `rollout_evidence`: what the requests tell; `rollout_rules`: what follows; `rollout_request`: what a person may want;
 - `smoke` and `fresh_process`: the stored model loaded and run in a process of its own;
 - `rollback_plan` and `rollback`: let an earlier version serve again; `model_card`: the page about a version.
 """

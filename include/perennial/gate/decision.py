@@ -68,6 +68,7 @@ class GateDecision(Declaration):
         measured: `latency_seconds` of one row, `rows_per_second` and `size_bytes` of the stored model.
         requests: Ids of the requests for retraining that this decision handles.
         report: Address of the challenger's MLflow run.
+        made_by: The DAG run that ended the challenger's rollout; empty: there was none.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
@@ -91,6 +92,7 @@ class GateDecision(Declaration):
     measured: dict[str, float] = Field(default_factory=dict)
     requests: tuple[str, ...] = ()
     report: str = ""
+    made_by: str = ""
 
     @model_validator(mode="before")
     @classmethod

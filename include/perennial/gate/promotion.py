@@ -1,11 +1,14 @@
-"""Carries a gate's decision out: asks for approval where needed, writes the ledger's row and moves the alias."""
+"""Carries a gate's decision out: asks for approval where needed, writes the ledger's row and moves the alias.
+
+Where the use case declares a rollout, a challenger that has passed is tried on live requests before it is promoted.
+"""
 
 from __future__ import annotations
 
 from perennial.errors import PerennialError
-from perennial.gate import model_card
+from perennial.gate import model_card, rollout_start
 from perennial.gate.decision import GateDecision, in_words
-from perennial.registry import deployments, ledger, tracking
+from perennial.registry import deployments, ledger, rollouts, tracking
 from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
 
@@ -23,9 +26,11 @@ def needs_approval(use_case: UseCase, decision: GateDecision, requested: Approva
             promotion through without a person.
     """
     policy = requested or use_case.gate.approval
-    if decision.promote:
+    if decision.borderline and policy in ("always", "borderline"):
+        return True
+    if decision.promote or rollout_start.may_begin(use_case, decision):
         return policy == "always" or ledger.pause(use_case) is not None
-    return decision.borderline and policy in ("always", "borderline")
+    return False
 
 
 def approval_question(use_case: UseCase, decision: GateDecision) -> str:
@@ -41,6 +46,8 @@ def approval_question(use_case: UseCase, decision: GateDecision) -> str:
         why.append(f"You are asked because of a pause: {deployments.pause_text(pause)}.")
     if decision.borderline:
         why.append("The gate alone would not promote this challenger: its improvement may be chance.")
+    if use_case.rollout is not None and decision.champion is not None:
+        why.append("If you approve, it is tried on live requests first; how that ends is decided by the rules.")
     return "\n\n".join([decision.markdown(), *why])
 
 
@@ -48,6 +55,8 @@ def finalize(
     use_case: UseCase, decision: GateDecision, approved: bool = True, actor: str = GATE, why: str = ""
 ) -> GateDecision:
     """Carry a decision out: the ledger's row, and on a promotion the alias, in one step each.
+
+    Where the use case declares a rollout and there is a champion, the first stage of a rollout begins instead.
 
     A version is decided on once: run again, also with another decision, the first one counts. The ledger is written
     first: it is what scoring reads, and the alias follows it. A promoted version predicts, in event time, from the
@@ -61,7 +70,7 @@ def finalize(
         why: The reason that the person gave; it is kept with the gate's in the ledger.
 
     Returns:
-        The decision as it was carried out.
+        The decision as it was carried out; a challenger whose rollout begins is not promoted yet.
 
     Raises:
         PerennialError: the champion is no longer the one that the challenger was compared with; automatic promotion
@@ -74,29 +83,59 @@ def finalize(
         earlier = final_decision(use_case, decision.challenger)
         if earlier is not None:
             decision = earlier
+        elif _is_to_be_tried(use_case, decision, actor):
+            decision = _try_on_live_requests(use_case, decision, actor)
         else:
-            if decision.promote:
-                _check_same_champion(use_case, decision)
-                _check_not_paused(use_case, decision, actor)
-                start = max(decision.effective_from, ledger.unscored_from(use_case))
-                decision = decision.model_copy(update={"effective_from": start})
-            ledger.record(
-                use_case,
-                partition=decision.partition,
-                action=ledger.PROMOTED if decision.promote else ledger.REJECTED,
-                model_version=decision.challenger,
-                previous_version=decision.champion,
-                model_run=tracking.run_of(use_case, decision.challenger),
-                effective_from=decision.effective_from,
-                actor=actor,
-                reason=decision.reason,
-                evidence=decision.model_dump(mode="json"),
-            )
+            decision = _decide(use_case, decision, actor)
         champion = ledger.champion(use_case)
         if champion is not None:
             tracking.promote(use_case, champion.model_version)
     model_card.attach(use_case, decision.challenger)
     return decision
+
+
+def _decide(use_case: UseCase, decision: GateDecision, actor: str) -> GateDecision:
+    """Record a promotion or a rejection."""
+    if decision.promote:
+        _check_same_champion(use_case, decision)
+        _check_not_paused(use_case, decision, actor)
+        start = max(decision.effective_from, ledger.unscored_from(use_case))
+        decision = decision.model_copy(update={"effective_from": start})
+    ledger.record(
+        use_case,
+        partition=decision.partition,
+        action=ledger.PROMOTED if decision.promote else ledger.REJECTED,
+        model_version=decision.challenger,
+        previous_version=decision.champion,
+        model_run=tracking.run_of(use_case, decision.challenger),
+        effective_from=decision.effective_from,
+        actor=actor,
+        reason=decision.reason,
+        evidence=decision.model_dump(mode="json"),
+    )
+    return decision
+
+
+def _is_to_be_tried(use_case: UseCase, decision: GateDecision, actor: str) -> bool:
+    """Whether a challenger is tried on live requests: one that was approved, or that needs no person."""
+    if use_case.rollout is None or decision.champion is None:
+        return False
+    return decision.promote or (actor == GATE and rollout_start.may_begin(use_case, decision))
+
+
+def _try_on_live_requests(use_case: UseCase, decision: GateDecision, actor: str) -> GateDecision:
+    """Begin the challenger's rollout; while another one is under way, reject the challenger."""
+    entries = ledger.entries(use_case)
+    begun = rollouts.of_version(entries, decision.challenger)
+    if not begun:
+        _check_same_champion(use_case, decision)
+        _check_not_paused(use_case, decision, actor)
+        other = rollouts.under_way(use_case, entries)
+        if other is not None:
+            why = f"{decision.reason}; not tried, because the rollout of v{other.version} is under way"
+            return _decide(use_case, decision.model_copy(update={"promote": False, "reason": why}), actor)
+        begun = [rollout_start.begin(use_case, decision, actor)]
+    return decision.model_copy(update={"promote": False, "reason": begun[-1].reason})
 
 
 def final_decision(use_case: UseCase, challenger: int) -> GateDecision | None:
@@ -111,7 +150,7 @@ def final_decision(use_case: UseCase, challenger: int) -> GateDecision | None:
 
 
 def _check_can_be_approved(use_case: UseCase, decision: GateDecision, approved: bool) -> None:
-    if approved and not (decision.promote or decision.borderline):
+    if approved and not (decision.promote or decision.borderline or rollout_start.may_begin(use_case, decision)):
         raise PerennialError(
             f"Use case {use_case.name!r}: v{decision.challenger} cannot be approved; the gate decided"
             f" {in_words(decision.outcome)}: {decision.reason}.",

@@ -220,20 +220,25 @@ REQUESTS = _schema(
 )
 
 LEDGER = _schema(
-    "A decision of the gate, a rollback, or the end of a pause of automatic promotion. Appended once. `partition` is"
+    "A decision of the gate, the beginning of a stage of a rollout, a rollback, or the end of a pause of automatic"
+    " promotion. Appended once. `partition` is"
     " the last one of the training window; for a rollback and a resumption, the last one that was scored.",
     event_id=(
         _STRING,
-        "`gate:<model version>`: a version is decided on once; `rollback:<DAG run>`, `resume:<DAG run>`.",
+        "`gate:<model version>`: a version is decided on once; `rollout:<model version>:<stage>`; `rollback:<DAG run>`,"
+        " `resume:<DAG run>`.",
     ),
-    action=(_STRING, "`promoted`, `rejected`, `rolled-back` or `resumed`."),
+    action=(_STRING, "`promoted`, `rejected`, `rollout`, `rolled-back` or `resumed`."),
     model_version=(_LONG, "The challenger; the version that serves again (`rolled-back`); the champion (`resumed`)."),
     previous_version=(_LONG, "The champion until then; null for the first."),
     model_run=(_STRING, "The MLflow run of `model_version`."),
     effective_from=(TIMESTAMP, "Event time: it may predict partitions that start here or later."),
     actor=(_STRING, "`gate`, or the person who approved, rejected, rolled back or resumed."),
     reason=(_STRING, "The reason in one sentence."),
-    evidence=(_STRING, "JSON: the whole decision, or `pause_until` of a rollback (null: until resumed)."),
+    evidence=(
+        _STRING,
+        "JSON: the whole decision, for a rollout with its stage, or `pause_until` of a rollback (null: until resumed).",
+    ),
     recorded_at=(TIMESTAMP, "Processing time, later than that of every earlier entry."),
 )
 

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial import dag_names, discovery
 from perennial.errors import InvalidParams, InvalidPartition
-from perennial.gate import rollback_plan
+from perennial.gate import rollback_plan, rollout_request
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -102,6 +102,16 @@ def rollback_request(action: str) -> tuple[UseCase, rollback_plan.RollbackReques
     if request.action != action:
         skip(f"This run is for the action {request.action}.")
     return use_case, request
+
+
+def request_about_rollout() -> tuple[UseCase, rollout_request.RolloutRequest]:
+    """The use case of the running task, and what its run is to do with the rollout under way.
+
+    Raises:
+        InvalidParams: the run's conf is not what the DAG knows.
+    """
+    use_case = use_case_of_run()
+    return use_case, rollout_request.parse(use_case.name, params_of_run())
 
 
 def approval_response() -> tuple[bool, str, str]:

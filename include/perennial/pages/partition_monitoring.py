@@ -159,7 +159,7 @@ def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Se
             decisions = (
                 entry
                 for entry in entries
-                if entry.action in ledger.DECISIONS and use_case.cadence.partition(entry.partition) >= start
+                if entry.action in ledger.HANDLING and use_case.cadence.partition(entry.partition) >= start
             )
             caused.append({**row, "answer": next(decisions, None), "facts": verdict_evidence.facts(evidence)})
     return caused

@@ -28,6 +28,8 @@ PARTS = (
     vocabulary.Retraining,
     vocabulary.ServingPolicy,
     vocabulary.Refresh,
+    vocabulary.Rollout,
+    vocabulary.CanaryStage,
     vocabulary.TrainingParams,
 )
 

@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
-Action = Literal["promoted", "rejected", "rolled-back", "resumed"]
+Action = Literal["promoted", "rejected", "rolled-back", "resumed", "rollout"]
 PROMOTED: Action = "promoted"
 REJECTED: Action = "rejected"
 ROLLED_BACK: Action = "rolled-back"
 RESUMED: Action = "resumed"
+#: A stage of a challenger's rollout begins; `perennial.registry.rollouts` reads them.
+ROLLOUT: Action = "rollout"
 #: A version serves from such an entry on.
 DEPLOYING = (PROMOTED, ROLLED_BACK)
 #: What the gate, or a person whom it asked, decides on a challenger.
 DECISIONS = (PROMOTED, REJECTED)
+#: What handles a request for retraining: a decision, or that the challenger is tried on live requests.
+HANDLING = (*DECISIONS, ROLLOUT)
 #: Where a rollback's evidence says until when (ISO 8601) automatic promotion pauses; null: until a person resumes it.
 PAUSE_UNTIL = "pause_until"
 
@@ -35,7 +39,7 @@ class Entry:
     """One row of the ledger.
 
     Attributes:
-        event_id: Unique per act: `gate:<version>`, `rollback:<run>` or `resume:<run>`.
+        event_id: Unique per act: `gate:<version>`, `rollout:<version>:<stage>`, `rollback:<run>` or `resume:<run>`.
         model_version: The version decided on; of a rollback the one that serves again, of `resumed` the one serving.
         previous_version: The version that served until then; None before the first.
         effective_from: Event time from which the version may predict.

@@ -1,7 +1,8 @@
 """Requests for retraining: made by monitors, answered by the gate's decision, never lost and never a storm.
 
 A request is keyed by (use case, partition, reason). It is open until the ledger holds a decision whose model has seen
-the partition: so several alarms while one retraining runs end in one retraining on the newest data.
+the partition, or tells that such a model is tried on live requests: so several alarms while one retraining runs end in
+one retraining on the newest data.
 """
 
 from __future__ import annotations
@@ -64,9 +65,10 @@ def load_all(use_case: UseCase) -> list[dict[str, Any]]:
 def open_requests(use_case: UseCase) -> list[dict[str, Any]]:
     """The requests whose partition no model has seen that the gate decided on, oldest partition first.
 
-    A rollback answers none.
+    The gate's decision to try a model on live requests counts; a rollback answers none.
     """
-    seen = [use_case.cadence.partition(entry.partition) for entry in ledger.decisions(use_case)]
+    handling = (entry for entry in ledger.entries(use_case) if entry.action in ledger.HANDLING)
+    seen = [use_case.cadence.partition(entry.partition) for entry in handling]
     newest = max(seen, default=None)
     return [
         row for row in load_all(use_case) if newest is None or use_case.cadence.partition(row["partition"]) > newest

@@ -18,7 +18,7 @@ from perennial.feature_store.publication_records import LatePublication, late_pu
 from perennial.gate.decision import INCONCLUSIVE
 from perennial.monitoring import roles
 from perennial.quarantine import states
-from perennial.registry import deployments, ledger
+from perennial.registry import deployments, ledger, rollouts
 from perennial.registry.deployments import NOTHING
 from perennial.use_case import UseCase
 
@@ -296,6 +296,8 @@ def _action(row: dict[str, Any]) -> str:
             return f"rolled back to v{row['model_version']}"
         case ledger.RESUMED:
             return "promotion resumed"
+        case ledger.ROLLOUT:
+            return f"v{row['model_version']} {rollouts.Stage.of(json.loads(row['evidence'])[rollouts.STAGE]).name}"
         case ledger.REJECTED if json.loads(row["evidence"]).get("outcome") == INCONCLUSIVE:
             return f"v{row['model_version']} inconclusive"
         case action:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from perennial.dag_names import CHAMPION, FEATURES, REFRESH, TRAINING
+from perennial.dag_names import CHAMPION, FEATURES, REFRESH, ROLLOUT, TRAINING
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
@@ -58,4 +58,8 @@ def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:
         from perennial.gate.rollback_plan import RollbackRequest
 
         return RollbackRequest
+    if pipeline == ROLLOUT:
+        from perennial.gate.rollout_request import RolloutRequest
+
+        return RolloutRequest
     return None

@@ -3,6 +3,7 @@
 - `definition`: the use case itself, its tables, examples and parameters of training;
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
 - `refreshing`: how often the partition under way is refreshed;
+- `rollout`: how a challenger is tried on live requests;
 - `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
 """
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
     from perennial.use_case.refreshing import Refresh
+    from perennial.use_case.rollout import CanaryStage, Rollout
 
 __all__ = [
     "Approval",
+    "CanaryStage",
     "ColumnPolicy",
     "DriftPolicy",
     "Examples",
@@ -27,6 +30,7 @@ __all__ = [
     "RawTable",
     "Refresh",
     "Retraining",
+    "Rollout",
     "ServingPolicy",
     "TrainingParams",
     "UseCase",
@@ -39,5 +43,6 @@ __getattr__ = attributes_of(
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
         ".refreshing": ["Refresh"],
+        ".rollout": ["CanaryStage", "Rollout"],
     },
 )

@@ -29,6 +29,7 @@ from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
+from perennial.use_case.rollout import Rollout
 from perennial.use_case.table_names import RESERVED, TableNames
 
 Name = str
@@ -127,6 +128,10 @@ class UseCase(Declaration):
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
+    rollout: Rollout | None = Field(
+        default=None,
+        description="How a challenger is tried on live requests before it replaces the champion. None: it is not.",
+    )
     serving: ServingPolicy = Field(default=ServingPolicy(), description="How requests for predictions are answered.")
     refresh: Refresh | None = Field(
         default=None,

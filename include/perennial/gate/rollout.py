@@ -1,0 +1,171 @@
+"""Carries a rollout on or ends it: the next stage begins, or the challenger is promoted or rejected.
+
+The ledger is written first, under the lock that promotions hold; servers and the alias follow it. Killed anywhere and
+run again, each step is made once.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from perennial.errors import InvalidParams
+from perennial.gate import model_card, rollout_evidence, rollout_rules, rollout_start
+from perennial.gate.decision import PROMOTE, REJECT, GateDecision, Outcome, from_evidence
+from perennial.gate.promotion import GATE
+from perennial.gate.rollout_request import RolloutRequest
+from perennial.gate.rollout_rules import Assessment
+from perennial.registry import ledger, rollouts, tracking
+from perennial.registry.ledger import Entry
+from perennial.registry.rollouts import RolloutState, Stage
+from perennial.services import postgres
+from perennial.use_case import Rollout, UseCase
+from perennial.use_case.declarations import Declaration
+
+log = logging.getLogger(__name__)
+
+
+class RolloutStep(Declaration):
+    """What a run did with the rollout under way.
+
+    Attributes:
+        model_version: The challenger; None: no rollout is under way.
+        stage: The stage that is under way now; None: it is over.
+        promoted: Whether the challenger is the champion now.
+        changed: Whether the ledger has a new entry.
+        reason: One sentence for people.
+    """
+
+    model_version: int | None = None
+    stage: str | None = None
+    promoted: bool = False
+    changed: bool = False
+    reason: str = "No rollout is under way."
+
+
+def advance(use_case: UseCase, request: RolloutRequest, *, made_by: str, actor: str = GATE) -> RolloutStep:
+    """Do with the rollout under way what the rules say, or what a person wants.
+
+    Args:
+        use_case: Whose.
+        request: What to do.
+        made_by: Id of the Airflow run: one run makes one step, however often this runs.
+        actor: The person who asked for it; of `check` the gate acts.
+
+    Raises:
+        InvalidParams: a person wants to advance or abort, and no rollout is under way.
+        ServiceUnavailable: the lake or MLflow does not answer.
+    """
+    entries = ledger.entries(use_case)
+    made = _made_by(entries, made_by)
+    state = rollouts.undecided(entries)
+    if made is None and (state is None or use_case.rollout is None):
+        if request.action != "check":
+            raise InvalidParams(
+                f"Use case {use_case.name!r}: no rollout is under way, there is nothing to {request.action}.",
+                f"See `perennial status {use_case.name}`.",
+            )
+        return RolloutStep()
+    if made is None and state is not None and use_case.rollout is not None:
+        assessment = _requested(use_case.rollout, state, request) or _by_rules(use_case, use_case.rollout, state)
+        if assessment.step == "wait":
+            return RolloutStep(model_version=state.version, stage=state.stage.name, reason=assessment.reason)
+        who = GATE if request.action == "check" else actor
+        with postgres.advisory_lock("promotion", use_case.name):
+            if ledger.entries(use_case)[-1].event_id == entries[-1].event_id:
+                made = _carry_out(use_case, state, assessment, who, made_by)
+        if made is None:  # Somebody else acted meanwhile.
+            return advance(use_case, request, made_by=made_by, actor=actor)
+    assert made is not None  # noqa: S101
+    _follow(use_case, made.model_version)
+    log.info("%s: %s", use_case.name, made.reason)
+    stage = Stage.of(made.evidence[rollouts.STAGE]).name if made.action == ledger.ROLLOUT else None
+    is_promoted = made.action == ledger.PROMOTED
+    version = made.model_version
+    return RolloutStep(model_version=version, stage=stage, promoted=is_promoted, changed=True, reason=made.reason)
+
+
+def _by_rules(use_case: UseCase, policy: Rollout, state: RolloutState) -> Assessment:
+    if state.superseded_by is not None:
+        newer = state.superseded_by
+        why = f"v{state.version} was compared with v{state.champion}, but v{newer.model_version} serves since"
+        return Assessment("end", why, REJECT)
+    evidence = rollout_evidence.read(use_case, state)
+    return rollout_rules.assess(use_case, policy, state, evidence, datetime.now(UTC))
+
+
+def _requested(policy: Rollout, state: RolloutState, request: RolloutRequest) -> Assessment | None:
+    """What a person wants; None: that the rules decide."""
+    if request.action == "check" or state.superseded_by is not None:
+        return None
+    name = f"v{state.version} in stage {state.stage.name}"
+    if request.action == "abort":
+        return Assessment("end", f"{name}: aborted: {request.reason.strip()}", REJECT)
+    following = rollouts.following(policy, state.stage.share)
+    if following is None:
+        return Assessment("end", f"{name}: promoted by a person: {request.reason.strip()}", PROMOTE)
+    return Assessment("next", f"{name}: {following.name} begins: {request.reason.strip()}", next_stage=following)
+
+
+def _carry_out(use_case: UseCase, state: RolloutState, assessment: Assessment, actor: str, made_by: str) -> Entry:
+    """Record the step; the caller holds the lock of promotions."""
+    decision = GateDecision(**state.decision)
+    if assessment.next_stage is not None:
+        rules = [rule.model_dump(mode="json") for rule in assessment.all_rules]
+        stage, number = assessment.next_stage, state.number + 1
+        return rollout_start.record_stage(use_case, decision, stage, number, actor, assessment.reason, made_by, rules)
+    final = _final(decision, assessment, made_by)
+    if final.promote:
+        start = max(final.effective_from, ledger.unscored_from(use_case))
+        final = final.model_copy(update={"effective_from": start})
+    return ledger.record(
+        use_case,
+        partition=final.partition,
+        action=ledger.PROMOTED if final.promote else ledger.REJECTED,
+        model_version=final.challenger,
+        previous_version=final.champion,
+        model_run=state.entry.model_run,
+        effective_from=final.effective_from,
+        actor=actor,
+        reason=final.reason,
+        evidence=final.model_dump(mode="json"),
+    )
+
+
+def _final(decision: GateDecision, assessment: Assessment, made_by: str) -> GateDecision:
+    """The gate's decision with what live requests told; its own numbers stay, where it had enough rows to measure."""
+    outcome: Outcome = assessment.outcome or REJECT
+    changes: dict[str, Any] = {
+        "promote": outcome == PROMOTE,
+        "outcome": outcome,
+        "borderline": False,
+        "reason": assessment.reason,
+        "rules": [*decision.rules, *assessment.all_rules],
+        "made_by": made_by,
+    }
+    results = assessment.results
+    if results is not None and results.improvement is not None and decision.outcome != PROMOTE:
+        gained = results.improvement
+        changes |= {"improvement": gained.estimate, "interval": (gained.low, gained.high), "metrics": results.metrics}
+        changes["rows"] = int(results.sufficiency[0].value)
+    return decision.model_copy(update=changes)
+
+
+def _made_by(entries: list[Entry], run: str) -> Entry | None:
+    """The entry that an earlier attempt of this run made."""
+    for entry in reversed(entries):
+        if entry.action == ledger.ROLLOUT and entry.evidence.get(rollouts.MADE_BY) == run:
+            return entry
+        decision = from_evidence(entry.evidence) if entry.action in ledger.DECISIONS else None
+        if decision is not None and decision.made_by == run:
+            return entry
+    return None
+
+
+def _follow(use_case: UseCase, version: int) -> None:
+    """Let the alias and the model card follow the ledger."""
+    champion = ledger.champion(use_case)
+    if champion is not None:
+        tracking.promote(use_case, champion.model_version)
+    model_card.attach(use_case, version)
