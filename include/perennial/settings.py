@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     )
     serving_host: str = Field(default="127.0.0.1", description="Address on which `perennial serve` listens.")
     serving_port: int = Field(default=8090, ge=1, le=65535, description="Port of `perennial serve`.")
+    serving_workers: int = Field(
+        default=1, ge=1, le=64, description="Processes of `perennial serve`; each uses one core, and loads all models."
+    )
     serving_uri: str = Field(
         default="",
         description="URL of the prediction server, or of the proxy before several. Unset: the one on this machine,"

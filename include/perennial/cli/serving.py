@@ -79,6 +79,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="Processes, each of which uses one core; by default PERENNIAL_SERVING_WORKERS."
+        ),
+    ] = None,
 ) -> None:
     """Answer requests for predictions over HTTP, until stopped.
 
@@ -99,8 +105,9 @@ def serve(
     logging.getLogger("perennial.serving").setLevel(logging.INFO)
     with fast_imports():
         from perennial.serving import server
+    from perennial.settings import settings
 
-    server.run(named or None)
+    server.run(named or None, workers or settings().serving_workers)
 
 
 @app.command(epilog=example("perennial ask flights --from 2013-12-29 --to 2014-01-01"))

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
@@ -67,12 +68,15 @@ class PredictionServer:
         champions: The versions that serve.
         access: Decides on callers.
         log: Where predictions are recorded before they are answered; None: nowhere.
+        workers: See `Metrics`.
     """
 
-    def __init__(self, champions: Champions, access: AccessControl, log: PredictionLog | None = None) -> None:
+    def __init__(
+        self, champions: Champions, access: AccessControl, log: PredictionLog | None = None, workers: Path | None = None
+    ) -> None:
         self._champions = champions
         self._access = access
-        self._metrics = Metrics(champions, log.folder if log is not None else None)
+        self._metrics = Metrics(champions, log.folder if log is not None else None, workers)
         self._record = Recorder(log).record if log is not None else None
         self._batches = Batches(self._answer)
         self._waiting = 0
@@ -206,16 +210,19 @@ class PredictionServer:
         return self._access.check(authorization, use_case)
 
 
-def application(champions: Champions, access: AccessControl, log: PredictionLog | None = None) -> Starlette:
+def application(
+    champions: Champions, access: AccessControl, log: PredictionLog | None = None, workers: Path | None = None
+) -> Starlette:
     """The application.
 
     Args:
         champions: The versions that serve; somebody else refreshes them.
         access: Decides on callers.
         log: See `PredictionServer`; somebody else carries it into the lake.
+        workers: See `Metrics`.
     """
     kinds = (AccessDenied, BodyTooLarge, MalformedBody, PerennialError, HTTPException, Exception)
-    server = PredictionServer(champions, access, log)
+    server = PredictionServer(champions, access, log, workers)
     return Starlette(routes=server.routes(), exception_handlers=dict.fromkeys(kinds, _refuse))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,12 +52,20 @@ class Metrics:
     Args:
         champions: Whose versions are shown.
         log: The folder of the log of predictions; None: there is none.
+        workers: The folder in which the workers of one server share their numbers; None: there is one process.
     """
 
-    def __init__(self, champions: Champions, log: Path | None = None) -> None:
+    def __init__(self, champions: Champions, log: Path | None = None, workers: Path | None = None) -> None:
         self._counts = Counts()
         self._collectors = CollectorRegistry()
-        self._collectors.register(_Counted(self._counts))
+        if workers is None:
+            self._collectors.register(_Counted(lambda: self._counts))
+        else:
+            from perennial.serving.shared_counts import SharedCounts
+
+            shared = SharedCounts(workers, self._counts)
+            shared.start()
+            self._collectors.register(_Counted(shared.total))
         self._collectors.register(_Versions(champions))
         if log is not None:
             self._collectors.register(_Waiting(log))
@@ -95,12 +103,12 @@ class Metrics:
 class _Counted(Collector):
     """What was counted, as Prometheus knows it."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Callable[[], Counts]) -> None:
         self._counts = counts
 
     def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
         # Copies: another thread collects than the one that counts.
-        counts = self._counts
+        counts = self._counts()
         requests = CounterMetricFamily(f"{_NAME}_requests", "Requests, by status.", labels=["use_case", "status"])
         for labels, number in dict(counts.requests).items():
             requests.add_metric(labels, number)
@@ -114,17 +122,18 @@ class _Counted(Collector):
             missing.add_metric(labels, number)
         durations = HistogramMetricFamily(f"{_NAME}_seconds", "Duration of answered requests.", labels=["use_case"])
         for use_case, seconds in dict(counts.seconds).items():
-            durations.add_metric([use_case], self._buckets(use_case), seconds)
+            durations.add_metric([use_case], _buckets(counts, use_case), seconds)
         yield from (requests, predictions, missing, durations)
 
-    def _buckets(self, use_case: str) -> list[tuple[str, float]]:
-        """Each bound, and how many requests took no longer."""
-        buckets: list[tuple[str, float]] = []
-        total = 0
-        for number, bound in enumerate([*map(str, _SECONDS), "+Inf"]):
-            total += self._counts.durations[use_case, number]
-            buckets.append((bound, total))
-        return buckets
+
+def _buckets(counts: Counts, use_case: str) -> list[tuple[str, float]]:
+    """Each bound, and how many requests took no longer."""
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for number, bound in enumerate([*map(str, _SECONDS), "+Inf"]):
+        total += counts.durations[use_case, number]
+        buckets.append((bound, total))
+    return buckets
 
 
 class _Versions(Collector):

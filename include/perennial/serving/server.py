@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -19,6 +23,7 @@ from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
 from perennial.serving.log_carrier import LogCarrier
+from perennial.serving.workers import supervise
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -30,18 +35,30 @@ _MAX_CONNECTIONS = 512
 _LAST_SECONDS = 10
 
 
-def run(use_cases: Sequence[UseCase] | None) -> None:
+def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered.
 
     Args:
         use_cases: What to serve; None: at any time all that are not retired. One that has no champion yet is served
             from its first one on.
+        workers: How many processes serve.
 
     Raises:
         InvalidSetting: the port is taken.
     """
     where = settings()
     listener = _listen(where.serving_host, where.serving_port)
+    if workers == 1:
+        _serve(listener, use_cases, None)
+        return
+    with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
+        gc.freeze()  # What is imported is never collected, and stays shared.
+        supervise(workers, partial(_serve, listener, use_cases, Path(folder)), 2 * _LAST_SECONDS)
+
+
+def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts: Path | None) -> None:
+    """Be a server, or one of its workers, which share a folder for what they count."""
+    where = settings()
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.refresh()
     threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()
@@ -53,7 +70,7 @@ def run(use_cases: Sequence[UseCase] | None) -> None:
     # uvicorn sends itself the signal that ended it again; without this nothing below would be done.
     signal.signal(signal.SIGTERM, _stop)
     config = uvicorn.Config(
-        application(champions, AccessControl(), records),
+        application(champions, AccessControl(), records, counts),
         lifespan="off",
         log_config=None,
         access_log=False,

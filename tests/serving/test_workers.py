@@ -1,0 +1,124 @@
+"""Workers on one socket: replaced when they die, told to stop, and gone with their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from machines import free_port
+from typed import COMMAND, PATHS
+
+from perennial.serving.metrics import Counts
+from perennial.serving.shared_counts import SharedCounts
+
+#: Workers that note when they start and when they are told to stop.
+PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+from perennial.serving.workers import supervise
+
+def stop(number, frame):
+    (folder / f"stopped-{os.getpid()}").touch()
+    raise SystemExit(0)
+
+def serve():
+    signal.signal(signal.SIGTERM, stop)
+    (folder / f"started-{os.getpid()}").touch()
+    while True:
+        time.sleep(0.05)
+
+folder = Path(sys.argv[1])
+supervise(2, serve, 20)
+"""
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def noted(folder: Path, what: str) -> set[int]:
+    return {int(file.name.partition("-")[2]) for file in folder.glob(f"{what}-*")}
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)])
+    until(lambda: len(noted(tmp_path, "started")) == 2)
+    yield process
+    process.kill()
+    process.wait(timeout=30)
+
+
+def test_a_killed_worker_is_replaced(supervisor: subprocess.Popen, tmp_path: Path) -> None:
+    first = noted(tmp_path, "started")
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: len(noted(tmp_path, "started")) == 3)
+    assert supervisor.poll() is None
+    assert {child.pid for child in psutil.Process(supervisor.pid).children()} == noted(tmp_path, "started") - {
+        min(first)
+    }
+
+
+def test_all_workers_are_told_to_stop(supervisor: subprocess.Popen, tmp_path: Path) -> None:
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(timeout=60) == 0
+    assert noted(tmp_path, "stopped") == noted(tmp_path, "started")
+
+
+def test_workers_end_with_their_supervisor(supervisor: subprocess.Popen, tmp_path: Path) -> None:
+    supervisor.kill()
+    until(lambda: noted(tmp_path, "stopped") == noted(tmp_path, "started"))
+
+
+def test_counts_of_all_workers_are_added(tmp_path: Path) -> None:
+    mine, other = Counts(), Counts()
+    mine.requests["energy", "200"], other.requests["energy", "200"], other.requests["energy", "422"] = 2, 3, 1
+    mine.seconds["energy"], other.seconds["energy"] = 0.5, 0.25
+    other.durations["energy", 4] = 3
+    ended = SharedCounts(tmp_path, other)
+    ended._file = tmp_path / "1"
+    ended.write()
+    total = SharedCounts(tmp_path, mine).total()
+    assert total.requests == {("energy", "200"): 5, ("energy", "422"): 1}
+    assert (total.seconds, total.durations) == ({"energy": 0.75}, {("energy", 4): 3})
+
+
+def test_a_server_with_two_workers_survives_the_loss_of_one(home: Path) -> None:
+    address = free_port()
+    environment = os.environ | PATHS | {"PERENNIAL_SERVING_PORT": str(address)}
+    with (home / "serve.log").open("w") as log:
+        server = subprocess.Popen(
+            [*COMMAND, "serve", "flights", "--workers", "2"], stdout=log, stderr=log, env=environment
+        )
+    workers = lambda: [each.pid for each in psutil.Process(server.pid).children()]  # noqa: E731
+    answers = lambda: answered(address)  # noqa: E731
+    try:
+        until(answers)
+        first = workers()
+        assert len(first) == 2
+        os.kill(first[0], signal.SIGKILL)
+        until(lambda: len(workers()) == 2 and set(workers()) != set(first) and answers())
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=60) == 0
+        assert "killed by SIGKILL" in (home / "serve.log").read_text()
+    finally:
+        server.kill()
+        server.wait(timeout=30)
+
+
+def answered(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).json() == {"status": "alive"}
+    except httpx.TransportError:
+        return False
