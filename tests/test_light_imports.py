@@ -33,6 +33,7 @@ LIGHT = {
         "use_case",
         "use_case.definition",
         "use_case.policies",
+        "use_case.ahead",
         "discovery",
     ],
     "helpers": [

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perennial.pushing import push
     from perennial.serving.predicting import predict
     from perennial.use_case import (
+        Ahead,
         CanaryStage,
         ColumnPolicy,
         DriftPolicy,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Ahead",
     "Cadence",
     "CanaryStage",
     "ColumnPolicy",
@@ -81,7 +83,7 @@ __getattr__ = attributes_of(
         ".pushing": ("push",),
         ".serving.predicting": ("predict",),
         ".use_case": (
-            *("CanaryStage", "ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable"),
+            *("Ahead", "CanaryStage", "ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "RawTable"),
             *("Refresh", "Retraining", "Rollout", "ServingPolicy", "TrainingParams", "UseCase"),
         ),
     },

@@ -16,6 +16,8 @@ SCHEDULE = "schedule"
 REFRESH = "refresh"
 #: Only use cases with `rollout` have it.
 ROLLOUT = "rollout"
+#: Only use cases with `examples.ahead` have it.
+AHEAD = "ahead"
 
 #: The loop, in the order in which a partition goes through it.
 LOOP = (FEATURES, SCORING, MONITORING, TRAINING)

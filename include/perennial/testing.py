@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from perennial.validation import SplitBatch
 
-__all__ = ["lake_types", "predict", "raw_batch", "split_batch", "trusted_types", "use_case", "validate_batch"]
+__all__ = [
+    "lake_types",
+    "predict",
+    "raw_batch",
+    "split_batch",
+    "trusted_types",
+    "use_case",
+    "validate_batch",
+    "without_outcome",
+]
 
 
 def use_case(name: str) -> UseCase:
@@ -76,6 +85,21 @@ def validate_batch(use_case: UseCase, table: str, rows: pa.Table, partition: Par
         BadBatch: too few rows, too many of them broken, or an expectation about the whole batch is not met.
     """
     return validation.validate_batch(use_case, use_case.raw_table(table), lake_types(rows), partition)
+
+
+def without_outcome(use_case: UseCase, table: str, rows: pa.Table) -> pa.Table:
+    """Raw rows as they are before their outcome, for a use case with `examples.ahead`: null in all other columns.
+
+    Of such rows the transform `examples` has to make the same examples, but for the label.
+
+    Args:
+        use_case: The use case.
+        table: The raw table, with its `known_ahead`.
+        rows: Rows of it.
+    """
+    from perennial.ingestion import known_ahead
+
+    return known_ahead.without_outcome(use_case.raw_table(table), rows)
 
 
 def predict(use_case: UseCase, model: Any, rows: pd.DataFrame) -> np.ndarray:

@@ -7,11 +7,13 @@ from scenario_run import ScenarioRun
 
 
 def in_short(scenario: ScenarioRun) -> None:
-    """Two days of features, the first batch of which is refused and released; a model of them; a day that it scores."""
+    """Two days of features, the first batch of which is refused and released; a model of them; a day that it predicts
+    ahead, and scores."""
     refused_and_released(scenario, "2024-01-01")
     scenario.run("features", "2024-01-01", {"sends": FEW_ROWS})
     scenario.run("features", "2024-01-02", {"sends": BAD_ROWS})
     scenario.run("training", "2024-01-02", {"window_start": "2024-01-01", "window_end": "2024-01-02"})
+    scenario.run("ahead", "2024-01-03")
     scenario.through(["2024-01-03"])
 
 
@@ -54,6 +56,7 @@ def in_full(scenario: ScenarioRun, partitions: int) -> None:
     to_the_first_model(scenario)
     with_bad_rows(scenario, *days[3:5])
     scenario.through(days[5:])
+    scenario.run("ahead", f"2024-01-{partitions + 1:02}")
     if scenario.run("schedule", days[-1])["request_retraining"]:
         scenario.run("training", days[-1], name="scheduled")
     if scenario.promotions > 1:

@@ -50,6 +50,15 @@ def score(use_case: UseCase, partition: Partition, run: str, results: Results) -
     return scoring.score(use_case, partition)
 
 
+def predict_ahead(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from datetime import timedelta
+
+    from perennial.scoring_ahead import predicting
+
+    # The clock stands still: an attempt after a kill has the same examples to predict.
+    return predicting.predict_ahead(use_case, lambda: partition.start + timedelta(hours=12, minutes=30))
+
+
 def monitor(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.monitoring import monitor as monitoring
 
@@ -170,6 +179,7 @@ def _by_name(*steps: Step) -> dict[str, Step]:
 #: The tasks of each pipeline by name, in the order in which they run.
 PIPELINES: dict[str, dict[str, Step]] = {
     "features": _by_name(ingest, compute, publish, parity),
+    "ahead": _by_name(predict_ahead),
     "scoring": _by_name(score),
     "monitoring": _by_name(monitor, request_retraining, revisit),
     "refresh": _by_name(refresh),

@@ -86,6 +86,12 @@ def test_training_on_demand_promotes_the_first_model(run) -> None:
     assert [row["action"] for row in lake.read("energy.ledger").to_pylist()].count("promoted") == 1
 
 
+def test_the_clock_predicts_what_is_still_to_come(run) -> None:
+    run("energy.features", "2024-01-01")
+    assert run("energy.ahead", None) == ("success", {"predict_ahead": "success"})
+    assert lake.read("energy.served_predictions") is None, "all of energy's examples are long past"
+
+
 def test_before_the_first_model_the_clock_asks_for_nothing(run) -> None:
     run("energy.features", "2024-01-01")
     assert run("energy.schedule", None)[1]["request_retraining"] == "skipped"

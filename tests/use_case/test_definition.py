@@ -6,9 +6,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from perennial import Cadence, Examples, FeatureTable, Gate, RawTable, Refresh, TrainingParams, UseCase, discovery
+from perennial import (
+    Ahead,
+    Cadence,
+    Examples,
+    FeatureTable,
+    Gate,
+    RawTable,
+    Refresh,
+    TrainingParams,
+    UseCase,
+    discovery,
+)
 from perennial.errors import InvalidPartition, UnknownUseCase
 
 HOUR = timedelta(hours=1)
@@ -113,3 +126,44 @@ def test_a_short_window_limits_the_holdout_to_its_share() -> None:
     start = datetime(2013, 1, 1, tzinfo=UTC)
     assert use_case.holdout_start(start, start + timedelta(days=300)) == start + timedelta(days=272)
     assert use_case.holdout_start(start, start + timedelta(days=50)) == start + timedelta(days=40)
+
+
+DAY = timedelta(days=1)
+
+
+def early(columns: tuple[str, ...] = ("id", "at"), **ahead: Any) -> UseCase:
+    trips = RawTable(name="trips", key=("id",), time="at", known_ahead=columns)
+    how = Ahead(**{"leads": (DAY,), "known": 2 * DAY} | ahead)
+    return declare(raw=(trips,), examples=Examples(key=("id",), inputs=("trips",), ahead=how))
+
+
+def test_predicting_ahead_needs_to_be_told_what_is_known() -> None:
+    assert early().examples.ahead.every == "0 * * * *"
+    with pytest.raises(ValidationError, match="known_ahead of raw table 'trips' does not name at, id"):
+        early(columns=())
+    with pytest.raises(ValidationError, match=r"does not name at;"):
+        early(columns=("id", "distance"))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "message"),
+    [
+        ({"leads": ()}, "at least 1"),
+        ({"leads": (timedelta(0),)}, "leads are positive"),
+        ({"leads": (DAY, 2 * DAY)}, "the longest first"),
+        ({"leads": (DAY, DAY)}, "differ"),
+        ({"known": DAY / 2}, "less than the lead 1 day"),
+        ({"every": "hourly"}, "five fields"),
+    ],
+)
+def test_leads_that_cannot_be_are_refused(ahead: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        early(**ahead)
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, unique=True), st.integers(0, 120))
+def test_the_lead_that_is_due_is_the_shortest_that_has_come(hours: list[int], remaining: int) -> None:
+    leads = tuple(timedelta(hours=hour) for hour in sorted(hours, reverse=True))
+    due = Ahead(leads=leads, known=leads[0]).lead_due(timedelta(hours=remaining))
+    come = [lead for lead in leads if timedelta(hours=remaining) <= lead]
+    assert due == min(come, default=None)

@@ -8,6 +8,7 @@ try:
     from perennial.cli import doctor
     from perennial.cli import pipelines
     from perennial.cli import serving
+    from perennial.cli import ahead
     from perennial.cli import quarantine
     from perennial.cli import decisions
     from perennial.cli import reproduce
@@ -22,6 +23,7 @@ except KeyboardInterrupt:
     raise SystemExit(130) from None
 
 __all__ = [
+    "ahead",
     "app",
     "decisions",
     "doctor",

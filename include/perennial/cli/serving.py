@@ -305,14 +305,9 @@ def _limits(token: ServiceToken) -> str:
 
 
 def _lifetime(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    from datetime import timedelta
+    from perennial.cli.durations import duration
 
-    number, unit = text[:-1], {"h": "hours", "d": "days", "w": "weeks"}.get(text[-1:])
-    if unit is None or not number.isdecimal() or not 0 < int(number) < 10_000:
-        raise InvalidParams(f"--expires {text} is no length of time.", "Write it as 12h, 90d or 2w.")
-    return timedelta(**{unit: int(number)})
+    return None if text is None else duration(text, "--expires")
 
 
 def _fields(values: list[str]) -> dict[str, Any]:

@@ -90,6 +90,23 @@ def _transform(
     since: datetime,
 ) -> pa.Table:
     """Run one function of `transforms.py` on its inputs from `since` to the partition's end."""
+    return run_transform(
+        use_case, name, {table: _since(use_case.raw_table(table), raw[table], since) for table in inputs}, partition
+    )
+
+
+def run_transform(use_case: UseCase, name: str, inputs: Mapping[str, pa.Table], partition: Partition) -> pa.Table:
+    """What one function of the use case's `transforms.py` makes of its inputs, in the lake's types.
+
+    Args:
+        use_case: The use case.
+        name: The function.
+        inputs: Raw table -> the rows that it sees.
+        partition: The partition that is computed, for errors.
+
+    Raises:
+        BadFeatures: there is no such function, or it raises.
+    """
     import ibis
 
     where = f"include/use_cases/{use_case.name}/transforms.py, {name}()"
@@ -100,7 +117,7 @@ def _transform(
     try:
         # Floating-point sums differ with the number of threads, and a partition computed twice must give equal bytes.
         engine.raw_sql("SET threads = 1; SET TimeZone = 'UTC'")
-        tables = {table: ibis.memtable(_since(use_case.raw_table(table), raw[table], since)) for table in inputs}
+        tables = {table: ibis.memtable(rows) for table, rows in inputs.items()}
         return lake.canonical(engine.to_pyarrow(function(**tables)))
     except PerennialError:
         raise

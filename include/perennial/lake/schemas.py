@@ -50,7 +50,8 @@ SERVED_PREDICTION = pa.schema(
         prediction_id=(_STRING, "The id that the caller was told: unique."),
         event_timestamp=(
             TIMESTAMP,
-            "Event time: the moment that was predicted for, which is the request's `at`, else `answered_at`.",
+            "Event time: the moment that was predicted for, which is the request's `at`, else `answered_at`; of a"
+            " prediction ahead when it was made.",
         ),
         answered_at=(TIMESTAMP, "Processing time of the prediction."),
         prediction=(_DOUBLE, "Probability of 1, or the predicted value; null if there is an `error`."),
@@ -63,7 +64,11 @@ SERVED_PREDICTION = pa.schema(
             " `ahead`: by a pipeline, before its moment.",
         ),
         shadow_of=(_STRING, "The `prediction_id` of the answer that a prediction in shadow accompanied; else null."),
-        missing=(_STRING, "JSON: feature that the model saw as null -> `not-found` or `expired`; null: none."),
+        missing=(
+            _STRING,
+            "JSON: feature that the model saw as null -> `not-found` or `expired`, or `not-known` if one of"
+            " these; null: none.",
+        ),
         latency_ms=(_DOUBLE, "From the arrival of the request to its record; null: nobody waited."),
         caller=(_STRING, "`token:<name>` of a service token, `airflow:<user>` of a login; null: nobody."),
     )

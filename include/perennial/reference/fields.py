@@ -22,6 +22,7 @@ PARTS = (
     vocabulary.RawTable,
     vocabulary.FeatureTable,
     vocabulary.Examples,
+    vocabulary.Ahead,
     vocabulary.Gate,
     vocabulary.DriftPolicy,
     vocabulary.ColumnPolicy,

@@ -1,6 +1,7 @@
 """What a team writes down about one prediction problem: its tables, examples, gate, policies and parameters.
 
 - `definition`: the use case itself, its tables, examples and parameters of training;
+- `ahead`: how examples are predicted before their moment;
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
 - `refreshing`: how often the partition under way is refreshed;
 - `rollout`: how a challenger is tried on live requests;
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
+    from perennial.use_case.ahead import Ahead
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
     from perennial.use_case.refreshing import Refresh
     from perennial.use_case.rollout import CanaryStage, Rollout
 
 __all__ = [
+    "Ahead",
     "Approval",
     "CanaryStage",
     "ColumnPolicy",
@@ -40,6 +43,7 @@ __all__ = [
 __getattr__ = attributes_of(
     __name__,
     {
+        ".ahead": ["Ahead"],
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
         ".refreshing": ["Refresh"],

@@ -25,6 +25,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
+from perennial.use_case import ahead
+from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
@@ -52,6 +54,10 @@ class RawTable(Declaration):
     )
     max_quarantined: float = Field(
         default=0.1, ge=0, le=1, description="With a larger share of quarantined rows the partition stops."
+    )
+    known_ahead: tuple[str, ...] = Field(
+        default=(),
+        description="Columns that are known before the outcome, for `examples.ahead`: all others are null there.",
     )
 
 
@@ -86,6 +92,9 @@ class Examples(Declaration):
     request_features: tuple[str, ...] = Field(
         default=(),
         description="Columns of the examples that are model inputs, in addition to the feature service's features.",
+    )
+    ahead: Ahead | None = Field(
+        default=None, description="How they are predicted ahead of their moment, on the clock; None: they are not."
     )
 
 
@@ -171,6 +180,7 @@ class UseCase(Declaration):
         for name in inputs:
             if name not in {raw.name for raw in self.raw}:
                 raise ValueError(f"input {name!r} is not a raw table")
+        ahead.check(self)
         metrics = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
         if self.gate.metric not in metrics:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(metrics)} for {self.task}")

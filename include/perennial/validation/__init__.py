@@ -3,7 +3,8 @@
 - `suites`: the expectations of a table; `contracts`: what a transform must return besides;
 - `suite_validation`: a table validated against a suite, by `duckdb_pass` where `sql` has a translation, otherwise by
   `pandas_fallback`; `messages` puts failures into words, `results` records them;
-- `batches`: raw batches, split into clean and quarantined rows; `computed_tables`: tables that Perennial computed.
+- `batches`: raw batches, split into clean and quarantined rows; `computed_tables`: tables that Perennial computed;
+  `known_ahead`: raw rows before their outcome.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         validate_batch,
     )
     from perennial.validation.computed_tables import check_computed_table, check_open_table, validate_computed_table
+    from perennial.validation.known_ahead import rows_without_faults
     from perennial.validation.suite_validation import SuiteResult, validate
     from perennial.validation.suites import declared_expectations, suite_location, use_case_expectations
 
@@ -36,6 +38,7 @@ __all__ = [
     "check_open_batch",
     "check_open_table",
     "declared_expectations",
+    "rows_without_faults",
     "split_batch",
     "suite_location",
     "use_case_expectations",
@@ -52,6 +55,7 @@ __getattr__ = attributes_of(
             "validate_batch",
         ),
         ".computed_tables": ("check_computed_table", "check_open_table", "validate_computed_table"),
+        ".known_ahead": ("rows_without_faults",),
         ".suite_validation": ("SuiteResult", "validate"),
         ".suites": ("declared_expectations", "suite_location", "use_case_expectations"),
     },

@@ -4,7 +4,24 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from perennial import Cadence, DriftPolicy, Examples, FeatureTable, Gate, RawTable, Retraining, TrainingParams, UseCase
+from perennial import (
+    Ahead,
+    Cadence,
+    DriftPolicy,
+    Examples,
+    FeatureTable,
+    Gate,
+    RawTable,
+    Retraining,
+    TrainingParams,
+    UseCase,
+)
+
+#: Of a flight, what its schedule says; that it was cancelled, or how long it was in the air, is known later.
+SCHEDULE = (
+    *("flight_id", "sched_dep", "sched_arr", "carrier", "flight", "tailnum"),
+    *("origin", "dest", "route", "hour", "weekday", "distance"),
+)
 
 
 class FlightsParams(TrainingParams):
@@ -26,7 +43,7 @@ use_case = UseCase(
     start="2013-01",
     end="2014-01",
     raw=(
-        RawTable(name="flights", key=("flight_id",), time="sched_dep", min_rows=15_000),
+        RawTable(name="flights", key=("flight_id",), time="sched_dep", min_rows=15_000, known_ahead=SCHEDULE),
         RawTable(name="weather", key=("origin", "observed_at"), time="observed_at", min_rows=1_000),
         RawTable(name="planes", key=("tailnum",)),
     ),
@@ -43,6 +60,8 @@ use_case = UseCase(
         key=("flight_id",),
         inputs=("flights",),
         request_features=("carrier", "origin", "dest", "hour", "weekday", "distance"),
+        # For tomorrow's plans, and again within the hour before the moment that the model was trained for.
+        ahead=Ahead(leads=(timedelta(days=1), timedelta(hours=1)), known=timedelta(days=2)),
     ),
     feature_service="flights",
     params=FlightsParams,

@@ -13,7 +13,7 @@ from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial import Partition, UseCase
+from perennial import Partition, UseCase, testing
 from use_cases.flights import source, transforms
 
 Compute = Callable[[ibis.Table], pl.DataFrame]
@@ -134,3 +134,18 @@ def test_any_flights_give_causal_rates(computed: Compute, rows: list[tuple[str, 
     for row in features.iter_rows(named=True):
         seen = naively(table, "carrier", row["carrier"], "arrived_at", row["event_timestamp"], 24)
         assert row["carrier_late_rate_1d"] == pytest.approx((seen["arr_delay"] >= 15).mean())
+
+
+def test_examples_are_known_before_any_outcome(computed: Compute, flights: UseCase, february_flights: pa.Table) -> None:
+    """What a schedule says of a flight is all that is asked about it: nothing of its example is learnt later."""
+    known = testing.without_outcome(flights, "flights", february_flights)
+    early, whole = (computed(transforms.examples(ibis.memtable(rows))) for rows in (known, february_flights))
+    outcome = ["label", "label_timestamp"]
+    assert early.drop(outcome).equals(whole.drop(outcome))
+    assert early["label"].null_count() == early.height > whole["label"].null_count()
+
+
+def test_a_schedule_holds_no_outcome(flights: UseCase) -> None:
+    known = set(flights.raw_table("flights").known_ahead)
+    assert known.isdisjoint(source.OUTCOME)
+    assert known.isdisjoint({"departed_at", "arrived_at", "cancelled", "diverted"})

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from perennial import (
+    Ahead,
     Cadence,
     DriftPolicy,
     Examples,
@@ -16,6 +17,8 @@ from perennial import (
     TrainingParams,
     UseCase,
 )
+
+KEY = ("site", "meter", "read_at")
 
 
 class EnergyParams(TrainingParams):
@@ -31,7 +34,7 @@ use_case = UseCase(
     cadence=Cadence.DAILY,
     start="2024-01-01",
     end="2024-02-01",
-    raw=(RawTable(name="readings", key=("site", "meter", "read_at"), time="read_at", min_rows=100),),
+    raw=(RawTable(name="readings", key=KEY, time="read_at", min_rows=100, known_ahead=KEY),),
     features=(
         FeatureTable(
             name="meter_history",
@@ -42,7 +45,10 @@ use_case = UseCase(
         ),
     ),
     examples=Examples(
-        key=("site", "meter", "read_at"), inputs=("readings",), request_features=("hour_sin", "hour_cos")
+        key=KEY,
+        inputs=("readings",),
+        request_features=("hour_sin", "hour_cos"),
+        ahead=Ahead(leads=(timedelta(hours=6), timedelta(hours=1)), known=timedelta(days=1)),
     ),
     feature_service="energy",
     params=EnergyParams,
