@@ -1,4 +1,4 @@
-"""Scoring: the version that was champion at a partition's start predicts its examples, once."""
+"""Scoring: each of a partition's examples gets its prediction: the one that was served, else one by its champion."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
@@ -14,18 +15,24 @@ from perennial.errors import BadFeatures
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, provenance
+from perennial.served_predictions import adoption
 from perennial.services import postgres
 from perennial.use_case import UseCase
 
+#: In `served_as`: predicted when the partition had ended.
+BACKFILLED = "backfilled"
 log = logging.getLogger(__name__)
 
 
 def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
-    """Predict the partition's examples that have no prediction yet and append them to the lake.
+    """Give each of the partition's examples that has no prediction yet one, and append it to the lake.
 
-    Each row carries the features it was made from, the model's version and run, the lake snapshots and the code's
-    commit. Nothing is ever overwritten; a second run adds nothing. A partition of which no examples were computed gets
-    no predictions.
+    That is the last one that was served of it, on request or ahead of its moment; `served_as` says which. Examples of
+    which none was served are predicted now, a backtest: `backfilled`.
+
+    Each row carries the features it was made from, and the model's version and run; of those made now also the lake
+    snapshots and the code's commit. Nothing is ever overwritten; a second run adds nothing. A partition of which no
+    examples were computed gets no predictions.
 
     Args:
         use_case: Whose champion.
@@ -45,24 +52,11 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     pending = _pending(use_case, partition)
     if not pending.num_rows:
         return {"model_version": champion.model_version, "predictions": 0}
-    tables = repository.lake_tables(use_case.feature_service)
-    snapshots = lake.snapshots(tables.values())
-    rows = repository.historical_features(use_case.feature_service, pending, snapshots=snapshots)
-    predict = model_loading.load(use_case, champion.model_version)
-    prediction = predict(rows.to_pandas())
-    kept = [name for name in rows.column_names if columns.view_of(name) is None]
-    count = rows.num_rows
-    predictions = pa.table(
-        {
-            **{name: rows[name] for name in kept},
-            "prediction": pa.array(prediction, pa.float64()),
-            "model_version": pa.array([champion.model_version] * count, pa.int64()),
-            "model_run": [champion.model_run] * count,
-            "lake_snapshots": [json.dumps(snapshots, sort_keys=True)] * count,
-            "code_version": [provenance.code_version()] * count,
-            "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
-        }
-    )
+    served = adoption.predictions_served(use_case, partition, pending)
+    key = list(use_case.examples.key)
+    rest = pending.join(served.select(key), keys=key, join_type="left anti") if served.num_rows else pending
+    made = [served, _backfilled(use_case, champion, rest)] if rest.num_rows else [served]
+    predictions = pa.concat_tables(made, promote_options="permissive")
     # Under the lock of promotions and rollbacks: a partition's version is the one that the ledger names.
     with postgres.advisory_lock("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
@@ -72,8 +66,34 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     if added is None:
         log.info("%s %s: the champion changed meanwhile; scoring again", use_case.name, partition)
         return score(use_case, partition)
-    log.info("%s %s: v%d made %d predictions", use_case.name, partition, champion.model_version, added.num_rows)
+    log.info(
+        *("%s %s: %d predictions, %d of them were served", use_case.name, partition, added.num_rows),
+        pc.sum(pc.not_equal(added["served_as"], BACKFILLED)).as_py() or 0,
+    )
     return {"model_version": champion.model_version, "predictions": added.num_rows}
+
+
+def _backfilled(use_case: UseCase, champion: ledger.Entry, examples: pa.Table) -> pa.Table:
+    """Predict examples that nobody was served a prediction of, from what was known at their moment."""
+    tables = repository.lake_tables(use_case.feature_service)
+    snapshots = lake.snapshots(tables.values())
+    rows = repository.historical_features(use_case.feature_service, examples, snapshots=snapshots)
+    predict = model_loading.load(use_case, champion.model_version)
+    prediction = predict(rows.to_pandas())
+    kept = [name for name in rows.column_names if columns.view_of(name) is None]
+    count = rows.num_rows
+    return pa.table(
+        {
+            **{name: rows[name] for name in kept},
+            "prediction": pa.array(prediction, pa.float64()),
+            "model_version": pa.array([champion.model_version] * count, pa.int64()),
+            "model_run": [champion.model_run] * count,
+            "lake_snapshots": [json.dumps(snapshots, sort_keys=True)] * count,
+            "code_version": [provenance.code_version()] * count,
+            "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
+            "served_as": [BACKFILLED] * count,
+        }
+    )
 
 
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:

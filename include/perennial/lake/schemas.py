@@ -38,9 +38,15 @@ PREDICTION = pa.schema(
         prediction=(_DOUBLE, "Probability of 1, or the predicted value."),
         model_version=(_LONG, "The model version in the registry that made it."),
         model_run=(_STRING, "That version's MLflow run."),
-        lake_snapshots=(_STRING, "JSON: feature table -> snapshot that was read."),
+        lake_snapshots=(_STRING, "JSON: feature table -> snapshot that was read; null if it was served."),
         code_version=_CODE_VERSION,
         predicted_at=(TIMESTAMP, "Processing time."),
+        served_as=(
+            _STRING,
+            "`champion`, `canary` or `ahead`: the prediction that was served and counts; `backfilled`: made when the"
+            " partition had ended; null: the same, from before this was recorded.",
+        ),
+        prediction_id=(_STRING, "Its id in `served_predictions`; null: it was not served."),
     )
 )
 

@@ -240,7 +240,9 @@ def _predictions(use_case: UseCase, partition: Partition, count: int, *, may_be_
     """A partition's first `count` predictions by the hash of their key."""
     import polars as pl
 
-    rows = lake.read(use_case.tables.predictions, partitions=[partition.key])
+    # What was served was not made from the lake.
+    where = lake.is_known("lake_snapshots")
+    rows = lake.read(use_case.tables.predictions, partitions=[partition.key], where=where)
     if rows is None or not rows.num_rows:
         if may_be_none:
             return pa.table({"lake_snapshots": pa.array([], pa.string())})
