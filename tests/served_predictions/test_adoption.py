@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from logged import prediction, shape
 from pipelines import run_features, run_loop_until
 
 from perennial import lake, scoring
@@ -20,6 +22,7 @@ from perennial.feature_store.parity import check_logged
 from perennial.monitoring import monitor
 from perennial.scoring_ahead import predicting
 from perennial.served_predictions import adoption, table
+from perennial.served_predictions.writing import PredictionLog
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -81,6 +84,20 @@ def test_what_was_served_is_the_examples_prediction(energy) -> None:
     others = [each for name, each in rows.items() if name != ("meter-0", NOON)]
     assert {(each["served_as"], each["prediction_id"]) for each in others} == {("backfilled", None)}
     assert all(each["lake_snapshots"] for each in others)
+
+
+def test_what_waits_in_the_log_of_a_server_is_found_too(energy, home: Path) -> None:
+    given = asked(7)
+    names = ("prediction_id", "event_timestamp", "answered_at", "prediction", "model_version", "model_run", "served_as")
+    values = {name: value for name, value in given.items() if name not in (*names, "error")}
+    types = lake.table("energy.predictions").schema().as_arrow()
+    known = pa.schema([types.field(name).remove_metadata() for name in values])
+    record = prediction(**{name: given[name] for name in names}, values=list(values.values()))
+    log = PredictionLog(home / "serving_log")
+    log.append(shape("energy", lake.canonical(known.empty_table()).schema), [record])
+    log.close()
+    row = scored(energy)["meter-0", NOON]
+    assert (row["prediction_id"], row["served_as"], row["meter_last"]) == ("id-7", "champion", 7.0)
 
 
 def test_predictions_ahead_count_until_somebody_asks_again(energy) -> None:
