@@ -157,7 +157,7 @@ def _column(field: pa.Field, values: list[Any], problems: list[tuple[str, str]],
         try:
             one = _moment(value) if pa.types.is_timestamp(field.type) else value
             converted.append(pa.scalar(one, field.type))
-        except (ValueError, TypeError, pa.ArrowException) as error:
+        except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
             problems.append((path, f"{value!r} is no {field.type}: {error}"))
             converted.append(pa.scalar(None, field.type))
             continue

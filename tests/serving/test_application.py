@@ -29,6 +29,7 @@ PREDICT = "/v1/use_cases/energy/predict"
 TYPES = [("site", "BYTES"), ("meter", "BYTES"), ("hour_sin", "FP64"), ("hour_cos", "FP64")]
 PATHS = [
     PREDICT,
+    "/v1/use_cases/energy/features/meter_history",
     "/v2/models/energy",
     "/v2/models/energy/ready",
     "/v2/models/energy/infer",

@@ -241,6 +241,7 @@ def create_token(
     may_pin: Annotated[
         bool, typer.Option("--may-pin", help="May ask for another version than the one that serves.")
     ] = False,
+    may_push: Annotated[bool, typer.Option("--may-push", help="May push rows of feature tables.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, this once: only its digest is stored."""
@@ -249,7 +250,7 @@ def create_token(
 
     names = [discovery.load(each).name for each in only or ()]
     limit = stored.parse_rate(rate) if rate is not None else None
-    secret, made = stored.create(token, names, _lifetime(expires), rate=limit, may_pin=may_pin)
+    secret, made = stored.create(token, names, _lifetime(expires), rate=limit, may_pin=may_pin, may_push=may_push)
     if as_json:
         show_json({"token": secret, **_described(made)})
     else:
@@ -291,6 +292,7 @@ def _described(token: ServiceToken) -> dict[str, Any]:
         "expires": token.expires.isoformat() if token.expires else None,
         "rate": str(token.rate) if token.rate else None,
         "may_pin": token.may_pin,
+        "may_push": token.may_push,
     }
 
 
@@ -301,7 +303,8 @@ def _scope(token: ServiceToken) -> str:
 def _limits(token: ServiceToken) -> str:
     rate = f", {token.rate}" if token.rate else ""
     pins = ", chooses versions" if token.may_pin else ""
-    return f"{rate}{pins}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
+    pushes = ", pushes features" if token.may_push else ""
+    return f"{rate}{pins}{pushes}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
 
 
 def _lifetime(text: str | None) -> timedelta | None:

@@ -103,17 +103,34 @@ class AccessControl:
             AccessDenied: it may not.
             ServiceUnavailable: Airflow, whose token it shows, does not answer.
         """
+        if how := self._missing_permission(authorization, use_case, "may_pin"):
+            raise AccessDenied(403, f"You may not choose the version of {use_case!r} that answers: {how}.")
+
+    def check_may_push(self, authorization: str, use_case: str) -> None:
+        """Let a caller that `check` let pass push rows of feature tables; of a person as for `check_may_pin`.
+
+        Args:
+            authorization: The header.
+            use_case: Whose feature tables.
+
+        Raises:
+            AccessDenied: it may not.
+            ServiceUnavailable: Airflow, whose token it shows, does not answer.
+        """
+        if how := self._missing_permission(authorization, use_case, "may_push"):
+            raise AccessDenied(403, f"You may not push features of {use_case!r}: {how}.")
+
+    def _missing_permission(self, authorization: str, use_case: str, permission: str) -> str:
+        """How to get a permission that a caller lacks; empty: it has it."""
         secret = _bearer(authorization)
         if secret.startswith(tokens.PREFIX):
-            token = tokens.find(secret)
-            may = token is not None and token.may_pin
-            how = "`perennial token create --may-pin` makes one that may"
-        else:
-            # A rehearsal of a backfill from a day to an earlier one: refused to who may not, invalid to who may.
-            may = self._status_of(secret, use_case, pinning=True) in (200, 409, 422)
-            how = "Airflow has to let you start its scoring pipeline"
-        if not may:
-            raise AccessDenied(403, f"You may not choose the version of {use_case!r} that answers: {how}.")
+            if getattr(tokens.find(secret), permission, False):
+                return ""
+            return f"`perennial token create --{permission.replace('_', '-')}` makes one that may"
+        # A rehearsal of a backfill from a day to an earlier one: refused to who may not, invalid to who may.
+        if self._status_of(secret, use_case, pinning=True) in (200, 409, 422):
+            return ""
+        return "Airflow has to let you start its scoring pipeline"
 
     def takes_long(self, authorization: str) -> bool:
         """Whether Airflow may be asked about a caller: wait for it in another thread."""

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from perennial.errors import (
     BadFeatures,
     InvalidExamples,
+    InvalidRows,
     MissingFeatures,
     PerennialError,
     ServiceUnavailable,
@@ -37,6 +38,7 @@ from perennial.serving.metrics import Metrics
 from perennial.serving.mlflow_protocol import MlflowProtocol
 from perennial.serving.open_inference import OpenInference
 from perennial.serving.pinned_versions import PinnedVersions
+from perennial.serving.pushes import NoSuchTable, Pushes
 from perennial.serving.recording import ReceivedRequest, Recorder
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
 from perennial.serving.responses import json_response
@@ -49,7 +51,9 @@ MAX_WAITING = 256
 _STATUS: dict[type[PerennialError], int] = {
     UnknownUseCase: 404,
     VersionNotServed: 404,
+    NoSuchTable: 404,
     InvalidExamples: 422,
+    InvalidRows: 422,
     MissingFeatures: 503,
     UnknownVersion: 503,
     BadFeatures: 503,
@@ -94,6 +98,7 @@ class PredictionServer:
             Route("/openapi.json", self.openapi),
             *OpenInference(self._champions, self.answer, self._check_access).routes(),
             *MlflowProtocol(self._champions, self.answer).routes(),
+            *Pushes(lambda: self._champions.names, self._access, self._check_access, _body).routes(),
         ]
 
     async def health(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from perennial import lake
-from perennial.serving import mlflow_protocol, open_inference
+from perennial.serving import mlflow_protocol, open_inference, pushes
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.request_schema import MAX_EXAMPLES
@@ -18,7 +18,7 @@ from perennial.serving.requests import ErrorResponse
 _ERRORS = {
     400: "The body is no JSON.",
     401: "No token, or one that is unknown, revoked or expired.",
-    403: "The token is not for this use case, or may not choose the version.",
+    403: "The token is not for this use case, may not choose the version, or may not push.",
     404: "This server does not serve the use case, or not this version of it.",
     413: "The body is too large.",
     415: "The body is of another type than the protocol's.",
@@ -67,6 +67,8 @@ def _paths(version: LoadedVersion, *, alone: bool) -> dict[str, Any]:
             operation["responses"] = {"200": {"description": "Answered."}} | {
                 str(status): {"description": meaning} for status, meaning in _ERRORS.items()
             }
+    errors = {str(status): {"description": meaning} for status, meaning in _ERRORS.items()}
+    other |= pushes.operations(version.use_case, errors)
     return {f"/v1/use_cases/{name}/predict": {"post": _operation(version, example)}} | other
 
 

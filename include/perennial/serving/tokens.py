@@ -64,6 +64,7 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
         expires: From when on it is refused (UTC); None: never.
         rate: How often it may ask; None: as often as the server answers.
         may_pin: Whether it may ask for another version than the one that serves.
+        may_push: Whether it may push rows of feature tables.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime | None
     rate: Rate | None = None
     may_pin: bool = False
+    may_push: bool = False
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it has not expired at a moment (UTC)."""
@@ -95,6 +97,7 @@ def create(
     *,
     rate: Rate | None = None,
     may_pin: bool = False,
+    may_push: bool = False,
 ) -> tuple[str, ServiceToken]:
     """Make a token; it is returned this once and stored nowhere.
 
@@ -104,6 +107,7 @@ def create(
         lifetime: When it expires; None: never.
         rate: How often it may ask; None: as often as the server answers.
         may_pin: Whether it may ask for another version than the one that serves.
+        may_push: Whether it may push rows of feature tables.
 
     Raises:
         InvalidParams: the name is malformed or taken.
@@ -120,6 +124,7 @@ def create(
         expires=now + lifetime if lifetime is not None else None,
         rate=rate,
         may_pin=may_pin,
+        may_push=may_push,
     )
 
     def add(tokens: list[ServiceToken]) -> list[ServiceToken]:
