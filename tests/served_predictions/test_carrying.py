@@ -238,6 +238,24 @@ def test_one_use_case_does_not_hold_up_another(
     assert carry.ids() == ids(each)
 
 
+def test_a_use_case_that_is_broken_waits_alone(
+    carry: Carried, log: PredictionLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.append(shape(carry.use_case.name), [each := prediction()])
+    log.append(shape("broken"), [prediction()])
+    log.close()
+
+    def load(name: str) -> UseCase:
+        if name == "broken":
+            raise SyntaxError("invalid syntax")
+        return carry.use_case
+
+    assert carrying.carry(carry.folder, load) == 1
+    assert carry.ids() == ids(each)
+    assert "invalid syntax" in caplog.text
+    assert carrying.backlog(carry.folder) == carrying.Backlog(2, NOON, 0)
+
+
 def test_a_value_that_does_not_fit_is_set_aside(carry: Carried, log: PredictionLog) -> None:
     log.append(shape(carry.use_case.name), [each := prediction()])
     text = Shape.of(carry.use_case.name, pa.schema({"x": pa.string()}))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perennial import discovery
-from perennial.errors import SchemaMismatch, UnknownUseCase
+from perennial.errors import SchemaMismatch, ServiceUnavailable, StorageFull, UnknownUseCase
 from perennial.served_predictions import records, segments
 from perennial.served_predictions.records import Batch, NumberedShape, ServedPrediction, Shape
 from perennial.use_case import UseCase
@@ -89,7 +89,7 @@ def carry(folder: Path, load: Callable[[str], UseCase] = discovery.load) -> int:
 
     Raises:
         ServiceUnavailable: the lake does not answer; what could not be carried waits.
-        Exception: another one for which it waits.
+        StorageFull: it has no room.
     """
     if not folder.is_dir():
         return 0
@@ -107,8 +107,10 @@ def carry(folder: Path, load: Callable[[str], UseCase] = discovery.load) -> int:
                 for segment in segments_of_group:
                     _finish(segment, progress)
                 _note_progress(folder, progress)
-        if outage is not None:
+        if isinstance(outage, ServiceUnavailable | StorageFull):
             raise outage
+        if outage is not None:  # Of one use case, whose declaration is broken for instance: others go on.
+            log.error("Some served predictions wait in %s", folder, exc_info=outage)
         return appended
 
 
