@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from use_case_world import EVIL, NOON, World, decision, doing
 
+from perennial import Rollout
 from perennial.pages import gate_comparison, heat_map, layout, markdown, timeline
 from perennial.pages import use_case as page
 from perennial.pages.actions import Done
@@ -92,6 +93,17 @@ def test_champion_metric_and_verdict_come_first(lived) -> None:
     assert "0.1000 worse than the expected 0.2000" in words
     assert "v1 has not scored a partition with labels since it became champion" in words
     assert "Last verdict alarm 2024-01-04" in words
+
+
+def test_a_rollout_comes_first_with_its_stage(lived) -> None:
+    lived.use_case = lived.use_case.model_copy(update={"rollout": Rollout(shadow=timedelta(days=1))})
+    lived.tried(3, 1, "2024-01-04").tried(3, 1, "2024-01-04", share=0.05)
+    shown = read(lived)
+    assert "v3 is tried on live requests beside champion v1 : canary 5% since" in shown.words
+    assert shown.words.index("is tried on live requests") < shown.words.index("Champion v1")
+    assert any(link.endswith("/versions/3#rollout") for link in shown.links)
+    lived.decided(3, 1, "2024-01-04", action="rejected")
+    assert "is tried on live requests" not in read(lived).words
 
 
 def test_a_pause_and_quarantined_rows_come_first(lived) -> None:

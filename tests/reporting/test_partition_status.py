@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake
+from perennial import Rollout, discovery, lake
 from perennial.lake.schemas import (
     BATCHES,
     LEDGER,
@@ -147,6 +148,20 @@ def test_the_first_model_and_an_open_request_differ(use_case: UseCase) -> None:
         "first model v1",
         "retraining requested",
     ]
+
+
+def test_a_rollout_is_told_with_its_stage(use_case: UseCase) -> None:
+    tried = use_case.model_copy(update={"rollout": Rollout(shadow=timedelta(days=7))})
+    stage = {"stage": {"share": 0.05, "seconds": 3_600.0}, "decision": {}}
+    entry = {"partition": "2013-02", "event_id": "rollout:2:0", "action": "rollout", "model_version": 2}
+    entry |= {"previous_version": 1, "evidence": json.dumps(stage)}
+    write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": NOON})
+    state = partition_status.status(tried)
+    assert (state.rollout.version, state.rollout.champion, state.rollout.stage) == (2, 1, "canary 5%")
+    assert state.rollout.stage_ends - state.rollout.since == timedelta(hours=1)
+    assert "v2 is tried (canary 5%)" in terminal.one_line(state)
+    assert str(state.rollout).startswith("v2 is tried on live requests beside v1: canary 5% since ")
+    assert partition_status.status(use_case).rollout is None
 
 
 def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:

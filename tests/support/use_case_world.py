@@ -67,6 +67,12 @@ class World:
         fields = {"actor": "ada", "reason": "wrong at night"} | more
         return self._entry(event, "rolled-back", version, before, key, fields, {"pause_until": None})
 
+    def tried(self, version: int, before: int, key: str, share: float = 0.0, **more: Any) -> World:
+        """A stage of a rollout of a version begins."""
+        evidence = {"stage": {"share": share, "seconds": 86_400.0}, "decision": decision(version, before, key)}
+        event = f"rollout:{version}:{share}"
+        return self._entry(event, "rollout", version, before, key, {"reason": "a stage begins"} | more, evidence)
+
     def _entry(
         self, event: str, action: str, version: int, before: int | None, key: str, fields: dict, evidence: dict
     ) -> World:

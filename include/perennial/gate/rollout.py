@@ -10,13 +10,15 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import mlflow
+
 from perennial.errors import InvalidParams
-from perennial.gate import model_card, rollout_evidence, rollout_rules, rollout_start
+from perennial.gate import model_card, rollout_evidence, rollout_report, rollout_rules, rollout_start
 from perennial.gate.decision import PROMOTE, REJECT, GateDecision, Outcome, from_evidence
 from perennial.gate.promotion import GATE
 from perennial.gate.rollout_request import RolloutRequest
 from perennial.gate.rollout_rules import Assessment
-from perennial.registry import ledger, rollouts, tracking
+from perennial.registry import ledger, mlflow_artifacts, rollouts, tracking
 from perennial.registry.ledger import Entry
 from perennial.registry.rollouts import RolloutState, Stage
 from perennial.services import postgres
@@ -91,8 +93,12 @@ def _by_rules(use_case: UseCase, policy: Rollout, state: RolloutState) -> Assess
         newer = state.superseded_by
         why = f"v{state.version} was compared with v{state.champion}, but v{newer.model_version} serves since"
         return Assessment("end", why, REJECT)
-    evidence = rollout_evidence.read(use_case, state)
-    return rollout_rules.assess(use_case, policy, state, evidence, datetime.now(UTC))
+    evidence, now = rollout_evidence.read(use_case, state), datetime.now(UTC)
+    assessment = rollout_rules.assess(use_case, policy, state, evidence, now)
+    report = rollout_report.make(use_case, state, evidence, assessment, now)
+    with tracking.reachable(), mlflow.start_run(run_id=state.entry.model_run):
+        mlflow.log_dict(report.model_dump(mode="json"), mlflow_artifacts.ROLLOUT)
+    return assessment
 
 
 def _requested(policy: Rollout, state: RolloutState, request: RolloutRequest) -> Assessment | None:

@@ -65,7 +65,7 @@ def assess(
         evidence: What is known of it.
         now: Processing time.
     """
-    pair = _pair(use_case, evidence)
+    pair = pair_of(use_case, evidence)
     harm = _early_harm(policy, pair, evidence)
     if harm is not None:
         name = f"v{state.version} ends in stage {state.stage.name}"
@@ -147,7 +147,13 @@ def _not_worse(pair: rules.Pair, confidence: float) -> Rule:
     return rules.rule(name, change + error, 0, change + error >= 0, f"{change:+.4g}")
 
 
-def _pair(use_case: UseCase, evidence: LiveEvidence) -> rules.Pair:
+def pair_of(use_case: UseCase, evidence: LiveEvidence) -> rules.Pair:
+    """Both versions' predictions of the labelled requests.
+
+    Args:
+        use_case: Whose gate.
+        evidence: What is known.
+    """
     frame = evidence.pairs
     return rules.Pair.of(use_case, frame, frame["challenger"].to_numpy(), frame["champion"].to_numpy())
 

@@ -14,12 +14,13 @@ from fastapi.responses import HTMLResponse
 
 from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
+from perennial.gate import rollout_report
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, from_evidence, in_words
 from perennial.monitoring import roles
 from perennial.pages import airflow_state, version_training
 from perennial.pages.access import AllowedActionsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
-from perennial.registry import deployments, ledger, mlflow_artifacts, mlflow_records
+from perennial.registry import deployments, ledger, mlflow_artifacts, mlflow_records, rollouts
 from perennial.registry.ledger import Entry
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER
@@ -134,6 +135,7 @@ def view(
         "decision": decision,
         "outcome": in_words(decision.outcome) if decision else "",
         "compared": _compared(compared),
+        "rollout": _rollout(entries, number, made),
         "expected": expected,
         "deployments": [
             {"deployment": deployment, "partitions": deployments.partitions_served(use_case, deployment)}
@@ -170,6 +172,18 @@ def status(entries: Sequence[Entry], number: int) -> str:
         return "challenger"
     decision = from_evidence(decided.evidence)
     return "inconclusive" if decision and decision.outcome == INCONCLUSIVE else "rejected"
+
+
+def _rollout(
+    entries: Sequence[Entry], number: int, made: version_training.TrainingRecord | None
+) -> dict[str, Any] | None:
+    """The stages of a version's rollout, and what was known of it at the newest look; None: it had none."""
+    begun = rollouts.of_version(entries, number)
+    if not begun:
+        return None
+    report = rollout_report.from_document(made.documents.get(mlflow_artifacts.ROLLOUT)) if made else None
+    stages = [{"entry": entry, "stage": rollouts.Stage.of(entry.evidence[rollouts.STAGE])} for entry in begun]
+    return {"stages": stages, "report": report, "compared": _compared(report.metrics) if report else []}
 
 
 def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def of(use_case: UseCase, run_id: str | None) -> tuple[TrainingRecord | None, st
 
         def is_unchanged(name: str, content: bytes) -> bool:
             digests = {files.files[name] for files in written if name in files.files}
-            if not written or name == mlflow_artifacts.GATE or model_files.digest(content) in digests:
+            if not written or name in mlflow_artifacts.ADDED_LATER or model_files.digest(content) in digests:
                 return True
             changed.append(name)
             return False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: What a training run logged that is read again, beside the model: documents and folders.
 _DOCUMENTS = (
-    *(name for name in mlflow_artifacts.TRAINING_DOCUMENTS if name != mlflow_artifacts.GATE),
+    *(name for name in mlflow_artifacts.TRAINING_DOCUMENTS if name not in mlflow_artifacts.ADDED_LATER),
     *(mlflow_artifacts.CODE_CHANGES.partition("/")[0], mlflow_artifacts.DRIFT_PROFILE),
 )
 #: Relative: libraries may have been updated since.

@@ -15,10 +15,13 @@ DRIFT_PROFILE = "drift"  #: The folder of a drift `Profile`.
 # Of a training run, once the gate has decided.
 GATE = "gate.json"  #: A `GateDecision`.
 GATE_MARKDOWN = "gate.md"
+ROLLOUT = "rollout.json"  #: What is known of the version's rollout so far: a `RolloutReport`.
 CARD_FOLDER, CARD_MARKDOWN, CARD_HTML = "model_card", "model_card.md", "model_card.html"
 
-#: Those that say how a version was made.
-TRAINING_DOCUMENTS = (PLAN, TRAINING_SET, PROVENANCE, QUALITY, GATE)
+#: What the gate and a rollout add to a run later; it is for people, the ledger holds the decisions themselves.
+ADDED_LATER = frozenset({GATE, ROLLOUT})
+#: Those that say how a version was made, and what became of it.
+TRAINING_DOCUMENTS = (PLAN, TRAINING_SET, PROVENANCE, QUALITY, GATE, ROLLOUT)
 
 # Of a monitoring run.
 VERDICT = "verdict.json"  #: A `VerdictEvidence`.

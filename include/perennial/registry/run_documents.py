@@ -17,9 +17,6 @@ from perennial.registry import mlflow_artifacts, model_files, tracking
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
-#: What the gate adds to a run later; it is for people, the ledger holds the decision itself.
-ADDED_LATER = frozenset({mlflow_artifacts.GATE})
-
 
 def read_json(use_case: UseCase, run_id: str, names: Sequence[str]) -> dict[str, Any]:
     """The JSON documents of a run that exist, by name.
@@ -97,7 +94,7 @@ def _check(use_case: UseCase, run_id: str, names: Sequence[str], contents: dict[
     differences = [f"{name} is missing" for name in absent if any(name in attempt.files for attempt in attempts)]
     for name, content in contents.items():
         allowed = {attempt.files[name] for attempt in attempts if name in attempt.files}
-        if name not in ADDED_LATER and model_files.digest(content) not in allowed:
+        if name not in mlflow_artifacts.ADDED_LATER and model_files.digest(content) not in allowed:
             differences.append(f"{name} was {'changed' if allowed else 'added'}")
     if differences:
         raise model_files.changed(f"MLflow run {run_id} of use case {use_case.name!r}", differences)

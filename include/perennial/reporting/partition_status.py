@@ -68,6 +68,33 @@ class LastRollback:
 
 
 @dataclass(frozen=True)
+class RolloutStatus:
+    """The rollout under way.
+
+    Attributes:
+        version: The challenger.
+        champion: The version that it is tried beside.
+        stage: `shadow`, or `canary 5%`.
+        began, since, stage_ends: When the rollout and its stage began, and until when that lasts at least; processing
+            time, UTC.
+    """
+
+    version: int
+    champion: int
+    stage: str
+    began: datetime
+    since: datetime
+    stage_ends: datetime
+
+    def __str__(self) -> str:
+        since, ends = deployments.format_utc(self.since), deployments.format_utc(self.stage_ends)
+        return (
+            f"v{self.version} is tried on live requests beside v{self.champion}: {self.stage} since {since} UTC, until"
+            f" {ends} at least"
+        )
+
+
+@dataclass(frozen=True)
 class UseCaseStatus:
     """A use case and each of its partitions, oldest first.
 
@@ -76,6 +103,7 @@ class UseCaseStatus:
         is_known: Whether its records could be read; if not, it is unknown whether there is a champion or a partition.
         hint: Why there is nothing to show, and what to do.
         pause: The current pause of automatic promotion.
+        rollout: The rollout under way.
         retired: Since when, by whom and why it is retired; empty: it is active.
         late_publications: Views that are mostly published later than they declare.
     """
@@ -90,6 +118,7 @@ class UseCaseStatus:
     hint: str = ""
     pause: ledger.Pause | None = None
     rollback: LastRollback | None = None
+    rollout: RolloutStatus | None = None
     retired: str = ""
     late_publications: tuple[LatePublication, ...] = ()
 
@@ -166,6 +195,7 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
         pause=ledger.pause_among(entries, datetime.now(UTC)),
         rollback=_last_rollback(entries),
         late_publications=late_publications(use_case.cadence, rows["publications"]),
+        rollout=_rollout(use_case, entries),
     )
 
 
@@ -196,6 +226,13 @@ def unknown(use_case: UseCase, error: PerennialError | None = None) -> UseCaseSt
         hint=hint,
         retired=str(discovery.retirement(use_case.name) or ""),
     )
+
+
+def _rollout(use_case: UseCase, entries: list[ledger.Entry]) -> RolloutStatus | None:
+    state = rollouts.under_way(use_case, entries)
+    if state is None:
+        return None
+    return RolloutStatus(state.version, state.champion, state.stage.name, state.began, state.since, state.stage_ends)
 
 
 def _last_rollback(entries: list[ledger.Entry]) -> LastRollback | None:

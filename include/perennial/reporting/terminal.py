@@ -70,10 +70,11 @@ def one_line(state: UseCaseStatus) -> str:
     last = state.partitions[-1] if state.partitions else None
     latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
     paused = ", promotion paused" if state.pause else ""
+    tried = f", v{state.rollout.version} is tried ({state.rollout.stage})" if state.rollout else ""
     pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
     count = len(state.late_publications)
     late = f", {count} view{'s' if count > 1 else ''} published late" if count else ""
-    return f"{state.name}: {champion}{paused}, {latest}{pending}{late}, owner {state.owner}"
+    return f"{state.name}: {champion}{tried}{paused}, {latest}{pending}{late}, owner {state.owner}"
 
 
 def _count(value: int | None) -> str:
