@@ -103,3 +103,22 @@ def test_a_request_that_was_given_up_disturbs_no_other(answering: Answering) -> 
         return await asks[1]
 
     assert asyncio.run(ask()).model_version == 2
+
+
+def test_what_may_be_done_later_is_done_when_nothing_waits(answering: Answering) -> None:
+    answering.may_go_on.set()
+    called, seen = threading.Event(), []
+
+    def idle() -> float | None:
+        seen.append(len(answering.batches))
+        if len(seen) == 3:
+            called.set()
+            return None
+        return 0.01
+
+    async def ask() -> None:
+        assert (await Batches(answering, idle).ask("a", request(1))).model_version == 1
+        assert await asyncio.to_thread(called.wait, 30)
+
+    asyncio.run(ask())
+    assert seen == [1, 1, 1], "after the answer, and again without another request"

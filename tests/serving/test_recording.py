@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logged import recorded
 from served import METER, NOON, Loaded, serve_features, version
 from starlette.testclient import TestClient
 
 from perennial.errors import ServiceUnavailable
-from perennial.served_predictions import records, segments
-from perennial.served_predictions.records import Batch, NumberedShape
 from perennial.served_predictions.writing import PredictionLog
 from perennial.serving import features, tokens
 from perennial.serving.access import AccessControl
@@ -37,20 +36,6 @@ def client(folder: Path, loaded: LoadedVersion) -> TestClient:
     )
     made.headers["Authorization"] = f"Bearer {tokens.create('checkout')[0]}"
     return made
-
-
-def recorded(folder: Path) -> list[dict[str, Any]]:
-    """The rows that the log holds, in order."""
-    rows: list[dict[str, Any]] = []
-    for path in segments.paths(folder / "serving_log"):
-        shapes = {}
-        for frame in segments.scan(path.read_bytes(), segments.salt_of(path.name)).frames:
-            content = records.decode(frame.payload)
-            if isinstance(content, NumberedShape):
-                shapes[content.number] = content.shape
-            if isinstance(content, Batch):
-                rows += records.rows(shapes[content.shape], list(content.rows)).to_pylist()
-    return rows
 
 
 def test_all_of_an_answer_is_recorded(asked: TestClient, folder: Path) -> None:

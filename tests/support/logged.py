@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
 
-from perennial.served_predictions.records import ServedPrediction, Shape
+from perennial.served_predictions import records, segments
+from perennial.served_predictions.records import Batch, NumberedShape, ServedPrediction, Shape
 
 NOON = datetime(2024, 1, 5, 12, tzinfo=UTC)
 TYPES = pa.schema(
@@ -36,3 +38,17 @@ def prediction(moment: datetime = NOON, **other: Any) -> ServedPrediction:
         "caller": "token:test",
     }
     return ServedPrediction(**given | other)
+
+
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """The rows that the log holds, in order."""
+    rows: list[dict[str, Any]] = []
+    for path in segments.paths(folder / "serving_log"):
+        shapes = {}
+        for frame in segments.scan(path.read_bytes(), segments.salt_of(path.name)).frames:
+            content = records.decode(frame.payload)
+            if isinstance(content, NumberedShape):
+                shapes[content.number] = content.shape
+            if isinstance(content, Batch):
+                rows += records.rows(shapes[content.shape], list(content.rows)).to_pylist()
+    return rows

@@ -60,11 +60,11 @@ def answer_together(
             inputs[number] = read
         else:
             outcomes[number] = read
-    for number, predicted in _predict_together(version, inputs).items():
+    for number, predicted in predict_together(version, inputs).items():
         if isinstance(predicted, Exception):
             outcomes[number] = predicted
         else:
-            outcomes[number] = _response(version, inputs[number], predicted, checked[number], requests[number].features)
+            outcomes[number] = response(version, inputs[number], predicted, checked[number], requests[number].features)
     if record is not None:
         try:
             record(version, [Answered(requests[at], checked[at], inputs.get(at), outcomes[at]) for at in checked])
@@ -98,8 +98,15 @@ def _read(
     return inputs
 
 
-def _predict_together(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray | Exception]:
-    """(n,) float64 for each request, all finite; requests whose columns pandas holds in other types are kept apart."""
+def predict_together(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray | Exception]:
+    """(n,) float64 for each request, all finite, or why there is none.
+
+    Requests whose columns pandas holds in other types are kept apart.
+
+    Args:
+        version: Who predicts.
+        inputs: Of each request.
+    """
     predicted: dict[int, np.ndarray | Exception] = {**_compiled(version, inputs)}
     groups: dict[Any, list[int]] = {}
     for number, each in inputs.items():
@@ -145,13 +152,22 @@ def _tried(version: LoadedVersion, inputs: Sequence[ModelInputs]) -> list[np.nda
     return [part if np.isfinite(part).all() else None for part in np.split(np.asarray(values, float), ends[:-1])]
 
 
-def _response(
+def response(
     version: LoadedVersion,
     inputs: ModelInputs,
     predicted: np.ndarray,
     examples: Sequence[Mapping[str, Any]],
     features: bool,
 ) -> PredictionResponse:
+    """The answer to a request.
+
+    Args:
+        version: Who predicted.
+        inputs: What it saw of n examples.
+        predicted: (n,) its predictions.
+        examples: As the request's check returned them.
+        features: Whether what the model saw is returned, too.
+    """
     rows = inputs.rows.to_pylist() if features else None
     return PredictionResponse(
         use_case=version.use_case.name,

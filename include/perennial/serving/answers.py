@@ -13,6 +13,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Attributes:
         prediction_id: A UUID of its own.
+        model_version: The version that predicted, where it is not the response's: a challenger that is tried.
         prediction: The probability of 1 for a binary use case, else the predicted value, as batch scoring writes it.
         missing: Features that the model saw as null because the online store knows nothing of the entity (`not-found`)
             or only values older than their view's `ttl` (`expired`), with that reason; empty: none.
@@ -23,6 +24,7 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     prediction_id: str
     prediction: float
+    model_version: int | None = None
     missing: dict[str, str] = {}
     key: dict[str, Any] | None = None
     features: dict[str, Any] | None = None
@@ -30,7 +32,9 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class PredictionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a request: one prediction an example, in the request's order, all of one version.
+    """The answer to a request: one prediction an example, in the request's order.
+
+    All are of one version, but those of entities that a challenger answers while it is tried.
 
     Attributes:
         use_case: The use case's name.

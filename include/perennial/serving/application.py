@@ -42,6 +42,7 @@ from perennial.serving.pushes import NoSuchTable, Pushes
 from perennial.serving.recording import ReceivedRequest, Recorder
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
 from perennial.serving.responses import json_response
+from perennial.serving.trials import Trials
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +81,12 @@ class PredictionServer:
     ) -> None:
         self._champions = champions
         self._access = access
-        self._metrics = Metrics(champions, log.folder if log is not None else None, workers)
-        self._record = Recorder(log).record if log is not None else None
-        self._batches = Batches(self._answer)
+        recorder = Recorder(log) if log is not None else None
+        self._record = recorder.record if recorder is not None else None
+        # Only what is recorded can be judged: without a log no challenger is tried.
+        self._trials = Trials(champions.challengers, recorder) if recorder is not None else None
+        self._metrics = Metrics(champions, log.folder if log is not None else None, workers, self._trials)
+        self._batches = Batches(self._answer, self._trials.predict_waiting if self._trials is not None else None)
         self._waiting = 0
         self._asking_airflow = CapacityLimiter(4)
         self._pinned = PinnedVersions()
@@ -199,10 +203,14 @@ class PredictionServer:
             except PerennialError as error:
                 outcomes |= dict.fromkeys(asked, error)
             else:
-                record = self._record
-                if record is not None and version is pinned:
-                    record = partial(record, served_as="pinned")
-                answered = answering.answer_together(version, list(asked.values()), record=record)
+                # Who asks for a version by its number gets that one.
+                if self._trials is not None and number is None:
+                    answered = self._trials.answer(version, list(asked.values()))
+                else:
+                    record = self._record
+                    if record is not None and version is pinned:
+                        record = partial(record, served_as="pinned")
+                    answered = answering.answer_together(version, list(asked.values()), record=record)
                 outcomes |= zip(asked, answered, strict=True)
         return [outcomes[at] for at in range(len(requests))]
 

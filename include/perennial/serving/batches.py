@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.request_schema import MAX_EXAMPLES
@@ -38,10 +38,13 @@ class Batches:
 
     Args:
         answer: Called in that thread with the name of a use case and its requests; returns an outcome for each.
+        idle: Called in that thread when nothing waits, for what may be done later than an answer; returns after how
+            many seconds at the latest it is to be called again, None: not before the next request.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, idle: Callable[[], float | None] | None = None) -> None:
         self._answer = answer
+        self._idle = idle
         self._waiting: deque[_Waiting] = deque()
         self._woken: SimpleQueue[None] = SimpleQueue()
         self._is_waking = False
@@ -74,12 +77,15 @@ class Batches:
         self._woken.put(None)
 
     def _run(self) -> None:
+        again: float | None = None
         while True:
-            self._woken.get()
+            with suppress(Empty):
+                self._woken.get(timeout=again)
             while self._waiting:
                 taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 for batch in _batches(taken):
                     _deliver(batch, self._outcomes(batch))
+            again = self._idle() if self._idle is not None else None
 
     def _outcomes(self, batch: Sequence[_Waiting]) -> Sequence[Outcome]:
         try:

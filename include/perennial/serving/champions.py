@@ -6,13 +6,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from perennial.errors import PerennialError, UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
 from perennial.lake_cache import catalog
 from perennial.registry import ledger
 from perennial.serving import loaded_version
+from perennial.serving.challengers import Challengers
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.use_case import UseCase
 
@@ -24,19 +27,24 @@ POLL = 0.5
 _SELDOM = 10.0
 
 
-@dataclass(frozen=True)
-class ServingState:
+class ServingState(msgspec.Struct, frozen=True, omit_defaults=True):
     """What serves of one use case, as everybody may see it.
 
     Attributes:
         model_version: The version that serves; None: none yet.
         ledger_version: The version that the ledger names; None: none yet, or not known.
         problem: The kind of error by which the two differ, or the ledger cannot be read; the log has the rest.
+        challenger: The version that is tried beside it; None: none is.
+        stage: The stage of its rollout.
+        challenger_problem: The kind of error by which the challenger cannot be loaded.
     """
 
     model_version: int | None
     ledger_version: int | None
     problem: str | None
+    challenger: int | None = None
+    stage: str | None = None
+    challenger_problem: str | None = None
 
 
 @dataclass
@@ -64,6 +72,9 @@ class Champions:
         use_cases: Whose champions.
         discover: What to serve instead, asked now and then; one that stays keeps the declaration it had. None:
             `use_cases` for ever.
+
+    Attributes:
+        challengers: Those whose rollout is under way.
     """
 
     def __init__(self, use_cases: Sequence[UseCase], discover: Callable[[], Sequence[UseCase]] | None = None) -> None:
@@ -74,6 +85,7 @@ class Champions:
         self.ended = threading.Event()
         self._woken = threading.Event()
         self._unreachable: PerennialError | None = None
+        self.challengers = Challengers()
 
     @property
     def names(self) -> list[str]:
@@ -114,10 +126,14 @@ class Champions:
 
     def _state(self, served: _Served) -> ServingState:
         problem = served.problem or self._unreachable
+        trial = self.challengers.of(served.use_case.name)
         return ServingState(
             served.loaded.number if served.loaded else None,
             served.ledger_version,
             type(problem).__name__ if problem else None,
+            trial.state.version if trial else None,
+            trial.state.stage.name if trial else None,
+            type(trial.problem).__name__ if trial and trial.problem else None,
         )
 
     def watch(self) -> None:
@@ -154,9 +170,11 @@ class Champions:
         self._note_outage(None)
         for served in self._served.values():
             ledger_at = ledgers.get(served.use_case.tables.ledger)
-            is_retried = is_due and served.problem is not None
+            is_failing = served.problem is not None or served.use_case.name in self.challengers.problems()
+            is_retried = is_due and is_failing
             if ledger_at != served.ledger_at or definitions != self._definitions or is_retried:
                 self._exchange(served, ledger_at, definitions)
+                self.challengers.refresh(served.use_case, served.loaded, definitions)
         self._definitions = definitions
 
     def _discover_use_cases(self) -> None:
@@ -174,7 +192,11 @@ class Champions:
             served.ledger_version = entry.model_version if entry else None
             before = served.loaded
             if entry and (before is None or (before.entry, before.definitions) != (entry, definitions)):
-                served.loaded = loaded_version.load(served.use_case, entry, definitions)
+                tried = self.challengers.loaded(name, entry.model_version)
+                if tried is not None and tried.definitions == definitions:
+                    served.loaded = replace(tried, entry=entry)
+                else:
+                    served.loaded = loaded_version.load(served.use_case, entry, definitions)
                 log.info("%s: v%d serves%s", name, entry.model_version, f" after v{before.number}" if before else "")
             served.problem, served.ledger_at = None, ledger_at
         except Exception as error:

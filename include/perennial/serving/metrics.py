@@ -19,6 +19,7 @@ from perennial.serving.answers import PredictionResponse
 
 if TYPE_CHECKING:
     from perennial.serving.champions import Champions
+    from perennial.serving.trials import Trials
 
 #: Upper bounds of the histogram of durations, in seconds.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -53,9 +54,16 @@ class Metrics:
         champions: Whose versions are shown.
         log: The folder of the log of predictions; None: there is none.
         workers: The folder in which the workers of one server share their numbers; None: there is one process.
+        trials: The challengers that are tried, by this process; None: none ever is.
     """
 
-    def __init__(self, champions: Champions, log: Path | None = None, workers: Path | None = None) -> None:
+    def __init__(
+        self,
+        champions: Champions,
+        log: Path | None = None,
+        workers: Path | None = None,
+        trials: Trials | None = None,
+    ) -> None:
         self._counts = Counts()
         self._collectors = CollectorRegistry()
         if workers is None:
@@ -69,6 +77,8 @@ class Metrics:
         self._collectors.register(_Versions(champions))
         if log is not None:
             self._collectors.register(_Waiting(log))
+        if trials is not None:
+            self._collectors.register(_Challengers(trials))
 
     def refused(self, use_case: str, status: int) -> None:
         """Count a request that was not answered.
@@ -152,6 +162,23 @@ class _Versions(Collector):
             failing.add_metric([name], float(state.problem is not None))
         yield serving
         yield failing
+
+
+class _Challengers(Collector):
+    """What became of the predictions of challengers that are tried."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        counted = CounterMetricFamily(
+            "perennial_serving_challenger_predictions",
+            "Predictions of challengers: answered (canary), in shadow, failed, or dropped because others waited.",
+            labels=["use_case", "fate"],
+        )
+        for (use_case, fate), count in list(self._trials.counts.items()):
+            counted.add_metric([use_case, fate], count)
+        yield counted
 
 
 class _Waiting(Collector):

@@ -69,12 +69,14 @@ class Answered:
         examples: n examples, as `RequestSchema.check` returned them.
         inputs: What the model saw of them; None: the features could not be read.
         outcome: The answer, or the error in its place.
+        shadow_of: Of what was predicted in shadow, the ids of the answers that it accompanies.
     """
 
     request: PredictionRequest
     examples: Sequence[Mapping[str, Any]]
     inputs: ModelInputs | None
     outcome: PredictionResponse | Exception
+    shadow_of: Sequence[str] = ()
 
 
 #: Records a batch that one version answered; raises ServiceUnavailable if it cannot: then nobody may be answered.
@@ -147,6 +149,7 @@ def _records(version: LoadedVersion, answered: Answered, served_as: ServedAs) ->
             model_run=version.entry.model_run,
             served_as=served_as,
             error=error,
+            shadow_of=answered.shadow_of[number] if answered.shadow_of else None,
             missing=(answered.inputs.missing[number] or None) if answered.inputs is not None else None,
             latency_ms=waited,
             caller=received.caller if received is not None else None,
