@@ -39,10 +39,11 @@ chaos: install ## Break everything around the pipelines; then kill workers 200 t
 	$(BIN)/pytest -m chaos tests/chaos
 	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
 
-test-services: install ## Run the tests that need Debian's redis-server, postgresql, docker-compose and chromium
-	@missing=""; for program in redis-server docker-compose chromium; do \
+test-services: install ## Run the tests that need Debian's redis-server, postgresql, docker-compose, chromium, nginx and wrk
+	@missing=""; for program in redis-server docker-compose chromium wrk; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \
 	test -z "$$missing" || { echo "These tests need$$missing. Fix: apt-get install -y$$missing"; exit 1; }
 	$(BIN)/pytest -n 2 --no-loadscope-reorder -m services
 
