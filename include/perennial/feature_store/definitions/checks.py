@@ -44,8 +44,8 @@ def check(
         columns: Gives the columns of a lake table, with their Iceberg types; by default those the table has now.
 
     Raises:
-        BadFeatures: A service names a view that no module defines, or a view names a column that its table lacks or
-            has as another type.
+        BadFeatures: A service names a view that no module defines; or a view names a column that its table lacks or
+            has as another type, or is to be published more often than its use case refreshes features.
     """
     for _, error in _faults(contents, modules, columns):
         raise error
@@ -86,6 +86,7 @@ def _faults(
                 _check_views(thing, defined, _name(file))
             else:
                 _check_columns(thing, contents, _name(file), columns)
+                _check_cadence(thing, _name(file))
         except BadFeatures as error:
             yield file, error
 
@@ -142,6 +143,26 @@ def _check_columns(
                 f" {source.table!r} holds {stored[column]}.",
                 "Declare the type the table has, or change the transform that writes it.",
             )
+
+
+def _check_cadence(view: FeatureView, file: str) -> None:
+    """A view cannot be published more often than its use case refreshes the partition under way."""
+    from perennial import discovery
+    from perennial.feature_store.source import LakeSource
+
+    source = view.batch_source
+    if not isinstance(source, LakeSource) or source.publication.every is None:
+        return
+    name, _, table = source.table.partition(".")
+    use_case = discovery.load(name) if name in discovery.names() else None
+    if use_case is None or use_case.refresh is None or table not in {each.name for each in use_case.features}:
+        return
+    if source.publication.every < use_case.refresh.every:
+        raise BadFeatures(
+            f"Feature view {view.name!r} in {file} is published every {source.publication.every}, but use case"
+            f" {name!r} refreshes its features every {use_case.refresh.every}.",
+            f"Lengthen published_every, or shorten refresh.every in include/use_cases/{name}/use_case.py.",
+        )
 
 
 def _can_be_served(field: Field, iceberg_type: str) -> bool:
