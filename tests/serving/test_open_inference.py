@@ -115,11 +115,11 @@ def test_errors_have_the_protocols_form(asked: TestClient) -> None:
         assert set(answer.json()) == {"error"}
 
 
-def test_a_version_answers_only_while_it_serves(asked: TestClient) -> None:
+def test_another_version_needs_a_permission(asked: TestClient) -> None:
     body = {"inputs": tensors(METER)}
     assert asked.post(f"{MODEL}/versions/7/infer", json=body).json()["model_version"] == "7"
     other = asked.post(f"{MODEL}/versions/6/infer", json=body)
-    assert (other.status_code, other.json()["error"][:40]) == (404, "Use case 'energy': v6 does not serve; v7")
+    assert (other.status_code, other.json()["error"][:37]) == (403, "You may not choose the version of 'en")
     assert asked.get(f"{MODEL}/versions/7/ready").json() == {"name": "energy", "ready": True}
     assert asked.get(f"{MODEL}/versions/6/ready").status_code == 503
 
