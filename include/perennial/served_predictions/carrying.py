@@ -34,8 +34,9 @@ log = logging.getLogger(__name__)
 
 #: What a segment ends with that was set aside because some of it cannot be carried, for a person to look at.
 SET_ASIDE = ".aside"
-#: How much is read before it is appended, in bytes.
-_TOGETHER = 64 << 20
+#: How much is read before it is appended, in bytes: a prediction takes several times as much while it is carried, and a
+#: server keeps what it needed most.
+_TOGETHER = 8 << 20
 _PROGRESS = "carried.json"
 
 

@@ -56,6 +56,8 @@ class _Served:
         ledger_at: Where the ledger was when it was read last; None: it has to be read.
         problem: Why the version that the ledger names is not the one that serves; None: it is.
         ledger_version: See `ServingState`.
+        failures: How often in a row it could not be loaded.
+        failed_at: When that was the last time, by the monotonic clock.
     """
 
     use_case: UseCase
@@ -63,6 +65,12 @@ class _Served:
     ledger_at: str | None = None
     problem: PerennialError | None = None
     ledger_version: int | None = None
+    failures: int = 0
+    failed_at: float = 0.0
+
+    def is_to_be_retried(self) -> bool:
+        """Whether it is time to load it again: soon at first, since a connection may just have been an old one."""
+        return self.problem is not None and time.monotonic() >= self.failed_at + 2.0 ** min(self.failures - 1, 10)
 
 
 class Champions:
@@ -171,7 +179,7 @@ class Champions:
         for served in self._served.values():
             ledger_at = ledgers.get(served.use_case.tables.ledger)
             is_failing = served.problem is not None or served.use_case.name in self.challengers.problems()
-            is_retried = is_due and is_failing
+            is_retried = is_failing and (is_due or served.is_to_be_retried())
             if ledger_at != served.ledger_at or definitions != self._definitions or is_retried:
                 self._exchange(served, ledger_at, definitions)
                 self.challengers.refresh(served.use_case, served.loaded, definitions)
@@ -198,12 +206,14 @@ class Champions:
                 else:
                     served.loaded = loaded_version.load(served.use_case, entry, definitions)
                 log.info("%s: v%d serves%s", name, entry.model_version, f" after v{before.number}" if before else "")
-            served.problem, served.ledger_at = None, ledger_at
+            served.problem, served.ledger_at, served.failures = None, ledger_at, 0
         except Exception as error:
             serving = f"v{served.loaded.number} goes on serving" if served.loaded else "nothing serves"
             log.exception("%s: v%s could not be loaded; %s", name, served.ledger_version, serving)
             served.problem = error if isinstance(error, PerennialError) else PerennialError(str(error))
             served.ledger_at = ledger_at
+            served.failures += 1
+            served.failed_at = time.monotonic()
 
     def _note_outage(self, error: PerennialError | None) -> None:
         if error is not None and self._unreachable is None:
