@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 SET_ASIDE = ".aside"
 #: How much is read before it is appended, in bytes: a prediction takes several times as much while it is carried, and a
 #: server keeps what it needed most.
-_TOGETHER = 8 << 20
+_TOGETHER = 2 << 20
 _PROGRESS = "carried.json"
 
 
