@@ -135,8 +135,9 @@ class UseCaseStatus:
 #: Rows by the name of their table, without its use case.
 Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
-#: The tables that `of_records` needs, in a fixed order.
-TABLES = tuple(dict.fromkeys((*_RECORDS, "publications", *states.COLUMNS)))
+#: The tables that `of_partitions` needs, and those that `of_records` needs, in a fixed order.
+_OF_PARTITIONS = tuple(dict.fromkeys((*_RECORDS, *states.COLUMNS)))
+TABLES = (*_OF_PARTITIONS, "publications")
 #: The quarantine's tables may have many long rows: only the columns that tell which are pending are read.
 _COLUMNS = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
@@ -269,7 +270,7 @@ def of_partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, 
         key: The partition's name.
         rows: As for `of_partitions`.
     """
-    own = {name: [row for row in rows[name] if row["partition"] == key] for name in TABLES}
+    own = {name: [row for row in rows[name] if row["partition"] == key] for name in _OF_PARTITIONS}
     return next(iter(of_partitions(use_case, own)), None) or _partition(use_case, key, {}, 0)
 
 
