@@ -15,9 +15,8 @@ from perennial.errors import BadFeatures
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, provenance
-from perennial.served_predictions import adoption, carrying
+from perennial.served_predictions import adoption, carrying, segments
 from perennial.services import postgres
-from perennial.settings import settings
 from perennial.use_case import UseCase
 
 #: In `served_as`: predicted when the partition had ended.
@@ -53,7 +52,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     pending = _pending(use_case, partition)
     if not pending.num_rows:
         return {"model_version": champion.model_version, "predictions": 0}
-    carrying.carry(settings().home / "serving_log")  # What was answered last, if by a server on this machine.
+    carrying.carry(segments.log_folder())  # What was answered last, if by a server on this machine.
     served = adoption.predictions_served(use_case, partition, pending)
     key = list(use_case.examples.key)
     rest = pending.join(served.select(key), keys=key, join_type="left anti") if served.num_rows else pending

@@ -193,4 +193,4 @@ def test_it_is_the_last_that_counts(energy, made: list[tuple[int, datetime, str,
 def test_columns_are_told_apart_as_they_are_named() -> None:
     assert columns.event_timestamp_column("view").endswith(adoption._VIEW_TIMES)
     for name in ("prediction", "missing", "meter_last", "size_of_example"):
-        assert adoption._name_in_example(table.data_column(name)) == name
+        assert table.data_name(table.data_column(name)) == name

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from perennial.doctor.finding import Finding, not_applicable, passed, warning
-from perennial.served_predictions import carrying
-from perennial.settings import settings
+from perennial.served_predictions import carrying, segments
 
 _NAME = "Log of predictions"
 #: The server carries it once a minute.
@@ -16,7 +15,7 @@ _LONG = timedelta(minutes=10)
 
 def log() -> Iterator[Finding]:
     """What waits in the log of this home, since when, and whether something of it was damaged."""
-    folder = settings().home / "serving_log"
+    folder = segments.log_folder()
     if not folder.is_dir():
         yield not_applicable(_NAME, "no prediction was answered from this home yet")
         return

@@ -14,6 +14,7 @@ from fastapi import Request
 from perennial.errors import ServiceUnavailable
 from perennial.pages._compat import COOKIE_NAME_JWT_TOKEN
 from perennial.services import listeners
+from perennial.serving import requests
 from perennial.settings import settings
 
 #: Seconds that a page waits for the server.
@@ -42,12 +43,11 @@ class RequestForm:
             description: The server's OpenAPI document.
             use_case: Its name.
         """
-        operation = description["paths"].get(f"/v1/use_cases/{use_case}/predict", {}).get("post")
-        if operation is None:
+        described = requests.described(description, use_case)
+        if described is None:
             return None
-        content = operation["requestBody"]["content"]["application/json"]
-        example = content["schema"]["properties"]["examples"]["items"]
-        return cls(example["properties"], frozenset(example["required"]), content.get("example", {}))
+        schema, example = described
+        return cls(schema["properties"], frozenset(schema["required"]), example)
 
 
 async def call(request: Request, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:

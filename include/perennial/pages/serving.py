@@ -20,6 +20,7 @@ from perennial.pages.layout import page
 from perennial.pages.prediction_server import RequestForm
 from perennial.pages.requests import sent_fields
 from perennial.served_predictions import traffic
+from perennial.serving.requests import predict_path
 from perennial.use_case import UseCase
 
 router = APIRouter(prefix="/use_cases/{use_case}/serving")
@@ -125,7 +126,7 @@ async def send(request: Request, use_case: UseCaseDep) -> Response:
     body: dict[str, Any] = {"examples": [example_of(view.form, typed)], "features": True}
     if moment := typed.get(AT, "").strip():
         body["at"] = moment
-    response = await prediction_server.call(request, "POST", f"/v1/use_cases/{use_case.name}/predict", body)
+    response = await prediction_server.call(request, "POST", predict_path(use_case.name), body)
     attempt = Attempt(typed, response.status_code, response.json())
     return await _page(request, use_case, view, attempt, 200 if response.is_success else response.status_code)
 

@@ -16,8 +16,8 @@ from perennial.use_case import UseCase
 
 #: The columns of `served_predictions` that a prediction keeps beside the model's inputs.
 _KEPT = ("prediction_id", "prediction", "model_version", "model_run", "served_as")
-#: How `feature_store.columns`, which is above this package, and `table.data_column` end names.
-_VIEW_TIMES, _OF_EXAMPLE = "__event_timestamp", "_of_example"
+#: How `feature_store.columns`, which is above this package, ends names.
+_VIEW_TIMES = "__event_timestamp"
 
 
 def predictions_served(use_case: UseCase, partition: Partition, examples: pa.Table) -> pa.Table:
@@ -95,11 +95,5 @@ def _inputs(use_case: UseCase, served: pl.DataFrame) -> dict[str, pa.Array]:
     inputs = {}
     for name in served.columns:
         if name not in own and not name.endswith(_VIEW_TIMES):
-            inputs[_name_in_example(name)] = served[name].to_arrow()
+            inputs[table.data_name(name)] = served[name].to_arrow()
     return inputs
-
-
-def _name_in_example(column: str) -> str:
-    """The inverse of `table.data_column`."""
-    name = column.removesuffix(_OF_EXAMPLE)
-    return name if table.data_column(name) == column else column

@@ -16,11 +16,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from perennial.settings import settings
+
 SUFFIX = ".segment"
 _MAGIC = b"PNL\x01"
 #: Magic, checksum of all that follows, length of the payload, number of predictions, when the first was answered (µs).
 _HEADER = struct.Struct("<4sIIIq")
 _CHECKED_FROM = 8
+
+
+def log_folder() -> Path:
+    """The folder of the log in the home of this process."""
+    return settings().home / "serving_log"
 
 
 @dataclass(frozen=True)

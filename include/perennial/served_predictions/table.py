@@ -19,6 +19,10 @@ _MANY_FILES = 64
 _MOST_ROWS = 2_000_000
 
 
+#: What a data column ends with whose name the table needs itself.
+_OF_EXAMPLE = "_of_example"
+
+
 def data_column(name: str) -> str:
     """The column of the table that holds a request's field or a model's input of this name.
 
@@ -28,7 +32,17 @@ def data_column(name: str) -> str:
         name: Its name in the examples.
     """
     is_own = name in SERVED_PREDICTION.names and name != "event_timestamp"
-    return f"{name}_of_example" if is_own else name
+    return f"{name}{_OF_EXAMPLE}" if is_own else name
+
+
+def data_name(column: str) -> str:
+    """The name in the examples of what a column holds: the inverse of `data_column`.
+
+    Args:
+        column: A column of the table that is none of its own.
+    """
+    name = column.removesuffix(_OF_EXAMPLE)
+    return name if data_column(name) == column else column
 
 
 def append(use_case: UseCase, rows: pa.Table) -> pa.Table:

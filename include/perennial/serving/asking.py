@@ -21,7 +21,7 @@ from perennial import lake
 from perennial.errors import BadFeatures, InvalidParams, ServiceUnavailable
 from perennial.evaluation import metrics
 from perennial.services import listeners
-from perennial.serving import tokens
+from perennial.serving import requests, tokens
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -115,11 +115,10 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         headers = {"Authorization": f"Bearer {secret}"}
         with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
             examples = _examples(use_case, _fields(use_case, server), since, until, limit)
-            requests = _requests(examples)
-            path = f"/v1/use_cases/{use_case.name}/predict"
+            path = requests.predict_path(use_case.name)
             started = time.perf_counter()
             with ThreadPoolExecutor(clients, thread_name_prefix="ask") as pool:
-                answers = list(pool.map(lambda body: _send(server, path, body), requests))
+                answers = list(pool.map(lambda body: _send(server, path, body), _requests(examples)))
             seconds = time.perf_counter() - started
     labels = examples["label"].cast(pa.float64()).to_numpy(zero_copy_only=False)
     return Asked(answers, labels, seconds, _metric(use_case, answers, labels), address)
@@ -139,14 +138,13 @@ def _fields(use_case: UseCase, server: httpx.Client) -> list[str]:
             f"The prediction server at {server.base_url} answered {response.status_code}: {_said(response)}",
             "If it reads its tokens from another home, set PERENNIAL_SERVING_TOKEN to one of its tokens.",
         )
-    operation = response.json()["paths"].get(f"/v1/use_cases/{use_case.name}/predict")
-    if operation is None:
+    described = requests.described(response.json(), use_case.name)
+    if described is None:
         raise ServiceUnavailable(
             f"The prediction server at {server.base_url} serves no version of use case {use_case.name!r}.",
             f"`perennial status {use_case.name}` says whether it has a champion.",
         )
-    body = operation["post"]["requestBody"]["content"]["application/json"]["schema"]
-    return list(body["properties"]["examples"]["items"]["properties"])
+    return list(described[0]["properties"])
 
 
 def _examples(use_case: UseCase, fields: list[str], since: datetime, until: datetime, limit: int) -> pa.Table:

@@ -110,7 +110,7 @@ class Challengers:
 def _load(
     use_case: UseCase, state: RolloutState, before: Trial | None, definitions: str | None
 ) -> tuple[LoadedVersion | None, PerennialError | None]:
-    """The challenger, as it is loaded already or anew; or why it cannot be."""
+    """The challenger, as it is loaded already, or loaded now; or why it cannot be."""
     old = before.version if before is not None else None
     if old is not None and (old.number, old.definitions) == (state.version, definitions):
         return old, None

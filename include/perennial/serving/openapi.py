@@ -13,7 +13,7 @@ from perennial.serving import mlflow_protocol, open_inference, pushes
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.request_schema import MAX_EXAMPLES
-from perennial.serving.requests import ErrorResponse
+from perennial.serving.requests import ErrorResponse, predict_path
 
 _ERRORS = {
     400: "The body is no JSON.",
@@ -69,7 +69,7 @@ def _paths(version: LoadedVersion, *, alone: bool) -> dict[str, Any]:
             }
     errors = {str(status): {"description": meaning} for status, meaning in _ERRORS.items()}
     other |= pushes.operations(version.use_case, errors)
-    return {f"/v1/use_cases/{name}/predict": {"post": _operation(version, example)}} | other
+    return {predict_path(name): {"post": _operation(version, example)}} | other
 
 
 def _operation(version: LoadedVersion, example: dict[str, Any] | None) -> dict[str, Any]:

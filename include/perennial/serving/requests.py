@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -61,6 +62,32 @@ class ErrorResponse(msgspec.Struct, frozen=True, omit_defaults=True):
         """What is sent of an error."""
         problems = error.problems if isinstance(error, RequestRefused) else ()
         return ErrorResponse(type(error).__name__, error.problem, error.fix, [Problem(*each) for each in problems])
+
+
+def predict_path(use_case: str) -> str:
+    """Where a use case is asked for predictions.
+
+    Args:
+        use_case: Its name.
+    """
+    return f"/v1/use_cases/{use_case}/predict"
+
+
+def described(description: Mapping[str, Any], use_case: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What a request of a use case holds, by a server's own description of itself.
+
+    Args:
+        description: Its OpenAPI document.
+        use_case: The use case's name.
+
+    Returns:
+        The JSON Schema of an example, and a request that works (empty: there is none); None if it serves no version.
+    """
+    operation = description["paths"].get(predict_path(use_case), {}).get("post")
+    if operation is None:
+        return None
+    content = operation["requestBody"]["content"]["application/json"]
+    return content["schema"]["properties"]["examples"]["items"], content.get("example", {})
 
 
 class MalformedBody(Exception):

@@ -17,6 +17,7 @@ import uvicorn
 
 from perennial import discovery
 from perennial.errors import InvalidSetting, PerennialError
+from perennial.served_predictions.segments import log_folder
 from perennial.served_predictions.writing import PredictionLog
 from perennial.services import notifications
 from perennial.serving.access import AccessControl
@@ -64,7 +65,7 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts:
     threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()
     listening = (notifications.LEDGER, champions.wake, champions.ended)
     threading.Thread(target=notifications.listen, args=listening, name="listen", daemon=True).start()
-    records = PredictionLog(where.home / "serving_log", where.serving_log)
+    records = PredictionLog(log_folder(), where.serving_log)
     carrier = LogCarrier(records.folder)
     carrier.start()
     # uvicorn sends itself the signal that ended it again; without this nothing below would be done.

@@ -34,8 +34,9 @@ class Tree:
 class Forest:
     """Trees whose leaves' values are added up.
 
-    The nodes are laid out anew: two children are neighbours, so that a comparison is subtracted from the place of the
-    right one; a leaf leads to itself; and the deepest trees come first, so that each level walks only those that go on.
+    The nodes have another order than in the trees: two children are neighbours, so that a comparison is subtracted from
+    the place of the right one; a leaf leads to itself; and the deepest trees come first, so that each level walks only
+    those that go on.
 
     Args:
         trees: The trees, in the order in which their values are added.
