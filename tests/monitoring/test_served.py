@@ -84,6 +84,7 @@ def test_served_predictions_are_judged_first(use_case: UseCase) -> None:
     store(use_case, [("champion", True)] * 20 + [("ahead", True)] * 5 + [(None, True)] * 40)
     measured = measure(use_case)
     assert (measured.rows, measured.served, measured.judged, measured.is_of_served) == (65, 25, 25, True)
+    assert measured.ahead == 5
     assert mean_error(measured) == 0.0
 
 
@@ -131,13 +132,13 @@ def decide(measured: Performance) -> monitor.Verdict:
     return rules.decide(declared, observed)  # type: ignore[arg-type]
 
 
-SERVED = Performance(1000, 900, {"mae": 0.5}, served=400, served_labelled=300, is_of_served=True)
+SERVED = Performance(1000, 900, {"mae": 0.5}, served=400, served_labelled=300, ahead=150, is_of_served=True)
 
 
 def test_a_verdict_says_what_it_judged() -> None:
     of_served = decide(SERVED)
     assert of_served.explanation.endswith(" (performance of 300 served predictions)")
-    assert (of_served.evidence.served, of_served.evidence.judged) == (400, "served")
+    assert (of_served.evidence.served, of_served.evidence.ahead, of_served.evidence.judged) == (400, 150, "served")
     of_all = decide(replace(SERVED, is_of_served=False))
     assert of_all.explanation.endswith(
         " (performance of all predictions: too few of the 400 that were served have labels)"
@@ -148,17 +149,52 @@ def test_a_verdict_says_what_it_judged() -> None:
 
 
 def test_a_verdict_on_backfilled_predictions_stays_as_it_was() -> None:
-    backfilled = decide(replace(SERVED, served=0, served_labelled=0, is_of_served=False))
+    backfilled = decide(replace(SERVED, served=0, served_labelled=0, ahead=0, is_of_served=False))
     assert "served" not in backfilled.explanation
-    assert {"served", "judged"}.isdisjoint(backfilled.evidence.as_json())
+    assert {"served", "ahead", "judged"}.isdisjoint(backfilled.evidence.as_json())
 
 
-def test_the_status_shows_the_share_that_was_served(use_case: UseCase) -> None:
-    served = Performance(65, 65, {"mae": 0.5}, served=13, served_labelled=13)
-    monitor._record(use_case, DAY, 1, None, monitor.KnownLabels(), decide(served))
+def status_of(use_case: UseCase, verdict: monitor.Verdict) -> partition_status.UseCaseStatus:
+    """The status after a verdict was recorded, with nothing but the day that it is about."""
+    monitor._record(use_case, DAY, 1, None, monitor.KnownLabels(), verdict)
     state = partition_status.status(use_case)
-    (row,) = [each for each in state.partitions if each.partition == DAY.key]
-    assert row.served == 0.2
-    assert "served" in [column.header for column in terminal.table(state).columns]
-    without = replace(state, partitions=(replace(row, served=None),))
-    assert "served" not in [column.header for column in terminal.table(without).columns]
+    return replace(state, partitions=tuple(each for each in state.partitions if each.partition == DAY.key))
+
+
+def headings(state: partition_status.UseCaseStatus) -> list[object]:
+    return [column.header for column in terminal.table(state).columns]
+
+
+MADE = Performance(65, 65, {"mae": 0.5}, served=26, served_labelled=26, ahead=13)
+
+
+def test_the_status_tells_predictions_on_request_ahead_and_backfilled_apart(use_case: UseCase) -> None:
+    state = status_of(use_case, decide(MADE))
+    (row,) = state.partitions
+    assert row.predictions == partition_status.PredictionsMade(served=26, on_request=13, ahead=13, backfilled=39)
+    assert str(row.predictions) == "13 on request, 13 ahead, 39 backfilled"
+    assert (row.predictions.share_served, row.predictions.share_ahead) == (0.4, 0.2)
+    assert "request\n+ ahead" in headings(state)
+    (shown,) = state.as_json()["partitions"]
+    assert shown["predictions"] == {"served": 26, "on_request": 13, "ahead": 13, "backfilled": 39}
+
+
+def test_where_nothing_was_made_ahead_the_table_shows_one_share(use_case: UseCase) -> None:
+    state = status_of(use_case, decide(replace(MADE, ahead=0)))
+    assert "served" in headings(state)
+    assert "request\n+ ahead" not in headings(state)
+
+
+def test_where_nothing_was_served_the_status_says_nothing_of_it(use_case: UseCase) -> None:
+    state = status_of(use_case, decide(replace(MADE, served=0, served_labelled=0, ahead=0)))
+    assert state.partitions[0].predictions is None
+    assert {"served", "request\n+ ahead"}.isdisjoint(headings(state))
+
+
+def test_a_verdict_from_before_they_were_told_apart_still_counts(use_case: UseCase) -> None:
+    made = decide(MADE)
+    state = status_of(use_case, made.model_copy(update={"evidence": made.evidence.model_copy(update={"ahead": None})}))
+    (row,) = state.partitions
+    assert row.predictions == partition_status.PredictionsMade(served=26, on_request=None, ahead=None, backfilled=39)
+    assert str(row.predictions) == "26 on request or ahead, 39 backfilled"
+    assert "served" in headings(state)

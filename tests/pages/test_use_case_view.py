@@ -95,6 +95,15 @@ def test_champion_metric_and_verdict_come_first(lived) -> None:
     assert "Last verdict alarm 2024-01-04" in words
 
 
+def test_predictions_on_request_and_ahead_are_told_apart_where_there_are_any(lived) -> None:
+    assert not {"served", "ahead"} & set(read(lived).words.split("Table of")[0].split("verdict action")[0].split())
+    lived.partition("2024-01-05", 1, 0.2, evidence=json.dumps({"rows": 200, "served": 150, "ahead": 90}))
+    words = read(lived).words
+    assert "Predicted: 60 on request, 90 ahead, 50 backfilled." in words
+    assert "drifted served ahead verdict action" in words
+    assert "75% 45% healthy" in words
+
+
 def test_a_rollout_comes_first_with_its_stage(lived) -> None:
     lived.use_case = lived.use_case.model_copy(update={"rollout": Rollout(shadow=timedelta(days=1))})
     lived.tried(3, 1, "2024-01-04").tried(3, 1, "2024-01-04", share=0.05)

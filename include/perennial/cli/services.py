@@ -118,6 +118,9 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(f"{'Rollback':<10} {state.rollback}", highlight=False, markup=False)
     if state.pause:
         out.print(f"{'Paused':<10} {deployments.pause_text(state.pause)}", highlight=False, markup=False)
+    served = [each for each in state.partitions if each.predictions]
+    if served:
+        out.print(f"{'Predicted':<10} {served[-1].partition}: {served[-1].predictions}", highlight=False)
     for late in state.late_publications:
         out.print(f"{'Late':<10} {late}", highlight=False, markup=False, style="yellow")
     if state.partitions:

@@ -17,7 +17,7 @@ from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading
-from perennial.served_predictions.table import COUNTING
+from perennial.served_predictions.table import COUNTING, MADE_AHEAD
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ BATCHES, BATCH_ROWS = 20, 25
 #: The column of `predictions` that says how one came to be; null in rows from before there was more than one way.
 SERVED_AS = "served_as"
 _IS_SERVED = pl.col(SERVED_AS).is_in(COUNTING).fill_null(False)
+_IS_AHEAD = (pl.col(SERVED_AS) == MADE_AHEAD).fill_null(False)
 #: Standard errors of a one-sided 95% bound.
 _Z = 1.645
 
@@ -37,6 +38,7 @@ class Performance:
     Attributes:
         rows, labelled: Predictions of the version, and those with a label.
         served, served_labelled: The same of those that were served before batch scoring filled in the others.
+        ahead: Of the served ones, those that were made ahead of their moment; the others were answered on request.
         is_of_served: Whether the metrics are those of the predictions that were served; else of all.
         champion, first: Metric by name, of the version that scored and of the first model that ever served, on the same
             rows; empty while there are too few labels.
@@ -55,6 +57,7 @@ class Performance:
     uncertainty: float = 0.0
     served: int = 0
     served_labelled: int = 0
+    ahead: int = 0
     is_of_served: bool = False
 
     @property
@@ -93,6 +96,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         labelled=labelled.height,
         served=served.height,
         served_labelled=served_labelled.height,
+        ahead=served.filter(_IS_AHEAD).height,
         is_of_served=is_of_served,
     )
     if is_of_served:

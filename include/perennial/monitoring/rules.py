@@ -226,7 +226,7 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.
-        more |= {"served": performance.served}
+        more |= {"served": performance.served, "ahead": performance.ahead}
         more |= {"judged": "served" if performance.is_of_served else "all"} if performance.champion else {}
     return evidence.model_copy(update=more) if more else evidence
 

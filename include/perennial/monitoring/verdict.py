@@ -66,6 +66,7 @@ class VerdictEvidence(_Stored):
         model_version: The version that scored it.
         rows, labelled: Predictions of that version, and those with a label.
         served: Those of them that were served before batch scoring filled in the others.
+        ahead: Those of the `served` ones that were made ahead of their moment; the others were answered on request.
         judged: Whether performance is that of the `served` ones or of `all`.
         label_coverage, coverage_needed: Their ratio, and the one from which on performance is computed.
         metric: The gate's metric.
@@ -93,6 +94,7 @@ class VerdictEvidence(_Stored):
     rows: int | None = None
     labelled: int | None = None
     served: int | None = None
+    ahead: int | None = None
     judged: str | None = None
     label_coverage: float | None = None
     coverage_needed: float | None = None

@@ -6,7 +6,7 @@ All of it is read from the lake's records, but for the runs, which are Airflow's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -23,6 +23,9 @@ from perennial.registry.deployments import NOTHING
 from perennial.reporting import partition_status
 from perennial.use_case import UseCase
 
+if TYPE_CHECKING:
+    from pyarrow import Table
+
 router = APIRouter()
 
 Rows = list[dict[str, Any]]
@@ -34,6 +37,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "validations": ("partition", "table", "validation", "success", "rows", "suite", "code_version", "recorded_at"),
     **{name: columns for name, columns in states.COLUMNS.items() if name not in _WHOLE},
 }
+#: How a prediction came to be, which lakes from before that was recorded do not have.
+_SERVED_AS = "served_as"
 #: What the predictions of one version, made by one state of code and lake, have in common.
 _PROVENANCE = ("model_version", "model_run", "code_version", "lake_snapshots")
 
@@ -67,24 +72,49 @@ def records(use_case: UseCase) -> dict[str, Rows]:
 def predictions(use_case: UseCase, partition: Partition) -> Rows:
     """What scored the partition, most rows first; reads only the columns that it needs.
 
-    Each has `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `rows`, and the `first` and `last`
-    time of prediction (processing time).
+    Each has `model_version`, `model_run`, `code_version`, `lake_snapshots` (JSON), `served_as` (null: not recorded yet
+    by the release that scored), `lead` (the declared one that had come when it was made ahead; null: made otherwise, or
+    before any that is declared now), `rows`, and the `first` and `last` time of prediction (processing time).
 
     Args:
         use_case: Whose.
         partition: Which.
     """
-    predicted = lake.read(
-        use_case.tables.predictions, partitions=[partition.key], columns=(*_PROVENANCE, "predicted_at")
-    )
+    stored = lake.table(use_case.tables.predictions)
+    if stored is None:
+        return []
+    known = [_SERVED_AS] if _SERVED_AS in stored.schema().column_names else []
+    wanted = (*_PROVENANCE, *known, "event_timestamp", "predicted_at")
+    predicted = lake.read(use_case.tables.predictions, partitions=[partition.key], columns=wanted)
     if predicted is None or not predicted.num_rows:
         return []
-    grouped = predicted.group_by(list(_PROVENANCE)).aggregate(
-        [([], "count_all"), ("predicted_at", "min"), ("predicted_at", "max")]
+    grouped = (
+        _with_origin(use_case, predicted)
+        .group_by([*_PROVENANCE, _SERVED_AS, "lead"])
+        .aggregate([([], "count_all"), ("predicted_at", "min"), ("predicted_at", "max")])
     )
     names = {"count_all": "rows", "predicted_at_min": "first", "predicted_at_max": "last"}
     rows = [{names.get(name, name): value for name, value in row.items()} for row in grouped.to_pylist()]
     return sorted(rows, key=lambda row: -row["rows"])
+
+
+def _with_origin(use_case: UseCase, predicted: Table) -> Table:
+    """Predictions with `served_as`, null where a lake does not have it, and the `lead` that they were made by."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from perennial.served_predictions.table import MADE_AHEAD
+
+    if _SERVED_AS not in predicted.column_names:
+        predicted = predicted.append_column(_SERVED_AS, pa.nulls(predicted.num_rows, pa.string()))
+    leads = use_case.examples.ahead.leads if use_case.examples.ahead else ()
+    remaining = pc.subtract(predicted["event_timestamp"], predicted["predicted_at"])
+    due: Any = pa.nulls(predicted.num_rows, pa.duration("us"))
+    for lead in leads:  # The longest first: a shorter one that has come too replaces it.
+        limit = pa.scalar(lead, pa.duration("us"))
+        due = pc.if_else(pc.less_equal(remaining, limit), limit, due)
+    is_ahead = pc.fill_null(pc.equal(predicted[_SERVED_AS], MADE_AHEAD), False)
+    return predicted.append_column("lead", pc.if_else(is_ahead, due, pa.scalar(None, pa.duration("us"))))
 
 
 def view(
@@ -117,6 +147,7 @@ def view(
         "parity": partition_data.parity(own["parity"]),
         "predictions": partition_data.scored(made),
         "scored_by": partition_data.scored_by(made),
+        "made": partition_data.how_made(made),
         "deployment": partition_monitoring.deployment(entries, partition.start),
         "revisions": revisions,
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from perennial.feature_store.publication import in_words
 from perennial.quarantine import states
 from perennial.quarantine.states import ItemState
 from perennial.registry import mlflow_records
@@ -99,15 +100,24 @@ def _difference(row: Row) -> dict[str, str]:
 
 
 def scored(made: Iterable[Row]) -> list[dict[str, Any]]:
-    """What scored the partition, with the lake's snapshots by table and the run's page in MLflow."""
+    """What scored the partition, with the lake's snapshots by table, the run's page in MLflow, and `way`, in words."""
     return [
         {
             **row,
+            "way": _way(row),
             "snapshots": json.loads(row["lake_snapshots"] or "{}"),
             "run_page": mlflow_records.run_page(row["model_run"]),
         }
         for row in made
     ]
+
+
+def _way(row: Row) -> str:
+    """How predictions came to be, in words: `ahead, by 1 hour`, `on request (canary)`."""
+    served_as, lead = row["served_as"], row["lead"]
+    if served_as == "ahead":
+        return f"ahead, by {in_words(lead)}" if lead is not None else "ahead"
+    return _WAYS.get(served_as) or ("on request" if served_as == "champion" else f"on request ({served_as})")
 
 
 def scored_by(made: Iterable[Row]) -> list[dict[str, int]]:
@@ -116,6 +126,20 @@ def scored_by(made: Iterable[Row]) -> list[dict[str, int]]:
     for row in made:
         rows[row["model_version"]] += row["rows"]
     return [{"version": version, "rows": count} for version, count in rows.most_common()]
+
+
+def how_made(made: Iterable[Row]) -> list[str]:
+    """How many predictions were made in which way, in words; empty where none was served before the partition ended."""
+    rows: Counter[str] = Counter()
+    for row in made:
+        rows[_WAYS.get(row["served_as"], "on request")] += row["rows"]
+    if rows.total() == rows["backfilled"]:
+        return []
+    return [f"{rows[way]:,} {way}" for way in ("on request", "ahead", "backfilled")]
+
+
+#: Where it was not recorded, scoring was the only way.
+_WAYS = {"ahead": "ahead", "backfilled": "backfilled", None: "backfilled"}
 
 
 def _newest(rows: Iterable[Row], by: str) -> dict[str, Row]:

@@ -71,6 +71,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "lost": ("lost against expected", _lost),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),
+    "ahead": ("made ahead of their moment, of the served ones", _count),
     "judged": ("performance is that of", lambda which, _: f"{which} predictions"),
     "labelled": ("labelled predictions", _count),
     "label_coverage": ("label coverage", _share),

@@ -24,6 +24,37 @@ from perennial.use_case import UseCase
 
 
 @dataclass(frozen=True)
+class PredictionsMade:
+    """How many predictions of a partition, by one version, were made in which way.
+
+    Attributes:
+        served: Answered on request or made ahead.
+        on_request, ahead: Which of the two; None: the verdict is from before that was told apart.
+        backfilled: Made by batch scoring, when the partition had ended.
+    """
+
+    served: int
+    on_request: int | None
+    ahead: int | None
+    backfilled: int
+
+    @property
+    def share_served(self) -> float:
+        """Those that were served, of all, 0 to 1."""
+        return self.served / (self.served + self.backfilled)
+
+    @property
+    def share_ahead(self) -> float | None:
+        """Those that were made ahead, of all, 0 to 1; None: not known."""
+        return None if self.ahead is None else self.ahead / (self.served + self.backfilled)
+
+    def __str__(self) -> str:
+        if self.ahead is None:
+            return f"{self.served:,} on request or ahead, {self.backfilled:,} backfilled"
+        return f"{self.on_request:,} on request, {self.ahead:,} ahead, {self.backfilled:,} backfilled"
+
+
+@dataclass(frozen=True)
 class PartitionStatus:
     """One partition: its data, the version that scored it, its performance, and what was done about it.
 
@@ -35,7 +66,7 @@ class PartitionStatus:
         metric: The use case's gate metric, of that version.
         first_model_metric: The same metric, of the first model on the same rows.
         done: In words, such as `promoted v2` or `rolled back to v1`.
-        served: Share of its predictions that were served before batch scoring filled in the others, 0 to 1; None: none.
+        predictions: How its predictions by that version were made; None: none was served, or it has no verdict.
     """
 
     partition: str
@@ -48,7 +79,7 @@ class PartitionStatus:
     drifted_columns: int | None
     verdict: str | None
     done: str
-    served: float | None = None
+    predictions: PredictionsMade | None = None
 
 
 @dataclass(frozen=True)
@@ -296,13 +327,17 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
         drifted_columns=verdict.get("drifted_columns"),
         verdict=verdict.get("verdict"),
         done=_done(rows.get("ledger", []), rows.get("requests", [])),
-        served=_served_share(verdict),
+        predictions=_predictions_made(verdict),
     )
 
 
-def _served_share(verdict: Mapping[str, Any]) -> float | None:
+def _predictions_made(verdict: Mapping[str, Any]) -> PredictionsMade | None:
     evidence = json.loads(verdict.get("evidence") or "{}")
-    return evidence["served"] / evidence["rows"] if evidence.get("served") and evidence.get("rows") else None
+    served, rows = evidence.get("served"), evidence.get("rows")
+    if not served or not rows:
+        return None
+    ahead = evidence.get("ahead")
+    return PredictionsMade(served, None if ahead is None else served - ahead, ahead, rows - served)
 
 
 def label_coverage(verdict: Mapping[str, Any]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.registry.deployments import NOTHING
-from perennial.reporting.partition_status import UseCaseStatus
+from perennial.reporting.partition_status import PredictionsMade, UseCaseStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +27,8 @@ def table(state: UseCaseStatus) -> Table:
     )
     drawn.add_column("partition", no_wrap=True)
     # Only where something was: it is one column more than a terminal may have room for.
-    shows_served = any(row.served is not None for row in state.partitions)
+    made = [row.predictions for row in state.partitions if row.predictions]
+    served = "request\n+ ahead" if any(each.ahead for each in made) else "served"
     for heading in (
         "rows",
         "quaran-\ntined",
@@ -36,7 +37,7 @@ def table(state: UseCaseStatus) -> Table:
         state.metric,
         "first\nmodel",
         "drifted\ncolumns",
-        *(["served"] if shows_served else []),
+        *([served] if made else []),
     ):
         drawn.add_column(heading, justify="right", no_wrap=True)
     drawn.add_column("verdict", no_wrap=True)
@@ -53,7 +54,7 @@ def table(state: UseCaseStatus) -> Table:
             _value(row.metric),
             _value(row.first_model_metric),
             _count(row.drifted_columns if row.champion else None),
-            *([_share(row.served)] if shows_served else []),
+            *([_served(row.predictions, is_split=served != "served")] if made else []),
             f"[{colour}]{row.verdict}[/]" if colour else row.verdict or NOTHING,
             row.done,
         )
@@ -85,5 +86,11 @@ def _value(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
-def _share(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.0%}"
+def _served(made: PredictionsMade | None, *, is_split: bool) -> str:
+    """The share of predictions that were served; split: `10+50%`, on request and ahead. In one column, for room."""
+    if made is None:
+        return NOTHING
+    ahead = made.share_ahead
+    if not is_split or ahead is None:
+        return f"{made.share_served:.0%}"
+    return f"{made.share_served - ahead:.0%}".removesuffix("%") + f"+{ahead:.0%}"

@@ -116,7 +116,7 @@ def predicted(use_case: UseCase, champion: Entry, due: pa.Table, now: datetime) 
             "prediction": pa.array(predict(rows.to_pandas()), pa.float64()),
             "model_version": pa.array([champion.model_version] * due.num_rows, pa.int64()),
             "model_run": [champion.model_run] * due.num_rows,
-            "served_as": ["ahead"] * due.num_rows,
+            "served_as": [table.MADE_AHEAD] * due.num_rows,
             "missing": pa.array(_missing(use_case, rows), pa.string()),
         }
     )

@@ -14,6 +14,8 @@ from perennial.use_case import UseCase
 ServedAs = Literal["champion", "canary", "pinned", "shadow", "ahead"]
 #: What Perennial gave, or would have given. One in shadow, or by a version that a caller chose, is for comparison.
 COUNTING: tuple[ServedAs, ...] = ("champion", "canary", "ahead")
+#: Of them, what was made ahead of an example's moment, before anybody asked.
+MADE_AHEAD: ServedAs = "ahead"
 #: From so many files on those of a partition are merged, unless it has too many rows for memory.
 _MANY_FILES = 64
 _MOST_ROWS = 2_000_000
