@@ -57,9 +57,11 @@ plan: install ## Show what a change to features would do (OUT=plan.md: as Markdo
 apply: install ## Register changed features and compute them; shows the plan and asks (YES=1: does not ask)
 	$(BIN)/perennial apply $(if $(YES),--yes)
 
-demo: install ## Start everything, replay the flights of 2013, show each month, ask for predictions
+demo: install ## Start everything, replay the flights of 2013, show each month, ask the champion and a shadow
 	$(BIN)/perennial up
 	$(BIN)/perennial replay flights --from 2013-01 --to 2013-12
+	$(BIN)/perennial trigger flights rollout --wait \
+	  --param action=begin --param reason="Would the champion before have done as well?"
 	$(BIN)/perennial ask flights --from 2013-12-29 --to 2014-01-01
 	$(BIN)/perennial login
 

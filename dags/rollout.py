@@ -1,10 +1,11 @@
 """The clock -> what live requests tell about a challenger -> its next stage, promotion or rejection.
 
-Only for use cases that declare a `rollout`. Each run looks at the rollout under way: in shadow and as a canary alike,
-champion and challenger predict the same requests, and the gate's rules compare them once labels are known. A stage that
-has lasted long enough and has enough evidence ends; a rollout that does harm ends at once. Skipped when nothing
-changes, with the reason. A person ends a rollout, or a stage, by a run with the action `abort` or `advance`. Emits an
-event of the asset `champion` on a promotion. A failed run is completed by clearing its task.
+On a schedule only where the use case declares a `rollout`. Each run looks at the rollout under way: in shadow and as a
+canary alike, champion and challenger predict the same requests, and the gate's rules compare them once labels are
+known. A stage that has lasted long enough and has enough evidence ends; a rollout that does harm ends at once. Skipped
+when nothing changes, with the reason. A person ends a rollout, or a stage, by a run with the action `abort` or
+`advance`; with `begin` they put any version in shadow to look at it, which decides nothing, and ends with `abort` or by
+itself. Emits an event of the asset `champion` on a promotion. A failed run is completed by clearing its task.
 """
 
 from airflow.sdk import DAG, dag, task
@@ -17,7 +18,7 @@ from perennial.gate.rollout_request import RolloutRequest
 
 @task(multiple_outputs=False)
 def advance() -> dict:
-    """Assess the rollout under way and record its next stage or its end; skipped when nothing changes."""
+    """Record the next stage of the rollout under way or its end, or a version in shadow; skipped if nothing changes."""
     from perennial.gate import rollout
 
     request = po.request_about_rollout()
@@ -35,12 +36,15 @@ def emit_promotion(step: dict) -> None:
     po.emit_asset_event(po.champion_asset(po.use_case_of_run()), step)
 
 
-def rollout_dag(use_case: UseCase, cron: str) -> DAG:
+def rollout_dag(use_case: UseCase, cron: str | None) -> DAG:
     """Make the DAG."""
-    # By processing time: it goes on also where the use case's last partition is over.
-    arguments = po.dag_arguments(use_case, ROLLOUT, __doc__, max_active_runs=1, end_date=None)
+    # By processing time: it goes on also where the use case's last partition is over. Never paused: one call of a
+    # person has to be enough.
+    arguments = po.dag_arguments(
+        use_case, ROLLOUT, __doc__, max_active_runs=1, end_date=None, is_paused_upon_creation=False
+    )
 
-    @dag(schedule=po.on_cron(cron), **arguments)
+    @dag(schedule=po.on_cron(cron) if cron is not None else None, **arguments)
     def pipeline() -> None:
         emit_promotion.override(outlets=[po.champion_asset(use_case)])(advance())
 
@@ -50,5 +54,4 @@ def rollout_dag(use_case: UseCase, cron: str) -> DAG:
 
 
 for use_case in po.use_cases():
-    if use_case.rollout is not None:
-        rollout_dag(use_case, use_case.rollout.check)
+    rollout_dag(use_case, use_case.rollout.check if use_case.rollout is not None else None)

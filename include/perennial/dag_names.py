@@ -14,7 +14,7 @@ CHAMPION = "champion"
 SCHEDULE = "schedule"
 #: Only use cases with `refresh` have it.
 REFRESH = "refresh"
-#: Only use cases with `rollout` have it.
+#: Scheduled where the use case declares a `rollout`; a person may run it anywhere.
 ROLLOUT = "rollout"
 #: Only use cases with `examples.ahead` have it.
 AHEAD = "ahead"
@@ -22,7 +22,7 @@ AHEAD = "ahead"
 #: The loop, in the order in which a partition goes through it.
 LOOP = (FEATURES, SCORING, MONITORING, TRAINING)
 #: Those whose runs need no partition.
-ON_DEMAND = (TRAINING, CHAMPION)
+ON_DEMAND = (TRAINING, CHAMPION, ROLLOUT)
 #: Those that every use case has.
 ALL = tuple(dict.fromkeys((*LOOP, *ON_DEMAND)))
 

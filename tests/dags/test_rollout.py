@@ -1,4 +1,4 @@
-"""The DAG `rollout`, of a use case that declares one."""
+"""The DAG `rollout`: of a use case that declares one, and of all others."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ def run(dag: Any, **conf: str) -> tuple[str, dict[str, str]]:
     return result.state, {instance.task_id: instance.state for instance in result.get_task_instances()}
 
 
-def test_no_use_case_has_the_dag_unless_it_declares_a_rollout(dag_bag) -> None:
-    assert not [name for name in dag_bag.dags if name.endswith(".rollout")]
+def test_without_a_declared_rollout_it_runs_on_demand_only(dag_bag) -> None:
+    dag = dag_bag.dags["flights.rollout"]
+    assert not dag.timetable.can_be_scheduled
+    assert dag.is_paused_upon_creation is False, "one call has to be enough"
 
 
 def test_the_dag_runs_on_its_clock_and_one_at_a_time(dag, tried: UseCase) -> None:
@@ -59,7 +61,7 @@ def test_the_dag_runs_on_its_clock_and_one_at_a_time(dag, tried: UseCase) -> Non
     assert dag.timetable.expression == POLICY.check
     assert {task.owner for task in dag.tasks} == {tried.owner}
     assert "When a run fails" in dag.doc_md
-    assert dag.params.get_param("action").schema["enum"] == ["check", "advance", "abort"]
+    assert dag.params.get_param("action").schema["enum"] == ["check", "begin", "advance", "abort"]
 
 
 def test_a_check_that_changes_nothing_is_skipped(dag) -> None:
@@ -75,3 +77,11 @@ def test_advancing_the_last_stage_promotes_and_tells(dag, tried: UseCase) -> Non
     assert tasks == ("success", {"advance": "success", "emit_promotion": "success"})
     entry = ledger.champion(tried)
     assert (entry.model_version, entry.actor, entry.action) == (2, "dag_test", "promoted")
+
+
+def test_begin_puts_the_version_that_served_before_in_shadow(dag, tried: UseCase) -> None:
+    tasks = run(dag, action="begin", reason="was it better?")
+    assert tasks == ("success", {"advance": "success", "emit_promotion": "skipped"})
+    entry = ledger.entries(tried)[-1]
+    assert (entry.action, entry.model_version, entry.previous_version) == ("shadow", 1, 2)
+    assert (entry.actor, entry.reason) == ("dag_test", "was it better?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,6 +79,35 @@ def test_the_next_rollout_counts_after_one_is_over() -> None:
 
 def test_a_use_case_that_declares_none_any_more_has_none() -> None:
     assert rollouts.under_way(discovery.load("flights"), [FIRST, stage(2, 1)]) is None
+
+
+def shadow(version: int, minute: int) -> Entry:
+    return entry("shadow", version, minute, stage=Stage(0.0, DAY).as_json())
+
+
+def test_what_a_person_put_in_shadow_is_under_way_for_its_time() -> None:
+    entries = [FIRST, entry("rejected", 2, 1), shadow(2, 2)]
+    state = rollouts.by_hand(entries, shadow(2, 2).recorded_at + DAY / 2)
+    assert (state.version, state.champion, state.stage.name, state.is_by_hand) == (2, 1, "shadow", True)
+    assert rollouts.by_hand(entries, state.stage_ends) is None
+    assert rollouts.undecided(entries) is None, "the gate's rules do not look at it"
+
+
+@pytest.mark.parametrize(
+    "after", [entry("shadow-ended", 2, 3), entry("promoted", 3, 3), entry("rolled-back", 1, 3), stage(3, 3)]
+)
+def test_what_ends_a_shadow_by_hand(after: Entry) -> None:
+    assert rollouts.by_hand([FIRST, shadow(2, 2), after], after.recorded_at) is None
+
+
+@pytest.mark.parametrize("after", [entry("rejected", 3, 3), entry("resumed", 1, 3)])
+def test_what_leaves_it_under_way(after: Entry) -> None:
+    assert rollouts.by_hand([FIRST, shadow(2, 2), after], after.recorded_at).version == 2
+
+
+def test_a_shadow_by_hand_needs_no_declared_rollout() -> None:
+    begun = replace(shadow(2, 2), recorded_at=datetime.now(UTC))
+    assert rollouts.under_way(discovery.load("flights"), [FIRST, begun]).is_by_hand
 
 
 def test_a_rollouts_entry_deploys_nothing_and_is_no_decision() -> None:

@@ -12,7 +12,7 @@ from perennial import CanaryStage, Rollout
 from perennial.errors import ChangedArtifact, ServiceUnavailable
 from perennial.feature_store import repository
 from perennial.lake_cache import catalog
-from perennial.registry import ledger
+from perennial.registry import ledger, rollouts
 from perennial.registry.ledger import Entry
 from perennial.registry.rollouts import DECISION, STAGE, Stage
 from perennial.serving import loaded_version
@@ -84,6 +84,39 @@ def test_a_challenger_is_loaded_when_its_rollout_begins(world: Ledger, served: C
     assert (trial.version.number, trial.state.stage.name, trial.entity) == (2, "shadow", ("site", "meter"))
     assert served.version("energy").number == 1
     assert served.state() == {"energy": ServingState(1, 1, None, 2, "shadow")}
+
+
+def in_shadow(number: int) -> Entry:
+    evidence = {STAGE: Stage(0.0, 10**5 * DAY).as_json()}
+    return replace(entry(number), event_id=f"shadow:{number}", action="shadow", evidence=evidence)
+
+
+def test_what_a_person_puts_in_shadow_needs_no_declared_rollout(world: Ledger) -> None:
+    served = Champions([version().use_case])
+    assert version().use_case.rollout is None
+    world.add(in_shadow(2))
+    served.refresh()
+    trial = served.challengers.of("energy")
+    assert (trial.version.number, trial.entity, trial.shadow_share) == (2, ("site", "meter"), 1.0)
+    assert served.state() == {"energy": ServingState(1, 1, None, 2, "shadow")}
+    world.add(replace(entry(2), event_id="shadow-ended:a", action="shadow-ended"))
+    served.refresh()
+    assert served.challengers.of("energy") is None
+
+
+def test_it_ends_by_the_clock_without_an_entry(
+    world: Ledger, served: Champions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(in_shadow(2))
+    served.refresh()
+    trial = served.challengers.of("energy")
+    over = replace(trial, state=replace(trial.state, stage=Stage(0.0, timedelta(0))))
+    monkeypatch.setitem(served.challengers._trials, "energy", over)
+    assert served.challengers.of("energy") is None
+    assert served.challengers.over() == {"energy"}
+    monkeypatch.setattr(rollouts, "by_hand", lambda entries, now: None)
+    served.refresh()
+    assert served.challengers.over() == set(), "its memory is given back"
 
 
 def test_the_next_stage_loads_nothing_anew(world: Ledger, served: Champions) -> None:

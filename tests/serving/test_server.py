@@ -19,6 +19,8 @@ from pipelines import run_features_until, train
 from typed import COMMAND, PATHS
 
 import perennial
+from perennial.gate import rollout
+from perennial.gate.rollout_request import RolloutRequest
 from perennial.registry import ledger, tracking
 from perennial.serving import tokens
 from perennial.use_case import UseCase
@@ -122,6 +124,27 @@ def test_it_is_asked_about_the_lakes_examples(http: httpx.Client, environment: d
     assert (summary["asked"], summary["by_version"], summary["failed"]) == (40, {"1": 40}, {})
     assert summary["rmse"] > 0
     assert [token.name for token in tokens.list_tokens()] == ["test"]
+
+
+def test_a_version_in_shadow_is_shown_beside_the_champion(
+    trained: UseCase, http: httpx.Client, environment: dict[str, str]
+) -> None:
+    request = RolloutRequest(action="begin", version=2, reason="a look")
+    rollout.advance(trained, request, made_by="begin", actor="ada")
+    try:
+        span = ("--from", LAST, "--to", "2024-01-05", "--limit", "40")
+        done = asked(*span, "--json", environment=environment)
+        assert done.returncode == 0, done.stderr
+        champion, shadow = json.loads(done.stdout)["versions"]
+        shown = asked(*span, environment=environment).stdout
+    finally:
+        rollout.advance(trained, RolloutRequest(action="abort", reason="seen"), made_by="end", actor="ada")
+    assert (champion["version"], champion["served_as"], champion["requests"]) == (1, "champion", 40)
+    assert champion["latency_ms"]["p50"] > 0
+    assert (shadow["version"], shadow["served_as"], shadow["requests"], shadow["failed"]) == (2, "shadow", 40, 0)
+    assert shadow["latency_ms"]["p50"] is None
+    assert shadow["rmse"] > 0
+    assert [line.split()[:3] for line in shown.splitlines()[-2:]] == [["v1", "champion", "40"], ["v2", "shadow", "40"]]
 
 
 def test_a_token_that_the_server_refuses_is_said(http: httpx.Client, environment: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ try:
     from perennial.cli import doctor
     from perennial.cli import pipelines
     from perennial.cli import serving
+    from perennial.cli import ask
     from perennial.cli import ahead
     from perennial.cli import quarantine
     from perennial.cli import decisions
@@ -25,6 +26,7 @@ except KeyboardInterrupt:
 __all__ = [
     "ahead",
     "app",
+    "ask",
     "decisions",
     "doctor",
     "features",

@@ -88,7 +88,7 @@ def trigger(
     pipeline: Annotated[
         str,
         typer.Argument(
-            help="features, scoring, monitoring, training, champion, or refresh or rollout where the use case has it.",
+            help="features, scoring, monitoring, training, champion, rollout, or refresh where the use case has it.",
             autocompletion=completion.pipelines,
             metavar="PIPELINE",
         ),

@@ -8,16 +8,14 @@ import typer
 
 from perennial.cli import completion
 from perennial.cli.frame import AsJson, UseCaseName, app, example, note, say, show_json
-from perennial.errors import InvalidParams, ServiceUnavailable
+from perennial.errors import InvalidParams
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from perennial.served_predictions.traffic import Traffic
     from perennial.serving.answers import PredictionResponse
-    from perennial.serving.asking import Asked
     from perennial.serving.tokens import ServiceToken
-    from perennial.use_case import UseCase
 
 
 _FLIGHT = "origin=JFK carrier=AA dest=LAX route=JFK-LAX tailnum=N338AA hour=9 weekday=1 distance=2475"
@@ -108,68 +106,6 @@ def serve(
     from perennial.settings import settings
 
     server.run(named or None, workers or settings().serving_workers)
-
-
-@app.command(epilog=example("perennial ask flights --from 2013-12-29 --to 2014-01-01"))
-def ask(
-    use_case: UseCaseName,
-    since: Annotated[str, typer.Option("--from", metavar="TIME", help="Event time of the first example, UTC.")],
-    until: Annotated[str, typer.Option("--to", metavar="TIME", help="The first moment after the last example.")],
-    limit: Annotated[int, typer.Option(min=1, help="At most so many examples, the latest ones.")] = 1000,
-    clients: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at once.")] = 4,
-    as_json: AsJson = False,
-) -> None:
-    """Ask the prediction server about the lake's examples.
-
-    Sends each example of a span of event time to the server as a request of its own, at its own moment, and compares
-    the answers with the labels. The server records what it answers, as always; what batch scoring has predicted stays.
-    """
-    from perennial import discovery
-    from perennial._common.heavy_imports import fast_imports
-    from perennial.serving.predicting import parse_moment
-
-    declared = discovery.load(use_case)
-    first, end = parse_moment(since), parse_moment(until)
-    with fast_imports():
-        from perennial.serving import asking
-
-    asked = asking.ask(declared, first, end, limit=limit, clients=clients)
-    if as_json:
-        show_json(_summary(declared.gate.metric, asked))
-    else:
-        _show_asked(declared, asked)
-    if asked.failed:
-        raise ServiceUnavailable(
-            f"{sum(asked.failed.values())} of {len(asked.answers)} requests were not answered.",
-            "The reasons are above; the server's log has more.",
-        )
-
-
-def _summary(metric: str, asked: Asked) -> dict[str, Any]:
-    return {
-        "asked": len(asked.answers),
-        "by_version": asked.by_version,
-        "failed": asked.failed,
-        "incomplete": asked.incomplete,
-        "seconds": asked.seconds,
-        "latency_ms": {f"p{share}": 1000 * asked.quantile(share / 100) for share in (50, 95, 99)},
-        metric: asked.metric,
-        "address": asked.address,
-    }
-
-
-def _show_asked(use_case: UseCase, asked: Asked) -> None:
-    versions = ", ".join(f"{count:,} by v{version}" for version, count in sorted(asked.by_version.items()))
-    say(f"{use_case.name}: {len(asked.answers):,} requests to {asked.address}, answered: {versions or 'none'}")
-    p50, p95, p99 = (1000 * asked.quantile(share) for share in (0.5, 0.95, 0.99))
-    rate = len(asked.answers) / asked.seconds
-    say(f"  latency p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms, {rate:,.0f} requests a second")
-    if asked.incomplete:
-        say(f"  {asked.incomplete:,} answered without some of their features")
-    if asked.metric is not None:
-        say(f"  {use_case.gate.metric} {asked.metric:.4f} where the label is known")
-    for problem, count in asked.failed.items():
-        say(f"  {count:,} not answered: {problem}")
 
 
 @app.command(epilog=example("perennial traffic flights --hours 2"))

@@ -131,7 +131,7 @@ def _try_on_live_requests(use_case: UseCase, decision: GateDecision, actor: str)
         _check_same_champion(use_case, decision)
         _check_not_paused(use_case, decision, actor)
         other = rollouts.under_way(use_case, entries)
-        if other is not None:
+        if other is not None and not other.is_by_hand:  # What a person only looks at makes room.
             why = f"{decision.reason}; not tried, because the rollout of v{other.version} is under way"
             return _decide(use_case, decision.model_copy(update={"promote": False, "reason": why}), actor)
         begun = [rollout_start.begin(use_case, decision, actor)]

@@ -10,11 +10,9 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from perennial.errors import PerennialError
-from perennial.feature_store import repository
-from perennial.gate import rollback_plan
+from perennial.gate import rollback_plan, servable
 from perennial.gate.rollback_plan import RollbackRequest
-from perennial.registry import ledger, model_loading, tracking
+from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
 from perennial.services import postgres
 from perennial.use_case import UseCase
@@ -44,7 +42,7 @@ def roll_back(use_case: UseCase, request: RollbackRequest, *, made_by: str, acto
         entry = next((entry for entry in entries if entry.event_id == event_id), None)
         if entry is None:
             planned = rollback_plan.plan_from_entries(use_case, entries, request.to)
-            _check_can_serve(use_case, planned.version)
+            servable.check(use_case, planned.version)
             until = None if request.pause_for is None else datetime.now(UTC) + request.pause_for
             entry = ledger.record(
                 use_case,
@@ -102,18 +100,4 @@ def resume(use_case: UseCase, request: RollbackRequest, *, made_by: str, actor: 
             actor=actor,
             reason=request.reason.strip(),
             evidence={"paused_since": pause.since.isoformat(), "paused_by": pause.by},
-        )
-
-
-def _check_can_serve(use_case: UseCase, version: int) -> None:
-    """Refuse a version whose model is gone or cannot be trusted, or which needs a feature that is no longer served."""
-    tracking.run_of(use_case, version)
-    model_loading.load(use_case, version)
-    served = {*use_case.examples.request_features, *repository.feature_names(use_case.feature_service)}
-    absent = [name for name in model_loading.inputs(use_case, version) if name not in served]
-    if absent:
-        raise PerennialError(
-            f"Version {version} of model {use_case.name!r} was trained on {', '.join(absent)}, which feature service"
-            f" {use_case.feature_service!r} no longer serves.",
-            "Put the features back in feature_repo/ first, or roll back to a version that does without them.",
         )

@@ -135,8 +135,7 @@ def plan_from_entries(use_case: UseCase, entries: list[Entry], to: int | None = 
     start, serving = deployments[-1]
     runs = {deployment.entry.model_version: deployment.entry.model_run for deployment in deployments}
     served = ", ".join(f"v{version}" for version in sorted(runs))
-    line = _line(entries)
-    target = to if to is not None else (line[-2] if len(line) > 1 else None)
+    target = to if to is not None else served_before(entries)
     if target is None:
         raise InvalidParams(
             f"Use case {use_case.name!r}: no version served before v{serving.model_version}.",
@@ -154,15 +153,18 @@ def plan_from_entries(use_case: UseCase, entries: list[Entry], to: int | None = 
     return RollbackPlan(target, runs[target], serving.model_version, max(start, ledger.unscored_from(use_case)))
 
 
-def _line(entries: list[Entry]) -> list[int]:
-    """The versions that serve, one after the other, if each rollback goes one further back; the last serves now.
+def served_before(entries: Iterable[Entry]) -> int | None:
+    """The version that served before the current one; None: none did.
 
     A version that was rolled back is no longer in line: rolling back twice does not return to it. One that is then
     requested by its number is at the end again.
+
+    Args:
+        entries: The whole ledger.
     """
     line: list[int] = []
     for _, entry in ledger.deployments(entries):
         if entry.model_version in line:
             del line[line.index(entry.model_version) :]
         line.append(entry.model_version)
-    return line
+    return line[-2] if len(line) > 1 else None

@@ -1,5 +1,7 @@
 """Carries a rollout on or ends it: the next stage begins, or the challenger is promoted or rejected.
 
+A person may also put a version in shadow here, and end that: see `perennial.gate.shadow`.
+
 The ledger is written first, under the lock that promotions hold; servers and the alias follow it. Killed anywhere and
 run again, each step is made once.
 """
@@ -13,41 +15,23 @@ from typing import Any
 import mlflow
 
 from perennial.errors import InvalidParams
-from perennial.gate import model_card, rollout_evidence, rollout_report, rollout_rules, rollout_start
+from perennial.gate import model_card, rollout_evidence, rollout_report, rollout_rules, rollout_start, shadow
 from perennial.gate.decision import PROMOTE, REJECT, GateDecision, Outcome, from_evidence
 from perennial.gate.promotion import GATE
 from perennial.gate.rollout_request import RolloutRequest
 from perennial.gate.rollout_rules import Assessment
+from perennial.gate.rollout_step import RolloutStep
 from perennial.registry import ledger, mlflow_artifacts, rollouts, tracking
 from perennial.registry.ledger import Entry
 from perennial.registry.rollouts import RolloutState, Stage
 from perennial.services import postgres
 from perennial.use_case import Rollout, UseCase
-from perennial.use_case.declarations import Declaration
 
 log = logging.getLogger(__name__)
 
 
-class RolloutStep(Declaration):
-    """What a run did with the rollout under way.
-
-    Attributes:
-        model_version: The challenger; None: no rollout is under way.
-        stage: The stage that is under way now; None: it is over.
-        promoted: Whether the challenger is the champion now.
-        changed: Whether the ledger has a new entry.
-        reason: One sentence for people.
-    """
-
-    model_version: int | None = None
-    stage: str | None = None
-    promoted: bool = False
-    changed: bool = False
-    reason: str = "No rollout is under way."
-
-
 def advance(use_case: UseCase, request: RolloutRequest, *, made_by: str, actor: str = GATE) -> RolloutStep:
-    """Do with the rollout under way what the rules say, or what a person wants.
+    """Do with the rollout under way what the rules say, or what a person wants; or put a version in shadow.
 
     Args:
         use_case: Whose.
@@ -56,19 +40,26 @@ def advance(use_case: UseCase, request: RolloutRequest, *, made_by: str, actor: 
         actor: The person who asked for it; of `check` the gate acts.
 
     Raises:
-        InvalidParams: a person wants to advance or abort, and no rollout is under way.
+        InvalidParams: a person wants to advance or abort, and no rollout is under way; or see `shadow.begin`.
         ServiceUnavailable: the lake or MLflow does not answer.
     """
+    if request.action == "begin":
+        return shadow.begin(use_case, request, made_by=made_by, actor=actor)
+    if request.action == "abort" and (ended := shadow.end(use_case, request, made_by=made_by, actor=actor)):
+        return ended
     entries = ledger.entries(use_case)
     made = _made_by(entries, made_by)
     state = rollouts.undecided(entries)
     if made is None and (state is None or use_case.rollout is None):
+        looked_at = rollouts.by_hand(entries, datetime.now(UTC))
         if request.action != "check":
             raise InvalidParams(
                 f"Use case {use_case.name!r}: no rollout is under way, there is nothing to {request.action}.",
-                f"See `perennial status {use_case.name}`.",
+                f"{shadow.described(looked_at)}; it has no next stage. To end it: abort."
+                if looked_at is not None
+                else f"See `perennial status {use_case.name}`.",
             )
-        return RolloutStep()
+        return shadow.under_way(looked_at) if looked_at is not None else RolloutStep()
     if made is None and state is not None and use_case.rollout is not None:
         assessment = _requested(use_case.rollout, state, request) or _by_rules(use_case, use_case.rollout, state)
         if assessment.step == "wait":

@@ -141,6 +141,14 @@ EXAMPLES = {
         ),
         Example("Resume automatic promotion.", "resume-1", conf={"action": "resume", "reason": "sensor repaired"}),
     ),
+    dag_names.ROLLOUT: (
+        Example(
+            "Put version 2 in shadow, to look at it.",
+            "look-1",
+            conf={"action": "begin", "version": 2, "reason": "is it as good on live requests?"},
+        ),
+        Example("End that.", "look-2", conf={"action": "abort", "reason": "seen enough"}),
+    ),
 }
 
 

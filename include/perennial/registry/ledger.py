@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
-Action = Literal["promoted", "rejected", "rolled-back", "resumed", "rollout"]
+Action = Literal["promoted", "rejected", "rolled-back", "resumed", "rollout", "shadow", "shadow-ended"]
 PROMOTED: Action = "promoted"
 REJECTED: Action = "rejected"
 ROLLED_BACK: Action = "rolled-back"
 RESUMED: Action = "resumed"
 #: A stage of a challenger's rollout begins; `perennial.registry.rollouts` reads them.
 ROLLOUT: Action = "rollout"
+#: A person puts a version in shadow to look at it, and ends that; neither is a decision on the version.
+SHADOW: Action = "shadow"
+SHADOW_ENDED: Action = "shadow-ended"
 #: A version serves from such an entry on.
 DEPLOYING = (PROMOTED, ROLLED_BACK)
 #: What the gate, or a person whom it asked, decides on a challenger.
@@ -39,7 +42,8 @@ class Entry:
     """One row of the ledger.
 
     Attributes:
-        event_id: Unique per act: `gate:<version>`, `rollout:<version>:<stage>`, `rollback:<run>` or `resume:<run>`.
+        event_id: Unique per act: `gate:<version>`, `rollout:<version>:<stage>`, `rollback:<run>`, `resume:<run>`,
+            `shadow:<run>` or `shadow-ended:<run>`.
         model_version: The version decided on; of a rollback the one that serves again, of `resumed` the one serving.
         previous_version: The version that served until then; None before the first.
         effective_from: Event time from which the version may predict.

@@ -2,13 +2,16 @@
 
 A rollout begins with its first entry and is over when the ledger has a decision on the version, or when another version
 was deployed since: then there is nothing left that the challenger was compared with.
+
+A person may also put a version in shadow to look at it. That is under way until a person ends it, another version is
+deployed, a rollout of the gate begins, or its time is over; nothing is decided by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perennial.registry import ledger
@@ -17,6 +20,8 @@ from perennial.registry.ledger import Entry
 if TYPE_CHECKING:
     from perennial.use_case import Rollout, UseCase
 
+#: How long a version is in shadow at a person's request, where the use case declares no `rollout`.
+LONGEST = timedelta(days=28)
 #: Keys of the evidence of a rollout's entry: the gate's decision, the stage that begins, and what ended the one before.
 DECISION, STAGE, ENDED = "decision", "stage", "ended"
 #: Key of the evidence: the DAG run that made the entry; None: training did.
@@ -63,6 +68,7 @@ class RolloutState:
         since: When that stage began, processing time.
         entry: The ledger's entry by which it did.
         superseded_by: The entry by which another version was deployed since; None: none was.
+        is_by_hand: A person put it in shadow: it ends with its stage at the latest, and is never promoted by it.
     """
 
     version: int
@@ -73,10 +79,11 @@ class RolloutState:
     since: datetime
     entry: Entry
     superseded_by: Entry | None = None
+    is_by_hand: bool = False
 
     @property
     def stage_ends(self) -> datetime:
-        """When the stage may end at the earliest, processing time."""
+        """When the stage may end at the earliest, processing time; of one by hand, when it ends by itself."""
         return self.since + self.stage.period
 
     @property
@@ -111,14 +118,44 @@ def undecided(entries: Iterable[Entry]) -> RolloutState | None:
 
 
 def under_way(use_case: UseCase, entries: Iterable[Entry]) -> RolloutState | None:
-    """The rollout under way; None where there is none, or the use case no longer declares any.
+    """The rollout under way, or the version that a person has put in shadow; None: neither.
+
+    A rollout is not under way where the use case no longer declares any.
 
     Args:
         use_case: Whose ledger.
         entries: The ledger's.
     """
-    state = undecided(entries) if use_case.rollout is not None else None
-    return state if state is not None and state.superseded_by is None else None
+    ordered = list(entries)
+    state = undecided(ordered) if use_case.rollout is not None else None
+    if state is not None and state.superseded_by is None:
+        return state
+    return by_hand(ordered, datetime.now(UTC))
+
+
+def by_hand(entries: Iterable[Entry], now: datetime) -> RolloutState | None:
+    """The version that a person has put in shadow; None: none is, or it is over.
+
+    Args:
+        entries: Of the use case's ledger.
+        now: Processing time.
+    """
+    ending = (ledger.SHADOW, ledger.SHADOW_ENDED, ledger.ROLLOUT, *ledger.DEPLOYING)
+    about = [entry for entry in entries if entry.action in ending]
+    newest = max(about, key=lambda entry: entry.recorded_at, default=None)
+    if newest is None or newest.action != ledger.SHADOW:
+        return None
+    state = RolloutState(
+        version=newest.model_version,
+        champion=newest.previous_version or 0,
+        began=newest.recorded_at,
+        number=0,
+        stage=Stage.of(newest.evidence[STAGE]),
+        since=newest.recorded_at,
+        entry=newest,
+        is_by_hand=True,
+    )
+    return state if now < state.stage_ends else None
 
 
 def of_version(entries: Iterable[Entry], version: int) -> list[Entry]:

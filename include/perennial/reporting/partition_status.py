@@ -100,7 +100,7 @@ class LastRollback:
 
 @dataclass(frozen=True)
 class RolloutStatus:
-    """The rollout under way.
+    """The rollout under way, or the version that a person has put in shadow.
 
     Attributes:
         version: The challenger.
@@ -108,6 +108,7 @@ class RolloutStatus:
         stage: `shadow`, or `canary 5%`.
         began, since, stage_ends: When the rollout and its stage began, and until when that lasts at least; processing
             time, UTC.
+        by: Who put it in shadow, which then ends at `stage_ends` at the latest; None: it is a rollout of the gate.
     """
 
     version: int
@@ -116,9 +117,13 @@ class RolloutStatus:
     began: datetime
     since: datetime
     stage_ends: datetime
+    by: str | None = None
 
     def __str__(self) -> str:
         since, ends = deployments.format_utc(self.since), deployments.format_utc(self.stage_ends)
+        if self.by is not None:
+            beside = f"v{self.version} is in shadow beside v{self.champion}"
+            return f"{beside}, put there by {self.by}: since {since} UTC, until {ends} at the latest"
         return (
             f"v{self.version} is tried on live requests beside v{self.champion}: {self.stage} since {since} UTC, until"
             f" {ends} at least"
@@ -264,7 +269,9 @@ def _rollout(use_case: UseCase, entries: list[ledger.Entry]) -> RolloutStatus | 
     state = rollouts.under_way(use_case, entries)
     if state is None:
         return None
-    return RolloutStatus(state.version, state.champion, state.stage.name, state.began, state.since, state.stage_ends)
+    by = state.entry.actor if state.is_by_hand else None
+    name = state.stage.name
+    return RolloutStatus(state.version, state.champion, name, state.began, state.since, state.stage_ends, by)
 
 
 def _last_rollback(entries: list[ledger.Entry]) -> LastRollback | None:
@@ -371,6 +378,10 @@ def _action(row: dict[str, Any]) -> str:
             return "promotion resumed"
         case ledger.ROLLOUT:
             return f"v{row['model_version']} {rollouts.Stage.of(json.loads(row['evidence'])[rollouts.STAGE]).name}"
+        case ledger.SHADOW:
+            return f"v{row['model_version']} put in shadow"
+        case ledger.SHADOW_ENDED:
+            return f"v{row['model_version']} out of shadow"
         case ledger.REJECTED if json.loads(row["evidence"]).get("outcome") == INCONCLUSIVE:
             return f"v{row['model_version']} inconclusive"
         case action:

@@ -22,7 +22,7 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 
     Args:
         use_case: Whose pipeline is to run.
-        pipeline: One of `perennial.dag_names.ALL`, or `refresh` or `rollout` if the use case has that.
+        pipeline: One of `perennial.dag_names.ALL`, or `refresh` if the use case has that.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters; those left out have their defaults.
 
@@ -37,18 +37,12 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
             f"Use case {use_case.name!r} has no pipeline {pipeline!r}: it does not refresh the partition under way.",
             f"Declare `refresh` in include/use_cases/{use_case.name}/use_case.py.",
         )
-    if pipeline == dag_names.ROLLOUT and use_case.rollout is None:
-        raise InvalidParams(
-            f"Use case {use_case.name!r} has no pipeline {pipeline!r}: it does not try challengers on live requests.",
-            f"Declare `rollout` in include/use_cases/{use_case.name}/use_case.py.",
-        )
     refresh = (dag_names.REFRESH,) if use_case.refresh else ()
-    rollout = (dag_names.ROLLOUT,) if use_case.rollout else ()
-    known = (*dag_names.ALL, *refresh, *rollout)
+    known = (*dag_names.ALL, *refresh)
     if pipeline not in known:
         guess = did_you_mean(pipeline, known)
         raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(known)}.")
-    if partition is None and pipeline not in (*dag_names.ON_DEMAND, *refresh, *rollout):
+    if partition is None and pipeline not in (*dag_names.ON_DEMAND, *refresh):
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
     if partition is not None and pipeline == dag_names.REFRESH:
         raise InvalidParams(f"{pipeline} runs on the partition under way.", "Leave --partition out.")
@@ -83,7 +77,7 @@ def start(
     Args:
         client: The Airflow to start it on; a paused DAG is unpaused there.
         use_case: See `check_request`, as the other arguments.
-        pipeline: One of `perennial.dag_names.ALL`, or `rollout` where the use case declares one.
+        pipeline: One of `perennial.dag_names.ALL`.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters.
 

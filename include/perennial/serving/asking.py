@@ -1,4 +1,7 @@
-"""Asks the prediction server about examples of the lake, each at its own moment: a rehearsal with known answers."""
+"""Asks the prediction server about examples of the lake, each at its own moment: a rehearsal with known answers.
+
+Where a challenger is tried, what it predicted in shadow of the same requests is compared, too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -19,9 +22,9 @@ import pyarrow.compute as pc
 
 from perennial import lake
 from perennial.errors import BadFeatures, InvalidParams, ServiceUnavailable
-from perennial.evaluation import metrics
 from perennial.services import listeners
-from perennial.serving import requests, tokens
+from perennial.serving import asked_versions, requests, tokens
+from perennial.serving.asked_versions import Said
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -42,6 +45,7 @@ class Answer:
         prediction: The prediction; None: there is none.
         is_complete: Whether no feature was missing.
         problem: Why there is no prediction; empty: there is one.
+        prediction_id: The prediction's, under which it is recorded.
     """
 
     status: int
@@ -50,6 +54,7 @@ class Answer:
     prediction: float | None = None
     is_complete: bool = True
     problem: str = ""
+    prediction_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Asked:
         seconds: From the first request to the last answer.
         metric: The use case's metric on the answered examples with a label; None: too few.
         address: The server's.
+        said: What each version said, those that answered first; then what was said in shadow.
     """
 
     answers: list[Answer]
@@ -69,6 +75,7 @@ class Asked:
     seconds: float
     metric: float | None
     address: str
+    said: list[Said] = field(default_factory=list)
 
     @property
     def by_version(self) -> dict[int, int]:
@@ -115,13 +122,21 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         headers = {"Authorization": f"Bearer {secret}"}
         with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
             examples = _examples(use_case, _fields(use_case, server), since, until, limit)
+            trial = asked_versions.tried(use_case, server)
             path = requests.predict_path(use_case.name)
             started = time.perf_counter()
             with ThreadPoolExecutor(clients, thread_name_prefix="ask") as pool:
                 answers = list(pool.map(lambda body: _send(server, path, body), _requests(examples)))
             seconds = time.perf_counter() - started
     labels = examples["label"].cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return Asked(answers, labels, seconds, _metric(use_case, answers, labels), address)
+    said = asked_versions.answered(use_case, answers, labels, trial.version if trial is not None else None)
+    if trial is not None:
+        ids = [each.prediction_id for each in answers if each.prediction_id is not None]
+        span = (use_case.cadence.at(moment) for moment in (since, until - timedelta(microseconds=1)))
+        shadows = asked_versions.in_shadow(use_case, ids, *span)
+        said += asked_versions.shadowed(use_case, shadows, answers, labels, trial.version)
+    metric = asked_versions.metric_of(use_case, asked_versions.predictions(answers), labels)
+    return Asked(answers, labels, seconds, metric, address, said)
 
 
 def _fields(use_case: UseCase, server: httpx.Client) -> list[str]:
@@ -188,15 +203,10 @@ def _send(server: httpx.Client, path: str, body: bytes) -> Answer:
     answer = response.json()
     (made,) = answer["predictions"]
     version = made.get("model_version", answer["model_version"])
-    return Answer(response.status_code, seconds, version, made["prediction"], not made.get("missing"))
-
-
-def _metric(use_case: UseCase, answers: list[Answer], labels: np.ndarray) -> float | None:
-    predicted = np.array([np.nan if each.prediction is None else each.prediction for each in answers])
-    known = ~np.isnan(predicted) & ~np.isnan(labels)
-    if not known.any():
-        return None
-    return metrics.evaluate_one(use_case, use_case.gate.metric, labels[known], predicted[known])
+    is_complete = not made.get("missing")
+    return Answer(
+        response.status_code, seconds, version, made["prediction"], is_complete, prediction_id=made["prediction_id"]
+    )
 
 
 @contextmanager

@@ -1,10 +1,14 @@
-"""The challengers whose rollout is under way: loaded when the ledger tells of one, beside the champion that serves."""
+"""The challengers that are tried: loaded when the ledger tells of one, beside the champion that serves.
+
+Of a rollout under way, or because a person has put a version in shadow.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from perennial.errors import BadFeatures, PerennialError, ServiceUnavailable
@@ -20,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """A challenger whose rollout is under way.
+    """A challenger that is tried.
 
     Attributes:
         state: The rollout's.
@@ -35,6 +39,11 @@ class Trial:
     problem: PerennialError | None
     entity: tuple[str, ...]
     shadow_share: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended by the clock alone, as what a person put in shadow does."""
+        return self.state.is_by_hand and datetime.now(UTC) >= self.state.stage_ends
 
     def is_canary(self, example: Mapping[str, Any]) -> bool:
         """Whether the challenger answers an example.
@@ -56,8 +65,13 @@ class Challengers:
     _trials: dict[str, Trial] = field(default_factory=dict)
 
     def of(self, name: str) -> Trial | None:
-        """The trial of a use case; None: no rollout is under way."""
-        return self._trials.get(name)
+        """The trial of a use case; None: no challenger is tried."""
+        trial = self._trials.get(name)
+        return trial if trial is not None and not trial.is_over else None
+
+    def over(self) -> set[str]:
+        """The use cases whose trial has ended by the clock alone, and is still held."""
+        return {name for name, trial in self._trials.items() if trial.is_over}
 
     def problems(self) -> dict[str, PerennialError]:
         """Why challengers could not be loaded, by use case."""
@@ -85,18 +99,19 @@ class Challengers:
         name = use_case.name
         before = self._trials.get(name)
         try:
-            state = rollouts.under_way(use_case, ledger.entries(use_case)) if use_case.rollout is not None else None
+            state = rollouts.under_way(use_case, ledger.entries(use_case))
         except PerennialError as error:
             log.warning("%s: the ledger does not tell of a rollout: %s", name, error)
             return
         # What it is compared with has to serve here, too: else an answer would be of neither.
-        if state is None or use_case.rollout is None or champion is None or champion.number != state.champion:
+        if state is None or champion is None or champion.number != state.champion:
             if self._trials.pop(name, None) is not None:
-                log.info("%s: the rollout of v%d is over", name, before.state.version if before else 0)
+                log.info("%s: v%d is no longer tried", name, before.state.version if before else 0)
             return
         version, problem = _load(use_case, state, before, definitions)
-        join_keys = tuple(repository.join_keys(use_case.feature_service))
-        trial = Trial(state, version, problem, use_case.rollout.entity or join_keys, use_case.rollout.shadow_share)
+        policy = use_case.rollout
+        entity = (policy and policy.entity) or tuple(repository.join_keys(use_case.feature_service))
+        trial = Trial(state, version, problem, entity, policy.shadow_share if policy is not None else 1.0)
         if version is not None:
             known = {each.name for each in version.request.fields}
             if absent := [each for each in trial.entity if each not in known]:

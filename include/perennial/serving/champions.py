@@ -82,7 +82,7 @@ class Champions:
             `use_cases` for ever.
 
     Attributes:
-        challengers: Those whose rollout is under way.
+        challengers: Those that are tried.
     """
 
     def __init__(self, use_cases: Sequence[UseCase], discover: Callable[[], Sequence[UseCase]] | None = None) -> None:
@@ -178,8 +178,9 @@ class Champions:
         self._note_outage(None)
         for served in self._served.values():
             ledger_at = ledgers.get(served.use_case.tables.ledger)
-            is_failing = served.problem is not None or served.use_case.name in self.challengers.problems()
-            is_retried = is_failing and (is_due or served.is_to_be_retried())
+            name = served.use_case.name
+            is_failing = served.problem is not None or name in self.challengers.problems()
+            is_retried = (is_failing and (is_due or served.is_to_be_retried())) or name in self.challengers.over()
             if ledger_at != served.ledger_at or definitions != self._definitions or is_retried:
                 self._exchange(served, ledger_at, definitions)
                 self.challengers.refresh(served.use_case, served.loaded, definitions)

@@ -1,0 +1,48 @@
+"""What each version said to the requests of `perennial ask`."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from perennial import discovery
+from perennial.serving import asked_versions
+from perennial.serving.asking import Answer
+
+FLIGHTS = discovery.load("flights")
+ANSWERS = [
+    Answer(200, 0.1, 3, 0.9, prediction_id="a"),
+    Answer(200, 0.2, 3, 0.2, prediction_id="b"),
+    Answer(200, 0.3, 2, 0.8, prediction_id="c"),
+    Answer(503, 0.4, problem="503: The server is busy."),
+]
+LABELS = np.array([1.0, 0.0, np.nan, 1.0])
+
+
+def shadows(*rows: tuple[str, int, float | None, str | None]) -> pl.DataFrame:
+    columns = {"shadow_of": pl.String, "model_version": pl.Int64, "prediction": pl.Float64, "error": pl.String}
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def test_who_answered_is_shown_by_version_with_its_own_latency() -> None:
+    champion, canary = asked_versions.answered(FLIGHTS, ANSWERS, LABELS, challenger=2)
+    assert (champion.version, champion.served_as, champion.requests, champion.metric) == (3, "champion", 2, 1.0)
+    assert champion.quantile(0.5) == pytest.approx(0.15)
+    assert (canary.version, canary.served_as, canary.requests, canary.metric) == (2, "canary", 1, None)
+
+
+def test_what_was_said_in_shadow_is_held_against_the_same_labels() -> None:
+    rows = shadows(("b", 2, 0.7, None), ("a", 2, 0.1, None), ("c", 2, None, "PredictionFailed"))
+    (said,) = asked_versions.shadowed(FLIGHTS, rows, ANSWERS, LABELS, challenger=2)
+    assert (said.version, said.served_as, said.requests, said.failed, said.metric) == (2, "shadow", 2, 1, 0.0)
+    assert said.quantile(0.5) is None, "nobody waited"
+
+
+def test_a_challenger_that_said_nothing_is_shown() -> None:
+    (said,) = asked_versions.shadowed(FLIGHTS, shadows(), ANSWERS, LABELS, challenger=1)
+    assert (said.version, said.requests, said.metric) == (1, 0, None)
+
+
+def test_of_a_canary_that_answered_everything_nothing_is_missing() -> None:
+    assert asked_versions.shadowed(FLIGHTS, shadows(), ANSWERS[2:], LABELS[2:], challenger=2) == []
