@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from perennial.serving.asking import Answer, Asked
+from perennial.serving.asking import Answer, Asked, askable
 
 
 @pytest.fixture
@@ -34,3 +35,8 @@ def test_answers_without_a_feature_are_counted(asked: Asked) -> None:
 def test_latency_counts_every_request(asked: Asked) -> None:
     assert asked.quantile(0.5) == pytest.approx(0.25)
     assert asked.quantile(1) == pytest.approx(0.4)
+
+
+def test_examples_with_a_null_that_no_request_may_have_are_left_out() -> None:
+    examples = pa.table({"tailnum": ["N1", None, "N3"], "hour": [1, 2, None]})
+    assert askable(examples, {"tailnum": False, "hour": True})["tailnum"].to_pylist() == ["N1", "N3"]

@@ -61,6 +61,7 @@ def ask(
 def _summary(metric: str, asked: Asked) -> dict[str, Any]:
     return {
         "asked": len(asked.answers),
+        "left_out": asked.left_out,
         "by_version": asked.by_version,
         "failed": asked.failed,
         "incomplete": asked.incomplete,
@@ -85,6 +86,8 @@ def _summary(metric: str, asked: Asked) -> dict[str, Any]:
 def _show_asked(use_case: UseCase, asked: Asked) -> None:
     rate = len(asked.answers) / asked.seconds
     say(f"{use_case.name}: {len(asked.answers):,} requests to {asked.address}, {rate:,.0f} a second")
+    if asked.left_out:
+        say(f"{asked.left_out:,} examples of the span were left out: a field is null that no request may leave null")
     if asked.incomplete:
         say(f"{asked.incomplete:,} answered without some of their features")
     for reason, count in asked.failed.items():

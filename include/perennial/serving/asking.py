@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,6 +68,7 @@ class Asked:
         metric: The use case's metric on the answered examples with a label; None: too few.
         address: The server's.
         said: What each version said, those that answered first; then what was said in shadow.
+        left_out: Examples that nobody could ask about, since a field is null that no request may leave null.
     """
 
     answers: list[Answer]
@@ -76,6 +77,7 @@ class Asked:
     metric: float | None
     address: str
     said: list[Said] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def by_version(self) -> dict[int, int]:
@@ -121,7 +123,8 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
     with _token(use_case) as secret:
         headers = {"Authorization": f"Bearer {secret}"}
         with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
-            examples = _examples(use_case, _fields(use_case, server), since, until, limit)
+            examples, left_out = _examples(use_case, _fields(use_case, server), since, until)
+            examples = examples.slice(max(examples.num_rows - limit, 0))
             trial = asked_versions.tried(use_case, server)
             path = requests.predict_path(use_case.name)
             started = time.perf_counter()
@@ -136,11 +139,11 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         shadows = asked_versions.in_shadow(use_case, ids, *span)
         said += asked_versions.shadowed(use_case, shadows, answers, labels, trial.version)
     metric = asked_versions.metric_of(use_case, asked_versions.predictions(answers), labels)
-    return Asked(answers, labels, seconds, metric, address, said)
+    return Asked(answers, labels, seconds, metric, address, said, left_out)
 
 
-def _fields(use_case: UseCase, server: httpx.Client) -> list[str]:
-    """The fields of an example, as the server describes them."""
+def _fields(use_case: UseCase, server: httpx.Client) -> dict[str, bool]:
+    """The fields of an example, as the server describes them, and whether each may be null."""
     try:
         response = server.get("/openapi.json")
     except httpx.HTTPError as error:
@@ -159,11 +162,15 @@ def _fields(use_case: UseCase, server: httpx.Client) -> list[str]:
             f"The prediction server at {server.base_url} serves no version of use case {use_case.name!r}.",
             f"`perennial status {use_case.name}` says whether it has a champion.",
         )
-    return list(described[0]["properties"])
+    kinds = {name: schema.get("anyOf", [schema]) for name, schema in described[0]["properties"].items()}
+    return {name: any(each.get("type") == "null" for each in listed) for name, listed in kinds.items()}
 
 
-def _examples(use_case: UseCase, fields: list[str], since: datetime, until: datetime, limit: int) -> pa.Table:
-    """The fields of the examples in the span, with their moments and labels; oldest first."""
+def _examples(use_case: UseCase, fields: Mapping[str, bool], since: datetime, until: datetime) -> tuple[pa.Table, int]:
+    """The fields of the examples in the span, with their moments and labels, oldest first; and how many are left out.
+
+    Without those that have a null where a request may have none: a flight whose aircraft is not known, for instance.
+    """
     first, last = use_case.cadence.at(since), use_case.cadence.at(until - timedelta(microseconds=1))
     columns = list(dict.fromkeys([*fields, "event_timestamp", "label"]))
     rows = lake.read(use_case.tables.examples, between=(first.key, last.key), columns=columns)
@@ -180,7 +187,20 @@ def _examples(use_case: UseCase, fields: list[str], since: datetime, until: date
             f"Use case {use_case.name!r}: the examples in the lake have no column {sorted(unknown)[0]!r}.",
             "Compute the features again: `perennial apply`.",
         )
-    return rows.sort_by("event_timestamp").slice(max(rows.num_rows - limit, 0))
+    whole = askable(rows, fields)
+    return whole.sort_by("event_timestamp"), rows.num_rows - whole.num_rows
+
+
+def askable(examples: pa.Table, fields: Mapping[str, bool]) -> pa.Table:
+    """The examples that a request may hold.
+
+    Args:
+        examples: With a column for each field.
+        fields: Whether each may be null.
+    """
+    for name, may_be_null in fields.items():
+        examples = examples if may_be_null else examples.filter(pc.is_valid(examples[name]))
+    return examples
 
 
 def _requests(examples: pa.Table) -> Iterator[bytes]:
