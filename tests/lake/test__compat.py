@@ -12,6 +12,7 @@ from pyiceberg.io import pyarrow as pyiceberg_arrow
 from pyiceberg.manifest import ManifestFile, PartitionFieldSummary
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table.maintenance import MaintenanceTable
 from pyiceberg.table.update import snapshot
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import NestedField, StringType
@@ -55,3 +56,9 @@ def test_a_commit_evaluates_each_manifest_apart() -> None:
     evaluate = snapshot.manifest_evaluator(SPEC, SCHEMA, EqualTo("partition", "2013-02"))
     assert [evaluate(manifest(name)) for name in ("2013-01", "2013-02", "2013-03")] == [False, True, False]
     assert not hasattr(evaluate, "__self__")
+
+
+def test_tables_still_cannot_be_compacted() -> None:
+    # When this fails, see whether it does what `rewrite_files` does.
+    offered = {name for name in dir(MaintenanceTable) if not name.startswith("_")}
+    assert offered == {"expire_snapshots"}

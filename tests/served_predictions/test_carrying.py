@@ -10,10 +10,11 @@ import sys
 import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pytest
 from another_user import as_nobody
@@ -273,7 +274,7 @@ def test_while_the_lake_is_away_records_wait(
     log.close()
     assert carrying.backlog(carry.folder) == carrying.Backlog(2, NOON, 0)
 
-    def away(*_: object) -> pa.Table:
+    def away(*_: object, **__: object) -> pa.Table:
         raise ServiceUnavailable("PostgreSQL does not answer.")
 
     with monkeypatch.context() as patch:
@@ -335,8 +336,8 @@ from pathlib import Path
 from perennial import discovery
 from perennial.served_predictions import carrying, table
 append = table.append
-def append_and_die(*arguments):
-    append(*arguments)
+def append_and_die(*arguments, **options):
+    append(*arguments, **options)
     os.kill(os.getpid(), 9)
 table.append = append_and_die
 carrying.carry(Path(sys.argv[1]), lambda name: discovery.load("energy").model_copy(update={"name": name}))
@@ -359,3 +360,14 @@ def test_killed_after_the_commit_it_is_carried_once(carry: Carried, log: Predict
 @pytest.fixture(autouse=True)
 def _is_heard(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="perennial.served_predictions")
+
+
+def test_memory_stays_flat_however_often_it_carries(carry: Carried, log: PredictionLog) -> None:
+    grown: list[float] = []
+    for _ in range(24):
+        for _ in range(100):
+            log.append(shape(carry.use_case.name), [prediction(answered_at=datetime.now(UTC)) for _ in range(40)])
+        assert carry() == 4000
+        grown.append(psutil.Process().memory_info().rss / 1e6)
+    # What it needs at once is kept for the next time, by the allocators of Python and Arrow.
+    assert max(grown[12:]) - max(grown[:12]) < 32, grown

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import lake
+from perennial.lake import expiry
 from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.served_predictions import table
 from perennial.use_case import UseCase
@@ -124,14 +125,37 @@ def test_files_of_a_partition_are_merged_when_they_are_many(use_case: UseCase, m
     assert table.append(use_case, predictions(prediction_id="id0")).num_rows == 0
 
 
-def test_a_partition_too_large_for_memory_is_left(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_MANY_FILES", 2)
-    monkeypatch.setattr(table, "_MOST_ROWS", 3)
-    for _ in range(3):
-        table.append(use_case, predictions(2))
+def test_no_more_rows_are_merged_than_fit_into_memory(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MANY_FILES", 3)
+    monkeypatch.setattr(table, "_MOST_ROWS", 6)
+    made = [predictions(2) for _ in range(9)]
+    for rows in made:
+        table.append(use_case, rows)
     read = lake.table(use_case.tables.served_predictions)
     assert read is not None
-    assert len(list(read.scan().plan_files())) == 3
+    assert [task.file.record_count for task in read.scan().plan_files()] == [6, 6, 6]
+    ids = pa.concat_tables(made)["prediction_id"].to_pylist()
+    assert sorted(each["prediction_id"] for each in stored(use_case)) == sorted(ids)
+
+
+def test_ids_are_looked_for_among_what_was_answered_then(use_case: UseCase) -> None:
+    earlier, later = predictions(answered_at=NOON), predictions(answered_at=NOON + timedelta(hours=1))
+    for rows in (earlier, later):
+        assert table.append(use_case, rows, fixed="answered_at").num_rows == 1
+    again = pa.concat_tables([earlier, predictions(answered_at=NOON)])
+    assert table.append(use_case, again, fixed="answered_at").num_rows == 1
+    assert len(stored(use_case)) == 3
+
+
+def test_snapshots_of_the_past_hours_do_not_pile_up(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "KEPT", timedelta(0))
+    monkeypatch.setattr(expiry, "AT_ONCE", 4)
+    for _ in range(12):
+        table.append(use_case, predictions())
+    read = lake.table(use_case.tables.served_predictions)
+    assert read is not None
+    assert len(read.metadata.snapshots) <= 6
+    assert len(stored(use_case)) == 12
 
 
 def test_many_appends_leave_few_manifests(use_case: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ Writers of one table wait for one another (`perennial.services.postgres.advisory
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.exceptions import TableAlreadyExistsError
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, In, LessThanOrEqual
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from perennial._common.storage import explain_storage_errors, explaining
 from perennial.errors import DamagedFile
@@ -205,13 +206,16 @@ def append_changed(identifier: str, rows: pa.Table, *, per: Sequence[str] = ()) 
 
 @explain_storage_errors
 def merge_files(identifier: str, partition: str, *, at_least: int, most_rows: int) -> int:
-    """Rewrite the files of one partition into one, in one commit; no row changes, and readers never wait.
+    """Put the small files of one partition into one, in one commit; no row changes, and readers never wait.
+
+    A file is small up to half of `most_rows`. So a partition has few files more than its rows need, however many there
+    are, and at most `most_rows` rows are in memory. The snapshot is one that is not kept: see `append_missing`.
 
     Args:
         identifier: `<use_case>.<table>`.
         partition: The partition's name.
-        at_least: Of fewer files nothing is written.
-        most_rows: Nor of more rows, which have to fit into memory.
+        at_least: Of fewer small files nothing is written.
+        most_rows: At most so many rows are put into one, the smallest files first.
 
     Returns:
         How many files became one; 0: nothing was written.
@@ -219,16 +223,18 @@ def merge_files(identifier: str, partition: str, *, at_least: int, most_rows: in
     where = EqualTo(PARTITION, partition)
     with postgres.advisory_lock("lake", identifier):
         target = table(identifier)
-        files = [task.file for task in target.scan(row_filter=where).plan_files()] if target is not None else []
-        if target is None or len(files) < at_least or sum(file.record_count for file in files) > most_rows:
+        tasks = list(target.scan(row_filter=where).plan_files()) if target is not None else []
+        small = sorted((each for each in tasks if _rows_of(each) <= most_rows // 2), key=_rows_of)
+        if target is None or len(small) < at_least:
             return 0
-        rows = column_types.conform(
-            schema_evolution.schema(target), canonical(target.scan(row_filter=where).to_arrow())
-        )
-        with target.transaction() as transaction:
-            transaction.delete(where)
-            transaction.append(rows)
-        return len(files)
+        ends = itertools.accumulate(map(_rows_of, small))
+        taken = [each for each, end in zip(small, ends, strict=True) if end <= most_rows]
+        _compat.rewrite_files(target, where, taken, OPEN)
+        return len(taken)
+
+
+def _rows_of(task: FileScanTask) -> int:
+    return task.file.record_count
 
 
 def _append(target: Table, rows: pa.Table, properties: dict[str, str] | None = None) -> pa.Table:

@@ -241,7 +241,7 @@ def _append(group: list[_Segment], load: Callable[[str], UseCase]) -> tuple[int,
     for shape, segments_of_shape in holders.items():
         predictions = [each for segment in segments_of_shape for each in segment.predictions[shape]]
         try:
-            appended += table.append(load(shape.use_case), _rows(shape, predictions)).num_rows
+            appended += table.append(load(shape.use_case), _rows(shape, predictions), fixed="answered_at").num_rows
         except (SchemaMismatch, UnknownUseCase) as error:
             for segment in segments_of_shape:
                 segment.problems.append(f"those of use case {shape.use_case!r} do not enter: {error.problem}")

@@ -16,9 +16,9 @@ ServedAs = Literal["champion", "canary", "pinned", "shadow", "ahead"]
 COUNTING: tuple[ServedAs, ...] = ("champion", "canary", "ahead")
 #: Of them, what was made ahead of an example's moment, before anybody asked.
 MADE_AHEAD: ServedAs = "ahead"
-#: From so many files on those of a partition are merged, unless it has too many rows for memory.
+#: From so many small files on those of a partition are merged; at most so many rows, which are in memory then.
 _MANY_FILES = 64
-_MOST_ROWS = 2_000_000
+_MOST_ROWS = 100_000
 
 
 #: What a data column ends with whose name the table needs itself.
@@ -47,7 +47,9 @@ def data_name(column: str) -> str:
     return name if data_column(name) == column else column
 
 
-def append(use_case: UseCase, rows: pa.Table) -> pa.Table:
+def append(
+    use_case: UseCase, rows: pa.Table, *, fixed: Literal["event_timestamp", "answered_at"] = "event_timestamp"
+) -> pa.Table:
     """Append the predictions whose id the table does not have yet, in one commit; return what was appended.
 
     Writers wait for one another, so a prediction that two of them have is appended once. Its partition is that of its
@@ -57,6 +59,8 @@ def append(use_case: UseCase, rows: pa.Table) -> pa.Table:
         use_case: Whose predictions.
         rows: The columns of `SERVED_PREDICTION` (those that are missing are null), and beside them the example's key,
             the request's fields and the model's inputs by `data_column`.
+        fixed: A column, beside `event_timestamp`, of which a prediction always has the same value: ids are looked
+            for in its span of the rows only. Many requests may be as of one moment, but they are not answered in one.
 
     Raises:
         SchemaMismatch: a value cannot be stored as it is, because the table's column has another type.
@@ -72,9 +76,10 @@ def append(use_case: UseCase, rows: pa.Table) -> pa.Table:
     names = [use_case.cadence.at(moment).key for moment in rows["event_timestamp"].to_pylist()]
     rows = rows.add_column(0, lake.PARTITION, pa.array(names, pa.string()))
     identifier = use_case.tables.served_predictions
-    appended = lake.append_missing(identifier, rows, key=("prediction_id",), fixed="event_timestamp")
+    # Each minute's snapshot is dropped after a while: a table's metadata lists them all, and nothing is pinned to one.
+    appended = lake.append_missing(identifier, rows, key=("prediction_id",), fixed=fixed, lasting=False)
     for partition in sorted(set(appended[lake.PARTITION].to_pylist())):
-        # A file comes with each minute of serving: reading a partition would take longer with each of them.
+        # Files come with each minute of serving: reading a partition would take longer with each of them.
         lake.merge_files(identifier, partition, at_least=_MANY_FILES, most_rows=_MOST_ROWS)
     return appended
 

@@ -17,8 +17,9 @@ from perennial.served_predictions.records import Batch, NumberedShape, ServedPre
 
 #: How far a record is before the answer: with the operating system, which outlives the process, or on the disk.
 Durability = Literal["system", "disk"]
-#: A segment that is larger, in bytes, or older, in seconds, is ended with the next record.
-_MAX_SIZE = 16 << 20
+#: A segment that is larger, in bytes, or older, in seconds, is ended with the next record. It is carried as a whole,
+#: and takes several times as much memory while it is.
+_MAX_SIZE = 2 << 20
 _MAX_AGE = 60.0
 
 
