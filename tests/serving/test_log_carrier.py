@@ -1,11 +1,12 @@
-"""The thread that carries a server's log: at once, again and again, and a last time."""
+"""What carries a server's log: at once, again and again, and a last time."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,32 +32,28 @@ def carried(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
+@contextmanager
+def running(folder: Path) -> Iterator[None]:
+    """A carrier, in a thread that has ended after the block."""
+    ended = threading.Event()
+    thread = threading.Thread(target=LogCarrier(folder).run, args=[ended])
+    thread.start()
+    yield
+    ended.set()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
 def test_it_carries_when_it_starts_and_when_it_ends(carried: list[Path], tmp_path: Path) -> None:
-    carrier = LogCarrier(tmp_path)
-    carrier.start()
-    wait_for(lambda: len(carried) == 1)
-    carrier.end()
+    with running(tmp_path):
+        wait_for(lambda: len(carried) == 1)
     assert carried == [tmp_path, tmp_path]
 
 
 def test_it_carries_again_and_again(carried: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_carrier, "EVERY", 0.01)
-    carrier = LogCarrier(tmp_path)
-    carrier.start()
-    wait_for(lambda: len(carried) >= 4)
-    carrier.end()
-
-
-def test_what_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_carrier, "_LAST_SECONDS", 0.05)
-    released = threading.Event()
-    monkeypatch.setattr(carrying, "carry", lambda folder: int(released.wait(30)))
-    carrier = LogCarrier(tmp_path)
-    carrier.start()
-    started = time.monotonic()
-    carrier.end()
-    assert time.monotonic() - started < 10
-    released.set()
+    with running(tmp_path):
+        wait_for(lambda: len(carried) >= 4)
 
 
 def test_an_outage_is_said_once(

@@ -22,21 +22,23 @@ from perennial.serving.shared_counts import SharedCounts
 #: Workers that note when they start and when they are told to stop.
 PROGRAM = """
 import os, signal, sys, time
+from functools import partial
 from pathlib import Path
 from perennial.serving.workers import supervise
 
-def stop(number, frame):
-    (folder / f"stopped-{os.getpid()}").touch()
-    raise SystemExit(0)
-
-def serve():
-    signal.signal(signal.SIGTERM, stop)
-    (folder / f"started-{os.getpid()}").touch()
+def work(started, stopped):
+    signal.signal(signal.SIGTERM, partial(stop, stopped))
+    (folder / f"{started}-{os.getpid()}").touch()
     while True:
         time.sleep(0.05)
 
+def stop(stopped, number, frame):
+    time.sleep(0.2)
+    (folder / f"{stopped}-{os.getpid()}").touch()
+    raise SystemExit(0)
+
 folder = Path(sys.argv[1])
-supervise(2, serve, 20)
+supervise(2, partial(work, "started", "stopped"), partial(work, "carries", "carried"), 20)
 """
 
 
@@ -54,7 +56,7 @@ def noted(folder: Path, what: str) -> set[int]:
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen]:
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)])
-    until(lambda: len(noted(tmp_path, "started")) == 2)
+    until(lambda: len(noted(tmp_path, "started") | noted(tmp_path, "carries")) == 3)
     yield process
     process.kill()
     process.wait(timeout=30)
@@ -65,9 +67,23 @@ def test_a_killed_worker_is_replaced(supervisor: subprocess.Popen, tmp_path: Pat
     os.kill(min(first), signal.SIGKILL)
     until(lambda: len(noted(tmp_path, "started")) == 3)
     assert supervisor.poll() is None
-    assert {child.pid for child in psutil.Process(supervisor.pid).children()} == noted(tmp_path, "started") - {
-        min(first)
-    }
+    left = noted(tmp_path, "started") | noted(tmp_path, "carries")
+    assert {child.pid for child in psutil.Process(supervisor.pid).children()} == left - {min(first)}
+
+
+def test_a_killed_carrier_is_replaced(supervisor: subprocess.Popen, tmp_path: Path) -> None:
+    (first,) = noted(tmp_path, "carries")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: len(noted(tmp_path, "carries")) == 2)
+    assert len(noted(tmp_path, "started")) == 2
+
+
+def test_the_carrier_stops_after_the_last_worker(supervisor: subprocess.Popen, tmp_path: Path) -> None:
+    supervisor.send_signal(signal.SIGTERM)
+    assert supervisor.wait(timeout=60) == 0
+    last_worker = max(file.stat().st_mtime for file in tmp_path.glob("stopped-*"))
+    (carrier,) = tmp_path.glob("carried-*")
+    assert carrier.stat().st_mtime - last_worker >= 0.2
 
 
 def test_all_workers_are_told_to_stop(supervisor: subprocess.Popen, tmp_path: Path) -> None:
@@ -79,6 +95,7 @@ def test_all_workers_are_told_to_stop(supervisor: subprocess.Popen, tmp_path: Pa
 def test_workers_end_with_their_supervisor(supervisor: subprocess.Popen, tmp_path: Path) -> None:
     supervisor.kill()
     until(lambda: noted(tmp_path, "stopped") == noted(tmp_path, "started"))
+    until(lambda: noted(tmp_path, "carried") == noted(tmp_path, "carries"))
 
 
 def test_counts_of_all_workers_are_added(tmp_path: Path) -> None:
@@ -104,10 +121,10 @@ def test_a_server_with_two_workers_survives_the_loss_of_one(home: Path) -> None:
     workers = lambda: [each.pid for each in psutil.Process(server.pid).children()]  # noqa: E731
     answers = lambda: answered(address)  # noqa: E731
     try:
-        until(lambda: answers() and len(workers()) == 2)
+        until(lambda: answers() and len(workers()) == 3)
         first = workers()
         os.kill(first[0], signal.SIGKILL)
-        until(lambda: len(workers()) == 2 and set(workers()) != set(first) and answers())
+        until(lambda: len(workers()) == 3 and set(workers()) != set(first) and answers())
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=60) == 0
         assert "killed by SIGKILL" in (home / "serve.log").read_text()

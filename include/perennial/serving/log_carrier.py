@@ -1,24 +1,36 @@
-"""Carries the log of a prediction server into the lake: when it starts, about once a minute, and when it stops."""
+"""The process that carries a server's log into the lake: when it starts, about once a minute, and when it stops."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from pathlib import Path
 
-from perennial._common import background_threads
 from perennial.served_predictions import carrying
 
 log = logging.getLogger(__name__)
 
 #: How often, in seconds.
 EVERY = 60.0
-#: How long the server, once it is told to stop, waits for the lake to take the last records, in seconds.
-_LAST_SECONDS = 10.0
+
+
+def run(folder: Path) -> None:
+    """Carry until SIGTERM, and once more then: what the lake does not take any more waits for the next start.
+
+    Several servers may do so: they take turns.
+
+    Args:
+        folder: Of the log.
+    """
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the workers, which still write.
+    LogCarrier(folder).run(ended)
 
 
 class LogCarrier:
-    """Carries in a thread of its own. Any process may, and several may: they take turns.
+    """Carries again and again, and says once that it fails.
 
     Args:
         folder: Of the log.
@@ -26,28 +38,17 @@ class LogCarrier:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
         self._is_failing = False
 
-    def start(self) -> None:
-        """Begin, with what an earlier process has left."""
-        self._thread = background_threads.start(self._run)
-
-    def end(self) -> None:
-        """Carry what there is a last time; what the lake does not take within some seconds waits for the next start."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join(_LAST_SECONDS)
-
-    def _run(self) -> None:
+    def run(self, ended: threading.Event) -> None:
+        """Carry what earlier processes have left, then about once a minute, and a last time when `ended` is set."""
         is_last = False
         while not is_last:
             # Looked at before: what was recorded until the end was told is carried then.
-            is_last = self._ended.is_set()
+            is_last = ended.is_set()
             self.carry()
             if not is_last:
-                self._ended.wait(EVERY)
+                ended.wait(EVERY)
 
     def carry(self) -> None:
         """Carry what there is now; a failure is said once."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,10 +22,10 @@ from perennial.errors import InvalidSetting, PerennialError
 from perennial.served_predictions.segments import log_folder
 from perennial.served_predictions.writing import PredictionLog
 from perennial.services import notifications
+from perennial.serving import log_carrier
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
-from perennial.serving.log_carrier import LogCarrier
 from perennial.serving.workers import supervise
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -34,6 +36,8 @@ log = logging.getLogger(__name__)
 _MAX_CONNECTIONS = 512
 #: How long requests under way may take once the server is told to stop, in seconds.
 _LAST_SECONDS = 10
+#: For how long to wait for the port, in seconds: workers of a server that was killed are just about to leave it.
+_PATIENCE = 3.0
 
 
 def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
@@ -49,16 +53,20 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     """
     where = settings()
     listener = _listen(where.serving_host, where.serving_port)
-    if workers == 1:
-        _serve(listener, use_cases, None)
-        return
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
         gc.freeze()  # What is imported is never collected, and stays shared.
-        supervise(workers, partial(_serve, listener, use_cases, Path(folder)), 2 * _LAST_SECONDS)
+        serve = partial(_serve, listener, use_cases, Path(folder))
+        supervise(workers, serve, partial(_carry, listener), 2 * _LAST_SECONDS)
 
 
-def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts: Path | None) -> None:
-    """Be a server, or one of its workers, which share a folder for what they count."""
+def _carry(listener: socket.socket) -> None:
+    """Be the carrier of the workers' log."""
+    listener.close()  # A port is free again when its workers are gone.
+    log_carrier.run(log_folder())
+
+
+def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts: Path) -> None:
+    """Be one of the workers, which share a folder for what they count."""
     where = settings()
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.refresh()
@@ -66,8 +74,6 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts:
     listening = (notifications.LEDGER, champions.wake, champions.ended)
     threading.Thread(target=notifications.listen, args=listening, name="listen", daemon=True).start()
     records = PredictionLog(log_folder(), where.serving_log)
-    carrier = LogCarrier(records.folder)
-    carrier.start()
     # uvicorn sends itself the signal that ended it again; without this nothing below would be done.
     signal.signal(signal.SIGTERM, _stop)
     config = uvicorn.Config(
@@ -87,7 +93,6 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts:
         champions.end()
         listener.close()
         records.close()
-        carrier.end()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -120,12 +125,17 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise InvalidSetting(
-            f"The prediction server cannot listen on {host}:{port}: {error.strerror}.",
-            "Stop what listens there, or set PERENNIAL_SERVING_PORT to another port.",
-        ) from error
-    return listener
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            listener.bind((host, port))
+            return listener
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            listener.close()
+            raise InvalidSetting(
+                f"The prediction server cannot listen on {host}:{port}: {error.strerror}.",
+                "Stop what listens there, or set PERENNIAL_SERVING_PORT to another port.",
+            ) from error

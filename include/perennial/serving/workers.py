@@ -1,4 +1,8 @@
-"""Several processes that serve on one socket: forked before anything is loaded, and replaced when they end."""
+"""The processes of a prediction server: forked before anything is loaded, and replaced when they end.
+
+Workers serve on one socket. One more process, the carrier, carries what they record into the lake: in a worker that
+would take turns with answers for a second each minute, and leave every worker with the memory that it took.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum
 from types import FrameType
 
 log = logging.getLogger(__name__)
@@ -17,26 +22,32 @@ _TOO_SOON = 5.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def supervise(count: int, serve: Callable[[], None], last_seconds: float) -> None:
-    """Keep workers running until SIGTERM or Ctrl-C, which they are then told too.
+class _Role(Enum):
+    WORKER = "Worker"
+    CARRIER = "Carrier"
+
+
+def supervise(count: int, serve: Callable[[], None], carry: Callable[[], None], last_seconds: float) -> None:
+    """Keep workers and the carrier running until SIGTERM or Ctrl-C, which the workers are told first, then the carrier.
 
     Nothing that starts threads or opens connections may have run in this process: neither survives a fork. So each
     worker loads by itself what it serves, and follows the ledger by itself; what the imports take in memory is shared.
 
     Args:
-        count: How many.
+        count: How many workers.
         serve: What a worker does until it is told to stop.
-        last_seconds: How long workers may take to stop before they are killed.
+        carry: What the carrier does until it is told to stop, after which nobody writes any more.
+        last_seconds: How long all may take to stop before they are killed.
     """
-    _Supervisor(count, serve, last_seconds).run()
+    _Supervisor(count, {_Role.WORKER: serve, _Role.CARRIER: carry}, last_seconds).run()
 
 
 class _Supervisor:
-    def __init__(self, count: int, serve: Callable[[], None], last_seconds: float) -> None:
+    def __init__(self, count: int, work: dict[_Role, Callable[[], None]], last_seconds: float) -> None:
         self._count = count
-        self._serve = serve
+        self._work_of = work
         self._last_seconds = last_seconds
-        self._started: dict[int, float] = {}
+        self._started: dict[int, tuple[_Role, float]] = {}
         self._is_ending = False
         # Its end is open for writing in this process only: when this process is gone, workers read the end of it.
         self._alive, self._held = os.pipe()
@@ -45,34 +56,37 @@ class _Supervisor:
         for number in _SIGNALS:
             signal.signal(number, self._end)
         signal.signal(signal.SIGALRM, self._kill)
-        for _ in range(self._count):
-            self._fork()
+        for role in [_Role.WORKER] * self._count + [_Role.CARRIER]:
+            self._fork(role)
         while self._started:
             process, status = os.waitpid(-1, 0)
-            started = self._started.pop(process, None)
-            if started is None or self._is_ending:
+            if process not in self._started:
                 continue
-            log.warning("Worker %d ended (%s); another one takes its place.", process, _how(status))
-            if time.monotonic() - started < _TOO_SOON:
-                time.sleep(1)
+            role, started = self._started.pop(process)
             if not self._is_ending:
-                self._fork()
+                log.warning("%s %d ended (%s); another one takes its place.", role.value, process, _how(status))
+                if time.monotonic() - started < _TOO_SOON:
+                    time.sleep(1)
+            if not self._is_ending:
+                self._fork(role)
+            elif role is _Role.WORKER:
+                self._end_the_next()
         os.close(self._alive)
         os.close(self._held)
 
-    def _fork(self) -> None:
+    def _fork(self, role: _Role) -> None:
         # A signal between the fork and the note of it would miss the new worker.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             process = os.fork()
             if process == 0:
-                self._work()
-            self._started[process] = time.monotonic()
+                self._work(role)
+            self._started[process] = (role, time.monotonic())
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
-    def _work(self) -> None:
-        """Be a worker, to the end of the process."""
+    def _work(self, role: _Role) -> None:
+        """Be a worker, or the carrier, to the end of the process."""
         code = 1
         try:
             for number in (*_SIGNALS, signal.SIGALRM):
@@ -80,23 +94,30 @@ class _Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             os.close(self._held)
             threading.Thread(target=_end_with, args=[self._alive], name="supervisor", daemon=True).start()
-            self._serve()
+            self._work_of[role]()
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0
         except KeyboardInterrupt:
             code = 0
         except BaseException:
-            log.exception("A worker failed.")
+            log.exception("%s failed.", role.value)
         finally:
             logging.shutdown()
             os._exit(code)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._is_ending = True
-        for process in self._started:
-            os.kill(process, signal.SIGTERM)
         signal.setitimer(signal.ITIMER_REAL, self._last_seconds)
+        self._end_the_next()
+
+    def _end_the_next(self) -> None:
+        """Tell the workers to stop; once there are none, the carrier."""
+        roles = {role for role, _ in self._started.values()}
+        ending = _Role.WORKER if _Role.WORKER in roles else _Role.CARRIER
+        for process, (role, _) in self._started.items():
+            if role is ending:
+                os.kill(process, signal.SIGTERM)
 
     def _kill(self, number: int, frame: FrameType | None) -> None:
         for process in self._started:
