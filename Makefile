@@ -63,6 +63,7 @@ demo: install ## Start everything, replay the flights of 2013, show each month, 
 	$(BIN)/perennial trigger flights rollout --wait \
 	  --param action=begin --param reason="Would the champion before have done as well?"
 	$(BIN)/perennial ask flights --from 2013-12-29 --to 2014-01-01
+	$(BIN)/perennial ahead flights 2013-12
 	$(BIN)/perennial login
 
 down: ## Stop what `make demo` started

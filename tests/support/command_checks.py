@@ -20,6 +20,8 @@ from fenced import ROOT
 from perennial import discovery
 from perennial.cli import app
 from perennial.runs import trigger
+from perennial.serving import requests
+from perennial.settings import Settings
 
 #: Use cases that the documentation makes, beside those that are there; `energy` is that of tests/second_use_case.
 MADE = ("sales",)
@@ -80,6 +82,9 @@ def _curl(arguments: list[str]) -> None:
     """The address is one of Airflow's API, by its own description, and the body what that takes."""
     url, method, body = _request(arguments)
     path = urlsplit(url).path
+    if urlsplit(url).port == Settings.model_fields["serving_port"].default:
+        _check_prediction(path, method, body)
+        return
     if path == "/auth/token":
         return
     route, operation = _operation(path, method)
@@ -92,6 +97,16 @@ def _curl(arguments: list[str]) -> None:
         use_case, pipeline = path.split("/")[4].split(".")
         assert {"dag_run_id", "logical_date"} <= sent.keys()
         trigger.check_request(discovery.load(use_case), pipeline, sent.get("partition_key"), sent.get("conf", {}))
+
+
+def _check_prediction(path: str, method: str, body: str | None) -> None:
+    """The request is for a prediction by a use case, and holds all that an example asked about must have of its own."""
+    asked = re.fullmatch(r"/v1/use_cases/(\w+)/predict", path)
+    assert asked, path
+    assert method == "POST"
+    request = requests.decode((body or "").encode())
+    for example in request.examples:
+        assert {*discovery.load(asked[1]).examples.request_features} <= example.keys()
 
 
 def _request(arguments: list[str]) -> tuple[str, str, str | None]:
