@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     )
     serving_token: SecretStr | None = Field(
         default=None,
-        description="Token that `perennial ask` shows to the prediction server."
-        " Unset: one that it makes in the home, and revokes when it is done.",
+        description="Token that `perennial ask` and the gate's smoke test show to the prediction server; the latter"
+        " needs one made with `--may-pin`. Unset: one that they make in the home, and revoke when they are done.",
     )
     serving_log: Literal["system", "disk"] = Field(
         default="system",

@@ -19,10 +19,12 @@ from pipelines import run_features_until, train
 from typed import COMMAND, PATHS
 
 import perennial
+from perennial import gate
 from perennial.gate import rollout
 from perennial.gate.rollout_request import RolloutRequest
 from perennial.registry import ledger, tracking
 from perennial.serving import tokens
+from perennial.settings import settings
 from perennial.use_case import UseCase
 
 LAST = "2024-01-04"
@@ -145,6 +147,23 @@ def test_a_version_in_shadow_is_shown_beside_the_champion(
     assert shadow["latency_ms"]["p50"] is None
     assert shadow["rmse"] > 0
     assert [line.split()[:3] for line in shown.splitlines()[-2:]] == [["v1", "champion", "40"], ["v2", "shadow", "40"]]
+
+
+def test_the_gate_lets_it_load_the_challenger(
+    trained: UseCase, http: httpx.Client, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING_PORT", environment["PERENNIAL_SERVING_PORT"])
+    settings.cache_clear()
+    try:
+        decision = gate.evaluate(trained, 2)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    (rule,) = [each for each in decision.rules if each.name == "smoke test in the prediction server"]
+    assert (rule.passed, rule.value) == (True, 1), rule.note
+    assert rule.note.endswith(f"by http://127.0.0.1:{environment['PERENNIAL_SERVING_PORT']}")
+    assert [token.name for token in tokens.list_tokens()] == ["test"]
+    assert http.get("/ready").json()["use_cases"]["energy"]["model_version"] == 1, "it goes on serving"
 
 
 def test_a_token_that_the_server_refuses_is_said(http: httpx.Client, environment: dict[str, str]) -> None:

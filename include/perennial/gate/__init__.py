@@ -6,7 +6,8 @@
 - `rollout_start`: begins to try a challenger on live requests; `rollout`: carries that on or ends it;
   `rollout_evidence`: what the requests tell; `rollout_rules`: what follows; `rollout_request`: what a person may want;
 - `shadow`: puts a version in shadow because a person wants to look at it;
-- `smoke` and `fresh_process`: the stored model loaded and run in a process of its own;
+- `smoke` and `fresh_process`: the stored model loaded and run in a process of its own; `server_check`: by the
+  prediction server that runs;
 - `servable`: whether a version can serve; `rollback_plan` and `rollback`: let an earlier version serve again;
 - `model_card`: the page about a version.
 """

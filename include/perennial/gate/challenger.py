@@ -14,7 +14,7 @@ import pandas as pd
 
 from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
-from perennial.gate import model_card, promotion, rules, smoke
+from perennial.gate import model_card, promotion, rules, server_check, smoke
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
@@ -71,7 +71,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     """Evaluate a registered challenger against the champion, and log the decision whatever it is.
 
     Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. The first
-    model must beat the baseline model. Meanwhile the stored model is tried in a process of its own.
+    model must beat the baseline model. Meanwhile the stored model is tried in a process of its own, and then by the
+    prediction server, if one runs.
 
     A version is decided on once: after `finalize` it is not evaluated again, against a champion that may be itself.
 
@@ -95,8 +96,10 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
         results = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
+        example = model_loading.example_from(folder) if smoke_result.passed else None
+        in_server = server_check.ask(use_case, challenger, predict(example)) if example is not None else None
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
-    results = _with_smoke_test(use_case, results, smoke_result)
+    results = _with_smoke_test(use_case, results, smoke_result, in_server)
     outcome = results.outcome(use_case.gate.margin)
     improvement = results.improvement
     decision = GateDecision(
@@ -177,10 +180,18 @@ def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
     )
 
 
-def _with_smoke_test(use_case: UseCase, results: RuleResults, smoked: smoke.SmokeResult) -> RuleResults:
-    """Add the rules about the stored model."""
-    loaded = rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, smoked.note)
-    return replace(results, safety=[*results.safety, loaded, *rules.budgets(use_case, smoked.measured)])
+def _with_smoke_test(
+    use_case: UseCase, results: RuleResults, smoked: smoke.SmokeResult, in_server: server_check.ServerResult | None
+) -> RuleResults:
+    """Add the rules about the stored model; that no server was asked is no rule, but said."""
+    note, tried = smoked.note, []
+    if in_server is not None and in_server.is_asked:
+        name = "smoke test in the prediction server"
+        tried = [rules.rule(name, in_server.passed, 1, in_server.passed, in_server.note)]
+    elif in_server is not None:
+        note = f"{note}; {in_server.note}"
+    loaded = rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, note)
+    return replace(results, safety=[*results.safety, loaded, *tried, *rules.budgets(use_case, smoked.measured)])
 
 
 def _reason(use_case: UseCase, challenger: int, champion: Entry | None, results: RuleResults, outcome: Outcome) -> str:

@@ -91,8 +91,7 @@ class SmokeTest:
         ours = predict(example)
         # Of two classes, pyfunc gives the probability of each.
         theirs = theirs[:, 1] if theirs.ndim == 2 and theirs.shape[1] == 2 else theirs.reshape(-1)
-        if theirs.shape != ours.shape or not np.allclose(theirs, ours, rtol=_TOLERANCE, atol=1e-12):
-            differ = f"predicts {theirs.tolist()} where this process predicts {ours.tolist()}"
+        if differ := difference(theirs, ours):
             return SmokeResult(False, differ, size | result)
         equal = f"{len(ours)} rows, predicted the same as in this process, in {time.monotonic() - self._began:.1f} s"
         return SmokeResult(True, equal, size | result)
@@ -106,6 +105,18 @@ class SmokeTest:
     def _last_line(self, code: int) -> str:
         lines = [line.strip() for line in self._log.read_text().splitlines() if line.strip()]
         return f"ended with code {code}: {lines[-1][:300] if lines else 'without any output'}"
+
+
+def difference(theirs: np.ndarray, ours: np.ndarray) -> str:
+    """How another process predicts otherwise than this one; empty: it predicts the same.
+
+    Args:
+        theirs: Its predictions.
+        ours: (n,) those of this process.
+    """
+    if theirs.shape == ours.shape and np.allclose(theirs, ours, rtol=_TOLERANCE, atol=1e-12):
+        return ""
+    return f"predicts {theirs.tolist()} where this process predicts {ours.tolist()}"
 
 
 @contextmanager

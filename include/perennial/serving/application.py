@@ -43,6 +43,7 @@ from perennial.serving.recording import ReceivedRequest, Recorder
 from perennial.serving.requests import MAX_BYTES, ErrorResponse, MalformedBody, PredictionRequest, decode
 from perennial.serving.responses import json_response
 from perennial.serving.trials import Trials
+from perennial.serving.version_checks import VersionChecks
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class PredictionServer:
             *OpenInference(self._champions, self.answer, self._check_access).routes(),
             *MlflowProtocol(self._champions, self.answer).routes(),
             *Pushes(lambda: self._champions.names, self._access, self._check_access, _body).routes(),
+            *VersionChecks(self._champions.use_case, self._access, self._check_access).routes(),
         ]
 
     async def health(self, request: Request) -> Response:

@@ -9,10 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 import httpx
 import msgspec
@@ -120,7 +118,7 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         raise InvalidParams(f"{until:%Y-%m-%d %H:%M} is not after {since:%Y-%m-%d %H:%M}.", "Exchange --from and --to.")
     address = settings().serving_uri
     listeners.check_ours(address)
-    with _token(use_case) as secret:
+    with tokens.ours("ask", use_case.name, _LONGEST) as secret:
         headers = {"Authorization": f"Bearer {secret}"}
         with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
             examples, left_out = _examples(use_case, _fields(use_case, server), since, until)
@@ -227,21 +225,6 @@ def _send(server: httpx.Client, path: str, body: bytes) -> Answer:
     return Answer(
         response.status_code, seconds, version, made["prediction"], is_complete, prediction_id=made["prediction_id"]
     )
-
-
-@contextmanager
-def _token(use_case: UseCase) -> Iterator[str]:
-    """The token that is set, or else one of our own for as long as it is needed."""
-    given = settings().serving_token
-    if given is not None:
-        yield given.get_secret_value()
-        return
-    name = f"ask-{uuid4().hex[:12]}"
-    secret, _ = tokens.create(name, [use_case.name], _LONGEST)
-    try:
-        yield secret
-    finally:
-        tokens.revoke(name)
 
 
 def _said(response: httpx.Response) -> str:

@@ -104,6 +104,11 @@ class Champions:
         """Whether every use case has a version that serves."""
         return all(served.loaded is not None for served in self._served.values())
 
+    def use_case(self, name: str) -> UseCase | None:
+        """A use case that is served, whether a version of it serves yet or not; None: it is not."""
+        served = self._served.get(name)
+        return served.use_case if served is not None else None
+
     def version(self, name: str, number: int | None = None) -> LoadedVersion:
         """The version of a use case that serves.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 
+import pandas as pd
 import pyarrow as pa
 
 from perennial import lake
@@ -44,6 +45,7 @@ class LoadedVersion:
         compiled: Predicts the same bits faster, from plain values; None: the pipeline predicts.
         predicts_jointly: Whether rows are predicted alike alone and among those of other requests.
         reads_jointly: Whether features are, too: an on-demand view may be written to look at more than one row.
+        example: The rows that training stored with it as an example of its inputs; None: it has none.
     """
 
     use_case: UseCase
@@ -57,6 +59,7 @@ class LoadedVersion:
     compiled: CompiledVersion | None = None
     predicts_jointly: bool = False
     reads_jointly: bool = False
+    example: pd.DataFrame | None = None
 
     @property
     def number(self) -> int:
@@ -143,6 +146,7 @@ def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> Loa
             example,
         ),
         reads_jointly=not repository.on_demand_views(use_case.feature_service),
+        example=example,
     )
 
 

@@ -54,7 +54,7 @@ class PinnedVersions:
         with self._loading:
             version = self.get(use_case.name, number)
             if version is None or version.definitions != definitions:
-                version = loaded_version.load(use_case, _entry(use_case, number), definitions)
+                version = loaded_version.load(use_case, entry_of(use_case, number), definitions)
             with self._changing:
                 self._loaded[(use_case.name, number)] = version
                 while len(self._loaded) > MOST:
@@ -62,8 +62,17 @@ class PinnedVersions:
             return version
 
 
-def _entry(use_case: UseCase, number: int) -> ledger.Entry:
-    """The newest entry of the ledger about a version; of one that nobody has decided on, what the registry knows."""
+def entry_of(use_case: UseCase, number: int) -> ledger.Entry:
+    """The newest entry of the ledger about a version; of one that nobody has decided on, what the registry knows.
+
+    Args:
+        use_case: Whose version.
+        number: The version.
+
+    Raises:
+        VersionNotServed: the registry has no such version.
+        ServiceUnavailable: the lake or MLflow does not answer.
+    """
     about = [entry for entry in ledger.entries(use_case) if entry.model_version == number]
     if about:
         return about[-1]

@@ -73,6 +73,16 @@ def predict_path(use_case: str) -> str:
     return f"/v1/use_cases/{use_case}/predict"
 
 
+def check_path(use_case: str, version: int) -> str:
+    """Where a server is asked whether it can load a version.
+
+    Args:
+        use_case: The use case's name.
+        version: The version.
+    """
+    return f"/v1/use_cases/{use_case}/versions/{version}/check"
+
+
 def described(description: Mapping[str, Any], use_case: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """What a request of a use case holds, by a server's own description of itself.
 

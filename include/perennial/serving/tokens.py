@@ -6,10 +6,12 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 from filelock import FileLock
@@ -134,6 +136,31 @@ def create(
 
     _change(add)
     return secret, token
+
+
+@contextmanager
+def ours(purpose: str, use_case: str, lifetime: timedelta, *, may_pin: bool = False) -> Iterator[str]:
+    """The token that is set, or else one of our own for as long as it is needed.
+
+    Args:
+        purpose: The beginning of its name.
+        use_case: The use case that it is to ask.
+        lifetime: For how long it is valid, should this process be killed.
+        may_pin: Whether it is to ask for another version than the one that serves.
+
+    Raises:
+        PerennialError: the file of tokens is damaged.
+    """
+    given = settings().serving_token
+    if given is not None:
+        yield given.get_secret_value()
+        return
+    name = f"{purpose}-{uuid4().hex[:12]}"
+    secret, _ = create(name, [use_case], lifetime, may_pin=may_pin)
+    try:
+        yield secret
+    finally:
+        revoke(name)
 
 
 def revoke(name: str) -> None:
