@@ -6,8 +6,6 @@ import atexit
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import httpx
+import mlflow_servers
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,20 +106,17 @@ def mlflow_server(home: Path) -> Iterator[str]:
 
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [
-        *(sys.executable, "-m", "perennial.embedded.mlflow_server"),
+    arguments = [
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", postgres.url("mlflow").render_as_string(hide_password=False)),
         *("--artifacts-destination", str(home / "mlflow")),
     ]
-    with (home / "mlflow.log").open("w") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=log, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        )
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = mlflow_servers.start(arguments, environment, home / "mlflow.log")
     try:
         deadline = time.monotonic() + 120
         while not answers(f"{address}/health"):
-            assert server.poll() is None, (home / "mlflow.log").read_text()
+            assert server.is_alive(), (home / "mlflow.log").read_text()
             assert time.monotonic() < deadline, "MLflow did not start in two minutes"
             time.sleep(0.2)
         os.environ["PERENNIAL_MLFLOW_URI"] = address
@@ -130,7 +126,8 @@ def mlflow_server(home: Path) -> Iterator[str]:
         os.environ.pop("PERENNIAL_MLFLOW_URI", None)
         settings.cache_clear()
         server.terminate()
-        server.wait(timeout=30)
+        server.join(timeout=30)
+        assert not server.is_alive()
 
 
 def answers(address: str) -> bool:
