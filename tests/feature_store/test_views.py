@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field, ValueType
+from feast import Entity, FeatureView, Field, PushSource, ValueType
 from feast.types import Int64
 
 from perennial.feature_store.source import LakeSource
@@ -37,3 +37,10 @@ def test_a_view_is_the_feast_view_written_out() -> None:
     for each in (ours, plain, ours.batch_source, plain.batch_source):
         each.created_timestamp = each.last_updated_timestamp = None
     assert ours.to_proto() == plain.to_proto()
+
+
+def test_a_view_that_is_pushed_to_has_a_push_source_of_its_name() -> None:
+    made = LakeTables("sales", owner="finance")("history", shop, ttl=HOUR, published_every=HOUR, pushed=True).view("")
+    assert isinstance(made.stream_source, PushSource)
+    assert made.stream_source.name == made.name == "sales_history"
+    assert made.batch_source == LakeSource(table="sales.history", published_every=HOUR)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from feast import Entity, FeatureView, Field
+from feast import Entity, FeatureView, Field, PushSource
 from feast.types import FeastType, Float64
 
 from perennial.feature_store.source import LakeSource
@@ -26,6 +26,7 @@ class LakeTable:
         tags: Of its view, beside the use case's name.
         published_every: The cadence at which its rows reach the online store: see `LakeSource`.
         published_after: How long that takes.
+        pushed: Whether Feast's `push` may name the view, which then has a `PushSource` of the same name.
     """
 
     use_case: str
@@ -37,6 +38,7 @@ class LakeTable:
     tags: Mapping[str, str] = field(default_factory=dict)
     published_every: timedelta | None = None
     published_after: timedelta = timedelta(0)
+    pushed: bool = False
 
     def view(self, description: str, /, **features: str) -> FeatureView:
         """A plain Feast view of some columns: `<use_case>_<table>`, so that no two use cases' views collide.
@@ -45,17 +47,19 @@ class LakeTable:
             description: Of the view.
             **features: Column -> its description.
         """
+        name = f"{self.use_case}_{self.name}"
+        source = LakeSource(
+            table=f"{self.use_case}.{self.name}",
+            timestamp_field="event_timestamp",
+            published_every=self.published_every,
+            published_after=self.published_after,
+        )
         return FeatureView(
-            name=f"{self.use_case}_{self.name}",
+            name=name,
             entities=list(self.entities),
             ttl=self.ttl,
             schema=[Field(name=name, dtype=self.dtype, description=each) for name, each in features.items()],
-            source=LakeSource(
-                table=f"{self.use_case}.{self.name}",
-                timestamp_field="event_timestamp",
-                published_every=self.published_every,
-                published_after=self.published_after,
-            ),
+            source=PushSource(name=name, batch_source=source) if self.pushed else source,
             description=description,
             owner=self.owner,
             tags={"use_case": self.use_case, **self.tags},
@@ -78,6 +82,7 @@ class LakeTables:
         tags: Mapping[str, str] | None = None,
         published_every: timedelta | None = None,
         published_after: timedelta = timedelta(0),
+        pushed: bool = False,
     ) -> LakeTable:
         """One of them.
 
@@ -89,6 +94,7 @@ class LakeTables:
             tags: Of its view, beside the use case's name.
             published_every: The cadence at which its rows reach the online store: see `LakeSource`.
             published_after: How long that takes.
+            pushed: Whether Feast's `push` may name the view, which then has a `PushSource` of the same name.
         """
-        publication = published_every, published_after
-        return LakeTable(self.use_case, self.owner, name, entities, ttl, dtype, tags or {}, *publication)
+        options = tags or {}, published_every, published_after, pushed
+        return LakeTable(self.use_case, self.owner, name, entities, ttl, dtype, *options)

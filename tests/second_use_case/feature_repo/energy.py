@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, PushSource, ValueType
 from feast.types import Float64
 
 from perennial import LakeSource
@@ -15,7 +15,10 @@ meter_history = FeatureView(
     entities=[site, meter],
     ttl=timedelta(days=2),
     schema=[Field(name="meter_last", dtype=Float64), Field(name="meter_mean_24h", dtype=Float64)],
-    source=LakeSource(table="energy.meter_history", timestamp_field="event_timestamp"),
+    source=PushSource(
+        name="energy_meter_history",
+        batch_source=LakeSource(table="energy.meter_history", timestamp_field="event_timestamp"),
+    ),
 )
 
 energy = FeatureService(name="energy", features=[meter_history])
