@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -55,6 +59,64 @@ def test_tokens_have_buckets_of_their_own_and_none_without_a_rate() -> None:
     assert limits.take(token(Rate(1, 3600), "a")) == 3600.0
     assert limits.take(token(Rate(2, 1), "a")) == 0.0, "made again with another rate"
     assert [limits.take(token(None)) for _ in range(100)] == [0.0] * 100
+
+
+def in_processes(count: int, do) -> list[multiprocessing.Process]:
+    """What has become of so many forked processes."""
+    forking = multiprocessing.get_context("fork")
+    processes = [forking.Process(target=do) for _ in range(count)]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join(60)
+        assert each.exitcode is not None
+    return processes
+
+
+def test_forked_processes_take_from_one_bucket() -> None:
+    limits, asking, passed = RateLimits(), token(Rate(500, 1)), multiprocessing.Value("i", 0)
+
+    def ask() -> None:
+        end, here = time.monotonic() + 1, 0
+        while time.monotonic() < end:
+            here += limits.take(asking) == 0.0
+        with passed:
+            passed.value += here
+
+    began = time.monotonic()
+    in_processes(3, ask)
+    assert 500 < passed.value <= 500 + (time.monotonic() - began) * 500
+
+
+def test_a_process_that_is_killed_while_it_takes_blocks_no_other() -> None:
+    parent = os.getpid()
+
+    def clock() -> float:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0.0
+
+    limits, asking = RateLimits(clock), token(Rate(2, 1))
+    (killed,) = in_processes(1, lambda: limits.take(asking))
+    assert killed.exitcode == -signal.SIGKILL
+    assert [limits.take(asking) for _ in range(3)] == [0.0, 0.0, 0.5]
+
+
+def test_many_tokens_have_buckets_of_their_own() -> None:
+    limits = RateLimits(lambda: 0.0)
+    asking = [token(Rate(1, 3600), str(number)) for number in range(1000)]
+    assert [limits.take(each) for each in asking] == [0.0] * 1000
+    assert [limits.take(each) for each in asking] == [3600.0] * 1000
+
+
+def test_buckets_that_are_full_again_make_room() -> None:
+    now = 0.0
+    limits = RateLimits(lambda: now)
+    for number in range(20_000):
+        now += 1.0
+        each = token(Rate(1, 60), str(number))
+        assert limits.take(each) == 0.0
+        assert limits.take(each) == 60.0
 
 
 @given(st.integers(1, 10**6 - 1), st.sampled_from(["s", "m", "h"]))

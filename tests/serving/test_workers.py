@@ -16,8 +16,10 @@ import pytest
 from machines import free_port
 from typed import COMMAND, PATHS
 
+from perennial.serving import tokens
 from perennial.serving.metrics import Counts
 from perennial.serving.shared_counts import SharedCounts
+from perennial.serving.tokens import Rate
 
 #: Workers that note when they start and when they are told to stop.
 PROGRAM = """
@@ -103,34 +105,71 @@ def test_counts_of_all_workers_are_added(tmp_path: Path) -> None:
     mine.requests["energy", "200"], other.requests["energy", "200"], other.requests["energy", "422"] = 2, 3, 1
     mine.seconds["energy"], other.seconds["energy"] = 0.5, 0.25
     other.durations["energy", 4] = 3
+    mine.challengers["energy", "shadow"], other.challengers["energy", "shadow"] = 1, 4
     ended = SharedCounts(tmp_path, other)
     ended._file = tmp_path / "1"
     ended.write()
     total = SharedCounts(tmp_path, mine).total()
     assert total.requests == {("energy", "200"): 5, ("energy", "422"): 1}
     assert (total.seconds, total.durations) == ({"energy": 0.75}, {("energy", 4): 3})
+    assert total.challengers == {("energy", "shadow"): 5}
 
 
-def test_a_server_with_two_workers_survives_the_loss_of_one(home: Path) -> None:
-    address = free_port()
-    environment = os.environ | PATHS | {"PERENNIAL_SERVING_PORT": str(address)}
+@pytest.fixture
+def server(home: Path) -> Iterator[tuple[subprocess.Popen, int]]:
+    """A server with two workers, and its port."""
+    port = free_port()
+    environment = os.environ | PATHS | {"PERENNIAL_SERVING_PORT": str(port)}
     with (home / "serve.log").open("w") as log:
-        server = subprocess.Popen(
-            [*COMMAND, "serve", "flights", "--workers", "2"], stdout=log, stderr=log, env=environment
-        )
-    workers = lambda: [each.pid for each in psutil.Process(server.pid).children()]  # noqa: E731
-    answers = lambda: answered(address)  # noqa: E731
+        command = [*COMMAND, "serve", "flights", "--workers", "2"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
-        until(lambda: answers() and len(workers()) == 3)
-        first = workers()
-        os.kill(first[0], signal.SIGKILL)
-        until(lambda: len(workers()) == 3 and set(workers()) != set(first) and answers())
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=60) == 0
-        assert "killed by SIGKILL" in (home / "serve.log").read_text()
+        until(lambda: answered(port) and len(children(process)) == 3)
+        yield process, port
     finally:
-        server.kill()
-        server.wait(timeout=30)
+        for each in children(process):
+            os.kill(each, signal.SIGCONT)
+        process.kill()
+        process.wait(timeout=30)
+
+
+def test_a_server_with_two_workers_survives_the_loss_of_one(server: tuple[subprocess.Popen, int], home: Path) -> None:
+    process, port = server
+    first = children(process)
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: len(children(process)) == 3 and set(children(process)) != set(first) and answered(port))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert "killed by SIGKILL" in (home / "serve.log").read_text()
+
+
+def test_a_rate_holds_for_all_workers(server: tuple[subprocess.Popen, int]) -> None:
+    """One answers while the other is stopped, and the other way round."""
+    process, port = server
+    secret, _ = tokens.create("limited", rate=Rate(5, 3600))
+    first, second = (each for each in children(process) if listens(each))
+    assert asked_of(port, secret, 7, stopped=first).count(429) == 2
+    assert asked_of(port, secret, 2, stopped=second) == [429, 429]
+
+
+def asked_of(port: int, secret: str, times: int, stopped: int) -> list[int]:
+    """The status of so many requests, which the other worker answers."""
+    os.kill(stopped, signal.SIGSTOP)
+    address = f"http://127.0.0.1:{port}/v1/use_cases/flights/predictions"
+    headers = {"Authorization": f"Bearer {secret}"}
+    try:
+        return [httpx.post(address, headers=headers, content=b"{", timeout=60).status_code for _ in range(times)]
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
+def listens(process: int) -> bool:
+    """Whether it is a worker, rather than what carries the log."""
+    return bool(psutil.Process(process).net_connections("inet"))
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    return [each.pid for each in psutil.Process(process.pid).children()] if process.poll() is None else []
 
 
 def answered(port: int) -> bool:

@@ -47,13 +47,16 @@ class AccessControl:
 
     A token of Airflow is shown to Airflow, which decides as it does on the use case's pages: who may read the use
     case's scoring pipeline may ask for predictions.
+
+    Args:
+        rates: The buckets of the server's tokens; None: this object has its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rates: RateLimits | None = None) -> None:
         self._http = httpx.Client(base_url=settings().airflow_uri, timeout=10)
         self._remembered: dict[tuple[str, str | None, bool], tuple[float, int]] = {}
         self._lock = threading.Lock()
-        self._rates = RateLimits()
+        self._rates = rates or RateLimits()
 
     def check(self, authorization: str, use_case: str | None) -> str:
         """Let a caller pass.

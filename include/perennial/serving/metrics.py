@@ -19,7 +19,7 @@ from perennial.serving.answers import PredictionResponse
 
 if TYPE_CHECKING:
     from perennial.serving.champions import Champions
-    from perennial.serving.trials import Trials
+    from perennial.serving.trials import Fate, Trials
 
 #: Upper bounds of the histogram of durations, in seconds.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -38,6 +38,7 @@ class Counts:
         missing: Features that were null, by use case and reason.
         durations: Answered requests, by use case and the number of the first bound of `_SECONDS` that is not exceeded.
         seconds: Their durations added up, by use case.
+        challengers: Predictions of challengers that are tried, by use case and what became of them.
     """
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -45,6 +46,7 @@ class Counts:
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
     durations: Counter[tuple[str, int]] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
+    challengers: Counter[tuple[str, Fate]] = field(default_factory=Counter)
 
 
 class Metrics:
@@ -64,7 +66,7 @@ class Metrics:
         workers: Path | None = None,
         trials: Trials | None = None,
     ) -> None:
-        self._counts = Counts()
+        self._counts = Counts() if trials is None else Counts(challengers=trials.counts)
         self._collectors = CollectorRegistry()
         if workers is None:
             self._collectors.register(_Counted(lambda: self._counts))
@@ -77,8 +79,6 @@ class Metrics:
         self._collectors.register(_Versions(champions))
         if log is not None:
             self._collectors.register(_Waiting(log))
-        if trials is not None:
-            self._collectors.register(_Challengers(trials))
 
     def refused(self, use_case: str, status: int) -> None:
         """Count a request that was not answered.
@@ -133,7 +133,14 @@ class _Counted(Collector):
         durations = HistogramMetricFamily(f"{_NAME}_seconds", "Duration of answered requests.", labels=["use_case"])
         for use_case, seconds in dict(counts.seconds).items():
             durations.add_metric([use_case], _buckets(counts, use_case), seconds)
-        yield from (requests, predictions, missing, durations)
+        challengers = CounterMetricFamily(
+            f"{_NAME}_challenger_predictions",
+            "Predictions of challengers: answered (canary), in shadow, failed, or dropped because others waited.",
+            labels=["use_case", "fate"],
+        )
+        for labels, number in dict(counts.challengers).items():
+            challengers.add_metric(labels, number)
+        yield from (requests, predictions, missing, durations, challengers)
 
 
 def _buckets(counts: Counts, use_case: str) -> list[tuple[str, float]]:
@@ -162,23 +169,6 @@ class _Versions(Collector):
             failing.add_metric([name], float(state.problem is not None))
         yield serving
         yield failing
-
-
-class _Challengers(Collector):
-    """What became of the predictions of challengers that are tried."""
-
-    def __init__(self, trials: Trials) -> None:
-        self._trials = trials
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        counted = CounterMetricFamily(
-            "perennial_serving_challenger_predictions",
-            "Predictions of challengers: answered (canary), in shadow, failed, or dropped because others waited.",
-            labels=["use_case", "fate"],
-        )
-        for (use_case, fate), count in list(self._trials.counts.items()):
-            counted.add_metric([use_case, fate], count)
-        yield counted
 
 
 class _Waiting(Collector):

@@ -26,6 +26,7 @@ from perennial.serving import log_carrier
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
+from perennial.serving.rate_limits import RateLimits
 from perennial.serving.workers import supervise
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -53,9 +54,10 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     """
     where = settings()
     listener = _listen(where.serving_host, where.serving_port)
+    rates = RateLimits()  # Before the fork, so that workers share them.
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
         gc.freeze()  # What is imported is never collected, and stays shared.
-        serve = partial(_serve, listener, use_cases, Path(folder))
+        serve = partial(_serve, listener, use_cases, rates, Path(folder))
         supervise(workers, serve, partial(_carry, listener), 2 * _LAST_SECONDS)
 
 
@@ -65,7 +67,7 @@ def _carry(listener: socket.socket) -> None:
     log_carrier.run(log_folder())
 
 
-def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts: Path) -> None:
+def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, rates: RateLimits, counts: Path) -> None:
     """Be one of the workers, which share a folder for what they count."""
     where = settings()
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
@@ -77,7 +79,7 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, counts:
     # uvicorn sends itself the signal that ended it again; without this nothing below would be done.
     signal.signal(signal.SIGTERM, _stop)
     config = uvicorn.Config(
-        application(champions, AccessControl(), records, counts),
+        application(champions, AccessControl(rates), records, counts),
         lifespan="off",
         log_config=None,
         access_log=False,
