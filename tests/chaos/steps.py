@@ -172,6 +172,39 @@ def refresh(use_case: UseCase, partition: Partition, run: str, results: Results)
     return refreshing.refresh_features(use_case, partition.start + timedelta(hours=results["conf"]["hours"]))
 
 
+def push(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """No task: a program pushes rows of a meter, one an hour of the day."""
+    import perennial
+
+    meter, hours = results["conf"]["meter"], results["conf"]["hours"]
+    rows = [
+        {
+            "site": "site-0",
+            "meter": meter,
+            "meter_last": float(hour),
+            "meter_mean_24h": None,
+            "event_timestamp": partition.start + timedelta(hours=hour),
+        }
+        for hour in range(hours)
+    ]
+    return perennial.push(use_case.name, "meter_history", rows)
+
+
+def stored(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """No task: the rows of raw and feature table in the lake, and what is online at the partition's end, by meter."""
+    from perennial import lake
+    from perennial.feature_store import repository
+
+    lake_rows = {name: lake.read(use_case.tables[name]).to_pylist() for name in ("readings", "meter_history")}
+    keys = [
+        dict(key) for key in {(("site", row["site"]), ("meter", row["meter"])) for row in lake_rows["meter_history"]}
+    ]
+    online = repository.online_features(use_case.feature_service, keys, at=partition.end)
+    return {name: [{key: str(row[key]) for key in row} for row in rows] for name, rows in lake_rows.items()} | {
+        "online": {key["meter"]: str(answer["meter_last"]) for key, answer in zip(keys, online, strict=True)}
+    }
+
+
 def _by_name(*steps: Step) -> dict[str, Step]:
     return {step.__name__: step for step in steps}
 
@@ -192,8 +225,10 @@ PIPELINES: dict[str, dict[str, Step]] = {
     # Commands of a person.
     "release": _by_name(release),
     "discard": _by_name(discard),
+    # A program of somebody else's.
+    "push": _by_name(push),
     # For the comparison.
-    "stores": _by_name(contents),
+    "stores": _by_name(contents, stored),
 }
 #: Steps that are no task of a DAG.
-NO_TASKS = {"release", "discard", "contents"}
+NO_TASKS = {"release", "discard", "contents", "push", "stored"}
