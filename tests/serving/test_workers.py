@@ -155,7 +155,7 @@ def test_a_rate_holds_for_all_workers(server: tuple[subprocess.Popen, int]) -> N
 def asked_of(port: int, secret: str, times: int, stopped: int) -> list[int]:
     """The status of so many requests, which the other worker answers."""
     os.kill(stopped, signal.SIGSTOP)
-    address = f"http://127.0.0.1:{port}/v1/use_cases/flights/predictions"
+    address = f"http://127.0.0.1:{port}/v1/use_cases/flights/predict"
     headers = {"Authorization": f"Bearer {secret}"}
     try:
         return [httpx.post(address, headers=headers, content=b"{", timeout=60).status_code for _ in range(times)]
