@@ -114,4 +114,4 @@ def _rows(rows: pd.DataFrame | pa.Table) -> pa.Table | list[dict[str, Any]]:
     """What `push` takes: of a frame row by row, so that an error names the one with a value of another type."""
     if isinstance(rows, pa.Table):
         return rows.select([name for name in rows.column_names if not name.startswith(_INDEX)])
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[call-overload]

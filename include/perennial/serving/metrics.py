@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from perennial.served_predictions import carrying
 from perennial.serving.answers import PredictionResponse
+from perennial.serving.scored_metrics import ScoredPredictions
 
 if TYPE_CHECKING:
     from perennial.serving.champions import Champions
@@ -77,6 +78,7 @@ class Metrics:
             shared.start()
             self._collectors.register(_Counted(shared.total))
         self._collectors.register(_Versions(champions))
+        self._collectors.register(ScoredPredictions(lambda: champions.names))
         if log is not None:
             self._collectors.register(_Waiting(log))
 
