@@ -185,7 +185,7 @@ def test_a_column_that_no_transform_returns_is_an_error(applied: Checkout) -> No
 
 def test_the_markdown_shows_every_change_and_no_markup_of_theirs(applied: Checkout) -> None:
     applied.edit(
-        applied.definitions, ("days=2", "days=1"), ("source=Lake", 'description="a | b <b> @all",\n    source=Lake')
+        applied.definitions, ("days=2", "days=1"), ("source=Push", 'description="a | b <b> @all",\n    source=Push')
     )
     made = planning.plan()
     text = rendering.markdown(made)

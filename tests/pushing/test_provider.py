@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -24,6 +25,7 @@ from perennial import expectations as expect
 from perennial import lake
 from perennial.errors import InvalidParams, InvalidRows, ServiceUnavailable
 from perennial.feature_store import repository
+from perennial.feature_store.store import use_store
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -38,15 +40,15 @@ _meters = count()
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.services)])
 def store(request: pytest.FixtureRequest, energy: UseCase, project: Path) -> Iterator[FeatureStore]:
     """Feast's store as anybody opens it, by the files in the feature repository, after one complete day."""
-    if request.param == "sqlite":
-        run_features_until(energy, "2024-01-01")
-        yield FeatureStore(repo_path=str(project / "feature_repo"))
-        return
-    with redis_server() as (url, _), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PERENNIAL_ONLINE_STORE", url)
+    with ExitStack() as stack:
+        if request.param == "redis":
+            url, _ = stack.enter_context(redis_server())
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("PERENNIAL_ONLINE_STORE", url)
         settings.cache_clear()
+        made = FeatureStore(repo_path=str(project / "feature_repo"))
+        stack.enter_context(use_store(made))
         run_features_until(energy, "2024-01-01")
-        yield FeatureStore(repo_path=str(project / "feature_repo"))
+        yield made
     settings.cache_clear()
 
 
