@@ -93,6 +93,8 @@ class Recorder:
     def __init__(self, log: PredictionLog) -> None:
         self._log = log
         self._shapes: dict[Any, tuple[LoadedVersion, Shape]] = {}
+        #: The newest version, types and views, and their shape: nearly always the next ones, and found without a hash.
+        self._last: tuple[LoadedVersion, pa.Schema, tuple[str, ...], Shape] | None = None
 
     def record(self, version: LoadedVersion, answered: Sequence[Answered], served_as: ServedAs = "champion") -> None:
         """Write what a version answered; when this returns it is on disk.
@@ -116,6 +118,9 @@ class Recorder:
     def _shape(self, version: LoadedVersion, inputs: ModelInputs | None) -> Shape:
         views = tuple(inputs.event_timestamps[0]) if inputs is not None else ()
         types = inputs.schema if inputs is not None else pa.schema([])
+        last = self._last
+        if last is not None and last[0] is version and last[1] is types and last[2] == views:
+            return last[3]
         key = (id(version), types, views)
         if key not in self._shapes:
             if len(self._shapes) >= _MOST_SHAPES:
@@ -126,7 +131,9 @@ class Recorder:
             schema = pa.schema([(data_column(name), kind) for name, kind in columns.items()])
             # With the version, so that its id is not another one's meanwhile.
             self._shapes[key] = (version, Shape.of(version.use_case.name, schema))
-        return self._shapes[key][1]
+        shape = self._shapes[key][1]
+        self._last = (version, types, views, shape)
+        return shape
 
 
 def _records(version: LoadedVersion, answered: Answered, served_as: ServedAs) -> Iterator[ServedPrediction]:

@@ -84,6 +84,7 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, rates: 
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # Callers are known by their tokens, wherever they come from.
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_LAST_SECONDS,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -22,6 +24,8 @@ from perennial.settings import settings
 
 #: How a token begins, by which people and scanners of leaked secrets know it.
 PREFIX = "perennial_"
+_LENGTH = len(PREFIX) + len(secrets.token_urlsafe(32))
+_FILE = "serving_tokens.json"
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -89,7 +93,7 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
 
 def path() -> Path:
     """The file with the digests, readable by its owner only."""
-    return settings().home / "serving_tokens.json"
+    return settings().home / _FILE
 
 
 def create(
@@ -189,12 +193,8 @@ def list_tokens() -> list[ServiceToken]:
     Raises:
         PerennialError: the file of tokens is damaged.
     """
-    try:
-        seen = path().stat()
-    except FileNotFoundError:
-        return []
-    # Each change replaces the file: what was read of one is read once.
-    return _read(path(), (seen.st_ino, seen.st_mtime_ns, seen.st_size))
+    content = _content()
+    return _read(content) if content is not None else []
 
 
 def find(secret: str) -> ServiceToken | None:
@@ -203,19 +203,44 @@ def find(secret: str) -> ServiceToken | None:
     Raises:
         PerennialError: the file of tokens is damaged.
     """
-    digest, now = _digest(secret), datetime.now(UTC)
-    matching = [each for each in list_tokens() if secrets.compare_digest(each.digest, digest)]
-    return next((each for each in matching if each.is_valid(now)), None)
+    # At every request, so without pathlib, which would take longer than the call of the operating system.
+    content = _content() if len(secret) == _LENGTH else None
+    token = _matching(secret, content) if content is not None else None
+    return token if token is not None and token.is_valid(datetime.now(UTC)) else None
+
+
+class _Content(NamedTuple):
+    """A file of tokens as it is now: each change replaces the file, so what was read of one is read once."""
+
+    file: str
+    inode: int
+    changed: int
+    size: int
+
+
+def _content() -> _Content | None:
+    file = f"{settings().home}/{_FILE}"
+    try:
+        seen = os.stat(file)  # noqa: PTH116
+    except FileNotFoundError:
+        return None
+    return _Content(file, seen.st_ino, seen.st_mtime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=1)
-def _read(file: Path, version: tuple[int, int, int]) -> list[ServiceToken]:
+def _read(content: _Content) -> list[ServiceToken]:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=list[ServiceToken])
+        return msgspec.json.decode(Path(content.file).read_bytes(), type=list[ServiceToken])
     except msgspec.DecodeError as error:
         raise PerennialError(
-            f"{file} is damaged: {error}.", "Restore it, or delete it and make the tokens again."
+            f"{content.file} is damaged: {error}.", "Restore it, or delete it and make the tokens again."
         ) from error
+
+
+@lru_cache(maxsize=1024)
+def _matching(secret: str, content: _Content) -> ServiceToken | None:
+    digest = _digest(secret)
+    return next((each for each in _read(content) if secrets.compare_digest(each.digest, digest)), None)
 
 
 def _change(change: Callable[[list[ServiceToken]], list[ServiceToken]]) -> None:
