@@ -9,7 +9,8 @@ trees, trained on made-up rows. Each server is a process of its own and gets the
 is the CPU of the server a request, and the ratios of one run: other load changes latencies, and CPU much less.
 
 - `limit`: the same direct read and compiled trees behind a bare HTTP protocol, and an append to a file;
-- `ours`: the prediction server; `pipeline`: with the stored pipeline instead of the compiled model;
+- `ours`: the prediction server; `unrecorded`: without its log; `shadow`: with a challenger that predicts every request
+  in shadow, too; `pipeline`: with the stored pipeline instead of the compiled model;
 - `unbatched`: with the pipeline, one request at a time;
 - `naive`: FastAPI, Feast's SDK and the pipeline; `mlflow`: `mlflow models serve`, which reads no features.
 
@@ -44,7 +45,7 @@ KEYS = {
     "route": [f"r{n}" for n in range(220)],
     "tailnum": [f"t{n}" for n in range(300)],
 }
-KINDS = ("limit", "ours", "pipeline", "unbatched", "naive", "mlflow")
+KINDS = ("limit", "ours", "unrecorded", "shadow", "pipeline", "unbatched", "naive", "mlflow")
 LOADS = ((1, 1), (16, 1), (1, 100))
 #: How durable the log is: see the setting `serving_log`.
 LOG: Any = os.environ.get("LOG", "system")
@@ -182,8 +183,25 @@ def serve(kind: str, folder: Path, port: int) -> None:
         version = loaded(folder, kind)
         champions = Champions([version.use_case])
         champions._served["flights"].loaded = version
-        app = application(champions, AccessControl(), PredictionLog(folder / "serving_log", LOG))
+        if kind == "shadow":
+            champions.challengers._trials["flights"] = trial(version)
+        log = PredictionLog(folder / "serving_log", LOG) if kind != "unrecorded" else None
+        app = application(champions, AccessControl(), log)
         uvicorn.run(app, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def trial(version: Any) -> Any:
+    """The same model as a challenger in shadow."""
+    from dataclasses import replace
+    from datetime import timedelta
+
+    from perennial.registry.rollouts import RolloutState, Stage
+    from perennial.serving.challengers import Trial
+
+    now = datetime.now(UTC)
+    state = RolloutState(2, 1, now, 0, Stage(0.0, timedelta(days=1)), now, version.entry)
+    challenger = replace(version, entry=replace(version.entry, model_version=2))
+    return Trial(state, challenger, None, tuple(KEYS), 1.0)
 
 
 def _naive(folder: Path) -> Any:

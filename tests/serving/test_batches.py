@@ -67,6 +67,35 @@ def test_requests_of_one_turn_go_together(answering: Answering) -> None:
     assert answering.batches == [("a", [0, 1, 2, 3, 4])]
 
 
+def test_requests_of_turns_that_follow_one_another_go_together(answering: Answering) -> None:
+    answering.may_go_on.set()
+
+    async def ask() -> None:
+        batches, waiting = Batches(answering), []
+        for number in range(4):
+            waiting.append(asyncio.ensure_future(batches.ask("a", request(number))))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(ask())
+    assert answering.batches == [("a", [0, 1, 2, 3])]
+
+
+def test_requests_that_keep_coming_are_answered_all_the_same(answering: Answering) -> None:
+    answering.may_go_on.set()
+
+    async def ask() -> None:
+        batches, waiting = Batches(answering), []
+        while not answering.started.is_set():
+            assert len(waiting) < 10_000
+            waiting.append(asyncio.ensure_future(batches.ask("a", request(len(waiting)))))
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(ask())
+    assert len(answering.batches) > 1
+
+
 def test_what_comes_meanwhile_is_the_next_batch(answering: Answering) -> None:
     later = [("a", request(1)), ("b", request(2)), ("a", request(3))]
     answers = asyncio.run(ask_while_busy(answering, later))

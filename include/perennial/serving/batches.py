@@ -1,7 +1,8 @@
 """Answers the requests that wait together: one thread takes whatever is there, as soon as it is free.
 
 There is no timer: a request that comes alone is answered alone, at once. While a batch is answered the next one
-gathers, so batches grow with the load by themselves.
+gathers, so batches grow with the load by themselves. The thread is woken after a turn of the event loop that brought no
+further request: clients that were answered together ask again together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from perennial.serving.answers import PredictionResponse
 from perennial.serving.request_schema import MAX_EXAMPLES
 from perennial.serving.requests import PredictionRequest
 
+#: So many turns of the event loop may go on bringing requests before the thread is woken.
+_MOST_TURNS = 8
 #: What becomes of each request of a batch.
 Outcome = PredictionResponse | Exception
 #: Answers requests to one use case.
@@ -48,6 +51,7 @@ class Batches:
         self._waiting: deque[_Waiting] = deque()
         self._woken: SimpleQueue[None] = SimpleQueue()
         self._is_waking = False
+        self._arrived = 0
         self._thread: threading.Thread | None = None
 
     async def ask(self, use_case: str, request: PredictionRequest) -> PredictionResponse:
@@ -63,13 +67,16 @@ class Batches:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(use_case, request, loop.create_future())
         self._waiting.append(waiting)
+        self._arrived += 1
         if not self._is_waking:
-            # At the end of the loop's turn: the requests that it received at once then go together.
             self._is_waking = True
-            loop.call_soon(self._wake)
+            loop.call_soon(self._wake, loop, 0, _MOST_TURNS)
         return await waiting.answered
 
-    def _wake(self) -> None:
+    def _wake(self, loop: asyncio.AbstractEventLoop, seen: int, turns: int) -> None:
+        if self._arrived != seen and turns:
+            loop.call_soon(self._wake, loop, self._arrived, turns - 1)
+            return
         self._is_waking = False
         if self._thread is None:  # Not before the first request: threads do not survive a fork.
             self._thread = threading.Thread(target=self._run, name="predict", daemon=True)

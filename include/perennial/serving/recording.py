@@ -119,7 +119,7 @@ class Recorder:
         views = tuple(inputs.event_timestamps[0]) if inputs is not None else ()
         types = inputs.schema if inputs is not None else pa.schema([])
         last = self._last
-        if last is not None and last[0] is version and last[1] is types and last[2] == views:
+        if last is not None and last[0] is version and last[1] == types and last[2] == views:
             return last[3]
         key = (id(version), types, views)
         if key not in self._shapes:
