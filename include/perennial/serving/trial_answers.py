@@ -52,7 +52,8 @@ def gathered(challenger: LoadedVersion, answered: Sequence[Answered]) -> list[An
         alike: Any = number
         if each.inputs is not None and challenger.predicts_jointly:
             is_plain = challenger.compiled is not None and isinstance(each.inputs, PlainInputs)
-            alike = (each.request.at, each.inputs.schema if is_plain else each.inputs.frame_types)
+            # The schema is the version's own, and hashing one takes longer than a prediction.
+            alike = (each.request.at, id(each.inputs.schema) if is_plain else each.inputs.frame_types)
         groups.setdefault(alike, []).append(each)
     return [_together(several) if len(several) > 1 else several[0] for several in groups.values()]
 

@@ -33,9 +33,11 @@ log = logging.getLogger(__name__)
 
 #: Examples that may wait to be predicted in shadow; beyond that they are dropped.
 MAX_SHADOWS = 2_000
-#: Examples that are predicted in shadow at once; an answer may have to wait for as many.
+#: Examples that are predicted in shadow at once, by an estimator, which takes about as long for hundreds of rows as for
+#: one, and by a compiled model, which does not: an answer may have to wait for as many.
 _AT_ONCE = 256
-#: For how long they gather, in seconds: an estimator takes about as long for hundreds of rows as for one.
+_AT_ONCE_COMPILED = 64
+#: For how long they gather, in seconds.
 _GATHERED = 1.0
 
 #: What becomes of a prediction of the challenger: `dropped` ones were never made.
@@ -136,15 +138,17 @@ class Trials:
         if not self._shadows:
             return None
         left = self._shadows[0].since + _GATHERED - time.monotonic()
-        if left > 0 and self._waiting < _AT_ONCE:
+        version = self._shadows[0].trial.version
+        at_once = _AT_ONCE if version is None or version.compiled is None else _AT_ONCE_COMPILED
+        if left > 0 and self._waiting < at_once:
             return left
-        self._predict_part()
+        self._predict_part(at_once)
         return 0.0 if self._shadows else None
 
-    def _predict_part(self) -> None:
+    def _predict_part(self, at_once: int) -> None:
         batch: list[_Shadow] = []
         examples = 0
-        while self._shadows and (not batch or examples + len(self._shadows[0].answered.examples) <= _AT_ONCE):
+        while self._shadows and (not batch or examples + len(self._shadows[0].answered.examples) <= at_once):
             batch.append(self._shadows.popleft())
             examples += len(batch[-1].answered.examples)
         self._waiting -= examples
