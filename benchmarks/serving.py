@@ -179,10 +179,12 @@ def serve(kind: str, folder: Path, port: int) -> None:
         from perennial.serving.access import AccessControl
         from perennial.serving.application import application
         from perennial.serving.champions import Champions
+        from perennial.serving.server import SWITCH_INTERVAL
 
         version = loaded(folder, kind)
         champions = Champions([version.use_case])
         champions._served["flights"].loaded = version
+        sys.setswitchinterval(SWITCH_INTERVAL)
         if kind == "shadow":
             champions.challengers._trials["flights"] = trial(version)
         log = PredictionLog(folder / "serving_log", LOG) if kind != "unrecorded" else None

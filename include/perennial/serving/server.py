@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 _MAX_CONNECTIONS = 512
 #: How long requests under way may take once the server is told to stop, in seconds.
 _LAST_SECONDS = 10
+#: How long one thread may keep the interpreter, in seconds. Whoever sends answers gives it up with each of them, and
+#: would wait for Python's default of 5 ms each time while the other thread predicts in shadow.
+SWITCH_INTERVAL = 0.0005
 #: For how long to wait for the port, in seconds: workers of a server that was killed are just about to leave it.
 _PATIENCE = 3.0
 
@@ -58,7 +62,8 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
         gc.freeze()  # What is imported is never collected, and stays shared.
         serve = partial(_serve, listener, use_cases, rates, Path(folder))
-        supervise(workers, serve, partial(_carry, listener), 2 * _LAST_SECONDS)
+        # Once it ends, who connects is refused, and does not wait for a worker that does not come.
+        supervise(workers, serve, partial(_carry, listener), 2 * _LAST_SECONDS, on_end=listener.close)
 
 
 def _carry(listener: socket.socket) -> None:
@@ -70,6 +75,7 @@ def _carry(listener: socket.socket) -> None:
 def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, rates: RateLimits, counts: Path) -> None:
     """Be one of the workers, which share a folder for what they count."""
     where = settings()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.refresh()
     threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()

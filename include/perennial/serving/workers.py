@@ -27,7 +27,13 @@ class _Role(Enum):
     CARRIER = "Carrier"
 
 
-def supervise(count: int, serve: Callable[[], None], carry: Callable[[], None], last_seconds: float) -> None:
+def supervise(
+    count: int,
+    serve: Callable[[], None],
+    carry: Callable[[], None],
+    last_seconds: float,
+    on_end: Callable[[], object] = lambda: None,
+) -> None:
     """Keep workers and the carrier running until SIGTERM or Ctrl-C, which the workers are told first, then the carrier.
 
     Nothing that starts threads or opens connections may have run in this process: neither survives a fork. So each
@@ -38,15 +44,19 @@ def supervise(count: int, serve: Callable[[], None], carry: Callable[[], None], 
         serve: What a worker does until it is told to stop.
         carry: What the carrier does until it is told to stop, after which nobody writes any more.
         last_seconds: How long all may take to stop before they are killed.
+        on_end: Called in this process as soon as it is told to stop.
     """
-    _Supervisor(count, {_Role.WORKER: serve, _Role.CARRIER: carry}, last_seconds).run()
+    _Supervisor(count, {_Role.WORKER: serve, _Role.CARRIER: carry}, last_seconds, on_end).run()
 
 
 class _Supervisor:
-    def __init__(self, count: int, work: dict[_Role, Callable[[], None]], last_seconds: float) -> None:
+    def __init__(
+        self, count: int, work: dict[_Role, Callable[[], None]], last_seconds: float, on_end: Callable[[], object]
+    ) -> None:
         self._count = count
         self._work_of = work
         self._last_seconds = last_seconds
+        self._on_end = on_end
         self._started: dict[int, tuple[_Role, float]] = {}
         self._is_ending = False
         # Its end is open for writing in this process only: when this process is gone, workers read the end of it.
@@ -108,6 +118,7 @@ class _Supervisor:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._is_ending = True
+        self._on_end()
         signal.setitimer(signal.ITIMER_REAL, self._last_seconds)
         self._end_the_next()
 
