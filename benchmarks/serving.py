@@ -312,6 +312,8 @@ def running(kind: str, folder: Path, environment: dict[str, str]) -> Iterator[tu
         model = str(folder / "mlflow-model")
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "-p", str(port)]
         command += ["--env-manager", "local"]
+        # It looks for uvicorn there.
+        environment = environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"}
     started = time.monotonic()
     with (folder / f"{kind}-server.log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment | {"OMP_NUM_THREADS": "1"})
