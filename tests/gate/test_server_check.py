@@ -55,7 +55,8 @@ def answering(status: int, body: dict[str, object], seen: list[Request] | None =
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, status: int, **body: object) -> server_check.ServerResult:
-    with listening(answering(status, {"problem": None} | body)) as port:
+    told = {"use_case": "energy", "model_version": 3, "problem": None} if status == 200 else {}
+    with listening(answering(status, told | body)) as port:
         return asked(monkeypatch, f"http://127.0.0.1:{port}")
 
 
@@ -102,7 +103,9 @@ def test_a_server_that_takes_too_long_is_not_waited_for(monkeypatch: pytest.Monk
 
 def test_its_token_may_choose_versions_and_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Request] = []
-    with listening(answering(200, {"problem": None, "predictions": [0.25, 0.5]}, seen)) as port:
+    with listening(
+        answering(200, {"use_case": "energy", "model_version": 3, "problem": None, "predictions": [0.25, 0.5]}, seen)
+    ) as port:
         assert asked(monkeypatch, f"http://127.0.0.1:{port}").passed
     assert (len(seen), tokens.list_tokens()) == (1, [])
 

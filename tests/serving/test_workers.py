@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from perennial.serving.tokens import Rate
 
 #: Workers that note when they start and when they are told to stop.
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, socket, sys, time
 from functools import partial
 from pathlib import Path
 from perennial.serving.workers import supervise
@@ -40,7 +41,8 @@ def stop(stopped, number, frame):
     raise SystemExit(0)
 
 folder = Path(sys.argv[1])
-supervise(2, partial(work, "started", "stopped"), partial(work, "carries", "carried"), 20)
+serve, carry = partial(work, "started", "stopped"), partial(work, "carries", "carried")
+supervise(2, serve, carry, listener=socket.socket(), last_seconds=20)
 """
 
 
@@ -86,6 +88,46 @@ def test_the_carrier_stops_after_the_last_worker(supervisor: subprocess.Popen, t
     last_worker = max(file.stat().st_mtime for file in tmp_path.glob("stopped-*"))
     (carrier,) = tmp_path.glob("carried-*")
     assert carrier.stat().st_mtime - last_worker >= 0.15  # Of 0.2: file systems round times by milliseconds.
+
+
+def test_a_server_whose_workers_cannot_work_ends(tmp_path: Path) -> None:
+    failing = PROGRAM.replace("    while True:\n", "    1 / (stopped == 'carried')\n    while True:\n")
+    process = subprocess.run(
+        [sys.executable, "-c", failing, str(tmp_path)], timeout=60, stderr=subprocess.PIPE, text=True
+    )
+    assert process.returncode == 1
+    assert "ZeroDivisionError" in process.stderr
+    assert noted(tmp_path, "carried") == noted(tmp_path, "carries")
+
+
+def test_while_no_worker_lives_nobody_waits_for_one(tmp_path: Path) -> None:
+    port = free_port()
+    listening = PROGRAM.replace(
+        "    while True:\n", "    if stopped == 'stopped': listener.listen()\n    while True:\n"
+    )
+    listening = listening.replace(
+        "supervise(2,", f"listener = socket.create_server(('127.0.0.1', {port}))\nsupervise(1,"
+    )
+    listening = listening.replace("socket.socket()", "listener")
+    process = subprocess.Popen([sys.executable, "-c", listening, str(tmp_path)])
+    try:
+        until(lambda: len(noted(tmp_path, "started") | noted(tmp_path, "carries")) == 2)
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        os.kill(*noted(tmp_path, "started"), signal.SIGKILL)
+        until(lambda: is_refused(port))
+        until(lambda: len(noted(tmp_path, "started")) == 2)
+        until(lambda: not is_refused(port))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_all_workers_are_told_to_stop(supervisor: subprocess.Popen, tmp_path: Path) -> None:

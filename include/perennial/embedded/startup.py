@@ -41,7 +41,8 @@ _SERVING_TIMEOUT = 120.0
 #: One of those that were running may end while others are being waited for.
 _ROUNDS = 3
 _START_TIMEOUT = 180.0
-_STOP_TIMEOUT = 15.0
+#: Longer than a prediction server takes at most: it answers what is under way, and carries its log into the lake.
+_STOP_TIMEOUT = 25.0
 #: How long a server that no longer works may take to end by itself, in seconds.
 _DOOMED_TIMEOUT = 2.0
 

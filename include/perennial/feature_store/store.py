@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What an error names when PostgreSQL does not answer.
 REGISTRY = "The Feast registry"
+#: Two processes that make the registry's tables at once may meet at each of them.
+_TRIES = 30
 #: The store that `use_store` sets.
 _current: ContextVar[FeatureStore | None] = ContextVar("store", default=None)
 
@@ -79,5 +81,16 @@ def _open(process: int, folder: Path, home: Path) -> FeatureStore:
 
     store = FeatureStore(config=load_config(folder))
     store.repo_path = folder
-    store.registry  # noqa: B018 - connects now, so that variants share it
+    _connect(store)  # Now, so that variants share it.
     return store
+
+
+def _connect(store: FeatureStore) -> None:
+    """Connect with the registry; another process may be making its tables, and the project's row, at the same time."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for _ in range(_TRIES):
+        with suppress(IntegrityError, ProgrammingError):
+            store.registry  # noqa: B018
+            return
+    store.registry  # noqa: B018

@@ -45,10 +45,13 @@ def advance(use_case: UseCase, request: RolloutRequest, *, made_by: str, actor: 
     """
     if request.action == "begin":
         return shadow.begin(use_case, request, made_by=made_by, actor=actor)
-    if request.action == "abort" and (ended := shadow.end(use_case, request, made_by=made_by, actor=actor)):
-        return ended
     entries = ledger.entries(use_case)
     made = _made_by(entries, made_by)
+    # Not by a run that has ended a rollout, and runs again: somebody may have put another version in shadow since.
+    if made is None and request.action == "abort":
+        ended = shadow.end(use_case, request, made_by=made_by, actor=actor)
+        if ended is not None:
+            return ended
     state = rollouts.undecided(entries)
     if made is None and (state is None or use_case.rollout is None):
         looked_at = rollouts.by_hand(entries, datetime.now(UTC))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
+import msgspec
 import numpy as np
 
 from perennial.errors import PerennialError
 from perennial.gate import smoke
 from perennial.services import listeners
 from perennial.serving import requests, tokens
+from perennial.serving.answers import VersionCheck
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -59,13 +61,16 @@ def ask(use_case: UseCase, version: int, ours: np.ndarray) -> ServerResult:
                 headers = {"Authorization": f"Bearer {secret}"}
                 response = server.post(requests.check_path(use_case.name, version), headers=headers)
         told = response.json()
-    except (httpx.HTTPError, PerennialError, OSError, ValueError) as error:
+        if response.status_code == httpx.codes.OK:
+            told = msgspec.convert(told, VersionCheck)
+    except (httpx.HTTPError, PerennialError, msgspec.ValidationError, OSError, ValueError) as error:
         return _not_asked(f"{address} does not answer ({type(error).__name__})")
-    if response.status_code != httpx.codes.OK:
-        return _not_asked(f"{address} answered {response.status_code}: {told.get('message', response.reason_phrase)}")
-    if told["problem"] is not None:
-        return ServerResult(True, False, f"{address}: {told['problem']}")
-    if differ := smoke.difference(np.asarray(told["predictions"], dtype=float), ours):
+    if not isinstance(told, VersionCheck):
+        why = told.get("message") if isinstance(told, dict) else None
+        return _not_asked(f"{address} answered {response.status_code}: {why or response.reason_phrase}")
+    if told.problem is not None:
+        return ServerResult(True, False, f"{address}: {told.problem}")
+    if differ := smoke.difference(np.asarray(told.predictions, dtype=float), ours):
         return ServerResult(True, False, f"{address} {differ}")
     return ServerResult(True, True, f"{len(ours)} rows, predicted the same as in this process, by {address}")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial import lake
+from perennial.errors import PerennialError
 from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
 
 ServedAs = Literal["champion", "canary", "pinned", "shadow", "ahead"]
 #: What Perennial gave, or would have given. One in shadow, or by a version that a caller chose, is for comparison.
@@ -80,7 +84,10 @@ def append(
     appended = lake.append_missing(identifier, rows, key=("prediction_id",), fixed=fixed, lasting=False)
     for partition in sorted(set(appended[lake.PARTITION].to_pylist())):
         # Files come with each minute of serving: reading a partition would take longer with each of them.
-        lake.merge_files(identifier, partition, at_least=_MANY_FILES, most_rows=_MOST_ROWS)
+        try:
+            lake.merge_files(identifier, partition, at_least=_MANY_FILES, most_rows=_MOST_ROWS)
+        except PerennialError as error:  # What was appended is there all the same.
+            log.warning("%s %s: its small files were not merged: %s", identifier, partition, error)
     return appended
 
 

@@ -45,3 +45,19 @@ class PredictionResponse(msgspec.Struct, frozen=True, kw_only=True):
     use_case: str
     model_version: int
     predictions: list[Prediction]
+
+
+class VersionCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of loading a version.
+
+    Attributes:
+        use_case: The use case's name.
+        model_version: The version.
+        predictions: What it predicts of the rows that training stored with it as an example of its inputs.
+        problem: Why it cannot be loaded, or does not predict; None: it can.
+    """
+
+    use_case: str
+    model_version: int
+    predictions: list[float] = []
+    problem: str | None = None

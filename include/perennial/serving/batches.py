@@ -8,6 +8,7 @@ further request: clients that were answered together ask again together.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from queue import Empty, SimpleQueue
 from perennial.serving.answers import PredictionResponse
 from perennial.serving.request_schema import MAX_EXAMPLES
 from perennial.serving.requests import PredictionRequest
+
+log = logging.getLogger(__name__)
 
 #: So many turns of the event loop may go on bringing requests before the thread is woken.
 _MOST_TURNS = 8
@@ -79,8 +82,9 @@ class Batches:
             return
         self._is_waking = False
         if self._thread is None:  # Not before the first request: threads do not survive a fork.
-            self._thread = threading.Thread(target=self._run, name="predict", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="predict", daemon=True)
+            thread.start()
+            self._thread = thread
         self._woken.put(None)
 
     def _run(self) -> None:
@@ -92,7 +96,14 @@ class Batches:
                 taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 for batch in _batches(taken):
                     _deliver(batch, self._outcomes(batch))
-            again = self._idle() if self._idle is not None else None
+            again = self._later()
+
+    def _later(self) -> float | None:
+        try:
+            return self._idle() if self._idle is not None else None
+        except Exception:  # As below: there are answers to give.
+            log.exception("What may be done later than an answer failed")
+            return None
 
     def _outcomes(self, batch: Sequence[_Waiting]) -> Sequence[Outcome]:
         try:

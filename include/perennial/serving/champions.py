@@ -150,14 +150,18 @@ class Champions:
         )
 
     def watch(self) -> None:
-        """Call `refresh` now and then, and whenever `wake` is called, until `end` is."""
+        """Call `try_refresh` now and then, and whenever `wake` is called, until `end` is."""
         while not self.ended.is_set():
             self._woken.wait(POLL)
             self._woken.clear()
-            try:
-                self.refresh()
-            except Exception:  # Whatever it is, what is loaded goes on serving.
-                log.exception("The served versions could not be refreshed; trying again.")
+            self.try_refresh()
+
+    def try_refresh(self) -> None:
+        """Call `refresh`; whatever fails, what is loaded goes on serving."""
+        try:
+            self.refresh()
+        except Exception:
+            log.exception("The served versions could not be refreshed; trying again.")
 
     def wake(self) -> None:
         """Let `watch` look at the ledger at once."""

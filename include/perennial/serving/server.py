@@ -62,8 +62,7 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
         gc.freeze()  # What is imported is never collected, and stays shared.
         serve = partial(_serve, listener, use_cases, rates, Path(folder))
-        # Once it ends, who connects is refused, and does not wait for a worker that does not come.
-        supervise(workers, serve, partial(_carry, listener), 2 * _LAST_SECONDS, on_end=listener.close)
+        supervise(workers, serve, partial(_carry, listener), listener=listener, last_seconds=2 * _LAST_SECONDS)
 
 
 def _carry(listener: socket.socket) -> None:
@@ -77,7 +76,7 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, rates: 
     where = settings()
     sys.setswitchinterval(SWITCH_INTERVAL)
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
-    champions.refresh()
+    champions.try_refresh()
     threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()
     listening = (notifications.LEDGER, champions.wake, champions.ended)
     threading.Thread(target=notifications.listen, args=listening, name="listen", daemon=True).start()

@@ -224,13 +224,15 @@ def _content() -> _Content | None:
         seen = os.stat(file)  # noqa: PTH116
     except FileNotFoundError:
         return None
-    return _Content(file, seen.st_ino, seen.st_mtime_ns, seen.st_size)
+    return _Content(file, seen.st_ino, seen.st_ctime_ns, seen.st_size)
 
 
 @lru_cache(maxsize=1)
 def _read(content: _Content) -> list[ServiceToken]:
     try:
         return msgspec.json.decode(Path(content.file).read_bytes(), type=list[ServiceToken])
+    except FileNotFoundError:  # It was there a moment ago.
+        return []
     except msgspec.DecodeError as error:
         raise PerennialError(
             f"{content.file} is damaged: {error}.", "Restore it, or delete it and make the tokens again."

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from anyio import CapacityLimiter, to_thread
+from mlflow.exceptions import MlflowException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from perennial.errors import PerennialError, ServiceUnavailable, UnknownUseCase, VersionNotServed
+from perennial.errors import BadFeatures, PerennialError, ServiceUnavailable, UnknownUseCase, VersionNotServed
 from perennial.feature_store import repository
 from perennial.serving import loaded_version, pinned_versions
 from perennial.serving.access import AccessControl
+from perennial.serving.answers import VersionCheck
 from perennial.serving.responses import json_response
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
-
-
-class VersionCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of loading a version.
-
-    Attributes:
-        use_case: The use case's name.
-        model_version: The version.
-        predictions: What it predicts of the rows that training stored with it as an example of its inputs.
-        problem: Why it cannot be loaded, or does not predict; None: it can.
-    """
-
-    use_case: str
-    model_version: int
-    predictions: list[float] = []
-    problem: str | None = None
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 class VersionChecks:
@@ -60,11 +47,11 @@ class VersionChecks:
 
     def routes(self) -> list[Route]:
         """All routes."""
-        return [Route("/v1/use_cases/{use_case}/versions/{version:int}/check", self.check, methods=["POST"])]
+        return [Route("/v1/use_cases/{use_case}/versions/{version}/check", self.check, methods=["POST"])]
 
     async def check(self, request: Request) -> Response:
         """Load a version as if it were to serve, and predict its example; for who may choose who answers."""
-        name, number = request.path_params["use_case"], request.path_params["version"]
+        name, version = request.path_params["use_case"], request.path_params["version"]
         await self._check_access(request, name)
         authorization = request.headers.get("authorization", "")
         await to_thread.run_sync(self._access.check_may_pin, authorization, name)
@@ -72,7 +59,11 @@ class VersionChecks:
         use_case = self._use_case(name)
         if use_case is None:
             raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
-        return json_response(await to_thread.run_sync(_checked, use_case, number, limiter=self._loading))
+        if not _NUMBER.fullmatch(version):
+            raise VersionNotServed(
+                f"Model {name!r} has no version {version[:40]!r}.", "Versions are numbers from 1 on."
+            )
+        return json_response(await to_thread.run_sync(_checked, use_case, int(version), limiter=self._loading))
 
 
 def _checked(use_case: UseCase, number: int) -> VersionCheck:
@@ -80,7 +71,7 @@ def _checked(use_case: UseCase, number: int) -> VersionCheck:
 
     Raises:
         VersionNotServed: the registry has no such version.
-        ServiceUnavailable: the lake or MLflow does not answer.
+        ServiceUnavailable: the lake or MLflow does not answer, or this machine has no room for the version.
     """
     try:
         version = loaded_version.load(use_case, pinned_versions.entry_of(use_case, number), repository.applied_digest())
@@ -89,6 +80,11 @@ def _checked(use_case: UseCase, number: int) -> VersionCheck:
         predictions = [float(each) for each in version.predict(version.example)]
     except (ServiceUnavailable, VersionNotServed):
         raise
+    except (BadFeatures, MlflowException, MemoryError, OSError) as error:
+        # Of this server, its stores or its machine, not of the version, which another one may serve well.
+        log.exception("%s: whether v%d can serve is not known", use_case.name, number)
+        problem = f"Whether v{number} of {use_case.name!r} can serve is not known: {type(error).__name__}: {error}"
+        raise ServiceUnavailable(problem, "Look into the log of the prediction server.") from error
     except Exception as error:  # Whatever it is, it would be in the way of serving, too.
         log.exception("%s: v%d cannot be loaded, or does not predict", use_case.name, number)
         problem = error.problem if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"

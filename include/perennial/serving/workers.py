@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from types import FrameType
 
@@ -31,8 +33,9 @@ def supervise(
     count: int,
     serve: Callable[[], None],
     carry: Callable[[], None],
+    *,
+    listener: socket.socket,
     last_seconds: float,
-    on_end: Callable[[], object] = lambda: None,
 ) -> None:
     """Keep workers and the carrier running until SIGTERM or Ctrl-C, which the workers are told first, then the carrier.
 
@@ -43,22 +46,27 @@ def supervise(
         count: How many workers.
         serve: What a worker does until it is told to stop.
         carry: What the carrier does until it is told to stop, after which nobody writes any more.
+        listener: Where the workers listen. While there is none of them, who connects is refused, and does not wait.
         last_seconds: How long all may take to stop before they are killed.
-        on_end: Called in this process as soon as it is told to stop.
+
+    Raises:
+        SystemExit: with 1, if a worker failed right after its start and none has ever worked.
     """
-    _Supervisor(count, {_Role.WORKER: serve, _Role.CARRIER: carry}, last_seconds, on_end).run()
+    _Supervisor(count, {_Role.WORKER: serve, _Role.CARRIER: carry}, listener, last_seconds).run()
 
 
 class _Supervisor:
     def __init__(
-        self, count: int, work: dict[_Role, Callable[[], None]], last_seconds: float, on_end: Callable[[], object]
+        self, count: int, work: dict[_Role, Callable[[], None]], listener: socket.socket, last_seconds: float
     ) -> None:
         self._count = count
         self._work_of = work
+        self._listener = listener
         self._last_seconds = last_seconds
-        self._on_end = on_end
         self._started: dict[int, tuple[_Role, float]] = {}
+        self._told: set[int] = set()
         self._is_ending = False
+        self._has_worked = False
         # Its end is open for writing in this process only: when this process is gone, workers read the end of it.
         self._alive, self._held = os.pipe()
 
@@ -68,26 +76,43 @@ class _Supervisor:
         signal.signal(signal.SIGALRM, self._kill)
         for role in [_Role.WORKER] * self._count + [_Role.CARRIER]:
             self._fork(role)
+        has_failed = False
         while self._started:
             process, status = os.waitpid(-1, 0)
             if process not in self._started:
                 continue
             role, started = self._started.pop(process)
-            if not self._is_ending:
-                log.warning("%s %d ended (%s); another one takes its place.", role.value, process, _how(status))
-                if time.monotonic() - started < _TOO_SOON:
-                    time.sleep(1)
-            if not self._is_ending:
-                self._fork(role)
-            elif role is _Role.WORKER:
-                self._end_the_next()
+            if self._is_ending:
+                self._tell_next()
+                continue
+            is_early = time.monotonic() - started < _TOO_SOON
+            self._has_worked |= role is _Role.WORKER and not is_early
+            if role is _Role.WORKER and not self._has_worked and os.waitstatus_to_exitcode(status) > 0:
+                log.error("Worker %d failed right after its start, and none has ever worked: the server ends.", process)
+                has_failed = True
+                self._end()
+            else:
+                self._replace(process, role, status, is_early)
         os.close(self._alive)
         os.close(self._held)
+        if has_failed:
+            raise SystemExit(1)
+
+    def _replace(self, process: int, role: _Role, status: int, is_early: bool) -> None:
+        if all(each is not _Role.WORKER for each, _ in self._started.values()):
+            with suppress(OSError):  # It never listened.
+                self._listener.shutdown(socket.SHUT_RD)
+        log.warning("%s %d ended (%s); another one takes its place.", role.value, process, _how(status))
+        if is_early:
+            time.sleep(1)
+        self._fork(role)
 
     def _fork(self, role: _Role) -> None:
-        # A signal between the fork and the note of it would miss the new worker.
+        # A signal between the fork and the note of it would miss the new process.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
+            if self._is_ending:
+                return
             process = os.fork()
             if process == 0:
                 self._work(role)
@@ -113,26 +138,36 @@ class _Supervisor:
         except BaseException:
             log.exception("%s failed.", role.value)
         finally:
-            logging.shutdown()
-            os._exit(code)
+            # Told again, it would leave this function, and go on as the process that it was forked from.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            try:
+                logging.shutdown()
+            finally:
+                os._exit(code)
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
+    def _end(self, number: int | None = None, frame: FrameType | None = None) -> None:
         self._is_ending = True
-        self._on_end()
+        self._listener.close()
         signal.setitimer(signal.ITIMER_REAL, self._last_seconds)
-        self._end_the_next()
+        self._tell_next()
 
-    def _end_the_next(self) -> None:
-        """Tell the workers to stop; once there are none, the carrier."""
+    def _tell_next(self) -> None:
+        """Tell the workers to stop; once there are none, the carrier. Each once: it may be about to end."""
         roles = {role for role, _ in self._started.values()}
         ending = _Role.WORKER if _Role.WORKER in roles else _Role.CARRIER
-        for process, (role, _) in self._started.items():
-            if role is ending:
-                os.kill(process, signal.SIGTERM)
+        for process, (role, _) in list(self._started.items()):
+            if role is ending and process not in self._told:
+                self._told.add(process)
+                _send(process, signal.SIGTERM)
 
     def _kill(self, number: int, frame: FrameType | None) -> None:
-        for process in self._started:
-            os.kill(process, signal.SIGKILL)
+        for process in list(self._started):
+            _send(process, signal.SIGKILL)
+
+
+def _send(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # It has just ended.
+        os.kill(process, number)
 
 
 def _end_with(alive: int) -> None:
