@@ -104,6 +104,11 @@ def test_airflow_decides_on_its_own_tokens(answer: int, status: int) -> None:
     assert denied(with_airflow(lambda request: httpx.Response(answer)), "Bearer jwt", "energy") == status
 
 
+def test_a_token_that_airflow_does_not_know_is_nobodys() -> None:
+    control = with_airflow(lambda request: httpx.Response(403, json={"detail": "Invalid JWT token"}))
+    assert denied(control, "Bearer jwt", "energy") == 401
+
+
 def test_airflow_is_asked_about_the_use_cases_scoring_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

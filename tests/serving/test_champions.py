@@ -210,3 +210,21 @@ def test_watching_survives_any_error(served: Champions, monkeypatch: pytest.Monk
     monkeypatch.setattr(served, "refresh", fail)
     served.watch()
     assert len(calls) == 3
+
+
+def test_a_found_use_case_without_a_champion_does_not_keep_others_from_their_callers(
+    world: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = version().use_case.model_copy(update={"name": "new"})
+    monkeypatch.setattr(ledger, "champion", lambda use_case: entry(1) if use_case.name == "energy" else None)
+    monkeypatch.setattr(ledger, "entries", lambda use_case: [])
+    served = Champions((), lambda: [new])
+    served.refresh()
+    assert not served.are_ready(), "nobody can be answered"
+    served = Champions((), lambda: [version().use_case, new])
+    assert not served.are_ready(), "the ledger was not read"
+    served.refresh()
+    assert served.are_ready()
+    named = Champions([version().use_case, new])
+    named.refresh()
+    assert not named.are_ready()

@@ -177,7 +177,7 @@ class AccessControl:
                 answer = self._http.post("/api/v2/backfills/dry_run", headers=headers, json=request)
             else:
                 answer = self._http.get(path, headers=headers)
-            status = answer.status_code
+            status = 401 if _is_no_token(answer) else answer.status_code
         except (httpx.HTTPError, UnicodeError) as error:
             raise ServiceUnavailable(
                 f"Airflow does not answer about the token: {type(error).__name__}: {error}", "Use a service token."
@@ -187,6 +187,11 @@ class AccessControl:
                 self._remembered.clear()
             self._remembered[key] = (now + _REMEMBERED, status)
         return status
+
+
+def _is_no_token(answer: httpx.Response) -> bool:
+    """Whether Airflow knows nobody by the token: it answers 403 both to nobody and to who may not."""
+    return answer.status_code == httpx.codes.FORBIDDEN and "Invalid JWT token" in answer.text
 
 
 def _bearer(authorization: str) -> str:

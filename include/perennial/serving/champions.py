@@ -90,6 +90,7 @@ class Champions:
         self._served = {use_case.name: _Served(use_case) for use_case in use_cases}
         self._next_look = 0.0
         self._definitions: str | None = None
+        self._has_read = False
         self.ended = threading.Event()
         self._woken = threading.Event()
         self._unreachable: PerennialError | None = None
@@ -101,8 +102,17 @@ class Champions:
         return sorted(self._served)
 
     def are_ready(self) -> bool:
-        """Whether every use case has a version that serves."""
-        return all(served.loaded is not None for served in self._served.values())
+        """Whether every use case has a version that serves.
+
+        Of those that are not named but found, one that never had a champion is not waited for, unless none has: who
+        begins with a new use case would take the others from their callers.
+        """
+        served = list(self._served.values())
+        if self._discover is not None and not self._has_read:
+            return False  # Nobody knows yet what is to be served.
+        if self._discover is not None and any(each.loaded for each in served):
+            served = [each for each in served if each.ledger_version is not None or each.problem is not None]
+        return all(each.loaded is not None for each in served)
 
     def use_case(self, name: str) -> UseCase | None:
         """A use case that is served, whether a version of it serves yet or not; None: it is not."""
@@ -194,6 +204,7 @@ class Champions:
                 self._exchange(served, ledger_at, definitions)
                 self.challengers.refresh(served.use_case, served.loaded, definitions)
         self._definitions = definitions
+        self._has_read = True
 
     def _discover_use_cases(self) -> None:
         if self._discover is None:
