@@ -20,8 +20,9 @@ def roll_back() -> None:
     """Let an earlier version serve again and pause automatic promotion; skipped in a run that resumes it."""
     from perennial.gate import rollback
 
-    use_case, request = po.rollback_request("rollback")
-    entry = rollback.roll_back(use_case, request, made_by=po.run_reference(), actor=po.triggering_user())
+    with po.noting_refusal():
+        use_case, request = po.rollback_request("rollback")
+        entry = rollback.roll_back(use_case, request, made_by=po.run_reference(), actor=po.triggering_user())
     po.emit_asset_event(po.champion_asset(use_case), entry.as_json())
 
 
@@ -30,8 +31,9 @@ def resume() -> dict:
     """Resume automatic promotion by the gate; skipped in a run that rolls back."""
     from perennial.gate import rollback
 
-    request = po.rollback_request("resume")
-    return rollback.resume(*request, made_by=po.run_reference(), actor=po.triggering_user()).as_json()
+    with po.noting_refusal():
+        request = po.rollback_request("resume")
+        return rollback.resume(*request, made_by=po.run_reference(), actor=po.triggering_user()).as_json()
 
 
 def champion_dag(use_case: UseCase) -> None:

@@ -21,8 +21,9 @@ def advance() -> dict:
     """Record the next stage of the rollout under way or its end, or a version in shadow; skipped if nothing changes."""
     from perennial.gate import rollout
 
-    request = po.request_about_rollout()
-    step = rollout.advance(*request, made_by=po.run_reference(), actor=po.triggering_user())
+    with po.noting_refusal():
+        request = po.request_about_rollout()
+        step = rollout.advance(*request, made_by=po.run_reference(), actor=po.triggering_user())
     if not step.changed:
         po.skip(step.reason)
     return step.model_dump(mode="json")

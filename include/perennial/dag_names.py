@@ -34,6 +34,9 @@ EVALUATE = "evaluate"
 APPROVE = "approve"
 FINALIZE = "finalize"
 
+#: Key under which a task leaves why it refused what a person asked for: such a run is no failure of the pipeline.
+REFUSED = "refused"
+
 #: Airflow's state of a task that waits for a person's response.
 AWAITING_INPUT = "awaiting_input"
 

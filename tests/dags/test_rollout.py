@@ -13,6 +13,7 @@ from pipelines import run_features_until, train
 from registered import promote
 
 from perennial import Rollout, discovery, gate
+from perennial.dag_names import REFUSED
 from perennial.gate import GateDecision
 from perennial.registry import ledger
 from perennial.use_case import UseCase
@@ -68,8 +69,16 @@ def test_a_check_that_changes_nothing_is_skipped(dag) -> None:
     assert run(dag, action="check", reason="") == ("success", {"advance": "skipped", "emit_promotion": "skipped"})
 
 
-def test_who_advances_without_a_reason_fails(dag) -> None:
-    assert run(dag, action="advance", reason="")[0] == "failed"
+def test_who_advances_without_a_reason_fails_and_is_told_as_refused(dag) -> None:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    result = dag.test(run_conf={"action": "advance", "reason": ""}, logical_date=None)
+    assert result.state == "failed"
+    left = XComModel.get_many(key=REFUSED, dag_ids=dag.dag_id, run_id=result.run_id)
+    with create_session() as session:
+        (row,) = session.scalars(left)
+    assert "reason" in XComModel.deserialize_value(row)
 
 
 def test_advancing_the_last_stage_promotes_and_tells(dag, tried: UseCase) -> None:

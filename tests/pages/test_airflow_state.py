@@ -7,6 +7,7 @@ from collections.abc import Callable
 import airflow_world
 import pytest
 
+from perennial.dag_names import REFUSED
 from perennial.pages import airflow_state
 
 Ran = Callable[..., None]
@@ -56,3 +57,15 @@ def test_of_trainings_the_newest_counts_whatever_its_partition(ran: Ran) -> None
     assert failed("training") == ["b"]
     ran("c", "training", "2024-01-02", "success")
     assert failed("training") == []
+
+
+def test_a_refused_request_is_no_failure_and_hides_none(ran: Ran) -> None:
+    ran("a", "rollout", None, "failed")
+    ran("b", "rollout", None, "failed")
+    airflow_world.leave("energy.rollout", "b", "advance", "nothing to abort", key=REFUSED)
+    assert failed("rollout") == ["a"]
+    ran("c", "rollout", None, "success")
+    ran("d", "rollout", None, "failed")
+    airflow_world.leave("energy.rollout", "d", "advance", "nothing to abort", key=REFUSED)
+    assert failed("rollout") == []
+    assert airflow_state.pipelines(["energy"])["energy"]["rollout"].state == "success"

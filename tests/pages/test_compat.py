@@ -26,6 +26,7 @@ COLUMNS = {
     _compat.DagRunNote: "dag_run_id content",
     _compat.HITLDetail: "ti_id subject body created_at responded_at responded_by chosen_options",
     _compat.TaskInstance: "id dag_id run_id task_id map_index state",
+    _compat.XComModel: "dag_run_id key",
 }
 
 

@@ -11,6 +11,7 @@ from html import unescape
 from uuid import uuid4
 
 import airflow_world
+import msgspec
 import pyarrow as pa
 import pytest
 import uvicorn
@@ -25,7 +26,7 @@ from perennial.served_predictions import table
 from perennial.serving import openapi
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
-from perennial.serving.champions import Champions
+from perennial.serving.champions import Champions, ServingState
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -145,6 +146,28 @@ def test_what_is_wrong_stands_beside_its_field(energy, http, viewing, server: Ev
     assert "expected float | null, got str" in text(answer)
 
 
+def test_an_emptied_field_is_missing(energy, http, viewing, server: Everybody) -> None:
+    answer = http.post(PAGE, headers=viewing, data=TYPED | {"example:meter": ""})
+    assert answer.status_code == 422
+    assert '<p class="bad">null is not allowed: it is part of a key</p>' in answer.text
+
+
+def test_features_are_shown_with_a_readable_number_of_digits(energy, http, viewing, server: Everybody) -> None:
+    answer = http.post(PAGE, headers=viewing, data=TYPED | {"example:hour_sin": "0.48648199999999998"})
+    assert "<code>hour_sin</code></th><td>0.4865</td>" in answer.text
+
+
+def test_the_page_says_what_is_tried_beside_it(energy, http, viewing, server: Everybody, monkeypatch) -> None:
+    assert "Beside it" not in http.get(PAGE, headers=viewing).text
+    state = ServingState(7, 7, None, challenger=9, stage="shadow")
+    monkeypatch.setattr(Serving, "state", lambda self: {"energy": state})
+    answer = text(http.get(PAGE, headers=viewing))
+    assert re.search(r"Beside it: <a [^>]*/versions/9.>v9</a>, shadow<", answer)
+    failing = msgspec.structs.replace(state, challenger_problem="UnsafeModel")
+    monkeypatch.setattr(Serving, "state", lambda self: {"energy": failing})
+    assert "UnsafeModel</span>: it could not be loaded" in text(http.get(PAGE, headers=viewing))
+
+
 def test_another_site_cannot_send_the_form(energy, http, viewing, server: Everybody) -> None:
     secret = viewing["Authorization"].removeprefix("Bearer ")
     headers = {"Cookie": f"_token={secret}", "Sec-Fetch-Site": "cross-site"}
@@ -156,7 +179,7 @@ def test_another_site_cannot_send_the_form(energy, http, viewing, server: Everyb
     ("typed", "example"),
     [
         ({"meter": "7", "hour": "8"}, {"meter": "7", "hour": 8, "label": None}),
-        ({"meter": "", "hour": "eight"}, {"meter": "", "hour": "eight", "label": None}),
+        ({"meter": "", "hour": "eight"}, {"meter": None, "hour": "eight", "label": None}),
         (
             {"meter": "m", "hour": " ", "read_at": "2024"},
             {"meter": "m", "hour": None, "label": None, "read_at": "2024"},

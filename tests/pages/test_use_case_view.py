@@ -115,6 +115,17 @@ def test_a_rollout_comes_first_with_its_stage(lived) -> None:
     assert "is tried on live requests" not in read(lived).words
 
 
+def test_what_a_person_put_in_shadow_is_told_as_such(lived) -> None:
+    stage = json.dumps({"stage": {"share": 0.0, "seconds": 86_400.0}})
+    fields = {"event_id": "shadow:r", "action": "shadow", "actor": "ada", "recorded_at": datetime.now(UTC)}
+    lived.add("ledger", **fields, model_version=2, previous_version=1, partition="2024-01-04", evidence=stage)
+    shown = read(lived)
+    assert "v2 is in shadow beside champion v1 , put there by ada: since" in shown.words
+    assert "at the latest. Nothing is decided by it." in shown.words
+    assert "is tried on live requests" not in shown.words
+    assert not any(link.endswith("#rollout") for link in shown.links)
+
+
 def test_a_pause_and_quarantined_rows_come_first(lived) -> None:
     lived.add("refused_batches", partition="2024-01-02", table="readings", batch="b")
     words = read(lived).words

@@ -164,6 +164,16 @@ def test_a_rollout_is_told_with_its_stage(use_case: UseCase) -> None:
     assert partition_status.status(use_case).rollout is None
 
 
+def test_what_a_person_put_in_shadow_is_not_called_tried(use_case: UseCase) -> None:
+    entry = {"partition": "2013-02", "event_id": "shadow:r", "action": "shadow", "model_version": 1, "actor": "ada"}
+    entry |= {"previous_version": 2, "evidence": json.dumps({"stage": {"share": 0.0, "seconds": 86_400.0}})}
+    now = datetime.now(UTC)
+    write(use_case, "ledger", LEDGER, entry | {"effective_from": NOON, "recorded_at": now})
+    state = partition_status.status(use_case)
+    assert ", v1 is in shadow (by ada)," in terminal.one_line(state)
+    assert str(state.rollout).startswith("v1 is in shadow beside v2, put there by ada: since ")
+
+
 def test_rejections_do_not_change_the_champion(use_case: UseCase) -> None:
     entry = {
         "partition": "2013-02",

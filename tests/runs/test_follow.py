@@ -46,6 +46,22 @@ def test_a_failed_run_raises_the_error_asked_for() -> None:
         follower(airflow).follow(airflow.run(DAG, "one"))
 
 
+@pytest.mark.parametrize(
+    ("line", "is_refusal"),
+    [("InvalidParams: no rollout is under way.", True), ("UnknownVersion: v99", True), ("ValueError: no", False)],
+)
+def test_a_refused_request_is_not_to_be_run_again(
+    monkeypatch: pytest.MonkeyPatch, line: str, *, is_refusal: bool
+) -> None:
+    airflow = FakeAirflow({DAG: ["failed"]})
+    airflow.tasks[DAG] = {"advance": "failed"}
+    monkeypatch.setattr(airflow, "log_tail", lambda run, task: [line, "  Fix: another one."])
+    with pytest.raises(Failed) as raised:
+        follower(airflow).follow(airflow.run(DAG, "one"))
+    assert ("run the same command again" in raised.value.fix) is not is_refusal
+    assert airflow.run_url(airflow.run(DAG, "one")) in raised.value.fix
+
+
 def test_a_scheduler_that_stays_away_is_an_error() -> None:
     airflow = FakeAirflow({DAG: ["running"]})
     airflow.unhealthy = 3

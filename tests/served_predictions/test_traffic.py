@@ -63,6 +63,12 @@ def test_errors_and_missing_features_are_shares(use_case: UseCase) -> None:
 
 
 def test_the_rate_is_that_between_first_and_last(use_case: UseCase) -> None:
-    serve(use_case, *({"answered_at": NOON + timedelta(seconds=number)} for number in range(11)))
+    serve(use_case, *({"answered_at": NOON + timedelta(seconds=6 * number)} for number in range(11)))
     (each,) = traffic.since(use_case, NOON)
-    assert each.per_second == pytest.approx(1.1)
+    assert each.per_second == pytest.approx(11 / 60)
+
+
+def test_a_burst_has_no_rate(use_case: UseCase) -> None:
+    serve(use_case, *({"answered_at": NOON + timedelta(seconds=number)} for number in range(60)))
+    (each,) = traffic.since(use_case, NOON)
+    assert (each.predictions, each.per_second) == (60, None)

@@ -76,9 +76,9 @@ def ask(dag: str, run: str) -> None:
         )
 
 
-def leave(dag: str, run: str, task: str, value: Any) -> None:
-    """The return value of a task, as it stands after its run."""
+def leave(dag: str, run: str, task: str, value: Any, key: str = "return_value") -> None:
+    """The return value of a task, or what it left under another key, as it stands after its run."""
     from airflow.models.xcom import XComModel
 
     with session() as opened:
-        XComModel.set(key="return_value", value=value, dag_id=dag, task_id=task, run_id=run, session=opened)
+        XComModel.set(key=key, value=value, dag_id=dag, task_id=task, run_id=run, session=opened)

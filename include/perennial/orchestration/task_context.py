@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -9,7 +11,7 @@ from airflow.sdk import Asset, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial import dag_names, discovery
-from perennial.errors import InvalidParams, InvalidPartition
+from perennial.errors import InvalidParams, InvalidPartition, UnknownVersion
 from perennial.gate import rollback_plan, rollout_request
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
@@ -112,6 +114,22 @@ def request_about_rollout() -> tuple[UseCase, rollout_request.RolloutRequest]:
     """
     use_case = use_case_of_run()
     return use_case, rollout_request.parse(use_case.name, params_of_run())
+
+
+@contextmanager
+def noting_refusal() -> Iterator[None]:
+    """Leave with the task that it refused what a person asked for, if it does: nothing is to be fixed.
+
+    Raises:
+        InvalidParams: and others: whatever is raised within.
+    """
+    try:
+        yield
+    except (InvalidParams, UnknownVersion) as error:
+        context = get_current_context()
+        if context["dag_run"].triggering_user_name is not None:  # Of a run by the clock nobody knows: it has failed.
+            context["ti"].xcom_push(key=dag_names.REFUSED, value=str(error))
+        raise
 
 
 def approval_response() -> tuple[bool, str, str]:

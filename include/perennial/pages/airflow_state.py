@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import func, select
 
-from perennial.dag_names import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, TRAINING, dag_id
+from perennial.dag_names import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, REFUSED, TRAINING, dag_id
 from perennial.pages._compat import DagModel, DagRun, DagRunNote, HITLDetail, TaskInstance, XComModel, create_session
 
 
@@ -51,7 +51,7 @@ class Pipeline:
     Attributes:
         known: Airflow has read its DAG.
         paused: It starts no runs, and those asked for wait.
-        latest: The newest run.
+        latest: The newest run; one that refused what a person asked for is none here, nor in `failed`.
         failed: The failed runs that no newer run replaced, oldest first: one a partition at most where the pipeline
             runs by partition, else the newest run at most.
         active: Runs that are queued or running.
@@ -125,6 +125,9 @@ class Answer:
 def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
     """All pipelines of each use case, by name, in the loop's order. Five queries, however many use cases."""
     dags = [f"{name}.{pipeline}" for name in names for pipeline in ALL]
+    left = select(XComModel.key).where(XComModel.dag_run_id == DagRun.id, XComModel.key == REFUSED)
+    # A refusal is told to who asked, leaves all as it was, and does not hide what failed before.
+    refused = left.correlate(DagRun).exists() & (DagRun.state == "failed")
     with create_session() as session:
         parsed = {
             dag: (paused, following)
@@ -134,11 +137,13 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
                 )
             )
         }
-        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id)
+        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags), ~refused).group_by(DagRun.dag_id)
         latest = {run.dag: run for run in _runs(session, DagRun.id.in_(newest))}
         # Of all runs on one partition the newest counts: the success of another partition fixes nothing there.
         newest_of_each = (
-            select(func.max(DagRun.id)).where(DagRun.dag_id.in_(dags)).group_by(DagRun.dag_id, DagRun.partition_key)
+            select(func.max(DagRun.id))
+            .where(DagRun.dag_id.in_(dags), ~refused)
+            .group_by(DagRun.dag_id, DagRun.partition_key)
         )
         failed: dict[str, list[AirflowRun]] = {}
         for run in _runs(session, DagRun.state == "failed", DagRun.id.in_(newest_of_each)):

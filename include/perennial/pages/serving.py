@@ -61,7 +61,8 @@ class View:
 
     Attributes:
         outage: Why the server was not asked, and what to do; None: it answers.
-        state: What it says of the use case: `model_version`, `ledger_version`, `problem`; None: it does not serve it.
+        state: What it says of the use case: `model_version`, `ledger_version`, `problem`, and where one is
+            tried beside it `challenger`, `stage`, `challenger_problem`; None: it does not serve it.
         form: What a request holds; None: the person may not ask, or no version serves.
         refusal: Why there is no form.
     """
@@ -137,12 +138,12 @@ def example_of(form: RequestForm, typed: Mapping[str, str]) -> dict[str, Any]:
     Args:
         form: What a request holds.
         typed: What was typed, by the name of the field. Of a field that may be left out, nothing typed leaves it out;
-            of another one it is null, or where the field is text and cannot be null, empty text.
+            of another one it is null, of which the server says whether it may be.
     """
     example: dict[str, Any] = {}
     for name, schema in form.properties.items():
         text = typed.get(f"{_COLUMN}{name}", "")
-        if text or name in form.required:
+        if text.strip() or name in form.required:
             example[name] = _value(schema, text)
     return example
 
@@ -228,7 +229,7 @@ def _hint(schema: Mapping[str, Any], required: bool) -> str:
 def _value(schema: Mapping[str, Any], text: str) -> Any:
     """The text as a value of JSON; what cannot be read stays text, and the server says what is wrong with it."""
     kinds = _kinds(schema)
-    if not text.strip() and "null" in kinds:
+    if not text.strip():
         return None
     if "string" in kinds:
         return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.registry.deployments import NOTHING
-from perennial.reporting.partition_status import PredictionsMade, UseCaseStatus
+from perennial.reporting.partition_status import PredictionsMade, RolloutStatus, UseCaseStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,11 +71,17 @@ def one_line(state: UseCaseStatus) -> str:
     last = state.partitions[-1] if state.partitions else None
     latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
     paused = ", promotion paused" if state.pause else ""
-    tried = f", v{state.rollout.version} is tried ({state.rollout.stage})" if state.rollout else ""
+    tried = f", {_tried(state.rollout)}" if state.rollout else ""
     pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
     count = len(state.late_publications)
     late = f", {count} view{'s' if count > 1 else ''} published late" if count else ""
     return f"{state.name}: {champion}{tried}{paused}, {latest}{pending}{late}, owner {state.owner}"
+
+
+def _tried(rollout: RolloutStatus) -> str:
+    if rollout.by is not None:
+        return f"v{rollout.version} is in shadow (by {rollout.by})"
+    return f"v{rollout.version} is tried ({rollout.stage})"
 
 
 def _count(value: int | None) -> str:

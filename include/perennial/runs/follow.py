@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable, UnknownVersion
 from perennial.services.airflow_api import AirflowClient
 from perennial.services.airflow_records import DagRun
 from perennial.services.outage import Outage
@@ -15,6 +15,8 @@ _POLL = 0.3
 _HEALTH_EVERY = 10.0
 #: Consecutive unhealthy checks before it is an error: one may be a late heartbeat on a busy machine.
 _UNHEALTHY_CHECKS = 3
+#: How the log of a task begins that refused what was asked of it: the same request is refused again.
+_REFUSED = tuple(f"{error.__name__}: " for error in (InvalidParams, UnknownVersion))
 
 
 class RunFollower:
@@ -112,12 +114,14 @@ class RunFollower:
         """Why a run failed: the task, the last lines of its log, and a link to the rest."""
         failed = next((task for task in self._client.task_instances(run) if task.state == "failed"), None)
         where = f"{run.dag}, task {failed.task}," if failed else run.dag
-        tail = "\n".join(f"    {line}" for line in (self._client.log_tail(run, failed) if failed else []))
+        lines = self._client.log_tail(run, failed) if failed else []
+        tail = "\n".join(f"    {line}" for line in lines)
         partition = f" for partition {run.partition}" if run.partition else ""
-        return self._error(
-            f"{where} failed{partition}:\n{tail}".rstrip(": \n"),
-            f"Read {self._client.run_url(run)}, fix the cause, and run the same command again: it continues from here.",
-        )
+        url = self._client.run_url(run)
+        fix = f"Read {url}, fix the cause, and run the same command again: it continues from here."
+        if any(line.startswith(_REFUSED) for line in lines):
+            fix = f"Correct the request, as said above. The whole log: {url}"
+        return self._error(f"{where} failed{partition}:\n{tail}".rstrip(": \n"), fix)
 
     def _check_health(self) -> None:
         if time.monotonic() - self._checked < _HEALTH_EVERY:

@@ -10,6 +10,8 @@ import polars as pl
 from perennial import lake
 from perennial.use_case import UseCase
 
+#: The shortest span that has a rate, in seconds: over a burst it would say how fast one request was answered.
+_RATE_SPAN = 60.0
 _COLUMNS = ("served_as", "model_version", "answered_at", "error", "missing", "latency_ms")
 
 
@@ -21,7 +23,7 @@ class Traffic:
         served_as: `champion`, `canary`, `shadow` or `ahead`.
         model_version: The version.
         predictions: How many rows are recorded, errors included.
-        per_second: Of them, between the first and the last; None: fewer than two moments.
+        per_second: Of them, between the first and the last; None: less than a minute is between them.
         errors: Share of valid examples that got no prediction.
         incomplete: Share of the predictions from which a feature was missing or expired.
         p50, p95, p99: Milliseconds within which this share was answered; None: nobody waited.
@@ -66,7 +68,7 @@ def since(use_case: UseCase, moment: datetime) -> list[Traffic]:
         .group_by("served_as", "model_version")
         .agg(
             predictions=pl.len(),
-            per_second=pl.when(span > 0).then(pl.len() / span),
+            per_second=pl.when(span >= _RATE_SPAN).then(pl.len() / span),
             errors=(~predicted).mean(),
             incomplete=pl.col("missing").is_not_null().filter(predicted).mean().fill_null(0.0),
             p50=latency.quantile(0.5, "linear"),
