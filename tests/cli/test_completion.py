@@ -34,7 +34,10 @@ def offered(line: str, home: Path, **environment: str) -> list[str]:
         ("perennial rollback flights --dry", {"--dry-run"}),
         ("perennial status fl", {"flights"}),
         ("perennial rollback en", {"energy"}),
-        ("perennial trigger flights ", {"features", "scoring", "monitoring", "training", "champion", "rollout"}),
+        (
+            "perennial trigger flights ",
+            {"features", "scoring", "monitoring", "training", "champion", "rollout", "ahead"},
+        ),
         ("perennial replay flights --from 2013-0", {f"2013-0{month}" for month in range(1, 10)}),
         ("perennial replay flights --from 2013-01 --to 2013-1", {"2013-10", "2013-11", "2013-12"}),
         ("perennial trigger flights training --param max_", {"max_iter=", "max_leaf_nodes="}),

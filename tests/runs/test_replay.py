@@ -43,16 +43,21 @@ def test_features_is_triggered_and_the_rest_followed() -> None:
     assert states(airflow) == [
         ("features", "started"),
         ("features", "done"),
-        ("scoring", "already-done"),
-        ("monitoring", "already-done"),
+        ("scoring", "done"),
+        ("monitoring", "done"),
     ]
     assert airflow.triggered == ["replay__2013-01"]
+
+
+def test_a_run_that_was_over_at_the_first_look_has_airflows_own_duration() -> None:
+    airflow = FakeAirflow(DONE | {"flights.features": []}, ended=NOW + timedelta(hours=1))
+    assert steps(airflow)[2] == Step("2013-01", "scoring", "done", 3600.0)
 
 
 def test_training_is_followed_if_it_was_requested() -> None:
     airflow = FakeAirflow(DONE | {"flights.features": ["success"], "flights.training": ["success"]})
     airflow.tasks["flights.monitoring"] = {"request_retraining": "success"}
-    assert ("training", "already-done") in states(airflow)
+    assert ("training", "done") in states(airflow)
     airflow.tasks["flights.monitoring"] = {"request_retraining": "skipped"}
     assert "training" not in dict(states(airflow))
 
@@ -80,7 +85,7 @@ def test_a_run_by_hand_that_failed_blocks_nothing() -> None:
 
 
 def test_a_partition_is_through_whatever_failed_by_hand_later() -> None:
-    airflow = WithRunByHand(DONE | {"flights.features": ["success"]})
+    airflow = WithRunByHand(DONE | {"flights.features": ["success"]}, ended=NOW - timedelta(days=1))
     assert [state for _, state in states(airflow)] == ["already-done"] * 3
     assert (airflow.triggered, airflow.cleared) == ([], [])
     assert preview_of(airflow) == "skip"

@@ -7,7 +7,7 @@ from served import entry, version
 
 from perennial.errors import UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
-from perennial.registry import ledger, tracking
+from perennial.registry import ledger, mlflow_records, tracking
 from perennial.serving import loaded_version, pinned_versions
 from perennial.serving.pinned_versions import PinnedVersions
 
@@ -60,8 +60,12 @@ def test_one_that_nobody_decided_on_is_the_registrys(loads: list[ledger.Entry]) 
 
 def test_one_that_does_not_exist_is_not_served(loads: list[ledger.Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(use_case: object, number: int) -> str:
-        raise UnknownVersion(f"There is no version {number}.")
+        raise UnknownVersion(
+            f"There is no version {number} in http://mlflow.internal.", "PERENNIAL_MLFLOW_URI is wrong."
+        )
 
     monkeypatch.setattr(tracking, "run_of", unknown)
-    with pytest.raises(VersionNotServed, match="no version 9"):
+    monkeypatch.setattr(mlflow_records.patient, "versions", lambda model: [1, 2, 3])
+    with pytest.raises(VersionNotServed) as raised:
         PinnedVersions().load(ENERGY, 9)
+    assert (raised.value.problem, raised.value.fix) == ("Model 'energy' has no version 9.", "It has 1, 2, 3.")

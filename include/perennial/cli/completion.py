@@ -57,10 +57,11 @@ def use_cases(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 
 @_quietly
 def pipelines(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
-    """Names of pipelines."""
+    """Names of the use case's pipelines."""
     from perennial import dag_names as known
+    from perennial.runs.params import optional_pipelines
 
-    return known.ALL
+    return (*known.ALL, *optional_pipelines(_use_case(ctx)))
 
 
 @_quietly

@@ -88,7 +88,7 @@ def trigger(
     pipeline: Annotated[
         str,
         typer.Argument(
-            help="features, scoring, monitoring, training, champion, rollout, or refresh where the use case has it.",
+            help="features, scoring, monitoring, training, champion, rollout; where there is one, refresh or ahead.",
             autocompletion=completion.pipelines,
             metavar="PIPELINE",
         ),

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from perennial.serving.tokens import ServiceToken
 
 
-_FLIGHT = "origin=JFK carrier=AA dest=LAX route=JFK-LAX tailnum=N338AA hour=9 weekday=1 distance=2475"
+_FLIGHT = "origin=JFK carrier=AA dest=LAX route=JFK-LAX tailnum=N338AA hour=9 weekday=2 distance=2475"
 
 
-@app.command(epilog=example(f"perennial predict flights {_FLIGHT}"))
+@app.command(epilog=example(f"perennial predict flights {_FLIGHT} --at 2013-12-31T13:00:00Z"))
 def predict(
     use_case: UseCaseName,
     values: Annotated[

@@ -11,11 +11,8 @@ from typing import Any
 import httpx
 from fastapi import Request
 
-from perennial.errors import ServiceUnavailable
 from perennial.pages._compat import COOKIE_NAME_JWT_TOKEN
-from perennial.services import listeners
-from perennial.serving import requests
-from perennial.settings import settings
+from perennial.serving import requests, server_address
 
 #: Seconds that a page waits for the server.
 _PATIENCE = 10.0
@@ -60,18 +57,14 @@ async def call(request: Request, method: str, path: str, body: dict[str, Any] | 
         body: Sent as JSON.
 
     Raises:
-        ServiceUnavailable: no server answers there, or another account's program does.
+        ServiceUnavailable: there is no server, none answers, or another account's program does.
     """
-    address = settings().serving_uri
-    listeners.check_ours(address)
+    address = server_address.checked()
     try:
         async with httpx.AsyncClient(base_url=address, headers=_authorization(request), timeout=_PATIENCE) as server:
             return await server.request(method, path, json=body)
     except httpx.HTTPError as error:
-        raise ServiceUnavailable(
-            f"No prediction server answers at {address} ({type(error).__name__}).",
-            "Start one: `perennial serve`.",
-        ) from error
+        raise server_address.no_answer(error) from error
 
 
 def _authorization(request: Request) -> dict[str, str]:

@@ -172,13 +172,22 @@ def registered_version(use_case: UseCase, number: int) -> RegisteredVersion:
     """
     found = mlflow_records.patient.version(use_case.name, number)
     if found is None:
-        versions = mlflow_records.patient.versions(use_case.name)
-        known = f"It has {', '.join(map(str, versions))}. " if versions else "It has none. "
         raise UnknownVersion(
             f"Model {use_case.name!r} has no version {number} in {settings().mlflow_uri}.",
-            f"{known}It was deleted from the registry, or PERENNIAL_MLFLOW_URI names another server.",
+            f"{known_versions(use_case)} If version {number} was there before, it was deleted from the registry, or"
+            " PERENNIAL_MLFLOW_URI names another server.",
         )
     return found
+
+
+def known_versions(use_case: UseCase) -> str:
+    """Which versions the registry has of a use case's model, as a sentence.
+
+    Args:
+        use_case: Whose model.
+    """
+    versions = mlflow_records.patient.versions(use_case.name)
+    return f"It has {', '.join(map(str, versions))}." if versions else "It has none."
 
 
 def training_run(use_case: UseCase, number: int) -> MlflowRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from perennial.dag_names import CHAMPION, FEATURES, REFRESH, ROLLOUT, TRAINING
+from perennial.dag_names import AHEAD, CHAMPION, FEATURES, REFRESH, ROLLOUT, TRAINING
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
@@ -36,6 +36,16 @@ class RefreshParams(Declaration):
         description="Variables that name places of sources, as whoever started the run has them. Empty: as Airflow's"
         " workers have them.",
     )
+
+
+def optional_pipelines(use_case: UseCase) -> tuple[str, ...]:
+    """The pipelines that a person may start and that not every use case has; they run on no partition.
+
+    Args:
+        use_case: Whose.
+    """
+    refresh = (REFRESH,) if use_case.refresh else ()
+    return (*refresh, AHEAD) if use_case.examples.ahead else refresh
 
 
 def params_model(use_case: UseCase, pipeline: str) -> type[BaseModel] | None:

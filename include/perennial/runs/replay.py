@@ -143,8 +143,19 @@ class _PartitionReplay:
                     yield Step(self._partition, pipeline, "waiting-for-approval", url=self._client.run_url(run))
         assert run is not None  # noqa: S101 - the loop ends with a run
         self._follower.successful(run)
-        yield Step(self._partition, pipeline, "done" if started else "already-done", time.monotonic() - began)
+        yield self._ended(pipeline, run, time.monotonic() - began if started else None)
         return run
+
+    def _ended(self, pipeline: str, run: DagRun, followed: float | None) -> Step:
+        """The step of a run that is over, which was followed for so many seconds; None: it was over at the first look.
+
+        Such a run belongs to this pass if it ended during it: then its seconds are those that Airflow knows.
+        """
+        if followed is not None:
+            return Step(self._partition, pipeline, "done", followed)
+        if run.started is not None and run.ended is not None and run.ended >= self._began:
+            return Step(self._partition, pipeline, "done", (run.ended - run.started).total_seconds())
+        return Step(self._partition, pipeline, "already-done")
 
     def _current(self, pipeline: str, after: DagRun | None) -> DagRun | None:
         """The pipeline's run; triggered where no event starts it, cleared if it failed in an earlier try."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from perennial import dag_names, discovery
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
-from perennial.runs.params import params_model
+from perennial.runs.params import optional_pipelines, params_model
 from perennial.services.airflow_api import AirflowClient
 from perennial.services.airflow_records import DagRun
 from perennial.use_case import UseCase
@@ -22,7 +22,7 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
 
     Args:
         use_case: Whose pipeline is to run.
-        pipeline: One of `perennial.dag_names.ALL`, or `refresh` if the use case has that.
+        pipeline: One of `perennial.dag_names.ALL`, or `refresh` or `ahead` if the use case has that.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters; those left out have their defaults.
 
@@ -37,15 +37,21 @@ def check_request(use_case: UseCase, pipeline: str, partition: str | None, param
             f"Use case {use_case.name!r} has no pipeline {pipeline!r}: it does not refresh the partition under way.",
             f"Declare `refresh` in include/use_cases/{use_case.name}/use_case.py.",
         )
-    refresh = (dag_names.REFRESH,) if use_case.refresh else ()
-    known = (*dag_names.ALL, *refresh)
+    if pipeline == dag_names.AHEAD and not use_case.examples.ahead:
+        raise InvalidParams(
+            f"Use case {use_case.name!r} has no pipeline {pipeline!r}: it predicts nothing ahead.",
+            f"Declare `ahead` of its examples in include/use_cases/{use_case.name}/use_case.py.",
+        )
+    on_the_clock = optional_pipelines(use_case)
+    known = (*dag_names.ALL, *on_the_clock)
     if pipeline not in known:
         guess = did_you_mean(pipeline, known)
         raise InvalidParams(f"There is no pipeline {pipeline!r}.", f"{guess}Choose one of {', '.join(known)}.")
-    if partition is None and pipeline not in (*dag_names.ON_DEMAND, *refresh):
+    if partition is None and pipeline not in (*dag_names.ON_DEMAND, *on_the_clock):
         raise InvalidParams(f"{pipeline} runs on one partition.", f"Add --partition, for instance {use_case.start}.")
-    if partition is not None and pipeline == dag_names.REFRESH:
-        raise InvalidParams(f"{pipeline} runs on the partition under way.", "Leave --partition out.")
+    if partition is not None and pipeline in on_the_clock:
+        span = "the partition under way" if pipeline == dag_names.REFRESH else "what is still to come"
+        raise InvalidParams(f"{pipeline} runs on {span}.", "Leave --partition out.")
     if partition is not None:
         use_case.partition(partition)
     _check_params(use_case, pipeline, params)
@@ -77,7 +83,7 @@ def start(
     Args:
         client: The Airflow to start it on; a paused DAG is unpaused there.
         use_case: See `check_request`, as the other arguments.
-        pipeline: One of `perennial.dag_names.ALL`.
+        pipeline: The pipeline.
         partition: The partition to run it on; None: no partition.
         params: The run's parameters.
 

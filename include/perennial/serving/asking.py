@@ -20,10 +20,8 @@ import pyarrow.compute as pc
 
 from perennial import lake
 from perennial.errors import BadFeatures, InvalidParams, ServiceUnavailable
-from perennial.services import listeners
-from perennial.serving import asked_versions, requests, tokens
+from perennial.serving import asked_versions, requests, server_address, tokens
 from perennial.serving.asked_versions import Said
-from perennial.settings import settings
 from perennial.use_case import UseCase
 
 #: Seconds that one request may take.
@@ -112,12 +110,11 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
 
     Raises:
         InvalidParams: the span is empty, or there are no examples in it.
-        ServiceUnavailable: no server answers, or it does not serve the use case.
+        ServiceUnavailable: there is no server, none answers, or it does not serve the use case.
     """
     if until <= since:
         raise InvalidParams(f"{until:%Y-%m-%d %H:%M} is not after {since:%Y-%m-%d %H:%M}.", "Exchange --from and --to.")
-    address = settings().serving_uri
-    listeners.check_ours(address)
+    address = server_address.checked()
     with tokens.ours("ask", use_case.name, _LONGEST) as secret:
         headers = {"Authorization": f"Bearer {secret}"}
         with httpx.Client(base_url=address, headers=headers, timeout=_PATIENCE) as server:
@@ -145,10 +142,7 @@ def _fields(use_case: UseCase, server: httpx.Client) -> dict[str, bool]:
     try:
         response = server.get("/openapi.json")
     except httpx.HTTPError as error:
-        raise ServiceUnavailable(
-            f"No prediction server answers at {server.base_url} ({type(error).__name__}).",
-            "Start one: `perennial serve`.",
-        ) from error
+        raise server_address.no_answer(error) from error
     if response.status_code != httpx.codes.OK:
         raise ServiceUnavailable(
             f"The prediction server at {server.base_url} answered {response.status_code}: {_said(response)}",

@@ -79,6 +79,8 @@ def entry_of(use_case: UseCase, number: int) -> ledger.Entry:
     try:
         run = tracking.run_of(use_case, number)
     except UnknownVersion as error:
-        raise VersionNotServed(error.problem, error.fix) from error
+        # Callers over HTTP are not to learn where the registry is.
+        problem = f"Model {use_case.name!r} has no version {number}."
+        raise VersionNotServed(problem, tracking.known_versions(use_case)) from error
     never = datetime.max.replace(tzinfo=UTC)
     return ledger.Entry(f"pinned:{number}", "", "rejected", number, None, run, never, "", "not decided on", {}, never)
