@@ -30,7 +30,7 @@ _OPTIONS = {
     "compose up": {"--build", "--detach", "--wait", "--scale"},
     "compose exec": set(),
     "docker build": {"--file", "--tag"},
-    "docker run": {"--env-file", "--env", "--publish", "--volume"},
+    "docker run": {"--env-file", "--env", "--publish", "--volume", "--stop-timeout"},
     "uv pip compile": {
         *("--universal", "--no-annotate", "--all-extras", "--generate-hashes", "--no-emit-index-url"),
         *("--python-version", "-o"),
