@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import logging
 import signal
 import socket
@@ -34,6 +35,18 @@ from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
 
+#: What is imported elsewhere only where it is needed, as every worker needs it: before the fork its memory is shared.
+_OF_EVERY_WORKER = (
+    "duckdb",
+    "feast.repo_operations",
+    "perennial.feature_store.offline",
+    "perennial.feature_store.online.configured",
+    "perennial.lake.reading",
+    "psycopg",
+    "psycopg2.extras",
+    "pyiceberg.catalog.sql",
+    "sqlalchemy.dialects.postgresql",
+)
 #: Requests under way at once, beyond which connections are refused.
 _MAX_CONNECTIONS = 512
 #: How long requests under way may take once the server is told to stop, in seconds.
@@ -60,6 +73,8 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     listener = _listen(where.serving_host, where.serving_port)
     rates = RateLimits()  # Before the fork, so that workers share them.
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
+        for name in _OF_EVERY_WORKER:
+            importlib.import_module(name)
         gc.freeze()  # What is imported is never collected, and stays shared.
         serve = partial(_serve, listener, use_cases, rates, Path(folder))
         supervise(workers, serve, partial(_carry, listener), listener=listener, last_seconds=2 * _LAST_SECONDS)
