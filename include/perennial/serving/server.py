@@ -92,6 +92,7 @@ def _serve(listener: socket.socket, use_cases: Sequence[UseCase] | None, rates: 
     sys.setswitchinterval(SWITCH_INTERVAL)
     champions = Champions(use_cases or (), _Discovery() if use_cases is None else None)
     champions.try_refresh()
+    gc.freeze()  # Nor what was loaded: a collection that looks through models would delay answers.
     threading.Thread(target=champions.watch, name="follow-ledger", daemon=True).start()
     listening = (notifications.LEDGER, champions.wake, champions.ended)
     threading.Thread(target=notifications.listen, args=listening, name="listen", daemon=True).start()
