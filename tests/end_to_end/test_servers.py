@@ -91,7 +91,7 @@ def http(machine: Machine) -> Iterator[httpx.Client]:
 def wait_for_dags(http: httpx.Client) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if http.get("/dags", params={"dag_id_prefix_pattern": "flights."}).json()["total_entries"] == 6:
+        if http.get("/dags", params={"dag_id_prefix_pattern": "flights."}).json()["total_entries"] == 7:
             return
         time.sleep(0.5)
     raise AssertionError(http.get("/importErrors").json())
