@@ -10,6 +10,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import machines
 import psutil
 import pytest
 from cryptography import x509
@@ -66,6 +68,10 @@ class Store:
             self._command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_for(self._is_up, self._started)
+
+    @property
+    def is_ours(self) -> bool:
+        return self._started is not None
 
     def kill(self) -> None:
         """As a machine that is out of memory does."""
@@ -289,9 +295,17 @@ def test_a_stopped_server_answers_what_it_was_asked(stand: Stand) -> None:
     assert {answer.status for answer in answers} == {200}
 
 
-def test_while_mlflow_is_dead_the_version_that_serves_goes_on(stand: Stand, mlflow_server: str) -> None:
+@pytest.fixture(scope="module")
+def mlflow(home: Path, mlflow_server: str) -> Iterator[Store]:
     port = int(mlflow_server.rpartition(":")[2])
-    mlflow = Store(port, lambda: httpx.get(f"{mlflow_server}/health", timeout=2).raise_for_status())
+    command = [sys.executable, "-m", "perennial.embedded.mlflow_server", *machines.mlflow_arguments(home, port)]
+    store = Store(port, lambda: httpx.get(f"{mlflow_server}/health", timeout=2).raise_for_status(), command)
+    yield store
+    if store.is_ours:
+        store.kill()
+
+
+def test_while_mlflow_is_dead_the_version_that_serves_goes_on(stand: Stand, mlflow: Store) -> None:
     run = tracking.run_of(stand.energy, 2)
     mlflow.kill()
     try:

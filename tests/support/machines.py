@@ -127,19 +127,25 @@ def home() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def mlflow_server(home: Path) -> Iterator[str]:
-    """The address of an MLflow tracking server for a home; `PERENNIAL_MLFLOW_URI` names it."""
+def mlflow_arguments(home: Path, port: int) -> list[str]:
+    """Those of an MLflow tracking server for a home."""
     from perennial.services import postgres
-    from perennial.settings import settings
 
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    arguments = [
+    return [
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", postgres.url("mlflow").render_as_string(hide_password=False)),
         *("--artifacts-destination", str(home / "mlflow")),
     ]
+
+
+@contextmanager
+def mlflow_server(home: Path) -> Iterator[str]:
+    """The address of an MLflow tracking server for a home; `PERENNIAL_MLFLOW_URI` names it."""
+    from perennial.settings import settings
+
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    arguments = mlflow_arguments(home, port)
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     server = mlflow_servers.start(arguments, environment, home / "mlflow.log")
     try:
