@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -239,11 +240,11 @@ CLIENTS: dict[str, Callable[[], object]] = {
 def refusals() -> dict[str, str]:
     """What each client says of the server; nothing of one that it talks to."""
     said = {}
-    for name, connect in CLIENTS.items():
-        try:
-            connect()
-        except Exception as error:
-            said[name] = str(error)
+    # In a thread of its own: Playwright's event loop goes on in the one in which tests of pages have run.
+    with ThreadPoolExecutor(1) as thread:
+        for name, connect in CLIENTS.items():
+            if error := thread.submit(connect).exception():
+                said[name] = str(error)
     return said
 
 
