@@ -31,6 +31,7 @@ FRESH = SmokeResult(True, "2 rows", {"size_bytes": 1.0, "latency_seconds": 0.001
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
     settings.cache_clear()
+    tokens.prepare()
     yield tmp_path / "home"
     settings.cache_clear()
 
@@ -90,7 +91,7 @@ def test_without_a_server_none_is_asked_and_no_token_is_made(monkeypatch: pytest
     assert not result.is_asked
     assert result.note.startswith("no prediction server was asked: http://127.0.0.1:")
     assert "ConnectError" in result.note
-    assert not tokens.path().exists()
+    assert tokens.list_tokens() == []
     assert "names none" in asked(monkeypatch, "none").note
 
 
@@ -122,3 +123,14 @@ def test_the_evidence_says_which_it_was() -> None:
     shown = rules(server_check.ServerResult(False, False, "no prediction server was asked: it is away"))
     assert "smoke test in the prediction server" not in shown
     assert shown["smoke test in a fresh process"] == (True, "2 rows; no prediction server was asked: it is away")
+
+
+def test_a_server_of_another_home_is_not_asked(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for file in home.iterdir():
+        file.unlink()
+    home.rmdir()
+    with listening(answering(200, {"use_case": "energy", "model_version": 3})) as port:
+        result = asked(monkeypatch, f"http://127.0.0.1:{port}")
+    assert not result.is_asked
+    assert "PERENNIAL_SERVING_TOKEN is not set" in result.note
+    assert not home.exists(), "nothing is kept where it would be gone"

@@ -53,6 +53,9 @@ def ask(use_case: UseCase, version: int, ours: np.ndarray) -> ServerResult:
     address = settings().serving_uri
     if address == "none":
         return _not_asked("PERENNIAL_SERVING_URI names none")
+    if settings().serving_token is None and not tokens.path().exists():
+        # In another container for instance: it would know no token of this home, whose folder is gone with it.
+        return _not_asked(f"{address} is no server of this home, and PERENNIAL_SERVING_TOKEN is not set")
     try:
         listeners.check_ours(address)
         with httpx.Client(base_url=address, timeout=_PATIENCE) as server:

@@ -24,7 +24,7 @@ from perennial.errors import InvalidSetting, PerennialError
 from perennial.served_predictions.segments import log_folder
 from perennial.served_predictions.writing import PredictionLog
 from perennial.services import notifications
-from perennial.serving import log_carrier
+from perennial.serving import log_carrier, tokens
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 from perennial.serving.champions import Champions
@@ -71,6 +71,7 @@ def run(use_cases: Sequence[UseCase] | None, workers: int = 1) -> None:
     """
     where = settings()
     listener = _listen(where.serving_host, where.serving_port)
+    tokens.prepare()
     rates = RateLimits()  # Before the fork, so that workers share them.
     with tempfile.TemporaryDirectory(prefix="perennial-serving-") as folder:
         for name in _OF_EVERY_WORKER:

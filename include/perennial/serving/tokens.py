@@ -96,6 +96,12 @@ def path() -> Path:
     return settings().home / _FILE
 
 
+def prepare() -> None:
+    """Make the file, where there is none: by it others know that a server reads tokens in this home."""
+    if not path().exists():
+        _change(lambda tokens: tokens)
+
+
 def create(
     name: str,
     use_cases: Sequence[str] = (),
