@@ -96,8 +96,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
         results = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
-        example = model_loading.example_from(folder) if smoke_result.passed else None
-        in_server = server_check.ask(use_case, challenger, predict(example)) if example is not None else None
+        ours = smoke_result.predictions
+        in_server = server_check.ask(use_case, challenger, ours) if ours is not None else None
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
     results = _with_smoke_test(use_case, results, smoke_result, in_server)
     outcome = results.outcome(use_case.gate.margin)

@@ -36,11 +36,13 @@ class SmokeResult:
         passed: The model loaded, and predicted the same as in the process that asks.
         note: What went wrong, or how long it took.
         measured: `size_bytes` always; `latency_seconds` of one row and `rows_per_second` if it predicted.
+        predictions: (n,) of the rows that training stored with the model; None: it did not pass.
     """
 
     passed: bool
     note: str
     measured: dict[str, float] = field(default_factory=dict)
+    predictions: np.ndarray | None = field(default=None, compare=False)
 
 
 class SmokeTest:
@@ -94,7 +96,7 @@ class SmokeTest:
         if differ := difference(theirs, ours):
             return SmokeResult(False, differ, size | result)
         equal = f"{len(ours)} rows, predicted the same as in this process, in {time.monotonic() - self._began:.1f} s"
-        return SmokeResult(True, equal, size | result)
+        return SmokeResult(True, equal, size | result, ours)
 
     def end(self) -> None:
         """End the process if it still runs."""

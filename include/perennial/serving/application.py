@@ -103,7 +103,7 @@ class PredictionServer:
             Route("/openapi.json", self.openapi),
             *OpenInference(self._champions, self.answer, self._check_access).routes(),
             *MlflowProtocol(self._champions, self.answer).routes(),
-            *Pushes(lambda: self._champions.names, self._access, self._check_access, _body).routes(),
+            *Pushes(self._champions.use_case, self._access, self._check_access, _body).routes(),
             *VersionChecks(self._champions.use_case, self._access, self._check_access).routes(),
         ]
 
@@ -162,8 +162,7 @@ class PredictionServer:
         started = time.perf_counter()
         try:
             caller = await self._check_access(request, name)
-            if name not in self._champions.names:
-                raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
+            self._champions.use_case(name)
             self._access.check_rate(request.headers.get("authorization", ""))
             asked = ReceivedRequest.of(read(await _body(request)), caller, started)
             await self._load_pinned(request, name, asked.model_version)

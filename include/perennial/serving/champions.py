@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from perennial.errors import PerennialError, UnknownVersion, VersionNotServed
+from perennial.errors import PerennialError, UnknownUseCase, UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
 from perennial.lake_cache import catalog
 from perennial.registry import ledger
@@ -114,10 +114,16 @@ class Champions:
             served = [each for each in served if each.ledger_version is not None or each.problem is not None]
         return all(each.loaded is not None for each in served)
 
-    def use_case(self, name: str) -> UseCase | None:
-        """A use case that is served, whether a version of it serves yet or not; None: it is not."""
+    def use_case(self, name: str) -> UseCase:
+        """A use case that is served, whether a version of it serves yet or not.
+
+        Raises:
+            UnknownUseCase: it is not.
+        """
         served = self._served.get(name)
-        return served.use_case if served is not None else None
+        if served is None:
+            raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
+        return served.use_case
 
     def version(self, name: str, number: int | None = None) -> LoadedVersion:
         """The version of a use case that serves.

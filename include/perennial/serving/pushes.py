@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from perennial.errors import InvalidParams, ServiceUnavailable, UnknownUseCase
+from perennial.errors import InvalidParams, ServiceUnavailable
 from perennial.serving.access import AccessControl
 from perennial.serving.requests import MalformedBody
 from perennial.serving.responses import json_response
@@ -39,7 +39,7 @@ class Pushes:
     """Takes pushed rows, one request after another: each is a commit in the lake.
 
     Args:
-        names: Gives the use cases that are served.
+        use_case: Gives a use case that is served, by its name, or raises UnknownUseCase.
         access: Decides on callers.
         check_access: Lets a caller of a use case pass, as for a prediction.
         read_body: The body of a request, of which no more is read than is allowed.
@@ -47,12 +47,12 @@ class Pushes:
 
     def __init__(
         self,
-        names: Callable[[], Collection[str]],
+        use_case: Callable[[str], UseCase],
         access: AccessControl,
         check_access: Callable[[Request, str | None], Awaitable[Any]],
         read_body: Callable[[Request], Awaitable[bytes]],
     ) -> None:
-        self._names = names
+        self._use_case = use_case
         self._access = access
         self._check_access = check_access
         self._read_body = read_body
@@ -70,8 +70,7 @@ class Pushes:
         authorization = request.headers.get("authorization", "")
         await to_thread.run_sync(self._access.check_may_push, authorization, use_case)
         self._access.check_rate(authorization)
-        if use_case not in self._names():
-            raise UnknownUseCase(f"This server does not serve use case {use_case!r}.", "Start it with that use case.")
+        self._use_case(use_case)
         try:
             asked = msgspec.json.decode(await self._read_body(request), type=PushRequest)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from perennial.errors import BadFeatures, PerennialError, ServiceUnavailable, UnknownUseCase, VersionNotServed
+from perennial.errors import BadFeatures, PerennialError, ServiceUnavailable, VersionNotServed
 from perennial.feature_store import repository
 from perennial.serving import loaded_version, pinned_versions
 from perennial.serving.access import AccessControl
@@ -29,14 +29,14 @@ class VersionChecks:
     """Loads versions to see whether they could serve, one at a time; none of them is kept.
 
     Args:
-        use_case: Gives a use case that is served, by its name; None: it is not.
+        use_case: Gives a use case that is served, by its name, or raises UnknownUseCase.
         access: Decides on callers.
         check_access: Lets a caller of a use case pass, as for a prediction.
     """
 
     def __init__(
         self,
-        use_case: Callable[[str], UseCase | None],
+        use_case: Callable[[str], UseCase],
         access: AccessControl,
         check_access: Callable[[Request, str | None], Awaitable[Any]],
     ) -> None:
@@ -57,8 +57,6 @@ class VersionChecks:
         await to_thread.run_sync(self._access.check_may_pin, authorization, name)
         self._access.check_rate(authorization)
         use_case = self._use_case(name)
-        if use_case is None:
-            raise UnknownUseCase(f"This server does not serve use case {name!r}.", "Start it with that use case.")
         if not _NUMBER.fullmatch(version):
             raise VersionNotServed(
                 f"Model {name!r} has no version {version[:40]!r}.", "Versions are numbers from 1 on."
