@@ -25,7 +25,7 @@ import psutil
 import pytest
 from airflow_runs import PATIENCE, follow, trigger, wait_for
 from another_user import as_nobody, readable_below
-from machines import free_port
+from machines import free_port, inherited
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
@@ -56,8 +56,7 @@ def machine() -> Iterator[Machine]:
     home = Path(tempfile.mkdtemp(prefix="perennial-machine-"))
     home.chmod(0o755)  # As an earlier release made it.
     airflow, mlflow, serving = free_port(), free_port(), free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
-    environment = inherited | {
+    environment = inherited() | {
         "PERENNIAL_HOME": str(home),
         "PERENNIAL_AIRFLOW_PORT": str(airflow),
         "PERENNIAL_MLFLOW_PORT": str(mlflow),

@@ -28,6 +28,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def inherited() -> dict[str, str]:
+    """The environment without what belongs to the home, the Airflow or the login of the test file before."""
+    leave_out = ("PERENNIAL_", "AIRFLOW_", "MLFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(leave_out)}
+
+
 @cache
 def airflow_on_sqlite() -> Path:
     """The home of the Airflow of this process, which is gone when the process ends.
@@ -60,8 +66,7 @@ def energy_checkout(prefix: str) -> tuple[Path, dict[str, str]]:
     (folder / "feature_repo").mkdir()
     shutil.copy(ROOT / "feature_repo/feature_store.yaml", folder / "feature_repo")
     shutil.copy(ROOT / "tests/second_use_case/feature_repo/energy.py", folder / "feature_repo")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PERENNIAL_", "AIRFLOW_"))}
-    return folder, inherited | {
+    return folder, inherited() | {
         "PERENNIAL_PROJECT": str(folder),
         "PERENNIAL_HOME": str(folder / "home"),
         "PERENNIAL_AIRFLOW_PORT": str(free_port()),
