@@ -42,6 +42,13 @@ def evaluate(version: int) -> dict:
     return gate.evaluate(po.use_case_of_run(), version).model_dump(mode="json")
 
 
+@task(multiple_outputs=False)
+def refit(decision: dict) -> dict:
+    """Fit what has passed again on the whole window; if that version agrees with it, it is the one that may serve."""
+    policy, judged = po.params_of_run()["require_approval"], gate.GateDecision(**decision)
+    return gate.refit_challenger(po.use_case_of_run(), judged, policy, po.run_reference()).model_dump(mode="json")
+
+
 @task.branch
 def needs_approval(decision: dict) -> str:
     """Ask a person if a policy or a pause of automatic promotion says so and there is something to promote."""
@@ -66,7 +73,7 @@ def training_dag(use_case: UseCase) -> None:
     @dag(schedule=po.on_asset(po.retraining_asset(use_case)), **arguments)
     def pipeline() -> None:
         planned = plan()
-        decision = evaluate(fit(planned, build_training_set(planned)))
+        decision = refit(evaluate(fit(planned, build_training_set(planned))))
         approve = po.approval_task(use_case)
         final = finalize.override(outlets=[po.champion_asset(use_case)])(decision)
         needs_approval(decision) >> [approve, final]

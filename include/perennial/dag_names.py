@@ -28,9 +28,11 @@ ALL = tuple(dict.fromkeys((*LOOP, *ON_DEMAND)))
 
 #: Task of `monitoring` and of `schedule`: skipped when there is no reason to retrain.
 REQUEST_RETRAINING = "request_retraining"
-#: Tasks of `training`: register the challenger, compare it with the champion, ask a person, promote or reject.
+#: Tasks of `training`: register the challenger, compare it with the champion, fit it again on the whole window, ask a
+#: person, promote or reject.
 FIT = "fit"
 EVALUATE = "evaluate"
+REFIT = "refit"
 APPROVE = "approve"
 FINALIZE = "finalize"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -15,7 +15,17 @@ import pandas as pd
 from perennial.evaluation import baseline
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, server_check, smoke
-from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
+from perennial.gate.decision import (
+    CHALLENGER,
+    CHAMPION,
+    INCONCLUSIVE,
+    PROMOTE,
+    REJECT,
+    GateDecision,
+    Outcome,
+    Rule,
+    from_evidence,
+)
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
 from perennial.training.fit import feature_columns
@@ -26,6 +36,21 @@ from perennial.use_case import UseCase
 log = logging.getLogger(__name__)
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """What a challenger is compared with.
+
+    Attributes:
+        name: For people.
+        predict: From a frame of features to (n,) floats.
+        fitted_until: Event time up to which it was fitted, UTC; None: it was not.
+    """
+
+    name: str
+    predict: Predict
+    fitted_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +95,10 @@ class RuleResults:
 def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     """Evaluate a registered challenger against the champion, and log the decision whatever it is.
 
-    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. The first
-    model must beat the baseline model. Meanwhile the stored model is tried in a process of its own, and then by the
-    prediction server, if one runs.
+    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. Where the
+    champion is a refit that has seen too much of it, the version that was evaluated in its place stands in for it:
+    recipes are compared then, each without the holdout. The first model must beat the baseline model. Meanwhile the
+    stored model is tried in a process of its own, and then by the prediction server, if one runs.
 
     A version is decided on once: after `finalize` it is not evaluated again, against a champion that may be itself.
 
@@ -89,24 +115,25 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         return earlier
     run_id = tracking.run_of(use_case, challenger)
     with model_loading.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
-        data = _training_set(use_case, run_id)
+        data = training_set(use_case, run_id)
         plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
         champion = ledger.champion(use_case)
         predict = model_loading.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
-        results = _compare(use_case, data, predict, champion)
+        results, opponent = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
         ours = smoke_result.predictions
         in_server = server_check.ask(use_case, challenger, ours) if ours is not None else None
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
-    results = _with_smoke_test(use_case, results, smoke_result, in_server)
+    stored = stored_model_rules(use_case, smoke_result, in_server)
+    results = replace(results, safety=[*results.safety, *stored])
     outcome = results.outcome(use_case.gate.margin)
     improvement = results.improvement
     decision = GateDecision(
         promote=outcome == PROMOTE,
         outcome=outcome,
         borderline=outcome == INCONCLUSIVE and improvement is not None and improvement.estimate > use_case.gate.margin,
-        reason=_reason(use_case, challenger, champion, results, outcome),
+        reason=_reason(use_case, challenger, opponent, results, outcome),
         challenger=challenger,
         champion=champion.model_version if champion else None,
         partition=plan.last,
@@ -123,41 +150,60 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         requests=tuple(plan.requests),
         report=tracking.run_url(run_id),
     )
-    _log(run_id, decision)
+    log_decision(run_id, decision)
     model_card.attach(use_case, challenger)
     return decision
 
 
-def _compare(use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None) -> RuleResults:
+def _compare(
+    use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None
+) -> tuple[RuleResults, Opponent]:
     """Let challenger and champion predict the rows of the holdout that neither was fitted on."""
-    holdout = data.holdout
-    if champion is not None:
-        holdout = holdout[holdout["event_timestamp"] >= _fitted_until(use_case, champion)]
-    opponent = _opponent(use_case, data, champion)
-    # No estimator can predict zero rows, which are not enough evidence anyway.
-    mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent))
-    constant = None
-    if champion is None:
-        constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
-    return apply_rules(rules.Pair.of(use_case, holdout, mine, its, constant), holdout)
+    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(data.holdout)) if not champion else None
+    for opponent in _opponents(use_case, data, champion):
+        holdout = data.holdout
+        if opponent.fitted_until is not None:
+            holdout = holdout[holdout["event_timestamp"] >= opponent.fitted_until]
+        # No estimator can predict zero rows, which are not enough evidence anyway.
+        mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent.predict))
+        pair = rules.Pair.of(use_case, holdout, mine, its, constant)
+        if all(rule.passed for rule in rules.sufficiency(pair)):
+            break
+    return apply_rules(pair, holdout), opponent
 
 
-def _training_set(use_case: UseCase, run_id: str) -> TrainingSet:
-    """The training set of a training run."""
+def training_set(use_case: UseCase, run_id: str) -> TrainingSet:
+    """The training set of a training run.
+
+    Args:
+        use_case: Whose training.
+        run_id: The MLflow run.
+
+    Raises:
+        PerennialError: the run no longer holds it.
+    """
     return TrainingSet(**run_documents.read_one(use_case, run_id, mlflow_artifacts.TRAINING_SET))
 
 
-def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Predict:
-    """What the challenger must beat: the champion, or before there is one the baseline model."""
-    if champion is not None:
-        return model_loading.load(use_case, champion.model_version)
-    label = data.fit["label"].to_numpy()
-    return lambda frame: baseline.predictions(use_case, label, frame)
+def _opponents(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Iterator[Opponent]:
+    """What the challenger must beat, the best first: the champion, or before there is one the baseline model."""
+    if champion is None:
+        name = "the baseline model" + (f" and {use_case.gate.baseline}" if use_case.gate.baseline else "")
+        label = data.fit["label"].to_numpy()
+        yield Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
+        return
+    version = champion.model_version
+    yield _version(use_case, version, f"champion v{version}")
+    decided = ledger.decision_on(ledger.entries(use_case), version)
+    decision = from_evidence(decided.evidence) if decided is not None else None
+    if decision is not None and decision.evaluated is not None:
+        yield _version(use_case, decision.evaluated, f"champion v{version} as it was evaluated, v{decision.evaluated},")
 
 
-def _fitted_until(use_case: UseCase, champion: Entry) -> datetime:
-    """Event time up to which the champion was fitted; its own gate's holdout begins there."""
-    return _training_set(use_case, champion.model_run).holdout_start
+def _version(use_case: UseCase, version: int, name: str) -> Opponent:
+    """A registered version; its own holdout begins where the rows that it was fitted on end."""
+    fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
+    return Opponent(name, model_loading.load(use_case, version), fitted_until)
 
 
 def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
@@ -180,10 +226,16 @@ def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
     )
 
 
-def _with_smoke_test(
-    use_case: UseCase, results: RuleResults, smoked: smoke.SmokeResult, in_server: server_check.ServerResult | None
-) -> RuleResults:
-    """Add the rules about the stored model; that no server was asked is no rule, but said."""
+def stored_model_rules(
+    use_case: UseCase, smoked: smoke.SmokeResult, in_server: server_check.ServerResult | None
+) -> list[Rule]:
+    """The rules about the stored model; that no server was asked is no rule, but said.
+
+    Args:
+        use_case: Whose gate sets the limits.
+        smoked: How the model did in a fresh process.
+        in_server: How in the prediction server; None: it was not asked, because the fresh process failed.
+    """
     note, tried = smoked.note, []
     if in_server is not None and in_server.is_asked:
         name = "smoke test in the prediction server"
@@ -191,15 +243,12 @@ def _with_smoke_test(
     elif in_server is not None:
         note = f"{note}; {in_server.note}"
     loaded = rules.rule("smoke test in a fresh process", smoked.passed, 1, smoked.passed, note)
-    return replace(results, safety=[*results.safety, loaded, *tried, *rules.budgets(use_case, smoked.measured)])
+    return [loaded, *tried, *rules.budgets(use_case, smoked.measured)]
 
 
-def _reason(use_case: UseCase, challenger: int, champion: Entry | None, results: RuleResults, outcome: Outcome) -> str:
+def _reason(use_case: UseCase, challenger: int, opponent: Opponent, results: RuleResults, outcome: Outcome) -> str:
     """The decision in one sentence, with its numbers."""
     gate, improvement = use_case.gate, results.improvement
-    opponent = "the baseline model" + (f" and {gate.baseline}" if gate.baseline else "")
-    if champion:
-        opponent = f"champion v{champion.model_version}"
     numbers = f"on {int(results.sufficiency[0].value)} rows"
     if results.metrics:
         mine, its = (results.metrics[model][gate.metric] for model in (CHALLENGER, CHAMPION))
@@ -210,15 +259,20 @@ def _reason(use_case: UseCase, challenger: int, champion: Entry | None, results:
             f" ({rules.percent(gate.confidence)} bounds {improvement.low:+.4f} to {improvement.high:+.4f})"
         )
     if outcome == PROMOTE:
-        return f"v{challenger} beats {opponent} {numbers}"
+        return f"v{challenger} beats {opponent.name} {numbers}"
     failed = "; ".join(f"{r.name} {r.value:.4g} against {r.threshold:.4g}" for r in results.rules if not r.passed)
     if outcome == REJECT:
-        return f"v{challenger} does not replace {opponent} {numbers}: {failed}"
-    return f"inconclusive whether v{challenger} beats {opponent} {numbers}: {failed}"
+        return f"v{challenger} does not replace {opponent.name} {numbers}: {failed}"
+    return f"inconclusive whether v{challenger} beats {opponent.name} {numbers}: {failed}"
 
 
-def _log(run_id: str, decision: GateDecision) -> None:
-    """Log the decision to the challenger's own MLflow run, and to the task's log."""
+def log_decision(run_id: str, decision: GateDecision) -> None:
+    """Log the decision to an MLflow run, and to the task's log.
+
+    Args:
+        run_id: The challenger's own run, or that of the version that was evaluated in its place.
+        decision: The gate's.
+    """
     for line in decision.lines():
         log.info("%s", line)
     numbers = {

@@ -69,6 +69,8 @@ class GateDecision(Declaration):
         requests: Ids of the requests for retraining that this decision handles.
         report: Address of the challenger's MLflow run.
         made_by: The DAG run that ended the challenger's rollout; empty: there was none.
+        evaluated: The version that was compared on the holdout where the challenger is its refit; None: the challenger
+            itself.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
@@ -93,6 +95,7 @@ class GateDecision(Declaration):
     requests: tuple[str, ...] = ()
     report: str = ""
     made_by: str = ""
+    evaluated: int | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -33,6 +33,19 @@ def needs_approval(use_case: UseCase, decision: GateDecision, requested: Approva
     return False
 
 
+def may_be_promoted(use_case: UseCase, decision: GateDecision, requested: Approval | None = None) -> bool:
+    """Whether the challenger may come to serve: by itself, after a rollout, or because a person approves.
+
+    Args:
+        use_case: Whose policies apply.
+        decision: The gate's.
+        requested: As in `needs_approval`.
+    """
+    if decision.promote or rollout_start.may_begin(use_case, decision):
+        return True
+    return needs_approval(use_case, decision, requested)
+
+
 def approval_question(use_case: UseCase, decision: GateDecision) -> str:
     """What the person who is asked reads, as Markdown: the evidence, and why they are asked.
 
@@ -90,7 +103,8 @@ def finalize(
         champion = ledger.champion(use_case)
         if champion is not None:
             tracking.promote(use_case, champion.model_version)
-    model_card.attach(use_case, decision.challenger)
+    for version in filter(None, (decision.challenger, decision.evaluated)):
+        model_card.attach(use_case, version)
     return decision
 
 

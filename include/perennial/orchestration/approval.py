@@ -17,7 +17,7 @@ def approval_task(use_case: UseCase) -> HITLOperator:
     return HITLOperator(
         task_id=dag_names.APPROVE,
         subject=f"Promote a new champion of {use_case.name}?",
-        body=f"{{{{ approval_question(ti.xcom_pull(task_ids='{dag_names.EVALUATE}')) }}}}",
+        body=f"{{{{ approval_question(ti.xcom_pull(task_ids='{dag_names.REFIT}')) }}}}",
         options=["Approve", "Reject"],
         params={"reason": _reason()},
         defaults="Reject",

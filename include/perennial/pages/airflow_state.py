@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import func, select
 
-from perennial.dag_names import ALL, AWAITING_INPUT, EVALUATE, FIT, ON_DEMAND, REFUSED, TRAINING, dag_id
+from perennial.dag_names import ALL, AWAITING_INPUT, FIT, ON_DEMAND, REFIT, REFUSED, TRAINING, dag_id
 from perennial.pages._compat import DagModel, DagRun, DagRunNote, HITLDetail, TaskInstance, XComModel, create_session
 
 
@@ -258,14 +258,14 @@ def version(dag: str, run_id: str) -> int | None:
 
 
 def decision(dag: str, run_id: str) -> dict[str, Any] | None:
-    """The gate's decision in a training run, as its task `evaluate` returned it; None: none, or not yet.
+    """The gate's decision in a training run, as its task `refit` returned it; None: none, or not yet.
 
     Args:
         dag: The DAG.
         run_id: The id of its run.
     """
     with create_session() as session:
-        left = XComModel.get_many(key="return_value", task_ids=EVALUATE, dag_ids=dag, run_id=run_id, limit=1)
+        left = XComModel.get_many(key="return_value", task_ids=REFIT, dag_ids=dag, run_id=run_id, limit=1)
         row = session.scalars(left).first()
         value = XComModel.deserialize_value(row) if row is not None else None
     return value if isinstance(value, dict) else None

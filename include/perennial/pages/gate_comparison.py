@@ -54,7 +54,7 @@ def compare(use_case: UseCase, entries: Sequence[Entry], waiting: Mapping[str, A
     Args:
         use_case: Whose gate.
         entries: The ledger's, oldest first.
-        waiting: The gate's decision that a person is asked about, as the task `evaluate` returned it.
+        waiting: The gate's decision that a person is asked about, as the task `refit` returned it.
     """
     decided = next((entry for entry in reversed(entries) if entry.action in DECISIONS), None)
     decision = from_evidence(waiting) if waiting else None

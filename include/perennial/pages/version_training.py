@@ -57,7 +57,8 @@ def of(use_case: UseCase, run_id: str | None) -> tuple[TrainingRecord | None, st
 
 def airflow_run(made: TrainingRecord | None) -> tuple[str, str] | None:
     """The DAG and the run in Airflow that made it; None: not recorded, or not made by Airflow."""
-    dag, _, run = (made.run.tags.get(mlflow_tags.MADE_BY, "") if made else "").partition("/")
+    maker = made.run.tags.get(mlflow_tags.MADE_BY, "") if made else ""
+    dag, _, run = maker.removesuffix(mlflow_tags.BY_REFIT).partition("/")
     return (dag, run) if run else None
 
 

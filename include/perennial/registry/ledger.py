@@ -33,6 +33,8 @@ DEPLOYING = (PROMOTED, ROLLED_BACK)
 DECISIONS = (PROMOTED, REJECTED)
 #: What handles a request for retraining: a decision, or that the challenger is tried on live requests.
 HANDLING = (*DECISIONS, ROLLOUT)
+#: Where a decision's evidence names the version that was evaluated, if its refit is what was decided on.
+EVALUATED = "evaluated"
 #: Where a rollback's evidence says until when (ISO 8601) automatic promotion pauses; null: until a person resumes it.
 PAUSE_UNTIL = "pause_until"
 
@@ -197,9 +199,12 @@ def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
 
     Args:
         entries: Of the use case's ledger.
-        version: The version in the registry.
+        version: The version in the registry; where its refit was promoted or rejected, the decision is on that.
     """
-    return next((entry for entry in entries if entry.event_id == _decided_on(version)), None)
+    decided = (entry for entry in entries if entry.action in DECISIONS)
+    if version is None:
+        return None
+    return next((entry for entry in decided if version in (entry.model_version, entry.evidence.get(EVALUATED))), None)
 
 
 def _decided_on(version: int | None) -> str:

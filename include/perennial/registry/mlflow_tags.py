@@ -7,6 +7,9 @@ GIT_COMMIT = "mlflow.source.git.commit"
 
 # Of every run.
 MADE_BY = "perennial.made_by"  #: The Airflow run: a task that was killed finds its own half-finished MLflow run by it.
+BY_REFIT = (
+    "#refit"  #: What `MADE_BY` ends with if it was the task that refits: one Airflow run trains two versions then.
+)
 
 # Of a training run.
 USE_CASE = "perennial.use_case"
@@ -21,6 +24,7 @@ SNAPSHOTS = "perennial.snapshots"  #: JSON: lake table -> snapshot it was read f
 REQUESTS = "perennial.requests"  #: JSON list: ids of the retraining requests it handles.
 LOCK_DIGEST = "perennial.lock_digest"  #: SHA-256 of requirements.lock.
 CODE_CHANGES = "perennial.code_changes"  #: Digest of the uncommitted changes; empty: there were none.
+REFIT_OF = "perennial.refit_of"  #: Of a refit, the version that was evaluated in its place.
 CHAMPION_THEN = "perennial.champion_then"  #: Version of the champion when the training began; empty: there was none.
 
 # Of a training run, once the gate has decided.
@@ -34,5 +38,6 @@ VERDICT = "perennial.verdict"
 REASON = "perennial.reason"
 EXPLANATION = "perennial.explanation"
 
-# Of a registered version.
+# Of a registered version; of a refit also `REFIT_OF`.
+REFIT = "perennial.refit"  #: Of an evaluated version, the one that was fitted by its recipe on the whole window.
 MODEL_CARD = "perennial.model_card"  #: Address of its card.

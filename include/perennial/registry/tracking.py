@@ -147,6 +147,23 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
         return int(version.version)
 
 
+def link_refit(use_case: UseCase, evaluated: int, refit: int) -> None:
+    """Let the registry say of two versions that one is the refit of the other.
+
+    Args:
+        use_case: Whose model.
+        evaluated: The version that the gate evaluated.
+        refit: The one that was fitted by the same recipe on the whole window.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
+    with reachable():
+        server = client()
+        server.set_model_version_tag(use_case.name, str(refit), mlflow_tags.REFIT_OF, str(evaluated))
+        server.set_model_version_tag(use_case.name, str(evaluated), mlflow_tags.REFIT, str(refit))
+
+
 def run_of(use_case: UseCase, number: int) -> str:
     """The id of the MLflow run that made a registered version.
 

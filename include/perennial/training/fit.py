@@ -50,9 +50,12 @@ def feature_columns(use_case: UseCase) -> list[str]:
 def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, made_by: str) -> int:
     """Fit the use case's estimator, log the candidate and register it; return its version.
 
+    A refit is fitted on the holdout, too, so nothing can be measured on it: its drift profile counts all rows, but the
+    importance of the features and the predictions are those of the version that was evaluated in its place.
+
     Args:
         use_case: Whose estimator.
-        planned: Parameters and window.
+        planned: Parameters and window, and whose refit it is.
         data: The training set of that window.
         made_by: Id of the Airflow run. One Airflow run makes one version: run again after a kill, the same MLflow run
             is completed; run again after it was registered, nothing is done.
@@ -64,27 +67,33 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
     if registered is not None:
         return registered
     params = planning.validate_params(use_case, planned.params)
-    columns = feature_columns(use_case)
+    columns, rows, name = feature_columns(use_case), data, f"{planned.first}..{planned.last}"
+    if planned.refit_of is not None:
+        columns, rows = model_loading.inputs(use_case, planned.refit_of), data.without_holdout()
+        name = f"{name}, refit of v{planned.refit_of}"
     files = RunFiles()
-    with tracking.run(use_case, TRAINING, made_by, name=f"{planned.first}..{planned.last}") as active:
+    with tracking.run(use_case, TRAINING, made_by, name) as active:
         run_id = active.info.run_id
         if complete := model_files.written(use_case, run_id):  # By an attempt that was killed before it registered it.
             return int(tracking.register(use_case, complete[0].address, run_id).version)
-        _log_inputs(use_case, planned, data, params, files)
+        _log_inputs(use_case, planned, rows, params, files)
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
-            profiling = aside.submit(drift.Profile.of_features, use_case, data.fit_table, columns)
-            model, seconds = fit_estimator(use_case, params, data.fit[columns], data.fit["label"])
+            profiling = aside.submit(drift.Profile.of_features, use_case, rows.fit_table, columns)
+            model, seconds = fit_estimator(use_case, params, rows.fit[columns], rows.fit["label"])
             predict = model_loading.predictor(use_case, model)
-            completing = aside.submit(profiling.result().with_model, use_case, data.fit, data.holdout, predict)
+            if planned.refit_of is not None:
+                predict = model_loading.load(use_case, planned.refit_of)
+            completing = aside.submit(profiling.result().with_model, use_case, rows.fit, data.holdout, predict)
             mlflow.log_metric("fit_seconds", seconds)
             mlflow.set_tag(mlflow_tags.ALGORITHM, _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
             files.log_json(
                 provenance.of_training(use_case, columns).model_dump(mode="json"), mlflow_artifacts.PROVENANCE
             )
-            _log_quality(use_case, data, columns, predict, files)
-            model_id, uri = _log_model(use_case, model, data.fit[columns].head(100), files)
+            if planned.refit_of is None:
+                _log_quality(use_case, data, columns, predict, files)
+            model_id, uri = _log_model(use_case, model, rows.fit[columns].head(100), files)
             profile = completing.result()
         plots.log_importance(profile.importance)
         _log_profile(profile, files)
@@ -155,6 +164,9 @@ def _log_inputs(
             mlflow_tags.CHAMPION_THEN: str(champion.model_version if champion else ""),
         }
     )
+    mlflow.log_metrics({"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)})
+    if planned.refit_of is not None:
+        mlflow.set_tag(mlflow_tags.REFIT_OF, planned.refit_of)
     files.log_json(data.model_dump(mode="json"), mlflow_artifacts.TRAINING_SET)
     files.log_json(planned.model_dump(mode="json"), mlflow_artifacts.PLAN)
     if changed is not None:
@@ -175,7 +187,6 @@ def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predi
     measured = quality.measure(use_case, data.holdout, prediction, constant)
     logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
     logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}
-    logged |= {"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)}
     mlflow.log_metrics(logged)
     files.log_json(measured.model_dump(mode="json"), mlflow_artifacts.QUALITY)
     plots.log_quality(use_case, label, prediction)

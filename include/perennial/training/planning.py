@@ -25,6 +25,7 @@ class TrainingPlan(Declaration):
         params: The validated parameters, JSON-ready.
         requests: Ids of the requests that this run handles.
         skip: Why there is nothing to do; empty if there is.
+        refit_of: Of a refit, the version that was evaluated in its place; None: the version is evaluated itself.
     """
 
     first: str
@@ -32,6 +33,7 @@ class TrainingPlan(Declaration):
     params: dict[str, Any]
     requests: list[str]
     skip: str = ""
+    refit_of: int | None = None
 
 
 def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:

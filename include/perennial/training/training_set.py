@@ -77,6 +77,10 @@ class TrainingSet(Declaration):
         """The rows of the holdout."""
         return rows_to_judge(self.table, self.holdout_start).to_pandas()
 
+    def without_holdout(self) -> TrainingSet:
+        """The same file with all its rows to fit on, as a refit needs it."""
+        return TrainingSet(**self.model_dump() | {"holdout_start": self.end})
+
 
 @dataclass(frozen=True)
 class Retrieved:

@@ -61,6 +61,16 @@ class Gate(Declaration):
         description="A feature that serves as a baseline model, such as the last known value: the first model must be"
         " better than it, too.",
     )
+    refit: bool = Field(
+        default=True,
+        description="Fit what has passed again on the whole window, holdout included, and let that version serve.",
+    )
+    refit_distance: float = Field(
+        default=0.5,
+        gt=0,
+        description="How far the predictions of the refit may be from those of the evaluated version, on the holdout:"
+        " root mean square, as a share of the labels' standard deviation. Beyond it the evaluated version serves.",
+    )
     max_latency: float | None = Field(default=None, gt=0, description="Seconds to predict one row, at most.")
     max_size: int | None = Field(default=None, gt=0, description="Bytes of the stored model, at most.")
     approval: Approval = Field(
