@@ -85,23 +85,8 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     Raises:
         ServiceUnavailable: MLflow, which holds the first model, does not answer.
     """
-    key = list(use_case.examples.key)
-    truth = labels.read_known(use_case, partition)
-    predictions = _predictions(use_case, partition, version)
-    labelled = predictions.join(truth, on=key, validate="1:1").sort("event_timestamp", *key)
-    served, served_labelled = predictions.filter(_IS_SERVED), labelled.filter(_IS_SERVED)
-    is_of_served = bool(served.height) and _is_enough(use_case, served_labelled, served)
-    counted = Performance(
-        rows=predictions.height,
-        labelled=labelled.height,
-        served=served.height,
-        served_labelled=served_labelled.height,
-        ahead=served.filter(_IS_AHEAD).height,
-        is_of_served=is_of_served,
-    )
-    if is_of_served:
-        labelled = served_labelled
-    elif not _is_enough(use_case, labelled, predictions):
+    counted, labelled = judged(use_case, partition, version)
+    if labelled is None:
         return counted
     label, prediction = labelled["label"].to_numpy(), labelled["prediction"].to_numpy()
     champion = metrics.evaluate(use_case, label, prediction)
@@ -117,6 +102,37 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         first_left_out=left_out,
         uncertainty=_uncertainty(use_case, label, prediction),
     )
+
+
+def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Performance, pl.DataFrame | None]:
+    """The labelled predictions by which a version is judged on a partition: see `measure`.
+
+    Args:
+        use_case: Whose predictions.
+        partition: A scored partition.
+        version: The version that scored it.
+
+    Returns:
+        The counts, without metrics; and the rows with key, `event_timestamp`, `prediction` and `label`, in order of
+        time, or None while there are too few.
+    """
+    key = list(use_case.examples.key)
+    truth = labels.read_known(use_case, partition)
+    predictions = _predictions(use_case, partition, version)
+    labelled = predictions.join(truth, on=key, validate="1:1").sort("event_timestamp", *key)
+    served, served_labelled = predictions.filter(_IS_SERVED), labelled.filter(_IS_SERVED)
+    is_of_served = bool(served.height) and _is_enough(use_case, served_labelled, served)
+    counted = Performance(
+        rows=predictions.height,
+        labelled=labelled.height,
+        served=served.height,
+        served_labelled=served_labelled.height,
+        ahead=served.filter(_IS_AHEAD).height,
+        is_of_served=is_of_served,
+    )
+    if is_of_served:
+        return counted, served_labelled
+    return counted, labelled if _is_enough(use_case, labelled, predictions) else None
 
 
 def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.DataFrame:
@@ -147,7 +163,8 @@ def _first_model_metrics(
         if gone := _no_longer_served(use_case, partition, version, model_loading.inputs(use_case, first)):
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
-            return metrics.evaluate(use_case, *_predictions_of(use_case, partition, version, first, labelled)), ""
+            rows = beside(use_case, partition, version, first, labelled)
+            return metrics.evaluate(use_case, rows["label"].to_numpy(), rows["other"].to_numpy()), ""
     except ServiceUnavailable:
         raise
     except PerennialError as error:
@@ -173,25 +190,32 @@ def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inp
     return [name for name in absent if name not in with_values]
 
 
-def _predictions_of(
-    use_case: UseCase, partition: Partition, version: int, other: int, labelled: pl.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict the labelled rows of a version that are judged with another version, a batch at a time.
+def beside(use_case: UseCase, partition: Partition, version: int, other: int, labelled: pl.DataFrame) -> pl.DataFrame:
+    """The rows by which a version is judged, beside what another version predicts from the same features.
+
+    Args:
+        use_case: Whose predictions.
+        partition: A scored partition.
+        version: The version that scored it.
+        other: Any registered version.
+        labelled: The rows, as `judged` gives them.
 
     Returns:
-        (n,) labels and (n,) predictions.
+        (n,) rows with `event_timestamp`, `label`, `prediction` and `other`, the other version's prediction.
+
+    Raises:
+        PerennialError: the other version cannot be loaded, or lacks a feature.
     """
     predict = model_loading.load(use_case, other)
     key = list(use_case.examples.key)
     truth = labelled.select(*key, "label")
-    label: list[np.ndarray] = []
-    predicted: list[np.ndarray] = []
+    found: list[pl.DataFrame] = []
     for batch in _scored(use_case, partition, version):
         rows = pl.DataFrame(batch).join(truth, on=key, validate="1:1")
         if rows.height:
-            label.append(rows["label"].to_numpy())
-            predicted.append(predict(rows.to_pandas()))
-    return np.concatenate(label), np.concatenate(predicted)
+            predicted = pl.Series("other", predict(rows.to_pandas()))
+            found.append(rows.select("event_timestamp", "label", "prediction", predicted))
+    return pl.concat(found)
 
 
 def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[pa.RecordBatch]:

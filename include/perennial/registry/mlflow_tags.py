@@ -7,9 +7,7 @@ GIT_COMMIT = "mlflow.source.git.commit"
 
 # Of every run.
 MADE_BY = "perennial.made_by"  #: The Airflow run: a task that was killed finds its own half-finished MLflow run by it.
-BY_REFIT = (
-    "#refit"  #: What `MADE_BY` ends with if it was the task that refits: one Airflow run trains two versions then.
-)
+BY_REFIT = "#refit"  #: What `MADE_BY` ends with if it was the task that refits.
 
 # Of a training run.
 USE_CASE = "perennial.use_case"
