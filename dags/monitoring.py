@@ -3,7 +3,8 @@
 Runs when a partition is scored. `monitor` compares the partition with the champion's own training profile and, where
 labels have matured, with the metric that the gate expects. `revisit` evaluates earlier partitions again whose labels
 came late or were corrected. On an alarm `request_retraining` publishes the asset `retraining`, which starts training; a
-cool-down and a key per partition and reason keep alarms from becoming a storm.
+cool-down and a key per partition and reason keep alarms from becoming a storm. `probation` compares a refit that was
+promoted lately with the champion that it replaced, and rolls back if it is worse.
 """
 
 from airflow.sdk import dag, task
@@ -34,6 +35,18 @@ def request_retraining(verdict: dict) -> None:
 
 
 @task
+def probation() -> None:
+    """Compare a refit with the champion that it replaced; skipped unless that one serves again."""
+    from perennial.monitoring import probation as monitoring
+
+    use_case, partition = po.partition_of_run()
+    reviewed = monitoring.review(use_case, partition)
+    if reviewed.state != "failed":
+        po.skip(reviewed.reason)
+    po.emit_asset_event(po.champion_asset(use_case), reviewed.model_dump(mode="json"))
+
+
+@task
 def revisit() -> None:
     """Evaluate earlier partitions again whose labels changed; skipped if none of them requests retraining."""
     from perennial.monitoring import revisions
@@ -53,7 +66,7 @@ def monitoring_dag(use_case: UseCase) -> None:
         retraining = [po.retraining_asset(use_case)]
         verdict = monitor()
         request_retraining.override(outlets=retraining)(verdict)
-        verdict >> revisit.override(outlets=retraining)()
+        verdict >> [revisit.override(outlets=retraining)(), probation.override(outlets=[po.champion_asset(use_case)])()]
 
     pipeline()
 

@@ -36,4 +36,11 @@ def run_loop_until(use_case: UseCase, last: str) -> None:
         scoring.score(use_case, partition)
         verdict = monitor.monitor(use_case, partition)
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
-            gate.finalize(use_case, gate.evaluate(use_case, train(use_case, f"run-{partition}")))
+            decide(use_case, f"run-{partition}")
+        probation.review(use_case, partition)
+
+
+def decide(use_case: UseCase, made_by: str, **params: object) -> gate.GateDecision:
+    """Train a version, evaluate it, refit what has passed, and carry the decision out, as `training` does."""
+    decision = gate.evaluate(use_case, train(use_case, made_by, **params))
+    return gate.finalize(use_case, gate.refit_challenger(use_case, decision, None, made_by))

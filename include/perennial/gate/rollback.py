@@ -8,9 +8,11 @@ not scored yet; a scored partition keeps its version, also for late rows, so tha
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from perennial.gate import rollback_plan, servable
+from perennial.gate import model_card, rollback_plan, servable
+from perennial.gate.promotion import GATE
 from perennial.gate.rollback_plan import RollbackRequest
 from perennial.registry import ledger, tracking
 from perennial.registry.ledger import Entry
@@ -57,11 +59,74 @@ def roll_back(use_case: UseCase, request: RollbackRequest, *, made_by: str, acto
                 reason=request.reason.strip(),
                 evidence={"asked_for": request.to, ledger.PAUSE_UNTIL: until.isoformat() if until else None},
             )
-        # The current champion: run again much later, this must not undo what was promoted since.
-        serving = ledger.champion(use_case) or entry
-        tracking.promote(use_case, serving.model_version)
+        follow(use_case)
     log.info("%s: v%s serves again: %s", use_case.name, entry.model_version, entry.reason)
     return entry
+
+
+def end_probation(
+    use_case: UseCase, version: int, is_worse: bool, reason: str, evidence: Mapping[str, object]
+) -> Entry | None:
+    """Record how the probation of a refit ended; if it is worse, the champion before it serves again.
+
+    No pause of automatic promotion comes with it: nobody has to look before the next challenger is evaluated.
+
+    Args:
+        use_case: Whose champion.
+        version: The refit.
+        is_worse: Whether it is worse than the champion before it.
+        reason: Why, in one sentence.
+        evidence: The comparison, JSON-ready.
+
+    Returns:
+        The ledger's entry; None: another version serves by now.
+
+    Raises:
+        PerennialError: the champion before it cannot be loaded, or its features are no longer served.
+    """
+    with postgres.advisory_lock("promotion", use_case.name):
+        entries = ledger.entries(use_case)
+        start, serving = ledger.deployments(entries)[-1]
+        if serving.model_version != version:
+            return None
+        now = max(start, ledger.unscored_from(use_case))
+        target, run, action, pause = version, serving.model_run, ledger.CONFIRMED, {}
+        if is_worse:
+            planned = rollback_plan.plan_from_entries(use_case, entries, serving.previous_version)
+            servable.check(use_case, planned.version)
+            target, run, action = planned.version, planned.model_run, ledger.ROLLED_BACK
+            pause = {ledger.PAUSE_UNTIL: datetime.now(UTC).isoformat()}
+        entry = ledger.record(
+            use_case,
+            event_id=ledger.probation_of(version),
+            partition=use_case.cadence.at(now).previous.key,
+            action=action,
+            model_version=target,
+            previous_version=version,
+            model_run=run,
+            effective_from=now,
+            actor=GATE,
+            reason=reason,
+            evidence={**evidence, **pause},
+        )
+        follow(use_case)
+    for number in {version, target}:
+        model_card.attach(use_case, number)
+    return entry
+
+
+def follow(use_case: UseCase) -> None:
+    """Let the alias `champion` name the version that serves, whatever was promoted or rolled back meanwhile.
+
+    Args:
+        use_case: Whose champion.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
+    serving = ledger.champion(use_case)
+    if serving is not None:
+        tracking.promote(use_case, serving.model_version)
 
 
 def resume(use_case: UseCase, request: RollbackRequest, *, made_by: str, actor: str) -> Entry:

@@ -232,17 +232,20 @@ REQUESTS = _schema(
 
 LEDGER = _schema(
     "A decision of the gate, the beginning of a stage of a rollout, a rollback, the end of a pause of automatic"
-    " promotion, or that a person puts a version in shadow or ends that. Appended once. `partition` is"
+    " promotion, that a person puts a version in shadow or ends that, or that a refit has passed its probation. Appended once. `partition` is"
     " the last one of the training window; for what a person does to versions, the last one that was scored.",
     event_id=(
         _STRING,
         "`gate:<model version>`: a version is decided on once; `rollout:<model version>:<stage>`; `rollback:<DAG run>`,"
-        " `resume:<DAG run>`, `shadow:<DAG run>`, `shadow-ended:<DAG run>`.",
+        " `resume:<DAG run>`, `shadow:<DAG run>`, `shadow-ended:<DAG run>`; `probation:<model version>`.",
     ),
-    action=(_STRING, "`promoted`, `rejected`, `rollout`, `rolled-back`, `resumed`, `shadow` or `shadow-ended`."),
+    action=(
+        _STRING,
+        "`promoted`, `rejected`, `rollout`, `rolled-back`, `resumed`, `shadow`, `shadow-ended` or `confirmed`.",
+    ),
     model_version=(
         _LONG,
-        "The challenger; the version that serves again (`rolled-back`); the champion (`resumed`); the one in shadow.",
+        "The challenger; the version that serves again (`rolled-back`); the champion (`resumed`, `confirmed`); the one in shadow.",
     ),
     previous_version=(_LONG, "The champion until then; null for the first."),
     model_run=(_STRING, "The MLflow run of `model_version`."),
@@ -251,8 +254,8 @@ LEDGER = _schema(
     reason=(_STRING, "The reason in one sentence."),
     evidence=(
         _STRING,
-        "JSON: the whole decision, for a rollout with its stage; the stage of a version in shadow; or `pause_until` of"
-        " a rollback (null: until resumed).",
+        "JSON: the whole decision, for a rollout with its stage; the stage of a version in shadow; the comparison on"
+        " probation; or `pause_until` of a rollback (null: until resumed).",
     ),
     recorded_at=(TIMESTAMP, "Processing time, later than that of every earlier entry."),
 )

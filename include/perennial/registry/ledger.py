@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
-Action = Literal["promoted", "rejected", "rolled-back", "resumed", "rollout", "shadow", "shadow-ended"]
+Action = Literal["promoted", "rejected", "rolled-back", "resumed", "rollout", "shadow", "shadow-ended", "confirmed"]
 PROMOTED: Action = "promoted"
 REJECTED: Action = "rejected"
 ROLLED_BACK: Action = "rolled-back"
@@ -27,6 +27,8 @@ ROLLOUT: Action = "rollout"
 #: A person puts a version in shadow to look at it, and ends that; neither is a decision on the version.
 SHADOW: Action = "shadow"
 SHADOW_ENDED: Action = "shadow-ended"
+#: A refit that serves was not worse than the champion that it replaced.
+CONFIRMED: Action = "confirmed"
 #: A version serves from such an entry on.
 DEPLOYING = (PROMOTED, ROLLED_BACK)
 #: What the gate, or a person whom it asked, decides on a challenger.
@@ -45,7 +47,7 @@ class Entry:
 
     Attributes:
         event_id: Unique per act: `gate:<version>`, `rollout:<version>:<stage>`, `rollback:<run>`, `resume:<run>`,
-            `shadow:<run>` or `shadow-ended:<run>`.
+            `shadow:<run>`, `shadow-ended:<run>` or `probation:<version>`.
         model_version: The version decided on; of a rollback the one that serves again, of `resumed` the one serving.
         previous_version: The version that served until then; None before the first.
         effective_from: Event time from which the version may predict.
@@ -210,6 +212,15 @@ def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
 def _decided_on(version: int | None) -> str:
     """How a decision on a version is named: each is decided on once."""
     return f"gate:{version}"
+
+
+def probation_of(version: int) -> str:
+    """How the end of a version's probation is named: it ends once.
+
+    Args:
+        version: The version in the registry.
+    """
+    return f"probation:{version}"
 
 
 def champion_at(use_case: UseCase, moment: datetime) -> Entry | None:

@@ -378,6 +378,8 @@ def _action(row: dict[str, Any]) -> str:
             return "promotion resumed"
         case ledger.ROLLOUT:
             return f"v{row['model_version']} {rollouts.Stage.of(json.loads(row['evidence'])[rollouts.STAGE]).name}"
+        case ledger.CONFIRMED:
+            return f"v{row['model_version']} confirmed"
         case ledger.SHADOW:
             return f"v{row['model_version']} put in shadow"
         case ledger.SHADOW_ENDED:
