@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perennial import gate, scoring
 from perennial.ingestion import compute, ingest, publish
-from perennial.monitoring import monitor
+from perennial.monitoring import monitor, probation
 from perennial.partitions import Partition
 from perennial.training import fit, planning
 from perennial.use_case import UseCase

@@ -153,6 +153,8 @@ def _trial(use_case: UseCase, version: int | None, refit: bool) -> _Trial:
             )
         version = champion.model_version
     recorded = recipe.read(use_case, version)
+    if recorded.plan.refit_of is not None:  # It has seen every row; the version that was evaluated has a holdout.
+        recorded = recipe.read(use_case, recorded.plan.refit_of)
     recipe.check_snapshots(use_case, recorded)
     try:
         rows = recorded.data.table

@@ -60,7 +60,7 @@ class Probation(Declaration):
 def review(use_case: UseCase, partition: Partition) -> Probation:
     """Compare a refit on probation with the champion before it, and end the probation if the evidence does.
 
-    What ends it is one row of the ledger, `confirmed` or `rolled-back`, by the gate. Run again, it is not written twice.
+    What ends it is one row of the ledger, `confirmed` or `rolled-back`, by the gate; run again, it is written once.
 
     Args:
         use_case: Whose champion. With a rollout it has proven itself on live requests, and is on no probation.
@@ -72,7 +72,9 @@ def review(use_case: UseCase, partition: Partition) -> Probation:
     entries = ledger.entries(use_case)
     begun = _on_probation(use_case, entries)
     if begun is None:
-        rollback.follow(use_case)  # An attempt may have been killed between the ledger and the alias.
+        serving = ledger.champion_among(entries)
+        if serving is not None and serving.action == ledger.ROLLED_BACK:
+            rollback.follow(use_case)  # An attempt may have been killed between the ledger and the alias.
         return Probation()
     start, entry = begun
     known = Probation(version=entry.model_version, previous=entry.previous_version, state="under way")

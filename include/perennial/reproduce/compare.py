@@ -57,22 +57,23 @@ def rows(then: pa.Table, now: pa.Table, key: Sequence[str], sources: Mapping[str
     return differences
 
 
-def predictions(then: np.ndarray, now: np.ndarray) -> Part:
+def predictions(then: np.ndarray, now: np.ndarray, of: str = "the holdout") -> Part:
     """Compare two models' predictions of the same rows, bit for bit.
 
     Args:
         then: (n,) floats of the registered model.
         now: (n,) floats of the one fitted again.
+        of: Which rows they are, for people.
     """
     differ = then.view(np.uint64) != now.view(np.uint64)
     count = int(differ.sum())
     if not count:
-        return Part("predictions", True, (f"{len(then):,} of the holdout, bit for bit.",))
+        return Part("predictions", True, (f"{len(then):,} of {of}, bit for bit.",))
     largest = float(np.nanmax(np.abs(then - now))) if np.isfinite(then - now).any() else float("nan")
     return Part(
         "predictions",
         False,
-        (f"{count:,} of {len(then):,} of the holdout differ, by {largest:.3g} at most.",),
+        (f"{count:,} of {len(then):,} of {of} differ, by {largest:.3g} at most.",),
     )
 
 

@@ -107,9 +107,14 @@ def _sources(use_case: UseCase) -> dict[str, str]:
 
 
 def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
-    """The registered model's predictions of the holdout against those of one that is fitted again."""
+    """The registered model's predictions of the holdout against those of one that is fitted again.
+
+    A refit of the gate has no holdout: of it all rows count.
+    """
     fit = training_set.rows_to_fit(rows, recorded.data.holdout_start).to_pandas()
-    holdout = training_set.rows_to_judge(rows, recorded.data.holdout_start).to_pandas()
+    compared, of = training_set.rows_to_judge(rows, recorded.data.holdout_start).to_pandas(), "the holdout"
+    if recorded.plan.refit_of is not None:
+        compared, of = fit, "the rows fitted on"
     columns = recipe.inputs(use_case, recorded)
     absent = [name for name in columns if name not in rows.column_names]
     if absent:
@@ -121,7 +126,7 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
         model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
     except (InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
-    return compare.predictions(registered(holdout), model_loading.predictor(use_case, model)(holdout[columns]))
+    return compare.predictions(registered(compared), model_loading.predictor(use_case, model)(compared[columns]), of)
 
 
 @contextmanager
