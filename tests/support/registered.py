@@ -28,8 +28,8 @@ def register(use_case: UseCase, columns: list[str], number: int) -> int:
         return int(tracking.register(use_case, uri, active.info.run_id).version)
 
 
-def promote(use_case: UseCase, version: int) -> None:
-    """Let the gate promote a version; the partition before is the newest it has seen."""
+def promote(use_case: UseCase, version: int, **evidence: object) -> None:
+    """Let the gate promote a version on this evidence; the partition before is the newest it has seen."""
     partition = use_case.partition("2024-01-02")
     ledger.record(
         use_case,
@@ -41,6 +41,6 @@ def promote(use_case: UseCase, version: int) -> None:
         effective_from=partition.end,
         actor="gate",
         reason="better",
-        evidence={},
+        evidence=evidence,
     )
     tracking.promote(use_case, version)

@@ -233,7 +233,8 @@ REQUESTS = _schema(
 LEDGER = _schema(
     "A decision of the gate, the beginning of a stage of a rollout, a rollback, the end of a pause of automatic"
     " promotion, that a person puts a version in shadow or ends that, or that a refit has passed its probation."
-    " Appended once. `partition` is the last one of the training window; for what a person does to versions, the last one that was scored.",
+    " Appended once. `partition` is the last one of the training window; for what a person does to"
+    " versions, and for the end of a probation, the last one that was scored.",
     event_id=(
         _STRING,
         "`gate:<model version>`: a version is decided on once; `rollout:<model version>:<stage>`; `rollback:<DAG run>`,"

@@ -142,7 +142,7 @@ def view(
             for deployment in deployments.periods(entries)
             if deployment.version == number
         ],
-        "mentions": [entry for entry in entries if number in (entry.model_version, entry.previous_version)],
+        "mentions": [entry for entry in entries if number in ledger.versions_of(entry)],
         "performance": performance,
         "chart": _chart(number, performance, expected) if len(performance) > 1 else None,
         "run": version.run,
@@ -154,9 +154,9 @@ def view(
 
 
 def status(entries: Sequence[Entry], number: int) -> str:
-    """What a version is now: `champion`, `former champion`, `rejected`, `inconclusive` or `challenger`.
+    """What a version is now: `champion`, `former champion`, `refitted`, `rejected`, `inconclusive` or `challenger`.
 
-    It is a challenger while nothing is decided about it.
+    It is a challenger while nothing is decided about it, and `refitted` if its refit was promoted in its place.
 
     Args:
         entries: The use case's whole ledger, oldest first.
@@ -170,6 +170,8 @@ def status(entries: Sequence[Entry], number: int) -> str:
     decided = ledger.decision_on(entries, number)
     if decided is None:
         return "challenger"
+    if decided.action == ledger.PROMOTED:
+        return "refitted"
     decision = from_evidence(decided.evidence)
     return "inconclusive" if decision and decision.outcome == INCONCLUSIVE else "rejected"
 

@@ -209,6 +209,15 @@ def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
     return next((entry for entry in decided if version in (entry.model_version, entry.evidence.get(EVALUATED))), None)
 
 
+def versions_of(entry: Entry) -> tuple[int | None, ...]:
+    """The versions that an entry is about: decided on, evaluated in its place, and serving until then.
+
+    Args:
+        entry: Of the ledger.
+    """
+    return entry.model_version, entry.evidence.get(EVALUATED), entry.previous_version
+
+
 def _decided_on(version: int | None) -> str:
     """How a decision on a version is named: each is decided on once."""
     return f"gate:{version}"

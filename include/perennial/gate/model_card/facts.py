@@ -47,7 +47,9 @@ class Card:
         features: The model's inputs and its predictions.
         rows_fit, rows_holdout: Rows fitted on and rows of the holdout.
         training_set, provenance, changes: As the training logged them (`training_set.json` and so on).
-        quality: Its metrics on the holdout.
+        refit_of: The version that was evaluated in its place; None: it was evaluated itself.
+        holdout_start: Event time, ISO 8601, from which on rows were held out: of a refit, from that version.
+        quality: The metrics on the holdout; of a refit, those of that version.
         gate: The gate's decision.
         history: The ledger's rows about this version, and about the one that replaced it; oldest first.
     """
@@ -67,6 +69,8 @@ class Card:
     training_set: dict[str, Any]
     provenance: dict[str, Any]
     changes: dict[str, Any]
+    refit_of: int | None
+    holdout_start: str | None
     quality: Quality | None
     gate: GateDecision | None
     history: list[ledger.Entry]
@@ -80,6 +84,11 @@ class Card:
     def has_intervals(self) -> bool:
         """Whether there were enough blocks of time for intervals of the metrics."""
         return self.quality is not None and any(one.low is not None for one in self.quality.metrics.values())
+
+    @property
+    def rows(self) -> int:
+        """Labelled examples of the window."""
+        return (self.rows_fit or 0) + (0 if self.refit_of else self.rows_holdout or 0)
 
     @property
     def unlabelled(self) -> int | None:
@@ -100,7 +109,12 @@ def gather(use_case: UseCase, version: int) -> Card:
     run = tracking.training_run(use_case, version)
     records = run_documents.read_json(use_case, run.id, _RECORDS)
     tags, numbers = run.tags, run.metrics
-    rows_holdout = _whole(numbers.get("rows_holdout"))
+    refit_of = records.get(mlflow_artifacts.PLAN, {}).get("refit_of")
+    evaluated, quality = run, records.get(mlflow_artifacts.QUALITY)
+    if refit_of is not None:
+        evaluated = tracking.training_run(use_case, refit_of)
+        quality = run_documents.read_json(use_case, evaluated.id, _RECORDS).get(mlflow_artifacts.QUALITY)
+    rows_holdout = _whole(evaluated.metrics.get("rows_holdout"))
     return Card(
         use_case=use_case,
         version=version,
@@ -117,9 +131,11 @@ def gather(use_case: UseCase, version: int) -> Card:
         training_set=records.get(mlflow_artifacts.TRAINING_SET, {}),
         provenance=records.get(mlflow_artifacts.PROVENANCE, {}),
         changes=records.get(mlflow_artifacts.CODE_CHANGES, {}),
-        quality=Quality(**records[mlflow_artifacts.QUALITY]) if records.get(mlflow_artifacts.QUALITY) else None,
+        refit_of=refit_of,
+        holdout_start=evaluated.tags.get(mlflow_tags.HOLDOUT_START),
+        quality=Quality(**quality) if quality else None,
         gate=GateDecision(**records[mlflow_artifacts.GATE]) if mlflow_artifacts.GATE in records else None,
-        history=[e for e in ledger.entries(use_case) if version in (e.model_version, e.previous_version)],
+        history=[e for e in ledger.entries(use_case) if version in ledger.versions_of(e)],
     )
 
 
