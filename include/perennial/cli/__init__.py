@@ -15,6 +15,7 @@ try:
     from perennial.cli import reproduce
     from perennial.cli import features
     from perennial.cli import staleness
+    from perennial.cli import backtest
     from perennial.cli import retire
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
@@ -27,6 +28,7 @@ __all__ = [
     "ahead",
     "app",
     "ask",
+    "backtest",
     "decisions",
     "doctor",
     "features",

@@ -181,6 +181,20 @@ METRICS = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+BACKTESTS = _schema(
+    "One row per partition and reference policy: what it would have reached there, by `perennial backtest`. Appended"
+    " where it differs from the newest row.",
+    policy=(
+        _STRING,
+        "`never`: the first model; `always`: the recipe refitted at every partition; `baseline`: the baseline model;"
+        " `declared`: the policy of `use_case.py`, replayed.",
+    ),
+    metric=(_STRING, "The gate's metric."),
+    value=(_DOUBLE, "Its value on the labelled rows."),
+    labelled=(_LONG, "Number of rows with a label, on which the value was computed."),
+    recorded_at=_RECORDED_AT,
+)
+
 DRIFT = _schema(
     "One row per partition, model version and column: how far it is from the version's training profile. Appended; all"
     " of them again when the partition's rows have changed.",
@@ -326,6 +340,7 @@ TABLES = {
     "publications": PUBLICATIONS,
     "parity": PARITY,
     "metrics": METRICS,
+    "backtests": BACKTESTS,
     "drift": DRIFT,
     "verdicts": VERDICTS,
     "requests": REQUESTS,

@@ -100,7 +100,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         first=first,
         first_version=first_version if first else None,
         first_left_out=left_out,
-        uncertainty=_uncertainty(use_case, label, prediction),
+        uncertainty=uncertainty(use_case, label, prediction),
     )
 
 
@@ -223,7 +223,7 @@ def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[p
     return lake.iter_batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
 
 
-def _uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float:
+def uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float:
     """How far the gate's metric may be off: 1.645 standard errors, by the method of batch means."""
     batches = min(BATCHES, len(label) // BATCH_ROWS)
     if batches < 2:

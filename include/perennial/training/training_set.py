@@ -195,7 +195,9 @@ def retrieve(
     identifiers = [*tables.values(), use_case.tables.examples]
     # Snapshots are taken before anything is read, so that the set can be rebuilt whatever is written meanwhile.
     snapshots = dict(snapshots) if snapshots is not None else lake.snapshots(identifiers)
-    examples, unlabelled = _examples(use_case, first, last, snapshots.get(use_case.tables.examples))
+    examples = read_examples(use_case, first, last, snapshots.get(use_case.tables.examples))
+    count, examples = examples.num_rows, labelled(use_case, examples, last.end)
+    unlabelled = count - examples.num_rows
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(
         use_case.feature_service,
@@ -210,13 +212,23 @@ def retrieve(
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(training_set_file.encode, kept)
         check(use_case, examples, rows, repository.publications(use_case.feature_service))
-        _check_enough(use_case, kept, first, last, holdout_start)
+        check_enough(use_case, kept, first, last, holdout_start)
         content = encoding.result()
     return Retrieved(kept, content, holdout_start, unlabelled, snapshots)
 
 
-def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> tuple[pa.Table, int]:
-    """The examples of the window whose label matured before its end, in a fixed order; how many had none by then."""
+def read_examples(use_case: UseCase, first: Partition, last: Partition, snapshot: int | None) -> pa.Table:
+    """All examples of the partitions from `first` to `last`, labelled or not.
+
+    Args:
+        use_case: Whose examples.
+        first: First partition.
+        last: Last partition, included.
+        snapshot: Of the lake's table; None: the current one.
+
+    Raises:
+        NotEnoughData: a partition was never computed.
+    """
     identifier = use_case.tables.examples
     examples = lake.read(identifier, between=(first.key, last.key), snapshot=snapshot)
     present = set(examples[lake.PARTITION].unique().to_pylist()) if examples is not None else set()
@@ -229,11 +241,22 @@ def _examples(use_case: UseCase, first: Partition, last: Partition, snapshot: in
             f"Use case {use_case.name!r}: no examples of partition {', '.join(absent)} in the lake.",
             f"Run {dag_id(use_case.name, FEATURES)} for it, or narrow the window.",
         )
-    in_time = pc.less_equal(examples["label_timestamp"], pa.scalar(last.end))
-    mature = pc.and_(labels.are_known(examples["label"]), in_time)
+    return examples
+
+
+def labelled(use_case: UseCase, examples: pa.Table, known_by: datetime | None) -> pa.Table:
+    """The examples whose label is known, in the order of a training set.
+
+    Args:
+        use_case: Whose examples.
+        examples: As `read_examples` gives them.
+        known_by: Only labels that had matured by then, event time, UTC; None: all that are known now.
+    """
+    mature = labels.are_known(examples["label"])
+    if known_by is not None:
+        mature = pc.and_(mature, pc.less_equal(examples["label_timestamp"], pa.scalar(known_by)))
     order = [("event_timestamp", "ascending"), *((name, "ascending") for name in use_case.examples.key)]
-    labelled = examples.filter(pc.fill_null(mature, False)).sort_by(order)
-    return labelled, examples.num_rows - labelled.num_rows
+    return examples.filter(pc.fill_null(mature, False)).sort_by(order)
 
 
 def check(
@@ -274,9 +297,19 @@ def check(
     validation.validate_computed_table(use_case, "training_set", rows, None, BadFeatures)
 
 
-def _check_enough(
-    use_case: UseCase, rows: pa.Table, first: Partition, last: Partition, holdout_start: datetime
-) -> None:
+def check_enough(use_case: UseCase, rows: pa.Table, first: Partition, last: Partition, holdout_start: datetime) -> None:
+    """Refuse a window with too few rows to fit on or to hold out, or with labels of one class only.
+
+    Args:
+        use_case: Its gate says how many are needed.
+        rows: Those of the window whose label had matured by its end.
+        first: First partition of the window.
+        last: Its last partition, included.
+        holdout_start: Event time, UTC.
+
+    Raises:
+        NotEnoughData: saying what is missing.
+    """
     holdout = pc.sum(pc.greater_equal(rows["event_timestamp"], pa.scalar(holdout_start))).as_py() or 0
     fit = rows.num_rows - holdout
     if fit < use_case.gate.min_rows or holdout < use_case.gate.min_rows:

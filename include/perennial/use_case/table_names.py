@@ -39,6 +39,7 @@ class TableNames:
     publications = _Reserved()
     parity = _Reserved()
     metrics = _Reserved()
+    backtests = _Reserved()
     drift = _Reserved()
     verdicts = _Reserved()
     requests = _Reserved()

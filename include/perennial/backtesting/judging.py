@@ -1,0 +1,101 @@
+"""The gate of a simulated policy: the real one's rules that rows can answer, on labels known by the window's end.
+
+What needs a stored model or a person is left out: smoke test, latency, size and approval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.backtesting.fits import Fit
+from perennial.backtesting.history import History
+from perennial.errors import NotEnoughData
+from perennial.evaluation import baseline
+from perennial.gate import challenger as gate
+from perennial.gate import rules
+from perennial.gate.decision import CHALLENGER, CHAMPION, Outcome
+from perennial.training import fit as training
+from perennial.training import training_set
+from perennial.use_case import UseCase
+
+Array = np.ndarray
+#: Gives (n,) predictions of every row of the history, NaN where the fit may not predict.
+Predict = Callable[[Fit], Array]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate of a policy says.
+
+    Attributes:
+        outcome: As the gate's.
+        challenger, champion: The gate's metric of both on the holdout; None: too little to tell.
+    """
+
+    outcome: Outcome
+    challenger: float | None
+    champion: float | None
+
+
+def enough(use_case: UseCase, history: History, challenger: Fit) -> bool:
+    """Whether the window has enough rows to fit on and to hold out, as training asks.
+
+    Args:
+        use_case: With the policy's gate.
+        history: The rows.
+        challenger: Whose window; part of it is held out.
+    """
+    assert challenger.until is not None, "a challenger holds rows back"  # noqa: S101
+    window = history.rows.filter(pa.array(history.window(challenger.first, challenger.last)))
+    try:
+        training_set.check_enough(use_case, window, challenger.first, challenger.last, challenger.until)
+    except NotEnoughData:
+        return False
+    return True
+
+
+def judge(
+    use_case: UseCase, history: History, challenger: Fit, champions: Sequence[Fit], predict: Predict
+) -> Judgement:
+    """Compare a challenger with the champion, on those rows of its holdout that neither was fitted on.
+
+    Args:
+        use_case: With the policy's gate.
+        history: The rows.
+        challenger: A fit whose window ends now.
+        champions: The champion, then, where it is a refit, the fit that was evaluated in its place, which stands in for
+            it where the champion has seen too much of the holdout; empty: the challenger must beat the baseline model.
+        predict: Gives the predictions of a fit.
+    """
+    assert challenger.until is not None, "a challenger holds rows back"  # noqa: S101
+    window = history.window(challenger.first, challenger.last)
+    held_out = window & ~history.is_before(challenger.until)
+    fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
+    columns = training.feature_columns(use_case)
+    if champions:
+        for champion in champions:
+            rows = held_out & ~history.is_before(champion.fitted_until)
+            holdout = history.rows.filter(pa.array(rows)).to_pandas()
+            pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], predict(champion)[rows])
+            if all(rule.passed for rule in rules.sufficiency(pair)):
+                break
+    else:
+        holdout = history.rows.filter(pa.array(held_out)).to_pandas()
+        label = fitted["label"].to_numpy()
+        opponent = baseline.predictions(use_case, label, holdout)
+        constant = baseline.constant_predictions(label, len(holdout))
+        pair = rules.Pair.of(use_case, holdout, predict(challenger)[held_out], opponent, constant)
+    results = gate.apply_rules(pair, holdout)
+    whole = history.rows.filter(pa.array(held_out)).select(columns).to_pandas()
+    shares = rules.null_shares(fitted.select(columns).to_pandas(), whole, columns)
+    results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
+    is_enough = all(rule.passed for rule in results.sufficiency)
+    mine, its = (
+        results.metrics.get(model, {}).get(use_case.gate.metric) if is_enough else None
+        for model in (CHALLENGER, CHAMPION)
+    )
+    return Judgement(results.outcome(use_case.gate.margin), mine, its)

@@ -1,0 +1,337 @@
+"""What a policy would have done, partition by partition, and which fit would have predicted which partition.
+
+At the end of each partition the policy sees what had happened by then: rows of the partitions so far, and labels that
+had matured. It may request a new model because the champion is old, because its production performance is worse than
+expected, or because the schedule says so; the model's window ends there, and it predicts from the next partition on, as
+`training`, `gate` and `scoring` do it. Requests for drift are not replayed: each model would need a drift profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from perennial.backtesting import judging
+from perennial.backtesting.fits import Fit, Predictions
+from perennial.backtesting.history import History
+from perennial.backtesting.judging import Judgement
+from perennial.backtesting.policies import ALWAYS, BASELINE, NEVER, Policy, is_refitting
+from perennial.errors import NotEnoughData
+from perennial.evaluation import baseline, metrics
+from perennial.gate.decision import PROMOTE
+from perennial.monitoring import performance
+from perennial.partitions import Partition
+from perennial.training import first_window
+from perennial.use_case import UseCase
+from perennial.use_case.metric_names import gain
+
+Array = np.ndarray
+#: Asks for fits, and gets on once they are there.
+Asking = Generator[list[Fit], None, "Replayed"]
+#: Predictions of so many fits are held in memory.
+_HELD = 48
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A model that serves.
+
+    Attributes:
+        served: What predicts.
+        evaluated: What the gate measured; the same, unless what serves is its refit.
+        expected: The gate's metric on the newest holdout that it was measured on.
+    """
+
+    served: Fit
+    evaluated: Fit
+    expected: float | None
+
+    @property
+    def as_opponents(self) -> list[Fit]:
+        """What a challenger is compared with, the first that has not seen too much of the holdout."""
+        return list(dict.fromkeys((self.served, self.evaluated)))
+
+
+@dataclass
+class Replayed:
+    """What a policy would have done.
+
+    Attributes:
+        policy: The policy.
+        serving: Partition -> the fit that predicts it; empty for the baseline model.
+        requests: Partitions at whose end a model was requested.
+        promotions: Those at whose end one was promoted; the first model's is not among them.
+        fits: All fits that were made for it, the first model's included.
+    """
+
+    policy: Policy
+    serving: dict[str, Fit] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    promotions: list[str] = field(default_factory=list)
+    fits: dict[Fit, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where all policies begin.
+
+    Attributes:
+        champion: The first model, as the policy that is declared makes it.
+        partition: At whose end it was promoted.
+    """
+
+    champion: Champion
+    partition: Partition
+
+
+class Known:
+    """The history, with what was computed on it so far.
+
+    Args:
+        history: The rows.
+        read: Gives the predictions of a fit that was made.
+    """
+
+    def __init__(self, history: History, read: judging.Callable[[Fit], Predictions]) -> None:
+        self.history = history
+        self._read = lru_cache(maxsize=_HELD)(read)
+        self._judged: dict[tuple[object, ...], Judgement] = {}
+        self._metrics: dict[tuple[Fit, str, str], float | None] = {}
+        self.seconds: dict[Fit, float] = {}
+
+    def predictions(self, wanted: Fit) -> Array:
+        """(n,) predictions of a fit."""
+        read = self._read(wanted)
+        self.seconds[wanted] = read.seconds
+        return read.values
+
+    @cached_property
+    def _places(self) -> dict[str, Array]:
+        """Partition -> the places of its rows."""
+        order = np.argsort(self.history.partition, kind="stable")
+        bounds = np.searchsorted(self.history.partition[order], np.arange(len(self.history.partitions) + 1))
+        return {
+            partition.key: np.sort(order[bounds[number] : bounds[number + 1]])
+            for number, partition in enumerate(self.history.partitions)
+        }
+
+    def rows(self, partition: Partition, known_by: Partition | None = None) -> Array:
+        """The places of a partition's rows, if they are enough to measure performance on; else none.
+
+        Args:
+            partition: The partition.
+            known_by: Only labels that had matured by the end of this partition; None: all.
+        """
+        use_case, places = self.history.use_case, self._places[partition.key]
+        if known_by is not None:
+            places = places[self.history.is_known(known_by.end)[places]]
+        needed = use_case.drift.min_coverage * self.history.examples[partition.key]
+        return places if len(places) >= max(use_case.drift.min_rows, needed) else places[:0]
+
+    def metric(self, wanted: Fit, partition: Partition, known_by: Partition | None = None) -> float | None:
+        """The gate's metric of a fit on a partition; None: too few labels, or it is not defined there.
+
+        Args:
+            wanted: The fit.
+            partition: The partition.
+            known_by: As for `rows`.
+        """
+        key = wanted, partition.key, known_by.key if known_by else ""
+        if key not in self._metrics:
+            rows, use_case = self.rows(partition, known_by), self.history.use_case
+            value = None
+            if len(rows):
+                label, prediction = self.history.label[rows], self.predictions(wanted)[rows]
+                value = metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction)
+            self._metrics[key] = value
+        return self._metrics[key]
+
+    def baseline_metric(self, fitted: Fit, partition: Partition) -> float | None:
+        """The gate's metric of the baseline model on a partition.
+
+        Args:
+            fitted: The fit from whose labels the constant comes.
+            partition: The partition.
+        """
+        import pyarrow as pa
+
+        rows, use_case = self.rows(partition), self.history.use_case
+        if not len(rows):
+            return None
+        constant_of = self.history.label[fitted.rows(self.history)]
+        frame = self.history.rows.take(pa.array(rows)).to_pandas()
+        prediction = baseline.predictions(use_case, constant_of, frame)
+        return metrics.evaluate_one(use_case, use_case.gate.metric, frame["label"].to_numpy(), prediction)
+
+    def uncertainty(self, wanted: Fit, partition: Partition, known_by: Partition) -> float:
+        """By how much the gate's metric may be off, as the monitor has it."""
+        rows = self.rows(partition, known_by)
+        return performance.uncertainty(self.history.use_case, self.history.label[rows], self.predictions(wanted)[rows])
+
+    def judge(self, use_case: UseCase, challenger: Fit, champions: list[Fit]) -> Judgement:
+        """`judging.judge`, once for policies with the same gate."""
+        key = use_case.gate.model_dump_json(), challenger, tuple(champions)
+        if key not in self._judged:
+            self._judged[key] = judging.judge(use_case, self.history, challenger, champions, self.predictions)
+        return self._judged[key]
+
+
+def first_model(known: Known, policy: Policy) -> Generator[list[Fit], None, Start]:
+    """The first model that passes its gate.
+
+    Args:
+        known: The history.
+        policy: As declared.
+
+    Raises:
+        NotEnoughData: none does.
+    """
+    use_case, history = policy.use_case, known.history
+    last_request: Partition | None = None
+    for partition in history.partitions:
+        if not first_window.measure(use_case, partition).is_enough or _cools_down(use_case, last_request, partition):
+            continue
+        last_request = partition
+        challenger = _challenger(use_case, history, partition)
+        if not judging.enough(use_case, history, challenger):
+            continue
+        yield [challenger]
+        judgement = known.judge(use_case, challenger, [])
+        if judgement.outcome == PROMOTE:
+            served = _served(use_case, challenger)
+            yield [served]
+            return Start(Champion(served, challenger, judgement.challenger), partition)
+    raise NotEnoughData(
+        f"Use case {use_case.name!r}: from {history.partitions[0]} to {history.partitions[-1]} no first model passes"
+        " its gate, so there is nothing to compare.",
+        "Widen the range, or look at the gate's decisions: `perennial history " + use_case.name + "`.",
+    )
+
+
+def replay(known: Known, policy: Policy, start: Start) -> Asking:
+    """What a policy would have done from the first model on.
+
+    Args:
+        known: The history.
+        policy: The policy.
+        start: The first model, with which every policy begins.
+    """
+    done = Replayed(policy)
+    later = [each for each in known.history.partitions if each > start.partition]
+    if policy.kind == BASELINE:
+        return done
+    done.fits = dict.fromkeys(start.champion.as_opponents)
+    if policy.kind == NEVER:
+        done.serving = {partition.key: start.champion.served for partition in later}
+    elif policy.kind == ALWAYS:
+        done.serving = {
+            partition.key: _whole(policy.use_case, known.history, partition.previous) for partition in later
+        }
+        done.fits = dict.fromkeys(done.serving.values())
+        done.promotions = done.requests = [partition.previous.key for partition in later[1:]]
+        yield list(done.fits)
+    else:
+        yield from _loop(known, policy, start, later, done)
+    return done
+
+
+def _loop(
+    known: Known, policy: Policy, start: Start, later: list[Partition], done: Replayed
+) -> Generator[list[Fit], None, None]:
+    """Requests, gate and promotions of a policy."""
+    use_case, history, champion = policy.use_case, known.history, start.champion
+    since, last_request = start.partition, start.partition
+    for partition in later:
+        done.serving[partition.key] = champion.served
+        if partition == later[-1] or _cools_down(use_case, last_request, partition):
+            continue  # What the last one would lead to serves none of them.
+        if not _is_requested(known, use_case, champion, since, partition):
+            continue
+        last_request = partition
+        done.requests.append(partition.key)
+        challenger = _challenger(use_case, history, partition)
+        if not judging.enough(use_case, history, challenger):
+            continue
+        done.fits[challenger] = None
+        yield [challenger]
+        judgement = known.judge(use_case, challenger, champion.as_opponents)
+        if judgement.outcome == PROMOTE:
+            served = _served(use_case, challenger)
+            done.fits[served] = None
+            yield [served]
+            champion, since = Champion(served, challenger, judgement.challenger), partition
+            done.promotions.append(partition.key)
+        elif judgement.champion is not None:
+            # The same comparison measured the champion on newer data: that is what is expected of it from now on.
+            champion = replace(champion, expected=judgement.champion)
+
+
+def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Partition, partition: Partition) -> bool:
+    """Whether a model is requested at the end of a partition.
+
+    Args:
+        known: The history.
+        use_case: With the policy.
+        champion: What serves.
+        since: At whose end it was promoted.
+        partition: The partition that ends.
+    """
+    oldest, cron = use_case.retraining.max_age, use_case.retraining.schedule
+    served = list(since.next.through(partition))
+    if oldest is not None and len(served) >= oldest:
+        return True
+    if cron is not None and _fires(cron, partition):
+        return True
+    drop = use_case.drift.performance_drop
+    if drop is None or champion.expected is None:
+        return False
+    for each in reversed(served[-1 - use_case.drift.revisits :]):
+        value = known.metric(champion.served, each, partition)
+        if value is not None:  # The newest that has its labels.
+            lost = gain(use_case.gate.metric, champion.expected, value)
+            return lost > max(drop, known.uncertainty(champion.served, each, partition))
+    return False
+
+
+def _cools_down(use_case: UseCase, last_request: Partition | None, partition: Partition) -> bool:
+    """Whether a request is too soon after the one before it."""
+    if last_request is None:
+        return False
+    return len(list(last_request.through(partition))) - 1 <= use_case.retraining.cooldown
+
+
+def _fires(cron: str, partition: Partition) -> bool:
+    """Whether a schedule fires while this is the newest partition that has ended."""
+    from croniter import croniter
+
+    after = partition.end - timedelta(microseconds=1)
+    return bool(croniter(cron, after).get_next(type(after)) < partition.next.end)
+
+
+def _first(use_case: UseCase, history: History, last: Partition) -> Partition:
+    """The first partition of the window that ends with `last`."""
+    window = use_case.retraining.window
+    return (last.preceding(window - 1, history.partitions[0]) or [last])[0] if window else history.partitions[0]
+
+
+def _challenger(use_case: UseCase, history: History, last: Partition) -> Fit:
+    first = _first(use_case, history, last)
+    return Fit(first, last, use_case.holdout_start(first.start, last.end))
+
+
+def _whole(use_case: UseCase, history: History, last: Partition) -> Fit:
+    return Fit(_first(use_case, history, last), last)
+
+
+def _served(use_case: UseCase, evaluated: Fit) -> Fit:
+    """What serves of a challenger that was promoted."""
+    return Fit(evaluated.first, evaluated.last) if is_refitting(use_case) else evaluated
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean of some values."""
+    return float(np.mean(list(values)))
