@@ -43,7 +43,17 @@ LIGHT = {
     ],
     "faces of packages": [
         *("lake", "lake_cache", "registry", "feature_store", "evaluation", "quarantine", "gate", "monitoring"),
-        *("ingestion", "feature_changes", "reporting", "reproduce", "embedded", "doctor", "reference", "cli"),
+        *(
+            "ingestion",
+            "feature_changes",
+            "reporting",
+            "reproduce",
+            "backtesting",
+            "embedded",
+            "doctor",
+            "reference",
+            "cli",
+        ),
         "testing",
     ],
     "what pages and `perennial status` read with": [
@@ -57,7 +67,7 @@ LIGHT = {
         *("cli.completion", "cli.decisions", "cli.doctor", "cli.features", "cli.new", "cli.pipelines"),
         *("cli.quarantine", "cli.reproduce", "cli.runs", "cli.services", "cli.staleness", "dag_names", "runs.params"),
         *("doctor.finding", "doctor.examination", "reproduce.report", "feature_changes.planning"),
-        "analysis.staleness_report",
+        *("analysis.staleness_report", "backtesting.policies", "backtesting.report", "cli.backtest"),
     ],
 }
 

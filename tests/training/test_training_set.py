@@ -88,4 +88,4 @@ def test_classes_are_needed_among_the_rows_to_fit_on() -> None:
     moments = [first.start] * half + [last.start] * half
     rows = pa.table({"event_timestamp": moments, "label": [0.0] * half + [0.0, 1.0] * (half // 2)})
     with pytest.raises(NotEnoughData, match="every label to fit on is 0"):
-        training_set._check_enough(flights, rows, first, last, last.start)
+        training_set.check_enough(flights, rows, first, last, last.start)

@@ -8,7 +8,7 @@ from perennial.use_case.table_names import RESERVED, TableNames
 
 def test_the_stored_names_never_change() -> None:
     # These names are in people's lakes, so they are spelled out here and nowhere else.
-    names = "batches computations drift examples ledger metrics model_files parity predictions publications"
+    names = "backtests batches computations drift examples ledger metrics model_files parity predictions publications"
     names += " quarantine quarantine_decisions refreshes refused_batches requests served_predictions validations"
     names += " verdicts"
     assert sorted(RESERVED) == names.split()

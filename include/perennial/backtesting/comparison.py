@@ -46,33 +46,10 @@ def compare(known: Known, start: Start, replayed: Sequence[Replayed], *, made: i
             f"Use case {use_case.name!r}: no partition after {start.partition} has enough labels to compare policies.",
             "Wait until labels mature, or widen the range.",
         )
+    values = {name: {key: each[key] for key in keys} for name, each in values.items()}
     compared = len(replayed) - 1
     confidence = 1 - (1 - use_case.gate.confidence) / max(compared, 1)
-    block = _blocks(use_case, keys)
-    base = values[policies.DECLARED]
-    results = []
-    for each in replayed:
-        own = values[each.policy.name]
-        change, interval = None, None
-        if each.policy.name != policies.DECLARED:
-            differences = _differences(use_case, [own[key] for key in keys], [base[key] for key in keys])
-            change, interval = float(differences.mean()), _interval(use_case, differences, block, confidence)
-        results.append(
-            PolicyResult(
-                name=each.policy.name,
-                description=each.policy.description,
-                mean=float(np.mean([own[key] for key in keys])),
-                by_partition={key: own[key] for key in keys},
-                change=change,
-                low=interval.low if interval else None,
-                high=interval.high if interval else None,
-                requests=tuple(each.requests),
-                promotions=tuple(each.promotions),
-                fits=len(each.fits),
-                fit_seconds=sum(known.seconds.get(fit, 0.0) for fit in each.fits),
-                can_be_declared=each.policy.can_be_declared,
-            )
-        )
+    results = [_result(known, each, values, confidence) for each in replayed]
     proposal = propose(results, use_case.higher_is_better)
     return BacktestReport(
         use_case=use_case.name,
@@ -82,7 +59,7 @@ def compare(known: Known, start: Start, replayed: Sequence[Replayed], *, made: i
         last=history.partitions[-1].key,
         first_model=start.partition.key,
         partitions=tuple(keys),
-        blocks=blocks.count_blocks(block),
+        blocks=blocks.count_blocks(blocks_of(use_case, keys)),
         labelled={key: len(known.rows(use_case.partition(key))) for key in keys},
         policies=tuple(results),
         compared=compared,
@@ -92,6 +69,40 @@ def compare(known: Known, start: Start, replayed: Sequence[Replayed], *, made: i
         is_proven=bool(proposal and proposal.low is not None and proposal.low > 0),
         fits_made=made,
         fits_reused=reused,
+    )
+
+
+def _result(
+    known: Known, replayed: Replayed, values: Mapping[str, Mapping[str, float]], confidence: float
+) -> PolicyResult:
+    """One policy beside the declared one.
+
+    Args:
+        known: The history.
+        replayed: What the policy would have done.
+        values: Policy -> partition -> the gate's metric, of the same partitions.
+        confidence: Of each bound, corrected.
+    """
+    use_case, policy, change, bounds = known.history.use_case, replayed.policy, None, None
+    own, base = values[policy.name], values[policies.DECLARED]
+    if policy.name != policies.DECLARED:
+        sign = -1 if use_case.gate.metric in LOWER_IS_BETTER else 1
+        differences = sign * (np.array([*own.values()]) - np.array([*base.values()]))
+        change = float(differences.mean())
+        bounds = interval(use_case, differences, blocks_of(use_case, [*own]), confidence)
+    return PolicyResult(
+        name=policy.name,
+        description=policy.description,
+        mean=float(np.mean([*own.values()])),
+        by_partition=own,
+        change=change,
+        low=bounds.low if bounds else None,
+        high=bounds.high if bounds else None,
+        requests=tuple(replayed.requests),
+        promotions=tuple(replayed.promotions),
+        fits=len(replayed.fits),
+        fit_seconds=round(sum(known.seconds.get(fit, 0.0) for fit in replayed.fits), 3),
+        can_be_declared=policy.can_be_declared,
     )
 
 
@@ -120,38 +131,29 @@ def _by_partition(known: Known, start: Start, replayed: Replayed) -> dict[str, f
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _differences(use_case: UseCase, own: Sequence[float], base: Sequence[float]) -> np.ndarray:
-    """(n,) by how much a policy is better in each partition."""
-    sign = -1 if use_case.gate.metric in LOWER_IS_BETTER else 1
-    return sign * (np.asarray(own) - np.asarray(base))
+def blocks_of(use_case: UseCase, keys: Sequence[str]) -> np.ndarray:
+    """(n,) the block of event time of each partition.
 
-
-def _blocks(use_case: UseCase, keys: Sequence[str]) -> np.ndarray:
-    """(n,) the block of event time of each partition."""
+    Args:
+        use_case: Its gate says how long a block is at least.
+        keys: Names of n partitions, oldest first.
+    """
     starts = pd.Series([use_case.cadence.partition(key).start for key in keys])
     return blocks.blocks_of(starts, use_case.gate.block)
 
 
-def _interval(use_case: UseCase, differences: np.ndarray, block: np.ndarray, confidence: float) -> Interval | None:
-    """The interval of a mean difference; None with too few blocks."""
+def interval(use_case: UseCase, differences: np.ndarray, block: np.ndarray, confidence: float) -> Interval | None:
+    """The interval of a mean difference; None with fewer blocks than the gate asks for.
+
+    Args:
+        use_case: Whose gate.
+        differences: (n,) by how much a policy is better in each partition.
+        block: (n,) from `blocks_of`.
+        confidence: One-sided, of each bound.
+    """
     count = blocks.count_blocks(block)
     if count < use_case.gate.min_blocks:
         return None
     partitions = np.bincount(block).astype(float)
     sums = np.bincount(block, weights=differences)
     return bootstrap.interval(lambda weights: (weights @ sums) / (weights @ partitions), count, confidence)
-
-
-def regret(report: BacktestReport) -> Mapping[str, float]:
-    """By how much the declared policy is better than each reference, and worse than always retraining, on average.
-
-    Args:
-        report: Of a backtest.
-    """
-    means = {each.name: each.mean for each in report.policies}
-    sign = 1 if report.higher_is_better else -1
-    return {
-        name: sign * (means[policies.DECLARED] - means[name])
-        for name in (policies.NEVER, policies.ALWAYS, policies.BASELINE)
-        if name in means
-    }

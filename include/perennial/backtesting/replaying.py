@@ -8,12 +8,13 @@ expected, or because the schedule says so; the model's window ends there, and it
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
 
 import numpy as np
+import pyarrow as pa
 
 from perennial.backtesting import judging
 from perennial.backtesting.fits import Fit, Predictions
@@ -96,7 +97,7 @@ class Known:
         read: Gives the predictions of a fit that was made.
     """
 
-    def __init__(self, history: History, read: judging.Callable[[Fit], Predictions]) -> None:
+    def __init__(self, history: History, read: Callable[[Fit], Predictions]) -> None:
         self.history = history
         self._read = lru_cache(maxsize=_HELD)(read)
         self._judged: dict[tuple[object, ...], Judgement] = {}
@@ -157,8 +158,6 @@ class Known:
             fitted: The fit from whose labels the constant comes.
             partition: The partition.
         """
-        import pyarrow as pa
-
         rows, use_case = self.rows(partition), self.history.use_case
         if not len(rows):
             return None
@@ -330,8 +329,3 @@ def _whole(use_case: UseCase, history: History, last: Partition) -> Fit:
 def _served(use_case: UseCase, evaluated: Fit) -> Fit:
     """What serves of a challenger that was promoted."""
     return Fit(evaluated.first, evaluated.last) if is_refitting(use_case) else evaluated
-
-
-def mean(values: Iterable[float]) -> float:
-    """The mean of some values."""
-    return float(np.mean(list(values)))

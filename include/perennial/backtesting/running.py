@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass
-class _Fits:
+class Fits:
     """The fits of one history, made as they are asked for.
 
     Attributes:
@@ -129,7 +129,7 @@ def run(
             compared = policies.variations(use_case, len(rows.partitions))
         wanted = {policy.name: policy for policy in (*policies.references(use_case), *compared)}
         place = history.store(rows, folder) if pool else folder
-        made = _Fits(rows, fits.recipe(use_case), pool, place, progress)
+        made = Fits(rows, fits.recipe(use_case), pool, place, progress)
         known = Known(rows, made.read)
         begun = _drive({"": replaying.first_model(known, wanted[policies.DECLARED])}, made)[""]
         replays = {name: replaying.replay(known, policy, begun) for name, policy in wanted.items()}
@@ -138,7 +138,7 @@ def run(
     return comparison.compare(known, begun, list(replayed.values()), made=made.made, reused=made.reused)
 
 
-def _drive(asking: dict[str, Generator[list[Fit], None, Any]], made: _Fits) -> dict[str, Any]:
+def _drive(asking: dict[str, Generator[list[Fit], None, Any]], made: Fits) -> dict[str, Any]:
     """Let generators run until each has returned, giving them the fits that they ask for; their results by name."""
     results: dict[str, Any] = dict.fromkeys(asking)
     waiting: dict[str, list[Future[None]]] = {name: [] for name in asking}
