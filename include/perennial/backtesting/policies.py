@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
-from perennial.use_case import Gate, UseCase
+from perennial.use_case import UseCase
 from perennial.use_case.declarations import problems
 
 #: The reference policies; their names are stored, so they never change.
@@ -34,8 +34,6 @@ VARIABLE = {
     "refit": "gate",
     "performance_drop": "drift",
 }
-if "refit" not in Gate.model_fields:
-    del VARIABLE["refit"]
 _NONE, _TRUE, _FALSE = {"none", "all", "never"}, {"yes", "true", "on"}, {"no", "false", "off"}
 #: Windows, as shares of the history, that are tried by default.
 _SHARES = (0.25, 0.5)
@@ -98,7 +96,7 @@ def variations(use_case: UseCase, partitions: int) -> list[Policy]:
     """
     made = {}
     for changes in _changes(use_case, partitions):
-        policy = _varied(use_case, {k: v for k, v in changes.items() if k in VARIABLE})
+        policy = _varied(use_case, changes)
         if policy.changes:
             made[policy.name] = policy
     return list(made.values())
@@ -145,7 +143,7 @@ def parse(use_case: UseCase, text: str) -> Policy:
 
 def is_refitting(use_case: UseCase) -> bool:
     """Whether what the gate promotes is refitted on the whole window, holdout included."""
-    return bool(getattr(use_case.gate, "refit", False))
+    return use_case.gate.refit
 
 
 def _value(text: str) -> Any:

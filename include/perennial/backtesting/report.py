@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 #: What a backtest leaves out, in the result itself.
-NOT_REPLAYED = (
-    "Not replayed: requests for drift, rollouts, approvals, smoke tests and rollbacks; labels count as they are now."
-)
+NOT_REPLAYED = "Not replayed: requests for drift, rollouts, probations, approvals, smoke tests and rollbacks. Labels are as they are now."
 UNTOUCHED = "Nothing that serves was touched: no request, no version, no MLflow run, no ledger row."
 
 
