@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 #: What a backtest leaves out, in the result itself.
-NOT_REPLAYED = "Not replayed: requests for drift, rollouts, probations, approvals, smoke tests and rollbacks. Labels are as they are now."
+NOT_REPLAYED = (
+    "Not replayed: requests for drift, rollouts, probations, approvals, smoke tests and rollbacks."
+    " Labels are as they are now."
+)
 UNTOUCHED = "Nothing that serves was touched: no request, no version, no MLflow run, no ledger row."
 
 
