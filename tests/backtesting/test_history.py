@@ -63,8 +63,7 @@ def test_a_partition_that_was_never_computed_is_an_error(energy: UseCase) -> Non
 
 
 def test_the_history_is_read_as_it_was_stored(rows: History, energy: UseCase, tmp_path) -> None:
-    file = history.store(rows, tmp_path)
-    loaded = history.load(energy, energy.start, backtested.LAST, file)
+    loaded = history.store(rows, tmp_path).load()
     assert loaded.rows.equals(rows.rows)
     assert loaded.partitions == rows.partitions
     assert lake.PARTITION in loaded.rows.column_names

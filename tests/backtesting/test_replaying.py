@@ -16,9 +16,8 @@ from perennial.use_case import UseCase
 @pytest.fixture(scope="module")
 def known(energy: UseCase) -> Known:
     rows = history.retrieve(energy, energy.first, energy.partition(backtested.LAST))
-    folder = fits.folder_of(energy)
-    folder.mkdir(parents=True, exist_ok=True)
-    return Known(rows, running.Fits(rows, fits.recipe(energy), None, folder, lambda text: None).read)
+    fits.folder_of(energy).mkdir(parents=True, exist_ok=True)
+    return Known(rows, running.Fits(rows, fits.recipe(rows), None, None, lambda text: None).read)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +62,8 @@ def test_every_policy_predicts_the_same_partitions(replayed) -> None:
 def test_the_future_changes_nothing(known, replayed, energy) -> None:
     """What a policy did until a day is what it does in a history that ends there."""
     last = energy.partition("2024-01-09")
-    folder = fits.folder_of(energy)
     rows = history.retrieve(energy, energy.first, last)
-    shorter = Known(rows, running.Fits(rows, fits.recipe(energy), None, folder, lambda text: None).read)
+    shorter = Known(rows, running.Fits(rows, fits.recipe(rows), None, None, lambda text: None).read)
     begun = finished(replaying.first_model(shorter, policies.declared(energy)))
     for name, whole in replayed.items():
         part = replay(shorter, begun, whole.policy)

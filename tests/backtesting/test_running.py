@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from perennial import lake
-from perennial.backtesting import fits, policies, running
+from perennial.backtesting import fits, history, policies, running
 from perennial.backtesting.report import BacktestReport
 from perennial.errors import InvalidParams, TrainingFailed
 from perennial.use_case import UseCase
@@ -130,16 +131,15 @@ def test_files_that_nobody_used_for_long_are_deleted(energy, undisturbed, folder
     assert sorted(folder.glob("*.parquet")) == sorted(others)
 
 
-def test_another_recipe_is_fitted_anew(energy, undisturbed, monkeypatch) -> None:
-    stronger = energy.params.model_fields["alpha"]
-    before = fits.recipe(energy)
-    monkeypatch.setattr(stronger, "default", 5.0)
-    energy.params.model_rebuild(force=True)
-    try:
-        assert fits.recipe(energy) != before
-    finally:
-        monkeypatch.undo()
-        energy.params.model_rebuild(force=True)
+def test_another_recipe_is_fitted_anew(energy, undisturbed) -> None:
+    rows = history.retrieve(energy, energy.first, energy.partition("2024-01-03"))
+
+    class Stronger(energy.params):
+        alpha: float = 5.0
+
+    changed = dataclasses.replace(rows, use_case=energy.model_copy(update={"params": Stronger}))
+    assert fits.recipe(changed) != fits.recipe(rows)
+    assert fits.recipe(dataclasses.replace(rows, inputs=rows.inputs[1:])) != fits.recipe(rows)
 
 
 def test_a_fit_that_fails_ends_the_backtest(energy, folder, monkeypatch) -> None:

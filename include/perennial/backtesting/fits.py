@@ -84,15 +84,16 @@ def folder_of(use_case: UseCase) -> Path:
     return settings().home / "backtests" / use_case.name
 
 
-def recipe(use_case: UseCase) -> str:
+def recipe(history: History) -> str:
     """A digest of what is fitted: the estimator's code and parameters, its inputs and the libraries."""
+    use_case = history.use_case
     folder = Path(str(use_case.module("model").__file__)).parent
     code = {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*.py"))
         if file.name not in _NOT_THE_RECIPE
     }
-    parts = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), fit.feature_columns(use_case), code]
+    parts = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), history.inputs, code]
     return hashlib.sha256(json.dumps([*parts, provenance.lock_digest()]).encode()).hexdigest()
 
 
@@ -148,8 +149,7 @@ def make(history: History, wanted: Fit, file: Path) -> None:
     """
     from threadpoolctl import threadpool_limits
 
-    use_case = history.use_case
-    names = fit.feature_columns(use_case)
+    use_case, names = history.use_case, list(history.inputs)
     rows = history.rows.filter(pa.array(wanted.rows(history))).to_pandas()
     later = history.rows.filter(pa.array(wanted.later(history))).select(names).to_pandas()
     began = time.monotonic()

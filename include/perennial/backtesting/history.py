@@ -6,6 +6,7 @@ on its own moment of prediction, and not on the window that it is in.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,7 +22,7 @@ from perennial import lake
 from perennial.errors import NotEnoughData
 from perennial.feature_store import columns, repository
 from perennial.partitions import Partition
-from perennial.training import stale_partitions, training_set, training_set_file
+from perennial.training import fit, stale_partitions, training_set, training_set_file
 from perennial.use_case import UseCase
 
 Array = np.ndarray
@@ -36,12 +37,14 @@ class History:
         use_case: Whose history.
         partitions: Oldest first, without gaps.
         rows: Examples, features, label, as in a training set; every label that is known now.
+        inputs: The model's inputs, columns of `rows`.
         examples: Partition -> number of its examples, labelled or not.
     """
 
     use_case: UseCase
     partitions: tuple[Partition, ...]
     rows: pa.Table
+    inputs: tuple[str, ...]
     examples: dict[str, int]
 
     @cached_property
@@ -90,14 +93,31 @@ class History:
     @cached_property
     def row_digests(self) -> dict[str, Array]:
         """Of the columns `features` and `label`: (n,) uint64, a digest of each row's values."""
-        from perennial.training.fit import feature_columns
-
-        names = feature_columns(self.use_case)
-        # By their values as floats and text: an integer column is the same one with and without nulls elsewhere.
         return {
-            "features": _digests(self.rows.select(names)),
+            "features": _digests(self.rows.select(list(self.inputs))),
             "label": _digests(self.rows.select(["label", "event_timestamp"])),
         }
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A history in a file, for processes that only fit: they need neither the lake nor a feature store.
+
+    Attributes:
+        use_case: Whose.
+        partitions: As of the history.
+        inputs: Likewise.
+        file: What `store` returned.
+    """
+
+    use_case: UseCase
+    partitions: tuple[Partition, ...]
+    inputs: tuple[str, ...]
+    file: Path
+
+    def load(self) -> History:
+        """The history; it does not know how many examples have no label."""
+        return History(self.use_case, self.partitions, pq.read_table(self.file), self.inputs, {})
 
 
 def retrieve(use_case: UseCase, first: Partition, last: Partition) -> History:
@@ -138,35 +158,20 @@ def _of(use_case: UseCase, first: Partition, last: Partition, rows: pa.Table, ex
         counts[each["values"]] = each["counts"]
     # As a training set is once it was stored and read.
     stored = pq.read_table(pa.BufferReader(training_set_file.encode(rows)))
-    return History(use_case, partitions, stored, counts)
+    return History(use_case, partitions, stored, tuple(fit.feature_columns(use_case)), counts)
 
 
-def store(history: History, folder: Path) -> Path:
-    """Write the rows where other processes can read them; return the file, named by its content.
+def store(history: History, folder: Path) -> Stored:
+    """Write the rows where other processes can read them, to a file named by its content.
 
     Args:
         history: Its rows.
         folder: Where the file goes.
     """
-    import hashlib
-
     content = training_set_file.encode(history.rows)
     file = folder / f"history-{hashlib.sha256(content).hexdigest()[:32]}.parquet"
     training_set_file.store(content, str(file))
-    return file
-
-
-def load(use_case: UseCase, first: str, last: str, file: Path) -> History:
-    """The history that `store` wrote, in a process that only fits; it does not know how many have no label.
-
-    Args:
-        use_case: Whose history.
-        first: First partition.
-        last: Last partition, included.
-        file: What `store` returned.
-    """
-    partitions = tuple(use_case.partition(first).through(use_case.partition(last)))
-    return History(use_case, partitions, pq.read_table(file), {})
+    return Stored(history.use_case, history.partitions, history.inputs, file)
 
 
 def _times(column: pa.ChunkedArray) -> Array:

@@ -18,7 +18,6 @@ from perennial.evaluation import baseline
 from perennial.gate import challenger as gate
 from perennial.gate import rules
 from perennial.gate.decision import CHALLENGER, CHAMPION, Outcome
-from perennial.training import fit as training
 from perennial.training import training_set
 from perennial.use_case import UseCase
 
@@ -75,7 +74,7 @@ def judge(
     window = history.window(challenger.first, challenger.last)
     held_out = window & ~history.is_before(challenger.until)
     fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
-    columns = training.feature_columns(use_case)
+    columns = list(history.inputs)
     if champions:
         for champion in champions:
             rows = held_out & ~history.is_before(champion.fitted_until)

@@ -19,7 +19,7 @@ from typing import Any
 
 from perennial.backtesting import comparison, fits, history, policies, replaying, worker
 from perennial.backtesting.fits import Fit, Predictions
-from perennial.backtesting.history import History
+from perennial.backtesting.history import History, Stored
 from perennial.backtesting.policies import Policy
 from perennial.backtesting.replaying import Known
 from perennial.backtesting.report import BacktestReport
@@ -44,7 +44,7 @@ class Fits:
     rows: History
     recipe: str
     pool: Executor | None
-    place: Path
+    stored: Stored | None
     progress: Progress
     futures: dict[Path, Future[None]] = field(default_factory=dict)
     files: dict[Fit, Path] = field(default_factory=dict)
@@ -69,12 +69,11 @@ class Fits:
         else:
             self.made += 1
             self.progress(f"fitting {wanted}")
-            if self.pool is None:
+            if self.pool is None or self.stored is None:
                 fits.make(self.rows, wanted, file)
                 future.set_result(None)
             else:
-                span = self.rows.partitions[0].key, self.rows.partitions[-1].key
-                future = self.pool.submit(worker.make, self.rows.use_case, *span, self.place, wanted, file)
+                future = self.pool.submit(worker.make, self.stored, wanted, file)
         self.futures[file] = future
         return future
 
@@ -128,8 +127,8 @@ def run(
         if compared is None:
             compared = policies.variations(use_case, len(rows.partitions))
         wanted = {policy.name: policy for policy in (*policies.references(use_case), *compared)}
-        place = history.store(rows, folder) if pool else folder
-        made = Fits(rows, fits.recipe(use_case), pool, place, progress)
+        stored = history.store(rows, folder) if pool else None
+        made = Fits(rows, fits.recipe(rows), pool, stored, progress)
         known = Known(rows, made.read)
         begun = _drive({"": replaying.first_model(known, wanted[policies.DECLARED])}, made)[""]
         replays = {name: replaying.replay(known, policy, begun) for name, policy in wanted.items()}

@@ -8,33 +8,29 @@ import threading
 from pathlib import Path
 
 from perennial._common.heavy_imports import fast_imports
-from perennial.use_case import UseCase
 
 with fast_imports():
-    from perennial.backtesting import fits, history
+    from perennial.backtesting import fits
     from perennial.backtesting.fits import Fit
-    from perennial.backtesting.history import History
+    from perennial.backtesting.history import History, Stored
 
 _loaded: dict[Path, History] = {}
 
 
-def make(use_case: UseCase, first: str, last: str, place: Path, wanted: Fit, file: Path) -> None:
+def make(stored: Stored, wanted: Fit, file: Path) -> None:
     """Make a fit, and keep its predictions.
 
     Args:
-        use_case: Whose recipe.
-        first: First partition of the history.
-        last: Its last partition.
-        place: Where `history.store` put its rows.
+        stored: The history.
         wanted: The fit.
         file: Where its predictions go.
 
     Raises:
         TrainingFailed: the estimator fails.
     """
-    if place not in _loaded:
-        _loaded[place] = history.load(use_case, first, last, place)
-    fits.make(_loaded[place], wanted, file)
+    if stored.file not in _loaded:
+        _loaded[stored.file] = stored.load()
+    fits.make(_loaded[stored.file], wanted, file)
 
 
 def end_with_parent() -> None:
