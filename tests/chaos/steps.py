@@ -109,10 +109,19 @@ def evaluate(use_case: UseCase, partition: Partition, run: str, results: Results
     return gate.evaluate(use_case, results["fit"]).model_dump(mode="json")
 
 
+def refit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    """On, as by default: the use case of the tests has it off."""
+    from perennial import gate
+
+    refitting = use_case.model_copy(update={"gate": use_case.gate.model_copy(update={"refit": True})})
+    judged = gate.GateDecision(**results["evaluate"])
+    return gate.refit_challenger(refitting, judged, None, run).model_dump(mode="json")
+
+
 def finalize(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial import gate
 
-    return gate.finalize(use_case, gate.GateDecision(**results["evaluate"])).model_dump(mode="json")
+    return gate.finalize(use_case, gate.GateDecision(**results["refit"])).model_dump(mode="json")
 
 
 def advance(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -205,6 +214,12 @@ def stored(use_case: UseCase, partition: Partition, run: str, results: Results) 
     }
 
 
+def review_probation(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.monitoring import probation
+
+    return probation.review(use_case, partition).model_dump(mode="json")
+
+
 def _by_name(*steps: Step) -> dict[str, Step]:
     return {step.__name__: step for step in steps}
 
@@ -214,10 +229,10 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "features": _by_name(ingest, compute, publish, parity),
     "ahead": _by_name(predict_ahead),
     "scoring": _by_name(score),
-    "monitoring": _by_name(monitor, request_retraining, revisit),
+    "monitoring": _by_name(monitor, request_retraining, revisit) | {"probation": review_probation},
     "refresh": _by_name(refresh),
     "schedule": {"request_retraining": request_by_schedule},
-    "training": _by_name(plan, build_training_set, fit, evaluate, finalize),
+    "training": _by_name(plan, build_training_set, fit, evaluate, refit, finalize),
     "rollout": _by_name(advance),
     # Two kinds of runs of the DAG `champion`.
     "rollback": _by_name(roll_back),

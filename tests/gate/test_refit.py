@@ -8,6 +8,7 @@ import pytest
 from pipelines import decide, run_features_until, train
 
 from perennial import gate
+from perennial.analysis import staleness
 from perennial.errors import TrainingFailed
 from perennial.gate import GateDecision, refit, rules
 from perennial.registry import ledger, mlflow_tags, model_loading, tracking
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 @pytest.fixture(scope="module")
 def energy(project, mlflow_server, energy: UseCase) -> UseCase:
-    """Three days of data."""
+    """Three days of data, and `refit` on, as it is by default."""
     run_features_until(energy, "2024-01-03")
-    return energy
+    return with_gate(energy, refit=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,10 @@ def test_both_versions_are_reproduced_bit_for_bit(energy: UseCase, first: GateDe
     parts = {part.name: part.equal for part in reproduction.reproduce(energy, version).parts}
     assert parts["data"]
     assert parts["predictions"]
+
+
+def test_staleness_is_measured_on_the_version_with_a_holdout(energy: UseCase, first: GateDecision) -> None:
+    assert staleness.measure(energy).version == 1
 
 
 def test_each_rule_of_the_refit_is_in_the_decision(energy: UseCase, first: GateDecision) -> None:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from perennial import discovery
 from perennial.gate import server_check
-from perennial.gate.challenger import RuleResults, _with_smoke_test
+from perennial.gate.challenger import stored_model_rules
 from perennial.gate.smoke import SmokeResult
 from perennial.serving import tokens
 from perennial.settings import settings
@@ -112,8 +112,7 @@ def test_its_token_may_choose_versions_and_is_revoked(monkeypatch: pytest.Monkey
 
 
 def rules(server: server_check.ServerResult) -> dict[str, tuple[bool, str]]:
-    results = _with_smoke_test(ENERGY, RuleResults([], []), FRESH, server)
-    return {rule.name: (rule.passed, rule.note) for rule in results.safety}
+    return {rule.name: (rule.passed, rule.note) for rule in stored_model_rules(ENERGY, FRESH, server)}
 
 
 def test_the_evidence_says_which_it_was() -> None:

@@ -72,7 +72,7 @@ def test_an_open_approval_is_first_and_names_its_challenger(energy, http, access
         "/api/v2/dags/energy.training/dagRuns", headers=access, json={"logical_date": None, "dag_run_id": "asking"}
     )
     assert started.status_code == 200, started.text
-    airflow_world.leave("energy.training", "asking", "evaluate", entry.evidence | {"challenger": 7, "champion": 1})
+    airflow_world.leave("energy.training", "asking", "refit", entry.evidence | {"challenger": 7, "champion": 1})
     airflow_world.ask("energy.training", "asking")
     text = http.get(PAGE, headers=access).text
     assert text.index("Promote a new champion of energy?") < text.index("Production rmse")

@@ -94,7 +94,7 @@ def measure(
 
     Args:
         use_case: Whose model.
-        version: The registered version; None: the champion.
+        version: The registered version; None: the champion. Of a refit, the version that was evaluated in its place.
         refit: Fit the same estimator again on the features of each freshness, instead of asking the version.
         progress: Called before each retrieval.
 
