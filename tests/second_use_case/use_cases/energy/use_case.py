@@ -60,7 +60,7 @@ use_case = UseCase(
         slices=("site",),
         slice_tolerance=1.0,
         slice_min_rows=50,
-        refit=False,  # One version a promotion, so that tests can tell them apart; of a refit there are tests of its own.
+        refit=False,  # Refits have tests of their own; one version a promotion is told apart.
     ),
     drift=DriftPolicy(performance_drop=0.5, min_rows=50),
     retraining=Retraining(initial_partitions=3, cooldown=1, window=5, schedule="0 6 * * 1"),
