@@ -98,10 +98,10 @@ def test_a_rejected_challenger_is_not_refitted(energy: UseCase, first: GateDecis
     assert tracking.version_made_by(energy, f"no better{mlflow_tags.BY_REFIT}") is None
 
 
-def test_on_its_own_window_the_champion_is_judged_as_it_was_evaluated(energy: UseCase, first: GateDecision) -> None:
+def test_a_refit_is_compared_as_it_was_evaluated(energy: UseCase, first: GateDecision) -> None:
     again = gate.evaluate(energy, train(energy, "same window", window_end="2024-01-03", force=True))
     assert again.champion == 2
-    assert "champion v2 as it was evaluated, v1," in again.reason
+    assert "champion v2 as it was evaluated (v1)" in again.reason
     assert again.rows == first.rows
     assert again.improvement == pytest.approx(0)
 

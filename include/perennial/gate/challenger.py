@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -95,10 +95,10 @@ class RuleResults:
 def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     """Evaluate a registered challenger against the champion, and log the decision whatever it is.
 
-    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. Where the
-    champion is a refit that has seen too much of it, the version that was evaluated in its place stands in for it:
-    recipes are compared then, each without the holdout. The first model must beat the baseline model. Meanwhile the
-    stored model is tried in a process of its own, and then by the prediction server, if one runs.
+    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. A champion
+    that is a refit is compared as it was evaluated: the challenger would be refitted, too, so what is at stake is the one
+    recipe against the other, each without its newest rows. The first model must beat the baseline model. Meanwhile
+    the stored model is tried in a process of its own, and then by the prediction server, if one runs.
 
     A version is decided on once: after `finalize` it is not evaluated again, against a champion that may be itself.
 
@@ -159,17 +159,16 @@ def _compare(
     use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None
 ) -> tuple[RuleResults, Opponent]:
     """Let challenger and champion predict the rows of the holdout that neither was fitted on."""
-    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(data.holdout)) if not champion else None
-    for opponent in _opponents(use_case, data, champion):
-        holdout = data.holdout
-        if opponent.fitted_until is not None:
-            holdout = holdout[holdout["event_timestamp"] >= opponent.fitted_until]
-        # No estimator can predict zero rows, which are not enough evidence anyway.
-        mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent.predict))
-        pair = rules.Pair.of(use_case, holdout, mine, its, constant)
-        if all(rule.passed for rule in rules.sufficiency(pair)):
-            break
-    return apply_rules(pair, holdout), opponent
+    opponent = _opponent(use_case, data, champion)
+    holdout = data.holdout
+    if opponent.fitted_until is not None:
+        holdout = holdout[holdout["event_timestamp"] >= opponent.fitted_until]
+    # No estimator can predict zero rows, which are not enough evidence anyway.
+    mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent.predict))
+    constant = None
+    if champion is None:
+        constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
+    return apply_rules(rules.Pair.of(use_case, holdout, mine, its, constant), holdout), opponent
 
 
 def training_set(use_case: UseCase, run_id: str) -> TrainingSet:
@@ -185,23 +184,17 @@ def training_set(use_case: UseCase, run_id: str) -> TrainingSet:
     return TrainingSet(**run_documents.read_one(use_case, run_id, mlflow_artifacts.TRAINING_SET))
 
 
-def _opponents(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Iterator[Opponent]:
-    """What the challenger must beat, the best first: the champion, or before there is one the baseline model."""
+def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> Opponent:
+    """What the challenger must beat: the champion as it was evaluated, or before there is one the baseline model."""
     if champion is None:
         name = "the baseline model" + (f" and {use_case.gate.baseline}" if use_case.gate.baseline else "")
         label = data.fit["label"].to_numpy()
-        yield Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
-        return
-    version = champion.model_version
-    yield _version(use_case, version, f"champion v{version}")
+        return Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
+    version, name = champion.model_version, f"champion v{champion.model_version}"
     decided = ledger.decision_on(ledger.entries(use_case), version)
     decision = from_evidence(decided.evidence) if decided is not None else None
     if decision is not None and decision.evaluated is not None:
-        yield _version(use_case, decision.evaluated, f"champion v{version} as it was evaluated, v{decision.evaluated},")
-
-
-def _version(use_case: UseCase, version: int, name: str) -> Opponent:
-    """A registered version; its own holdout begins where the rows that it was fitted on end."""
+        version, name = decision.evaluated, f"{name} as it was evaluated (v{decision.evaluated})"
     fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
     return Opponent(name, model_loading.load(use_case, version), fitted_until)
 
