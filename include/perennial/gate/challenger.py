@@ -95,10 +95,10 @@ class RuleResults:
 def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     """Evaluate a registered challenger against the champion, and log the decision whatever it is.
 
-    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. A champion
-    that is a refit is compared as it was evaluated: the challenger would be refitted, too, so what is at stake is the one
-    recipe against the other, each without its newest rows. The first model must beat the baseline model. Meanwhile
-    the stored model is tried in a process of its own, and then by the prediction server, if one runs.
+    Both predict the same holdout: the challenger's, less anything that the champion was fitted on. Ties lose. A
+    champion that is a refit is compared as it was evaluated: the challenger would be refitted, too, so one recipe is
+    compared with the other, each without its newest rows. The first model must beat the baseline model. Meanwhile the
+    stored model is tried in a process of its own, and then by the prediction server, if one runs.
 
     A version is decided on once: after `finalize` it is not evaluated again, against a champion that may be itself.
 
