@@ -83,8 +83,9 @@ def review(use_case: UseCase, partition: Partition) -> Probation:
         compared, is_complete = _compare(use_case, period, partition, known)
     except ServiceUnavailable:
         raise
-    except PerennialError as error:  # Whatever is wrong with an old model must not stop the champion's monitoring.
-        why = f"v{known.version} is confirmed: it cannot be compared with v{known.previous}: {error.problem}"
+    except Exception as error:  # Whatever is wrong with an old model must not stop the champion's monitoring.
+        problem = error.problem if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
+        why = f"v{known.version} is confirmed: it cannot be compared with v{known.previous}: {problem}"
         return _ended(use_case, known.model_copy(update={"state": "passed", "reason": why}))
     known = known.model_copy(update={"partitions": tuple(compared)})
     if compared:
