@@ -18,7 +18,7 @@ from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
-from perennial.monitoring import monitor, performance, revisions, rules
+from perennial.monitoring import expectation, monitor, performance, revisions, rules
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.partitions import Partition
@@ -61,6 +61,7 @@ def decide(
     case: SimpleNamespace | None = None,
     before: int = 0,
     quarantined: QuarantineShare = NOTHING_QUARANTINED,
+    missing: tuple[str, ...] = (),
 ) -> monitor.Verdict:
     """The verdict; `before` of the partitions before were as far off as this one."""
     case = case or use_case()
@@ -73,6 +74,8 @@ def decide(
         columns=list(columns),
         sustained=dict.fromkeys(rules.alarming_drift(case.drift, list(columns)), 1 + before),
         quarantined=quarantined,
+        expectation=expectation.of_decision(CHAMPION, 1),
+        missing=missing,
     )
     return rules.decide(case, observed)
 

@@ -92,7 +92,8 @@ def test_champion_metric_and_verdict_come_first(lived) -> None:
     assert "Production rmse 0.3000 2024-01-04 , scored by v2 , 90% of its predictions have a label" in words
     assert "0.1000 worse than the expected 0.2000" in words
     assert "v1 has not scored a partition with labels since it became champion" in words
-    assert "Last verdict alarm 2024-01-04" in words
+    assert "Last verdict alarm, closed 2024-01-04" in words
+    assert "Closed: another version serves. v2 no longer serves, v1 does." in words
 
 
 def test_predictions_on_request_and_ahead_are_told_apart_where_there_are_any(lived) -> None:
@@ -225,7 +226,7 @@ def test_all_failed_runs_and_pending_rows_are_links(lived) -> None:
 
 def test_the_table_has_a_row_a_partition_newest_first(lived) -> None:
     words = read(lived).words
-    assert "2024-01-04 100 2 v2 0.3000 0.2000 0.5000 90% 1 alarm rolled back to v1" in words
+    assert "2024-01-04 100 2 v2 0.3000 0.2000 0.5000 90% 1 alarm, closed rolled back to v1" in words
     assert "2024-01-03 100 2 v1 0.6000 0.2000 0.5000 90% 0 healthy promoted v2" in words
     assert words.index("2024-01-04 100 2") < words.index("2024-01-03 100 2")
 
@@ -238,7 +239,7 @@ def test_chart_shows_champions_expected_metric_and_its_interval(lived) -> None:
     first, champion = (series["values"] for series in chart["series"])
     assert champion == [None, None, 0.6, 0.3]
     assert first == [None, None, 0.5, 0.5]
-    assert [(mark["at"], mark["sign"]) for mark in chart["marks"]] == [(1, "★"), (2, "★"), (3, "▲"), (3, "↩")]
+    assert [(mark["at"], mark["sign"]) for mark in chart["marks"]] == [(1, "★"), (2, "★"), (3, "△"), (3, "↩")]
     assert chart["links"][3] == "energy/partitions/2024-01-04"
 
 

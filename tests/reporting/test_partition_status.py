@@ -108,7 +108,9 @@ def test_a_partition_tells_its_story(use_case: UseCase) -> None:
         drifted_columns=4,
         verdict="alarm",
         done="promoted v3, rejected v4",
+        alarm=row.alarm,
     )
+    assert (row.alarm.is_open, row.alarm.cause, row.alarm.decision) == (False, "stale", 3)
     assert state.as_json()["partitions"][0]["done"] == row.done
     assert len(terminal.table(state).rows) == 1
 

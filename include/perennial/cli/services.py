@@ -76,7 +76,8 @@ def show_status(
 ) -> None:
     """Show the state of a use case, or of all of them.
 
-    For a partition: rows, champion, its metric, drift, verdict, and what was done.
+    For a partition: rows, champion, its metric, drift, verdict, and what was done; for an alarm whether it is open, its
+    cause, and what would help.
     """
     from perennial import discovery, embedded
     from perennial.reporting import partition_status, terminal
@@ -125,6 +126,8 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(f"{'Late':<10} {late}", highlight=False, markup=False, style="yellow")
     if state.partitions:
         out.print(terminal.table(state))
+    for line in terminal.alarm_lines(state):
+        out.print(f"{'Alarm':<10} {line}", highlight=False, markup=False)
 
 
 @app.command(epilog=example("perennial login"))

@@ -36,14 +36,17 @@ class Slice:
         return f"{self.column}={self.value}"
 
 
-def slices_of(use_case: UseCase, holdout: pd.DataFrame) -> Iterator[Slice]:
+def slices_of(use_case: UseCase, holdout: pd.DataFrame, columns: Collection[str] | None = None) -> Iterator[Slice]:
     """Every slice of the gate's columns, in order of value, those without a value last: every row is in one a column.
 
     Args:
         use_case: Its `gate.slices` names the columns.
         holdout: (n,) rows.
+        columns: Only of these columns; None: of all that the gate names.
     """
     for column in use_case.gate.slices:
+        if columns is not None and column not in columns:
+            continue
         codes, values = pd.factorize(holdout[column], sort=True)
         rows = pd.Series(codes).groupby(codes).indices
         # Rows without a value have the code -1.

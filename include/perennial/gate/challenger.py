@@ -24,6 +24,7 @@ from perennial.gate.decision import (
     GateDecision,
     Outcome,
     Rule,
+    SliceMetric,
     from_evidence,
 )
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
@@ -64,6 +65,7 @@ class RuleResults:
         improvement: By how much it is better; None: not enough data to tell.
         not_evaluated: Slices with too few rows, blocks or classes.
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
+        slices: Of each slice that is large enough, the gate's metric of both.
     """
 
     sufficiency: list[Rule]
@@ -72,6 +74,7 @@ class RuleResults:
     improvement: Interval | None = None
     not_evaluated: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    slices: dict[str, SliceMetric] = field(default_factory=dict)
 
     @property
     def is_safe(self) -> bool:
@@ -145,6 +148,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         rules=results.rules,
         not_evaluated=results.not_evaluated,
         metrics=results.metrics,
+        slices=results.slices,
         null_shares=shares,
         measured=smoke_result.measured,
         requests=tuple(plan.requests),
@@ -214,9 +218,8 @@ def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
         return RuleResults(sufficiency, safety=[], metrics=metrics)
     improvement, superiority = rules.superiority(pair)
     on_slices, not_evaluated = rules.slices(pair, holdout)
-    return RuleResults(
-        sufficiency, [*on_slices, rules.calibration(pair)], superiority, improvement, not_evaluated, metrics
-    )
+    safety, by_slice = [*on_slices, rules.calibration(pair)], rules.slice_metrics(pair, holdout)
+    return RuleResults(sufficiency, safety, superiority, improvement, not_evaluated, metrics, by_slice)
 
 
 def stored_model_rules(

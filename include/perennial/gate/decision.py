@@ -40,6 +40,19 @@ class Rule(Declaration):
     note: str = ""
 
 
+class SliceMetric(Declaration):
+    """The gate's metric on one slice of the holdout.
+
+    Attributes:
+        rows: Of the holdout, in that slice.
+        challenger, champion: The metric of each on them; `champion` is the baseline model before there is one.
+    """
+
+    rows: int
+    challenger: float
+    champion: float
+
+
 class GateDecision(Declaration):
     """The gate's decision on one challenger.
 
@@ -63,6 +76,7 @@ class GateDecision(Declaration):
         rules: All conditions, each with its number.
         not_evaluated: Slices with too few rows, blocks or classes.
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
+        slices: Slice (`origin=JFK`) -> the gate's metric on it, of the slices that were evaluated. None: not recorded.
         null_shares: Feature -> its share of nulls in the rows fitted on and in the holdout; of those that have any.
             None: not recorded.
         measured: `latency_seconds` of one row, `rows_per_second` and `size_bytes` of the stored model.
@@ -90,6 +104,7 @@ class GateDecision(Declaration):
     rules: list[Rule]
     not_evaluated: tuple[str, ...] = Field(default=(), validation_alias="not_judged", serialization_alias="not_judged")
     metrics: dict[str, dict[str, float]]
+    slices: dict[str, SliceMetric] | None = None
     null_shares: dict[str, tuple[float, float]] | None = None
     measured: dict[str, float] = Field(default_factory=dict)
     requests: tuple[str, ...] = ()

@@ -148,7 +148,7 @@ def _final(decision: GateDecision, assessment: Assessment, made_by: str) -> Gate
     if results is not None and results.improvement is not None and decision.outcome != PROMOTE:
         gained = results.improvement
         changes |= {"improvement": gained.estimate, "interval": (gained.low, gained.high), "metrics": results.metrics}
-        changes["rows"] = int(results.sufficiency[0].value)
+        changes |= {"rows": int(results.sufficiency[0].value), "slices": results.slices}
     return decision.model_copy(update=changes)
 
 

@@ -13,7 +13,7 @@ from perennial.evaluation import blocks, bootstrap, metrics
 from perennial.evaluation import slices as slicing
 from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
-from perennial.gate.decision import CHALLENGER, CHAMPION, Rule
+from perennial.gate.decision import CHALLENGER, CHAMPION, Rule, SliceMetric
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER
 
@@ -166,15 +166,7 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
         A rule for each slice, and the slices that are too small, with their numbers of rows.
     """
     gate = pair.use_case.gate
-    large: dict[str, Pair] = {}
-    small: list[str] = []
-    for each in slicing.slices_of(pair.use_case, holdout):
-        subset = pair.subset(each.rows)
-        is_large = subset.rows >= gate.slice_min_rows and subset.informative_blocks >= gate.min_blocks
-        if is_large and subset.varies:
-            large[each.name] = subset
-        else:
-            small.append(f"{each.name} ({subset.rows})")
+    large, small = _by_size(pair, holdout)
     confidence = 1 - (1 - gate.confidence) / max(len(large), 1)
     rules = []
     for name, subset in large.items():
@@ -184,6 +176,39 @@ def slices(pair: Pair, holdout: pd.DataFrame) -> tuple[list[Rule], tuple[str, ..
             rule(f"{gate.metric} improvement on {name}", change, -gate.slice_tolerance, passed, _margin(error))
         )
     return rules, tuple(small)
+
+
+def slice_metrics(pair: Pair, holdout: pd.DataFrame) -> dict[str, SliceMetric]:
+    """The gate's metric of both on every slice that is large enough: what monitors later compare production with.
+
+    Args:
+        pair: Both models' predictions of the holdout.
+        holdout: (n,) rows in the pair's order, with the columns of `gate.slices`.
+    """
+    name, use_case = pair.use_case.gate.metric, pair.use_case
+    measured = {}
+    for key, subset in _by_size(pair, holdout)[0].items():
+        mine, its = (
+            metrics.evaluate_one(use_case, name, subset.label, each) for each in (subset.challenger, subset.champion)
+        )
+        if mine is not None and its is not None:
+            measured[key] = SliceMetric(rows=subset.rows, challenger=mine, champion=its)
+    return measured
+
+
+def _by_size(pair: Pair, holdout: pd.DataFrame) -> tuple[dict[str, Pair], list[str]]:
+    """The slices that are large enough to evaluate, by name, and the others with their numbers of rows."""
+    gate = pair.use_case.gate
+    large: dict[str, Pair] = {}
+    small: list[str] = []
+    for each in slicing.slices_of(pair.use_case, holdout):
+        subset = pair.subset(each.rows)
+        is_large = subset.rows >= gate.slice_min_rows and subset.informative_blocks >= gate.min_blocks
+        if is_large and subset.varies:
+            large[each.name] = subset
+        else:
+            small.append(f"{each.name} ({subset.rows})")
+    return large, small
 
 
 def calibration(pair: Pair) -> Rule:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import mlflow
@@ -19,7 +19,8 @@ from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
-from perennial.monitoring import performance, roles, rules
+from perennial.monitoring import expectation, performance, roles, rules
+from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.monitoring.verdict import FIRST_MODEL, NO_CHAMPION, WARNING, Verdict, VerdictEvidence
@@ -31,6 +32,8 @@ from perennial.use_case import UseCase
 __all__ = ["Verdict", "monitor", "request_retraining"]
 
 log = logging.getLogger(__name__)
+#: How many partitions before the monitored one are looked for at most.
+_LOOKED_BACK = 50
 
 
 def monitor(use_case: UseCase, partition: Partition) -> Verdict:
@@ -64,6 +67,8 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         columns=columns,
         sustained=_sustained(use_case, partition, version, profile, columns),
         quarantined=quarantine.share(use_case, partition),
+        expectation=_expectation(use_case, partition, version),
+        missing=_missing(use_case, partition),
     )
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))
@@ -166,6 +171,26 @@ def _sustained(
             kinds = rules.alarming_drift(use_case.drift, drift.compare(use_case, profile, earlier, counts))
             sustained = {kind: times + (kind in kinds) for kind, times in sustained.items()}
     return sustained
+
+
+def _expectation(use_case: UseCase, partition: Partition, version: int) -> Expectation:
+    """What is expected of a version on a partition, by the ledger and what was known of earlier partitions' data."""
+    verdicts = use_case.tables.verdicts
+    return expectation.newest(
+        ledger.entries(use_case), version, partition.key, lambda key: lake.records(verdicts, between=(key, key))
+    )
+
+
+def _missing(use_case: UseCase, partition: Partition) -> tuple[str, ...]:
+    """The partitions before this one that it looks back into, at least the last, and that were never computed."""
+    longest = max((table.lookback for table in use_case.features if table.lookback), default=timedelta(0))
+    earlier = partition.preceding(_LOOKED_BACK, use_case.first)
+    near = [each for each in earlier if each.end == partition.start or each.end > partition.start - longest]
+    if not near:
+        return ()
+    computed = computations.partitions_with_examples(use_case, near[0], partition)
+    # A lake from before computations were recorded has none of this partition either.
+    return tuple(each.key for each in near if each.key not in computed) if partition.key in computed else ()
 
 
 def _log_report(use_case: UseCase, observed: Observations, labelled: KnownLabels, verdict: Verdict, page: str) -> str:

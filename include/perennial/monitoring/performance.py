@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.evaluation import metrics
 from perennial.feature_store import repository
 from perennial.lake import labels
+from perennial.monitoring import live_slices
+from perennial.monitoring.live_slices import SlicePerformance
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading
 from perennial.served_predictions.table import COUNTING, MADE_AHEAD
@@ -46,6 +49,7 @@ class Performance:
         first_left_out: Why the first model's metrics are missing although there are enough labels; else empty.
         uncertainty: By how much the gate's metric may be off (95%, one-sided); infinite where there are too few rows
             to tell. From batches of consecutive rows, because rows of one day resemble each other.
+        slices: The gate's metric on each of its slices with enough labels.
     """
 
     rows: int
@@ -59,6 +63,7 @@ class Performance:
     served_labelled: int = 0
     ahead: int = 0
     is_of_served: bool = False
+    slices: tuple[SlicePerformance, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -101,6 +106,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         first_version=first_version if first else None,
         first_left_out=left_out,
         uncertainty=uncertainty(use_case, label, prediction),
+        slices=live_slices.measure(use_case, labelled.to_pandas(), partial(uncertainty, use_case)),
     )
 
 
@@ -136,11 +142,19 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
 
 
 def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.DataFrame:
-    """A version's predictions of a partition: key, `event_timestamp`, `prediction` and `served_as`."""
+    """A version's predictions of a partition: key, `event_timestamp`, `prediction`, `served_as`, columns of slices."""
     name = use_case.tables.predictions
     table = lake.table(name)
-    is_known = table is not None and SERVED_AS in table.schema().column_names
-    columns = [*use_case.examples.key, "event_timestamp", "prediction", *([SERVED_AS] if is_known else [])]
+    stored = set(table.schema().column_names) if table is not None else set()
+    is_known, slices = SERVED_AS in stored, stored & {*use_case.gate.slices}
+    wanted = (
+        *use_case.examples.key,
+        "event_timestamp",
+        "prediction",
+        *([SERVED_AS] if is_known else []),
+        *sorted(slices),
+    )
+    columns = list(dict.fromkeys(wanted))
     where = lake.equals("model_version", version)
     rows = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=columns, where=where))
     return rows if is_known else rows.with_columns(pl.lit(None, pl.String).alias(SERVED_AS))
@@ -223,12 +237,19 @@ def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[p
     return lake.iter_batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
 
 
-def uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float:
-    """How far the gate's metric may be off: 1.645 standard errors, by the method of batch means."""
+def uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray, errors: float = _Z) -> float:
+    """How far the gate's metric may be off: by so many standard errors, by the method of batch means.
+
+    Args:
+        use_case: Its gate names the metric.
+        label: (n,) in order of time.
+        prediction: (n,) likewise.
+        errors: How many standard errors; by default those of a one-sided 95% bound.
+    """
     batches = min(BATCHES, len(label) // BATCH_ROWS)
     if batches < 2:
         return float("inf")
     pairs = zip(np.array_split(label, batches), np.array_split(prediction, batches), strict=True)
     values = [metrics.evaluate_one(use_case, use_case.gate.metric, *pair) for pair in pairs]
     defined = [value for value in values if value is not None]
-    return _Z * float(np.std(defined, ddof=1)) / len(defined) ** 0.5 if len(defined) > 1 else float("inf")
+    return errors * float(np.std(defined, ddof=1)) / len(defined) ** 0.5 if len(defined) > 1 else float("inf")

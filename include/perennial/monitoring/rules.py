@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from perennial import drift
 from perennial.drift import ColumnDrift
-from perennial.gate import decision
+from perennial.monitoring import live_slices
+from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.verdict import (
     AGE,
     ALARM,
+    BROKEN_DATA,
     DRIFT,
     HEALTHY,
+    LABELS,
+    ONE_SLICE,
     PERFORMANCE,
     PREDICTION_DRIFT,
     QUARANTINE,
+    SLICE,
     WARNING,
     DriftedColumn,
     QuarantinedShare,
+    SliceEvidence,
     Verdict,
     VerdictEvidence,
 )
@@ -30,6 +36,8 @@ from perennial.use_case.metric_names import gain
 
 #: A share of quarantined rows below this is never an alarm, however much it grew.
 SMALLEST_QUARANTINE = 0.01
+#: Columns that look broken explain a loss of performance if they have this much of the feature importance together.
+BROKEN_IMPORTANCE = 0.1
 #: How many drifted columns a sentence names.
 _NAMED_COLUMNS = 3
 
@@ -47,6 +55,8 @@ class Observations:
         sustained: Kind of drift (`drift`, `prediction-drift`) -> in how many of the last partitions, this one included,
             it reached its alarm level.
         quarantined: The share of quarantined rows.
+        expectation: What is expected of the version on this partition.
+        missing: Partitions right before this one that features look back into, and that are not in the lake.
     """
 
     partition: Partition
@@ -56,6 +66,8 @@ class Observations:
     columns: list[ColumnDrift]
     sustained: dict[str, int]
     quarantined: QuarantineShare
+    expectation: Expectation = field(default_factory=Expectation)
+    missing: tuple[str, ...] = ()
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -96,16 +108,23 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
     alarms = _alarms(use_case, observed, evidence)
     warnings = _warnings(use_case, observed, evidence, alarms)
     by_age = _age_reasons(use_case, evidence)
-    sentences = [*alarms.values(), *warnings.values(), *by_age.values()]
+    causes = _causes(use_case, observed, evidence, alarms)
+    usual = [] if alarms or warnings or by_age or not causes else [_healthy(observed)]
+    sentences = [*alarms.values(), *usual, *causes.values(), *warnings.values(), *by_age.values()]
     reason = next((kind for kind in [*alarms, *by_age] if kind != QUARANTINE), "")
-    if QUARANTINE in alarms and reason not in ("", PERFORMANCE):
+    if QUARANTINE in alarms and reason not in ("", PERFORMANCE, SLICE):
         # Bad data explain what looks like drift; training on them would not fix it.
         sentences.append(f"retraining for {reason} waits until the data are fixed")
         reason = ""
+    known: dict[str, object] = {"alarms": tuple(alarms)}
+    if causes:
+        known["cause"] = next(iter(causes))
+    if BROKEN_DATA in causes:
+        known["broken"] = tuple(_broken(observed, alarms))
     return Verdict(
         verdict=ALARM if alarms else WARNING if warnings or by_age else HEALTHY,
         reason=reason,
-        evidence=evidence.model_copy(update={"alarms": tuple(alarms)}),
+        evidence=evidence.model_copy(update=known),
         explanation="; ".join(sentences or [_healthy(observed)]) + _of_which(observed.performance),
     )
 
@@ -123,8 +142,10 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         alarms[PERFORMANCE] = (
             f"{evidence.metric} is {evidence.production:.4g} on {judged:,} labels"
             f"{' of served predictions' if observed.performance.is_of_served else ''} where"
-            f" {evidence.expected:.4g} was expected"
+            f" {evidence.expected:.4g} was expected{_since(evidence)}"
         )
+    elif fallen := _fallen(evidence):
+        alarms[SLICE] = f"{evidence.metric} fell on {_in_words(fallen)}"
     if observed.rows >= policy.min_rows:
         needed, _ = persistence(use_case)
         if observed.sustained.get(DRIFT, 0) >= needed:
@@ -139,6 +160,74 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         share = observed.quarantined
         alarms[QUARANTINE] = f"{share.now:.1%} of the rows are quarantined, usually {share.usual:.1%}"
     return alarms
+
+
+def _since(evidence: VerdictEvidence) -> str:
+    """Which data the expected metric is from, where that is not the version's own promotion."""
+    source = evidence.expected_from
+    if source is None or source.decision == evidence.model_version:
+        return ""
+    return f" since it was compared with v{source.decision} on data up to {source.partition}"
+
+
+def _causes(
+    use_case: UseCase, observed: Observations, evidence: VerdictEvidence, alarms: dict[str, str]
+) -> dict[str, str]:
+    """What the partition's own measurements say about a loss of performance: cause -> in words; at most one.
+
+    Whether the model is stale or the problem became harder they cannot say: only a newer model can, in the gate.
+    """
+    policy, performance = use_case.drift, observed.performance
+    if PERFORMANCE in alarms or SLICE in alarms:
+        if broken := _broken(observed, alarms):
+            return {BROKEN_DATA: f"the data look broken ({', '.join(broken)}): fix the source"}
+        if SLICE in alarms:
+            return {ONE_SLICE: "the other slices did not fall"}
+        if fallen := _only_fallen(use_case, evidence):
+            return {ONE_SLICE: f"it is {_in_words(fallen)} that fell, and no other slice"}
+        return {}
+    if policy.performance_drop is not None and performance.rows and not performance.champion:
+        known = f"{performance.labelled:,} of {performance.rows:,} predictions have a label"
+        if performance.coverage < policy.min_coverage:
+            return {LABELS: f"performance is not known yet: {known}, {policy.min_coverage:.0%} are needed"}
+    return {}
+
+
+def _broken(observed: Observations, alarms: dict[str, str]) -> list[str]:
+    """What is wrong with the data of a partition, in words, if it may explain a loss of performance."""
+    broken = [c for c in observed.columns if c.is_broken and c.column != drift.PREDICTION]
+    broken.sort(key=lambda c: (-c.importance, c.column))
+    named = [f"{c.column}: {c.explanation}" for c in broken[:_NAMED_COLUMNS]]
+    return [
+        *(named if sum(c.importance for c in broken) >= BROKEN_IMPORTANCE else []),
+        *([alarms[QUARANTINE]] if QUARANTINE in alarms else []),
+        *([f"{', '.join(observed.missing)} before it is missing"] if observed.missing else []),
+    ]
+
+
+def _fallen(evidence: VerdictEvidence) -> dict[str, SliceEvidence]:
+    """The slices that fell, the largest loss first."""
+    fallen = {name: each for name, each in evidence.slices.items() if each.fell}
+    return dict(sorted(fallen.items(), key=lambda item: -(item[1].lost or 0)))
+
+
+def _only_fallen(use_case: UseCase, evidence: VerdictEvidence) -> dict[str, SliceEvidence]:
+    """The slices that fell, if all others of their column lost no more than may be lost; else none."""
+    fallen, most = _fallen(evidence), use_case.drift.performance_drop or 0.0
+    columns = {name.partition("=")[0] for name in fallen}
+    others = [
+        each.lost
+        for name, each in evidence.slices.items()
+        if name not in fallen and each.lost is not None and name.partition("=")[0] in columns
+    ]
+    return fallen if others and all(lost <= most for lost in others) else {}
+
+
+def _in_words(fallen: dict[str, SliceEvidence]) -> str:
+    """The slices that fell, with their numbers."""
+    return ", ".join(
+        f"{name} ({each.production:.4g} where {each.expected:.4g} was expected)" for name, each in fallen.items()
+    )
 
 
 def _warnings(
@@ -197,7 +286,7 @@ def _drifted_columns(observed: Observations) -> str:
 
 def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     champion, performance, metric = observed.champion, observed.performance, use_case.gate.metric
-    expected = decision.expected_metrics(champion).get(metric)
+    expected = observed.expectation.metrics.get(metric)
     production = performance.champion.get(metric)
     lost = gain(metric, expected, production) if production is not None and expected is not None else None
     drifted = sorted((c for c in observed.columns if c.drifted), key=lambda c: -c.importance)
@@ -224,6 +313,10 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
     )
     more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
+    if observed.expectation.source is not None:
+        more["expected_from"] = observed.expectation.source
+    if performance.slices:
+        more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.
         more |= {"served": performance.served, "ahead": performance.ahead}

@@ -11,9 +11,13 @@ from perennial.use_case.declarations import Declaration
 
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
 #: Kinds of alarms. All but the last are also reasons for retraining.
-PERFORMANCE, DRIFT, PREDICTION_DRIFT, QUARANTINE = "performance", "drift", "prediction-drift", "quarantine"
+PERFORMANCE, SLICE, DRIFT, PREDICTION_DRIFT = "performance", "slice", "drift", "prediction-drift"
+QUARANTINE = "quarantine"
 #: Reasons for retraining that are no alarm.
 AGE, FIRST_MODEL = "age", "first-model"
+#: What the measurements of a partition tell about its performance before a newer model is compared: the data look
+#: broken, too few labels are in to tell anything, or only some slices fell. `monitoring.alarms` has the other causes.
+BROKEN_DATA, LABELS, ONE_SLICE = "broken-data", "labels", "slice"
 
 
 def _stored_as(key: str, default: Any = None) -> Any:
@@ -58,6 +62,38 @@ class QuarantinedShare(_Stored):
     partitions: int = 0
 
 
+class ExpectedFrom(_Stored):
+    """The gate's decision that an expected metric is from.
+
+    Attributes:
+        decision: The version that was decided on: the champion itself, or a challenger that was compared with it.
+        partition: The last partition of that decision's data, event time.
+    """
+
+    decision: int | None = None
+    partition: str | None = None
+
+
+class SliceEvidence(_Stored):
+    """The gate's metric on one slice of the labelled predictions: see `perennial.monitoring.live_slices`.
+
+    Attributes:
+        rows: Labelled predictions of the slice.
+        production: The gate's metric on them.
+        expected: What the gate measured on that slice of its holdout; not set: it recorded none.
+        lost: By how much `production` is worse, positive if it is.
+        uncertainty: By how much less may have been lost: 95%, one-sided, over all slices at once.
+        fell: Whether so much was lost that it is an alarm.
+    """
+
+    rows: int | None = None
+    production: float | None = None
+    expected: float | None = None
+    lost: float | None = None
+    uncertainty: float | None = None
+    fell: bool = False
+
+
 class VerdictEvidence(_Stored):
     """The numbers that a verdict, or a request for retraining, rests on. What does not apply is not set.
 
@@ -71,9 +107,14 @@ class VerdictEvidence(_Stored):
         label_coverage, coverage_needed: Their ratio, and the one from which on performance is computed.
         metric: The gate's metric.
         expected: Its value on the gate's holdout; None: the gate recorded none.
+        expected_from: The decision of the gate that measured it.
         production: Its value on the labelled rows; None: too few labels.
         lost: By how much `production` is worse than `expected`, positive if it is; None: one of them is missing.
         lost_uncertainty: By how much less may have been lost (95%, one-sided); infinite: too few rows to tell.
+        slices: The same of the slices that the gate declares, by name (`origin=JFK`); of those with enough rows.
+        cause: What the measurements tell of a performance alarm: `broken-data` or `slice`; `labels`: there is no alarm
+            because too few labels are in. Not set: a newer model has to be compared.
+        broken: With the cause `broken-data`, what looks broken, in words.
         first_model_left_out: Why the first model's metrics are missing.
         drift_score: The drifted columns' share of the feature importance, 0 to 1.
         drifted: Drifted columns by name, predictions among them.
@@ -100,9 +141,13 @@ class VerdictEvidence(_Stored):
     coverage_needed: float | None = None
     metric: str | None = None
     expected: float | None = _stored_as("promised")
+    expected_from: ExpectedFrom | None = None
     production: float | None = _stored_as("lived")
     lost: float | None = None
     lost_uncertainty: float | None = None
+    slices: dict[str, SliceEvidence] = Field(default_factory=dict)
+    cause: str | None = None
+    broken: tuple[str, ...] = ()
     first_model_left_out: str | None = None
     drift_score: float | None = None
     drifted: dict[str, DriftedColumn] = Field(default_factory=dict)
@@ -137,8 +182,8 @@ class Verdict(Declaration):
 
     Attributes:
         verdict: `healthy`, `warning`, `alarm` or `no-champion`.
-        reason: Why retraining is requested (`performance`, `drift`, `prediction-drift`, `age`, `first-model`); empty if
-            it is not.
+        reason: Why retraining is requested (`performance`, `slice`, `drift`, `prediction-drift`, `age`, `first-model`);
+            empty if it is not.
         evidence: The numbers it rests on.
         report: Address of the Evidently report; empty without one.
         explanation: One sentence for people.

@@ -74,8 +74,8 @@ class FleetRow:
     """One use case on the page.
 
     Attributes:
-        kind: `action` if a person has something to do, else its last verdict; `new`: it was never monitored; `retired`:
-            nothing of it runs any more.
+        kind: `action` if a person has something to do, else its last verdict, where a closed alarm is a `warning`;
+            `new`: it was never monitored; `retired`: nothing of it runs any more.
         tasks: What a person has to do.
         chart: For `static/charts.js`; None: there is nothing to draw.
         next: When the schedule starts the next run; None: it does not.
@@ -205,7 +205,11 @@ def _row(fact: Fact) -> FleetRow:
 
 
 def _verdict(seen: Overview | None) -> str:
-    return seen.latest_verdict.verdict if seen is not None and seen.latest_verdict else ""
+    """The last verdict; an alarm that is closed is something to look at, and nothing to act on: a warning."""
+    latest = seen.latest_verdict if seen is not None else None
+    if latest is None:
+        return ""
+    return "warning" if latest.alarm is not None and not latest.alarm.is_open else latest.verdict
 
 
 def _without_clock(fact: Fact) -> str:

@@ -132,7 +132,7 @@ def view(
     own = {name: [row for row in rows if row["partition"] == partition.key] for name, rows in recorded.items()}
     entries = ledger.from_rows(recorded["ledger"])
     verdicts = partition_monitoring.verdicts(own["verdicts"])
-    revisions = partition_monitoring.revisions(use_case, own["metrics"], entries)
+    revisions = partition_monitoring.revisions(use_case, own["metrics"], entries, own["verdicts"])
     return {
         "use_case": use_case,
         "partition": partition,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from perennial.gate import decision
-from perennial.monitoring import roles
+from perennial.monitoring import expectation, roles
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
@@ -42,13 +41,16 @@ def verdicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     return shown
 
 
-def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def revisions(
+    use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry], judged: Iterable[Row] = ()
+) -> list[dict[str, Any]]:
     """The metrics of each measurement: there is one whenever labels were added or corrected; newest first.
 
     Args:
         use_case: Whose.
         rows: The partition's rows of `metrics`.
         entries: The whole ledger, which has the expected metrics.
+        judged: The partition's verdicts: the current one tells which decision of the gate they are from.
 
     Returns:
         Each with `recorded_at`, `rows`, `labelled`, `coverage`, `champion` and `first` (the versions), and `metrics`:
@@ -58,11 +60,15 @@ def revisions(use_case: UseCase, rows: Iterable[Row], entries: Sequence[Entry]) 
     measured: dict[tuple[datetime, int], list[Row]] = {}
     for row in rows:
         measured.setdefault((row["recorded_at"], row["labelled"]), []).append(row)
+    newest = max(judged, key=lambda row: row["recorded_at"], default=None)
+    evidence = VerdictEvidence.from_json(newest["evidence"]) if newest is not None else None
     shown = []
     for (recorded_at, labelled), some in sorted(measured.items(), reverse=True):
         by = {(row["role"], row["metric"]): row for row in some}
         versions = {role: next((row["model_version"] for row in some if row["role"] == role), None) for role in _ROLES}
-        expected = _expected(entries, versions[roles.CHAMPION])
+        version = versions[roles.CHAMPION]
+        its = evidence if newest is not None and newest["model_version"] == version else None
+        expected = expectation.recorded(entries, version, its).metrics
         names = sorted({row["metric"] for row in some}, key=lambda name: (name != use_case.gate.metric, name))
         scored = max(row["rows"] for row in some)
         shown.append(
@@ -94,12 +100,6 @@ _ROLES = (roles.CHAMPION, roles.FIRST_MODEL)
 def _gain_over_first(metric: str, champion: float | None, first: float | None) -> float | None:
     """By how much the champion is better than the first model; None where one of them was not measured."""
     return None if champion is None or first is None else gain(metric, champion, first)
-
-
-def _expected(entries: Sequence[Entry], version: int | None) -> dict[str, float]:
-    """The metrics that the gate measured of a version on its holdout."""
-    decided = ledger.decision_on(entries, version)
-    return decision.expected_metrics(decided) if decided else {}
 
 
 def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class TimelineRow:
     Attributes:
         coverage: Share of its predictions that have a label, 0 to 1.
         explanation: Its verdict in a sentence.
-        expected: The gate's metric of the version that scored it, on that gate's holdout.
+        expected: What its verdict expected of the gate's metric, of the version that scored it.
     """
 
     status: PartitionStatus
@@ -54,14 +54,14 @@ class Window:
 
 
 def lines(
-    statuses: Iterable[PartitionStatus], verdicts: Iterable[Mapping[str, Any]], expected: Mapping[int, float]
+    statuses: Iterable[PartitionStatus], verdicts: Iterable[Mapping[str, Any]], expected: Mapping[str, float]
 ) -> list[TimelineRow]:
     """The partitions with what their newest verdicts add.
 
     Args:
         statuses: What is recorded of each partition, oldest first.
         verdicts: Rows of that table, oldest first.
-        expected: The expected metric of each version.
+        expected: The expected metric of each partition.
     """
     last = {row["partition"]: row for row in verdicts}
     return [
@@ -69,7 +69,7 @@ def lines(
             status,
             label_coverage(last.get(status.partition, {})),
             last.get(status.partition, {}).get("explanation") or "",
-            expected.get(status.champion) if status.champion else None,
+            expected.get(status.partition),
         )
         for status in statuses
     ]
@@ -116,7 +116,7 @@ def chart(use_case: UseCase, shown: Sequence[TimelineRow], entries: Sequence[Ent
         ],
         "from": [
             {"from": first, "to": last, "value": shown[first].expected, "colour": colour(version)}
-            for version, first, last in deployed
+            for version, first, last in _deployments(shown, by_expected=True)
             if shown[first].expected is not None
         ],
         "marks": list(_marks(shown, entries)),
@@ -129,9 +129,13 @@ def colour(version: int) -> str:
     return f"--{version_colour(version)}"
 
 
-def _deployments(shown: Sequence[TimelineRow]) -> Iterator[tuple[int, int, int]]:
-    """(version, first place, last place) of neighbouring partitions that one version scored."""
-    for version, group in groupby(enumerate(shown), key=lambda item: item[1].status.champion):
+def _deployments(shown: Sequence[TimelineRow], *, by_expected: bool = False) -> Iterator[tuple[int, int, int]]:
+    """(version, first place, last place) of neighbouring partitions that one version scored, or also expected alike."""
+
+    def alike(item: tuple[int, TimelineRow]) -> tuple[int | None, float | None]:
+        return item[1].status.champion, item[1].expected if by_expected else None
+
+    for (version, _), group in groupby(enumerate(shown), key=alike):
         places = [place for place, _ in group]
         if version is not None:
             yield version, places[0], places[-1]
@@ -140,6 +144,7 @@ def _deployments(shown: Sequence[TimelineRow]) -> Iterator[tuple[int, int, int]]
 #: How a decision, or an alarm, is marked in the chart.
 MARKS = {
     "alarm": ("▲", "--bad"),
+    "closed alarm": ("△", "--so-so"),
     PROMOTED: ("★", "--good"),
     ROLLED_BACK: ("↩", "--so-so"),
 }
@@ -149,6 +154,13 @@ def _marks(shown: Sequence[TimelineRow], entries: Sequence[Entry]) -> Iterator[d
     """Alarms, and where the ledger says that another version came: below the partition after which it did."""
     for place, line in enumerate(shown):
         decisions = [e.action for e in entries if e.partition == line.key and e.action in DEPLOYING]
-        for kind in [*(["alarm"] if line.status.verdict == "alarm" else []), *decisions]:
+        for kind in [*_alarm_of(line.status), *decisions]:
             sign, shade = MARKS[kind]
             yield {"at": place, "sign": sign, "colour": shade}
+
+
+def _alarm_of(status: PartitionStatus) -> list[str]:
+    """How the alarm on a partition is marked, if its verdict is one."""
+    if status.verdict != "alarm":
+        return []
+    return ["closed alarm" if status.alarm is not None and not status.alarm.is_open else "alarm"]

@@ -92,7 +92,9 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
     seen = overview.of_records(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
     verdicts = sorted(rows["verdicts"], key=itemgetter("recorded_at"))
-    every = timeline.lines(seen.status.partitions, verdicts, overview.expected_metrics(use_case, entries))
+    every = timeline.lines(
+        seen.status.partitions, verdicts, overview.expected_by_partition(use_case, entries, verdicts)
+    )
     window = timeline.window(every, until)
     served = deployments.periods(entries)
     return {

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from perennial.monitoring.verdict import QuarantinedShare, VerdictEvidence
+from perennial.monitoring.alarms import IN_WORDS
+from perennial.monitoring.verdict import ExpectedFrom, QuarantinedShare, SliceEvidence, VerdictEvidence
 from perennial.pages.layout import NOTHING, count, share, signed, value
 
 
@@ -62,13 +63,32 @@ def _sustained(sustained: dict[str, int], _: VerdictEvidence) -> str:
     return ", ".join(f"{kind} in {times} of the last partitions" for kind, times in sustained.items()) or "none"
 
 
+def _source(source: ExpectedFrom, _: VerdictEvidence) -> str:
+    return f"the gate's decision on v{source.decision}, on data up to {source.partition}"
+
+
+def _slices(slices: dict[str, SliceEvidence], _: VerdictEvidence) -> str:
+    return "; ".join(f"{name} {_slice(each)}" for name, each in slices.items()) or "none"
+
+
+def _slice(each: SliceEvidence) -> str:
+    """A slice's metric, and what was expected of it if the gate measured that."""
+    if each.expected is None:
+        return f"{value(each.production)}, nothing to compare with"
+    return f"{value(each.production)}, expected {value(each.expected)}{', fell' if each.fell else ''}"
+
+
 _FACTS: dict[str, tuple[str, InWords]] = {
     "alarms": ("alarms", lambda alarms, _: ", ".join(alarms) or "none"),
+    "cause": ("cause, by the partition's own measurements", lambda cause, _: IN_WORDS.get(str(cause), str(cause))),
+    "broken": ("looks broken", lambda broken, _: "; ".join(broken) or "nothing"),
     "model_version": ("version", lambda version, _: f"v{version}"),
     "metric": ("gate's metric", _text),
     "production": ("production: the metric on labelled predictions", _number),
     "expected": ("expected: the metric on the gate's holdout", _number),
+    "expected_from": ("expected metric is from", _source),
     "lost": ("lost against expected", _lost),
+    "slices": ("slices", _slices),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),
     "ahead": ("made ahead of their moment, of the served ones", _count),

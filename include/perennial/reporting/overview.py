@@ -10,8 +10,9 @@ from typing import Any
 
 from perennial import lake_cache
 from perennial.errors import PerennialError
-from perennial.gate import decision
-from perennial.monitoring.verdict import ALARM, PERFORMANCE, VerdictEvidence
+from perennial.monitoring import expectation
+from perennial.monitoring.alarms import AlarmState
+from perennial.monitoring.verdict import PERFORMANCE, SLICE, VerdictEvidence
 from perennial.registry import deployments, ledger
 from perennial.registry.deployments import DeploymentPeriod
 from perennial.registry.ledger import Entry
@@ -34,9 +35,9 @@ class ProductionPerformance:
     Attributes:
         version: The version that scored it.
         value: The metric on it.
-        expected: The metric on the holdout of that version's gate; None: it was not evaluated.
+        expected: What the verdict expected, by the gate's newest measurement on earlier data; None: it measured none.
         improvement: By how much `value` is better than `expected`, whichever way the metric goes; below 0: worse.
-        is_alarm: Whether its verdict is an alarm of performance.
+        is_alarm: Whether its verdict is an alarm of performance that is open.
     """
 
     partition: str
@@ -55,6 +56,7 @@ class LatestVerdict:
         coverage: Share of its predictions that have a label, 0 to 1; None: nothing was predicted.
         drifted: The columns that drifted, the most important to the champion first.
         at: When it was recorded; processing time, UTC.
+        alarm: The state of its alarm; None: it is none.
     """
 
     partition: str
@@ -65,6 +67,7 @@ class LatestVerdict:
     coverage: float | None
     drifted: tuple[str, ...]
     at: datetime
+    alarm: AlarmState | None = None
 
 
 @dataclass(frozen=True)
@@ -180,42 +183,54 @@ def of_records(use_case: UseCase, rows: Records) -> Overview:
         use_case,
         state,
         deployment=periods[-1] if periods else None,
-        performance=_performance(use_case, state, expected_metrics(use_case, entries), verdicts),
-        latest_verdict=_latest_verdict(verdicts[-1]) if verdicts else None,
+        performance=_performance(use_case, state, entries, verdicts),
+        latest_verdict=_latest_verdict(verdicts[-1], state) if verdicts else None,
         latest_batch=_latest_batch(batches[-1]) if batches else None,
         online_check=_online_check(rows["parity"]),
     )
 
 
-def expected_metrics(use_case: UseCase, entries: Sequence[Entry]) -> dict[int, float]:
-    """By version, the gate's metric on the holdout that the version was evaluated on.
+def expected_by_partition(
+    use_case: UseCase, entries: Sequence[Entry], verdicts: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """By partition, the gate's metric that its newest verdict expected of the version that scored it.
 
     Args:
         use_case: Whose gate it is.
-        entries: The ledger's; versions that were not evaluated are left out.
+        entries: The ledger's.
+        verdicts: Rows of that table, oldest first. What a record of an older release does not say is what the gate
+            measured of the version itself.
     """
-    evaluated = {
-        entry.model_version: decision.expected_metrics(entry).get(use_case.gate.metric)
-        for entry in entries
-        if entry.action in ledger.DECISIONS
-    }
-    return {version: expected for version, expected in evaluated.items() if expected is not None}
+    metric = use_case.gate.metric
+    last = {row["partition"]: row for row in verdicts}
+    found = {}
+    for key, row in last.items():
+        evidence = VerdictEvidence.from_json(row["evidence"])
+        value = evidence.expected if evidence.metric in (None, metric) else None
+        if value is None:
+            value = expectation.recorded(entries, row["model_version"], evidence).metrics.get(metric)
+        if value is not None:
+            found[key] = value
+    return found
 
 
 def _performance(
-    use_case: UseCase, state: UseCaseStatus, expected_of: Mapping[int, float], verdicts: Sequence[Mapping[str, Any]]
+    use_case: UseCase, state: UseCaseStatus, entries: Sequence[Entry], verdicts: Sequence[Mapping[str, Any]]
 ) -> ProductionPerformance | None:
     newest = next((one for one in reversed(state.partitions) if one.metric is not None), None)
     if newest is None or newest.metric is None or newest.champion is None:
         return None
-    expected = expected_of.get(newest.champion)
+    its = [row for row in verdicts if row["partition"] == newest.partition]
+    expected = expected_by_partition(use_case, entries, its).get(newest.partition)
+    if expected is None:
+        expected = expectation.recorded(entries, newest.champion, None).metrics.get(use_case.gate.metric)
     improvement = None if expected is None else gain(use_case.gate.metric, newest.metric, expected)
-    verdict: Mapping[str, Any] = next((row for row in reversed(verdicts) if row["partition"] == newest.partition), {})
-    is_alarm = verdict.get("verdict") == ALARM and PERFORMANCE in VerdictEvidence.from_json(verdict["evidence"]).alarms
+    alarm = newest.alarm
+    is_alarm = alarm is not None and alarm.is_open and bool({PERFORMANCE, SLICE} & set(alarm.kinds))
     return ProductionPerformance(newest.partition, newest.champion, newest.metric, expected, improvement, is_alarm)
 
 
-def _latest_verdict(row: Mapping[str, Any]) -> LatestVerdict:
+def _latest_verdict(row: Mapping[str, Any], state: UseCaseStatus) -> LatestVerdict:
     drifted = VerdictEvidence.from_json(row["evidence"]).drifted
     return LatestVerdict(
         row["partition"],
@@ -226,6 +241,7 @@ def _latest_verdict(row: Mapping[str, Any]) -> LatestVerdict:
         partition_status.label_coverage(row),
         tuple(sorted(drifted, key=lambda column: -(drifted[column].importance or 0))),
         row["recorded_at"],
+        next((one.alarm for one in state.partitions if one.partition == row["partition"]), None),
     )
 
 

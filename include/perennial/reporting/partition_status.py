@@ -16,7 +16,8 @@ from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.feature_store.publication_records import LatePublication, late_publications
 from perennial.gate.decision import INCONCLUSIVE
-from perennial.monitoring import roles
+from perennial.monitoring import alarms, roles
+from perennial.monitoring.alarms import AlarmState
 from perennial.quarantine import states
 from perennial.registry import deployments, ledger, rollouts
 from perennial.registry.deployments import NOTHING
@@ -67,6 +68,7 @@ class PartitionStatus:
         first_model_metric: The same metric, of the first model on the same rows.
         done: In words, such as `promoted v2` or `rolled back to v1`.
         predictions: How its predictions by that version were made; None: none was served, or it has no verdict.
+        alarm: Whether the alarm on it is open, its cause, and what would help; None: its verdict is no alarm.
     """
 
     partition: str
@@ -80,6 +82,7 @@ class PartitionStatus:
     verdict: str | None
     done: str
     predictions: PredictionsMade | None = None
+    alarm: AlarmState | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,11 @@ class UseCaseStatus:
     rollout: RolloutStatus | None = None
     retired: str = ""
     late_publications: tuple[LatePublication, ...] = ()
+
+    @property
+    def open_alarms(self) -> tuple[AlarmState, ...]:
+        """The alarms that an act would close, oldest first."""
+        return tuple(one.alarm for one in self.partitions if one.alarm is not None and one.alarm.is_open)
 
     @property
     def waiting(self) -> int:
@@ -292,12 +300,17 @@ def of_partitions(use_case: UseCase, rows: Mapping[str, list[dict[str, Any]]]) -
         rows: By table, of `batches`, `metrics`, `verdicts`, `requests`, `ledger` and those of the quarantine.
     """
     pending = states.count_pending(rows)
+    entries = ledger.from_rows(rows["ledger"])
+    alarmed = alarms.states(use_case, rows["verdicts"], entries, rows["requests"])
     by_partition: dict[str, dict[str, list[dict[str, Any]]]] = {key: {} for key in pending}
     for name in _RECORDS:
         # Batches have no time: there is one of each table.
         for row in rows[name] if name == "batches" else sorted(rows[name], key=itemgetter("recorded_at")):
             by_partition.setdefault(row["partition"], {}).setdefault(name, []).append(row)
-    return tuple(_partition(use_case, key, by_partition[key], pending[key]) for key in sorted(by_partition))
+    return tuple(
+        replace(_partition(use_case, key, by_partition[key], pending[key]), alarm=alarmed.get(key))
+        for key in sorted(by_partition)
+    )
 
 
 def of_partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, Any]]]) -> PartitionStatus:
@@ -309,7 +322,10 @@ def of_partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, 
         rows: As for `of_partitions`.
     """
     own = {name: [row for row in rows[name] if row["partition"] == key] for name in _OF_PARTITIONS}
-    return next(iter(of_partitions(use_case, own)), None) or _partition(use_case, key, {}, 0)
+    found = next(iter(of_partitions(use_case, own)), None) or _partition(use_case, key, {}, 0)
+    # What became of an alarm is recorded with later partitions.
+    alarmed = alarms.states(use_case, rows["verdicts"], ledger.from_rows(rows["ledger"]), rows["requests"])
+    return replace(found, alarm=alarmed.get(key))
 
 
 def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, Any]]], pending: int) -> PartitionStatus:

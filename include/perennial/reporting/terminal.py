@@ -10,6 +10,9 @@ from perennial.reporting.partition_status import PredictionsMade, RolloutStatus,
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: So many closed alarms are shown.
+CLOSED = 6
+
 
 def table(state: UseCaseStatus) -> Table:
     """The partitions as a table for a terminal."""
@@ -44,7 +47,8 @@ def table(state: UseCaseStatus) -> Table:
     drawn.add_column("done")
     colours = {"healthy": "green", "warning": "yellow", "alarm": "red"}
     for row in state.partitions:
-        colour = colours.get(row.verdict or "", "")
+        is_closed = row.alarm is not None and not row.alarm.is_open
+        colour = "yellow" if is_closed else colours.get(row.verdict or "", "")
         drawn.add_row(
             row.partition,
             _count(row.rows),
@@ -61,6 +65,16 @@ def table(state: UseCaseStatus) -> Table:
     return drawn
 
 
+def alarm_lines(state: UseCaseStatus) -> list[str]:
+    """The alarms, each with its state, its cause and what would help: all open ones, and the newest closed ones."""
+    every = [one.alarm for one in state.partitions if one.alarm is not None]
+    closed = [alarm for alarm in every if not alarm.is_open]
+    shown = [alarm for alarm in every if alarm.is_open or alarm in closed[-CLOSED:]]
+    more = len(every) - len(shown)
+    earlier = [f"{more} earlier alarm{'s are' if more > 1 else ' is'} closed"] if more else []
+    return earlier + [f"{alarm.partition} {alarm}" for alarm in shown]
+
+
 def one_line(state: UseCaseStatus) -> str:
     """A use case in one line: champion, newest partition, its verdict, owner; or that it is retired."""
     if state.retired:
@@ -70,6 +84,8 @@ def one_line(state: UseCaseStatus) -> str:
     champion = f"champion v{state.champion}" if state.champion else "no champion"
     last = state.partitions[-1] if state.partitions else None
     latest = f"{last.partition} {last.verdict or 'not monitored yet'}" if last else "nothing has run yet"
+    if last is not None and last.alarm is not None:
+        latest += f" ({'open' if last.alarm.is_open else 'closed'}: {last.alarm.cause_in_words})"
     paused = ", promotion paused" if state.pause else ""
     tried = f", {_tried(state.rollout)}" if state.rollout else ""
     pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""

@@ -1,0 +1,294 @@
+"""The state of each alarm: whether it is open, what caused it, and what would help.
+
+A verdict is never changed, so whether its alarm is open is read from what came after it: the gate's decision on a model
+that has seen the partition, a later verdict, another champion. This is the only place where that is worked out; status,
+pages, fleet and JSON all show it.
+
+An alarm is closed when there is nothing left to do about it:
+
+- a newer model was better and was promoted: the champion was *stale*;
+- a newer model was no better: the problem became *harder* for any model. The gate has measured what the champion
+  reaches on the newer data, and that is what is expected of it from then on (`monitoring.expectation`);
+- columns or predictions drifted, and a newer model was no better: the drift is *harmless*;
+- a newer model seemed better, and it was not certain (*inconclusive*): the decision is made, and the expected metric is
+  renewed all the same;
+- another version serves for another reason (*replaced*), or a later partition is as expected again (*passed*).
+
+Which decision counts is, as with everything in event time, a question of the data that it was made on, and not of when
+partitions were monitored. Only where later labels made an alarm of a verdict that was none, a decision from before that
+has not seen what the alarm is about, and does not count.
+
+It is open while an act would help, and names that act: the source is fixed where the data look broken, retraining is
+under way or is to be started, a rule of the gate keeps a better model out.
+
+Light to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from perennial.gate.decision import CHAMPION, GateDecision, from_evidence
+from perennial.monitoring.expectation import was_compared
+from perennial.monitoring.verdict import (
+    ALARM,
+    BROKEN_DATA,
+    LABELS,
+    ONE_SLICE,
+    PERFORMANCE,
+    QUARANTINE,
+    SLICE,
+    VerdictEvidence,
+)
+from perennial.registry import ledger
+from perennial.registry.ledger import Entry
+from perennial.use_case import UseCase
+
+#: Causes that only a newer model, or time, tells; see above. The others are those of `VerdictEvidence.cause`.
+STALE, HARDER, HARMLESS, INCONCLUSIVE = "stale", "harder", "harmless", "inconclusive"
+REPLACED, PASSED = "replaced", "passed"
+#: The cause of an alarm of which it is not known yet.
+UNKNOWN = "unknown"
+#: Causes in words, for people.
+IN_WORDS = {
+    STALE: "stale model",
+    HARDER: "harder problem",
+    HARMLESS: "harmless drift",
+    INCONCLUSIVE: "no model shown to be better",
+    REPLACED: "another version serves",
+    PASSED: "passed",
+    BROKEN_DATA: "broken data",
+    ONE_SLICE: "one slice fell",
+    LABELS: "too few labels",
+    UNKNOWN: "cause not known yet",
+}
+#: Who records the decisions that no person was asked about.
+_GATE = "gate"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AlarmState:
+    """What is known of the alarm on a partition.
+
+    Attributes:
+        partition: Its name.
+        version: The version that the alarm is about; None: the verdict names none.
+        kinds: Kinds of the alarm, the most important first.
+        is_open: Whether an act would close it.
+        cause: `stale`, `harder`, `harmless`, `inconclusive`, `replaced`, `passed`, `broken-data`, `slice` or `unknown`.
+        explanation: Why it is open or closed, in one sentence.
+        act: What would help; empty: it is closed.
+        decision: The version whose decision by the gate closed it, or was the last to leave it open; None: none was.
+    """
+
+    partition: str
+    version: int | None
+    kinds: tuple[str, ...]
+    is_open: bool
+    cause: str
+    explanation: str
+    act: str = ""
+    decision: int | None = None
+
+    @property
+    def cause_in_words(self) -> str:
+        """The cause as people read it."""
+        return IN_WORDS.get(self.cause, self.cause)
+
+    def __str__(self) -> str:
+        act = f"; what would help: {self.act}" if self.act else ""
+        return f"{'open' if self.is_open else 'closed'}, {self.cause_in_words}: {self.explanation}{act}"
+
+
+@dataclass(frozen=True)
+class _Records:
+    """What came of the alarms of a use case.
+
+    Attributes:
+        verdicts: The newest of each partition, in order of the partitions.
+        since: When the alarm of a partition began, of those whose first verdict was none; processing time.
+        entries: The ledger.
+        requests: Requests for retraining.
+    """
+
+    use_case: UseCase
+    verdicts: Mapping[str, Row]
+    since: Mapping[str, datetime]
+    entries: Sequence[Entry]
+    requests: Sequence[Row]
+
+    @property
+    def champion(self) -> int | None:
+        serving = ledger.champion_among(self.entries)
+        return serving.model_version if serving else None
+
+
+def states(
+    use_case: UseCase, verdicts: Iterable[Row], entries: Sequence[Entry], requests: Iterable[Row]
+) -> dict[str, AlarmState]:
+    """The state of the alarm of each partition whose newest verdict is one.
+
+    Args:
+        use_case: Whose.
+        verdicts: Rows of that table.
+        entries: The whole ledger, oldest first.
+        requests: Rows of the table `requests`.
+
+    Returns:
+        By partition, oldest first.
+    """
+    by_partition: dict[str, list[Row]] = {}
+    for row in sorted(verdicts, key=itemgetter("partition", "recorded_at")):
+        by_partition.setdefault(row["partition"], []).append(row)
+    newest = {key: rows[-1] for key, rows in by_partition.items()}
+    since = {key: began for key, rows in by_partition.items() if (began := _began(rows)) is not None}
+    known = _Records(use_case, newest, since, entries, list(requests))
+    return {key: _state(known, row) for key, row in newest.items() if row["verdict"] == ALARM}
+
+
+def _began(rows: Sequence[Row]) -> datetime | None:
+    """When a verdict that was no alarm became one; None: it was one from the first, or is none.
+
+    Args:
+        rows: The verdicts on one partition, oldest first.
+    """
+    began = None
+    for row in reversed(rows):
+        if row["verdict"] != ALARM:
+            return began
+        began = row["recorded_at"]
+    return None
+
+
+def _state(known: _Records, row: Row) -> AlarmState:
+    evidence = VerdictEvidence.from_json(row["evidence"])
+    kinds = evidence.alarms or tuple(kind for kind in (row.get("reason"),) if kind)
+    is_of_data = QUARANTINE in kinds and PERFORMANCE not in kinds
+    cause = evidence.cause or (BROKEN_DATA if is_of_data else UNKNOWN)
+    start = AlarmState(row["partition"], row["model_version"], kinds, True, cause, "")
+    after = _by_decision(known, start)
+    if after is not None and not after.is_open:
+        return after
+    return _by_later_records(known, start) or after or _still_open(known, start, evidence)
+
+
+def _by_decision(known: _Records, alarm: AlarmState) -> AlarmState | None:
+    """The state by the gate's decisions on models that have seen the partition; None: there is none that tells."""
+    state, since = None, known.since.get(alarm.partition)
+    for entry in known.entries:
+        # Names of partitions sort as their times do.
+        has_seen = entry.partition >= alarm.partition and (since is None or entry.recorded_at >= since)
+        if has_seen and entry.action in ledger.DECISIONS and entry.model_version != alarm.version:
+            told = _decided(known, alarm, entry)
+            if told is not None and not told.is_open:
+                return told
+            state = told or state
+    return state
+
+
+def _decided(known: _Records, alarm: AlarmState, entry: Entry) -> AlarmState | None:
+    """What one decision tells about the alarm; None: nothing."""
+    decision, version = from_evidence(entry.evidence), entry.model_version
+    seen = f"v{version}, trained on data up to {entry.partition},"
+    if entry.action == ledger.PROMOTED:
+        if entry.previous_version not in (None, alarm.version):
+            return None
+        better = f"{seen} is better{_by_how_much(decision)} and was promoted"
+        return _closed(alarm, STALE, better, version)
+    if alarm.cause == BROKEN_DATA or (entry.previous_version is not None and entry.previous_version != alarm.version):
+        return None  # That no model learns from broken data what it needs does not mend them.
+    if decision is None:
+        return _closed(alarm, INCONCLUSIVE, f"{seen} was rejected: {entry.reason}", version)
+    if entry.actor != _GATE:
+        return _closed(alarm, INCONCLUSIVE, f"{seen} was rejected by {entry.actor}", version)
+    if not was_compared(decision):
+        why = f"{seen} could not be compared with it: {_failed(decision)}"
+        return _open(alarm, alarm.cause, why, "train again on more data, or with a longer gate.holdout", version)
+    return _by_numbers(known, alarm, entry, decision)
+
+
+def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDecision) -> AlarmState:
+    """What the gate measured of a challenger that was rejected."""
+    version, margin = entry.model_version, known.use_case.gate.margin
+    seen = f"v{version}, trained on data up to {entry.partition},"
+    metric = known.use_case.gate.metric
+    reached = decision.metrics.get(CHAMPION, {}).get(metric)
+    now = f"; {metric} of v{alarm.version} is expected to be {reached:.4g} from now on" if reached is not None else ""
+    if decision.made_by:
+        return _closed(alarm, HARDER, f"{seen} was tried on live requests and rejected: {entry.reason}", version)
+    if decision.interval is not None and decision.interval[0] > margin:
+        better = f"{seen} is better{_by_how_much(decision)}, but was rejected: {_failed(decision)}"
+        return _open(alarm, STALE, better, "fix what the gate's rule found, and train again", version)
+    if decision.improvement is not None and decision.improvement <= margin:
+        cause = HARDER if {PERFORMANCE, SLICE} & set(alarm.kinds) else HARMLESS
+        return _closed(alarm, cause, f"{seen} is no better{_by_how_much(decision)}{now}", version)
+    return _closed(alarm, INCONCLUSIVE, f"{seen} is not shown to be better{_by_how_much(decision)}{now}", version)
+
+
+def _by_later_records(known: _Records, alarm: AlarmState) -> AlarmState | None:
+    """The state by later verdicts and by who serves now; None: they do not close it."""
+    if alarm.version is not None and known.champion is not None and known.champion != alarm.version:
+        return _closed(alarm, REPLACED, f"v{alarm.version} no longer serves, v{known.champion} does")
+    for partition, row in known.verdicts.items():
+        if partition > alarm.partition and _is_as_expected(alarm, row):
+            return _closed(alarm, PASSED, f"{partition} is as expected again")
+    return None
+
+
+def _is_as_expected(alarm: AlarmState, row: Row) -> bool:
+    """Whether the verdict on a later partition measured what the alarm is about, and found nothing."""
+    evidence = VerdictEvidence.from_json(row["evidence"])
+    if row["model_version"] != alarm.version or set(alarm.kinds) & set(evidence.alarms) or not alarm.kinds:
+        return False
+    if {PERFORMANCE, SLICE} & set(alarm.kinds):
+        return evidence.production is not None and not {PERFORMANCE, SLICE} & set(evidence.alarms)
+    return bool(evidence.rows)
+
+
+def _still_open(known: _Records, alarm: AlarmState, evidence: VerdictEvidence) -> AlarmState:
+    """Nothing has closed it: what is known, and what is to be done."""
+    if alarm.cause == BROKEN_DATA:
+        broken = ", ".join(evidence.broken) or "more rows than usual are quarantined"
+        fix = f"fix the source, then run the partition again: `{_trigger(known, 'features', alarm.partition)}`"
+        return _open(alarm, BROKEN_DATA, f"the data look broken ({broken}); a newer model would not help", fix)
+    tried = [e for e in known.entries if e.action == ledger.ROLLOUT and e.partition >= alarm.partition]
+    if tried:
+        why = f"v{tried[-1].model_version} is better on the gate's holdout and is tried on live requests"
+        return _open(alarm, STALE, why, "wait for its rollout, or carry it on by hand", tried[-1].model_version)
+    # None of them was handled: there is no decision on a model that has seen the partition.
+    asked = [row["partition"] for row in known.requests if row["partition"] >= alarm.partition]
+    train = f"`{_trigger(known, 'training')}`"
+    if asked:
+        why = f"retraining on data up to {max(asked)} is requested; its gate tells whether a newer model is better"
+        return _open(alarm, alarm.cause, why, f"wait for the training run, or start one: {train}")
+    return _open(alarm, alarm.cause, "no retraining is requested yet (`retraining.cooldown`)", f"start one: {train}")
+
+
+def _trigger(known: _Records, pipeline: str, partition: str = "") -> str:
+    of = f" --partition {partition}" if partition else ""
+    return f"perennial trigger {known.use_case.name} {pipeline}{of}"
+
+
+def _by_how_much(decision: GateDecision | None) -> str:
+    if decision is None or decision.improvement is None:
+        return ""
+    bounds = f", between {decision.interval[0]:+.4f} and {decision.interval[1]:+.4f}" if decision.interval else ""
+    return f" ({decision.improvement:+.4f}{bounds})"
+
+
+def _failed(decision: GateDecision) -> str:
+    return ", ".join(rule.name for rule in decision.rules if not rule.passed) or decision.reason
+
+
+def _closed(alarm: AlarmState, cause: str, explanation: str, decision: int | None = None) -> AlarmState:
+    return AlarmState(alarm.partition, alarm.version, alarm.kinds, False, cause, explanation, "", decision)
+
+
+def _open(alarm: AlarmState, cause: str, explanation: str, act: str, decision: int | None = None) -> AlarmState:
+    return AlarmState(alarm.partition, alarm.version, alarm.kinds, True, cause, explanation, act, decision)
