@@ -30,11 +30,27 @@ def records(use_case: UseCase, **tables: list[dict[str, Any]]) -> overview.Recor
     return {name: [] for name in overview.TABLES} | tables
 
 
+def promoted(use_case: UseCase) -> list[dict[str, Any]]:
+    """The promotions of v1 and v2."""
+    entry = {"partition": "2024-01-02", "action": "promoted", "model_run": "m", "actor": "gate", "reason": "better"}
+    return [
+        entry
+        | {
+            "event_id": f"gate:{version}",
+            "model_version": version,
+            "previous_version": version - 1 or None,
+            "effective_from": NOON + timedelta(days=version),
+            "evidence": f'{{"metrics": {{"challenger": {{"{use_case.gate.metric}": 0.45}}}}}}',
+            "recorded_at": NOON + timedelta(days=version),
+        }
+        for version in (1, 2)
+    ]
+
+
 def ran(use_case: UseCase, verdict: str = "healthy", **more: Any) -> overview.Overview:
     """A use case of which two days were scored, by v1 and by v2."""
     metric = use_case.gate.metric
     values = [("2024-01-03", 1, 0.5, 0.5), ("2024-01-04", 2, 0.4, 0.6)]
-    entry = {"partition": "2024-01-02", "action": "promoted", "model_run": "m", "actor": "gate", "reason": "better"}
     rows = {
         "batches": [
             {"partition": key, "table": table.name, "rows": 90, "quarantined": 10, "refusal": None}
@@ -60,18 +76,7 @@ def ran(use_case: UseCase, verdict: str = "healthy", **more: Any) -> overview.Ov
                 "recorded_at": NOON,
             }
         ],
-        "ledger": [
-            entry
-            | {
-                "event_id": f"gate:{version}",
-                "model_version": version,
-                "previous_version": version - 1 or None,
-                "effective_from": NOON + timedelta(days=version),
-                "evidence": f'{{"metrics": {{"challenger": {{"{metric}": 0.45}}}}}}',
-                "recorded_at": NOON + timedelta(days=version),
-            }
-            for version in (1, 2)
-        ],
+        "ledger": promoted(use_case),
     }
     return overview.of_records(use_case, records(use_case, **rows | more))
 
@@ -125,6 +130,29 @@ def test_a_metric_far_below_the_expected_is_called_worse(energy: UseCase) -> Non
     assert worse.performance is not None
     assert worse.performance.is_alarm
     assert "0.3000 worse" in page(fact(worse))
+
+
+def test_a_closed_alarm_is_a_warning_and_says_why(energy: UseCase) -> None:
+    rejected = {"partition": "2024-01-04", "action": "rejected", "model_run": "m", "actor": "gate", "reason": "no"}
+    decided = [
+        *promoted(energy),
+        rejected
+        | {"event_id": "gate:3", "model_version": 3, "previous_version": 2, "effective_from": NOON}
+        | {"evidence": "{}", "recorded_at": NOON + timedelta(days=9)},
+    ]
+    closed = ran(energy, "alarm", ledger=decided)
+    assert closed.performance is not None
+    assert not closed.performance.is_alarm
+    shown = fleet.view([fact(closed)], 1)
+    assert ([row.kind for row in shown["rows"]], shown["alarms"]) == (["warning"], 0)
+    assert "alarm, closed" in page(fact(closed))
+    assert "no model shown to be better" in page(fact(closed))
+
+
+def test_an_open_alarm_names_the_act(energy: UseCase) -> None:
+    text = page(fact(ran(energy, "alarm")))
+    assert '<span class="badge alarm">alarm</span>' in text
+    assert "cause not known yet: start one: perennial trigger energy training" in text
 
 
 def test_use_cases_that_need_a_person_come_first_then_alarms(energy: UseCase) -> None:

@@ -124,6 +124,14 @@ def test_every_number_of_the_partition_is_there_with_its_source(energy) -> None:
     assert "288 predictions" in text
 
 
+def test_the_state_of_an_alarm_is_below_its_verdict(energy) -> None:
+    text = " ".join(shown(energy, SCORED).split())
+    assert "<strong>Open: cause not known yet.</strong>" in text
+    assert "What would help: start one: perennial trigger energy training." in text
+    assert "the gate&#39;s decision on v1, on data up to 2024-01-03" in text
+    assert "site=site-0" in text
+
+
 def test_late_labels_show_both_measurements_newest_first(energy) -> None:
     revisions = partition_monitoring.revisions(energy, page.records(energy)["metrics"], ledger.entries(energy))
     assert [revision["labelled"] for revision in revisions] == [288, 259]

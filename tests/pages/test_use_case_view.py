@@ -96,6 +96,37 @@ def test_champion_metric_and_verdict_come_first(lived) -> None:
     assert "Closed: another version serves. v2 no longer serves, v1 does." in words
 
 
+def test_an_open_alarm_says_what_would_help(lived) -> None:
+    lived.partition("2024-01-05", 1, 0.9, verdict="alarm", reason="performance", evidence=alarm_of("performance"))
+    lived.add("requests", partition="2024-01-05", reason="performance", evidence="{}", request_id="r", made_by="m")
+    words = read(lived).words
+    assert "Last verdict alarm 2024-01-05" in words
+    assert "Open: cause not known yet. retraining on data up to 2024-01-05 is requested" in words
+    assert "What would help: wait for the training run, or start one: perennial trigger energy training." in words
+    assert page.view(lived.use_case, lived.rows, doing(lived.use_case))["chart"]["marks"][-1]["sign"] == "▲"
+
+
+def test_broken_data_are_named_with_the_act(lived) -> None:
+    evidence = alarm_of("performance", cause="broken-data", broken=[f"hour: {EVIL}"])
+    lived.partition("2024-01-05", 1, 0.9, verdict="alarm", reason="performance", evidence=evidence)
+    shown = text(lived)
+    assert EVIL not in shown
+    assert "Open: broken data. the data look broken (hour: " in Read(shown).words
+    assert "run the partition again: perennial trigger energy features --partition 2024-01-05" in Read(shown).words
+
+
+def test_the_level_of_the_chart_moves_with_what_is_expected(lived) -> None:
+    for key, expected in (("2024-01-05", 0.2), ("2024-01-06", 0.4)):
+        lived.partition(key, 1, 0.3, evidence=json.dumps({"metric": "rmse", "promised": expected}))
+    chart = page.view(lived.use_case, lived.rows, doing(lived.use_case))["chart"]
+    assert [(level["from"], level["to"], level["value"]) for level in chart["from"]][-2:] == [(4, 4, 0.2), (5, 5, 0.4)]
+    assert "2024-01-06 100 2 v1 0.3000 0.4000" in read(lived).words
+
+
+def alarm_of(kind: str, **more: Any) -> str:
+    return json.dumps({"alarms": [kind], "rows": 100, "lived": 0.9, "lost": 0.7} | more)
+
+
 def test_predictions_on_request_and_ahead_are_told_apart_where_there_are_any(lived) -> None:
     assert not {"served", "ahead"} & set(read(lived).words.split("Table of")[0].split("verdict action")[0].split())
     lived.partition("2024-01-05", 1, 0.2, evidence=json.dumps({"rows": 200, "served": 150, "ahead": 90}))

@@ -7,8 +7,9 @@ pages, fleet and JSON all show it.
 An alarm is closed when there is nothing left to do about it:
 
 - a newer model was better and was promoted: the champion was *stale*;
-- a newer model was no better: the problem became *harder* for any model. The gate has measured what the champion
-  reaches on the newer data, and that is what is expected of it from then on (`monitoring.expectation`);
+- a newer model was no better, or regains less than half of what was lost even at the upper bound of its interval: the
+  problem became *harder* for any model. The gate has measured what the champion reaches on the newer data, and that is
+  what is expected of it from then on (`monitoring.expectation`);
 - columns or predictions drifted, and a newer model was no better: the drift is *harmless*;
 - a newer model seemed better, and it was not certain (*inconclusive*): the decision is made, and the expected metric is
   renewed all the same;
@@ -228,6 +229,10 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
     if decision.improvement is not None and decision.improvement <= margin:
         cause = HARDER if {PERFORMANCE, SLICE} & set(alarm.kinds) else HARMLESS
         return _closed(alarm, cause, f"{seen} is no better{_by_how_much(decision)}{now}", version)
+    lost = VerdictEvidence.from_json(known.verdicts[alarm.partition]["evidence"]).lost
+    if PERFORMANCE in alarm.kinds and lost and decision.interval is not None and decision.interval[1] <= lost / 2:
+        regained = f"{seen} regains at most {decision.interval[1]:.4g} of the {lost:.4g} that was lost"
+        return _closed(alarm, HARDER, f"{regained}{now}", version)
     return _closed(alarm, INCONCLUSIVE, f"{seen} is not shown to be better{_by_how_much(decision)}{now}", version)
 
 
