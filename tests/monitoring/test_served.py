@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from perennial import Cadence, DriftPolicy, Retraining, lake
-from perennial.monitoring import monitor, performance, rules
+from perennial.monitoring import expectation, monitor, performance, rules
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.quarantine import QuarantineShare
@@ -128,7 +128,8 @@ def decide(measured: Performance) -> monitor.Verdict:
         evidence={"metrics": {"challenger": {"mae": 0.5}}},
     )
     quarantined = QuarantineShare(now=0.0, usual=0.0, partitions=3)
-    observed = Observations(DAY, champion, measured.rows, measured, [], {}, quarantined)  # type: ignore[arg-type]
+    expected = expectation.of_decision(champion, 1)  # type: ignore[arg-type]
+    observed = Observations(DAY, champion, measured.rows, measured, [], {}, quarantined, expected)  # type: ignore[arg-type]
     return rules.decide(declared, observed)  # type: ignore[arg-type]
 
 

@@ -128,7 +128,6 @@ def test_the_state_of_an_alarm_is_below_its_verdict(energy) -> None:
     text = " ".join(shown(energy, SCORED).split())
     assert "<strong>Open: cause not known yet.</strong>" in text
     assert "What would help: start one: perennial trigger energy training." in text
-    assert "the gate&#39;s decision on v1, on data up to 2024-01-03" in text
     assert "site=site-0" in text
 
 

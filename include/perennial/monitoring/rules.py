@@ -165,7 +165,7 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
 def _since(evidence: VerdictEvidence) -> str:
     """Which data the expected metric is from, where that is not the version's own promotion."""
     source = evidence.expected_from
-    if source is None or source.decision == evidence.model_version:
+    if source is None:
         return ""
     return f" since it was compared with v{source.decision} on data up to {source.partition}"
 
@@ -313,9 +313,11 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
     )
     more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
-    if observed.expectation.source is not None:
-        more["expected_from"] = observed.expectation.source
-    if performance.slices:
+    # What an older decision did not record is left out: a verdict that rests on it stays as it was.
+    source = observed.expectation.source
+    if source is not None and source.decision != champion.model_version:
+        more["expected_from"] = source
+    if observed.expectation.slices and performance.slices:
         more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.

@@ -66,7 +66,7 @@ class ExpectedFrom(_Stored):
     """The gate's decision that an expected metric is from.
 
     Attributes:
-        decision: The version that was decided on: the champion itself, or a challenger that was compared with it.
+        decision: The version that was decided on: a challenger that was compared with the champion, or that itself.
         partition: The last partition of that decision's data, event time.
     """
 
@@ -107,7 +107,7 @@ class VerdictEvidence(_Stored):
         label_coverage, coverage_needed: Their ratio, and the one from which on performance is computed.
         metric: The gate's metric.
         expected: Its value on the gate's holdout; None: the gate recorded none.
-        expected_from: The decision of the gate that measured it.
+        expected_from: The later decision of the gate that measured it. Not set: the version's own.
         production: Its value on the labelled rows; None: too few labels.
         lost: By how much `production` is worse than `expected`, positive if it is; None: one of them is missing.
         lost_uncertainty: By how much less may have been lost (95%, one-sided); infinite: too few rows to tell.
