@@ -222,7 +222,8 @@ VERDICTS = _schema(
     verdict=(_STRING, "`healthy`, `warning`, `alarm` or `no-champion`."),
     reason=(
         _STRING,
-        "Why retraining is requested: `first-model`, `performance`, `drift`, `prediction-drift`, `age`; else empty.",
+        "Why retraining is requested: `first-model`, `performance`, `slice`, `drift`, `prediction-drift`, `age`; else"
+        " empty.",
     ),
     drift_score=(_DOUBLE, "Sum of the drifted columns' feature importance, 0 to 1."),
     drifted_columns=(_LONG, "How many columns drifted, including `prediction`."),

@@ -27,9 +27,11 @@ Light to import.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -123,11 +125,29 @@ class _Records:
     since: Mapping[str, datetime]
     entries: Sequence[Entry]
     requests: Sequence[Row]
+    _evidence: dict[str, VerdictEvidence] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def champion(self) -> int | None:
+        """The version that serves now."""
         serving = ledger.champion_among(self.entries)
         return serving.model_version if serving else None
+
+    @cached_property
+    def decisions(self) -> list[tuple[Entry, GateDecision | None]]:
+        """The gate's decisions, oldest first; None where another release wrote one in an unknown form."""
+        return [(each, from_evidence(each.evidence)) for each in self.entries if each.action in ledger.DECISIONS]
+
+    @cached_property
+    def partitions(self) -> list[str]:
+        """Those with a verdict, oldest first."""
+        return list(self.verdicts)
+
+    def evidence_of(self, partition: str) -> VerdictEvidence:
+        """The evidence of the newest verdict on a partition; of a use case of years each is read once."""
+        if partition not in self._evidence:
+            self._evidence[partition] = VerdictEvidence.from_json(self.verdicts[partition]["evidence"])
+        return self._evidence[partition]
 
 
 def states(
@@ -168,7 +188,7 @@ def _began(rows: Sequence[Row]) -> datetime | None:
 
 
 def _state(known: _Records, row: Row) -> AlarmState:
-    evidence = VerdictEvidence.from_json(row["evidence"])
+    evidence = known.evidence_of(row["partition"])
     kinds = evidence.alarms or tuple(kind for kind in (row.get("reason"),) if kind)
     is_of_data = QUARANTINE in kinds and PERFORMANCE not in kinds
     cause = evidence.cause or (BROKEN_DATA if is_of_data else UNKNOWN)
@@ -182,20 +202,20 @@ def _state(known: _Records, row: Row) -> AlarmState:
 def _by_decision(known: _Records, alarm: AlarmState) -> AlarmState | None:
     """The state by the gate's decisions on models that have seen the partition; None: there is none that tells."""
     state, since = None, known.since.get(alarm.partition)
-    for entry in known.entries:
+    for entry, decision in known.decisions:
         # Names of partitions sort as their times do.
         has_seen = entry.partition >= alarm.partition and (since is None or entry.recorded_at >= since)
-        if has_seen and entry.action in ledger.DECISIONS and entry.model_version != alarm.version:
-            told = _decided(known, alarm, entry)
+        if has_seen and entry.model_version != alarm.version:
+            told = _decided(known, alarm, entry, decision)
             if told is not None and not told.is_open:
                 return told
             state = told or state
     return state
 
 
-def _decided(known: _Records, alarm: AlarmState, entry: Entry) -> AlarmState | None:
+def _decided(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDecision | None) -> AlarmState | None:
     """What one decision tells about the alarm; None: nothing."""
-    decision, version = from_evidence(entry.evidence), entry.model_version
+    version = entry.model_version
     seen = f"v{version}, trained on data up to {entry.partition},"
     if entry.action == ledger.PROMOTED:
         if entry.previous_version not in (None, alarm.version):
@@ -229,7 +249,7 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
     if decision.improvement is not None and decision.improvement <= margin:
         cause = HARDER if {PERFORMANCE, SLICE} & set(alarm.kinds) else HARMLESS
         return _closed(alarm, cause, f"{seen} is no better{_by_how_much(decision)}{now}", version)
-    lost = VerdictEvidence.from_json(known.verdicts[alarm.partition]["evidence"]).lost
+    lost = known.evidence_of(alarm.partition).lost
     if PERFORMANCE in alarm.kinds and lost and decision.interval is not None and decision.interval[1] <= lost / 2:
         regained = f"{seen} regains at most {decision.interval[1]:.4g} of the {lost:.4g} that was lost"
         return _closed(alarm, HARDER, f"{regained}{now}", version)
@@ -240,15 +260,14 @@ def _by_later_records(known: _Records, alarm: AlarmState) -> AlarmState | None:
     """The state by later verdicts and by who serves now; None: they do not close it."""
     if alarm.version is not None and known.champion is not None and known.champion != alarm.version:
         return _closed(alarm, REPLACED, f"v{alarm.version} no longer serves, v{known.champion} does")
-    for partition, row in known.verdicts.items():
-        if partition > alarm.partition and _is_as_expected(alarm, row):
+    for partition in known.partitions[bisect_right(known.partitions, alarm.partition) :]:
+        if _is_as_expected(alarm, known.verdicts[partition], known.evidence_of(partition)):
             return _closed(alarm, PASSED, f"{partition} is as expected again")
     return None
 
 
-def _is_as_expected(alarm: AlarmState, row: Row) -> bool:
+def _is_as_expected(alarm: AlarmState, row: Row, evidence: VerdictEvidence) -> bool:
     """Whether the verdict on a later partition measured what the alarm is about, and found nothing."""
-    evidence = VerdictEvidence.from_json(row["evidence"])
     if row["model_version"] != alarm.version or set(alarm.kinds) & set(evidence.alarms) or not alarm.kinds:
         return False
     if {PERFORMANCE, SLICE} & set(alarm.kinds):

@@ -92,9 +92,12 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
     seen = overview.of_records(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
     verdicts = sorted(rows["verdicts"], key=itemgetter("recorded_at"))
-    every = timeline.lines(
-        seen.status.partitions, verdicts, overview.expected_by_partition(use_case, entries, verdicts)
+    keys = [one.partition for one in seen.status.partitions if until is None or one.partition <= until]
+    within = set(keys[-timeline.SHOWN :])
+    expected = overview.expected_by_partition(
+        use_case, entries, [row for row in verdicts if row["partition"] in within]
     )
+    every = timeline.lines(seen.status.partitions, verdicts, expected)
     window = timeline.window(every, until)
     served = deployments.periods(entries)
     return {

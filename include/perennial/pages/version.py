@@ -16,7 +16,7 @@ from perennial import lake_cache
 from perennial.errors import ServiceUnavailable
 from perennial.gate import rollout_report
 from perennial.gate.decision import CHALLENGER, CHAMPION, INCONCLUSIVE, from_evidence, in_words
-from perennial.monitoring import roles
+from perennial.monitoring import alarms, roles
 from perennial.pages import airflow_state, version_training
 from perennial.pages.access import AllowedActionsDep, UseCaseDep
 from perennial.pages.layout import page, version_colour
@@ -29,7 +29,8 @@ router = APIRouter()
 
 Row = Mapping[str, Any]
 _METRICS = ("partition", "model_version", "role", "metric", "value", "rows", "labelled", "recorded_at")
-_VERDICTS = ("partition", "model_version", "verdict", "explanation", "recorded_at")
+_VERDICTS = ("partition", "model_version", "verdict", "reason", "explanation", "evidence", "recorded_at")
+_REQUESTS = ("partition",)
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,16 @@ def show(request: Request, version: VersionDep, allowed: AllowedActionsDep) -> H
         allowed: What the person may do.
     """
     use_case = version.use_case
-    tables = {name: use_case.tables[name] for name in ("metrics", "verdicts")}
-    rows = lake_cache.records(list(tables.values()), {tables["metrics"]: _METRICS, tables["verdicts"]: _VERDICTS})
+    tables = {name: use_case.tables[name] for name in ("metrics", "verdicts", "requests")}
+    columns = zip(tables.values(), (_METRICS, _VERDICTS, _REQUESTS), strict=True)
+    rows = lake_cache.records(list(tables.values()), dict(columns))
+    metrics, verdicts, requests = (rows[table] for table in tables.values())
     made, away = version_training.of(use_case, version.run)
     by = version_training.airflow_run(made)
     return page(
         request,
         "version",
-        **view(version, rows[tables["metrics"]], rows[tables["verdicts"]], made, away),
+        **view(version, metrics, verdicts, requests, made, away),
         made_by=by,
         airflow_run=airflow_state.run(*by) if by else None,
         may_roll_back="roll-back" in allowed,
@@ -106,6 +109,7 @@ def view(
     version: RequestedVersion,
     metrics: Sequence[Row],
     verdicts: Sequence[Row],
+    requests: Sequence[Row],
     made: version_training.TrainingRecord | None = None,
     away: str = "",
 ) -> dict[str, Any]:
@@ -115,6 +119,7 @@ def view(
         version: Which.
         metrics: All rows of that table.
         verdicts: All rows of that table.
+        requests: All rows of that table.
         made: What MLflow recorded of the run that trained it; None: nothing.
         away: Why MLflow did not answer; empty: it did.
     """
@@ -126,6 +131,10 @@ def view(
     compared = decision.metrics if decision else {}
     expected = compared.get(CHALLENGER, {}).get(use_case.gate.metric)
     performance = _performance(use_case, number, metrics, verdicts)
+    alarmed = alarms.states(use_case, verdicts, entries, requests)
+    for row in performance:
+        its = row["verdict"] and alarmed.get(row["partition"])
+        row["alarm"] = its if its and its.version == number else None
     return {
         "use_case": use_case,
         "version": number,

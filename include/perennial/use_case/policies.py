@@ -38,7 +38,9 @@ class Gate(Declaration):
     min_blocks: int = Field(default=5, ge=2, description="With fewer blocks there is not enough evidence.")
     min_rows: int = Field(default=200, ge=2, description="With fewer holdout rows there is not enough evidence.")
     slices: tuple[str, ...] = Field(
-        default=(), description="Columns; on the rows of each value, a slice, the challenger must not be worse."
+        default=(),
+        description="Columns; on the rows of each value, a slice, the challenger must not be worse. Slices are"
+        " monitored in production too.",
     )
     slice_tolerance: float = Field(default=0.02, ge=0, description="By how much it may be worse on any slice.")
     slice_min_rows: int = Field(default=500, ge=2, description="Slices with fewer rows are reported, but not tested.")
