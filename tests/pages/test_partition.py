@@ -69,8 +69,7 @@ def version(energy: UseCase, number: int, *, may_roll_back: bool = False, entrie
     run = mlflow_records.quick.run_of("energy", number)
     made, away = version_training.of(energy, run)
     registered = version_page.RequestedVersion(energy, number, tuple(entries), run)
-    tables = (records[name] for name in ("metrics", "verdicts", "requests"))
-    view = version_page.view(registered, *tables, made, away)
+    view = version_page.view(registered, records["metrics"], records["verdicts"], made, away, records["requests"])
     return layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=may_roll_back)
 
 

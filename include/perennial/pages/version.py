@@ -98,7 +98,7 @@ def show(request: Request, version: VersionDep, allowed: AllowedActionsDep) -> H
     return page(
         request,
         "version",
-        **view(version, metrics, verdicts, requests, made, away),
+        **view(version, metrics, verdicts, made, away, requests),
         made_by=by,
         airflow_run=airflow_state.run(*by) if by else None,
         may_roll_back="roll-back" in allowed,
@@ -109,9 +109,9 @@ def view(
     version: RequestedVersion,
     metrics: Sequence[Row],
     verdicts: Sequence[Row],
-    requests: Sequence[Row],
     made: version_training.TrainingRecord | None = None,
     away: str = "",
+    requests: Sequence[Row] = (),
 ) -> dict[str, Any]:
     """What the page shows.
 
@@ -119,9 +119,9 @@ def view(
         version: Which.
         metrics: All rows of that table.
         verdicts: All rows of that table.
-        requests: All rows of that table.
         made: What MLflow recorded of the run that trained it; None: nothing.
         away: Why MLflow did not answer; empty: it did.
+        requests: All rows of that table: what is open waits for them.
     """
     use_case, number, entries = version.use_case, version.number, version.entries
     decided = ledger.decision_on(entries, number)
