@@ -349,7 +349,7 @@ def test_a_stationary_stream_leaves_no_alarm_open_after_its_decision(seed: int) 
     for month in months:
         data = month_of_data(random, month)
         label, its = data["label"].to_numpy(), data["its"].to_numpy()
-        off = performance._uncertainty(STREAM, label, its)
+        off = performance.uncertainty(STREAM, label, its)
         verdict = judge(life, month, champion, float(roc_auc_score(label, its)), off)
         if verdict.reason and not is_cooling(life, month):
             life.request(month.key, verdict.reason)
