@@ -31,9 +31,7 @@ REPORT = RolloutReport(
 def shown(world: World, **documents: Any) -> str:
     run = MlflowRun("run2", "1", tags={}, params={}, metrics={})
     entries = tuple(ledger.from_rows(world.rows["ledger"]))
-    view = version.view(
-        RequestedVersion(world.use_case, 2, entries, "run2"), [], [], [], TrainingRecord(run, documents)
-    )
+    view = version.view(RequestedVersion(world.use_case, 2, entries, "run2"), [], [], TrainingRecord(run, documents))
     text = layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=False)
     return " ".join(text.split())
 
