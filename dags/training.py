@@ -1,17 +1,16 @@
-"""Training set -> challenger -> gate -> (approval) -> promotion.
+"""Training set -> challenger -> gate -> refit -> (approval) -> promotion.
 
-Runs when retraining is requested, by a monitor or on a schedule, or on demand with parameters; one run handles all
-requests that are open when it starts. The gate compares champion and challenger on data neither was trained on, with
-blocks of event time as its unit of certainty; its decision and numbers are logged in MLflow and in the ledger whatever
-it decides. Where the use case, the run (`require_approval`) or a pause of automatic promotion asks for it, a person
-decides in the web page or over REST before anything is promoted. Publishes the asset `champion` on a promotion.
+Runs on a request for retraining, of a monitor or the schedule, or on demand with parameters; one run handles all
+requests that are open when it starts. Whatever the gate decides, its numbers are in MLflow and in the ledger. A person
+decides, in the web page or over REST, where the use case, the run (`require_approval`) or a pause of automatic
+promotion asks for it. Publishes the asset `champion` on a promotion.
 """
 
 from airflow.sdk import dag, task
 
 from perennial import UseCase, gate, training
 from perennial import orchestration as po
-from perennial.dag_names import APPROVE, FINALIZE, TRAINING
+from perennial.dag_names import TRAINING
 
 
 @task(multiple_outputs=False)
@@ -45,15 +44,8 @@ def evaluate(version: int) -> dict:
 @task(multiple_outputs=False)
 def refit(decision: dict) -> dict:
     """Fit what has passed again on the whole window; if that version agrees with it, it is the one that may serve."""
-    policy, judged = po.params_of_run()["require_approval"], gate.GateDecision(**decision)
-    return gate.refit_challenger(po.use_case_of_run(), judged, policy, po.run_reference()).model_dump(mode="json")
-
-
-@task.branch
-def needs_approval(decision: dict) -> str:
-    """Ask a person if a policy or a pause of automatic promotion says so and there is something to promote."""
-    policy = po.params_of_run()["require_approval"]
-    return APPROVE if gate.needs_approval(po.use_case_of_run(), gate.GateDecision(**decision), policy) else FINALIZE
+    judged, policy, run = gate.GateDecision(**decision), po.params_of_run()["require_approval"], po.run_reference()
+    return gate.refit_challenger(po.use_case_of_run(), judged, policy, run).model_dump(mode="json")
 
 
 @task(trigger_rule="none_failed_min_one_success")
@@ -74,10 +66,8 @@ def training_dag(use_case: UseCase) -> None:
     def pipeline() -> None:
         planned = plan()
         decision = refit(evaluate(fit(planned, build_training_set(planned))))
-        approve = po.approval_task(use_case)
         final = finalize.override(outlets=[po.champion_asset(use_case)])(decision)
-        needs_approval(decision) >> [approve, final]
-        approve >> final
+        po.needs_approval(decision) >> [po.approval_task(use_case) >> final, final]
 
     po.add_form(pipeline(), use_case.params)
 

@@ -33,6 +33,7 @@ REQUEST_RETRAINING = "request_retraining"
 FIT = "fit"
 EVALUATE = "evaluate"
 REFIT = "refit"
+NEEDS_APPROVAL = "needs_approval"
 APPROVE = "approve"
 FINALIZE = "finalize"
 

@@ -31,7 +31,14 @@ def test_airflow_does_not_skip_a_dag_file(file: Path) -> None:
 
 
 def test_tasks_and_dags_are_called_as_the_library_calls_them(dag_bag) -> None:
-    tasks = {dag_names.FIT, dag_names.EVALUATE, dag_names.REFIT, dag_names.APPROVE, dag_names.FINALIZE}
+    tasks = {
+        dag_names.FIT,
+        dag_names.EVALUATE,
+        dag_names.REFIT,
+        dag_names.NEEDS_APPROVAL,
+        dag_names.APPROVE,
+        dag_names.FINALIZE,
+    }
     assert tasks <= set(dag_bag.dags[dag_names.dag_id("energy", dag_names.TRAINING)].task_ids)
     for pipeline in (dag_names.MONITORING, dag_names.SCHEDULE):
         assert dag_names.REQUEST_RETRAINING in dag_bag.dags[dag_names.dag_id("energy", pipeline)].task_ids

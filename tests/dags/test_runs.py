@@ -56,7 +56,12 @@ def test_without_a_champion_scoring_succeeds_without_request(run) -> None:
     assert run("energy.scoring", "2024-01-01")[0] == "success"
     state, tasks = run("energy.monitoring", "2024-01-01")
     assert state == "success"
-    assert tasks == {"monitor": "success", "request_retraining": "skipped", "revisit": "skipped"}
+    assert tasks == {
+        "monitor": "success",
+        "request_retraining": "skipped",
+        "revisit": "skipped",
+        "probation": "skipped",
+    }
 
 
 def test_a_run_without_a_partition_fails_and_is_not_tried_again(run) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
-    from perennial.orchestration.approval import APPROVAL_MACROS, approval_task
+    from perennial.orchestration.approval import APPROVAL_MACROS, approval_task, needs_approval
     from perennial.orchestration.assets import champion_asset, features_asset, predictions_asset, retraining_asset
     from perennial.orchestration.dag_definition import check_use_cases, dag_arguments, use_cases
     from perennial.orchestration.forms import add_form
@@ -44,6 +44,7 @@ __all__ = [
     "emit_asset_event",
     "features_asset",
     "moment_of_run",
+    "needs_approval",
     "noting_refusal",
     "on_asset",
     "on_cron",
@@ -65,7 +66,7 @@ __all__ = [
 __getattr__ = attributes_of(
     __name__,
     {
-        ".approval": ("APPROVAL_MACROS", "approval_task"),
+        ".approval": ("APPROVAL_MACROS", "approval_task", "needs_approval"),
         ".assets": ("champion_asset", "features_asset", "predictions_asset", "retraining_asset"),
         ".dag_definition": ("check_use_cases", "dag_arguments", "use_cases"),
         ".forms": ("add_form",),

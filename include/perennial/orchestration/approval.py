@@ -1,15 +1,23 @@
-"""The task of `training` in which a person approves or rejects a promotion, and what that person reads."""
+"""The tasks of `training` by which a person approves or rejects a promotion, and what that person reads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param
+from airflow.sdk import Param, task
 
 from perennial import dag_names, gate
-from perennial.orchestration.task_context import use_case_of_run
+from perennial.orchestration.task_context import params_of_run, use_case_of_run
 from perennial.use_case import UseCase
+
+
+@task.branch(task_id=dag_names.NEEDS_APPROVAL)
+def needs_approval(decision: dict[str, Any]) -> str:
+    """Ask a person if a policy or a pause of automatic promotion says so and there is something to promote."""
+    policy = params_of_run()["require_approval"]
+    is_asked = gate.needs_approval(use_case_of_run(), gate.GateDecision(**decision), policy)
+    return dag_names.APPROVE if is_asked else dag_names.FINALIZE
 
 
 def approval_task(use_case: UseCase) -> HITLOperator:
