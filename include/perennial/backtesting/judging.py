@@ -5,7 +5,7 @@ What needs a stored model or a person is left out: smoke test, latency, size and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,17 +57,15 @@ def enough(use_case: UseCase, history: History, challenger: Fit) -> bool:
     return True
 
 
-def judge(
-    use_case: UseCase, history: History, challenger: Fit, champions: Sequence[Fit], predict: Predict
-) -> Judgement:
+def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | None, predict: Predict) -> Judgement:
     """Compare a challenger with the champion, on those rows of its holdout that neither was fitted on.
 
     Args:
         use_case: With the policy's gate.
         history: The rows.
         challenger: A fit whose window ends now.
-        champions: The champion, then, where it is a refit, the fit that was evaluated in its place, which stands in for
-            it where the champion has seen too much of the holdout; empty: the challenger must beat the baseline model.
+        champion: The champion as it was evaluated, also where its refit serves; None: the challenger must beat the
+            baseline model.
         predict: Gives the predictions of a fit.
     """
     assert challenger.until is not None, "a challenger holds rows back"  # noqa: S101
@@ -75,13 +73,10 @@ def judge(
     held_out = window & ~history.is_before(challenger.until)
     fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
     columns = list(history.inputs)
-    if champions:
-        for champion in champions:
-            rows = held_out & ~history.is_before(champion.fitted_until)
-            holdout = history.rows.filter(pa.array(rows)).to_pandas()
-            pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], predict(champion)[rows])
-            if all(rule.passed for rule in rules.sufficiency(pair)):
-                break
+    if champion is not None:
+        rows = held_out & ~history.is_before(champion.fitted_until)
+        holdout = history.rows.filter(pa.array(rows)).to_pandas()
+        pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], predict(champion)[rows])
     else:
         holdout = history.rows.filter(pa.array(held_out)).to_pandas()
         label = fitted["label"].to_numpy()

@@ -43,18 +43,13 @@ class Champion:
 
     Attributes:
         served: What predicts.
-        evaluated: What the gate measured; the same, unless what serves is its refit.
+        evaluated: What the gate measured, and compares the next challenger with; the same, unless its refit serves.
         expected: The gate's metric on the newest holdout that it was measured on.
     """
 
     served: Fit
     evaluated: Fit
     expected: float | None
-
-    @property
-    def as_opponents(self) -> list[Fit]:
-        """What a challenger is compared with, the first that has not seen too much of the holdout."""
-        return list(dict.fromkeys((self.served, self.evaluated)))
 
 
 @dataclass
@@ -171,11 +166,11 @@ class Known:
         rows = self.rows(partition, known_by)
         return performance.uncertainty(self.history.use_case, self.history.label[rows], self.predictions(wanted)[rows])
 
-    def judge(self, use_case: UseCase, challenger: Fit, champions: list[Fit]) -> Judgement:
+    def judge(self, use_case: UseCase, challenger: Fit, champion: Fit | None) -> Judgement:
         """`judging.judge`, once for policies with the same gate."""
-        key = use_case.gate.model_dump_json(), challenger, tuple(champions)
+        key = use_case.gate.model_dump_json(), challenger, champion
         if key not in self._judged:
-            self._judged[key] = judging.judge(use_case, self.history, challenger, champions, self.predictions)
+            self._judged[key] = judging.judge(use_case, self.history, challenger, champion, self.predictions)
         return self._judged[key]
 
 
@@ -199,7 +194,7 @@ def first_model(known: Known, policy: Policy) -> Generator[list[Fit], None, Star
         if not judging.enough(use_case, history, challenger):
             continue
         yield [challenger]
-        judgement = known.judge(use_case, challenger, [])
+        judgement = known.judge(use_case, challenger, None)
         if judgement.outcome == PROMOTE:
             served = _served(use_case, challenger)
             yield [served]
@@ -223,7 +218,7 @@ def replay(known: Known, policy: Policy, start: Start) -> Asking:
     later = [each for each in known.history.partitions if each > start.partition]
     if policy.kind == BASELINE:
         return done
-    done.fits = dict.fromkeys(start.champion.as_opponents)
+    done.fits = dict.fromkeys((start.champion.served, start.champion.evaluated))
     if policy.kind == NEVER:
         done.serving = {partition.key: start.champion.served for partition in later}
     elif policy.kind == ALWAYS:
@@ -257,7 +252,7 @@ def _loop(
             continue
         done.fits[challenger] = None
         yield [challenger]
-        judgement = known.judge(use_case, challenger, champion.as_opponents)
+        judgement = known.judge(use_case, challenger, champion.evaluated)
         if judgement.outcome == PROMOTE:
             served = _served(use_case, challenger)
             done.fits[served] = None
