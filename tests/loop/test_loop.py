@@ -13,6 +13,7 @@ from perennial.monitoring import monitor
 from perennial.monitoring.verdict import ALARM, HEALTHY
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_tags, model_files, model_loading, retraining_requests, tracking
+from perennial.reporting import partition_status
 from perennial.training import fit, planning
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import UseCase
@@ -58,6 +59,16 @@ def test_a_moved_world_is_an_alarm_of_performance_and_of_drift(lived) -> None:
     assert lived["2024-01-06"].verdict == ALARM
     assert lived["2024-01-06"].reason == "performance"
     assert lived["2024-01-06"].evidence.drifted
+
+
+def test_the_gates_next_decision_closes_the_alarm(energy, lived) -> None:
+    state = partition_status.status(energy)
+    alarms = {one.partition: one.alarm for one in state.partitions if one.alarm is not None}
+    decided = next(entry for entry in ledger.decisions(energy) if entry.partition >= "2024-01-06")
+    closed = alarms["2024-01-06"]
+    assert (closed.is_open, closed.decision) == (False, decided.model_version), closed
+    assert (closed.cause == "stale") == (decided.action == ledger.PROMOTED)
+    assert all(alarm.act for alarm in state.open_alarms)
 
 
 def test_the_retrained_champion_beats_the_stale_first_model(energy, lived) -> None:

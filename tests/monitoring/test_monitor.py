@@ -19,6 +19,7 @@ from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
 from perennial.monitoring import expectation, monitor, performance, revisions, rules
+from perennial.monitoring.live_slices import SlicePerformance
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
 from perennial.partitions import Partition
@@ -188,6 +189,82 @@ def test_growing_quarantine_delays_retraining_for_drift_only() -> None:
     much = QuarantineShare(now=0.09, usual=0.01, partitions=3)
     assert decide(column(0.9), quarantined=much).reason == ""
     assert decide(column(0.9), quarantined=much, lived=0.6).reason == "performance"
+
+
+@pytest.mark.parametrize(
+    ("importance", "why", "cause"),
+    [(0.1, "nulls", "broken-data"), (0.1, "new", "broken-data"), (0.09, "nulls", None), (0.9, "values", None)],
+)
+def test_columns_that_look_broken_and_matter_explain_a_loss(importance: float, why: str, cause: str | None) -> None:
+    decided = decide(column(importance, why=why), lived=0.6)
+    assert (decided.reason, decided.evidence.cause) == ("performance", cause)
+    assert decided.evidence.broken == (("x: x told",) if cause else ())
+
+
+def test_broken_data_without_a_loss_are_no_cause() -> None:
+    assert decide(column(0.3, why="nulls")).evidence.cause is None
+
+
+def test_a_grown_quarantine_explains_a_loss() -> None:
+    decided = decide(lived=0.6, quarantined=QuarantineShare(now=0.09, usual=0.01, partitions=3))
+    assert (decided.reason, decided.evidence.cause) == ("performance", "broken-data")
+    assert decided.explanation.endswith(
+        "the data look broken (9.0% of the rows are quarantined, usually 1.0%): fix the source"
+    )
+
+
+def test_a_missing_partition_before_explains_a_loss() -> None:
+    decided = decide(lived=0.6, missing=("2013-01", "2013-02"))
+    assert decided.evidence.broken == ("2013-01, 2013-02 before it is missing",)
+    assert decide(missing=("2013-02",)).verdict == "healthy"
+
+
+def test_few_labels_are_said_beside_what_is_usual() -> None:
+    case = use_case()
+    observed = Observations(MARCH, CHAMPION, 1000, Performance(1000, 400), [], {}, NOTHING_QUARANTINED)
+    decided = rules.decide(case, observed)
+    assert (decided.verdict, decided.evidence.cause) == ("healthy", "labels")
+    assert decided.explanation == (
+        "nothing exceeds its training baseline; performance is not known yet: 400 of 1,000 predictions have a label,"
+        " 80% are needed"
+    )
+    unwatched = use_case(performance_drop=None)
+    assert rules.decide(unwatched, observed).evidence.cause is None
+
+
+def sliced(*values: tuple[str, float, float]) -> Observations:
+    """1,000 labels with an AUC of 0.745, and slices with what they reached and what was expected of them."""
+    measured = tuple(SlicePerformance("origin", name, 300, reached, 0.02) for name, reached, _ in values)
+    expected = expectation.Expectation(
+        {"roc_auc": 0.75}, {name: expectation.ExpectedSlice(before, 300) for name, _, before in values}
+    )
+    reached = Performance(1000, 1000, {"roc_auc": 0.745}, uncertainty=0.01, slices=measured)
+    return Observations(MARCH, CHAMPION, 1000, reached, [], {}, NOTHING_QUARANTINED, expected)
+
+
+def test_a_slice_that_fell_is_an_alarm_and_requests_retraining() -> None:
+    decided = rules.decide(use_case(), sliced(("origin=EWR", 0.76, 0.75), ("origin=JFK", 0.70, 0.75)))
+    assert (decided.verdict, decided.reason, decided.evidence.cause) == ("alarm", "slice", "slice")
+    assert decided.explanation.startswith("roc_auc fell on origin=JFK (0.7 where 0.75 was expected)")
+    json.dumps(decided.evidence.as_json(), allow_nan=False)
+
+
+def test_the_uncertainty_of_what_the_gate_measured_counts_too() -> None:
+    # 0.028 was lost to 0.02 * sqrt(2) of uncertainty, and 0.03 may be lost.
+    kept = rules.decide(
+        use_case(performance_drop=0.01), sliced(("origin=EWR", 0.76, 0.75), ("origin=JFK", 0.722, 0.75))
+    )
+    assert kept.verdict == "healthy"
+    assert kept.evidence.slices["origin=JFK"].uncertainty == pytest.approx(0.0283, abs=1e-4)
+    assert not kept.evidence.slices["origin=JFK"].fell
+
+
+def test_a_slice_without_an_expected_value_is_never_an_alarm() -> None:
+    observed = sliced(("origin=EWR", 0.76, 0.75), ("origin=JFK", 0.1, 0.75))
+    del observed.expectation.slices["origin=JFK"]
+    decided = rules.decide(use_case(), observed)
+    assert decided.verdict == "healthy"
+    assert decided.evidence.slices["origin=JFK"].expected is None
 
 
 def test_the_evidence_of_a_column_is_all_it_rests_on_and_json() -> None:
