@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -165,6 +166,14 @@ def test_a_person_who_rejects_a_model_has_decided(life) -> None:
     told = life.decide(2, 1, "2013-08", (0.01, 0.02, 0.03), outcome="promote", actor="ada").state()
     assert (told.is_open, told.cause) == (False, "inconclusive")
     assert "rejected by ada" in told.explanation
+
+
+def test_a_better_model_that_was_rolled_back_was_not_shown_to_be_better(life) -> None:
+    life.decide(2, 1, "2013-08", (0.001, 0.02, 0.04), outcome="promote")
+    back = replace(life.entries[0], event_id="rollback:a", action=ledger.ROLLED_BACK, previous_version=2)
+    life.entries.append(replace(back, reason="worse at night", recorded_at=life.now()))
+    assert (life.state().is_open, life.state().cause) == (False, "inconclusive")
+    assert "v1 serves again: worse at night" in life.state().explanation
 
 
 def test_a_decision_on_earlier_data_tells_nothing(life) -> None:

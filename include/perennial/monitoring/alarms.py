@@ -11,8 +11,8 @@ An alarm is closed when there is nothing left to do about it:
   problem became *harder* for any model. The gate has measured what the champion reaches on the newer data, and that is
   what is expected of it from then on (`monitoring.expectation`);
 - columns or predictions drifted, and a newer model was no better: the drift is *harmless*;
-- a newer model seemed better, and it was not certain (*inconclusive*): the decision is made, and the expected metric is
-  renewed all the same;
+- a newer model seemed better, and it was not certain (*inconclusive*), or it was rolled back, or a person rejected it:
+  the decision is made, and the expected metric is renewed all the same;
 - another version serves for another reason (*replaced*), or a later partition is as expected again (*passed*).
 
 Which decision counts is, as with everything in event time, a question of the data that it was made on, and not of when
@@ -221,6 +221,9 @@ def _decided(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDec
         if entry.previous_version not in (None, alarm.version):
             return None
         better = f"{seen} is better{_by_how_much(decision)} and was promoted"
+        if (back := _rolled_back(known, alarm, entry)) is not None:
+            again = f"{seen} was promoted, and v{alarm.version} serves again: {back.reason}"
+            return _closed(alarm, INCONCLUSIVE, again, version)
         return _closed(alarm, STALE, better, version)
     if alarm.cause == BROKEN_DATA or (entry.previous_version is not None and entry.previous_version != alarm.version):
         return None  # That no model learns from broken data what it needs does not mend them.
@@ -232,6 +235,13 @@ def _decided(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDec
         why = f"{seen} could not be compared with it: {_failed(decision)}"
         return _open(alarm, alarm.cause, why, "train again on more data, or with a longer gate.holdout", version)
     return _by_numbers(known, alarm, entry, decision)
+
+
+def _rolled_back(known: _Records, alarm: AlarmState, promotion: Entry) -> Entry | None:
+    """The entry by which the version of the alarm took the place of a promoted one again; None: there is none."""
+    after = (each.entry for each in ledger.deployments(known.entries) if each.entry.recorded_at > promotion.recorded_at)
+    following = next(after, None)
+    return following if following is not None and following.model_version == alarm.version else None
 
 
 def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDecision) -> AlarmState:
