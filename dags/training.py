@@ -66,8 +66,10 @@ def training_dag(use_case: UseCase) -> None:
     def pipeline() -> None:
         planned = plan()
         decision = refit(evaluate(fit(planned, build_training_set(planned))))
+        approve = po.approval_task(use_case)
         final = finalize.override(outlets=[po.champion_asset(use_case)])(decision)
-        po.needs_approval(decision) >> [po.approval_task(use_case) >> final, final]
+        po.needs_approval(decision) >> [approve, final]
+        approve >> final
 
     po.add_form(pipeline(), use_case.params)
 

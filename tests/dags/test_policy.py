@@ -30,6 +30,12 @@ def test_airflow_does_not_skip_a_dag_file(file: Path) -> None:
     assert might_contain_dag(str(file), safe_mode=True)
 
 
+def test_a_person_is_asked_only_where_that_is_needed(dag_bag) -> None:
+    tasks = dag_bag.dags[dag_names.dag_id("energy", dag_names.TRAINING)].task_dict
+    assert tasks[dag_names.APPROVE].upstream_task_ids == {dag_names.NEEDS_APPROVAL}
+    assert tasks[dag_names.FINALIZE].upstream_task_ids >= {dag_names.NEEDS_APPROVAL, dag_names.APPROVE}
+
+
 def test_tasks_and_dags_are_called_as_the_library_calls_them(dag_bag) -> None:
     tasks = {
         dag_names.FIT,
