@@ -136,6 +136,22 @@ def test_predictions_on_request_and_ahead_are_told_apart_where_there_are_any(liv
     assert "75% 45% healthy" in words
 
 
+def test_gain_and_regret_are_means_of_the_same_partitions(lived) -> None:
+    words = read(lived).words
+    assert "champion, as it served 0.4500" in words
+    assert "never retrained 0.5000 0.0500" in words.replace("+", "")
+    assert "retrained at every partition not measured" in words
+    assert "run perennial backtest energy to measure" in words
+    for policy, value in (("always", 0.25), ("baseline", 5.0)):
+        fields = {"metric": "rmse", "value": value, "labelled": 90}
+        lived.add("backtests", partition="2024-01-04", policy=policy, **fields)
+    words = read(lived).words
+    assert "champion, as it served 0.3000" in words
+    assert "retrained at every partition 0.2500 -0.0500" in words.replace("−", "-")
+    assert "Means of 1 of 2 partitions, 2024-01-04, the same for all rows" in words
+    assert "a backtest of 2026-01-01" in words
+
+
 def test_a_rollout_comes_first_with_its_stage(lived) -> None:
     lived.use_case = lived.use_case.model_copy(update={"rollout": Rollout(shadow=timedelta(days=1))})
     lived.tried(3, 1, "2024-01-04").tried(3, 1, "2024-01-04", share=0.05)

@@ -12,6 +12,7 @@ import pytest
 
 from perennial import Rollout, discovery, lake
 from perennial.lake.schemas import (
+    BACKTESTS,
     BATCHES,
     LEDGER,
     METRICS,
@@ -50,6 +51,25 @@ def test_the_first_model_is_compared_on_the_same_labels(use_case: UseCase) -> No
     )
     (row,) = partition_status.status(use_case).partitions
     assert (row.metric, row.first_model_metric) == (0.8, None)
+
+
+def test_the_regret_is_part_of_the_status(use_case: UseCase) -> None:
+    metric = {"partition": "2013-03", "metric": "roc_auc", "rows": 100, "labelled": 90, "recorded_at": NOON}
+    write(
+        use_case,
+        "metrics",
+        METRICS,
+        metric | {"role": "champion", "model_version": 2, "value": 0.75},
+        metric | {"role": "first", "model_version": 1, "value": 0.7},
+    )
+    replayed = {"partition": "2013-03", "metric": "roc_auc", "labelled": 90, "recorded_at": NOON}
+    rows = [replayed | {"policy": "always", "value": 0.76}, replayed | {"policy": "baseline", "value": 0.5}]
+    write(use_case, "backtests", BACKTESTS, *rows)
+    state = partition_status.status(use_case)
+    assert (state.regret.gained, state.regret.left) == pytest.approx((0.05, 0.01))
+    told = json.loads(json.dumps(state.as_json()))["regret"]
+    assert told["always"] == 0.76
+    assert told["at"] == NOON.isoformat()
 
 
 def test_nothing_has_run(use_case: UseCase) -> None:

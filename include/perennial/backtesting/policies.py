@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import InvalidParams
+from perennial.evaluation.regret import ALWAYS, BASELINE
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import problems
 
 #: The reference policies; their names are stored, so they never change.
-DECLARED, NEVER, ALWAYS, BASELINE = "declared", "never", "always", "baseline"
+DECLARED, NEVER = "declared", "never"
 REFERENCES: dict[str, str] = {
     NEVER: "the first model, never retrained",
     ALWAYS: "the recipe refitted at every partition on all rows of its window, without a gate",

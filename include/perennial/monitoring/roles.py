@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-CHAMPION = "champion"
-#: The use case's first model, never retrained: measured on the same rows as the champion.
-FIRST_MODEL = "first"
+from perennial.evaluation.regret import CHAMPION, FIRST_MODEL
+
+__all__ = ["CHAMPION", "FIRST_MODEL"]

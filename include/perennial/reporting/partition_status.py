@@ -14,6 +14,8 @@ from typing import Any
 
 from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.evaluation import regret
+from perennial.evaluation.regret import Regret
 from perennial.feature_store.publication_records import LatePublication, late_publications
 from perennial.gate.decision import INCONCLUSIVE
 from perennial.monitoring import alarms, roles
@@ -145,6 +147,7 @@ class UseCaseStatus:
         rollout: The rollout under way.
         retired: Since when, by whom and why it is retired; empty: it is active.
         late_publications: Views that are mostly published later than they declare.
+        regret: The production performance beside that of models which served nobody; None: nothing is measured yet.
     """
 
     name: str
@@ -160,6 +163,7 @@ class UseCaseStatus:
     rollout: RolloutStatus | None = None
     retired: str = ""
     late_publications: tuple[LatePublication, ...] = ()
+    regret: Regret | None = None
 
     @property
     def open_alarms(self) -> tuple[AlarmState, ...]:
@@ -181,7 +185,7 @@ Records = dict[str, list[dict[str, Any]]]
 _RECORDS = ("batches", "metrics", "verdicts", "requests", "ledger")
 #: The tables that `of_partitions` needs, and those that `of_records` needs, in a fixed order.
 _OF_PARTITIONS = tuple(dict.fromkeys((*_RECORDS, *states.COLUMNS)))
-TABLES = (*_OF_PARTITIONS, "publications")
+TABLES = (*_OF_PARTITIONS, "publications", "backtests")
 #: The quarantine's tables may have many long rows: only the columns that tell which are pending are read.
 _COLUMNS = {name: columns for name, columns in states.COLUMNS.items() if name not in _RECORDS}
 
@@ -241,6 +245,9 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
         rollback=_last_rollback(entries),
         late_publications=late_publications(use_case.cadence, rows["publications"]),
         rollout=_rollout(use_case, entries),
+        regret=regret.of(
+            use_case, {one.partition: (one.metric, one.first_model_metric) for one in partitions}, rows["backtests"]
+        ),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
+import pyarrow as pa
 import pytest
 from examples import examples
 from hypothesis import given, settings
@@ -16,11 +18,12 @@ from markdown_it import MarkdownIt
 from pipelines import run_features_until, train
 from typer.testing import CliRunner
 
-from perennial import gate
+from perennial import gate, lake
 from perennial.cli import app
 from perennial.gate import Rule, model_card
 from perennial.gate.model_card import facts, rendering
 from perennial.gate.model_card.facts import Card
+from perennial.lake.schemas import METRICS
 from perennial.registry import ledger, mlflow_tags, tracking
 from perennial.use_case import UseCase
 
@@ -67,6 +70,10 @@ def test_the_card_says_what_was_recorded(energy, card) -> None:
     assert re.search(rf"\*\*all\*\* \| 288 \| {measured}", section(written, "Quantitative analyses"))
     assert "`site` = site-1 | 96" in section(written, "Quantitative analyses")
     assert f"perennial reproduce energy {card.version}" in section(written, "How to reproduce")
+
+
+def test_before_it_has_scored_anything_the_card_says_so(card) -> None:
+    assert "It has scored no partition with enough labels." in section(rendering.markdown(card), "Production")
 
 
 def test_every_rule_of_the_gate_is_on_the_card(card, settled) -> None:
@@ -212,3 +219,20 @@ def test_the_markdown_is_what_other_readers_take(card) -> None:
     tokens = MarkdownIt("commonmark").enable("table").parse(rendering.markdown(card))
     assert sum(token.type == "table_open" for token in tokens) >= 5
     assert mlflow.artifacts.load_text(f"runs:/{card.run_id}/{model_card.FOLDER}/{model_card.MARKDOWN}")
+
+
+# Last: it changes the records that the tests above read.
+def test_the_card_shows_what_the_version_gained(energy, version, card) -> None:
+    row = {"partition": "2024-01-04", "rows": 9, "labelled": 9, "metric": "rmse", "recorded_at": datetime.now(UTC)}
+    metrics = [
+        row | {"role": "champion", "model_version": version, "value": 0.3},
+        row | {"role": "first", "model_version": 1, "value": 0.5},
+        row | {"role": "champion", "model_version": version + 1, "value": 0.1, "partition": "2024-01-05"},
+    ]
+    lake.append_changed(energy.tables.metrics, pa.Table.from_pylist(metrics, schema=METRICS))
+    production = section(rendering.markdown(facts.gather(energy, version)), "Production")
+    assert "Means over 1 partition, 2024-01-04, of those that it scored" in production
+    assert "| **as it served** | 0.3000 | |" in production
+    assert "| never retrained | 0.5000 | 0.2000 |" in production
+    assert "| retrained at every partition | not measured |  |" in production
+    assert "`perennial backtest energy`" in production

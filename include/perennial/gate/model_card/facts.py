@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from perennial import lake_cache
 from perennial.errors import PerennialError
+from perennial.evaluation import regret
 from perennial.evaluation.quality import Quality
+from perennial.evaluation.regret import Regret
 from perennial.gate.decision import GateDecision
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, run_documents, tracking
 from perennial.use_case import UseCase
@@ -51,6 +54,7 @@ class Card:
         holdout_start: Event time, ISO 8601, from which on rows were held out: of a refit, from that version.
         quality: The metrics on the holdout; of a refit, those of that version.
         gate: The gate's decision.
+        regret: Its production performance beside that of models which served nobody; None: it was not measured.
         history: The ledger's rows about this version, and about the one that replaced it; oldest first.
     """
 
@@ -74,6 +78,7 @@ class Card:
     quality: Quality | None
     gate: GateDecision | None
     history: list[ledger.Entry]
+    regret: Regret | None = None
 
     @property
     def final_entry(self) -> ledger.Entry | None:
@@ -136,7 +141,16 @@ def gather(use_case: UseCase, version: int) -> Card:
         quality=Quality(**quality) if quality else None,
         gate=GateDecision(**records[mlflow_artifacts.GATE]) if mlflow_artifacts.GATE in records else None,
         history=[e for e in ledger.entries(use_case) if version in ledger.versions_of(e)],
+        regret=_regret(use_case, version),
     )
+
+
+def _regret(use_case: UseCase, version: int) -> Regret | None:
+    """On the partitions that the version scored."""
+    tables = use_case.tables
+    rows = lake_cache.records([tables.metrics, tables.backtests])
+    live = regret.live(rows[tables.metrics], use_case.gate.metric, version)
+    return regret.of(use_case, live, rows[tables.backtests])
 
 
 def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]:
