@@ -21,12 +21,13 @@ LAST = "2024-01-12"
 
 
 def energy() -> UseCase:
-    """Energy without a schedule, and without alarms for drift, which backtests do not replay."""
+    """Energy with refits, without a schedule, and without alarms for drift, which backtests do not replay."""
     declared = discovery.load("energy")
     columns = {"prediction": ColumnPolicy(ignore=True)}
     drift = DriftPolicy(performance_drop=0.5, min_rows=50, ratio=1e6, quarantine_growth=None, columns=columns)
     retraining = declared.retraining.model_copy(update={"schedule": None, "max_age": 3})
-    return declared.model_copy(update={"retraining": retraining, "drift": drift})
+    gate = declared.gate.model_copy(update={"refit": True})
+    return declared.model_copy(update={"retraining": retraining, "drift": drift, "gate": gate})
 
 
 @contextmanager

@@ -64,32 +64,31 @@ def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | 
         use_case: With the policy's gate.
         history: The rows.
         challenger: A fit whose window ends now.
-        champion: The champion as it was evaluated, also where its refit serves; None: the challenger must beat the
-            baseline model.
+        champion: The champion as it was evaluated; None: the challenger must beat the baseline model.
         predict: Gives the predictions of a fit.
     """
     assert challenger.until is not None, "a challenger holds rows back"  # noqa: S101
     window = history.window(challenger.first, challenger.last)
-    held_out = window & ~history.is_before(challenger.until)
-    fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
-    columns = list(history.inputs)
+    held_out = rows = window & ~history.is_before(challenger.until)
     if champion is not None:
         rows = held_out & ~history.is_before(champion.fitted_until)
-        holdout = history.rows.filter(pa.array(rows)).to_pandas()
-        pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], predict(champion)[rows])
+    fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
+    holdout = history.rows.filter(pa.array(rows)).to_pandas()
+    constant = None
+    if champion is not None:
+        its = predict(champion)[rows]
     else:
-        holdout = history.rows.filter(pa.array(held_out)).to_pandas()
         label = fitted["label"].to_numpy()
-        opponent = baseline.predictions(use_case, label, holdout)
+        its = baseline.predictions(use_case, label, holdout)
         constant = baseline.constant_predictions(label, len(holdout))
-        pair = rules.Pair.of(use_case, holdout, predict(challenger)[held_out], opponent, constant)
-    results = gate.apply_rules(pair, holdout)
+    results = gate.apply_rules(rules.Pair.of(use_case, holdout, predict(challenger)[rows], its, constant), holdout)
+    columns = list(history.inputs)
     whole = history.rows.filter(pa.array(held_out)).select(columns).to_pandas()
     shares = rules.null_shares(fitted.select(columns).to_pandas(), whole, columns)
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
     is_enough = all(rule.passed for rule in results.sufficiency)
-    mine, its = (
+    measured = (
         results.metrics.get(model, {}).get(use_case.gate.metric) if is_enough else None
         for model in (CHALLENGER, CHAMPION)
     )
-    return Judgement(results.outcome(use_case.gate.margin), mine, its)
+    return Judgement(results.outcome(use_case.gate.margin), *measured)

@@ -43,13 +43,18 @@ class Champion:
 
     Attributes:
         served: What predicts.
-        evaluated: What the gate measured, and compares the next challenger with; the same, unless its refit serves.
+        evaluated: What the gate measured; the same, unless what serves is its refit.
         expected: The gate's metric on the newest holdout that it was measured on.
     """
 
     served: Fit
     evaluated: Fit
     expected: float | None
+
+    @property
+    def fits(self) -> list[Fit]:
+        """What was fitted for it."""
+        return list(dict.fromkeys((self.evaluated, self.served)))
 
 
 @dataclass
@@ -218,7 +223,7 @@ def replay(known: Known, policy: Policy, start: Start) -> Asking:
     later = [each for each in known.history.partitions if each > start.partition]
     if policy.kind == BASELINE:
         return done
-    done.fits = dict.fromkeys((start.champion.served, start.champion.evaluated))
+    done.fits = dict.fromkeys(start.champion.fits)
     if policy.kind == NEVER:
         done.serving = {partition.key: start.champion.served for partition in later}
     elif policy.kind == ALWAYS:
