@@ -44,12 +44,18 @@ class Champion:
     Attributes:
         served: What predicts.
         evaluated: What the gate measured; the same, unless what serves is its refit.
-        expected: The gate's metric on the newest holdout that it was measured on.
+        measured: By the last partition of its holdout, the gate's metric on it, oldest first: first in its own judgement,
+            then in each later one that it was the champion of.
     """
 
     served: Fit
     evaluated: Fit
-    expected: float | None
+    measured: tuple[tuple[Partition, float | None], ...]
+
+    def expected(self, partition: Partition) -> float | None:
+        """The gate's metric that is expected on a partition: the newest that was measured on earlier data."""
+        earlier = [value for last, value in self.measured if last < partition and value is not None]
+        return earlier[-1] if earlier else None
 
     @property
     def fits(self) -> list[Fit]:
@@ -203,7 +209,7 @@ def first_model(known: Known, policy: Policy) -> Generator[list[Fit], None, Star
         if judgement.outcome == PROMOTE:
             served = _served(use_case, challenger)
             yield [served]
-            return Start(Champion(served, challenger, judgement.challenger), partition)
+            return Start(Champion(served, challenger, ((partition, judgement.challenger),)), partition)
     raise NotEnoughData(
         f"Use case {use_case.name!r}: from {history.partitions[0]} to {history.partitions[-1]} no first model passes"
         " its gate, so there is nothing to compare.",
@@ -262,11 +268,11 @@ def _loop(
             served = _served(use_case, challenger)
             done.fits[served] = None
             yield [served]
-            champion, since = Champion(served, challenger, judgement.challenger), partition
+            champion, since = Champion(served, challenger, ((partition, judgement.challenger),)), partition
             done.promotions.append(partition.key)
         elif judgement.champion is not None:
             # The same comparison measured the champion on newer data: that is what is expected of it from now on.
-            champion = replace(champion, expected=judgement.champion)
+            champion = replace(champion, measured=(*champion.measured, (partition, judgement.champion)))
 
 
 def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Partition, partition: Partition) -> bool:
@@ -286,12 +292,13 @@ def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Pa
     if cron is not None and _fires(cron, partition):
         return True
     drop = use_case.drift.performance_drop
-    if drop is None or champion.expected is None:
+    if drop is None:
         return False
     for each in reversed(served[-1 - use_case.drift.revisits :]):
         value = known.metric(champion.served, each, partition)
         if value is not None:  # The newest that has its labels.
-            lost = gain(use_case.gate.metric, champion.expected, value)
+            expected = champion.expected(each)
+            lost = gain(use_case.gate.metric, expected, value) if expected is not None else 0.0
             return lost > max(drop, known.uncertainty(champion.served, each, partition))
     return False
 

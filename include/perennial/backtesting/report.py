@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: What a backtest leaves out, in the result itself.
 NOT_REPLAYED = (
-    "Not replayed: requests for drift, rollouts, probations, approvals, smoke tests and rollbacks."
+    "Not replayed: requests for drift and for slices, rollouts, probations, approvals, smoke tests and rollbacks."
     " Labels are as they are now."
 )
 UNTOUCHED = "Nothing that serves was touched: no request, no version, no MLflow run, no ledger row."
