@@ -128,11 +128,8 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(terminal.table(state))
     for line in terminal.alarm_lines(state):
         out.print(f"{'Alarm':<10} {line}", highlight=False, markup=False)
-    if state.regret:
-        out.print(f"{'Regret':<10} {state.regret}", highlight=False, markup=False)
-        if state.regret.always is None:
-            command = f"perennial backtest {state.name}"
-            out.print(f"{'':<10} retrained at every partition, baseline model: not measured, run `{command}`")
+    for line in terminal.regret_lines(state):
+        out.print(line, highlight=False, markup=False)
 
 
 @app.command(epilog=example("perennial login"))

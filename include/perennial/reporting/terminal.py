@@ -75,6 +75,17 @@ def alarm_lines(state: UseCaseStatus) -> list[str]:
     return earlier + [f"{alarm.partition} {alarm}" for alarm in shown]
 
 
+def regret_lines(state: UseCaseStatus) -> list[str]:
+    """What the champions reached beside models that served nobody, and how to measure what is not measured yet."""
+    if state.regret is None:
+        return []
+    shown = [f"{'Regret':<10} {state.regret}"]
+    if state.regret.always is None:
+        command = f"perennial backtest {state.name}"
+        shown.append(f"{'':<10} retrained at every partition, baseline model: not measured, run `{command}`")
+    return shown
+
+
 def one_line(state: UseCaseStatus) -> str:
     """A use case in one line: champion, newest partition, its verdict, owner; or that it is retired."""
     if state.retired:
