@@ -44,8 +44,8 @@ class Champion:
     Attributes:
         served: What predicts.
         evaluated: What the gate measured; the same, unless what serves is its refit.
-        measured: Last partition of a holdout -> the gate's metric on it, oldest first: of its own judgement, then of each
-            later one that it was the champion of.
+        measured: Last partition of a holdout, and the gate's metric on it, oldest first: of its own judgement, then of
+            each later one that it was the champion of.
     """
 
     served: Fit
