@@ -32,9 +32,7 @@ def advance() -> dict:
 @task
 def emit_promotion(step: dict) -> None:
     """Emit the event of a promotion; skipped when the challenger was not promoted."""
-    if not step["promoted"]:
-        po.skip(step["reason"])
-    po.emit_asset_event(po.champion_asset(po.use_case_of_run()), step)
+    po.emit_promotion(step["promoted"], step)
 
 
 def rollout_dag(use_case: UseCase, cron: str | None) -> DAG:

@@ -1,9 +1,8 @@
-"""Training set -> challenger -> gate -> refit -> (approval) -> promotion.
+"""Training set -> (search) -> challenger -> gate -> refit -> (approval) -> promotion.
 
-Runs on a request for retraining, of a monitor or the schedule, or on demand with parameters; one run handles all
-requests that are open when it starts. Whatever the gate decides, its numbers are in MLflow and in the ledger. A person
-decides, in the web page or over REST, where the use case, the run (`require_approval`) or a pause of automatic
-promotion asks for it. Publishes the asset `champion` on a promotion.
+Runs on a request for retraining, or on demand with parameters; one run handles all requests that are open when it starts.
+The gate's numbers are in MLflow and in the ledger, whatever it decides. A person decides where the use case, the run
+(`require_approval`) or a pause of automatic promotion asks for it. Publishes the asset `champion` on a promotion.
 """
 
 from airflow.sdk import dag, task
@@ -28,11 +27,17 @@ def build_training_set(planned: dict) -> dict:
     return training.build_training_set(po.use_case_of_run(), training.TrainingPlan(**planned)).model_dump(mode="json")
 
 
+@task(multiple_outputs=False)
+def search(planned: dict, data: dict) -> dict:
+    """Try sets of parameters on folds of the rows to fit on; put those that are significantly better into the plan."""
+    recipe = training.plan_and_rows(planned, data)
+    return training.search_params(po.use_case_of_run(), *recipe, po.run_reference()).model_dump(mode="json")
+
+
 @task
 def fit(planned: dict, data: dict) -> int:
     """Fit the use case's estimator, log everything to MLflow, register the version as challenger."""
-    rows = training.TrainingSet(**data)
-    return training.fit_challenger(po.use_case_of_run(), training.TrainingPlan(**planned), rows, po.run_reference())
+    return training.fit_challenger(po.use_case_of_run(), *training.plan_and_rows(planned, data), po.run_reference())
 
 
 @task(multiple_outputs=False)
@@ -51,11 +56,8 @@ def refit(decision: dict) -> dict:
 @task(trigger_rule="none_failed_min_one_success")
 def finalize(decision: dict) -> None:
     """Write the ledger's entry and, on a promotion, move the alias `champion`; skipped at the end without one."""
-    use_case = po.use_case_of_run()
-    final = gate.finalize(use_case, gate.GateDecision(**decision), *po.approval_response())
-    if not final.promote:
-        po.skip(final.reason)
-    po.emit_asset_event(po.champion_asset(use_case), final.model_dump(mode="json"))
+    final = gate.finalize(po.use_case_of_run(), gate.GateDecision(**decision), *po.approval_response())
+    po.emit_promotion(final.promote, final.model_dump(mode="json"))
 
 
 def training_dag(use_case: UseCase) -> None:
@@ -65,9 +67,9 @@ def training_dag(use_case: UseCase) -> None:
     @dag(schedule=po.on_asset(po.retraining_asset(use_case)), **arguments)
     def pipeline() -> None:
         planned = plan()
-        decision = refit(evaluate(fit(planned, build_training_set(planned))))
-        approve = po.approval_task(use_case)
-        final = finalize.override(outlets=[po.champion_asset(use_case)])(decision)
+        data = build_training_set(planned)
+        decision = refit(evaluate(fit(search(planned, data) if use_case.search else planned, data)))
+        approve, final = po.approval_task(use_case), finalize.override(outlets=[po.champion_asset(use_case)])(decision)
         po.needs_approval(decision) >> [approve, final]
         approve >> final
 

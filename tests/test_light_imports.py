@@ -34,6 +34,7 @@ LIGHT = {
         "use_case.definition",
         "use_case.policies",
         "use_case.ahead",
+        "use_case.search",
         "discovery",
     ],
     "helpers": [

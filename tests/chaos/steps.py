@@ -95,12 +95,20 @@ def build_training_set(use_case: UseCase, partition: Partition, run: str, result
     return planning.build_training_set(use_case, planning.TrainingPlan(**results["plan"])).model_dump(mode="json")
 
 
+def search(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.training import planning, training_set
+    from perennial.training.search import searching
+
+    planned, data = planning.TrainingPlan(**results["plan"]), training_set.TrainingSet(**results["build_training_set"])
+    return searching.search_params(use_case, planned, data, run).model_dump(mode="json")
+
+
 def fit(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.training import fit as training
     from perennial.training import planning, training_set
 
     data = training_set.TrainingSet(**results["build_training_set"])
-    return training.fit_challenger(use_case, planning.TrainingPlan(**results["plan"]), data, run)
+    return training.fit_challenger(use_case, planning.TrainingPlan(**results["search"]), data, run)
 
 
 def evaluate(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
@@ -232,7 +240,7 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "monitoring": _by_name(monitor, request_retraining, revisit) | {"probation": review_probation},
     "refresh": _by_name(refresh),
     "schedule": {"request_retraining": request_by_schedule},
-    "training": _by_name(plan, build_training_set, fit, evaluate, refit, finalize),
+    "training": _by_name(plan, build_training_set, search, fit, evaluate, refit, finalize),
     "rollout": _by_name(advance),
     # Two kinds of runs of the DAG `champion`.
     "rollback": _by_name(roll_back),

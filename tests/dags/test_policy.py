@@ -51,6 +51,13 @@ def test_tasks_and_dags_are_called_as_the_library_calls_them(dag_bag) -> None:
     assert {dag_names.use_case_name(dag) for dag in dag_bag.dags} == set(discovery.names())
 
 
+def test_a_person_is_asked_only_where_the_branch_says_so(dag_bag) -> None:
+    for name in discovery.names():
+        dag = dag_bag.dags[dag_names.dag_id(name, dag_names.TRAINING)]
+        assert dag.get_task(dag_names.APPROVE).upstream_task_ids == {"needs_approval"}
+        assert dag.get_task(dag_names.FINALIZE).upstream_task_ids == {"refit", "needs_approval", dag_names.APPROVE}
+
+
 def test_every_use_case_has_every_pipeline(dag_bag) -> None:
     every = {f"{name}.{kind}" for name in discovery.names() for kind in dag_names.ALL}
     assert set(dag_bag.dags) == every | CLOCKS, "others declare none of these"

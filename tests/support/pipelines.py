@@ -7,6 +7,7 @@ from perennial.ingestion import compute, ingest, publish
 from perennial.monitoring import monitor, probation
 from perennial.partitions import Partition
 from perennial.training import fit, planning
+from perennial.training.search import searching
 from perennial.use_case import UseCase
 
 
@@ -26,7 +27,8 @@ def run_features_until(use_case: UseCase, last: str) -> None:
 def train(use_case: UseCase, made_by: str, **params: object) -> int:
     """A version trained on what the lake holds, by a run with these parameters; not evaluated yet."""
     plan = planning.plan_training(use_case, None, params)
-    return fit.fit_challenger(use_case, plan, planning.build_training_set(use_case, plan), made_by=made_by)
+    data = planning.build_training_set(use_case, plan)
+    return fit.fit_challenger(use_case, searching.search_params(use_case, plan, data, made_by), data, made_by=made_by)
 
 
 def run_loop_until(use_case: UseCase, last: str) -> None:

@@ -70,8 +70,21 @@ def jackknife(statistic: Statistic, blocks: int, confidence: float) -> tuple[flo
     Returns:
         The statistic, and by how much it may be off to either side by chance; infinite where that cannot be computed.
     """
+    estimate, error = standard_error(statistic, blocks)
+    return estimate, float(stats.t.ppf(confidence, blocks - 1) * error)
+
+
+def standard_error(statistic: Statistic, blocks: int) -> tuple[float, float]:
+    """The statistic and its standard error by the delete-one-block jackknife.
+
+    Args:
+        statistic: Of weights of the blocks.
+        blocks: How many blocks there are: at least two.
+
+    Returns:
+        Both; the error is infinite where it cannot be computed.
+    """
     estimate = float(statistic(np.ones((1, blocks)))[0])
     without = statistic(np.ones((blocks, blocks)) - np.eye(blocks))
     error = np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum())
-    noise = float(stats.t.ppf(confidence, blocks - 1) * error)
-    return estimate, noise if np.isfinite(noise) else float("inf")
+    return estimate, float(error) if np.isfinite(error) else float("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib
 import mlflow
@@ -50,6 +50,30 @@ def log_importance(importance: Mapping[str, float]) -> None:
     names, shares = [name for name, _ in ordered], [share for _, share in ordered]
     _log("importance", lambda axes: axes.barh(names, shares), height=1 + 0.25 * len(ordered))
     mlflow.log_dict(dict(importance), mlflow_artifacts.IMPORTANCE)
+
+
+def log_search(improvements: np.ndarray, params: Mapping[str, Sequence[object]]) -> None:
+    """Log how a search went: by trial, and against each parameter.
+
+    Args:
+        improvements: (n,) of the trials in their order, over the first, which has the run's own parameters; nan: it was
+            not tried to its end.
+        params: Parameter -> (n,) its values.
+    """
+    figure = Figure(figsize=(7, 3.2 * (1 + len(params))), layout="constrained")
+    history, *others = figure.subplots(1 + len(params), squeeze=False)[:, 0]
+    place = np.arange(1, len(improvements) + 1)
+    history.step(place, np.fmax.accumulate(improvements), where="post", label="best so far")
+    for axes, (name, values) in zip((history, *others), {"trial": place, **params}.items(), strict=True):
+        is_number = all(isinstance(each, int | float | np.integer) and not isinstance(each, bool) for each in values)
+        shown = np.asarray(values if is_number else [str(each) for each in values])
+        ended = ~np.isnan(improvements)
+        axes.scatter(shown[ended], improvements[ended], s=14, label="tried on all folds")
+        axes.axhline(0, color="grey", linewidth=0.8, label="the run's own")
+        axes.set_xlabel(name)
+        axes.set_ylabel("improvement")
+    history.legend()
+    mlflow.log_figure(figure, "plots/search.png")
 
 
 def _log(name: str, draw: Callable[[Axes], object], height: float = 5) -> None:

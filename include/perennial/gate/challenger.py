@@ -136,7 +136,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         promote=outcome == PROMOTE,
         outcome=outcome,
         borderline=outcome == INCONCLUSIVE and improvement is not None and improvement.estimate > use_case.gate.margin,
-        reason=_reason(use_case, challenger, opponent, results, outcome),
+        reason=_reason(use_case, challenger, opponent, results, outcome) + _of_search(plan),
         challenger=challenger,
         champion=champion.model_version if champion else None,
         partition=plan.last,
@@ -260,6 +260,11 @@ def _reason(use_case: UseCase, challenger: int, opponent: Opponent, results: Rul
     if outcome == REJECT:
         return f"v{challenger} does not replace {opponent.name} {numbers}: {failed}"
     return f"inconclusive whether v{challenger} beats {opponent.name} {numbers}: {failed}"
+
+
+def _of_search(plan: TrainingPlan) -> str:
+    """What the search for the challenger's parameters found, which is a part of what the retraining cost."""
+    return f"; {plan.search.reason}" if plan.search is not None else ""
 
 
 def log_decision(run_id: str, decision: GateDecision) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perennial.orchestration.task_context import (
         approval_response,
         emit_asset_event,
+        emit_promotion,
         moment_of_run,
         noting_refusal,
         params_of_run,
@@ -42,6 +43,7 @@ __all__ = [
     "check_use_cases",
     "dag_arguments",
     "emit_asset_event",
+    "emit_promotion",
     "features_asset",
     "moment_of_run",
     "needs_approval",
@@ -73,6 +75,7 @@ __getattr__ = attributes_of(
         ".task_context": (
             "approval_response",
             "emit_asset_event",
+            "emit_promotion",
             "moment_of_run",
             "noting_refusal",
             "params_of_run",

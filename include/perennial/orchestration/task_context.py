@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from perennial import dag_names, discovery
 from perennial.errors import InvalidParams, InvalidPartition, UnknownVersion
 from perennial.gate import rollback_plan, rollout_request
+from perennial.orchestration.assets import champion_asset
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -158,6 +159,21 @@ def emit_asset_event(asset: Asset, evidence: dict[str, Any], partition: str | No
     event.extra = evidence
     if partition is not None:
         event.add_partitions(partition)
+
+
+def emit_promotion(is_promoted: bool, evidence: dict[str, Any]) -> None:
+    """Let the event of the asset `champion` go out with a promotion; without one, end this task as skipped.
+
+    Args:
+        is_promoted: Whether there is a new champion.
+        evidence: The event's content, JSON-ready; its `reason` says why there is none.
+
+    Raises:
+        AirflowSkipException: nothing was promoted.
+    """
+    if not is_promoted:
+        skip(evidence["reason"])
+    emit_asset_event(champion_asset(use_case_of_run()), evidence)
 
 
 def skip(why: str) -> NoReturn:

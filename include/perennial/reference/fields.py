@@ -32,6 +32,8 @@ PARTS = (
     vocabulary.Rollout,
     vocabulary.CanaryStage,
     vocabulary.TrainingParams,
+    vocabulary.Search,
+    vocabulary.Range,
 )
 
 

@@ -24,6 +24,9 @@ LOCK_DIGEST = "perennial.lock_digest"  #: SHA-256 of requirements.lock.
 CODE_CHANGES = "perennial.code_changes"  #: Digest of the uncommitted changes; empty: there were none.
 REFIT_OF = "perennial.refit_of"  #: Of a refit, the version that was evaluated in its place.
 CHAMPION_THEN = "perennial.champion_then"  #: Version of the champion when the training began; empty: there was none.
+SEARCH = "perennial.search"  #: What the search for its parameters found, in a sentence.
+STUDY = "perennial.study"  #: Of a training run and its trials, the name of the search's record.
+TRIAL = "perennial.trial"  #: Of a trial, its place in the search, from 1.
 
 # Of a training run, once the gate has decided.
 GATE = "perennial.gate"  #: The outcome.

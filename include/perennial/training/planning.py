@@ -12,6 +12,7 @@ from perennial.dag_names import FEATURES, TRAINING, dag_id
 from perennial.errors import InvalidParams, NotEnoughData
 from perennial.registry import ledger, retraining_requests
 from perennial.training import training_set
+from perennial.training.search.outcome import SearchOutcome
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import TrainingParams, UseCase
 from perennial.use_case.declarations import Declaration, problems
@@ -26,6 +27,7 @@ class TrainingPlan(Declaration):
         requests: Ids of the requests that this run handles.
         skip: Why there is nothing to do; empty if there is.
         refit_of: Of a refit, the version that was evaluated in its place; None: the version is evaluated itself.
+        search: What the search for its parameters found, which are in `params`; None: there was none.
     """
 
     first: str
@@ -34,6 +36,7 @@ class TrainingPlan(Declaration):
     requests: list[str]
     skip: str = ""
     refit_of: int | None = None
+    search: SearchOutcome | None = None
 
 
 def validate_params(use_case: UseCase, conf: Mapping[str, Any]) -> TrainingParams:
@@ -97,6 +100,16 @@ def plan_training(use_case: UseCase, partition: str | None, conf: Mapping[str, A
     return TrainingPlan(
         first=first.key, last=last.key, params=params.model_dump(mode="json"), requests=handled, skip=skip
     )
+
+
+def plan_and_rows(planned: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[TrainingPlan, TrainingSet]:
+    """A run's plan and training set from what its tasks hand to each other.
+
+    Args:
+        planned: The plan as JSON.
+        data: The training set as JSON.
+    """
+    return TrainingPlan(**planned), TrainingSet(**data)
 
 
 def newest_partition(use_case: UseCase) -> str:

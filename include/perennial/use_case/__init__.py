@@ -5,6 +5,7 @@
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
 - `refreshing`: how often the partition under way is refreshed;
 - `rollout`: how a challenger is tried on live requests;
+- `search`: how a training run searches for better parameters;
 - `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
     from perennial.use_case.refreshing import Refresh
     from perennial.use_case.rollout import CanaryStage, Rollout
+    from perennial.use_case.search import Range, Search
 
 __all__ = [
     "Ahead",
@@ -30,10 +32,12 @@ __all__ = [
     "Examples",
     "FeatureTable",
     "Gate",
+    "Range",
     "RawTable",
     "Refresh",
     "Retraining",
     "Rollout",
+    "Search",
     "ServingPolicy",
     "TrainingParams",
     "UseCase",
@@ -48,5 +52,6 @@ __getattr__ = attributes_of(
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
         ".refreshing": ["Refresh"],
         ".rollout": ["CanaryStage", "Rollout"],
+        ".search": ["Range", "Search"],
     },
 )

@@ -26,12 +26,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
 from perennial.use_case import ahead
+from perennial.use_case import search as searching
 from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
 from perennial.use_case.rollout import Rollout
+from perennial.use_case.search import Search
 from perennial.use_case.table_names import RESERVED, TableNames
 
 Name = str
@@ -134,6 +136,11 @@ class UseCase(Declaration):
     params: type[TrainingParams] = Field(
         default=TrainingParams, description="The parameters of a training run, passed to `build()` in `model.py`."
     )
+    search: Search | None = Field(
+        default=None,
+        description="How a training run searches for better ones of these parameters. None: it trains with what it is"
+        " given.",
+    )
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
@@ -181,6 +188,8 @@ class UseCase(Declaration):
             if name not in {raw.name for raw in self.raw}:
                 raise ValueError(f"input {name!r} is not a raw table")
         ahead.check(self)
+        if self.search is not None:
+            searching.check(self.search, self.params, frozenset(TrainingParams.model_fields))
         metrics = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
         if self.gate.metric not in metrics:
             raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(metrics)} for {self.task}")
