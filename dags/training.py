@@ -1,6 +1,6 @@
 """Training set -> (search) -> challenger -> gate -> refit -> (approval) -> promotion.
 
-Runs on a request for retraining, or on demand with parameters; one run handles all requests that are open when it starts.
+Runs on a request for retraining, or on demand with parameters; one run handles all requests that are open by then.
 The gate's numbers are in MLflow and in the ledger, whatever it decides. A person decides where the use case, the run
 (`require_approval`) or a pause of automatic promotion asks for it. Publishes the asset `champion` on a promotion.
 """
