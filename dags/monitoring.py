@@ -40,8 +40,8 @@ def probation() -> None:
     from perennial.monitoring import probation as monitoring
 
     use_case, partition = po.partition_of_run()
-    reviewed = monitoring.review(use_case, partition)
-    if reviewed.state != "failed":
+    reviewed = monitoring.review(use_case, partition, po.run_reference())
+    if reviewed.state != monitoring.FAILED:
         po.skip(reviewed.reason)
     po.emit_asset_event(po.champion_asset(use_case), reviewed.model_dump(mode="json"))
 

@@ -61,7 +61,7 @@ def test_killed_it_goes_on_where_it_was(energy, undisturbed, folder, tmp_path) -
     backtested.kill_once(process, folder, files=3)
     there = len(list(folder.glob("*.parquet")))
     assert there < undisturbed.fits_made
-    # By a process of its own, too: what is fitted is told by the use case's files, which this one may have from elsewhere.
+    # By a process of its own, too: this one may have the use case's files from elsewhere.
     output, _ = backtested.start(tmp_path).communicate(timeout=300)
     resumed = json.loads(output.splitlines()[-1])
     assert (resumed["fits_made"], resumed["fits_reused"]) == (undisturbed.fits_made - there, there)

@@ -225,7 +225,7 @@ def stored(use_case: UseCase, partition: Partition, run: str, results: Results) 
 def review_probation(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
     from perennial.monitoring import probation
 
-    return probation.review(use_case, partition).model_dump(mode="json")
+    return probation.review(use_case, partition, run).model_dump(mode="json")
 
 
 def _by_name(*steps: Step) -> dict[str, Step]:

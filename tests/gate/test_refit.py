@@ -9,7 +9,7 @@ from pipelines import decide, run_features_until, train
 
 from perennial import gate
 from perennial.analysis import staleness
-from perennial.errors import TrainingFailed
+from perennial.errors import ChangedArtifact, TrainingFailed
 from perennial.gate import GateDecision, refit, rules
 from perennial.registry import ledger, mlflow_tags, model_loading, tracking
 from perennial.reproduce import recipe
@@ -106,12 +106,32 @@ def test_a_refit_is_compared_as_it_was_evaluated(energy: UseCase, first: GateDec
     assert again.improvement == pytest.approx(0)
 
 
+def test_without_refits_a_challenger_must_beat_what_serves(energy: UseCase, first: GateDecision) -> None:
+    version = train(energy, "what serves", window_end="2024-01-03", force=True)
+    against = gate.evaluate(with_gate(energy, refit=False), version)
+    assert "champion v2 on 0 rows" in against.reason
+
+
+def test_changed_files_of_the_evaluated_version_are_no_reason_to_go_on(
+    energy, first: GateDecision, monkeypatch
+) -> None:
+    def changed(*arguments: object) -> None:
+        raise ChangedArtifact("model.skops was changed", "Restore it.")
+
+    version = train(energy, "changed", window_end="2024-01-03", force=True)
+    decision = first.model_copy(update={"challenger": version, "evaluated": None, "rules": []})
+    monkeypatch.setattr(refit, "_made_and_checked", changed)
+    with pytest.raises(ChangedArtifact):
+        gate.refit_challenger(energy, decision, None, "changed")
+
+
 def test_a_refit_too_far_away_leaves_the_evaluated_version(energy: UseCase, first: GateDecision) -> None:
     version = train(energy, "far", window_end="2024-01-03", force=True)
     decision = first.model_copy(update={"challenger": version, "evaluated": None, "rules": []})
     kept = gate.refit_challenger(with_gate(energy, refit_distance=1e-9), decision, None, "far")
     assert (kept.challenger, kept.evaluated, kept.promote) == (version, None, True)
     assert "not refitted on the whole window: refit: distance from the evaluated version" in kept.reason
+    assert int(tracking.client().get_model_version_by_alias("energy", tracking.CHALLENGER).version) == version
 
 
 def test_a_fit_that_fails_leaves_the_evaluated_version(energy: UseCase, first: GateDecision, monkeypatch) -> None:

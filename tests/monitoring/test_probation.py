@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from pipelines import run_features_until
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 DAYS = ("2024-01-03", "2024-01-04")
 #: What these versions predict for every hour; the meters read about 5 kWh.
 NEAR, FAR = 5, 50
+#: Each review is by a run of its own, unless a test says otherwise.
+RUNS = count()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,8 @@ def replaced(energy: UseCase) -> Callable[..., UseCase]:
     return of
 
 
-def review(use_case: UseCase, day: str = DAYS[0]) -> Probation:
-    return probation.review(use_case, use_case.partition(day))
+def review(use_case: UseCase, day: str = DAYS[0], made_by: str | None = None) -> Probation:
+    return probation.review(use_case, use_case.partition(day), made_by or f"run-{next(RUNS)}")
 
 
 def test_a_worse_refit_is_rolled_back_by_the_gate(replaced) -> None:
@@ -87,11 +90,11 @@ def test_it_ends_once(replaced, first: int, refit: int, state: str) -> None:
     assert len(ledger.entries(case)) == 3
 
 
-def test_killed_before_the_alias_moved_it_moves_later(replaced) -> None:
+def test_killed_before_the_alias_moved_the_same_run_moves_it(replaced) -> None:
     case = replaced(first=1, refit=2)
-    review(case)
+    review(case, made_by="monitoring/killed")
     tracking.promote(case, 2)
-    review(case)
+    assert review(case, made_by="monitoring/killed").state == "failed"
     assert int(tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION).version) == 1
 
 
@@ -116,20 +119,46 @@ def test_without_labels_it_goes_on(replaced, monkeypatch) -> None:
     assert ledger.champion(case).model_version == 2
 
 
-def test_an_old_champion_that_cannot_be_loaded_confirms(replaced, monkeypatch) -> None:
+def test_an_old_champion_that_cannot_be_loaded_ends_it_at_last(replaced, monkeypatch) -> None:
     case = replaced(first=1, refit=2)
 
     def gone(*arguments: object) -> None:
         raise PerennialError("the model is gone", "Restore it.")
 
     monkeypatch.setattr(model_loading, "load", gone)
-    assert review(case).reason == "v2 is confirmed: it cannot be compared with v1: the model is gone"
+    assert review(case).state == "under way", "it may come back"
+    last = review(case, "2024-01-16")
+    assert (last.state, last.reason) == ("passed", "confirmed: it cannot be compared with v1: the model is gone")
     assert ledger.champion(case).model_version == 2
 
 
-def test_what_was_evaluated_itself_is_on_no_probation(energy: UseCase, replaced) -> None:
+def test_labels_that_never_come_end_it_at_last(replaced, monkeypatch) -> None:
+    case = replaced(first=1, refit=2)
+    real = performance.judged
+    monkeypatch.setattr(performance, "judged", lambda *arguments: (real(*arguments)[0], None))
+    assert review(case, "2024-01-15").state == "under way"
+    assert review(case, "2024-01-16").reason == "confirmed: no labels to compare on"
+
+
+def test_of_many_partitions_a_few_are_looks(energy: UseCase) -> None:
+    period = list(energy.partition("2024-01-03").through(energy.partition("2024-01-30")))
+    due = [each for each in period if probation._is_due(period, each)]
+    assert len(due) == 7
+    assert due[-1] == period[-1]
+    assert all(probation._is_due(period, each) for each in (period[-1].next, period[-1].next.next))
+
+
+def test_what_has_replaced_a_refit_is_on_probation_too(replaced) -> None:
     case = replaced(first=1, refit=2)
     promote(case, 3)
+    assert review(case).version == 3
+
+
+def test_what_was_evaluated_itself_is_on_no_probation(replaced) -> None:
+    case = replaced(first=1, refit=2)
+    lake.catalog().drop_table("energy.ledger")
+    for version in (1, 2):
+        promote(case, version)
     assert review(case).state == "none"
 
 

@@ -39,7 +39,7 @@ def run_loop_until(use_case: UseCase, last: str) -> None:
         verdict = monitor.monitor(use_case, partition)
         if monitor.request_retraining(use_case, partition, verdict, made_by=f"monitor-{partition}"):
             decide(use_case, f"run-{partition}")
-        probation.review(use_case, partition)
+        probation.review(use_case, partition, made_by=f"monitor-{partition}")
 
 
 def decide(use_case: UseCase, made_by: str, **params: object) -> gate.GateDecision:

@@ -151,6 +151,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         slices=results.slices,
         null_shares=shares,
         measured=smoke_result.measured,
+        metric=use_case.gate.metric,
         requests=tuple(plan.requests),
         report=tracking.run_url(run_id),
     )
@@ -197,7 +198,8 @@ def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> O
     version, name = champion.model_version, f"champion v{champion.model_version}"
     decided = ledger.decision_on(ledger.entries(use_case), version)
     decision = from_evidence(decided.evidence) if decided is not None else None
-    if decision is not None and decision.evaluated is not None:
+    # Only where the challenger would be refitted, too: else it has to beat what serves.
+    if use_case.gate.refit and decision is not None and decision.evaluated is not None:
         version, name = decision.evaluated, f"{name} as it was evaluated (v{decision.evaluated})"
     fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
     return Opponent(name, model_loading.load(use_case, version), fitted_until)

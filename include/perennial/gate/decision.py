@@ -76,6 +76,7 @@ class GateDecision(Declaration):
         rules: All conditions, each with its number.
         not_evaluated: Slices with too few rows, blocks or classes.
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
+        metric: The gate's metric then, which `improvement`, `interval` and `slices` are in; None: not recorded.
         slices: Slice (`origin=JFK`) -> the gate's metric on it, of the slices that were evaluated. None: not recorded.
         null_shares: Feature -> its share of nulls in the rows fitted on and in the holdout; of those that have any.
             None: not recorded.
@@ -104,6 +105,7 @@ class GateDecision(Declaration):
     rules: list[Rule]
     not_evaluated: tuple[str, ...] = Field(default=(), validation_alias="not_judged", serialization_alias="not_judged")
     metrics: dict[str, dict[str, float]]
+    metric: str | None = None
     slices: dict[str, SliceMetric] | None = None
     null_shares: dict[str, tuple[float, float]] | None = None
     measured: dict[str, float] = Field(default_factory=dict)

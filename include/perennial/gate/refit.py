@@ -8,10 +8,11 @@ version stays its witness: the refit must predict nearly the same, and on the ho
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 import numpy as np
 
-from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.errors import ChangedArtifact, DamagedFile, PerennialError, ServiceUnavailable, UnknownVersion
 from perennial.evaluation import bootstrap
 from perennial.gate import challenger, model_card, promotion, rules, server_check, smoke
 from perennial.gate.decision import GateDecision, Rule
@@ -45,7 +46,7 @@ def refit_challenger(
         `evaluated` the version that it was made of. Unchanged where there is none.
 
     Raises:
-        PerennialError: the version, its run, or its training set is gone.
+        UnknownVersion, ChangedArtifact, DamagedFile: the evaluated version, or its training set, is not what it was.
         ServiceUnavailable: MLflow does not answer, or somebody ended the smoke test's process.
     """
     evaluated = decision.challenger
@@ -54,26 +55,30 @@ def refit_challenger(
     earlier = promotion.final_decision(use_case, evaluated)
     if earlier is not None:
         return earlier
+    made: _Refit | None = None
     try:
-        version, checked, measured = _made_and_checked(use_case, evaluated, f"{made_by}{mlflow_tags.BY_REFIT}")
-        failed = "; ".join(f"{rule.name} {rule.value:.4g} against {rule.threshold:.4g}" for rule in _failed(checked))
-    except ServiceUnavailable:
+        made = _made_and_checked(use_case, evaluated, f"{made_by}{mlflow_tags.BY_REFIT}")
+        failed = "; ".join(f"{r.name} {r.value:.4g} against {r.threshold:.4g}" for r in made.rules if not r.passed)
+    except (ServiceUnavailable, ChangedArtifact, DamagedFile, UnknownVersion):
         raise
     except PerennialError as error:  # Of the recipe: the evaluated version has passed, whatever becomes of a refit.
-        failed, version, checked, measured = error.problem, None, [], {}
-    if version is None or failed:
+        failed = error.problem
+    except (ArithmeticError, TypeError, ValueError) as error:  # Of the estimator, when it predicts.
+        failed = f"{type(error).__name__}: {error}"
+    if made is None or failed:
+        tracking.name_challenger(use_case, evaluated)
         why = f"{decision.reason}; not refitted on the whole window: {failed}"
         refitted = decision.model_copy(update={"reason": why})
     else:
-        tracking.link_refit(use_case, evaluated, version)
+        tracking.link_refit(use_case, evaluated, made.version)
         refitted = decision.model_copy(
             update={
-                "challenger": version,
+                "challenger": made.version,
                 "evaluated": evaluated,
-                "rules": [*decision.rules, *checked],
-                "measured": measured,
-                "reason": f"{decision.reason}; v{version} is its refit on the whole window",
-                "report": tracking.run_url(tracking.run_of(use_case, version)),
+                "rules": [*decision.rules, *made.rules],
+                "measured": made.measured,
+                "reason": f"{decision.reason}; v{made.version} is its refit on the whole window",
+                "report": tracking.run_url(tracking.run_of(use_case, made.version)),
             }
         )
     for number in {evaluated, refitted.challenger}:
@@ -82,8 +87,16 @@ def refit_challenger(
     return refitted
 
 
-def _made_and_checked(use_case: UseCase, evaluated: int, made_by: str) -> tuple[int, list[Rule], dict[str, float]]:
-    """The refit, the rules about it, and what the smoke test measured."""
+class _Refit(NamedTuple):
+    """A refit, the rules about it, and what the smoke test measured."""
+
+    version: int
+    rules: list[Rule]
+    measured: dict[str, float]
+
+
+def _made_and_checked(use_case: UseCase, evaluated: int, made_by: str) -> _Refit:
+    """Fit again, and check."""
     run_id = tracking.run_of(use_case, evaluated)
     data = challenger.training_set(use_case, run_id)
     plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
@@ -97,7 +110,7 @@ def _made_and_checked(use_case: UseCase, evaluated: int, made_by: str) -> tuple[
         in_server = server_check.ask(use_case, version, smoked.predictions) if smoked.predictions is not None else None
     stored = challenger.stored_model_rules(use_case, smoked, in_server)
     named = [rule.model_copy(update={"name": f"{_OF_REFIT}{rule.name}"}) for rule in (*agreement, *stored)]
-    return version, named, smoked.measured
+    return _Refit(version, named, smoked.measured)
 
 
 def agreement_rules(pair: rules.Pair) -> list[Rule]:
@@ -117,7 +130,3 @@ def agreement_rules(pair: rules.Pair) -> list[Rule]:
         name = f"{gate.metric} on rows that it has seen, against the evaluated version"
         agreement.append(rules.rule(name, change, 0, change + error >= 0))
     return agreement
-
-
-def _failed(checked: list[Rule]) -> list[Rule]:
-    return [rule for rule in checked if not rule.passed]

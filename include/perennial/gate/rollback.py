@@ -21,6 +21,9 @@ from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
 
+#: Where the evidence of the end of a probation names the DAG run that made it.
+MADE_BY = "made_by"
+
 
 def roll_back(use_case: UseCase, request: RollbackRequest, *, made_by: str, actor: str) -> Entry:
     """Let an earlier version serve again and pause automatic promotion.
@@ -59,7 +62,7 @@ def roll_back(use_case: UseCase, request: RollbackRequest, *, made_by: str, acto
                 reason=request.reason.strip(),
                 evidence={"asked_for": request.to, ledger.PAUSE_UNTIL: until.isoformat() if until else None},
             )
-        follow(use_case)
+        _follow(use_case)
     log.info("%s: v%s serves again: %s", use_case.name, entry.model_version, entry.reason)
     return entry
 
@@ -109,21 +112,28 @@ def end_probation(
             reason=reason,
             evidence={**evidence, **pause},
         )
-        follow(use_case)
-    for number in {version, target}:
-        model_card.attach(use_case, number)
+    complete_probation(use_case, entry)
     return entry
 
 
-def follow(use_case: UseCase) -> None:
-    """Let the alias `champion` name the version that serves, whatever was promoted or rolled back meanwhile.
+def complete_probation(use_case: UseCase, entry: Entry) -> None:
+    """Let alias and model cards follow the end of a probation; again, if an attempt was killed before.
 
     Args:
         use_case: Whose champion.
+        entry: Of the ledger, by which it ended.
 
     Raises:
         ServiceUnavailable: MLflow does not answer.
     """
+    with postgres.advisory_lock("promotion", use_case.name):
+        _follow(use_case)
+    for number in filter(None, {entry.model_version, entry.previous_version}):
+        model_card.attach(use_case, number)
+
+
+def _follow(use_case: UseCase) -> None:
+    """Let the alias name the version that serves, whatever was promoted or rolled back; the caller holds the lock."""
     serving = ledger.champion(use_case)
     if serving is not None:
         tracking.promote(use_case, serving.model_version)

@@ -36,6 +36,7 @@ from operator import itemgetter
 from typing import Any
 
 from perennial.gate.decision import CHAMPION, GateDecision, from_evidence
+from perennial.gate.decision import INCONCLUSIVE as NOT_ENOUGH_EVIDENCE
 from perennial.monitoring.expectation import was_compared
 from perennial.monitoring.verdict import (
     ALARM,
@@ -251,11 +252,14 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
     metric = known.use_case.gate.metric
     reached = decision.metrics.get(CHAMPION, {}).get(metric)
     now = f"; {metric} of v{alarm.version} is expected to be {reached:.4g} from now on" if reached is not None else ""
-    if decision.made_by:
-        return _closed(alarm, HARDER, f"{seen} was tried on live requests and rejected: {entry.reason}", version)
+    if decision.metric not in (None, metric):
+        return _closed(alarm, INCONCLUSIVE, f"{seen} was compared by {decision.metric}, not by {metric}", version)
     if decision.interval is not None and decision.interval[0] > margin:
         better = f"{seen} is better{_by_how_much(decision)}, but was rejected: {_failed(decision)}"
         return _open(alarm, STALE, better, "fix what the gate's rule found, and train again", version)
+    if decision.made_by:
+        cause = INCONCLUSIVE if decision.outcome == NOT_ENOUGH_EVIDENCE else HARDER
+        return _closed(alarm, cause, f"{seen} was tried on live requests and rejected: {entry.reason}", version)
     if decision.improvement is not None and decision.improvement <= margin:
         cause = HARDER if {PERFORMANCE, SLICE} & set(alarm.kinds) else HARMLESS
         return _closed(alarm, cause, f"{seen} is no better{_by_how_much(decision)}{now}", version)

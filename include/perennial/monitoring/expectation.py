@@ -42,11 +42,13 @@ class Expectation:
         metrics: Metric by name; empty: the gate recorded none.
         slices: Slice (`origin=JFK`) -> the gate's metric on it; empty: not recorded.
         source: The decision that measured them; None: there is none.
+        slice_metric: The metric of `slices`; None: not recorded.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     slices: dict[str, ExpectedSlice] = field(default_factory=dict)
     source: ExpectedFrom | None = None
+    slice_metric: str | None = None
 
 
 def of_decision(entry: Entry, version: int) -> Expectation:
@@ -67,7 +69,7 @@ def of_decision(entry: Entry, version: int) -> Expectation:
     if not measured:
         return Expectation()
     source = ExpectedFrom(decision=getattr(entry, "model_version", None), partition=getattr(entry, "partition", None))
-    return Expectation(measured, slices, source)
+    return Expectation(measured, slices, source, decision.metric if decision is not None else None)
 
 
 def newest(

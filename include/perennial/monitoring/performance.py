@@ -177,7 +177,7 @@ def _first_model_metrics(
         if gone := _no_longer_served(use_case, partition, version, model_loading.inputs(use_case, first)):
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
-            rows = beside(use_case, partition, version, first, labelled)
+            rows = beside(use_case, partition, version, model_loading.load(use_case, first), labelled)
             return metrics.evaluate(use_case, rows["label"].to_numpy(), rows["other"].to_numpy()), ""
     except ServiceUnavailable:
         raise
@@ -204,23 +204,24 @@ def _no_longer_served(use_case: UseCase, partition: Partition, version: int, inp
     return [name for name in absent if name not in with_values]
 
 
-def beside(use_case: UseCase, partition: Partition, version: int, other: int, labelled: pl.DataFrame) -> pl.DataFrame:
+def beside(
+    use_case: UseCase, partition: Partition, version: int, predict: model_loading.Predict, labelled: pl.DataFrame
+) -> pl.DataFrame:
     """The rows by which a version is judged, beside what another version predicts from the same features.
 
     Args:
         use_case: Whose predictions.
         partition: A scored partition.
         version: The version that scored it.
-        other: Any registered version.
+        predict: The other version, as `model_loading.load` gives it.
         labelled: The rows, as `judged` gives them.
 
     Returns:
         (n,) rows with `event_timestamp`, `label`, `prediction` and `other`, the other version's prediction.
 
     Raises:
-        PerennialError: the other version cannot be loaded, or lacks a feature.
+        PerennialError: the other version lacks a feature.
     """
-    predict = model_loading.load(use_case, other)
     key = list(use_case.examples.key)
     truth = labelled.select(*key, "label")
     found: list[pl.DataFrame] = []

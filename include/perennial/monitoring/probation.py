@@ -5,9 +5,9 @@ the same rows in shadow, from the same features, until as much event time has pa
 the refit is significantly worse, the champion before it serves again, and automatic promotion goes on: no person has
 to be asked, because that champion passed the gate itself.
 
-Each partition that gets its labels is one look at the evidence, and a look too many finds a difference that is not
-there: the confidence of each is corrected by the number of looks (C. E. Bonferroni, 1936; here as in O. J. Dunn,
-"Multiple Comparisons among Means", Journal of the American Statistical Association 56, 1961).
+The evidence is looked at a few times, as partitions get their labels, and a look too many finds a difference that is
+not there: the confidence of each is corrected by the number of looks (O. J. Dunn, "Multiple Comparisons among Means",
+Journal of the American Statistical Association 56, 1961).
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from perennial.evaluation import bootstrap
 from perennial.gate import rollback, rules
 from perennial.monitoring import performance
 from perennial.partitions import Partition
-from perennial.registry import ledger
+from perennial.registry import ledger, model_loading
 from perennial.registry.ledger import Deployment, Entry
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
 log = logging.getLogger(__name__)
+
+#: States of a probation.
+PASSED, FAILED, UNDER_WAY, NONE = "passed", "failed", "under way", "none"
+#: How often the evidence is looked at, at most, before the period is over.
+_LOOKS = 8
 
 
 class Probation(Declaration):
@@ -48,7 +53,7 @@ class Probation(Declaration):
 
     version: int | None = None
     previous: int | None = None
-    state: str = "none"
+    state: str = NONE
     reason: str = "the champion is on no probation"
     partitions: tuple[str, ...] = ()
     rows: int = 0
@@ -57,55 +62,75 @@ class Probation(Declaration):
     confidence: float | None = None
 
 
-def review(use_case: UseCase, partition: Partition) -> Probation:
-    """Compare a refit on probation with the champion before it, and end the probation if the evidence does.
+def review(use_case: UseCase, partition: Partition, made_by: str) -> Probation:
+    """Compare a champion on probation with the one before it, and end the probation if the evidence does.
 
     What ends it is one row of the ledger, `confirmed` or `rolled-back`, by the gate; run again, it is written once.
 
     Args:
         use_case: Whose champion. With a rollout it has proven itself on live requests, and is on no probation.
         partition: The newest one that is monitored; those after it are not looked at.
+        made_by: The DAG run that reviews. The same run gets the same answer again.
 
     Raises:
         ServiceUnavailable: MLflow, which holds the models, does not answer.
     """
     entries = ledger.entries(use_case)
+    if (ended := _ended_by(entries, made_by)) is not None:
+        rollback.complete_probation(use_case, ended)  # An attempt of this run was killed after it had written that.
+        return Probation(**{name: ended.evidence[name] for name in Probation.model_fields})
     begun = _on_probation(use_case, entries)
     if begun is None:
-        serving = ledger.champion_among(entries)
-        if serving is not None and serving.action == ledger.ROLLED_BACK:
-            rollback.follow(use_case)  # An attempt may have been killed between the ledger and the alias.
         return Probation()
     start, entry = begun
-    known = Probation(version=entry.model_version, previous=entry.previous_version, state="under way")
+    known = Probation(version=entry.model_version, previous=entry.previous_version, state=UNDER_WAY)
     period = list(_period(use_case, start))
+    if not _is_due(period, partition):
+        return known.model_copy(update={"reason": "it is too early for the next look"})
+    is_last = _is_over(use_case, period, partition)
     try:
         compared, is_complete = _compare(use_case, period, partition, known)
     except ServiceUnavailable:
         raise
     except Exception as error:  # Whatever is wrong with an old model must not stop the champion's monitoring.
         problem = error.problem if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
-        why = f"v{known.version} is confirmed: it cannot be compared with v{known.previous}: {problem}"
-        return _ended(use_case, known.model_copy(update={"state": "passed", "reason": why}))
-    known = known.model_copy(update={"partitions": tuple(compared)})
+        known = known.model_copy(update={"reason": f"it cannot be compared with v{known.previous}: {problem}"})
+        log.warning("%s v%s: %s", use_case.name, known.version, known.reason)
+        # What is wrong may be mended before the probation is over.
+        return _ended(use_case, known, PASSED, made_by) if is_last else known
+    known = known.model_copy(update={"partitions": tuple(compared), "reason": "no labels to compare on"})
     if compared:
-        known = _measured(use_case, known, pl.concat(compared.values()), looks=len(period))
+        known = _measured(use_case, known, pl.concat(compared.values()), looks=min(len(period), _LOOKS))
     if known.interval is not None and known.interval[1] < 0:
-        return _ended(use_case, known.model_copy(update={"state": "failed", "reason": f"rolled back: {known.reason}"}))
-    if is_complete:
-        return _ended(use_case, known.model_copy(update={"state": "passed", "reason": f"confirmed: {known.reason}"}))
-    return known
+        return _ended(use_case, known, FAILED, made_by)
+    return _ended(use_case, known, PASSED, made_by) if is_complete or is_last else known
+
+
+def _ended_by(entries: list[Entry], made_by: str) -> Entry | None:
+    """The end of a probation that an earlier attempt of this run has recorded."""
+    return next((each for each in entries if each.event_id.startswith("probation:") and _is_by(each, made_by)), None)
+
+
+def _is_by(entry: Entry, made_by: str) -> bool:
+    return entry.evidence.get(rollback.MADE_BY) == made_by
 
 
 def _on_probation(use_case: UseCase, entries: list[Entry]) -> Deployment | None:
-    """The champion's deployment if it is a refit that the gate's evidence promoted, and is not confirmed yet."""
+    """The champion's deployment if nothing has compared it with the one before it as both serve.
+
+    That is a refit, and whatever has replaced a refit: a champion that is one is evaluated by its recipe.
+    """
     deployed = ledger.deployments(entries)
     if not deployed or use_case.rollout is not None:
         return None
     entry = deployed[-1].entry
-    is_refit = entry.action == ledger.PROMOTED and entry.evidence.get(ledger.EVALUATED) is not None
-    is_ended = any(each.event_id == ledger.probation_of(entry.model_version) for each in entries)
-    return deployed[-1] if is_refit and entry.previous_version is not None and not is_ended else None
+    if entry.action != ledger.PROMOTED or entry.previous_version is None:
+        return None
+    if any(each.event_id == ledger.probation_of(entry.model_version) for each in entries):
+        return None
+    before = ledger.decision_on(entries, entry.previous_version)
+    decisions = (entry, before) if before is not None else (entry,)
+    return deployed[-1] if any(each.evidence.get(ledger.EVALUATED) is not None for each in decisions) else None
 
 
 def _period(use_case: UseCase, start: datetime) -> Iterator[Partition]:
@@ -118,11 +143,27 @@ def _period(use_case: UseCase, start: datetime) -> Iterator[Partition]:
         each = each.next
 
 
+def _is_due(period: list[Partition], newest: Partition) -> bool:
+    """Whether it is time for a look: at the end of each of so many equal parts of the period, and whenever after it."""
+    seen = sum(each <= newest for each in period)
+    return seen == len(period) or seen % -(-len(period) // _LOOKS) == 0
+
+
+def _is_over(use_case: UseCase, period: list[Partition], newest: Partition) -> bool:
+    """Whether labels are waited for no longer: monitoring would not come back to the last partition any more."""
+    last = period[-1]
+    for _ in range(use_case.drift.revisits + 1):
+        last = last.next
+    return newest >= last
+
+
 def _compare(
     use_case: UseCase, period: Iterable[Partition], newest: Partition, known: Probation
 ) -> tuple[dict[str, pl.DataFrame], bool]:
     """The rows of each partition that has its labels, and whether no other is to come."""
-    assert known.version is not None and known.previous is not None  # noqa: PT018, S101 - it is on probation
+    assert known.version is not None  # noqa: S101 - it is on probation
+    assert known.previous is not None  # noqa: S101
+    before = model_loading.load(use_case, known.previous)
     compared: dict[str, pl.DataFrame] = {}
     is_complete = True
     for each in period:
@@ -130,7 +171,7 @@ def _compare(
             return compared, False
         counted, labelled = performance.judged(use_case, each, known.version)
         if labelled is not None:
-            compared[each.key] = performance.beside(use_case, each, known.version, known.previous, labelled)
+            compared[each.key] = performance.beside(use_case, each, known.version, before, labelled)
         elif counted.rows:
             is_complete = False
     return compared, is_complete
@@ -157,10 +198,13 @@ def _measured(use_case: UseCase, known: Probation, rows: pl.DataFrame, looks: in
     )
 
 
-def _ended(use_case: UseCase, known: Probation) -> Probation:
+def _ended(use_case: UseCase, known: Probation, state: str, made_by: str) -> Probation:
     """Record how a probation ended."""
     assert known.version is not None  # noqa: S101 - it is on probation
-    evidence = known.model_dump(mode="json")
-    rollback.end_probation(use_case, known.version, known.state == "failed", known.reason, evidence)
-    log.info("%s v%s: %s", use_case.name, known.version, known.reason)
-    return known
+    said = f"{'rolled back' if state == FAILED else 'confirmed'}: {known.reason}"
+    ended = known.model_copy(update={"state": state, "reason": said})
+    evidence = ended.model_dump(mode="json") | {rollback.MADE_BY: made_by}
+    entry = rollback.end_probation(use_case, known.version, state == FAILED, said, evidence)
+    log.info("%s v%s: %s", use_case.name, known.version, said)
+    # Another run may have ended it meanwhile, or a person has put another version in its place.
+    return ended if entry is not None and _is_by(entry, made_by) else Probation()

@@ -317,7 +317,8 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     source = observed.expectation.source
     if source is not None and source.decision != champion.model_version:
         more["expected_from"] = source
-    if observed.expectation.slices and performance.slices:
+    is_same_metric = observed.expectation.slice_metric in (None, use_case.gate.metric)
+    if observed.expectation.slices and performance.slices and is_same_metric:
         more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.

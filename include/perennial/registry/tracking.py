@@ -147,6 +147,20 @@ def version_made_by(use_case: UseCase, made_by: str) -> int | None:
         return int(version.version)
 
 
+def name_challenger(use_case: UseCase, number: int) -> None:
+    """Move the alias `challenger` in one step, back from a refit that is not used.
+
+    Args:
+        use_case: Whose model.
+        number: The version that is being evaluated.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
+    with reachable():
+        client().set_registered_model_alias(use_case.name, CHALLENGER, str(number))
+
+
 def link_refit(use_case: UseCase, evaluated: int, refit: int) -> None:
     """Let the registry say of two versions that one is the refit of the other.
 

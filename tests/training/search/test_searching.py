@@ -7,6 +7,7 @@ import os
 import signal
 import time
 
+import numpy as np
 import optuna
 import pytest
 from mlflow.entities import Run
@@ -191,6 +192,35 @@ def test_a_set_that_cannot_be_fitted_is_a_failed_trial(energy, planned, rows, mo
     failed = [run for run in runs_below("failing") if run.info.status == "FAILED"]
     assert {run.data.tags[mlflow_tags.REASON] for run in failed} == {"the solver diverged"}
     assert len(failed) == found.failed
+
+
+class _Breaks:
+    """An estimator that is fitted, and predicts nothing that counts."""
+
+    def __init__(self, how: str) -> None:
+        self._how = how
+
+    def predict(self, frame):
+        if self._how == "raises":
+            raise AttributeError("it has no such method")
+        return np.full(len(frame), np.nan)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "seed"), [("raises", "it has no such method", 10), ("no numbers", "that are no numbers", 11)]
+)
+def test_a_set_that_cannot_predict_is_a_failed_trial(energy, planned, rows, monkeypatch, how, reason, seed) -> None:
+    fit = trying.fit_estimator
+
+    def breaks_when_weak(use_case, params, *data):
+        return (_Breaks(how), 0.0) if params.alpha < 1 else fit(use_case, params, *data)
+
+    monkeypatch.setattr(trying, "fit_estimator", breaks_when_weak)
+    plan = planned.model_copy(update={"params": planned.params | {"seed": seed}})
+    found = searching.search_params(energy, plan, rows, how).search
+    assert 0 < found.failed < found.trials == 8
+    failed = [run for run in runs_below(how) if run.info.status == "FAILED"]
+    assert all(reason in run.data.tags[mlflow_tags.REASON] for run in failed)
 
 
 def test_the_runs_own_parameters_must_be_fitted(energy, planned, rows, monkeypatch) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from optuna.trial import Trial
 
-from perennial.errors import TrainingFailed
+from perennial.errors import InvalidParams, TrainingFailed
 from perennial.registry import model_loading
 from perennial.training import planning
 from perennial.training.fit import feature_columns, fit_estimator
@@ -29,14 +29,32 @@ def fitted_on_each(use_case: UseCase, params: Mapping[str, Any], rows: pd.DataFr
         use_case: Its `model.py` builds the estimator.
         params: The run's own parameters.
         rows: (n,) to fit on, as `TrainingSet.fit` has them.
+
+    Returns:
+        It raises TrainingFailed for a set that is invalid, cannot be fitted, or predicts something else than numbers.
     """
     columns = feature_columns(use_case)
 
     def predict(fold: Fold, found: Mapping[str, Any]) -> np.ndarray:
-        typed = planning.validate_params(use_case, {**params, **found})
+        try:
+            typed = planning.validate_params(use_case, {**params, **found})
+        except InvalidParams as error:  # One by one they are valid, together they are not.
+            raise TrainingFailed(error.problem, error.fix) from error
         fitted, tested = (rows.iloc[places] for places in (fold.fit, fold.test))
         model, _ = fit_estimator(use_case, typed, fitted[columns], fitted["label"])
-        return model_loading.predictor(use_case, model)(tested[columns])
+        try:
+            predicted = model_loading.predictor(use_case, model)(tested[columns])
+        except Exception as error:
+            problem = f"the fitted estimator cannot predict: {type(error).__name__}: {error}"
+            raise TrainingFailed(
+                f"Use case {use_case.name!r}: {problem}", "Leave that value out of `search`."
+            ) from error
+        if not np.isfinite(predicted).all():
+            raise TrainingFailed(
+                f"Use case {use_case.name!r}: the fitted estimator predicts values that are no numbers.",
+                "Leave that value out of `search`.",
+            )
+        return predicted
 
     return predict
 
@@ -64,7 +82,7 @@ class Trying:
             trial: The set; the first one is the run's own.
 
         Raises:
-            TrainingFailed: the estimator cannot be fitted with the run's own parameters.
+            TrainingFailed: the estimator cannot be fitted, or not be measured, with the run's own parameters.
         """
         is_own = not study.trials
         parts, gains = [], []
@@ -78,6 +96,12 @@ class Trying:
             improvement, blocks = improvement_on(self._use_case, self._rows.iloc[fold.test], candidate, own)
             parts.append((improvement, blocks))
             gains.append(improvement(np.ones((1, blocks)))[0])
+            if not np.isfinite(gains[-1]):
+                problem = f"{self._use_case.gate.metric} cannot be computed on fold {step + 1}"
+                if is_own:
+                    raise TrainingFailed(f"Use case {self._use_case.name!r}: {problem}.", "Search with fewer folds.")
+                study.fail(trial, problem)
+                return
             # Relative to the run's own on the same rows, so that an easy fold is no merit of whoever saw it.
             trial.report(float(np.mean(gains)), step)
             if step < len(self.folds) - 1 and trial.should_prune():
