@@ -141,7 +141,7 @@ def translated(words: tuple[str, ...]) -> list[str]:
         meant = replacements.get(word, word)
         if "show" in words and re.fullmatch("[0-9a-f]{4,}", word):
             meant = _waiting()
-        if before == "flights" and word == "3":
+        if before == "flights" and word in ("3", "6"):
             meant = "1"
         if before == "--to" and word == "2":
             meant = "3"

@@ -194,7 +194,7 @@ def test_a_person_may_refuse_what_the_gate_would_promote(http: httpx.Client, mac
     state = json.loads(machine.perennial("status", "flights", "--json").stdout)
     assert state["champion"] is None
     (row,) = state["partitions"]
-    assert row["done"].startswith("rejected v1")
+    assert row["done"].startswith("rejected v2")
 
 
 def test_two_partitions_ask_for_the_first_model(http: httpx.Client) -> None:
@@ -209,7 +209,7 @@ def test_a_retraining_on_demand(http: httpx.Client, machine: Machine) -> None:
     assert state["champion"] is not None
     rows = {row["partition"]: row for row in state["partitions"]}
     assert rows["2013-01"]["rows"] > 25_000
-    assert "first model v2" in rows["2013-02"]["done"]
+    assert "first model v4" in rows["2013-02"]["done"]
 
 
 def test_other_users_can_read_nothing_in_the_home(machine: Machine) -> None:
