@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pipelines import decide, run_features_until, train
 
+import perennial
 from perennial import gate
 from perennial.analysis import staleness
 from perennial.errors import ChangedArtifact, TrainingFailed
@@ -71,6 +72,12 @@ def test_both_versions_are_reproduced_bit_for_bit(energy: UseCase, first: GateDe
 
 def test_staleness_is_measured_on_the_version_with_a_holdout(energy: UseCase, first: GateDecision) -> None:
     assert staleness.measure(energy).version == 1
+
+
+def test_the_champions_metrics_are_those_that_were_evaluated(energy: UseCase, first: GateDecision) -> None:
+    served = perennial.champion("energy")
+    assert served.version == 2
+    assert served.metrics["holdout_rmse"] == tracking.training_run(energy, 1).metrics["holdout_rmse"]
 
 
 def test_each_rule_of_the_refit_is_in_the_decision(energy: UseCase, first: GateDecision) -> None:

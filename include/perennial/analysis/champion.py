@@ -30,7 +30,8 @@ class LoadedChampion:
         actor: Who decided: `gate`, or a person.
         reason: Why, in a sentence.
         params: The training run's parameters, as text.
-        metrics: What the training run logged, the metrics on the holdout among them (`holdout_roc_auc`).
+        metrics: What the training run logged, the metrics on the holdout among them (`holdout_roc_auc`): of a refit,
+            those of the version that was evaluated in its place.
     """
 
     use_case: str
@@ -79,6 +80,10 @@ def champion(use_case: str) -> LoadedChampion:
             f"Train one: `perennial trigger {use_case} training --wait`.",
         )
     run = tracking.training_run(declared, entry.model_version)
+    decided = ledger.decision_on(ledger.entries(declared), entry.model_version)
+    evaluated = decided.evidence.get(ledger.EVALUATED) if decided is not None else None
+    measured = tracking.training_run(declared, evaluated).metrics if evaluated is not None else {}
+    holdout = {name: value for name, value in measured.items() if name.startswith("holdout_")}
     return LoadedChampion(
         use_case=use_case,
         version=entry.model_version,
@@ -88,6 +93,6 @@ def champion(use_case: str) -> LoadedChampion:
         actor=entry.actor,
         reason=entry.reason,
         params=dict(run.params),
-        metrics=dict(run.metrics),
+        metrics=holdout | dict(run.metrics),
         _predict=model_loading.load(declared, entry.model_version),
     )

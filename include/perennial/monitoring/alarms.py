@@ -293,7 +293,8 @@ def _still_open(known: _Records, alarm: AlarmState, evidence: VerdictEvidence) -
     """Nothing has closed it: what is known, and what is to be done."""
     if alarm.cause == BROKEN_DATA:
         broken = ", ".join(evidence.broken) or "more rows than usual are quarantined"
-        fix = f"fix the source, then run the partition again: `{_trigger(known, 'features', alarm.partition)}`"
+        again = _trigger(known, "features", alarm.partition)
+        fix = f"fix the source, load what is missing, then run the partition again: `{again}`"
         return _open(alarm, BROKEN_DATA, f"the data look broken ({broken}); a newer model would not help", fix)
     tried = [e for e in known.entries if e.action == ledger.ROLLOUT and e.partition >= alarm.partition]
     if tried:

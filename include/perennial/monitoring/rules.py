@@ -182,7 +182,8 @@ def _causes(
         if broken := _broken(observed, alarms):
             return {BROKEN_DATA: f"the data look broken ({', '.join(broken)}): fix the source"}
         if SLICE in alarms:
-            return {ONE_SLICE: "the other slices did not fall"}
+            others = "the other slices did not fall" if _only_fallen(use_case, evidence) else "the whole did not fall"
+            return {ONE_SLICE: others}
         if fallen := _only_fallen(use_case, evidence):
             return {ONE_SLICE: f"it is {_in_words(fallen)} that fell, and no other slice"}
         return {}
