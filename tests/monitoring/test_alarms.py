@@ -162,6 +162,25 @@ def test_a_better_model_that_a_rule_refused_leaves_it_open(life) -> None:
     assert "bytes of the model" in told.explanation
 
 
+@pytest.mark.parametrize(
+    ("interval", "outcome", "is_open", "cause"),
+    [
+        ((-0.02, -0.01, 0.0), "reject", False, "harder"),
+        ((-0.01, 0.01, 0.03), "not-enough-evidence", False, "inconclusive"),
+        ((0.01, 0.02, 0.03), "reject", True, "stale"),
+    ],
+)
+def test_the_end_of_a_rollout_tells_by_its_numbers_too(life, interval, outcome, is_open: bool, cause: str) -> None:
+    state = life.decide(2, 1, "2013-08", interval, outcome=outcome, made_by="rollout/1").state()
+    assert (state.is_open, state.cause) == (is_open, cause)
+
+
+def test_a_comparison_by_another_metric_says_nothing_about_the_loss(life) -> None:
+    state = life.decide(2, 1, "2013-08", (0.1, 0.2, 0.3), metric="brier").state()
+    assert (state.is_open, state.cause) == (False, "inconclusive")
+    assert "compared by brier, not by roc_auc" in state.explanation
+
+
 def test_a_person_who_rejects_a_model_has_decided(life) -> None:
     told = life.decide(2, 1, "2013-08", (0.01, 0.02, 0.03), outcome="promote", actor="ada").state()
     assert (told.is_open, told.cause) == (False, "inconclusive")
@@ -269,6 +288,10 @@ def test_what_is_expected_does_not_depend_on_the_order_of_decisions(order: list[
 
 def test_a_comparison_on_too_few_rows_does_not_renew(life) -> None:
     assert expected(life.decide(2, 1, "2013-08", None, reached=0.5), "2013-09") == 0.75
+
+
+def test_what_ended_a_rollout_does_not_renew(life) -> None:
+    assert expected(life.decide(2, 1, "2013-08", reached=0.5, made_by="rollout/1"), "2013-09") == 0.75
 
 
 def test_a_comparison_of_another_champion_does_not_renew(life) -> None:

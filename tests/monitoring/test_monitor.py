@@ -259,6 +259,13 @@ def test_the_uncertainty_of_what_the_gate_measured_counts_too() -> None:
     assert not kept.evidence.slices["origin=JFK"].fell
 
 
+def test_slices_measured_by_another_metric_are_no_expectation() -> None:
+    observed = sliced(("origin=EWR", 0.76, 12.3), ("origin=JFK", 0.70, 12.3))
+    other = replace(observed.expectation, slice_metric="rmse")
+    decided = rules.decide(use_case(), replace(observed, expectation=other))
+    assert (decided.verdict, decided.evidence.slices) == ("healthy", {})
+
+
 def test_a_slice_without_an_expected_value_is_never_an_alarm() -> None:
     observed = sliced(("origin=EWR", 0.76, 0.75), ("origin=JFK", 0.1, 0.75))
     del observed.expectation.slices["origin=JFK"]

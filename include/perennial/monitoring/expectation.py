@@ -112,9 +112,11 @@ def recorded(entries: Sequence[Entry], version: int | None, evidence: VerdictEvi
 
 
 def _measures(entry: Entry, version: int) -> bool:
-    """Whether a decision compared a challenger with this version, on enough rows to tell."""
+    """Whether a decision compared a challenger with this version, on enough rows to tell, and on no later ones."""
     decision = from_evidence(entry.evidence)
-    return decision is not None and decision.champion == version and was_compared(decision)
+    if decision is None or decision.made_by:
+        return False  # What ended a rollout may be from live requests, which are later than the partition it names.
+    return decision.champion == version and was_compared(decision)
 
 
 def was_compared(decision: GateDecision) -> bool:
