@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ from perennial.training.search.folds import Fold, split
 from perennial.training.search.outcome import SearchOutcome
 from perennial.training.training_set import TrainingSet
 
+#: Fits: of three folds each, those of the run's own parameters, of a second set, and one of the third.
+STUCK_AFTER = 7
+
 
 class StrongRidge(TrainingParams):
     """Far too strong by default, so that there is something to find."""
@@ -37,15 +42,17 @@ def searching_energy(**changes: Any) -> UseCase:
     return energy.model_copy(update={"params": StrongRidge, "search": Search(**fields), "gate": gate})
 
 
-def search_slowly(planned: dict[str, Any], rows: dict[str, Any], made_by: str) -> None:
-    """A search of which each fit takes a fifth of a second, in a process of its own."""
-    fit = trying.fit_estimator
+def search_until_stuck(planned: dict[str, Any], rows: dict[str, Any], made_by: str, marker: str) -> None:
+    """A search, in a process of its own, that makes the file `marker` once it is stuck in the third set of parameters."""
+    fit, fits = trying.fit_estimator, count(1)
 
-    def slow(*arguments: Any) -> Any:
-        time.sleep(0.2)
+    def stuck(*arguments: Any) -> Any:
+        if next(fits) > STUCK_AFTER:
+            Path(marker).touch()
+            time.sleep(3600)
         return fit(*arguments)
 
-    trying.fit_estimator = slow
+    trying.fit_estimator = stuck
     searching.search_params(searching_energy(), TrainingPlan(**planned), TrainingSet(**rows), made_by)
 
 
