@@ -43,7 +43,7 @@ def searching_energy(**changes: Any) -> UseCase:
 
 
 def search_until_stuck(planned: dict[str, Any], rows: dict[str, Any], made_by: str, marker: str) -> None:
-    """A search, in a process of its own, that makes the file `marker` once it is stuck in the third set of parameters."""
+    """A search in a process of its own: stuck in the third set of parameters, it makes the file `marker`."""
     fit, fits = trying.fit_estimator, count(1)
 
     def stuck(*arguments: Any) -> Any:
