@@ -80,8 +80,7 @@ def champion(use_case: str) -> LoadedChampion:
             f"Train one: `perennial trigger {use_case} training --wait`.",
         )
     run = tracking.training_run(declared, entry.model_version)
-    decided = ledger.decision_on(ledger.entries(declared), entry.model_version)
-    evaluated = decided.evidence.get(ledger.EVALUATED) if decided is not None else None
+    evaluated = ledger.evaluated_for(ledger.entries(declared), entry.model_version)
     measured = tracking.training_run(declared, evaluated).metrics if evaluated is not None else {}
     holdout = {name: value for name, value in measured.items() if name.startswith("holdout_")}
     return LoadedChampion(

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER, gain
+from perennial.use_case.metric_names import gain
 
 #: Roles of rows of the lake's table `metrics`; the names are stored, so they never change.
 CHAMPION = "champion"
@@ -58,8 +58,8 @@ class Regret:
     @property
     def references(self) -> list[tuple[str, float | None, float | None]]:
         """Each reference for people, its mean, and by how much the champion is better than it; None: not measured."""
-        left, lower = self.left, self.metric in LOWER_IS_BETTER
-        over = None if self.baseline is None else (self.baseline - self.champion) * (1 if lower else -1)
+        left = self.left
+        over = None if self.baseline is None else gain(self.metric, self.champion, self.baseline)
         return [
             ("never retrained", self.first_model, self.gained),
             ("retrained at every partition", self.always, None if left is None else -left),

@@ -25,7 +25,6 @@ from perennial.gate.decision import (
     Outcome,
     Rule,
     SliceMetric,
-    from_evidence,
 )
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
@@ -196,11 +195,10 @@ def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> O
         label = data.fit["label"].to_numpy()
         return Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
     version, name = champion.model_version, f"champion v{champion.model_version}"
-    decided = ledger.decision_on(ledger.entries(use_case), version)
-    decision = from_evidence(decided.evidence) if decided is not None else None
+    evaluated = ledger.evaluated_for(ledger.entries(use_case), version)
     # Only where the challenger would be refitted, too: else it has to beat what serves.
-    if use_case.gate.refit and decision is not None and decision.evaluated is not None:
-        version, name = decision.evaluated, f"{name} as it was evaluated (v{decision.evaluated})"
+    if use_case.gate.refit and evaluated is not None:
+        version, name = evaluated, f"{name} as it was evaluated (v{evaluated})"
     fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
     return Opponent(name, model_loading.load(use_case, version), fitted_until)
 

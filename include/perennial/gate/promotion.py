@@ -100,9 +100,7 @@ def finalize(
             decision = _try_on_live_requests(use_case, decision, actor)
         else:
             decision = _decide(use_case, decision, actor)
-        champion = ledger.champion(use_case)
-        if champion is not None:
-            tracking.promote(use_case, champion.model_version)
+        tracking.follow_ledger(use_case)
     for version in filter(None, (decision.challenger, decision.evaluated)):
         model_card.attach(use_case, version)
     return decision

@@ -62,7 +62,8 @@ def roll_back(use_case: UseCase, request: RollbackRequest, *, made_by: str, acto
                 reason=request.reason.strip(),
                 evidence={"asked_for": request.to, ledger.PAUSE_UNTIL: until.isoformat() if until else None},
             )
-        _follow(use_case)
+        # The current champion: run again much later, this must not undo what was promoted since.
+        tracking.follow_ledger(use_case)
     log.info("%s: v%s serves again: %s", use_case.name, entry.model_version, entry.reason)
     return entry
 
@@ -127,16 +128,9 @@ def complete_probation(use_case: UseCase, entry: Entry) -> None:
         ServiceUnavailable: MLflow does not answer.
     """
     with postgres.advisory_lock("promotion", use_case.name):
-        _follow(use_case)
+        tracking.follow_ledger(use_case)
     for number in filter(None, {entry.model_version, entry.previous_version}):
         model_card.attach(use_case, number)
-
-
-def _follow(use_case: UseCase) -> None:
-    """Let the alias name the version that serves, whatever was promoted or rolled back; the caller holds the lock."""
-    serving = ledger.champion(use_case)
-    if serving is not None:
-        tracking.promote(use_case, serving.model_version)
 
 
 def resume(use_case: UseCase, request: RollbackRequest, *, made_by: str, actor: str) -> Entry:

@@ -165,7 +165,5 @@ def _made_by(entries: list[Entry], run: str) -> Entry | None:
 
 def _follow(use_case: UseCase, version: int) -> None:
     """Let the alias and the model card follow the ledger."""
-    champion = ledger.champion(use_case)
-    if champion is not None:
-        tracking.promote(use_case, champion.model_version)
+    tracking.follow_ledger(use_case)
     model_card.attach(use_case, version)

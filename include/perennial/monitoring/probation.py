@@ -96,7 +96,7 @@ def review(use_case: UseCase, partition: Partition, made_by: str) -> Probation:
         problem = error.problem if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
         known = known.model_copy(update={"reason": f"it cannot be compared with v{known.previous}: {problem}"})
         log.warning("%s v%s: %s", use_case.name, known.version, known.reason)
-        # What is wrong may be mended before the probation is over.
+        # What is wrong may be fixed before the probation is over.
         return _ended(use_case, known, PASSED, made_by) if is_last else known
     known = known.model_copy(update={"partitions": tuple(compared), "reason": "no labels to compare on"})
     if compared:
@@ -108,7 +108,11 @@ def review(use_case: UseCase, partition: Partition, made_by: str) -> Probation:
 
 def _ended_by(entries: list[Entry], made_by: str) -> Entry | None:
     """The end of a probation that an earlier attempt of this run has recorded."""
-    return next((each for each in entries if each.event_id.startswith("probation:") and _is_by(each, made_by)), None)
+    return next((each for each in entries if _is_end(each, each.previous_version) and _is_by(each, made_by)), None)
+
+
+def _is_end(entry: Entry, version: int | None) -> bool:
+    return version is not None and entry.event_id == ledger.probation_of(version)
 
 
 def _is_by(entry: Entry, made_by: str) -> bool:
@@ -126,11 +130,10 @@ def _on_probation(use_case: UseCase, entries: list[Entry]) -> Deployment | None:
     entry = deployed[-1].entry
     if entry.action != ledger.PROMOTED or entry.previous_version is None:
         return None
-    if any(each.event_id == ledger.probation_of(entry.model_version) for each in entries):
+    if any(_is_end(each, entry.model_version) for each in entries):
         return None
-    before = ledger.decision_on(entries, entry.previous_version)
-    decisions = (entry, before) if before is not None else (entry,)
-    return deployed[-1] if any(each.evidence.get(ledger.EVALUATED) is not None for each in decisions) else None
+    both = entry.model_version, entry.previous_version
+    return deployed[-1] if any(ledger.evaluated_for(entries, each) is not None for each in both) else None
 
 
 def _period(use_case: UseCase, start: datetime) -> Iterator[Partition]:

@@ -209,6 +209,17 @@ def decision_on(entries: Iterable[Entry], version: int | None) -> Entry | None:
     return next((entry for entry in decided if version in (entry.model_version, entry.evidence.get(EVALUATED))), None)
 
 
+def evaluated_for(entries: Iterable[Entry], version: int) -> int | None:
+    """The version that was evaluated in the place of a refit; None: the version was evaluated itself, or not yet.
+
+    Args:
+        entries: Of the use case's ledger.
+        version: The version in the registry.
+    """
+    decided = decision_on(entries, version)
+    return decided.evidence.get(EVALUATED) if decided is not None else None
+
+
 def versions_of(entry: Entry) -> tuple[int | None, ...]:
     """The versions that an entry is about: decided on, evaluated in its place, and serving until then.
 

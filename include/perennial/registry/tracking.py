@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from perennial.dag_names import TRAINING, dag_id
 from perennial.errors import PerennialError, UnknownVersion
-from perennial.registry import artifact_servers, mlflow_api, mlflow_records, mlflow_tags
+from perennial.registry import artifact_servers, ledger, mlflow_api, mlflow_records, mlflow_tags
 from perennial.registry.mlflow_records import MlflowRun, RegisteredVersion
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -255,6 +255,20 @@ def promote(use_case: UseCase, number: int) -> None:
     """
     with reachable():
         client().set_registered_model_alias(use_case.name, CHAMPION, str(number))
+
+
+def follow_ledger(use_case: UseCase) -> None:
+    """Let the alias `champion` name the version that serves by the ledger; the caller holds the lock of promotions.
+
+    Args:
+        use_case: Whose model.
+
+    Raises:
+        ServiceUnavailable: MLflow does not answer.
+    """
+    serving = ledger.champion(use_case)
+    if serving is not None:
+        promote(use_case, serving.model_version)
 
 
 def run_url(run_id: str) -> str:
