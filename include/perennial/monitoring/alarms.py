@@ -227,7 +227,7 @@ def _decided(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDec
             return _closed(alarm, INCONCLUSIVE, again, version)
         return _closed(alarm, STALE, better, version)
     if alarm.cause == BROKEN_DATA or (entry.previous_version is not None and entry.previous_version != alarm.version):
-        return None  # That no model learns from broken data what it needs does not mend them.
+        return None  # That no model learns from broken data what it needs does not fix them.
     if decision is None:
         return _closed(alarm, INCONCLUSIVE, f"{seen} was rejected: {entry.reason}", version)
     if entry.actor != _GATE:

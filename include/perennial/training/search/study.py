@@ -1,7 +1,7 @@
 """Which set of parameters is tried next, and the record of those before: a study of Optuna, in PostgreSQL.
 
 Sets are drawn by the tree-structured Parzen estimator (J. Bergstra et al., "Algorithms for Hyper-Parameter
-Optimization", NIPS 2011), seeded anew for each by the run's seed and the number of sets before it, so that a search
+Optimization", NIPS 2011), seeded again for each by the run's seed and the number of sets before it, so that a search
 that was killed and continued draws what it would have drawn otherwise. A set that is worse, after the folds so far,
 than half of those that were tried to their end is stopped (D. Golovin et al., "Google Vizier: A Service for Black-Box
 Optimization", KDD 2017: the median rule).
