@@ -21,8 +21,7 @@ from perennial.partitions import Cadence
 from perennial.registry import ledger, model_loading
 from perennial.reproduce import recipe
 from perennial.reproduce.recipe import Recipe
-from perennial.training import fit as training
-from perennial.training import training_set
+from perennial.training import estimator, training_set
 from perennial.use_case import UseCase
 
 #: How long a partition is; of a month it is thirty days, because a grid has one length.
@@ -72,7 +71,7 @@ class _Trial:
             return holdout, model_loading.load(self.use_case, self.recorded.version)(holdout)
         fit = training_set.rows_to_fit(rows, start).to_pandas()
         params = recipe.estimator_params(self.use_case, self.recorded)
-        model, _ = training.fit_estimator(self.use_case, params, fit[self.columns], fit["label"])
+        model, _ = estimator.fit_estimator(self.use_case, params, fit, self.columns)
         return holdout, model_loading.predictor(self.use_case, model)(holdout[self.columns])
 
     def missing(self, holdout: pd.DataFrame, view: str) -> float:

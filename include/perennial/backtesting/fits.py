@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from perennial.backtesting.history import History
 from perennial.partitions import Partition
 from perennial.registry import model_loading, provenance
 from perennial.settings import settings
-from perennial.training import fit, training_set_file
+from perennial.training import estimator, training_set_file
 from perennial.use_case import UseCase
 
 Array = np.ndarray
@@ -93,7 +94,8 @@ def recipe(history: History) -> str:
         for file in sorted(folder.rglob("*.py"))
         if file.name not in _NOT_THE_RECIPE
     }
-    parts = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), history.inputs, code]
+    parts: list[Any] = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), history.inputs, code]
+    parts += [use_case.examples.weight] if use_case.examples.weight is not None else []
     return hashlib.sha256(json.dumps([*parts, provenance.lock_digest()]).encode()).hexdigest()
 
 
@@ -154,7 +156,7 @@ def make(history: History, wanted: Fit, file: Path) -> None:
     later = history.rows.filter(pa.array(wanted.later(history))).select(names).to_pandas()
     began = time.monotonic()
     with threadpool_limits(1):
-        model, _ = fit.fit_estimator(use_case, use_case.params(), rows[names], rows["label"])
+        model, _ = estimator.fit_estimator(use_case, use_case.params(), rows, names)
         seconds = time.monotonic() - began
         predicted = model_loading.predictor(use_case, model)(later) if len(later) else np.empty(0)
     table = pa.table({"prediction": pa.array(np.asarray(predicted, dtype=float))})

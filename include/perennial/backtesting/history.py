@@ -92,10 +92,11 @@ class History:
 
     @cached_property
     def row_digests(self) -> dict[str, Array]:
-        """Of the columns `features` and `label`: (n,) uint64, a digest of each row's values."""
+        """Of the columns `features` and `label`, with the weight: (n,) uint64, a digest of each row's values."""
+        weight = self.use_case.examples.weight
         return {
             "features": _digests(self.rows.select(list(self.inputs))),
-            "label": _digests(self.rows.select(["label", "event_timestamp"])),
+            "label": _digests(self.rows.select(["label", "event_timestamp", *([weight] if weight else [])])),
         }
 
 

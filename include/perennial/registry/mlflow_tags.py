@@ -22,6 +22,7 @@ SNAPSHOTS = "perennial.snapshots"  #: JSON: lake table -> snapshot it was read f
 REQUESTS = "perennial.requests"  #: JSON list: ids of the retraining requests it handles.
 LOCK_DIGEST = "perennial.lock_digest"  #: SHA-256 of requirements.lock.
 CODE_CHANGES = "perennial.code_changes"  #: Digest of the uncommitted changes; empty: there were none.
+WEIGHT = "perennial.weight"  #: The column of weights that the rows were fitted with; not there: they had none.
 REFIT_OF = "perennial.refit_of"  #: Of a refit, the version that was evaluated in its place.
 CHAMPION_THEN = "perennial.champion_then"  #: Version of the champion when the training began; empty: there was none.
 SEARCH = "perennial.search"  #: What the search for its parameters found, in a sentence.

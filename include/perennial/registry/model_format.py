@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 SAFE_TYPES = ("numpy.dtype",)
 #: The file that holds the estimator.
 ESTIMATOR = "model.skops"
+#: Module -> package of what every model needs.
+_REQUIRED = {"sklearn": "scikit-learn", "skops": "skops", "pandas": "pandas", "numpy": "numpy", "mlflow": "mlflow"}
 #: Files that every model has, and those of its input example.
 _FILES = frozenset({"MLmodel", ESTIMATOR, "requirements.txt", "conda.yaml", "python_env.yaml"})
 _EXAMPLE = frozenset({"input_example.json", "serving_input_example.json"})
@@ -50,6 +54,17 @@ _SAVED_EXAMPLE: Mapping[str, tuple[Any, ...]] = {
 def trusted_types(use_case: UseCase) -> set[str]:
     """The types outside skops' own list that a model of this use case may hold."""
     return {*SAFE_TYPES, *use_case.trusted_types}
+
+
+def requirements(use_case: UseCase) -> list[str]:
+    """The packages, with their versions here, that a model of this use case needs to be loaded.
+
+    Beside scikit-learn's own they are those that `trusted_types` names types of, such as LightGBM.
+    """
+    modules = {name.partition(".")[0] for name in trusted_types(use_case)} - {"builtins", *sys.stdlib_module_names}
+    owners = metadata.packages_distributions() if modules - _REQUIRED.keys() else {}
+    others = {owners[name][0] for name in modules - _REQUIRED.keys() if name in owners}
+    return [f"{name}=={metadata.version(name)}" for name in (*_REQUIRED.values(), *sorted(others))]
 
 
 def check(use_case: UseCase, number: int, folder: Path) -> None:

@@ -15,8 +15,7 @@ from perennial.registry import model_loading, provenance
 from perennial.reproduce import compare, recipe
 from perennial.reproduce.recipe import Recipe
 from perennial.reproduce.report import Part, Reproduction
-from perennial.training import fit as training
-from perennial.training import training_set
+from perennial.training import estimator, training_set
 from perennial.use_case import UseCase
 
 
@@ -123,8 +122,8 @@ def _predictions(use_case: UseCase, recorded: Recipe, rows: pa.Table) -> Part:
     registered = model_loading.load(use_case, recorded.version)
     try:
         params = recipe.estimator_params(use_case, recorded)
-        model, _ = training.fit_estimator(use_case, params, fit[columns], fit["label"])
-    except (InvalidParams, TrainingFailed) as error:
+        model, _ = estimator.fit_estimator(use_case, params, fit, columns)
+    except (BadFeatures, InvalidParams, TrainingFailed) as error:
         return Part("predictions", None, (f"The version cannot be fitted by the code here: {error.problem}",))
     return compare.predictions(registered(compared), model_loading.predictor(use_case, model)(compared[columns]), of)
 

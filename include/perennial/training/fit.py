@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from perennial.registry import (
 )
 from perennial.registry.run_files import RunFiles
 from perennial.training import planning
+from perennial.training.estimator import fit_estimator
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
 from perennial.use_case import TrainingParams, UseCase
@@ -61,6 +60,7 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
             is completed; run again after it was registered, nothing is done.
 
     Raises:
+        BadFeatures: the weights that `examples.weight` names are missing or no weights.
         TrainingFailed: `build()` or the fit raises, or the model holds types that are not trusted.
     """
     registered = tracking.version_made_by(use_case, made_by)
@@ -80,7 +80,7 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         # A fit seldom fills all cores, and logging mostly waits: what needs neither is done aside.
         with ThreadPoolExecutor(max_workers=1) as aside:
             profiling = aside.submit(drift.Profile.of_features, use_case, rows.fit_table, columns)
-            model, seconds = fit_estimator(use_case, params, rows.fit[columns], rows.fit["label"])
+            model, seconds = fit_estimator(use_case, params, rows.fit, columns)
             predict = model_loading.predictor(use_case, model)
             if planned.refit_of is not None:
                 predict = model_loading.load(use_case, planned.refit_of)
@@ -100,38 +100,6 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         # First: a registered version always has a record of its files.
         model_files.record(use_case, planned.last, run_id, model_id, files.digests)
         return int(tracking.register(use_case, uri, run_id).version)
-
-
-def fit_estimator(
-    use_case: UseCase, params: TrainingParams, features: pd.DataFrame, label: pd.Series
-) -> tuple[Any, float]:
-    """Fit the use case's estimator.
-
-    Args:
-        use_case: Its `model.py` builds the estimator.
-        params: Of the training run.
-        features: (n, columns) the model's inputs.
-        label: (n,) labels.
-
-    Returns:
-        The fitted estimator, and the seconds that the fit took.
-
-    Raises:
-        TrainingFailed: there is no `build()`, or it or the fit raises.
-    """
-    where = f"include/use_cases/{use_case.name}/model.py"
-    build = getattr(use_case.module("model"), "build", None)
-    if build is None:
-        raise TrainingFailed(f"{where} has no function build(params).", "Write one that returns an unfitted estimator.")
-    started = time.monotonic()
-    try:
-        return build(params).fit(features, label), time.monotonic() - started
-    except Exception as error:
-        raise TrainingFailed(
-            f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(features)} rows with"
-            f" columns {', '.join(features.columns)}: {type(error).__name__}: {error}",
-            "Fix build(), or the parameters of this run; nothing was registered.",
-        ) from error
 
 
 def _algorithm(model: Any) -> str:
@@ -167,6 +135,8 @@ def _log_inputs(
     mlflow.log_metrics({"rows_fit": len(data.fit), "rows_holdout": len(data.holdout)})
     if planned.refit_of is not None:
         mlflow.set_tag(mlflow_tags.REFIT_OF, planned.refit_of)
+    if use_case.examples.weight is not None:
+        mlflow.set_tag(mlflow_tags.WEIGHT, use_case.examples.weight)
     files.log_json(data.model_dump(mode="json"), mlflow_artifacts.TRAINING_SET)
     files.log_json(planned.model_dump(mode="json"), mlflow_artifacts.PLAN)
     if changed is not None:
@@ -204,7 +174,7 @@ def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame, files: RunFi
             signature=infer_signature(sample, model_loading.predictor(use_case, model)(sample)),
             input_example=sample.head(5),
             # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.
-            pip_requirements=_requirements(),
+            pip_requirements=model_format.requirements(use_case),
             pyfunc_predict_fn="predict_proba" if use_case.task == "binary" else "predict",
         )
     except MlflowException as error:
@@ -222,7 +192,3 @@ def _log_profile(profile: drift.Profile, files: RunFiles) -> None:
     with tempfile.TemporaryDirectory() as folder:
         profile.save(Path(folder))
         files.log_folder(Path(folder), mlflow_artifacts.DRIFT_PROFILE)
-
-
-def _requirements() -> list[str]:
-    return [f"{name}=={metadata.version(name)}" for name in ("scikit-learn", "skops", "pandas", "numpy", "mlflow")]

@@ -24,7 +24,7 @@ from perennial.feature_store.storage.arrow_columns import one_chunk
 from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.settings import settings
-from perennial.training import stale_partitions, training_set_file
+from perennial.training import estimator, stale_partitions, training_set_file
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
@@ -148,8 +148,9 @@ def build(
 
     Raises:
         NotEnoughData: a partition is missing, or too few labelled rows.
-        BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, or the
-            gate names a column that is not there; or an earlier version of the transforms computed a partition.
+        BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, the
+            weights, or the gate names a column that is not there; or an earlier version of the transforms computed a
+            partition.
     """
     retrieved = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
     path = f"{settings().training_sets}/{use_case.name}/{retrieved.digest}.parquet"
@@ -208,6 +209,9 @@ def retrieve(
     )
     kept = rows.select([name for name in rows.column_names if columns.view_of(name) is None])
     slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
+    # Of the holdout, too: a refit is fitted on it.
+    weight = [name for name in kept.column_names if name == use_case.examples.weight]
+    estimator.weights_of(use_case, kept.select(weight).to_pandas())
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(training_set_file.encode, kept)

@@ -95,6 +95,11 @@ class Examples(Declaration):
         default=(),
         description="Columns of the examples that are model inputs, in addition to the feature service's features.",
     )
+    weight: str | None = Field(
+        default=None,
+        description="Column of the examples that says how much a row counts in a fit, a number of at least 0; metrics"
+        " count every row alike. None: a fit does, too.",
+    )
     ahead: Ahead | None = Field(
         default=None, description="How they are predicted ahead of their moment, on the clock; None: they are not."
     )
@@ -187,6 +192,8 @@ class UseCase(Declaration):
         for name in inputs:
             if name not in {raw.name for raw in self.raw}:
                 raise ValueError(f"input {name!r} is not a raw table")
+        if self.examples.weight in {*self.examples.key, *self.examples.request_features, "label"}:
+            raise ValueError(f"examples.weight {self.examples.weight!r} is also a key, a feature or the label")
         ahead.check(self)
         if self.search is not None:
             searching.check(self.search, self.params, frozenset(TrainingParams.model_fields))

@@ -51,6 +51,7 @@ def checked_examples(use_case: UseCase, rows: pa.Table, partition: Partition) ->
     where = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
     examples = use_case.examples
     required = (*examples.key, *examples.request_features, "event_timestamp", "label", "label_timestamp")
+    required += (examples.weight,) if examples.weight is not None else ()
     _check_columns(rows, required, where)
     _check_keys(rows, examples.key, where)
     position = rows.column_names.index("label")

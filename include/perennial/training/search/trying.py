@@ -12,7 +12,8 @@ from optuna.trial import Trial
 from perennial.errors import InvalidParams, TrainingFailed
 from perennial.registry import model_loading
 from perennial.training import planning
-from perennial.training.fit import feature_columns, fit_estimator
+from perennial.training.estimator import fit_estimator
+from perennial.training.fit import feature_columns
 from perennial.training.search.comparison import improvement_on, over_folds
 from perennial.training.search.folds import Fold
 from perennial.training.search.study import Study
@@ -41,7 +42,7 @@ def fitted_on_each(use_case: UseCase, params: Mapping[str, Any], rows: pd.DataFr
         except InvalidParams as error:  # One by one they are valid, together they are not.
             raise TrainingFailed(error.problem, error.fix) from error
         fitted, tested = (rows.iloc[places] for places in (fold.fit, fold.test))
-        model, _ = fit_estimator(use_case, typed, fitted[columns], fitted["label"])
+        model, _ = fit_estimator(use_case, typed, fitted, columns)
         try:
             predicted = model_loading.predictor(use_case, model)(tested[columns])
         except Exception as error:
