@@ -12,7 +12,7 @@ from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.transforms import known_after, rolling_means
+from perennial.transforms import at_horizons, known_after, rolling_means
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SPANS = {"now": timedelta(0), "5s": timedelta(seconds=5), "1h": timedelta(hours=1)}
@@ -102,3 +102,28 @@ def test_a_value_is_known_after_its_delay_in_utc() -> None:
     engine.raw_sql("SET TimeZone = 'UTC'")
     result = engine.to_pyarrow(rows.select(a=known_after(rows.zoned, delay), b=known_after(rows.plain, delay)))
     assert result.to_pylist() == [{"a": START + delay, "b": START + delay}]
+
+
+HORIZONS = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "90s": timedelta(seconds=90)}
+
+
+@given(st.lists(row, max_size=10))
+@settings(max_examples=examples(20), deadline=None)
+def test_each_row_is_forecast_once_at_each_horizon(rows: list[dict[str, Any]]) -> None:
+    rows = [each | {"known": each["known"] or 0} for each in rows]
+    happened = table(rows)
+    forecast = pl.DataFrame(ibis.duckdb.connect().to_pyarrow(at_horizons(ibis.memtable(happened), "known", HORIZONS)))
+    assert forecast.height == len(HORIZONS) * happened.height
+    for name, length in HORIZONS.items():
+        part = forecast.filter(horizon=name)
+        assert part.select(happened.columns).sort(happened.columns).equals(happened.sort(happened.columns))
+        assert (part["known"] - part["event_timestamp"] == length).all()
+        assert (part["horizon_hours"] == length / timedelta(hours=1)).all()
+
+
+@pytest.mark.parametrize(
+    "horizons", [{}, {"now": timedelta(0)}, {"1h": timedelta(hours=1), "past": timedelta(hours=-1)}]
+)
+def test_a_horizon_lies_before_what_is_forecast(horizons: dict[str, timedelta]) -> None:
+    with pytest.raises(ValueError, match="each longer than 0"):
+        at_horizons(ibis.memtable(table([])), "known", horizons)

@@ -20,6 +20,39 @@ def known_after(moment: ibis.Value, delay: timedelta) -> ibis.Value:
     return moment.cast("timestamp('UTC')") + ibis.literal(delay)
 
 
+def at_horizons(rows: ibis.Table, moment: ibis.Value | str, horizons: Mapping[str, timedelta]) -> ibis.Table:
+    """Every row once for each horizon: what is forecast of its moment so long before it.
+
+    Of a forecast the moment of prediction is the horizon before what it is about, and only what was known then may be
+    seen: as the `event_timestamp` of an example it lets the feature store see to that.
+
+    Args:
+        rows: What is forecast, one row each: an hour of a meter, a day of a shop.
+        moment: What a row is about, the hour or day itself (UTC).
+        horizons: Name -> how long before that moment it is forecast.
+
+    Returns:
+        The rows with `horizon` (the name), `horizon_hours` (float) and `event_timestamp` (us UTC): with m horizons,
+        m times as many.
+
+    Raises:
+        ValueError: there is no horizon, or one that does not lie before the moment.
+    """
+    if not horizons or min(horizons.values()) <= timedelta(0):
+        raise ValueError(f"horizons {dict(horizons)} must be at least one, and each longer than 0")
+    about = (rows[moment] if isinstance(moment, str) else moment).cast("timestamp('UTC')")
+    return ibis.union(
+        *(
+            rows.mutate(
+                horizon=ibis.literal(name),
+                horizon_hours=ibis.literal(length / timedelta(hours=1), "float64"),
+                event_timestamp=about - ibis.literal(length),
+            )
+            for name, length in horizons.items()
+        )
+    )
+
+
 def rolling_means(
     rows: ibis.Table,
     by: str | Sequence[str],

@@ -1,0 +1,81 @@
+"""The worked example of a forecast, through the pipelines on real weather."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pipelines import decide, run_features, run_features_until
+
+from perennial import discovery, gate, lake, scoring
+from perennial.monitoring import monitor
+from perennial.settings import settings
+from perennial.training import planning
+from perennial.use_case import UseCase
+
+EXAMPLE = Path(__file__).parents[2] / "examples/temperature"
+
+
+@pytest.fixture(scope="module")
+def temperature(home: Path, mlflow_server: str) -> Iterator[UseCase]:
+    """As a user has it who copied the example into a project; four months, and a model of them."""
+    project = home / "project"
+    shutil.copytree(EXAMPLE, project)
+    shutil.copy(EXAMPLE.parents[1] / "feature_repo/feature_store.yaml", project / "feature_repo")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PERENNIAL_PROJECT", str(project))
+        changed.syspath_prepend(str(project / "include"))
+        settings.cache_clear()
+        use_case = discovery.load("temperature")
+        run_features_until(use_case, "2013-04")
+        yield use_case
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def decision(temperature: UseCase) -> gate.GateDecision:
+    return decide(temperature, "first")
+
+
+def test_a_row_sees_what_was_known_its_horizon_before(temperature) -> None:
+    plan = planning.plan_training(temperature, None, {})
+    rows = pl.DataFrame(planning.build_training_set(temperature, plan).table)
+    moment = (
+        pl.col("observed_at").dt.replace_time_zone("UTC")
+        if rows["observed_at"].dtype.time_zone is None
+        else "observed_at"
+    )
+    late = rows.with_columns(known=moment - pl.col("event_timestamp"))
+    for name, hours in (("1h", 1), ("6h", 6), ("24h", 24)):
+        assert late.filter(horizon=name)["known"].unique().to_list() == [timedelta(hours=hours)]
+    observed = rows.filter(horizon="1h").select("station", pl.col("observed_at").alias("at"), truth="label")
+    # What is known a horizon ahead is the hour that began an hour before that: the newest one that has ended.
+    seen = rows.with_columns(at=pl.col("event_timestamp") - timedelta(hours=1)).join(observed, on=["station", "at"])
+    assert seen.height > 1_000
+    assert seen.filter(pl.col("temp_last").is_not_null(), pl.col("temp_last") != pl.col("truth")).is_empty()
+
+
+def test_the_first_model_beats_no_change(temperature, decision) -> None:
+    assert decision.promote, decision.reason
+    assert "temp_last" in decision.reason
+    assert decision.interval[0] > 0
+
+
+def test_the_gate_judges_each_horizon(temperature, decision) -> None:
+    errors = {name: each.challenger for name, each in decision.slices.items()}
+    assert list(errors) == ["horizon=1h", "horizon=24h", "horizon=6h"]
+    assert errors["horizon=1h"] < errors["horizon=6h"] < errors["horizon=24h"]
+
+
+def test_each_horizon_is_monitored(temperature, decision) -> None:
+    may = temperature.partition("2013-05")
+    run_features(temperature, may)
+    scoring.score(temperature, may)
+    verdict = monitor.monitor(temperature, may)
+    assert set(verdict.evidence.slices) == {"horizon=1h", "horizon=6h", "horizon=24h"}
+    predictions = pl.DataFrame(lake.read("temperature.predictions", partitions=["2013-05"]))
+    assert predictions["horizon"].value_counts()["count"].n_unique() == 1
