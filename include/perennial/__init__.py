@@ -13,6 +13,7 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial import errors, expectations, sources, testing, transforms
     from perennial.analysis.champion import LoadedChampion, champion
+    from perennial.analysis.explanation import Explanation, explain
     from perennial.analysis.tables import examples, features_as_of, predictions, status, training_set
     from perennial.feature_store.source import LakeSource
     from perennial.feature_store.views import LakeTables
@@ -45,6 +46,7 @@ __all__ = [
     "ColumnPolicy",
     "DriftPolicy",
     "Examples",
+    "Explanation",
     "FeatureTable",
     "Gate",
     "LakeSource",
@@ -64,6 +66,7 @@ __all__ = [
     "errors",
     "examples",
     "expectations",
+    "explain",
     "features_as_of",
     "predict",
     "predictions",
@@ -80,6 +83,7 @@ __getattr__ = attributes_of(
     __name__,
     {
         ".analysis.champion": ("LoadedChampion", "champion"),
+        ".analysis.explanation": ("Explanation", "explain"),
         ".analysis.tables": ("examples", "features_as_of", "predictions", "status", "training_set"),
         ".feature_store.source": ("LakeSource",),
         ".feature_store.views": ("LakeTables",),

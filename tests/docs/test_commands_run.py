@@ -34,13 +34,14 @@ DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quaran
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
 #: `ahead` needs a day that a champion has scored, `backtest` more days than these, `doctor` takes as long as all
-#: others together, `predict` and `staleness` need a champion that MLflow knows, `retire` changes a use case's folder,
-#: `run` replaces its process, `serve` does not end, and `ask` needs it.
+#: others together, `explain`, `predict` and `staleness` need a champion that MLflow knows, `retire` changes a use
+#: case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it.
 ELSEWHERE_RUN = {
     "ahead": "tests/cli/test_ahead.py",
     "ask": "tests/serving/test_server.py",
     "backtest": "tests/cli/test_backtest.py",
     "doctor": "tests/doctor",
+    "explain": "tests/analysis/test_explanation.py",
     "predict": "tests/cli/test_serving.py",
     "retire": "tests/cli/test_retire.py",
     "run": "tests/cli/test_tools.py",

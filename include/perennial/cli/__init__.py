@@ -9,6 +9,7 @@ try:
     from perennial.cli import pipelines
     from perennial.cli import serving
     from perennial.cli import ask
+    from perennial.cli import explain
     from perennial.cli import ahead
     from perennial.cli import quarantine
     from perennial.cli import decisions
@@ -31,6 +32,7 @@ __all__ = [
     "backtest",
     "decisions",
     "doctor",
+    "explain",
     "features",
     "main",
     "new",

@@ -166,6 +166,23 @@ def reason_for(reason: str | None, action: str, missing: InvalidParams) -> str:
     return reason
 
 
+def parse_fields(values: list[str]) -> dict[str, Any]:
+    """What `FIELD=VALUE` arguments say; an empty value is None.
+
+    Raises:
+        InvalidParams: one is of another form, or a field is given twice.
+    """
+    request: dict[str, Any] = {}
+    for each in values:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise InvalidParams(f"{each!r} is not of the form FIELD=VALUE.", "Write for instance carrier=AA.")
+        if name in request:
+            raise InvalidParams(f"{name!r} is given twice.", "Give it once.")
+        request[name] = value if value else None
+    return request
+
+
 def say(line: str) -> None:
     """Print one line."""
     typer.echo(line)

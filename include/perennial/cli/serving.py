@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perennial.cli import completion
-from perennial.cli.frame import AsJson, UseCaseName, app, example, note, say, show_json
-from perennial.errors import InvalidParams
+from perennial.cli.frame import AsJson, UseCaseName, app, example, note, parse_fields, say, show_json
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -51,7 +50,7 @@ def predict(
     from perennial.serving import predicting
 
     declared = discovery.load(use_case)
-    request = _fields(values)
+    request = parse_fields(values)
     moment = predicting.parse_moment(at) if at else None
     with fast_imports():
         from perennial.serving import loaded_version
@@ -247,19 +246,6 @@ def _lifetime(text: str | None) -> timedelta | None:
     from perennial.cli.durations import duration
 
     return None if text is None else duration(text, "--expires")
-
-
-def _fields(values: list[str]) -> dict[str, Any]:
-    """The example that `FIELD=VALUE` arguments describe."""
-    request: dict[str, Any] = {}
-    for each in values:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise InvalidParams(f"{each!r} is not of the form FIELD=VALUE.", "Write for instance carrier=AA.")
-        if name in request:
-            raise InvalidParams(f"{name!r} is given twice.", "Give it once.")
-        request[name] = value if value else None
-    return request
 
 
 def _show(answer: PredictionResponse) -> None:
