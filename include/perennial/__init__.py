@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ServingPolicy,
         TrainingParams,
         UseCase,
+        Value,
     )
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "ServingPolicy",
     "TrainingParams",
     "UseCase",
+    "Value",
     "champion",
     "errors",
     "examples",
@@ -93,6 +95,7 @@ __getattr__ = attributes_of(
         ".use_case": (
             *("Ahead", "CanaryStage", "ColumnPolicy", "DriftPolicy", "Examples", "FeatureTable", "Gate", "Range"),
             *("RawTable", "Refresh", "Retraining", "Rollout", "Search", "ServingPolicy", "TrainingParams", "UseCase"),
+            "Value",
         ),
     },
     submodules=("errors", "expectations", "sources", "testing", "transforms"),

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
+from perennial.evaluation import thresholds
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, provenance
@@ -31,7 +32,8 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     which none was served are predicted now, a backtest: `backfilled`.
 
     Each row carries the features it was made from, and the model's version and run; of those made now also the lake
-    snapshots and the code's commit. Nothing is ever overwritten; a second run adds nothing. A partition of which no
+    snapshots and the code's commit; where the use case declares a `value` also the decision, by the threshold that the
+    gate recorded with the version. Nothing is ever overwritten; a second run adds nothing. A partition of which no
     examples were computed gets no predictions.
 
     Args:
@@ -57,7 +59,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     key = list(use_case.examples.key)
     rest = pending.join(served.select(key), keys=key, join_type="left anti") if served.num_rows else pending
     made = [served, _backfilled(use_case, champion, rest)] if rest.num_rows else [served]
-    predictions = pa.concat_tables(made, promote_options="permissive")
+    predictions = _decided(use_case, pa.concat_tables(made, promote_options="permissive"))
     # Under the lock of promotions and rollbacks: a partition's version is the one that the ledger names.
     with postgres.advisory_lock("promotion", use_case.name):
         if ledger.champion_at(use_case, partition.start) == champion:
@@ -95,6 +97,18 @@ def _backfilled(use_case: UseCase, champion: ledger.Entry, examples: pa.Table) -
             "served_as": [BACKFILLED] * count,
         }
     )
+
+
+def _decided(use_case: UseCase, predictions: pa.Table) -> pa.Table:
+    """The predictions with the decision that each version makes of its own."""
+    if use_case.value is None or use_case.task == "regression":
+        return predictions
+    entries, versions = ledger.entries(use_case), predictions["model_version"]
+    acting_from = {
+        version: thresholds.recorded(use_case, entries, version) for version in versions.unique().to_pylist()
+    }
+    of_each = pa.array([acting_from[version] for version in versions.to_pylist()], pa.float64())
+    return predictions.append_column("decision", pc.greater_equal(predictions["prediction"], of_each))
 
 
 def _pending(use_case: UseCase, partition: Partition) -> pa.Table:

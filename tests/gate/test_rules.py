@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial import discovery
+from perennial import Value, discovery
 from perennial.evaluation import metrics
 from perennial.gate import rules
 from perennial.gate.challenger import RuleResults, apply_rules
@@ -251,3 +251,37 @@ def test_a_regression_is_evaluated_by_the_same_rules() -> None:
     results = evaluate(energy, holdout, label + random.normal(0, 0.1, 480), label + random.normal(0, 1, 480))
     assert results.outcome(energy.gate.margin) == "promote"
     assert evaluate(energy, holdout, label + 3, label * 0).outcome(energy.gate.margin) == "reject"
+
+
+def test_the_gate_in_money_promotes_what_is_worth_more() -> None:
+    """Who ranks the many better is worth less than who finds the few that are worth acting on."""
+    random = np.random.default_rng(3)
+    days, a_day = 30, 300
+    count = days * a_day
+    times = pd.Timestamp("2013-03-01", tz="UTC") + pd.to_timedelta(np.repeat(np.arange(days), a_day), "D")
+    label = (random.random(count) < 0.2).astype(int)
+    # The one finds a third of those that are worth acting on without doubt, and knows nothing of the others.
+    is_found = (label == 1) & (random.random(count) < 0.35)
+    finds = np.where(is_found, 0.95, 0.13 + 0.04 * random.random(count))
+    # The other ranks all of them fairly well, and is never sure.
+    ranks = np.clip(0.2 + 0.1 * (random.normal(size=count) + 1.1 * label - 0.2), 0.01, 0.6)
+    holdout = pd.DataFrame({"event_timestamp": times, "label": label, "origin": "JFK"})
+    worth = FLIGHTS.model_copy(update={"value": Value(true_positive=1.0, false_positive=-9.0)})
+    by = {
+        metric: worth.model_copy(
+            update={"gate": worth.gate.model_copy(update={"metric": metric, "calibration_tolerance": 1.0})}
+        )
+        for metric in ("roc_auc", "value")
+    }
+    in_money, in_ranks = (evaluate(by[metric], holdout, finds, ranks) for metric in ("value", "roc_auc"))
+    assert in_money.outcome(0.0) == "promote", in_money.metrics
+    assert in_ranks.outcome(0.0) == "reject", in_ranks.metrics
+    assert in_money.superiority[0].name == "value improvement, 95% lower bound"
+
+
+def test_a_champion_is_judged_by_its_recorded_threshold() -> None:
+    holdout, truth = world()
+    worth = FLIGHTS.model_copy(update={"value": Value(true_positive=4.0, false_positive=-1.0)})
+    never = rules.Pair.of(worth, holdout, truth, truth, thresholds=(None, 1.1)).metrics()
+    assert never["rival"]["value"] == 0.0
+    assert never["challenger"]["value"] > 0

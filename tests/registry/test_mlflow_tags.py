@@ -15,5 +15,6 @@ def test_the_stored_tag_names_never_change() -> None:
     spelled = "made_by use_case owner algorithm window end holdout_start training_set training_set_path snapshots"
     spelled += " requests lock_digest code_changes champion_then gate gate_borderline gate_failed gate_reason"
     spelled += " weight refit_of search study trial refit"
+    spelled += " threshold"
     spelled += " verdict reason explanation model_card"
     assert names == {name.upper(): f"perennial.{name}" for name in spelled.split()}

@@ -21,6 +21,7 @@ def use_case(cadence: Cadence = Cadence.DAILY, **policy: Any) -> SimpleNamespace
         name="case",
         drift=DriftPolicy(**policy),
         gate=SimpleNamespace(metric="rmse"),
+        value=None,
         task="regression",
         cadence=cadence,
         retired_features=(),

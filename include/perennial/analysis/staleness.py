@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from perennial.analysis.staleness_report import ALL_VIEWS, Effect, StalenessReport
 from perennial.errors import PerennialError, UnknownVersion
-from perennial.evaluation import bootstrap, metrics
+from perennial.evaluation import bootstrap, metrics, thresholds
 from perennial.evaluation.bootstrap import Interval
 from perennial.feature_store import repository
 from perennial.feature_store.publication import AT_ONCE, Publication
@@ -118,7 +118,7 @@ def measure(
             Effect(
                 view=view,
                 publication=publication,
-                metric=_metric(use_case, pair.label, predicted),
+                metric=_metric(use_case, holdout, predicted),
                 change=change,
                 low=interval.low if interval else None,
                 high=interval.high if interval else None,
@@ -131,7 +131,7 @@ def measure(
         version=trial.recorded.version,
         refit=refit,
         metric=use_case.gate.metric,
-        value=_metric(use_case, holdout["label"].to_numpy(), prediction),
+        value=_metric(use_case, holdout, prediction),
         start=data.holdout_start,
         end=data.end,
         rows=len(holdout),
@@ -186,8 +186,9 @@ def _variants(use_case: UseCase, declared: Mapping[str, Publication]) -> Iterato
         yield from ((ALL_VIEWS, other) for other in tried if {*declared.values()} != {other})
 
 
-def _metric(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> float | None:
-    return metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction)
+def _metric(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray) -> float | None:
+    label, worth = holdout["label"].to_numpy(), thresholds.judged(use_case, holdout, prediction)
+    return metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction, worth)
 
 
 def _change(pair: Pair) -> tuple[float | None, Interval | None]:

@@ -127,7 +127,8 @@ def _by_partition(known: Known, start: Start, replayed: Replayed) -> dict[str, f
     if replayed.policy.kind == policies.BASELINE:
         values = {each.key: known.baseline_metric(start.champion.served, each) for each in partitions}
     else:
-        values = {each.key: known.metric(replayed.serving[each.key], each) for each in partitions}
+        fits = [(replayed.serving[each.key], each) for each in partitions]
+        values = {each.key: known.metric(fit, replayed.thresholds[fit], each) for fit, each in fits}
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -32,7 +32,7 @@ _FORMAT = 1
 #: A file that no backtest has used for so long is deleted by the next one.
 KEPT_SECONDS = 30 * 24 * 3600
 #: What the rows themselves tell of, or what does not change a fit.
-_NOT_THE_RECIPE = {"use_case.py", "source.py", "transforms.py", "expectations.py", "__init__.py"}
+_NOT_THE_RECIPE = {"use_case.py", "source.py", "transforms.py", "expectations.py", "value.py", "__init__.py"}
 _SECONDS = b"fit_seconds"
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from perennial.backtesting.fits import Fit
 from perennial.backtesting.history import History
 from perennial.errors import NotEnoughData
-from perennial.evaluation import baseline
+from perennial.evaluation import baseline, thresholds
 from perennial.gate import challenger as gate
 from perennial.gate import rules
 from perennial.gate.decision import CHALLENGER, CHAMPION, Outcome
@@ -33,11 +33,13 @@ class Judgement:
     Attributes:
         outcome: As the gate's.
         challenger, champion: The gate's metric of both on the holdout; None: too little to tell.
+        threshold: From which probability on the challenger acts; None: nothing is decided.
     """
 
     outcome: Outcome
     challenger: float | None
     champion: float | None
+    threshold: float | None
 
 
 def enough(use_case: UseCase, history: History, challenger: Fit) -> bool:
@@ -57,7 +59,14 @@ def enough(use_case: UseCase, history: History, challenger: Fit) -> bool:
     return True
 
 
-def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | None, predict: Predict) -> Judgement:
+def judge(
+    use_case: UseCase,
+    history: History,
+    challenger: Fit,
+    champion: Fit | None,
+    predict: Predict,
+    threshold: float | None = None,
+) -> Judgement:
     """Compare a challenger with the champion, on those rows of its holdout that neither was fitted on.
 
     Args:
@@ -66,6 +75,7 @@ def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | 
         challenger: A fit whose window ends now.
         champion: The champion as it was evaluated; None: the challenger must beat the baseline model.
         predict: Gives the predictions of a fit.
+        threshold: From which probability on the champion acts.
     """
     assert challenger.until is not None, "a challenger holds rows back"  # noqa: S101
     window = history.window(challenger.first, challenger.last)
@@ -73,7 +83,8 @@ def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | 
     if champion is not None:
         rows = held_out & ~history.is_before(champion.fitted_until)
     fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
-    holdout = history.rows.filter(pa.array(rows)).to_pandas()
+    all_held_out = history.rows.filter(pa.array(held_out)).to_pandas()
+    holdout = all_held_out[rows[held_out]]
     constant = None
     if champion is not None:
         its = predict(champion)[rows]
@@ -81,14 +92,18 @@ def judge(use_case: UseCase, history: History, challenger: Fit, champion: Fit | 
         label = fitted["label"].to_numpy()
         its = baseline.predictions(use_case, label, holdout)
         constant = baseline.constant_predictions(label, len(holdout))
-    results = gate.apply_rules(rules.Pair.of(use_case, holdout, predict(challenger)[rows], its, constant), holdout)
+    predicted = predict(challenger)[held_out]
+    mine = thresholds.choose(use_case, all_held_out, predicted)
+    by_block = thresholds.cross_fitted(use_case, all_held_out, predicted)
+    acting_from = by_block[rows[held_out]] if by_block is not None else None, threshold
+    pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], its, constant, acting_from)
+    results = gate.apply_rules(pair, holdout)
     columns = list(history.inputs)
-    whole = history.rows.filter(pa.array(held_out)).select(columns).to_pandas()
-    shares = rules.null_shares(fitted.select(columns).to_pandas(), whole, columns)
+    shares = rules.null_shares(fitted.select(columns).to_pandas(), all_held_out, columns)
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
     is_enough = all(rule.passed for rule in results.sufficiency)
-    measured = (
+    measured, champion_measured = (
         results.metrics.get(model, {}).get(use_case.gate.metric) if is_enough else None
         for model in (CHALLENGER, CHAMPION)
     )
-    return Judgement(results.outcome(use_case.gate.margin), *measured)
+    return Judgement(results.outcome(use_case.gate.margin), measured, champion_measured, mine)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cached_property, lru_cache
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from perennial.backtesting import judging
@@ -22,13 +23,13 @@ from perennial.backtesting.history import History
 from perennial.backtesting.judging import Judgement
 from perennial.backtesting.policies import ALWAYS, BASELINE, NEVER, Policy, is_refitting
 from perennial.errors import NotEnoughData
-from perennial.evaluation import baseline, metrics
+from perennial.evaluation import baseline, metrics, money
 from perennial.gate.decision import PROMOTE
 from perennial.monitoring import performance
 from perennial.partitions import Partition
 from perennial.training import first_window
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import gain
+from perennial.use_case.metric_names import VALUE, gain
 
 Array = np.ndarray
 #: Asks for fits, and gets on once they are there.
@@ -46,11 +47,13 @@ class Champion:
         evaluated: What the gate measured; the same, unless what serves is its refit.
         measured: Last partition of a holdout, and the gate's metric on it, oldest first: of its own judgement, then of
             each later one that it was the champion of.
+        threshold: From which probability on it acts; None: nothing is decided.
     """
 
     served: Fit
     evaluated: Fit
     measured: tuple[tuple[Partition, float | None], ...]
+    threshold: float | None = None
 
     def expected(self, partition: Partition) -> float | None:
         """The gate's metric that is expected on a partition: the newest that was measured on earlier data."""
@@ -73,6 +76,8 @@ class Replayed:
         requests: Partitions at whose end a model was requested.
         promotions: Those at whose end one was promoted; the first model's is not among them.
         fits: All fits that were made for it, the first model's included.
+        thresholds: From which probability on each fit that serves acts. A recipe that is refitted at every partition
+            holds nothing out to choose one on: it takes the first model's.
     """
 
     policy: Policy
@@ -80,6 +85,7 @@ class Replayed:
     requests: list[str] = field(default_factory=list)
     promotions: list[str] = field(default_factory=list)
     fits: dict[Fit, None] = field(default_factory=dict)
+    thresholds: dict[Fit, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class Known:
         self.history = history
         self._read = lru_cache(maxsize=_HELD)(read)
         self._judged: dict[tuple[object, ...], Judgement] = {}
-        self._metrics: dict[tuple[Fit, str, str], float | None] = {}
+        self._metrics: dict[tuple[Fit, float | None, str, str], float | None] = {}
         self.seconds: dict[Fit, float] = {}
 
     def predictions(self, wanted: Fit) -> Array:
@@ -139,23 +145,36 @@ class Known:
         needed = use_case.drift.min_coverage * self.history.examples[partition.key]
         return places if len(places) >= max(use_case.drift.min_rows, needed) else places[:0]
 
-    def metric(self, wanted: Fit, partition: Partition, known_by: Partition | None = None) -> float | None:
+    def metric(
+        self, wanted: Fit, threshold: float | None, partition: Partition, known_by: Partition | None = None
+    ) -> float | None:
         """The gate's metric of a fit on a partition; None: too few labels, or it is not defined there.
 
         Args:
             wanted: The fit.
+            threshold: From which probability on it acts; None: nothing is decided.
             partition: The partition.
             known_by: As for `rows`.
         """
-        key = wanted, partition.key, known_by.key if known_by else ""
+        key = wanted, threshold, partition.key, known_by.key if known_by else ""
         if key not in self._metrics:
             rows, use_case = self.rows(partition, known_by), self.history.use_case
             value = None
             if len(rows):
                 label, prediction = self.history.label[rows], self.predictions(wanted)[rows]
-                value = metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction)
+                worth = self._worth(rows, prediction, threshold)
+                value = metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction, worth)
             self._metrics[key] = value
         return self._metrics[key]
+
+    def _worth(self, rows: Array, prediction: Array, threshold: float | None) -> Array | None:
+        """(m,) what each of some rows is worth; None: that is not declared."""
+        if self.history.use_case.value is None:
+            return None
+        return money.of_rows(self.history.use_case, self._frame(rows), prediction, threshold)
+
+    def _frame(self, rows: Array) -> pd.DataFrame:
+        return self.history.rows.take(pa.array(rows)).to_pandas()
 
     def baseline_metric(self, fitted: Fit, partition: Partition) -> float | None:
         """The gate's metric of the baseline model on a partition.
@@ -167,21 +186,28 @@ class Known:
         rows, use_case = self.rows(partition), self.history.use_case
         if not len(rows):
             return None
-        constant_of = self.history.label[fitted.rows(self.history)]
-        frame = self.history.rows.take(pa.array(rows)).to_pandas()
-        prediction = baseline.predictions(use_case, constant_of, frame)
+        frame, fitted_on = self._frame(rows), np.flatnonzero(fitted.rows(self.history))
+        if use_case.gate.metric == VALUE:
+            says = money.baseline(use_case, self._frame(fitted_on))
+            worth = money.of_baseline(use_case, frame, says) if says is not None else None
+            return float(worth.mean()) if worth is not None else None
+        prediction = baseline.predictions(use_case, self.history.label[fitted_on], frame)
         return metrics.evaluate_one(use_case, use_case.gate.metric, frame["label"].to_numpy(), prediction)
 
-    def uncertainty(self, wanted: Fit, partition: Partition, known_by: Partition) -> float:
+    def uncertainty(self, champion: Champion, partition: Partition, known_by: Partition) -> float:
         """By how much the gate's metric may be off, as the monitor has it."""
         rows = self.rows(partition, known_by)
-        return performance.uncertainty(self.history.use_case, self.history.label[rows], self.predictions(wanted)[rows])
+        prediction = self.predictions(champion.served)[rows]
+        worth = self._worth(rows, prediction, champion.threshold)
+        return performance.uncertainty(self.history.use_case, self.history.label[rows], prediction, worth)
 
-    def judge(self, use_case: UseCase, challenger: Fit, champion: Fit | None) -> Judgement:
+    def judge(self, use_case: UseCase, challenger: Fit, champion: Champion | None) -> Judgement:
         """`judging.judge`, once for policies with the same gate."""
-        key = use_case.gate.model_dump_json(), challenger, champion
+        its, threshold = (champion.evaluated, champion.threshold) if champion is not None else (None, None)
+        key = use_case.gate.model_dump_json(), challenger, its, threshold
         if key not in self._judged:
-            self._judged[key] = judging.judge(use_case, self.history, challenger, champion, self.predictions)
+            judged = judging.judge(use_case, self.history, challenger, its, self.predictions, threshold)
+            self._judged[key] = judged
         return self._judged[key]
 
 
@@ -209,7 +235,7 @@ def first_model(known: Known, policy: Policy) -> Generator[list[Fit], None, Star
         if judgement.outcome == PROMOTE:
             served = _served(use_case, challenger)
             yield [served]
-            return Start(Champion(served, challenger, ((partition, judgement.challenger),)), partition)
+            return Start(_promoted(served, challenger, partition, judgement), partition)
     raise NotEnoughData(
         f"Use case {use_case.name!r}: from {history.partitions[0]} to {history.partitions[-1]} no first model passes"
         " its gate, so there is nothing to compare.",
@@ -230,6 +256,7 @@ def replay(known: Known, policy: Policy, start: Start) -> Asking:
     if policy.kind == BASELINE:
         return done
     done.fits = dict.fromkeys(start.champion.fits)
+    done.thresholds = {start.champion.served: start.champion.threshold}
     if policy.kind == NEVER:
         done.serving = {partition.key: start.champion.served for partition in later}
     elif policy.kind == ALWAYS:
@@ -237,6 +264,7 @@ def replay(known: Known, policy: Policy, start: Start) -> Asking:
             partition.key: _whole(policy.use_case, known.history, partition.previous) for partition in later
         }
         done.fits = dict.fromkeys(done.serving.values())
+        done.thresholds = dict.fromkeys(done.fits, start.champion.threshold)
         done.promotions = done.requests = [partition.previous.key for partition in later[1:]]
         yield list(done.fits)
     else:
@@ -263,16 +291,22 @@ def _loop(
             continue
         done.fits[challenger] = None
         yield [challenger]
-        judgement = known.judge(use_case, challenger, champion.evaluated)
+        judgement = known.judge(use_case, challenger, champion)
         if judgement.outcome == PROMOTE:
             served = _served(use_case, challenger)
             done.fits[served] = None
             yield [served]
-            champion, since = Champion(served, challenger, ((partition, judgement.challenger),)), partition
+            champion, since = _promoted(served, challenger, partition, judgement), partition
+            done.thresholds[served] = champion.threshold
             done.promotions.append(partition.key)
         elif judgement.champion is not None:
             # The same comparison measured the champion on newer data: that is what is expected of it from now on.
             champion = replace(champion, measured=(*champion.measured, (partition, judgement.champion)))
+
+
+def _promoted(served: Fit, challenger: Fit, partition: Partition, judgement: Judgement) -> Champion:
+    """The challenger as champion from the end of a partition on."""
+    return Champion(served, challenger, ((partition, judgement.challenger),), judgement.threshold)
 
 
 def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Partition, partition: Partition) -> bool:
@@ -295,11 +329,11 @@ def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Pa
     if drop is None:
         return False
     for each in reversed(served[-1 - use_case.drift.revisits :]):
-        value = known.metric(champion.served, each, partition)
+        value = known.metric(champion.served, champion.threshold, each, partition)
         if value is not None:  # The newest that has its labels.
             expected = champion.expected(each)
             lost = gain(use_case.gate.metric, expected, value) if expected is not None else 0.0
-            return lost > max(drop, known.uncertainty(champion.served, each, partition))
+            return lost > max(drop, known.uncertainty(champion, each, partition))
     return False
 
 

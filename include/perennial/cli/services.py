@@ -112,7 +112,8 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
     if state.retired:
         out.print(f"{'Retired':<10} {state.retired}", highlight=False, markup=False)
     champion = f"v{state.champion}" if state.champion else "none yet" if state.is_known else "unknown"
-    out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}", highlight=False)
+    earned = "".join(f"\n{line}" for line in terminal.earnings_lines(state))
+    out.print(f"{'Owner':<10} {state.owner}\n{'Champion':<10} {champion}{earned}", highlight=False)
     if state.rollout:
         out.print(f"{'Rollout':<10} {state.rollout}", highlight=False, markup=False)
     if state.rollback:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from perennial.evaluation import metrics
+from perennial.evaluation import metrics, money, thresholds
+from perennial.evaluation.blocks import MOST_BLOCKS
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import gain
 
@@ -17,7 +18,7 @@ PREDICTED_AT_ONCE = 100_000
 Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
-def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, label: pd.Series) -> dict[str, float]:
+def importances(use_case: UseCase, predict: Predict, holdout: pd.DataFrame, columns: Sequence[str]) -> dict[str, float]:
     """Permutation importance: the share of the gate's metric lost when a column is shuffled.
 
     L. Breiman, "Random Forests", Machine Learning 45, 2001; on at most 5,000 rows, with a fixed seed.
@@ -25,29 +26,36 @@ def importances(use_case: UseCase, predict: Predict, features: pd.DataFrame, lab
     Args:
         use_case: Whose gate metric is used.
         predict: The model, from features to (n,) predictions.
-        features: (n,) rows of the holdout, the model's inputs only.
-        label: (n,) their labels.
+        holdout: (n,) rows with `label`, the model's inputs, and the columns of `value`.
+        columns: The model's inputs.
 
     Returns:
         Column -> importance, 0 to 1; they sum to 1.
     """
     # The seed is fixed, not the run's: importance describes a model and must not change when it is described twice.
     random = np.random.default_rng(0)
-    rows = np.sort(random.permutation(len(features))[:5_000])
-    sample, truth = features.iloc[rows], label.iloc[rows].to_numpy()
-    metric = use_case.gate.metric
-    whole = metrics.evaluate_one(use_case, metric, truth, predict(sample))
+    judged = holdout.iloc[np.sort(random.permutation(len(holdout))[:5_000])]
+    sample, metric, predicted = judged[list(columns)], use_case.gate.metric, predict(judged[list(columns)])
+    # All by one threshold: what is compared are predictions of one model.
+    block = np.arange(len(judged)) * MOST_BLOCKS // len(judged)
+    threshold = thresholds.choose(use_case, judged, predicted, block)
+
+    def measure(prediction: np.ndarray) -> float | None:
+        worth = money.of_rows(use_case, judged, prediction, threshold)
+        return metrics.evaluate_one(use_case, metric, judged["label"].to_numpy(), prediction, worth)
+
+    whole = measure(predicted)
     if whole is None:
-        return dict.fromkeys(features.columns, 1 / len(features.columns))
+        return dict.fromkeys(columns, 1 / len(columns))
     lost: dict[str, float] = {}
     # A prediction costs less in one large call than in many small ones.
     step = max(1, PREDICTED_AT_ONCE // len(sample))
-    for first in range(0, len(features.columns), step):
-        names = features.columns[first : first + step]
+    for first in range(0, len(columns), step):
+        names = columns[first : first + step]
         shuffled = [sample.assign(**{name: sample[name].to_numpy()[random.permutation(len(sample))]}) for name in names]
         predictions = np.split(predict(pd.concat(shuffled, ignore_index=True)), len(names))
         for name, prediction in zip(names, predictions, strict=True):
-            left = metrics.evaluate_one(use_case, metric, truth, prediction)
+            left = measure(prediction)
             lost[name] = max(0.0, gain(metric, whole, left)) if left is not None else 0.0
     total = sum(lost.values())
     return {name: value / total if total else 1 / len(lost) for name, value in lost.items()}

@@ -124,7 +124,7 @@ class Profile:
         return replace(
             self,
             columns=self.columns | {PREDICTION: prediction},
-            importance=importances(use_case, predict, holdout[columns], holdout["label"]),
+            importance=importances(use_case, predict, holdout, columns),
         )
 
     def save(self, folder: Path) -> None:

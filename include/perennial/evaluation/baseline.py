@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.errors import BadFeatures
-from perennial.evaluation import metrics
+from perennial.evaluation import metrics, thresholds
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import gain
 
@@ -54,7 +54,8 @@ def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Arra
     by_feature = np.where(np.isnan(values), constant, values)
     label = rows["label"].to_numpy()
     feature_metric, constant_metric = (
-        metrics.evaluate_one(use_case, metric, label, each) for each in (by_feature, constant)
+        metrics.evaluate_one(use_case, metric, label, each, thresholds.judged(use_case, rows, each, is_model=False))
+        for each in (by_feature, constant)
     )
     is_better = (
         feature_metric is not None and constant_metric is not None and gain(metric, feature_metric, constant_metric) > 0

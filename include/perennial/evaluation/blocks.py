@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation import metrics
+from perennial.use_case.metric_names import VALUE
 
 Array = np.ndarray
 #: (m, blocks) weights, how often each block counts -> (m,) values; nan where the metric is not defined.
@@ -46,7 +47,7 @@ def count_blocks(block: Array) -> int:
     return int(block.max(initial=-1)) + 1
 
 
-def metric(name: str, label: Array, prediction: Array, block: Array) -> Statistic:
+def metric(name: str, label: Array, prediction: Array, block: Array, money: Array | None = None) -> Statistic:
     """One metric of `perennial.evaluation.metrics`: the same number where every block counts once.
 
     Args:
@@ -54,7 +55,11 @@ def metric(name: str, label: Array, prediction: Array, block: Array) -> Statisti
         label: (n,), as `metrics.evaluate` takes it.
         prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
+        money: (n,) what each row is worth: the metric `value` needs nothing else.
     """
+    if name == VALUE:
+        assert money is not None, "the metric `value` is a mean of money"  # noqa: S101
+        return _mean(money, block)
     if name == "roc_auc":
         return _roc_auc(label, prediction, block)
     if name == "average_precision":
@@ -83,6 +88,11 @@ def calibration_error(task: str, label: Array, prediction: Array, block: Array) 
         for each in (np.ones_like(label), label, prediction)
     )
     return lambda weights: metrics.debiased_error(weights @ rows, weights @ positives, weights @ expected)
+
+
+def _mean(each: Array, block: Array) -> Statistic:
+    sums = _sums(block, np.ones_like(each), each)
+    return lambda weights: (weights @ sums[:, 1]) / (weights @ sums[:, 0])
 
 
 def _of_sums(name: str, label: Array, prediction: Array, block: Array) -> Statistic:

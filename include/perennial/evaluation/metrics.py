@@ -1,4 +1,4 @@
-"""Metrics of predictions by name; they are scikit-learn's."""
+"""Metrics of predictions by name; they are scikit-learn's, and `value`: money per prediction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import VALUE
 
 Array = np.ndarray
 #: Bins of a calibration error, and of the plot beside it.
@@ -26,23 +27,26 @@ _REGRESSION: dict[str, Callable[[Array, Array], float]] = {
 }
 
 
-def evaluate(use_case: UseCase, label: Array, prediction: Array) -> dict[str, float]:
+def evaluate(use_case: UseCase, label: Array, prediction: Array, money: Array | None = None) -> dict[str, float]:
     """Every metric of the use case's task.
 
     Args:
         use_case: Its task decides which metrics there are.
         label: (n,) 0/1 for a binary task, floats for a regression; no nulls.
         prediction: (n,) probability of 1, or the predicted value.
+        money: (n,) what each row is worth, by `perennial.evaluation.money`; None: that is not known.
 
     Returns:
-        Metric by name; what needs both classes is left out where only one occurs.
+        Metric by name; what needs both classes is left out where only one occurs, `value` where `money` is None.
     """
-    names = _REGRESSION if use_case.task == "regression" else _BINARY
-    values = {name: evaluate_one(use_case, name, label, prediction) for name in names}
+    names = [*(_REGRESSION if use_case.task == "regression" else _BINARY), VALUE]
+    values = {name: evaluate_one(use_case, name, label, prediction, money) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def evaluate_one(use_case: UseCase, name: str, label: Array, prediction: Array) -> float | None:
+def evaluate_one(
+    use_case: UseCase, name: str, label: Array, prediction: Array, money: Array | None = None
+) -> float | None:
     """One metric of `evaluate`.
 
     Args:
@@ -50,10 +54,13 @@ def evaluate_one(use_case: UseCase, name: str, label: Array, prediction: Array) 
         name: Of the metric.
         label: (n,), as `evaluate` takes it.
         prediction: (n,), likewise.
+        money: (n,), likewise.
 
     Returns:
-        None where the metric needs both classes and only one occurs.
+        None where the metric needs both classes and only one occurs, and of `value` where `money` is None.
     """
+    if name == VALUE:
+        return float(money.mean()) if money is not None else None
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ConfigDict, Field
 
-from perennial.evaluation import blocks, bootstrap, metrics
+from perennial.evaluation import blocks, bootstrap, metrics, thresholds
 from perennial.evaluation import slices as slicing
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
@@ -63,24 +63,28 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, ba
 
     Args:
         use_case: Whose metrics, blocks and slices.
-        holdout: (n,) rows with `label`, `event_timestamp` and the columns of `gate.slices`.
+        holdout: (n,) rows with `label`, `event_timestamp` and the columns of `gate.slices` and
+            of `value`.
         prediction: (n,) of the model.
         baseline: (n,) of the baseline model.
     """
     label, times = holdout["label"].to_numpy(), holdout["event_timestamp"]
-    slices = []
+    slices, worth = [], thresholds.judged(use_case, holdout, prediction)
     for each in slicing.slices_of(use_case, holdout):
         at = each.rows
         measured = {}
         if len(at) >= FEWEST_ROWS:
-            measured = _measured(use_case, label[at], prediction[at], times.iloc[at], only=(use_case.gate.metric,))
+            its = worth[at] if worth is not None else None
+            measured = _measured(use_case, label[at], prediction[at], times.iloc[at], its, only=(use_case.gate.metric,))
         slices.append(SliceQuality(column=each.column, value=each.value, rows=len(at), metrics=measured))
     return Quality(
         rows=len(holdout),
         blocks=blocks.count_blocks(blocks.blocks_of(times, use_case.gate.block)),
         confidence=use_case.gate.confidence,
-        metrics=_measured(use_case, label, prediction, times),
-        baseline=metrics.evaluate(use_case, label, baseline),
+        metrics=_measured(use_case, label, prediction, times, worth),
+        baseline=metrics.evaluate(
+            use_case, label, baseline, thresholds.judged(use_case, holdout, baseline, is_model=False)
+        ),
         slices=slices,
     )
 
@@ -90,18 +94,19 @@ def _measured(
     label: np.ndarray,
     prediction: np.ndarray,
     times: pd.Series,
+    worth: np.ndarray | None,
     only: Collection[str] | None = None,
 ) -> dict[str, Measured]:
     """The metrics of the task, all or only some, with their intervals where there are enough blocks."""
     block = blocks.blocks_of(times, use_case.gate.block)
     count = blocks.count_blocks(block)
     measured = {}
-    for name, value in metrics.evaluate(use_case, label, prediction).items():
+    for name, value in metrics.evaluate(use_case, label, prediction, worth).items():
         if only is not None and name not in only:
             continue
         interval = None
         if count >= use_case.gate.min_blocks:
-            statistic = blocks.metric(name, label, prediction, block)
+            statistic = blocks.metric(name, label, prediction, block, worth)
             interval = bootstrap.interval(statistic, count, use_case.gate.confidence)
         low, high = (interval.low, interval.high) if interval else (None, None)
         measured[name] = Measured(value=value, low=low, high=high)

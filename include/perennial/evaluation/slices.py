@@ -56,19 +56,21 @@ def slices_of(use_case: UseCase, holdout: pd.DataFrame, columns: Collection[str]
 
 
 def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
-    """Refuse columns of `gate.slices` that a training set does not have.
+    """Refuse columns of `gate.slices` and `value.columns` that a training set does not have.
 
     Args:
-        use_case: Its `gate.slices` names the columns.
+        use_case: It names the columns.
         columns: The training set's columns.
 
     Raises:
         BadFeatures: naming the column, and those that there are.
     """
-    for column in use_case.gate.slices:
+    of_value = use_case.value.columns if use_case.value is not None else ()
+    named = [*(("gate.slices", each) for each in use_case.gate.slices), *(("value.columns", each) for each in of_value)]
+    for field, column in named:
         if column not in columns:
             raise BadFeatures(
-                f"Use case {use_case.name!r}: gate.slices names {column!r}, which is no column of its training sets:"
+                f"Use case {use_case.name!r}: {field} names {column!r}, which is no column of its training sets:"
                 f" {', '.join(columns)}.",
                 f"{did_you_mean(column, columns)}Correct it in include/use_cases/{use_case.name}/use_case.py.",
             )

@@ -12,7 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from perennial.evaluation import baseline
+from perennial.evaluation import baseline, money, thresholds
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import model_card, promotion, rules, server_check, smoke
 from perennial.gate.decision import (
@@ -46,11 +46,13 @@ class Opponent:
         name: For people.
         predict: From a frame of features to (n,) floats.
         fitted_until: Event time up to which it was fitted, UTC; None: it was not.
+        threshold: From which probability on it acts; None: the best one on the other blocks of the holdout.
     """
 
     name: str
     predict: Predict
     fitted_until: datetime | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         champion = ledger.champion(use_case)
         predict = model_loading.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
-        results, opponent = _compare(use_case, data, predict, champion)
+        results, opponent, threshold = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
         ours = smoke_result.predictions
         in_server = server_check.ask(use_case, challenger, ours) if ours is not None else None
@@ -153,6 +155,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         metric=use_case.gate.metric,
         requests=tuple(plan.requests),
         report=tracking.run_url(run_id),
+        threshold=threshold,
+        baseline=money.baseline(use_case, data.fit),
     )
     log_decision(run_id, decision)
     model_card.attach(use_case, challenger)
@@ -161,18 +165,27 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
 
 def _compare(
     use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None
-) -> tuple[RuleResults, Opponent]:
-    """Let challenger and champion predict the rows of the holdout that neither was fitted on."""
+) -> tuple[RuleResults, Opponent, float | None]:
+    """Let challenger and champion predict the rows of the holdout that neither was fitted on.
+
+    Returns:
+        The results, what it was compared with, and the challenger's threshold.
+    """
     opponent = _opponent(use_case, data, champion)
     holdout = data.holdout
+    mine = predict(holdout)
+    threshold, by_block = thresholds.choose(use_case, holdout, mine), thresholds.cross_fitted(use_case, holdout, mine)
     if opponent.fitted_until is not None:
-        holdout = holdout[holdout["event_timestamp"] >= opponent.fitted_until]
+        is_later = (holdout["event_timestamp"] >= opponent.fitted_until).to_numpy()
+        holdout, mine = holdout[is_later], mine[is_later]
+        by_block = by_block[is_later] if by_block is not None else None
     # No estimator can predict zero rows, which are not enough evidence anyway.
-    mine, its = (each(holdout) if len(holdout) else np.empty(0) for each in (predict, opponent.predict))
+    its = opponent.predict(holdout) if len(holdout) else np.empty(0)
     constant = None
     if champion is None:
         constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
-    return apply_rules(rules.Pair.of(use_case, holdout, mine, its, constant), holdout), opponent
+    pair = rules.Pair.of(use_case, holdout, mine, its, constant, (by_block, opponent.threshold))
+    return apply_rules(pair, holdout), opponent, threshold
 
 
 def training_set(use_case: UseCase, run_id: str) -> TrainingSet:
@@ -195,12 +208,13 @@ def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> O
         label = data.fit["label"].to_numpy()
         return Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
     version, name = champion.model_version, f"champion v{champion.model_version}"
-    evaluated = ledger.evaluated_for(ledger.entries(use_case), version)
+    entries = ledger.entries(use_case)
+    evaluated, threshold = ledger.evaluated_for(entries, version), thresholds.recorded(use_case, entries, version)
     # Only where the challenger would be refitted, too: else it has to beat what serves.
     if use_case.gate.refit and evaluated is not None:
         version, name = evaluated, f"{name} as it was evaluated (v{evaluated})"
     fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
-    return Opponent(name, model_loading.load(use_case, version), fitted_until)
+    return Opponent(name, model_loading.load(use_case, version), fitted_until, threshold)
 
 
 def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
@@ -285,6 +299,7 @@ def log_decision(run_id: str, decision: GateDecision) -> None:
         low, high = decision.interval
         numbers |= {"gate_gained": decision.improvement, "gate_gained_low": low, "gate_gained_high": high}
     failed = ", ".join(rule.name for rule in decision.rules if not rule.passed)
+    threshold = {} if decision.threshold is None else {mlflow_tags.THRESHOLD: str(decision.threshold)}
     with tracking.reachable(), mlflow.start_run(run_id=run_id):
         mlflow.log_dict(decision.model_dump(mode="json"), mlflow_artifacts.GATE)
         mlflow.log_text(decision.markdown(), mlflow_artifacts.GATE_MARKDOWN)
@@ -295,6 +310,7 @@ def log_decision(run_id: str, decision: GateDecision) -> None:
                 mlflow_tags.GATE_FAILED: failed,
                 mlflow_tags.GATE_REASON: decision.reason,
             }
+            | threshold
         )
         mlflow.log_metrics(numbers)
 

@@ -84,6 +84,10 @@ class GateDecision(Declaration):
         requests: Ids of the requests for retraining that this decision handles.
         report: Address of the challenger's MLflow run.
         made_by: The DAG run that ended the challenger's rollout; empty: there was none.
+        threshold: The probability from which on the challenger acts, chosen on its holdout by what decisions are worth;
+            None: the use case declares no `value`, or is a regression.
+        baseline: What the baseline model says of every row: 1 or 0, act on all or on none; of a regression the mean
+            label. None: the use case declares no `value`.
         evaluated: The version that was compared on the holdout where the challenger is its refit; None: the challenger
             itself.
     """
@@ -112,6 +116,8 @@ class GateDecision(Declaration):
     requests: tuple[str, ...] = ()
     report: str = ""
     made_by: str = ""
+    threshold: float | None = None
+    baseline: float | None = None
     evaluated: int | None = None
 
     @model_validator(mode="before")

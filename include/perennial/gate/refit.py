@@ -57,7 +57,7 @@ def refit_challenger(
         return earlier
     made: _Refit | None = None
     try:
-        made = _made_and_checked(use_case, evaluated, f"{made_by}{mlflow_tags.BY_REFIT}")
+        made = _made_and_checked(use_case, decision, f"{made_by}{mlflow_tags.BY_REFIT}")
         failed = "; ".join(f"{r.name} {r.value:.4g} against {r.threshold:.4g}" for r in made.rules if not r.passed)
     except (ServiceUnavailable, ChangedArtifact, DamagedFile, UnknownVersion):
         raise
@@ -95,8 +95,9 @@ class _Refit(NamedTuple):
     measured: dict[str, float]
 
 
-def _made_and_checked(use_case: UseCase, evaluated: int, made_by: str) -> _Refit:
+def _made_and_checked(use_case: UseCase, decision: GateDecision, made_by: str) -> _Refit:
     """Fit again, and check."""
+    evaluated, both = decision.challenger, (decision.threshold, decision.threshold)
     run_id = tracking.run_of(use_case, evaluated)
     data = challenger.training_set(use_case, run_id)
     plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
@@ -105,7 +106,7 @@ def _made_and_checked(use_case: UseCase, evaluated: int, made_by: str) -> _Refit
         predict = model_loading.load_from(use_case, version, folder)
         holdout = data.holdout
         ours, theirs = predict(holdout), model_loading.load(use_case, evaluated)(holdout)
-        agreement = agreement_rules(rules.Pair.of(use_case, holdout, ours, theirs))
+        agreement = agreement_rules(rules.Pair.of(use_case, holdout, ours, theirs, thresholds=both))
         smoked = smoke_test.result(predict)
         in_server = server_check.ask(use_case, version, smoked.predictions) if smoked.predictions is not None else None
     stored = challenger.stored_model_rules(use_case, smoked, in_server)

@@ -14,14 +14,16 @@ import pandas as pd
 import polars as pl
 
 from perennial import lake
+from perennial.evaluation import thresholds
 from perennial.lake import labels
+from perennial.registry import ledger
 from perennial.registry.rollouts import RolloutState
 from perennial.served_predictions.table import data_column
 from perennial.use_case import UseCase
 
 #: How the rows of `served_predictions` that count were served: in shadow, or as the answer of either version.
 SHADOW, CANARY, CHAMPION = "shadow", "canary", "champion"
-#: Columns of `served_predictions` that are read; the key and the gate's slices come in addition.
+#: Columns of `served_predictions` that are read; the key and `evaluated_columns` come in addition.
 _COLUMNS = (
     *("prediction_id", "shadow_of", "served_as", "model_version", "prediction", "error"),
     *("event_timestamp", "answered_at"),
@@ -35,12 +37,13 @@ class LiveEvidence:
 
     Attributes:
         pairs: A row for each example whose label is known: `label`, `event_timestamp` (of the request), both versions'
-            predictions as `challenger` and `champion`, and the columns of `gate.slices`. Of an example that was asked
+            predictions as `challenger` and `champion`, and `evaluated_columns`. Of an example that was asked
             about several times it is the last request before the label became known.
         unlabelled: Requests that both predicted and that are not among the pairs.
         predicted: The challenger's predictions in this stage that count for it: in a canary stage those it answered.
         tried: All predictions of the challenger in this stage, also those that failed.
         errors: How many of them failed.
+        thresholds: From which probability on the challenger acts, and the champion, as the gate recorded it.
     """
 
     pairs: pd.DataFrame
@@ -48,15 +51,16 @@ class LiveEvidence:
     predicted: int = 0
     tried: int = 0
     errors: int = 0
+    thresholds: tuple[float | None, float | None] = (None, None)
 
 
 def no_pairs(use_case: UseCase) -> pd.DataFrame:
     """The pairs of a rollout of which nothing is known yet.
 
     Args:
-        use_case: Its gate names the slices.
+        use_case: It says which columns there are.
     """
-    empty = pd.DataFrame(columns=[*_PAIR, *use_case.gate.slices], dtype=float)
+    empty = pd.DataFrame(columns=[*_PAIR, *use_case.evaluated_columns], dtype=float)
     return empty.assign(event_timestamp=pd.Series(dtype="datetime64[us, UTC]"))
 
 
@@ -78,13 +82,17 @@ def read(use_case: UseCase, state: RolloutState) -> LiveEvidence:
     if state.stage.share:
         counted = counted.filter(pl.col("served_as") == CANARY)
     both = _predicted_by_both(served, state)
-    pairs = _labelled(use_case, both)
+    pairs, entries = _labelled(use_case, both), ledger.entries(use_case)
     return LiveEvidence(
         pairs=pairs,
         unlabelled=both.height - len(pairs),
         predicted=counted.height,
         tried=mine.height,
         errors=mine.height - mine["error"].null_count(),
+        thresholds=(
+            thresholds.recorded(use_case, entries, state.version),
+            thresholds.recorded(use_case, entries, state.champion),
+        ),
     )
 
 
@@ -93,8 +101,8 @@ def _served(use_case: UseCase, state: RolloutState) -> pl.DataFrame | None:
     table = lake.table(use_case.tables.served_predictions)
     if table is None:
         return None
-    # The columns of the key and of the slices, by the names that the table has for them.
-    named = {data_column(name): name for name in (*use_case.examples.key, *use_case.gate.slices)}
+    # The columns of the key and those of the evaluation, by the names that the table has for them.
+    named = {data_column(name): name for name in (*use_case.examples.key, *use_case.evaluated_columns)}
     there = [name for name in (*_COLUMNS, *named) if name in table.schema().column_names]
     rows = lake.read(
         use_case.tables.served_predictions, columns=there, where=lake.not_before("answered_at", state.began)
@@ -125,8 +133,8 @@ def _predicted_by_both(served: pl.DataFrame, state: RolloutState) -> pl.DataFram
 
 def _labelled(use_case: UseCase, both: pl.DataFrame) -> pd.DataFrame:
     """Those whose label is known; of each example the last request before it was."""
-    key, slices = list(use_case.examples.key), list(use_case.gate.slices)
-    columns = [*_PAIR, *slices]
+    key = list(use_case.examples.key)
+    columns = [*_PAIR, *use_case.evaluated_columns]
     asked = both.drop_nulls(key)
     truth = _labels(use_case, key, asked["event_timestamp"].min()) if asked.height else None  # type: ignore[arg-type]
     if truth is None:

@@ -155,7 +155,8 @@ def pair_of(use_case: UseCase, evidence: LiveEvidence) -> rules.Pair:
         evidence: What is known.
     """
     frame = evidence.pairs
-    return rules.Pair.of(use_case, frame, frame["challenger"].to_numpy(), frame["champion"].to_numpy())
+    both = frame["challenger"].to_numpy(), frame["champion"].to_numpy()
+    return rules.Pair.of(use_case, frame, *both, thresholds=evidence.thresholds)
 
 
 def _numbers(use_case: UseCase, results: RuleResults) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
-from perennial.evaluation import blocks, bootstrap, metrics
+from perennial.evaluation import blocks, bootstrap, metrics, money
 from perennial.evaluation import slices as slicing
+from perennial.evaluation import thresholds as thresholding
 from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import CHALLENGER, CHAMPION, Rule, SliceMetric
@@ -30,6 +31,7 @@ class Pair:
             there is no champion.
         block: (n,) int64, the block of event time of each row, without gaps from 0.
         constant: (n,) of a first model: the mean label of the rows that it was fitted on. None: there is a champion.
+        challenger_money, champion_money: (n,) what each row is worth; None: the use case declares no `value`.
     """
 
     use_case: UseCase
@@ -38,6 +40,8 @@ class Pair:
     champion: Array
     block: Array
     constant: Array | None = None
+    challenger_money: Array | None = None
+    champion_money: Array | None = None
 
     @classmethod
     def of(
@@ -47,18 +51,26 @@ class Pair:
         challenger: Array,
         champion: Array,
         constant: Array | None = None,
+        thresholds: tuple[Array | float | None, Array | float | None] = (None, None),
     ) -> Pair:
         """The predictions of a holdout.
 
         Args:
             use_case: Whose gate.
-            holdout: (n,) rows with the columns `label` and `event_timestamp`.
+            holdout: (n,) rows with the columns `label` and `event_timestamp`, and those of `value`.
             challenger: (n,) its predictions.
             champion: (n,) the champion's, or the baseline model's.
             constant: (n,) of a first model, see `Pair`.
+            thresholds: From which probability on the challenger acts, and the champion: for all rows or (n,). None: by
+                the threshold that is best on the other blocks of the holdout.
         """
         block = blocks.blocks_of(holdout["event_timestamp"], use_case.gate.block)
-        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block, constant)
+        are_models = True, constant is None
+        worth = []
+        for prediction, threshold, is_model in zip((challenger, champion), thresholds, are_models, strict=True):
+            chosen = thresholding.cross_fitted(use_case, holdout, prediction) if threshold is None else threshold
+            worth.append(money.of_rows(use_case, holdout, prediction, chosen, is_model=is_model))
+        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block, constant, *worth)
 
     @property
     def rows(self) -> int:
@@ -85,26 +97,33 @@ class Pair:
     def subset(self, rows: Array) -> Pair:
         """The pair on some of its rows, given by their places."""
         _, block = np.unique(self.block[rows], return_inverse=True)
-        return Pair(self.use_case, self.label[rows], self.challenger[rows], self.champion[rows], block)
+        mine, its = (each[rows] if each is not None else None for each in (self.challenger_money, self.champion_money))
+        return Pair(self.use_case, self.label[rows], self.challenger[rows], self.champion[rows], block, None, mine, its)
 
     def metrics(self) -> dict[str, dict[str, float]]:
         """Every metric of both, and their calibration errors."""
         return {
-            model: metrics.evaluate(self.use_case, self.label, prediction)
+            model: metrics.evaluate(self.use_case, self.label, prediction, worth)
             | {"calibration_error": metrics.calibration_error(self.use_case, self.label, prediction)}
-            for model, prediction in ((CHALLENGER, self.challenger), (CHAMPION, self.champion))
+            for model, prediction, worth in self.models
         }
 
     def improvement(self) -> Statistic:
         """By how much the challenger is better in the gate's metric, positive if it is."""
         name = self.use_case.gate.metric
-        more = self._difference(lambda prediction: blocks.metric(name, self.label, prediction, self.block))
-        return (lambda weights: -more(weights)) if name in LOWER_IS_BETTER else more
+        mine, its = (
+            blocks.metric(name, self.label, prediction, self.block, worth) for _, prediction, worth in self.models
+        )
+        sign = -1 if name in LOWER_IS_BETTER else 1
+        return lambda weights: sign * (mine(weights) - its(weights))
 
     def miscalibration(self) -> Statistic:
         """By how much the challenger's calibration error is larger."""
         task = self.use_case.task
-        return self._difference(lambda prediction: blocks.calibration_error(task, self.label, prediction, self.block))
+        mine, its = (
+            blocks.calibration_error(task, self.label, prediction, self.block) for _, prediction, _ in self.models
+        )
+        return lambda weights: mine(weights) - its(weights)
 
     def added_error(self, constant: Array) -> Statistic:
         """By how much the challenger's squared error is larger than that of a constant: Brier score, or RMSE.
@@ -122,9 +141,10 @@ class Pair:
         """The metric of squared errors: a proper score, which no prediction but the true expectation minimizes."""
         return "brier" if self.use_case.task == "binary" else "rmse"
 
-    def _difference(self, of: Callable[[Array], Statistic]) -> Statistic:
-        challenger, champion = of(self.challenger), of(self.champion)
-        return lambda weights: challenger(weights) - champion(weights)
+    @property
+    def models(self) -> tuple[tuple[str, Array, Array | None], ...]:
+        """Both models: name, predictions, money."""
+        return (CHALLENGER, self.challenger, self.challenger_money), (CHAMPION, self.champion, self.champion_money)
 
 
 def sufficiency(pair: Pair) -> list[Rule]:
@@ -189,7 +209,7 @@ def slice_metrics(pair: Pair, holdout: pd.DataFrame) -> dict[str, SliceMetric]:
     measured = {}
     for key, subset in _by_size(pair, holdout)[0].items():
         mine, its = (
-            metrics.evaluate_one(use_case, name, subset.label, each) for each in (subset.challenger, subset.champion)
+            metrics.evaluate_one(use_case, name, subset.label, each, worth) for _, each, worth in subset.models
         )
         if mine is not None and its is not None:
             measured[key] = SliceMetric(rows=subset.rows, challenger=mine, champion=its)

@@ -47,6 +47,11 @@ PREDICTION = pa.schema(
             " partition had ended; null: the same, from before this was recorded.",
         ),
         prediction_id=(_STRING, "Its id in `served_predictions`; null: it was not served."),
+        decision=(
+            _BOOLEAN,
+            "Whether to act, by the threshold that was recorded with the version; only where the use case declares"
+            " `value`, else null or absent.",
+        ),
     )
 )
 
@@ -172,9 +177,10 @@ METRICS = _schema(
     model_version=(_LONG, "The version that made the predictions."),
     role=(
         _STRING,
-        "`champion`, or `first`: the first model ever promoted, on the same rows, while it can still predict.",
+        "`champion`, `first`: the first model ever promoted, on the same rows, while it can still predict, or"
+        " `baseline`: the baseline model, on the same rows, of the metric `value` only.",
     ),
-    metric=(_STRING, "The metric's scikit-learn name."),
+    metric=(_STRING, "The metric's scikit-learn name, or `value`: money per prediction."),
     value=(_DOUBLE, "Its value on the labelled rows."),
     rows=(_LONG, "Number of predictions of the version."),
     labelled=(_LONG, "Number of predictions with a label, on which the value was computed."),

@@ -40,7 +40,8 @@ class SlicePerformance:
 def measure(
     use_case: UseCase,
     frame: pd.DataFrame,
-    uncertainty: Callable[[np.ndarray, np.ndarray, float], float],
+    uncertainty: Callable[[np.ndarray, np.ndarray, np.ndarray | None, float], float],
+    worth: np.ndarray | None = None,
 ) -> tuple[SlicePerformance, ...]:
     """Measure every slice that has `gate.slice_min_rows` labelled predictions.
 
@@ -48,8 +49,9 @@ def measure(
         use_case: Its gate declares the slices and the metric.
         frame: (n,) labelled predictions in order of time: `label`, `prediction`, and those columns of `gate.slices`
             that predictions have; the others are not watched.
-        uncertainty: Of (m,) labels and (m,) predictions, for a number of standard errors: how far the metric may be
-            off.
+        uncertainty: Of (m,) labels, (m,) predictions and what they are worth, for a number of standard errors: how far
+            the metric may be off.
+        worth: (n,) what each row is worth, in money; None: that is not known.
     """
     gate = use_case.gate
     columns = [column for column in gate.slices if column in frame.columns]
@@ -60,9 +62,10 @@ def measure(
     measured = []
     for each in large:
         its, said = label[each.rows], prediction[each.rows]
-        value = metrics.evaluate_one(use_case, gate.metric, its, said)
+        its_worth = worth[each.rows] if worth is not None else None
+        value = metrics.evaluate_one(use_case, gate.metric, its, said, its_worth)
         if value is not None:
-            off = uncertainty(its, said, errors)
+            off = uncertainty(its, said, its_worth, errors)
             measured.append(SlicePerformance(each.column, each.name, len(each.rows), value, off))
     return tuple(measured)
 

@@ -28,6 +28,7 @@ from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
 from perennial.training import first_window
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import VALUE
 
 __all__ = ["Verdict", "monitor", "request_retraining"]
 
@@ -215,13 +216,15 @@ def _log_report(use_case: UseCase, observed: Observations, labelled: KnownLabels
 
 
 def _append_metrics(use_case: UseCase, partition: Partition, version: int, measured: Performance) -> None:
-    """The champion's metrics on the labelled rows, and those the first model would have had on the same rows."""
+    """The champion's metrics on the labelled rows, and what the first and the baseline model reach on the same rows."""
+    baseline = {} if measured.baseline_value is None else {VALUE: measured.baseline_value}
     counts = {"rows": measured.rows, "labelled": measured.judged}
     records = [
         {"model_version": number, "role": role, "metric": metric, "value": value} | counts
         for role, number, values in (
             (roles.CHAMPION, version, measured.champion),
             (roles.FIRST_MODEL, measured.first_version, measured.first),
+            (roles.BASELINE, version, baseline),
         )
         for metric, value in values.items()
     ]

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 
 from perennial import lake
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.evaluation import metrics
+from perennial.evaluation import metrics, money, thresholds
 from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.monitoring import live_slices
 from perennial.monitoring.live_slices import SlicePerformance
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading
+from perennial.registry.ledger import Entry
 from perennial.served_predictions.table import COUNTING, MADE_AHEAD
 from perennial.use_case import UseCase
 
@@ -47,6 +49,7 @@ class Performance:
             rows; empty while there are too few labels.
         first_version: The first model; None where `first` is empty.
         first_left_out: Why the first model's metrics are missing although there are enough labels; else empty.
+        baseline_value: The metric `value` of the baseline model on the same rows; None: no value is declared.
         uncertainty: By how much the gate's metric may be off (95%, one-sided); infinite where there are too few rows
             to tell. From batches of consecutive rows, because rows of one day resemble each other.
         slices: The gate's metric on each of its slices with enough labels.
@@ -58,6 +61,7 @@ class Performance:
     first: dict[str, float] = field(default_factory=dict)
     first_version: int | None = None
     first_left_out: str = ""
+    baseline_value: float | None = None
     uncertainty: float = 0.0
     served: int = 0
     served_labelled: int = 0
@@ -94,7 +98,9 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     if labelled is None:
         return counted
     label, prediction = labelled["label"].to_numpy(), labelled["prediction"].to_numpy()
-    champion = metrics.evaluate(use_case, label, prediction)
+    frame, entries = labelled.to_pandas(), ledger.entries(use_case)
+    worth = money.of_rows(use_case, frame, prediction, thresholds.recorded(use_case, entries, version))
+    champion = metrics.evaluate(use_case, label, prediction, worth)
     first_version = ledger.promotions(use_case)[0].model_version
     first, left_out = champion, ""
     if first_version != version:
@@ -105,9 +111,17 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         first=first,
         first_version=first_version if first else None,
         first_left_out=left_out,
-        uncertainty=uncertainty(use_case, label, prediction),
-        slices=live_slices.measure(use_case, labelled.to_pandas(), partial(uncertainty, use_case)),
+        baseline_value=_baseline_value(use_case, entries, version, frame),
+        uncertainty=uncertainty(use_case, label, prediction, worth),
+        slices=live_slices.measure(use_case, frame, partial(uncertainty, use_case), worth),
     )
+
+
+def _baseline_value(use_case: UseCase, entries: list[Entry], version: int, rows: pd.DataFrame) -> float | None:
+    """The mean worth of the same rows if the baseline model had decided; None: no value is declared."""
+    says = thresholds.recorded_baseline(entries, version)
+    worth = money.of_baseline(use_case, rows, says) if says is not None else None
+    return float(worth.mean()) if worth is not None else None
 
 
 def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Performance, pl.DataFrame | None]:
@@ -119,8 +133,8 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
         version: The version that scored it.
 
     Returns:
-        The counts, without metrics; and the rows with key, `event_timestamp`, `prediction` and `label`, in order of
-        time, or None while there are too few.
+        The counts, without metrics; and the rows with key, `event_timestamp`, `prediction`, `label` and those of
+        `evaluated_columns` that predictions have, in order of time, or None while there are too few.
     """
     key = list(use_case.examples.key)
     truth = labels.read_known(use_case, partition)
@@ -142,17 +156,17 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
 
 
 def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.DataFrame:
-    """A version's predictions of a partition: key, `event_timestamp`, `prediction`, `served_as`, columns of slices."""
+    """A version's predictions of a partition: what `judged` says, without labels, and `served_as`."""
     name = use_case.tables.predictions
     table = lake.table(name)
     stored = set(table.schema().column_names) if table is not None else set()
-    is_known, slices = SERVED_AS in stored, stored & {*use_case.gate.slices}
+    is_known, evaluated = SERVED_AS in stored, stored & {*use_case.evaluated_columns}
     wanted = (
         *use_case.examples.key,
         "event_timestamp",
         "prediction",
         *([SERVED_AS] if is_known else []),
-        *sorted(slices),
+        *sorted(evaluated),
     )
     columns = list(dict.fromkeys(wanted))
     where = lake.equals("model_version", version)
@@ -178,7 +192,10 @@ def _first_model_metrics(
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
             rows = beside(use_case, partition, version, model_loading.load(use_case, first), labelled)
-            return metrics.evaluate(use_case, rows["label"].to_numpy(), rows["other"].to_numpy()), ""
+            label, prediction = rows["label"].to_numpy(), rows["other"].to_numpy()
+            threshold = thresholds.recorded(use_case, ledger.entries(use_case), first)
+            worth = money.of_rows(use_case, rows.to_pandas(), prediction, threshold)
+            return metrics.evaluate(use_case, label, prediction, worth), ""
     except ServiceUnavailable:
         raise
     except PerennialError as error:
@@ -217,19 +234,22 @@ def beside(
         labelled: The rows, as `judged` gives them.
 
     Returns:
-        (n,) rows with `event_timestamp`, `label`, `prediction` and `other`, the other version's prediction.
+        (n,) rows with `event_timestamp`, `label`, `prediction`, `other`, the other version's prediction, and the
+        columns that the declared value needs, where predictions have them.
 
     Raises:
         PerennialError: the other version lacks a feature.
     """
     key = list(use_case.examples.key)
     truth = labelled.select(*key, "label")
+    of_value = use_case.value.columns if use_case.value is not None else ()
+    needed = [name for name in of_value if name in labelled.columns]
     found: list[pl.DataFrame] = []
     for batch in _scored(use_case, partition, version):
         rows = pl.DataFrame(batch).join(truth, on=key, validate="1:1")
         if rows.height:
             predicted = pl.Series("other", predict(rows.to_pandas()))
-            found.append(rows.select("event_timestamp", "label", "prediction", predicted))
+            found.append(rows.select("event_timestamp", "label", "prediction", predicted, *needed))
     return pl.concat(found)
 
 
@@ -238,19 +258,27 @@ def _scored(use_case: UseCase, partition: Partition, version: int) -> Iterator[p
     return lake.iter_batches(use_case.tables.predictions, partition=partition.key, columns=("*",), where=where)
 
 
-def uncertainty(use_case: UseCase, label: np.ndarray, prediction: np.ndarray, errors: float = _Z) -> float:
+def uncertainty(
+    use_case: UseCase,
+    label: np.ndarray,
+    prediction: np.ndarray,
+    worth: np.ndarray | None = None,
+    errors: float = _Z,
+) -> float:
     """How far the gate's metric may be off: by so many standard errors, by the method of batch means.
 
     Args:
         use_case: Its gate names the metric.
         label: (n,) in order of time.
         prediction: (n,) likewise.
+        worth: (n,) likewise, in money; None: that is not known.
         errors: How many standard errors; by default those of a one-sided 95% bound.
     """
     batches = min(BATCHES, len(label) // BATCH_ROWS)
     if batches < 2:
         return float("inf")
-    pairs = zip(np.array_split(label, batches), np.array_split(prediction, batches), strict=True)
-    values = [metrics.evaluate_one(use_case, use_case.gate.metric, *pair) for pair in pairs]
+    places = np.array_split(np.arange(len(label)), batches)
+    every = [(label[at], prediction[at], worth[at] if worth is not None else None) for at in places]
+    values = [metrics.evaluate_one(use_case, use_case.gate.metric, *each) for each in every]
     defined = [value for value in values if value is not None]
     return errors * float(np.std(defined, ddof=1)) / len(defined) ** 0.5 if len(defined) > 1 else float("inf")

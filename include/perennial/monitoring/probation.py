@@ -19,7 +19,7 @@ from datetime import datetime
 import polars as pl
 
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.evaluation import bootstrap
+from perennial.evaluation import bootstrap, thresholds
 from perennial.gate import rollback, rules
 from perennial.monitoring import performance
 from perennial.partitions import Partition
@@ -182,7 +182,12 @@ def _compare(
 
 def _measured(use_case: UseCase, known: Probation, rows: pl.DataFrame, looks: int) -> Probation:
     """By how much the refit is better on these rows."""
-    pair = rules.Pair.of(use_case, rows.to_pandas(), rows["prediction"].to_numpy(), rows["other"].to_numpy())
+    entries, both = ledger.entries(use_case), (rows["prediction"].to_numpy(), rows["other"].to_numpy())
+    acting_from = (
+        thresholds.recorded(use_case, entries, known.version),
+        thresholds.recorded(use_case, entries, known.previous),
+    )
+    pair = rules.Pair.of(use_case, rows.to_pandas(), *both, thresholds=acting_from)
     on = f"on {pair.rows:,} rows of {', '.join(known.partitions)}"
     confidence = 1 - (1 - use_case.gate.confidence) / looks
     is_enough = all(rule.passed for rule in rules.sufficiency(pair))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from perennial.evaluation.regret import CHAMPION, FIRST_MODEL
+from perennial.evaluation.regret import BASELINE, CHAMPION, FIRST_MODEL
 
-__all__ = ["CHAMPION", "FIRST_MODEL"]
+__all__ = ["BASELINE", "CHAMPION", "FIRST_MODEL"]

@@ -21,7 +21,7 @@ from perennial.pages import access, airflow_state, timeline
 from perennial.pages._compat import GetUserDep
 from perennial.pages.airflow_state import Approval, Pipeline
 from perennial.pages.layout import page
-from perennial.reporting import overview, partition_status
+from perennial.reporting import overview, partition_status, terminal
 from perennial.reporting.overview import Overview
 from perennial.use_case import UseCase
 
@@ -173,6 +173,7 @@ def view(facts: Sequence[Fact], total: int) -> dict[str, Any]:
         "begins_with": partition_status.first_command(begins.seen.use_case) if begins and begins.seen else "",
         "named": _NAMED,
         "many": overview.MAX_OVERDUE,
+        "months": terminal.MONTHS,
     }
 
 

@@ -23,6 +23,7 @@ PARTS = (
     vocabulary.FeatureTable,
     vocabulary.Examples,
     vocabulary.Ahead,
+    vocabulary.Value,
     vocabulary.Gate,
     vocabulary.DriftPolicy,
     vocabulary.ColumnPolicy,

@@ -34,6 +34,7 @@ GATE = "perennial.gate"  #: The outcome.
 GATE_BORDERLINE = "perennial.gate_borderline"  #: `true` or `false`.
 GATE_FAILED = "perennial.gate_failed"  #: The rules that did not pass, separated by commas.
 GATE_REASON = "perennial.gate_reason"
+THRESHOLD = "perennial.threshold"  #: The probability from which on it acts; only where `value` is declared.
 
 # Of a monitoring run.
 VERDICT = "perennial.verdict"

@@ -14,7 +14,8 @@ from typing import Any
 
 from perennial import discovery, lake_cache
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.evaluation import regret
+from perennial.evaluation import earnings, regret
+from perennial.evaluation.earnings import Earnings
 from perennial.evaluation.regret import Regret
 from perennial.feature_store.publication_records import LatePublication, late_publications
 from perennial.gate.decision import INCONCLUSIVE
@@ -148,6 +149,7 @@ class UseCaseStatus:
         retired: Since when, by whom and why it is retired; empty: it is active.
         late_publications: Views that are mostly published later than they declare.
         regret: The production performance beside that of models which served nobody; None: nothing is measured yet.
+        earnings: What decisions were worth, in money by month; None: no value is declared, or none is measured yet.
     """
 
     name: str
@@ -164,6 +166,7 @@ class UseCaseStatus:
     retired: str = ""
     late_publications: tuple[LatePublication, ...] = ()
     regret: Regret | None = None
+    earnings: Earnings | None = None
 
     @property
     def open_alarms(self) -> tuple[AlarmState, ...]:
@@ -248,6 +251,7 @@ def of_records(use_case: UseCase, rows: Records) -> UseCaseStatus:
         regret=regret.of(
             use_case, {one.partition: (one.metric, one.first_model_metric) for one in partitions}, rows["backtests"]
         ),
+        earnings=earnings.of(use_case, rows["metrics"]),
     )
 
 

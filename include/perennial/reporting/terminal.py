@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: So many closed alarms are shown.
 CLOSED = 6
+#: And the value of so many months.
+MONTHS = 3
 
 
 def table(state: UseCaseStatus) -> Table:
@@ -75,6 +77,17 @@ def alarm_lines(state: UseCaseStatus) -> list[str]:
     return earlier + [f"{alarm.partition} {alarm}" for alarm in shown]
 
 
+def earnings_lines(state: UseCaseStatus) -> list[str]:
+    """What decisions were worth: in all, and in each of the newest months."""
+    earned = state.earnings
+    if earned is None:
+        return []
+    lines = [f"{earned.span}: {earned.in_words(earned)}"]
+    for month in earned.months[-MONTHS:] if len(earned.months) > 1 else ():
+        lines.append(f"{month.month}: {earned.in_words(month)}")
+    return [f"{'' if place else 'Value':<10} {line}" for place, line in enumerate(lines)]
+
+
 def regret_lines(state: UseCaseStatus) -> list[str]:
     """What the champions reached beside models that served nobody, and how to measure what is not measured yet."""
     if state.regret is None:
@@ -102,7 +115,8 @@ def one_line(state: UseCaseStatus) -> str:
     pending = f", {state.waiting} in quarantine pending review" if state.waiting else ""
     count = len(state.late_publications)
     late = f", {count} view{'s' if count > 1 else ''} published late" if count else ""
-    return f"{state.name}: {champion}{tried}{paused}, {latest}{pending}{late}, owner {state.owner}"
+    earned = f", worth {state.earnings.in_words(state.earnings)}" if state.earnings else ""
+    return f"{state.name}: {champion}{earned}{tried}{paused}, {latest}{pending}{late}, owner {state.owner}"
 
 
 def _tried(rollout: RolloutStatus) -> str:

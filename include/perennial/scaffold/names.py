@@ -12,7 +12,7 @@ RESERVED = frozenset(
     {
         *("label", "label_timestamp", "event_timestamp", "created", "partition", "row_id", "series"),
         *("prediction", "predicted_at", "model_version", "model_run", "lake_snapshots", "code_version"),
-        *("served_as", "prediction_id"),
+        *("served_as", "prediction_id", "decision"),
         *("hour_of_day", "day_of_week", "month_of_year"),
         *("moment", "rowid", "each_row"),
     }

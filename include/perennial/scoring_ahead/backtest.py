@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, UnknownVersion
-from perennial.evaluation import metrics
+from perennial.evaluation import metrics, money, thresholds
 from perennial.feature_store import repository
 from perennial.lake import labels
 from perennial.partitions import Partition
@@ -83,10 +83,14 @@ def backtest(use_case: UseCase, partition: Partition, leads: Collection[timedelt
     truth = examples["label"].to_numpy()
     asked = examples.drop_columns(["label", "label_timestamp"])
     predict = model_loading.load(use_case, champion.model_version)
+    threshold = thresholds.recorded(use_case, ledger.entries(use_case), champion.model_version)
     results = []
     for lead in sorted({timedelta(0), *leads}):
         rows = repository.historical_features(use_case.feature_service, _earlier(asked, lead))
-        measured = metrics.evaluate(use_case, truth, predict(rows.to_pandas()))
+        frame = rows.to_pandas()
+        predicted = predict(frame)
+        worth = money.of_rows(use_case, frame.assign(label=truth), predicted, threshold)
+        measured = metrics.evaluate(use_case, truth, predicted, worth)
         results.append(LeadResult(lead, measured, _not_known(use_case, rows)))
     return Backtest(partition.key, champion.model_version, examples.num_rows, tuple(results))
 

@@ -191,6 +191,7 @@ def _prediction(
     return Prediction(
         prediction_id=str(uuid4()),
         prediction=value,
+        decision=None if version.threshold is None else value >= version.threshold,
         missing=inputs.missing[number],
         key=key if len(key) == len(version.use_case.examples.key) else None,
         features=rows[number] if rows is not None else None,

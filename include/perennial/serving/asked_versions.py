@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
+import pandas as pd
 import polars as pl
 
 from perennial import lake
-from perennial.evaluation import metrics
+from perennial.evaluation import metrics, money, thresholds
 from perennial.partitions import Partition
 from perennial.registry import ledger, rollouts
 from perennial.registry.rollouts import RolloutState
@@ -135,7 +136,7 @@ def answered(use_case: UseCase, answers: Sequence[Answer], labels: np.ndarray, c
         its = np.array([each.model_version == version for each in answers])
         seconds = np.array([each.seconds for each in answers])[its]
         served_as: ServedAs = "canary" if version == challenger else "champion"
-        metric = metric_of(use_case, predictions(answers)[its], labels[its])
+        metric = metric_of(use_case, predictions(answers)[its], labels[its], version)
         said.append(Said(version, served_as, int(its.sum()), 0, metric, seconds))
     return said
 
@@ -158,7 +159,7 @@ def shadowed(
         rows = shadows.filter(pl.col("model_version") == version)
         good = rows.filter(pl.col("error").is_null())
         truth = labels[[places[each] for each in good["shadow_of"]]]
-        metric = metric_of(use_case, good["prediction"].to_numpy(), truth)
+        metric = metric_of(use_case, good["prediction"].to_numpy(), truth, version)
         said.append(Said(version, "shadow", good.height, rows.height - good.height, metric, np.empty(0)))
     if all(challenger != each.version for each in said) and all(challenger != each.model_version for each in answers):
         said.append(Said(challenger, "shadow", 0, 0, None, np.empty(0)))
@@ -170,15 +171,20 @@ def predictions(answers: Sequence[Answer]) -> np.ndarray:
     return np.array([np.nan if each.prediction is None else each.prediction for each in answers])
 
 
-def metric_of(use_case: UseCase, predicted: np.ndarray, labels: np.ndarray) -> float | None:
+def metric_of(use_case: UseCase, predicted: np.ndarray, labels: np.ndarray, version: int | None = None) -> float | None:
     """The use case's metric where both are known; None: nowhere.
 
     Args:
         use_case: Its gate names the metric.
         predicted: (n,) NaN where there is none.
         labels: (n,) NaN where not known.
+        version: Who predicted, which decides by a threshold of its own; None: several did, or nobody.
     """
     known = ~np.isnan(predicted) & ~np.isnan(labels)
     if not known.any():
         return None
-    return metrics.evaluate_one(use_case, use_case.gate.metric, labels[known], predicted[known])
+    threshold = None
+    if use_case.value is not None and version is not None:
+        threshold = thresholds.recorded(use_case, ledger.entries(use_case), version)
+    worth = money.of_rows(use_case, pd.DataFrame({"label": labels[known]}), predicted[known], threshold)
+    return metrics.evaluate_one(use_case, use_case.gate.metric, labels[known], predicted[known], worth)

@@ -133,7 +133,9 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         span = (use_case.cadence.at(moment) for moment in (since, until - timedelta(microseconds=1)))
         shadows = asked_versions.in_shadow(use_case, ids, *span)
         said += asked_versions.shadowed(use_case, shadows, answers, labels, trial.version)
-    metric = asked_versions.metric_of(use_case, asked_versions.predictions(answers), labels)
+    versions = {each.model_version for each in answers if each.model_version is not None}
+    alone = versions.pop() if len(versions) == 1 else None
+    metric = asked_versions.metric_of(use_case, asked_versions.predictions(answers), labels, alone)
     return Asked(answers, labels, seconds, metric, address, said, left_out)
 
 

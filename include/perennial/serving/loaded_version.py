@@ -13,6 +13,7 @@ import pyarrow as pa
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, UnknownVersion
+from perennial.evaluation import thresholds
 from perennial.feature_store import repository
 from perennial.feature_store.frozen.reading import OnlineReader, reader
 from perennial.registry import ledger, model_loading
@@ -46,6 +47,7 @@ class LoadedVersion:
         predicts_jointly: Whether rows are predicted alike alone and among those of other requests.
         reads_jointly: Whether features are, too: an on-demand view may be written to look at more than one row.
         example: The rows that training stored with it as an example of its inputs; None: it has none.
+        threshold: The probability from which on it acts; None: the use case declares no `value`, or is a regression.
     """
 
     use_case: UseCase
@@ -60,6 +62,7 @@ class LoadedVersion:
     predicts_jointly: bool = False
     reads_jointly: bool = False
     example: pd.DataFrame | None = None
+    threshold: float | None = None
 
     @property
     def number(self) -> int:
@@ -147,6 +150,7 @@ def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> Loa
         ),
         reads_jointly=not repository.on_demand_views(use_case.feature_service),
         example=example,
+        threshold=thresholds.recorded(use_case, ledger.entries(use_case), entry.model_version),
     )
 
 

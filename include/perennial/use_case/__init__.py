@@ -5,6 +5,7 @@
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
 - `refreshing`: how often the partition under way is refreshed;
 - `rollout`: how a challenger is tried on live requests;
+- `value`: what a decision is worth, in money;
 - `search`: how a training run searches for better parameters;
 - `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from perennial.use_case.refreshing import Refresh
     from perennial.use_case.rollout import CanaryStage, Rollout
     from perennial.use_case.search import Range, Search
+    from perennial.use_case.value import Value
 
 __all__ = [
     "Ahead",
@@ -41,6 +43,7 @@ __all__ = [
     "ServingPolicy",
     "TrainingParams",
     "UseCase",
+    "Value",
     "load_module",
 ]
 
@@ -53,5 +56,6 @@ __getattr__ = attributes_of(
         ".refreshing": ["Refresh"],
         ".rollout": ["CanaryStage", "Rollout"],
         ".search": ["Range", "Search"],
+        ".value": ["Value"],
     },
 )

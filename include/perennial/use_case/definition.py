@@ -8,7 +8,8 @@ A use case is a folder `use_cases/<name>/` with
   of its `inputs` as keyword arguments and returns an `ibis.Table`;
 - `expectations.py`: one function per raw or feature table, with the table's name, and `training_set`:
   `(partition: Partition) -> list[gx.expectations.Expectation]` (`training_set` takes no argument);
-- `model.py`: `build(params) -> sklearn estimator`.
+- `model.py`: `build(params) -> sklearn estimator`;
+- `value.py`, if `value` names a function: what each row is worth, in money.
 
 Only these modules may import heavy libraries; the library loads them when a task needs them.
 """
@@ -27,14 +28,16 @@ from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
 from perennial.use_case import ahead
 from perennial.use_case import search as searching
+from perennial.use_case import value as valuing
 from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
-from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS
+from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS, VALUE
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
 from perennial.use_case.rollout import Rollout
 from perennial.use_case.search import Search
 from perennial.use_case.table_names import RESERVED, TableNames
+from perennial.use_case.value import Value
 
 Name = str
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,47}$")
@@ -146,6 +149,9 @@ class UseCase(Declaration):
         description="How a training run searches for better ones of these parameters. None: it trains with what it is"
         " given.",
     )
+    value: Value | None = Field(
+        default=None, description="What a decision is worth, in money: the metric `value`. None: it is not declared."
+    )
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
@@ -197,9 +203,7 @@ class UseCase(Declaration):
         ahead.check(self)
         if self.search is not None:
             searching.check(self.search, self.params, frozenset(TrainingParams.model_fields))
-        metrics = CLASSIFICATION_METRICS if self.task == "binary" else REGRESSION_METRICS
-        if self.gate.metric not in metrics:
-            raise ValueError(f"gate metric {self.gate.metric!r} is not one of {', '.join(metrics)} for {self.task}")
+        _check_metric(self)
         if self.refresh is not None and self.refresh.every >= LENGTHS[self.cadence]:
             raise ValueError(f"refresh.every {self.refresh.every} is not shorter than a {self.cadence} partition")
         return self
@@ -213,6 +217,11 @@ class UseCase(Declaration):
     def higher_is_better(self) -> bool:
         """Whether a higher value of the gate's metric is better."""
         return self.gate.metric not in LOWER_IS_BETTER
+
+    @property
+    def evaluated_columns(self) -> tuple[str, ...]:
+        """Columns that an evaluation needs beside label, time and prediction: those of slices, and of the value."""
+        return tuple(dict.fromkeys((*self.gate.slices, *(self.value.columns if self.value is not None else ()))))
 
     @property
     def first(self) -> Partition:
@@ -259,6 +268,18 @@ class UseCase(Declaration):
             PerennialError: There is no such file.
         """
         return load_module(self.name, name)
+
+
+def _check_metric(use_case: UseCase) -> None:
+    """Refuse a gate's metric that there is none of, and a value that does not fit the task."""
+    metrics: tuple[str, ...] = CLASSIFICATION_METRICS if use_case.task == "binary" else REGRESSION_METRICS
+    if use_case.value is not None:
+        valuing.check(use_case.value, use_case.task)
+        metrics = (*metrics, VALUE)
+    elif use_case.gate.metric == VALUE:
+        raise ValueError("gate metric 'value' is money: declare what a decision is worth, value=Value(...)")
+    if use_case.gate.metric not in metrics:
+        raise ValueError(f"gate metric {use_case.gate.metric!r} is not one of {', '.join(metrics)} for {use_case.task}")
 
 
 def load_module(name: str, module: str) -> ModuleType:

@@ -17,5 +17,7 @@ def gain(metric: str, better: float, than: float) -> float:
     return than - better if metric in LOWER_IS_BETTER else better - than
 
 
+#: Money per prediction, where the use case declares what a decision is worth.
+VALUE = "value"
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")

@@ -20,7 +20,8 @@ class Gate(Declaration):
     """
 
     metric: str = Field(
-        description="The metric that is compared: one of `perennial.evaluation.metrics`, such as `roc_auc` or `rmse`."
+        description="The metric that is compared: one of `perennial.evaluation.metrics`, such as `roc_auc` or `rmse`;"
+        " or `value`, money per prediction, where the use case declares it."
     )
     margin: float = Field(
         default=0.0, ge=0, description="By how much the challenger must be better; at exactly this much it is not."

@@ -7,7 +7,8 @@ from typing import Any
 
 from perennial import lake_cache
 from perennial.errors import PerennialError
-from perennial.evaluation import regret
+from perennial.evaluation import earnings, regret
+from perennial.evaluation.earnings import Earnings
 from perennial.evaluation.quality import Quality
 from perennial.evaluation.regret import Regret
 from perennial.gate.decision import GateDecision
@@ -55,6 +56,7 @@ class Card:
         quality: The metrics on the holdout; of a refit, those of that version.
         gate: The gate's decision.
         regret: Its production performance beside that of models which served nobody; None: it was not measured.
+        earnings: What its decisions were worth, by month; None: no value is declared, or none was measured.
         history: The ledger's rows about this version, and about the one that replaced it; oldest first.
     """
 
@@ -79,6 +81,7 @@ class Card:
     gate: GateDecision | None
     history: list[ledger.Entry]
     regret: Regret | None = None
+    earnings: Earnings | None = None
 
     @property
     def final_entry(self) -> ledger.Entry | None:
@@ -142,6 +145,7 @@ def gather(use_case: UseCase, version: int) -> Card:
         gate=GateDecision(**records[mlflow_artifacts.GATE]) if mlflow_artifacts.GATE in records else None,
         history=[e for e in ledger.entries(use_case) if version in ledger.versions_of(e)],
         regret=_regret(use_case, version),
+        earnings=_earnings(use_case, version),
     )
 
 
@@ -151,6 +155,12 @@ def _regret(use_case: UseCase, version: int) -> Regret | None:
     rows = lake_cache.records([tables.metrics, tables.backtests])
     live = regret.live(rows[tables.metrics], use_case.gate.metric, version)
     return regret.of(use_case, live, rows[tables.backtests])
+
+
+def _earnings(use_case: UseCase, version: int) -> Earnings | None:
+    """On the partitions that the version scored."""
+    name = use_case.tables.metrics
+    return earnings.of(use_case, lake_cache.records([name])[name], version) if use_case.value is not None else None
 
 
 def _features(use_case: UseCase, run_id: str, rows: int | None) -> list[Feature]:

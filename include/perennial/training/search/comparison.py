@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from perennial.evaluation import blocks, bootstrap
+from perennial.evaluation import blocks, bootstrap, thresholds
 from perennial.evaluation.blocks import Statistic
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER
@@ -52,13 +52,15 @@ def improvement_on(
 
     Args:
         use_case: Its gate says by which metric, and what a block is.
-        rows: (n,) of the fold, with `label` and `event_timestamp`.
+        rows: (n,) of the fold, with `label`, `event_timestamp` and the columns of `value`.
         candidate: (n,) predictions.
         own: (n,) those with the run's own parameters.
     """
     name, label = use_case.gate.metric, rows["label"].to_numpy()
     block = blocks.blocks_of(rows["event_timestamp"], use_case.gate.block)
-    theirs, ours = (blocks.metric(name, label, each, block) for each in (candidate, own))
+    theirs, ours = (
+        blocks.metric(name, label, each, block, thresholds.judged(use_case, rows, each)) for each in (candidate, own)
+    )
     sign = -1 if name in LOWER_IS_BETTER else 1
     return lambda weights: sign * (theirs(weights) - ours(weights)), blocks.count_blocks(block)
 
