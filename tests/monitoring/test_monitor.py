@@ -18,10 +18,11 @@ from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
-from perennial.monitoring import expectation, monitor, performance, revisions, rules
+from perennial.monitoring import estimate, expectation, monitor, performance, revisions, rules
 from perennial.monitoring.live_slices import SlicePerformance
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
+from perennial.monitoring.verdict import VerdictEvidence
 from perennial.partitions import Partition
 from perennial.quarantine import QuarantineShare
 from perennial.registry import ledger, retraining_requests
@@ -405,6 +406,27 @@ def test_an_alarm_that_only_lasted_is_not_a_revised_one(energy, champion, monkey
     monkeypatch.setattr(retraining_requests, "load_all", lambda use_case: [])
     assert revisions.revised_alarm(energy, sixth).evidence.partition == "2024-01-04", "the fifth began as an alarm"
     assert rows_of("verdicts", fifth)[-1]["verdict"] == "alarm"
+
+
+def test_an_estimate_is_made_once_and_from_no_label(energy, champion) -> None:
+    fourth = day(energy, 4)
+    said = [VerdictEvidence.from_json(row["evidence"]) for row in rows_of("verdicts", fourth)]
+    assert {each.production is None for each in said} == {True, False}
+    made = said[0].estimate
+    assert made is not None, said[0].estimate_left_out
+    assert [each.estimate for each in said] == [made] * len(said)
+    assert estimate._estimate(energy, fourth, champion.model_version, []).estimate == made, "labels are others by now"
+
+
+def test_an_estimate_that_cannot_be_made_stops_nothing(energy, champion, monkeypatch) -> None:
+    def load(*_: object) -> None:
+        raise TypeError("pickled by another age")
+
+    monkeypatch.setattr(estimate.model_loading, "load", load)
+    monkeypatch.setattr(estimate, "_comparable", lambda *_: None)
+    assert estimate.make(energy, day(energy, 4), 1).left_out == "TypeError: pickled by another age"
+    off = energy.model_copy(update={"drift": energy.drift.model_copy(update={"estimate_record": None})})
+    assert estimate.make(off, day(energy, 4), 1) == estimate.Made()
 
 
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:

@@ -13,10 +13,10 @@ from perennial.use_case.metric_names import VALUE
 Array = np.ndarray
 #: Bins of a calibration error, and of the plot beside it.
 BINS = 10
-_BINARY: dict[str, Callable[[Array, Array], float]] = {
+_BINARY: dict[str, Callable[..., float]] = {
     "roc_auc": sk.roc_auc_score,
     "average_precision": sk.average_precision_score,
-    "log_loss": lambda label, p: sk.log_loss(label, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1]),
+    "log_loss": lambda label, p, **weight: sk.log_loss(label, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1], **weight),
     "brier": sk.brier_score_loss,
 }
 _NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
@@ -64,6 +64,19 @@ def evaluate_one(
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
+
+
+def expected(name: str, probability: Array, prediction: Array) -> float:
+    """The metric to expect where labels are missing: each row is positive by its probability, negative by the rest.
+
+    Args:
+        name: Of a metric of probabilities.
+        probability: (n,) of a positive label.
+        prediction: (n,) what the model predicted, which the metric is of.
+    """
+    label = np.repeat([1, 0], len(prediction))
+    weight = np.concatenate([probability, 1 - probability])
+    return float(_BINARY[name](label, np.tile(prediction, 2), sample_weight=weight))
 
 
 def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> float:

@@ -13,6 +13,8 @@ An alarm is closed when there is nothing left to do about it:
 - columns or predictions drifted, and a newer model was no better: the drift is *harmless*;
 - a newer model seemed better, and it was not certain (*inconclusive*), or it was rolled back, or a person rejected it:
   the decision is made, and the expected metric is renewed all the same;
+- performance was only estimated, and the labels are in: the verdict made from them takes the place of the alarm, and is
+  an alarm itself or is none. A newer model tells nothing about that before;
 - another version serves for another reason (*replaced*), or a later partition is as expected again (*passed*).
 
 Which decision counts is, as with everything in event time, a question of the data that it was made on, and not of when
@@ -41,6 +43,7 @@ from perennial.monitoring.expectation import was_compared
 from perennial.monitoring.verdict import (
     ALARM,
     BROKEN_DATA,
+    ESTIMATED_PERFORMANCE,
     LABELS,
     ONE_SLICE,
     PERFORMANCE,
@@ -194,7 +197,7 @@ def _state(known: _Records, row: Row) -> AlarmState:
     is_of_data = QUARANTINE in kinds and PERFORMANCE not in kinds
     cause = evidence.cause or (BROKEN_DATA if is_of_data else UNKNOWN)
     start = AlarmState(row["partition"], row["model_version"], kinds, True, cause, "")
-    after = _by_decision(known, start)
+    after = None if kinds == (ESTIMATED_PERFORMANCE,) else _by_decision(known, start)
     if after is not None and not after.is_open:
         return after
     return _by_later_records(known, start) or after or _still_open(known, start, evidence)
@@ -284,7 +287,7 @@ def _is_as_expected(alarm: AlarmState, row: Row, evidence: VerdictEvidence) -> b
     """Whether the verdict on a later partition measured what the alarm is about, and found nothing."""
     if row["model_version"] != alarm.version or set(alarm.kinds) & set(evidence.alarms) or not alarm.kinds:
         return False
-    if {PERFORMANCE, SLICE} & set(alarm.kinds):
+    if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE} & set(alarm.kinds):
         return evidence.production is not None and not {PERFORMANCE, SLICE} & set(evidence.alarms)
     return bool(evidence.rows)
 
@@ -296,6 +299,11 @@ def _still_open(known: _Records, alarm: AlarmState, evidence: VerdictEvidence) -
         again = _trigger(known, "features", alarm.partition)
         fix = f"fix the source, load what is missing, then run the partition again: `{again}`"
         return _open(alarm, BROKEN_DATA, f"the data look broken ({broken}); a newer model would not help", fix)
+    if alarm.kinds == (ESTIMATED_PERFORMANCE,):
+        why = "performance is estimated, not measured; its labels will tell"
+        return _open(
+            alarm, alarm.cause, why, "label some of its rows, or look at what drifted, and wait for the labels"
+        )
     tried = [e for e in known.entries if e.action == ledger.ROLLOUT and e.partition >= alarm.partition]
     if tried:
         why = f"v{tried[-1].model_version} is better on the gate's holdout and is tried on live requests"

@@ -19,7 +19,7 @@ from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
-from perennial.monitoring import expectation, performance, roles, rules
+from perennial.monitoring import estimate, expectation, performance, roles, rules
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
@@ -70,6 +70,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         quarantined=quarantine.share(use_case, partition),
         expectation=_expectation(use_case, partition, version),
         missing=_missing(use_case, partition),
+        estimated=estimate.make(use_case, partition, version),
     )
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from perennial import drift
 from perennial.drift import ColumnDrift
 from perennial.monitoring import live_slices
+from perennial.monitoring.estimate import Made
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.verdict import (
@@ -14,6 +15,7 @@ from perennial.monitoring.verdict import (
     ALARM,
     BROKEN_DATA,
     DRIFT,
+    ESTIMATED_PERFORMANCE,
     HEALTHY,
     LABELS,
     ONE_SLICE,
@@ -32,12 +34,14 @@ from perennial.partitions import Cadence, Partition
 from perennial.quarantine import QuarantineShare
 from perennial.registry.ledger import Entry
 from perennial.use_case import DriftPolicy, UseCase
-from perennial.use_case.metric_names import gain
+from perennial.use_case.metric_names import LOWER_IS_BETTER, gain
 
 #: A share of quarantined rows below this is never an alarm, however much it grew.
 SMALLEST_QUARANTINE = 0.01
 #: Columns that look broken explain a loss of performance if they have this much of the feature importance together.
 BROKEN_IMPORTANCE = 0.1
+#: An estimate may alarm if the truth was within its interval in this share of earlier partitions, at least.
+EARNED_COVERAGE = 0.8
 #: How many drifted columns a sentence names.
 _NAMED_COLUMNS = 3
 
@@ -57,6 +61,7 @@ class Observations:
         quarantined: The share of quarantined rows.
         expectation: What is expected of the version on this partition.
         missing: Partitions right before this one that features look back into, and that are not in the lake.
+        estimated: The performance as it was estimated without labels.
     """
 
     partition: Partition
@@ -68,6 +73,7 @@ class Observations:
     quarantined: QuarantineShare
     expectation: Expectation = field(default_factory=Expectation)
     missing: tuple[str, ...] = ()
+    estimated: Made = field(default_factory=Made)
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -111,7 +117,7 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
     causes = _causes(use_case, observed, evidence, alarms)
     usual = [] if alarms or warnings or by_age or not causes else [_healthy(observed)]
     sentences = [*alarms.values(), *usual, *causes.values(), *warnings.values(), *by_age.values()]
-    reason = next((kind for kind in [*alarms, *by_age] if kind != QUARANTINE), "")
+    reason = next((kind for kind in [*alarms, *by_age] if kind not in (QUARANTINE, ESTIMATED_PERFORMANCE)), "")
     if QUARANTINE in alarms and reason not in ("", PERFORMANCE, SLICE):
         # Bad data explain what looks like drift; training on them would not fix it.
         sentences.append(f"retraining for {reason} waits until the data are fixed")
@@ -146,6 +152,11 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         )
     elif fallen := _fallen(evidence):
         alarms[SLICE] = f"{evidence.metric} fell on {_in_words(fallen)}"
+    elif evidence.estimate is not None and _is_estimated_to_fall(policy, evidence) and has_earned(policy, evidence):
+        alarms[ESTIMATED_PERFORMANCE] = (
+            f"{_estimate(evidence)} where {evidence.expected:.4g} was expected{_since(evidence)}; the truth was within"
+            f" the interval in {evidence.estimate.within} of {evidence.estimate.partitions} partitions before"
+        )
     if observed.rows >= policy.min_rows:
         needed, _ = persistence(use_case)
         if observed.sustained.get(DRIFT, 0) >= needed:
@@ -160,6 +171,33 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         share = observed.quarantined
         alarms[QUARANTINE] = f"{share.now:.1%} of the rows are quarantined, usually {share.usual:.1%}"
     return alarms
+
+
+def has_earned(policy: DriftPolicy, evidence: VerdictEvidence) -> bool:
+    """Whether the record of a use case's estimates is long and good enough for one of them to alarm.
+
+    Args:
+        policy: Says how long it has to be, and how large a loss is one: errors are smaller than that on average.
+        evidence: Of a verdict with an estimate.
+    """
+    its = evidence.estimate
+    if its is None or its.mean_error is None or policy.estimate_record is None or policy.performance_drop is None:
+        return False
+    is_long, is_right = its.partitions >= policy.estimate_record, its.within >= EARNED_COVERAGE * its.partitions
+    return is_long and is_right and its.mean_error < policy.performance_drop
+
+
+def _is_estimated_to_fall(policy: DriftPolicy, evidence: VerdictEvidence) -> bool:
+    """Whether too much is lost even at the better end of an estimate's interval, and no label tells yet."""
+    its = evidence.estimate
+    if its is None or evidence.metric is None or evidence.expected is None or policy.performance_drop is None:
+        return False
+    better = its.low if evidence.metric in LOWER_IS_BETTER else its.high
+    return evidence.production is None and gain(evidence.metric, evidence.expected, better) > policy.performance_drop
+
+
+def _estimate(evidence: VerdictEvidence) -> str:
+    return f"{evidence.metric} is estimated at {evidence.estimate} without labels"
 
 
 def _since(evidence: VerdictEvidence) -> str:
@@ -178,7 +216,7 @@ def _causes(
     Whether the model is stale or the problem became harder they cannot say: only a newer model can, in the gate.
     """
     policy, performance = use_case.drift, observed.performance
-    if PERFORMANCE in alarms or SLICE in alarms:
+    if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE} & alarms.keys():
         if broken := _broken(observed, alarms):
             return {BROKEN_DATA: f"the data look broken ({', '.join(broken)}): fix the source"}
         if SLICE in alarms:
@@ -186,12 +224,25 @@ def _causes(
             return {ONE_SLICE: others}
         if fallen := _only_fallen(use_case, evidence):
             return {ONE_SLICE: f"it is {_in_words(fallen)} that fell, and no other slice"}
-        return {}
+        if ESTIMATED_PERFORMANCE not in alarms:
+            return {}
     if policy.performance_drop is not None and performance.rows and not performance.champion:
         known = f"{performance.labelled:,} of {performance.rows:,} predictions have a label"
         if performance.coverage < policy.min_coverage:
-            return {LABELS: f"performance is not known yet: {known}, {policy.min_coverage:.0%} are needed"}
+            needed = f"performance is not known yet: {known}, {policy.min_coverage:.0%} are needed"
+            return {LABELS: needed + ("" if alarms.keys() & {ESTIMATED_PERFORMANCE} else _meanwhile(policy, evidence))}
     return {}
+
+
+def _meanwhile(policy: DriftPolicy, evidence: VerdictEvidence) -> str:
+    """What is estimated while labels are missing, and why that is no alarm where it would be one."""
+    its = evidence.estimate
+    if its is None:
+        return ""
+    if not _is_estimated_to_fall(policy, evidence):
+        return f"; until then {_estimate(evidence)}"
+    record = f"the truth was within the interval in {its.within} of {its.partitions} partitions before"
+    return f"; until then {_estimate(evidence)}, which is no alarm by its record: {record}"
 
 
 def _broken(observed: Observations, alarms: dict[str, str]) -> list[str]:
@@ -321,6 +372,10 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     is_same_metric = observed.expectation.slice_metric in (None, use_case.gate.metric)
     if observed.expectation.slices and performance.slices and is_same_metric:
         more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
+    if observed.estimated.estimate is not None:
+        more["estimate"] = observed.estimated.estimate
+    if observed.estimated.left_out:
+        more["estimate_left_out"] = observed.estimated.left_out
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.
         more |= {"served": performance.served, "ahead": performance.ahead}

@@ -10,9 +10,10 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, Validatio
 from perennial.use_case.declarations import Declaration
 
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
-#: Kinds of alarms. All but the last are also reasons for retraining.
+#: Kinds of alarms that are also reasons for retraining,
 PERFORMANCE, SLICE, DRIFT, PREDICTION_DRIFT = "performance", "slice", "drift", "prediction-drift"
-QUARANTINE = "quarantine"
+#: and those that only tell.
+QUARANTINE, ESTIMATED_PERFORMANCE = "quarantine", "estimated-performance"
 #: Reasons for retraining that are no alarm.
 AGE, FIRST_MODEL = "age", "first-model"
 #: What the measurements of a partition tell about its performance before a newer model is compared: the data look
@@ -74,6 +75,33 @@ class ExpectedFrom(_Stored):
     partition: str | None = None
 
 
+class EstimateEvidence(_Stored):
+    """The gate's metric on a partition, estimated without any of its labels: see `perennial.monitoring.estimate`.
+
+    Attributes:
+        value: The estimate.
+        low, high: The truth is between them in 90% of partitions.
+        margin: How far it may be off by the version's holdout alone; the record makes the interval wider or narrower.
+        rows: Predictions that it is of.
+        partitions: Its record when it was made: of how many earlier partitions there were both an estimate and the
+            truth,
+        within: in how many of them the truth was within the interval,
+        mean_error: and the mean distance between both; None: there was none.
+    """
+
+    value: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    margin: float = 0.0
+    rows: int = 0
+    partitions: int = 0
+    within: int = 0
+    mean_error: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
 class SliceEvidence(_Stored):
     """The gate's metric on one slice of the labelled predictions: see `perennial.monitoring.live_slices`.
 
@@ -111,6 +139,8 @@ class VerdictEvidence(_Stored):
         production: Its value on the labelled rows; None: too few labels.
         lost: By how much `production` is worse than `expected`, positive if it is; None: one of them is missing.
         lost_uncertainty: By how much less may have been lost (95%, one-sided); infinite: too few rows to tell.
+        estimate: The metric as it was estimated before any label of the partition was looked at.
+        estimate_left_out: Why there is no estimate although the policy wants one.
         slices: The same of the slices that the gate declares, by name (`origin=JFK`); of those with enough rows.
         cause: What the measurements tell of a performance alarm: `broken-data` or `slice`; `labels`: there is no alarm
             because too few labels are in. Not set: a newer model has to be compared.
@@ -145,6 +175,8 @@ class VerdictEvidence(_Stored):
     production: float | None = _stored_as("lived")
     lost: float | None = None
     lost_uncertainty: float | None = None
+    estimate: EstimateEvidence | None = None
+    estimate_left_out: str | None = None
     slices: dict[str, SliceEvidence] = Field(default_factory=dict)
     cause: str | None = None
     broken: tuple[str, ...] = ()

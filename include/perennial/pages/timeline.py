@@ -102,6 +102,8 @@ def chart(use_case: UseCase, shown: Sequence[TimelineRow], entries: Sequence[Ent
         partitions: What the addresses of the partitions' pages begin with.
     """
     deployed = list(_deployments(shown))
+    estimated = [line.status.estimate.value if line.status.estimate else None for line in shown]
+    made = {"label": f"{use_case.gate.metric} as estimated without labels", "colour": "--so-so", "dashed": True}
     return {
         "x": [line.key for line in shown],
         "series": [
@@ -109,6 +111,7 @@ def chart(use_case: UseCase, shown: Sequence[TimelineRow], entries: Sequence[Ent
             | {"values": [line.status.first_model_metric for line in shown]},
             {"label": f"champion's {use_case.gate.metric}", "colour": "--text"}
             | {"values": [line.status.metric for line in shown]},
+            *([made | {"values": estimated}] if any(each is not None for each in estimated) else []),
         ],
         "bands": [
             {"from": first, "to": last, "colour": colour(version), "label": f"v{version}"}

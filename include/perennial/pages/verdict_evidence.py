@@ -7,7 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from perennial.monitoring.alarms import IN_WORDS
-from perennial.monitoring.verdict import ExpectedFrom, QuarantinedShare, SliceEvidence, VerdictEvidence
+from perennial.monitoring.verdict import (
+    EstimateEvidence,
+    ExpectedFrom,
+    QuarantinedShare,
+    SliceEvidence,
+    VerdictEvidence,
+)
 from perennial.pages.layout import NOTHING, count, share, signed, value
 
 
@@ -67,6 +73,11 @@ def _source(source: ExpectedFrom, _: VerdictEvidence) -> str:
     return f"the gate's decision on v{source.decision}, on data up to {source.partition}"
 
 
+def _estimate(estimate: EstimateEvidence, _: VerdictEvidence) -> str:
+    record = f"{estimate.within} of {estimate.partitions} partitions before were within theirs"
+    return f"{estimate}; {record if estimate.partitions else 'no earlier one to compare with'}"
+
+
 def _slices(slices: dict[str, SliceEvidence], _: VerdictEvidence) -> str:
     return "; ".join(f"{name} {_slice(each)}" for name, each in slices.items()) or "none"
 
@@ -88,6 +99,8 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "expected": ("expected: the metric on the gate's holdout", _number),
     "expected_from": ("expected metric is from", _source),
     "lost": ("lost against expected", _lost),
+    "estimate": ("estimated: the metric without labels, with its 90% interval", _estimate),
+    "estimate_left_out": ("no estimate without labels", _text),
     "slices": ("slices", _slices),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),

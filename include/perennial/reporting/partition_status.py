@@ -59,6 +59,18 @@ class PredictionsMade:
 
 
 @dataclass(frozen=True)
+class EstimatedMetric:
+    """The gate's metric of a partition as it was estimated before its labels; it is between `low` and `high` in 90%."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+@dataclass(frozen=True)
 class PartitionStatus:
     """One partition: its data, the version that scored it, its performance, and what was done about it.
 
@@ -72,6 +84,7 @@ class PartitionStatus:
         done: In words, such as `promoted v2` or `rolled back to v1`.
         predictions: How its predictions by that version were made; None: none was served, or it has no verdict.
         alarm: Whether the alarm on it is open, its cause, and what would help; None: its verdict is no alarm.
+        estimate: `metric` as it was estimated without labels; None: it was not.
     """
 
     partition: str
@@ -86,6 +99,7 @@ class PartitionStatus:
     done: str
     predictions: PredictionsMade | None = None
     alarm: AlarmState | None = None
+    estimate: EstimatedMetric | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +186,12 @@ class UseCaseStatus:
     def open_alarms(self) -> tuple[AlarmState, ...]:
         """The alarms that an act would close, oldest first."""
         return tuple(one.alarm for one in self.partitions if one.alarm is not None and one.alarm.is_open)
+
+    @property
+    def estimates(self) -> tuple[int, int]:
+        """In how many partitions the truth is within the interval of its estimate, of how many that have both."""
+        both = [(one.estimate, one.metric) for one in self.partitions if one.metric is not None and one.estimate]
+        return sum(its.low <= truth <= its.high for its, truth in both), len(both)
 
     @property
     def waiting(self) -> int:
@@ -362,7 +382,17 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
         verdict=verdict.get("verdict"),
         done=_done(rows.get("ledger", []), rows.get("requests", [])),
         predictions=_predictions_made(verdict),
+        estimate=_estimated(use_case, verdict),
     )
+
+
+def _estimated(use_case: UseCase, verdict: Mapping[str, Any]) -> EstimatedMetric | None:
+    """What the newest verdict says was estimated of the metric that the gate has now."""
+    evidence = json.loads(verdict.get("evidence") or "{}")
+    made = evidence.get("estimate")
+    if not made or evidence.get("metric") != use_case.gate.metric:
+        return None
+    return EstimatedMetric(made["value"], made["low"], made["high"])
 
 
 def _predictions_made(verdict: Mapping[str, Any]) -> PredictionsMade | None:

@@ -88,6 +88,17 @@ def earnings_lines(state: UseCaseStatus) -> list[str]:
     return [f"{'' if place else 'Value':<10} {line}" for place, line in enumerate(lines)]
 
 
+def estimate_lines(state: UseCaseStatus) -> list[str]:
+    """The newest estimate without labels, beside the truth if that is known, and how often estimates were right."""
+    newest = next((one for one in reversed(state.partitions) if one.estimate), None)
+    if newest is None:
+        return []
+    later = "not measured yet" if newest.metric is None else f"later measured {newest.metric:.4f}"
+    within, both = state.estimates
+    record = f"; the truth is within the 90% interval in {within} of {both} partitions" if both else ""
+    return [f"{'Estimated':<10} {newest.partition}: {state.metric} {newest.estimate} without labels, {later}{record}"]
+
+
 def regret_lines(state: UseCaseStatus) -> list[str]:
     """What the champions reached beside models that served nobody, and how to measure what is not measured yet."""
     if state.regret is None:

@@ -152,6 +152,12 @@ class DriftPolicy(Declaration):
         le=1,
         description="Share of predictions with a label from which on production performance is measured.",
     )
+    estimate_record: int | None = Field(
+        default=6,
+        ge=1,
+        description="While labels are missing, performance is estimated; an estimate may alarm once it was right about"
+        " so many earlier partitions. None: nothing is estimated.",
+    )
     revisits: int = Field(
         default=12, ge=0, description="How many earlier partitions are checked for labels that arrived since."
     )
