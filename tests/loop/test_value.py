@@ -79,8 +79,8 @@ def test_a_refit_acts_by_the_threshold_of_its_witness(energy) -> None:
 def test_scoring_writes_the_decision_of_each_version(energy) -> None:
     rows = lake.read("energy.predictions").to_pandas()
     entries = ledger.entries(energy)
-    thresholds = rows["model_version"].map(lambda version: thresholds.recorded(energy, entries, version))
-    assert (rows["decision"] == (rows["prediction"] >= thresholds)).all()
+    acting_from = rows["model_version"].map(lambda version: thresholds.recorded(energy, entries, version))
+    assert (rows["decision"] == (rows["prediction"] >= acting_from)).all()
     assert rows["decision"].nunique() == 2
 
 
