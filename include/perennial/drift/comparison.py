@@ -39,6 +39,7 @@ class ColumnDrift:
             `vanished`: the share that was the least of a category that is gone.
         explanation: The same in words, to follow the column's name.
         limit: The distance of the values above which the column would have drifted by them.
+        cost: By how much the gate's metric is worse because of the column's shift; None: not known.
     """
 
     column: str
@@ -51,6 +52,7 @@ class ColumnDrift:
     why: str = VALUES
     explanation: str = ""
     limit: float = float("nan")
+    cost: float | None = None
 
     @property
     def is_broken(self) -> bool:

@@ -20,7 +20,7 @@ _BINARY: dict[str, Callable[..., float]] = {
     "brier": sk.brier_score_loss,
 }
 _NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
-_REGRESSION: dict[str, Callable[[Array, Array], float]] = {
+_REGRESSION: dict[str, Callable[..., float]] = {
     "rmse": sk.root_mean_squared_error,
     "mae": sk.mean_absolute_error,
     "r2": sk.r2_score,
@@ -45,7 +45,12 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array, money: Array | 
 
 
 def evaluate_one(
-    use_case: UseCase, name: str, label: Array, prediction: Array, money: Array | None = None
+    use_case: UseCase,
+    name: str,
+    label: Array,
+    prediction: Array,
+    money: Array | None = None,
+    weight: Array | None = None,
 ) -> float | None:
     """One metric of `evaluate`.
 
@@ -55,15 +60,17 @@ def evaluate_one(
         label: (n,), as `evaluate` takes it.
         prediction: (n,), likewise.
         money: (n,), likewise.
+        weight: (n,) how much each row counts; None: all alike.
 
     Returns:
         None where the metric needs both classes and only one occurs, and of `value` where `money` is None.
     """
     if name == VALUE:
-        return float(money.mean()) if money is not None else None
+        return float(np.average(money, weights=weight)) if money is not None else None
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
-    return float((_REGRESSION if use_case.task == "regression" else _BINARY)[name](label, prediction))
+    function = (_REGRESSION if use_case.task == "regression" else _BINARY)[name]
+    return float(function(label, prediction, sample_weight=weight))
 
 
 def expected(name: str, probability: Array, prediction: Array) -> float:

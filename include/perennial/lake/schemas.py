@@ -215,6 +215,11 @@ DRIFT = _schema(
     ratio=(_DOUBLE, "`distance` / `reference`."),
     importance=(_DOUBLE, "The column's feature importance, 0 to 1."),
     drifted=(_BOOLEAN, "Whether the ratio is above the policy's."),
+    cost=(
+        _DOUBLE,
+        "What the column's shift by itself cost of the gate's metric, positive if it is worse for it; null: it has not"
+        " drifted, or it is not known.",
+    ),
     why=(_STRING, "The strongest type of drift: `values`, `nulls`, `scale`, `new` or `vanished`."),
     told=(_STRING, "The type of drift in words."),
     rows=(_LONG, "Number of the partition's rows, all of which were counted."),

@@ -19,7 +19,7 @@ from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
-from perennial.monitoring import estimate, expectation, performance, roles, rules
+from perennial.monitoring import attribution, estimate, expectation, performance, roles, rules
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
@@ -59,16 +59,19 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(use_case, champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
+    measured, expected = performance.measure(use_case, partition, version), _expectation(use_case, partition, version)
     columns = drift.compare(use_case, profile, partition, counts)
+    explained, columns = attribution.attribute(use_case, partition, version, columns, measured, expected)
     observed = Observations(
         partition=partition,
         champion=champion,
         rows=counts.rows,
-        performance=performance.measure(use_case, partition, version),
+        performance=measured,
         columns=columns,
         sustained=_sustained(use_case, partition, version, profile, columns),
         quarantined=quarantine.share(use_case, partition),
-        expectation=_expectation(use_case, partition, version),
+        expectation=expected,
+        attribution=explained,
         missing=_missing(use_case, partition),
         estimated=estimate.make(use_case, partition, version),
     )

@@ -124,6 +124,20 @@ def _baseline_value(use_case: UseCase, entries: list[Entry], version: int, rows:
     return float(worth.mean()) if worth is not None else None
 
 
+def fell(use_case: UseCase, lost: float | None, measured: Performance) -> bool:
+    """Whether so much was lost against what was expected that it is an alarm.
+
+    Few labels can make a good model look bad: it must be certain that anything was lost.
+
+    Args:
+        use_case: Its drift policy says how much may be lost.
+        lost: By how much the gate's metric is worse than expected; None: not known.
+        measured: What was measured.
+    """
+    most = use_case.drift.performance_drop
+    return most is not None and lost is not None and lost > max(most, measured.uncertainty)
+
+
 def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Performance, pl.DataFrame | None]:
     """The labelled predictions by which a version is judged on a partition: see `measure`.
 

@@ -9,7 +9,7 @@ from perennial.drift import ColumnDrift
 from perennial.monitoring import live_slices
 from perennial.monitoring.estimate import Made
 from perennial.monitoring.expectation import Expectation
-from perennial.monitoring.performance import Performance
+from perennial.monitoring.performance import Performance, fell
 from perennial.monitoring.verdict import (
     AGE,
     ALARM,
@@ -24,6 +24,7 @@ from perennial.monitoring.verdict import (
     QUARANTINE,
     SLICE,
     WARNING,
+    Attribution,
     DriftedColumn,
     QuarantinedShare,
     SliceEvidence,
@@ -42,6 +43,8 @@ SMALLEST_QUARANTINE = 0.01
 BROKEN_IMPORTANCE = 0.1
 #: An estimate may alarm if the truth was within its interval in this share of earlier partitions, at least.
 EARNED_COVERAGE = 0.8
+#: Of a loss; less than this is not worth a sentence.
+_SMALLEST_REST = 0.01
 #: How many drifted columns a sentence names.
 _NAMED_COLUMNS = 3
 
@@ -62,6 +65,7 @@ class Observations:
         expectation: What is expected of the version on this partition.
         missing: Partitions right before this one that features look back into, and that are not in the lake.
         estimated: The performance as it was estimated without labels.
+        attribution: What the loss of performance comes from; None: there is nothing to explain.
     """
 
     partition: Partition
@@ -74,6 +78,7 @@ class Observations:
     expectation: Expectation = field(default_factory=Expectation)
     missing: tuple[str, ...] = ()
     estimated: Made = field(default_factory=Made)
+    attribution: Attribution | None = None
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -115,8 +120,9 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
     warnings = _warnings(use_case, observed, evidence, alarms)
     by_age = _age_reasons(use_case, evidence)
     causes = _causes(use_case, observed, evidence, alarms)
+    attributed = _attributed(observed, evidence, alarms)
     usual = [] if alarms or warnings or by_age or not causes else [_healthy(observed)]
-    sentences = [*alarms.values(), *usual, *causes.values(), *warnings.values(), *by_age.values()]
+    sentences = [*alarms.values(), *attributed, *usual, *causes.values(), *warnings.values(), *by_age.values()]
     reason = next((kind for kind in [*alarms, *by_age] if kind not in (QUARANTINE, ESTIMATED_PERFORMANCE)), "")
     if QUARANTINE in alarms and reason not in ("", PERFORMANCE, SLICE):
         # Bad data explain what looks like drift; training on them would not fix it.
@@ -139,12 +145,7 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
     """Kind of alarm -> in words, the most important first."""
     policy, judged = use_case.drift, observed.performance.judged
     alarms: dict[str, str] = {}
-    # Few labels can make a good model look bad: it must be certain that anything was lost.
-    if (
-        policy.performance_drop is not None
-        and evidence.lost is not None
-        and evidence.lost > max(policy.performance_drop, observed.performance.uncertainty)
-    ):
+    if fell(use_case, evidence.lost, observed.performance):
         alarms[PERFORMANCE] = (
             f"{evidence.metric} is {evidence.production:.4g} on {judged:,} labels"
             f"{' of served predictions' if observed.performance.is_of_served else ''} where"
@@ -198,6 +199,25 @@ def _is_estimated_to_fall(policy: DriftPolicy, evidence: VerdictEvidence) -> boo
 
 def _estimate(evidence: VerdictEvidence) -> str:
     return f"{evidence.metric} is estimated at {evidence.estimate} without labels"
+
+
+def _attributed(observed: Observations, evidence: VerdictEvidence, alarms: dict[str, str]) -> list[str]:
+    """What the loss comes from, in words, where performance or the inputs are an alarm and it is known."""
+    known = observed.attribution
+    if known is None or known.left_out or not alarms.keys() & {PERFORMANCE, DRIFT}:
+        return []
+    if known.cost_of_inputs is None or evidence.lost is None:
+        return ["what the inputs cost cannot be told: partition and holdout have too little in common"]
+    cost = max(known.cost_of_inputs, 0.0)  # What is negative is chance, or what is left hides more.
+    if PERFORMANCE not in alarms:
+        return [f"the shift of the inputs cost {f'{cost:.2g} of {evidence.metric}' if cost else 'nothing'}"]
+    explained = min(cost, evidence.lost)
+    costly = max((c for c in observed.columns if (c.cost or 0) > 0), key=lambda c: c.cost or 0, default=None)
+    most = f", most by {costly.column} ({costly.cost:.2g} by itself)" if costly and explained else ""
+    of_inputs = f"of the {evidence.lost:.2g} lost, {explained:.2g} is explained by the shift of the inputs{most}"
+    rest = evidence.lost - explained
+    changed = "the relation between inputs and label changed, or something that is no input"
+    return [of_inputs, *([f"{rest:.2g} is not: {changed}"] if rest >= _SMALLEST_REST * evidence.lost else [])]
 
 
 def _since(evidence: VerdictEvidence) -> str:
@@ -328,9 +348,9 @@ def _of_which(performance: Performance) -> str:
 
 
 def _drifted_columns(observed: Observations) -> str:
-    """The drifted columns in words, the most important first; what looks broken before what moved."""
+    """The drifted columns in words: what looks broken, what cost most, what is most important first."""
     drifted = [c for c in observed.columns if c.drifted and c.column != drift.PREDICTION]
-    drifted.sort(key=lambda c: (not c.is_broken, -c.importance, -c.ratio))
+    drifted.sort(key=lambda c: (not c.is_broken, -(c.cost or 0), -c.importance, -c.ratio))
     named = ", ".join(f"{c.column} ({c.explanation})" for c in drifted[:_NAMED_COLUMNS])
     more = len(drifted) - _NAMED_COLUMNS
     return f"{named} and {more} more columns" if more > 0 else named
@@ -365,6 +385,8 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
     )
     more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
+    if observed.attribution is not None:
+        more["attribution"] = observed.attribution
     # What an older decision did not record is left out: a verdict that rests on it stays as it was.
     source = observed.expectation.source
     if source is not None and source.decision != champion.model_version:
@@ -384,7 +406,9 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
 
 
 def _drifted_column(column: ColumnDrift) -> DriftedColumn:
+    known = {"cost": column.cost} if column.cost is not None else {}
     return DriftedColumn(
+        **known,
         why=column.why,
         explanation=column.explanation,
         method=column.method,

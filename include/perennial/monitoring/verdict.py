@@ -53,6 +53,27 @@ class DriftedColumn(_Stored):
     reference: float | None = None
     ratio: float | None = None
     importance: float | None = None
+    cost: float | None = None
+
+
+class Attribution(_Stored):
+    """What was lost against the expected metric, by where it comes from: see `perennial.monitoring.attribution`.
+
+    Attributes:
+        cost_of_inputs: What the shift of all inputs together cost, in the unit of the gate's metric, positive if the
+            metric is worse for it; None: it cannot be told, because the rows have too little in common.
+        unexplained: The rest of `lost`: with inputs that are alike, production is worse by it. Not set: not known.
+        overlap: What the partition's inputs and those of the holdout have in common: 1: everything, 0: nothing.
+        rows, holdout_rows: Rows of the partition and of the holdout that were compared.
+        left_out: Why nothing of this is known although there is something to explain.
+    """
+
+    cost_of_inputs: float | None = None
+    unexplained: float | None = None
+    overlap: float | None = None
+    rows: int | None = None
+    holdout_rows: int | None = None
+    left_out: str = ""
 
 
 class QuarantinedShare(_Stored):
@@ -141,6 +162,7 @@ class VerdictEvidence(_Stored):
         lost_uncertainty: By how much less may have been lost (95%, one-sided); infinite: too few rows to tell.
         estimate: The metric as it was estimated before any label of the partition was looked at.
         estimate_left_out: Why there is no estimate although the policy wants one.
+        attribution: What the loss comes from. Not set: there is nothing to explain.
         slices: The same of the slices that the gate declares, by name (`origin=JFK`); of those with enough rows.
         cause: What the measurements tell of a performance alarm: `broken-data` or `slice`; `labels`: there is no alarm
             because too few labels are in. Not set: a newer model has to be compared.
@@ -177,6 +199,7 @@ class VerdictEvidence(_Stored):
     lost_uncertainty: float | None = None
     estimate: EstimateEvidence | None = None
     estimate_left_out: str | None = None
+    attribution: Attribution | None = None
     slices: dict[str, SliceEvidence] = Field(default_factory=dict)
     cause: str | None = None
     broken: tuple[str, ...] = ()

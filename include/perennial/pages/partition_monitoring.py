@@ -111,7 +111,7 @@ def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[s
         verdict: The current verdict; None: there is none.
 
     Returns:
-        `columns`, the most important first: by importance, then by ratio, but the predictions on top, each with the
+        `columns`, the most important first: by cost, importance, ratio, but the predictions on top, each with the
         `limit` above which it has drifted; `limit`, that of columns without a limit of their own; `most`, the end of
         the scale of their bars; `earlier`, the number of rows that newer ones replaced; `recorded_at` and `rows` of
         the comparison.
@@ -120,10 +120,11 @@ def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[s
     version = verdict["model_version"] if verdict else None
     own = [row for row in rows if version is None or row["model_version"] == version]
     newest = {row["column"]: row for row in own}
-    by_importance = sorted(
-        newest.values(), key=lambda row: (row["column"] != _PREDICTION, -row["importance"], -row["ratio"])
+    by_cost = sorted(
+        ({**row, "cost": row.get("cost")} for row in newest.values()),  # Not in rows from before it was recorded.
+        key=lambda row: (row["column"] != _PREDICTION, -(row["cost"] or 0), -row["importance"], -row["ratio"]),
     )
-    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in by_importance]
+    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in by_cost]
     return {
         "columns": columns,
         "version": columns[0]["model_version"] if columns else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from perennial.monitoring.alarms import IN_WORDS
 from perennial.monitoring.verdict import (
+    Attribution,
     EstimateEvidence,
     ExpectedFrom,
     QuarantinedShare,
@@ -78,6 +79,15 @@ def _estimate(estimate: EstimateEvidence, _: VerdictEvidence) -> str:
     return f"{estimate}; {record if estimate.partitions else 'no earlier one to compare with'}"
 
 
+def _attribution(known: Attribution, _: VerdictEvidence) -> str:
+    if known.left_out:
+        return f"not known: {known.left_out}"
+    common = f"{share(known.overlap)} in common with the holdout"
+    if known.cost_of_inputs is None or known.unexplained is None:
+        return f"not known: the inputs have too little in common, {common}"
+    return f"{signed(known.cost_of_inputs)} by the inputs, {signed(known.unexplained)} not by them; {common}"
+
+
 def _slices(slices: dict[str, SliceEvidence], _: VerdictEvidence) -> str:
     return "; ".join(f"{name} {_slice(each)}" for name, each in slices.items()) or "none"
 
@@ -101,6 +111,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "lost": ("lost against expected", _lost),
     "estimate": ("estimated: the metric without labels, with its 90% interval", _estimate),
     "estimate_left_out": ("no estimate without labels", _text),
+    "attribution": ("of that, explained by the shift of the inputs", _attribution),
     "slices": ("slices", _slices),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),

@@ -239,7 +239,7 @@ def _latest_verdict(row: Mapping[str, Any], state: UseCaseStatus) -> LatestVerdi
         row["reason"] or "",
         row["explanation"] or "",
         partition_status.label_coverage(row),
-        tuple(sorted(drifted, key=lambda column: -(drifted[column].importance or 0))),
+        tuple(sorted(drifted, key=lambda column: (-(drifted[column].cost or 0), -(drifted[column].importance or 0)))),
         row["recorded_at"],
         next((one.alarm for one in state.partitions if one.partition == row["partition"]), None),
     )
