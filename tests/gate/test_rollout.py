@@ -116,10 +116,12 @@ def instead() -> Rollout:
 INCONCLUSIVE = {"promote": False, "outcome": "not-enough-evidence", "borderline": True, "interval": (-0.1, 0.5)}
 
 
-def test_inconclusive_is_tried_instead_of_the_holdout_only(served: UseCase) -> None:
+@pytest.mark.parametrize("after", ["with-holdout", "instead-of-holdout"])
+def test_inconclusive_is_tried_where_the_policy_says_so(served: UseCase, after: str) -> None:
     begun(served, 2, **INCONCLUSIVE)
     assert events(served) == [("rejected", 2)]
-    begun(served.model_copy(update={"rollout": instead()}), 3, **INCONCLUSIVE)
+    tried = POLICY.model_copy(update={"after": after})
+    begun(served.model_copy(update={"rollout": tried}), 3, **INCONCLUSIVE)
     assert events(served)[1:] == [("rollout", 3)]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from perennial import CanaryStage, Rollout, discovery
 from perennial.gate import rollout_evidence, rollout_rules
+from perennial.gate.decision import GateDecision
 from perennial.gate.rollout_evidence import LiveEvidence
 from perennial.gate.rollout_rules import Assessment
 from perennial.registry.ledger import Entry
@@ -25,8 +26,8 @@ FLIGHTS = discovery.load("flights")
 USE_CASE = FLIGHTS.model_copy(update={"gate": Gate(**FLIGHTS.gate.model_dump() | {"slices": ()})})
 
 
-def state(share: float = 0.0) -> RolloutState:
-    kept: dict[str, Any] = {"decision": {}}
+def state(share: float = 0.0, decision: dict[str, Any] | None = None) -> RolloutState:
+    kept: dict[str, Any] = {"decision": decision or {}}
     entry = Entry("rollout:2:0", "2013-03", "rollout", 2, 1, "run2", BEGAN, "gate", "", kept, BEGAN)
     return RolloutState(2, 1, BEGAN, 0, Stage(share, DAY), BEGAN, entry)
 
@@ -71,6 +72,44 @@ def test_after_the_holdout_the_last_stage_promotes_what_is_not_worse() -> None:
 def test_instead_of_the_holdout_it_has_to_be_better(challenger: float, champion: float, outcome: str) -> None:
     assessed = assess(evidence(challenger, champion), DAY, INSTEAD, share=0.1)
     assert (assessed.step, assessed.outcome) == ("end", outcome)
+
+
+def held_out(improvement: float, half: float, metric: str = "roc_auc") -> dict[str, Any]:
+    """A decision of the gate on the holdout, as the ledger keeps it."""
+    return GateDecision(
+        promote=False,
+        outcome="not-enough-evidence",
+        reason="too few days",
+        challenger=2,
+        champion=1,
+        partition="2013-03",
+        effective_from=BEGAN,
+        rows=20_000,
+        improvement=improvement,
+        interval=(improvement - half, improvement + half),
+        confidence=0.95,
+        metric=metric,
+        rules=[],
+        metrics={},
+    ).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("decision", "outcome"),
+    [
+        (held_out(0.02, 0.021), "promote"),
+        (held_out(-0.02, 0.021), "not-enough-evidence"),
+        (held_out(0.02, 0.021, metric="average_precision"), "not-enough-evidence"),
+    ],
+)
+def test_holdout_and_live_requests_decide_together(decision: dict[str, Any], outcome: str) -> None:
+    """Live requests alone are not enough, as the last case shows: its holdout was measured in another metric."""
+    together = POLICY.model_copy(update={"after": "with-holdout"})
+    live = evidence(0.5, 0.53, days=6)
+    assessed = rollout_rules.assess(USE_CASE, together, state(0.1, decision), live, BEGAN + DAY)
+    assert (assessed.step, assessed.outcome) == ("end", outcome)
+    named = [rule.name for rule in assessed.all_rules if "with the holdout" in rule.name]
+    assert len(named) == (decision["metric"] == "roc_auc")
 
 
 def test_what_is_much_worse_ends_at_any_look() -> None:

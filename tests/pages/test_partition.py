@@ -119,6 +119,8 @@ def test_every_number_of_the_partition_is_there_with_its_source(energy) -> None:
     for row in records["drift"]:
         assert f"<code>{row['column']}</code>" in text
         assert f"{row['ratio']:.2f}" in text
+        assert row["detectable"] is None or f"{layout.value(row['detectable'])} sd</td>" in text
+    assert any(row["detectable"] for row in records["drift"])
     for row in records["metrics"]:
         assert layout.value(row["value"]) in text
     assert "288 predictions" in text

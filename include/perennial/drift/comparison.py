@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.drift.bins import Bins, count
-from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, column_distances
+from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, column_distances, mean_differences
 from perennial.drift.limits import Limits, distance_method, limits
 from perennial.drift.profile import ColumnProfile, Profile
 from perennial.partitions import Partition
@@ -40,6 +40,9 @@ class ColumnDrift:
         explanation: The same in words, to follow the column's name.
         limit: The distance of the values above which the column would have drifted by them.
         cost: By how much the gate's metric is worse because of the column's shift; None: not known.
+        detectable: The smallest shift of a number, in standard deviations of training, that would have been found in
+            nine of ten partitions of this size and season, whichever way it went. None: of a category, of another
+            distance than Wasserstein's, or where nothing is known of windows.
     """
 
     column: str
@@ -53,6 +56,7 @@ class ColumnDrift:
     explanation: str = ""
     limit: float = float("nan")
     cost: float | None = None
+    detectable: float | None = None
 
     @property
     def is_broken(self) -> bool:
@@ -167,20 +171,46 @@ def _column(
         why=why,
         explanation=_explanation(column, now, why, distance, reference, method, gone[0] if gone else ""),
         limit=most[VALUES] * allowed,
+        detectable=_detectable(
+            column, most[VALUES] * allowed, normal.mean_deviation.get(name), seasonal, policy.min_rows
+        ),
     )
+
+
+def _detectable(
+    column: ColumnProfile, limit: float, mean_deviation: float | None, seasonal: np.ndarray, min_rows: int
+) -> float | None:
+    """A shift that exceeds the limit even where the window's own mean, or its season, lies on the other side.
+
+    The Wasserstein distance is never less than the difference of means. A window may already be off by its
+    `mean_deviation`, and a season by the distance of its mean from the year's: a shift back to that looks usual.
+    """
+    if mean_deviation is None:
+        return None
+    season = _of_season(column, seasonal, min_rows)
+    apart = 0.0 if season is None else mean_differences(column.bins, season[None, :], _total(column)[None, :])[0]
+    return float(limit + mean_deviation + np.nan_to_num(abs(apart)))
 
 
 def _distances(
     column: ColumnProfile, method: str, now: np.ndarray, seasonal: np.ndarray, min_rows: int
 ) -> dict[str, float]:
     """By aspect, the distance from the whole profile or from its season, whichever is nearer."""
-    references = [column.counts.sum(axis=0)]
-    same_season = column.counts[seasonal].sum(axis=0) if seasonal.any() else None
-    if same_season is not None and same_season.sum() >= min_rows:
-        references.append(same_season)
+    season = _of_season(column, seasonal, min_rows)
+    references = [_total(column)] if season is None else [_total(column), season]
     distances = [column_distances(column.bins, method, now[None, :], reference[None, :]) for reference in references]
     # An aspect that cannot be measured (a column without values) did not move; its nulls did.
     return {aspect: float(np.nan_to_num(min(one[aspect][0] for one in distances))) for aspect in distances[0]}
+
+
+def _total(column: ColumnProfile) -> np.ndarray:
+    return np.asarray(column.counts.sum(axis=0))
+
+
+def _of_season(column: ColumnProfile, seasonal: np.ndarray, min_rows: int) -> np.ndarray | None:
+    """The counts of the blocks of the partition's season; None: too few rows."""
+    counts = column.counts[seasonal].sum(axis=0)
+    return counts if counts.sum() >= min_rows else None
 
 
 def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, float, float] | None:
@@ -198,7 +228,7 @@ def _explanation(
 ) -> str:
     """In words, after "column x:"."""
     if why == NULLS:
-        before, after = (float(c[-1] / max(c.sum(), 1)) for c in (column.counts.sum(axis=0), now))
+        before, after = (float(c[-1] / max(c.sum(), 1)) for c in (_total(column), now))
         return f"{after:.1%} nulls, {before:.1%} in training"
     if why == SCALE:
         unit = "; did its unit change?" if distance > UNIT_FROM else ""

@@ -53,6 +53,22 @@ def column_distances(bins: Bins, method: str, now: np.ndarray, reference: np.nda
     return distances
 
 
+def mean_differences(bins: Bins, now: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """By how much the mean of each window is above its reference's, in standard deviations of the reference.
+
+    Never more than the Wasserstein distance, whatever the sign. NaN where there are too few values.
+
+    Args:
+        bins: Of a column of numbers.
+        now: (windows, size) counts.
+        reference: (windows, size) or (1, size) counts.
+    """
+    p, seen = _shares(now)
+    q, reference_seen = _shares(reference)
+    apart = (p - q) @ np.asarray(bins.centres) / np.maximum(_deviation(q, bins), 0.001)
+    return np.where((seen >= MIN_VALUES) & (reference_seen >= MIN_VALUES), apart, np.nan)
+
+
 def _shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The share of each bin among the values that are there, and how many are."""
     present = counts[:, :-1]

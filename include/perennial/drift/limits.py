@@ -1,24 +1,38 @@
 """The baselines of drift: how far windows of the training data are from the rest, at a partition's size.
 
-There are two kinds of windows. Runs of consecutive blocks: the farthest of them bounds the effect of seasons and
-weather. Random choices of blocks: their distances bound the effect of chance, over all columns at once (Bonferroni), so
-that many columns do not make many false alarms.
+There are two kinds of windows. Runs of consecutive blocks: the farthest of them is the baseline, and the policy's
+`ratio` leaves room for seasons and weather beyond it. Random choices of blocks: their distances bound the effect of
+chance, over all columns at once (Bonferroni), so that many columns do not make many false alarms. Chance needs less
+room (`TAIL`): where its bound is the larger one, the baseline is raised only until `ratio` times it leaves that much.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.stats import gamma
 
 from perennial.drift.bins import Bins
-from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, column_distances, default_method
+from perennial.drift.distances import (
+    NEW,
+    NULLS,
+    SCALE,
+    SMALLEST,
+    VALUES,
+    column_distances,
+    default_method,
+    mean_differences,
+)
 from perennial.drift.profile import ColumnProfile, Profile
 from perennial.use_case import DriftPolicy, UseCase
 
 #: Baselines where a profile has no times, or no window of it has enough values.
 UNKNOWN = {VALUES: 0.1, NULLS: 0.05, SCALE: 1.0, NEW: 0.05}
+#: The factor by which a distance may exceed the bound of chance: later windows hold days that training had none of.
+TAIL = 1.2
+#: A shift counts as one that can be found if so many windows would show it.
+FOUND = 0.9
 #: Windows this many times as large as the partition are thinned to its size.
 THINNED_FROM = 1.25
 
@@ -28,12 +42,16 @@ class Limits:
     """The baselines of each column.
 
     Attributes:
-        most: Column -> aspect -> the most that it moved between windows of the training data.
+        most: Column -> aspect -> the most that it moved between windows of the training data; more where the policy's
+            ratio would not reach the bound of chance.
         least: Column of categories -> (values,) the smallest share that each had in any window.
+        mean_deviation: Number whose distance is Wasserstein's -> how far the mean of a window is from that of the rest
+            in a given direction, in nine windows of ten at most; in standard deviations.
     """
 
     most: dict[str, dict[str, float]]
     least: dict[str, np.ndarray]
+    mean_deviation: dict[str, float] = field(default_factory=dict)
 
 
 def distance_method(policy: DriftPolicy, name: str, bins: Bins) -> str:
@@ -62,6 +80,7 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
     choices = blocks.choices(runs).astype(float)
     most: dict[str, dict[str, float]] = {}
     least: dict[str, np.ndarray] = {}
+    mean_deviation: dict[str, float] = {}
     by_chance: dict[tuple[str, str], np.ndarray] = {}
     for name, column in profile.columns.items():
         method = distance_method(policy, name, column.bins)
@@ -74,9 +93,11 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
             random_windows = (choices @ column.counts.astype(float)).astype(int)
             for aspect, distances in _distances_from_rest(column, method, random_windows, rows).items():
                 by_chance[name, aspect] = np.nan_to_num(distances)
+            if method == "wasserstein":
+                mean_deviation[name] = max(_mean_deviation(column, each, rows) for each in (windows, random_windows))
     for (name, aspect), bound in _bounds(by_chance, policy.false_alarms).items():
-        most[name][aspect] = max(most[name][aspect], bound)
-    return Limits(most, least)
+        most[name][aspect] = max(most[name][aspect], bound * min(TAIL / policy.ratio_of(name), 1))
+    return Limits(most, least, mean_deviation)
 
 
 def _window_counts(column: ColumnProfile, runs: np.ndarray) -> np.ndarray:
@@ -111,6 +132,14 @@ def _distances_from_rest(column: ColumnProfile, method: str, windows: np.ndarray
     """The distance of each window from all training rows outside it."""
     others = column.counts.sum(axis=0) - windows
     return column_distances(column.bins, method, _thinned(windows, rows), others)
+
+
+def _mean_deviation(column: ColumnProfile, windows: np.ndarray, rows: int) -> float:
+    """How far the mean of a window is from that of the rest in a given direction, in nine of ten at most."""
+    others = column.counts.sum(axis=0) - windows
+    off = mean_differences(column.bins, _thinned(windows, rows), others)
+    off = off[~np.isnan(off)]
+    return float(np.quantile([*off, *-off], FOUND)) if len(off) else 0.0
 
 
 def _thinned(windows: np.ndarray, rows: int) -> np.ndarray:

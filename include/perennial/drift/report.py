@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import tempfile
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def html_report(profile: Profile, counted: ColumnCounts, drift: list[ColumnDrift
         path = Path(folder) / "report.html"
         snapshot.save_html(str(path))
         text = path.read_text()
-    summary = f'<p style="font-family: sans-serif; margin: 1em">{_row_counts(profile, counted)}</p>'
+    said = f"{_row_counts(profile, counted)}{_smallest_shifts(drift)}"
+    summary = f'<p style="font-family: sans-serif; margin: 1em">{html.escape(said)}</p>'
     return text.replace("<body>", f"<body>{summary}", 1)
 
 
@@ -60,6 +62,11 @@ def _row_counts(profile: Profile, counted: ColumnCounts) -> str:
         f" Both counted in the profile's bins and drawn here as {DRAWN_ROWS:,} rows of the same distribution; the"
         " verdict's own distances are of the counts."
     )
+
+
+def _smallest_shifts(drift: list[ColumnDrift]) -> str:
+    known = ", ".join(f"{c.column} {c.detectable:.2f}" for c in drift if c.detectable is not None)
+    return f" Smallest shifts that such a partition finds, in standard deviations: {known}." if known else ""
 
 
 def sample_rows(bins: Bins, counts: np.ndarray) -> pd.Series:

@@ -7,16 +7,17 @@ surer then, because there are many.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from scipy import stats
 
 from perennial.evaluation import bootstrap
+from perennial.evaluation.bootstrap import Interval
 from perennial.gate import rules
 from perennial.gate.challenger import RuleResults, apply_rules
-from perennial.gate.decision import INCONCLUSIVE, PROMOTE, REJECT, Outcome, Rule
+from perennial.gate.decision import INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
 from perennial.gate.rollout_evidence import LiveEvidence
 from perennial.registry import rollouts
 from perennial.registry.rollouts import RolloutState, Stage
@@ -105,11 +106,31 @@ def _at_the_end(
         return Assessment("next", why, None, next_stage, results, about_requests)
     if policy.after == "holdout":
         return Assessment("end", f"{name}: nothing speaks against it", PROMOTE, None, results, about_requests)
+    if policy.after == "with-holdout":
+        results = _with_holdout(use_case, results, state)
     outcome = results.outcome(use_case.gate.margin)
     words = {PROMOTE: "it is better", REJECT: "it is not better", INCONCLUSIVE: "whether it is better is inconclusive"}
     return Assessment(
         "end", f"{name}: {words[outcome]}{_numbers(use_case, results)}", outcome, None, results, about_requests
     )
+
+
+def _with_holdout(use_case: UseCase, results: RuleResults, state: RolloutState) -> RuleResults:
+    """The results with superiority measured on the holdout and the live requests together.
+
+    There is one test, at the end; that the holdout alone rejects some before makes promotions by chance only rarer.
+    Where the holdout has no interval, or one of another metric or confidence, live requests decide alone.
+    """
+    gate, decision = use_case.gate, GateDecision(**state.decision)
+    same = (decision.metric, decision.confidence) == (gate.metric, gate.confidence)
+    live, held_out = results.improvement, decision.interval
+    if not same or live is None or held_out is None or decision.improvement is None:
+        return results
+    both = bootstrap.combined(Interval(decision.improvement, *held_out), live)
+    name = f"{gate.metric} improvement with the holdout, {rules.percent(gate.confidence)} lower bound"
+    note = f"{both.estimate:+.4g}; {decision.improvement:+.4g} on the holdout, {live.estimate:+.4g} on live requests"
+    together = rules.rule(name, both.low, gate.margin, both.low > gate.margin, note)
+    return replace(results, superiority=[together], improvement=both)
 
 
 def _early_harm(policy: Rollout, pair: rules.Pair, evidence: LiveEvidence) -> Rule | None:

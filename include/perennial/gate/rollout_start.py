@@ -22,7 +22,7 @@ def may_begin(use_case: UseCase, decision: GateDecision) -> bool:
     """
     policy = use_case.rollout
     is_open = decision.outcome == INCONCLUSIVE and decision.champion is not None
-    return policy is not None and policy.after == "instead-of-holdout" and is_open
+    return policy is not None and policy.after != "holdout" and is_open
 
 
 def begin(use_case: UseCase, decision: GateDecision, actor: str) -> Entry:

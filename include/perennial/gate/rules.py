@@ -166,7 +166,11 @@ def superiority(pair: Pair) -> tuple[Interval | None, list[Rule]]:
     interval = bootstrap.interval(pair.improvement(), pair.blocks, gate.confidence)
     if interval is None:
         return None, []
-    note = f"{interval.estimate:+.4g} on the holdout; between {interval.low:+.4g} and {interval.high:+.4g}"
+    smallest = bootstrap.detectable(interval, pair.blocks, gate.confidence, gate.margin)
+    note = (
+        f"{interval.estimate:+.4g} on the holdout; between {interval.low:+.4g} and {interval.high:+.4g};"
+        f" finds {smallest:+.2g} in nine of ten cases"
+    )
     name = f"{gate.metric} improvement, {percent(gate.confidence)} lower bound"
     return interval, [rule(name, interval.low, gate.margin, interval.low > gate.margin, note)]
 

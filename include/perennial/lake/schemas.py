@@ -223,6 +223,11 @@ DRIFT = _schema(
     why=(_STRING, "The strongest type of drift: `values`, `nulls`, `scale`, `new` or `vanished`."),
     told=(_STRING, "The type of drift in words."),
     rows=(_LONG, "Number of the partition's rows, all of which were counted."),
+    detectable=(
+        _DOUBLE,
+        "Of numbers: the smallest shift, in standard deviations of training, that would have been found in nine of ten"
+        " such partitions.",
+    ),
     recorded_at=_RECORDED_AT,
 )
 

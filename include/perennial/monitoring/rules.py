@@ -336,7 +336,17 @@ def _has_grown(policy: DriftPolicy, share: QuarantineShare) -> bool:
 
 def _healthy(observed: Observations) -> str:
     drifted = _drifted_columns(observed)
-    return f"only drift of {drifted}" if drifted else "nothing exceeds its training baseline"
+    said = f"only drift of {drifted}" if drifted else "nothing exceeds its training baseline"
+    smallest = ", ".join(f"{shift:.2g} sd of {column}" for column, shift in _detectable(observed).items())
+    return f"{said} (blind to shifts below {smallest})" if smallest else said
+
+
+def _detectable(observed: Observations) -> dict[str, float]:
+    """The smallest shift that would have been found, of the most important columns where that is known."""
+    known = [(c.column, c.detectable, c.importance) for c in observed.columns if c.column != drift.PREDICTION]
+    known.sort(key=lambda each: (-each[2], each[0]))
+    found = [(name, round(shift, 2)) for name, shift, _ in known if shift is not None]
+    return dict(found[:_NAMED_COLUMNS])
 
 
 def _of_which(performance: Performance) -> str:
@@ -398,6 +408,8 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         more["estimate"] = observed.estimated.estimate
     if observed.estimated.left_out:
         more["estimate_left_out"] = observed.estimated.left_out
+    if detectable := _detectable(observed):
+        more["detectable"] = detectable
     if performance.served:
         # Not where nothing was: a verdict on backfilled predictions stays as it was before there were others.
         more |= {"served": performance.served, "ahead": performance.ahead}

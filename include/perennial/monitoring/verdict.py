@@ -171,6 +171,7 @@ class VerdictEvidence(_Stored):
         drift_score: The drifted columns' share of the feature importance, 0 to 1.
         drifted: Drifted columns by name, predictions among them.
         prediction_drift: Drift of the predictions, as a multiple of their baseline.
+        detectable: The most important numbers -> the smallest shift that would have been found: see `ColumnDrift`.
         sustained: Kind of drift -> in how many of the last partitions, this one included, it reached its alarm level.
         persistence: (n, m): drift is an alarm once n of the last m partitions reached that level.
         quarantined: The share of quarantined rows.
@@ -207,6 +208,7 @@ class VerdictEvidence(_Stored):
     drift_score: float | None = None
     drifted: dict[str, DriftedColumn] = Field(default_factory=dict)
     prediction_drift: float | None = None
+    detectable: dict[str, float] = Field(default_factory=dict)
     sustained: dict[str, int] = Field(default_factory=dict)
     persistence: tuple[int, int] | None = None
     quarantined: QuarantinedShare | None = None

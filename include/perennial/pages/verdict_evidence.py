@@ -66,6 +66,10 @@ def _quarantined(quarantined: QuarantinedShare, _: VerdictEvidence) -> str:
     return f"{share(quarantined.now)} of the rows, {before}"
 
 
+def _detectable(smallest: dict[str, float], _: VerdictEvidence) -> str:
+    return ", ".join(f"{shift:.2f} standard deviations of {column}" for column, shift in smallest.items())
+
+
 def _sustained(sustained: dict[str, int], _: VerdictEvidence) -> str:
     return ", ".join(f"{kind} in {times} of the last partitions" for kind, times in sustained.items()) or "none"
 
@@ -123,6 +127,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "first_model_left_out": ("first model, which could not be compared", _text),
     "drift_score": ("drift score: feature importance of drifted columns", _share),
     "prediction_drift": ("drift of the predictions, times their baseline", lambda ratio, _: f"{ratio:.2f}"),
+    "detectable": ("smallest shifts that would have been found", _detectable),
     "sustained": ("sustained drift", _sustained),
     "persistence": ("drift is an alarm after", lambda often, _: f"{often[0]} of {often[1]} partitions"),
     "quarantined": ("quarantined", _quarantined),

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 
 from perennial.use_case.declarations import Declaration
 
-#: Whether the gate's holdout decides before a rollout, or leaves the superiority of a challenger to the rollout.
-After = Literal["holdout", "instead-of-holdout"]
+#: Whether the gate's holdout decides before a rollout, or leaves the superiority of a challenger to its end, with the
+#: holdout's evidence or without.
+After = Literal["holdout", "with-holdout", "instead-of-holdout"]
 
 
 class CanaryStage(Declaration):
@@ -49,8 +50,8 @@ class Rollout(Declaration):
     after: After = Field(
         default="holdout",
         description="Who begins a rollout: what the gate would promote (holdout), or also what its holdout neither"
-        " promotes nor rejects, if nothing else speaks against it; it then has to be better on live requests, by"
-        " `gate.margin` (instead-of-holdout).",
+        " promotes nor rejects, if nothing else speaks against it; it then has to be better by `gate.margin`, on"
+        " holdout and live requests together (with-holdout) or on live requests alone (instead-of-holdout).",
     )
     longest: timedelta = Field(
         default=timedelta(days=28),
