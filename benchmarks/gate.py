@@ -235,7 +235,6 @@ WORLDS: dict[str, World] = {
     "AUC, 20% positive, days differ": _of_labels("roc_auc", -1.5, 200, 0.7),
     "AUC, 20% positive, days alike": _of_labels("roc_auc", -1.5, 200, 0.0),
     "AUC, 2% positive, days differ": _of_labels("roc_auc", -4.5, 400, 0.7),
-    "average precision, 20% positive": _of_labels("average_precision", -1.5, 100, 0.7),
     "log loss, 20% positive": _of_labels("log_loss", -1.5, 200, 0.7),
     "RMSE, heavy tails by day": _of_numbers("rmse", 100),
     "MAE, heavy tails by day": _of_numbers("mae", 100),
