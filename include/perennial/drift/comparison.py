@@ -209,8 +209,8 @@ def _total(column: ColumnProfile) -> np.ndarray:
 
 def _of_season(column: ColumnProfile, seasonal: np.ndarray, min_rows: int) -> np.ndarray | None:
     """The counts of the blocks of the partition's season; None: too few rows."""
-    counts = column.counts[seasonal].sum(axis=0)
-    return counts if counts.sum() >= min_rows else None
+    counts = column.counts[seasonal].sum(axis=0) if seasonal.any() else None
+    return counts if counts is not None and counts.sum() >= min_rows else None
 
 
 def _vanished(bins: Bins, now: np.ndarray, least: np.ndarray) -> tuple[str, float, float] | None:
