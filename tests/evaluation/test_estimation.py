@@ -132,3 +132,10 @@ def test_estimates_are_those_of_nannyml(metric: str) -> None:
         ours, theirs = fitted.estimate(features[["x"]], prediction), NANNYML[metric][number]
         # Another library's trees, with other parameters, learn about the same loss.
         assert ours == pytest.approx(theirs, rel=1e-4 if metric in BINARY else 0.03)
+
+
+def test_a_feature_that_is_always_null_is_no_error() -> None:
+    features, label, prediction = regression(np.random.default_rng(1), 800)
+    fitted = estimation.fit(use_case("rmse"), holdout((features.assign(gone=np.nan), label, prediction)))
+    assert fitted is not None
+    assert np.isfinite(fitted.estimate(features.assign(gone=1.0), prediction))

@@ -91,6 +91,14 @@ def test_what_has_nothing_in_common_cannot_be_told() -> None:
     assert cost(gone, ["number"]) is None
 
 
+@pytest.mark.parametrize("values", [0, 1, 49])
+def test_a_column_that_is_almost_always_null_is_no_error(values: int) -> None:
+    before, after = sample(0), sample(1)
+    for each in (before, after):
+        each.inputs["rare"] = np.where(np.arange(ROWS) < values / 2, 1.0, np.nan)
+    assert cost(after, [*COLUMNS, "rare"], before) == pytest.approx(0, abs=0.05)
+
+
 def test_samples_worth_too_few_rows_tell_nothing() -> None:
     assert cost(sample(1, rows=150)) is None
 

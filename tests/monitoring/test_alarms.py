@@ -212,6 +212,20 @@ def test_a_decision_before_monitoring_counts_unless_later_labels_made_the_alarm(
     assert not revised.decide(3, 1, "2013-09").state().is_open
 
 
+@pytest.mark.parametrize("before", ["estimated-performance", "drift"])
+def test_a_decision_without_its_labels_tells_nothing_of_performance(before: str) -> None:
+    revised = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason=before)
+    revised.decide(2, 1, "2013-08").verdict("2013-08")
+    assert revised.state().is_open
+    assert not revised.decide(3, 1, "2013-09").state().is_open
+
+
+def test_a_decision_tells_nothing_of_an_estimate_beside_drift() -> None:
+    life = Life().decide(1, None, "2013-06", outcome="promote")
+    life.verdict("2013-08", reason="drift", alarms=["estimated-performance", "drift"])
+    assert life.decide(2, 1, "2013-08").state().is_open
+
+
 def test_drift_without_a_better_model_is_harmless() -> None:
     life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="drift")
     assert life.decide(2, 1, "2013-08").state().cause == "harmless"

@@ -7,9 +7,12 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from perennial import Cadence, DriftPolicy, Retraining
+from perennial.evaluation.estimation import Holdout
 from perennial.monitoring import alarms, estimate, expectation, rules
 from perennial.monitoring.estimate import Made
 from perennial.monitoring.performance import Performance
@@ -125,6 +128,23 @@ def test_the_record_is_of_earlier_partitions_with_both() -> None:
     assert estimate.record(use_case(), rows, before="2013-06") == [(estimated(), 0.66)] * 2
 
 
+def test_the_record_is_of_the_same_predictions() -> None:
+    both = VerdictEvidence(metric="roc_auc", estimate=estimated(), production=0.66, judged="served")
+    assert estimate.record(use_case(), [row("2013-01", both)], before="2013-02") == []
+    served = both.model_copy(update={"estimate": estimated(of_served=True)})
+    assert len(estimate.record(use_case(), [row("2013-01", served)], before="2013-02")) == 1
+
+
+def test_the_record_is_the_newest_that_have_their_labels() -> None:
+    keys = [each.key for each in Cadence.DAILY.partition("2013-01-01").through(Cadence.DAILY.partition("2013-03-31"))]
+    both = [
+        VerdictEvidence(metric="roc_auc", estimate=estimated(), production=number / 100 if number < 60 else None)
+        for number in range(len(keys))
+    ]
+    known = estimate.record(use_case(), [row(key, each) for key, each in zip(keys, both, strict=True)], "2013-04-01")
+    assert [truth for _, truth in known] == [number / 100 for number in range(30, 60)]
+
+
 def test_its_alarm_is_open_until_labels_tell() -> None:
     first = row("2013-03", decide(estimated()).evidence)
     (state,) = alarms.states(use_case(), [first], [], []).values()
@@ -142,3 +162,17 @@ def test_a_later_partition_closes_it_by_its_truth_only() -> None:
     assert alarms.states(use_case(), [first, unknown], [], [])["2013-03"].is_open
     state = alarms.states(use_case(), [first, unknown, measured], [], [])["2013-03"]
     assert (state.is_open, state.cause) == (False, alarms.PASSED)
+
+
+def test_what_is_not_defined_of_the_predictions_is_left_out(monkeypatch) -> None:
+    random = np.random.default_rng(0)
+    prediction = np.sort(random.random(4_000))
+    label = (random.random(4_000) < np.where(prediction < 0.5, 0.0, 0.3)).astype(int)
+    order = random.permutation(4_000)
+    held_out = Holdout(pd.DataFrame(index=range(4_000)), label[order], prediction[order], np.arange(4_000) // 400)
+    monkeypatch.setattr(estimate, "_holdout", lambda *_: held_out)
+    monkeypatch.setattr(estimate, "_predictions", lambda *_: (pd.DataFrame(), np.full(900, 0.2), 900, False))
+    case = SimpleNamespace(**vars(use_case()), task="binary")
+    made = estimate._estimate(case, MARCH, 1, [])
+    assert made.estimate is None
+    assert made.left_out == "roc_auc is not defined: all predictions are of one class by the holdout"

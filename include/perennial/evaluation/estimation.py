@@ -44,6 +44,7 @@ _ISOTONIC_ROWS = 1_000
 #: A holdout is divided into so many parts in time, at most; each is estimated from the others.
 _PARTS, _FEWEST_PARTS = 5, 3
 _LOSS_TREES = 30
+_FEWEST_VALUES = 50
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _error(use_case: UseCase, holdout: Holdout, is_left_out: Array) -> float | N
 
 
 def _calibration(holdout: Holdout) -> Callable[[Array], Array]:
-    """From predictions to calibrated probabilities, never quite 0 or 1 where the holdout does not say so."""
+    """From predictions to calibrated probabilities."""
     if len(holdout.label) >= _ISOTONIC_ROWS:
         curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(holdout.prediction, holdout.label)
         return lambda prediction: curve.predict(prediction)
@@ -163,6 +164,8 @@ def _log_odds(prediction: Array) -> Array:
 def _loss_model(metric: str, holdout: Holdout) -> Estimator:
     """A small model of each row's loss, in one thread: it is fitted beside whatever else the machine does."""
     error = np.abs(holdout.label - holdout.prediction)
+    # Of a column that is almost always null nothing is learnt, and its values may be too few to be binned.
+    columns = [name for name in holdout.features if holdout.features[name].notna().sum() >= _FEWEST_VALUES]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
     model = make_pipeline(
         make_column_transformer(
@@ -172,11 +175,11 @@ def _loss_model(metric: str, holdout: Holdout) -> Estimator:
         HistGradientBoostingRegressor(max_iter=_LOSS_TREES, max_leaf_nodes=15, early_stopping=False, random_state=0),
     )
     with threadpool_limits(1):
-        model.fit(_beside(holdout.features, holdout.prediction), error if metric == "mae" else error**2)
+        model.fit(_beside(holdout.features[columns], holdout.prediction), error if metric == "mae" else error**2)
 
     def estimate(features: pd.DataFrame, prediction: Array) -> float:
         with threadpool_limits(1):
-            loss = max(float(model.predict(_beside(features, prediction)).mean()), 0.0)
+            loss = max(float(model.predict(_beside(features[columns], prediction)).mean()), 0.0)
         return loss if metric == "mae" else loss**0.5
 
     return estimate

@@ -25,6 +25,7 @@ SMALLEST_OVERLAP = 0.1
 #: Bins of a number, and categories that are told apart, the most frequent ones.
 _BINS = 64
 _FOLDS = 2
+_FEWEST_VALUES = 50
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Shift:
 
     Attributes:
         overlap: What both samples have in common in these columns: 1: everything, 0: nothing.
-        cost: By how much the metric is worse for it, positive if it is; None: too little in common to tell.
+        cost: By how much the metric is worse for it, positive if it is; None: too little in common, or too few rows, to
+            tell.
     """
 
     overlap: float
@@ -120,7 +122,12 @@ def _is_number(column: pd.Series) -> bool:
 
 
 def _encoded(column: pd.Series) -> np.ndarray:
-    """(n,) floats, nan where it is null; of a category its rank by frequency."""
+    """(n,) floats, nan where it is null; of a category its rank by frequency.
+
+    Of a column that is almost always null only whether it is: its values are too few to be binned.
+    """
+    if column.notna().sum() < _FEWEST_VALUES:
+        return column.notna().to_numpy(dtype=float)
     if not _is_number(column):
         ranks = {value: rank for rank, value in enumerate(column.value_counts().index)}
         column = column.map(ranks).clip(upper=_BINS - 1)

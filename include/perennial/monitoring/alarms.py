@@ -73,6 +73,8 @@ IN_WORDS = {
     LABELS: "too few labels",
     UNKNOWN: "cause not known yet",
 }
+#: Kinds of alarm that rest on labels.
+_MEASURED = {PERFORMANCE, SLICE}
 #: Who records the decisions that no person was asked about.
 _GATE = "gate"
 
@@ -180,24 +182,36 @@ def states(
 def _began(rows: Sequence[Row]) -> datetime | None:
     """When a verdict that was no alarm became one; None: it was one from the first, or is none.
 
+    An alarm of measured performance begins where that was measured: what was decided while it was only estimated, or
+    while only the inputs had drifted, was decided without its labels.
+
     Args:
         rows: The verdicts on one partition, oldest first.
     """
+    if rows[-1]["verdict"] != ALARM:
+        return None
+    is_measured = bool(_MEASURED & set(_kinds(rows[-1])))
     began = None
     for row in reversed(rows):
-        if row["verdict"] != ALARM:
+        if row["verdict"] != ALARM or (is_measured and not _MEASURED & set(_kinds(row))):
             return began
         began = row["recorded_at"]
     return None
 
 
+def _kinds(row: Row) -> tuple[str, ...]:
+    """The kinds of alarm of a verdict, the most important first."""
+    return VerdictEvidence.from_json(row["evidence"]).alarms or tuple(kind for kind in (row.get("reason"),) if kind)
+
+
 def _state(known: _Records, row: Row) -> AlarmState:
     evidence = known.evidence_of(row["partition"])
-    kinds = evidence.alarms or tuple(kind for kind in (row.get("reason"),) if kind)
+    kinds = _kinds(row)
     is_of_data = QUARANTINE in kinds and PERFORMANCE not in kinds
     cause = evidence.cause or (BROKEN_DATA if is_of_data else UNKNOWN)
     start = AlarmState(row["partition"], row["model_version"], kinds, True, cause, "")
-    after = None if kinds == (ESTIMATED_PERFORMANCE,) else _by_decision(known, start)
+    # Only labels tell of an estimate; no model was compared on them.
+    after = None if ESTIMATED_PERFORMANCE in kinds else _by_decision(known, start)
     if after is not None and not after.is_open:
         return after
     return _by_later_records(known, start) or after or _still_open(known, start, evidence)
@@ -299,7 +313,7 @@ def _still_open(known: _Records, alarm: AlarmState, evidence: VerdictEvidence) -
         again = _trigger(known, "features", alarm.partition)
         fix = f"fix the source, load what is missing, then run the partition again: `{again}`"
         return _open(alarm, BROKEN_DATA, f"the data look broken ({broken}); a newer model would not help", fix)
-    if alarm.kinds == (ESTIMATED_PERFORMANCE,):
+    if ESTIMATED_PERFORMANCE in alarm.kinds:
         why = "performance is estimated, not measured; its labels will tell"
         return _open(
             alarm, alarm.cause, why, "label some of its rows, or look at what drifted, and wait for the labels"

@@ -15,7 +15,7 @@ import polars as pl
 from perennial import drift, lake
 from perennial.drift import ColumnDrift
 from perennial.errors import PerennialError, ServiceUnavailable
-from perennial.evaluation.shift import Sample, cost_of_shift
+from perennial.evaluation.shift import SMALLEST_OVERLAP, Sample, Shift, cost_of_shift
 from perennial.gate import challenger
 from perennial.monitoring import performance
 from perennial.monitoring.expectation import Expectation
@@ -91,7 +91,7 @@ def attribute(
         log.warning("%s %s: what the inputs cost is left out: %s", use_case.name, partition, problem)
         return Attribution(left_out=problem), columns
     attribution = together.model_copy(
-        update={"unexplained": lost - together.cost_of_inputs} if together.cost_of_inputs is not None else {}
+        update={"unexplained": _digits(lost - together.cost_of_inputs)} if together.cost_of_inputs is not None else {}
     )
     return attribution, [replace(column, cost=costs.get(column.column)) for column in columns]
 
@@ -100,21 +100,33 @@ def _costs(
     use_case: UseCase, before: Sample, after: Sample, names: Sequence[str], drifted: Sequence[ColumnDrift]
 ) -> tuple[Attribution, dict[str, float | None]]:
     """What all inputs cost together, and each of the drifted columns by itself."""
-    metric, enough = use_case.gate.metric, use_case.drift.min_rows
+    metric, enough = use_case.gate.metric, min(use_case.drift.min_rows, SAMPLED_ROWS // 10)
     together = cost_of_shift(use_case, metric, before, after, names, enough)
     most = sorted(drifted, key=lambda column: (-column.importance, column.column))[:MEASURED_COLUMNS]
     costs = {
-        column.column: cost_of_shift(use_case, metric, before, after, [column.column], enough).cost
+        column.column: _digits(cost_of_shift(use_case, metric, before, after, [column.column], enough).cost)
         for column in most
         if column.column in names
     }
     attribution = Attribution(
-        cost_of_inputs=together.cost,
+        cost_of_inputs=_digits(together.cost),
+        unknown="" if together.cost is not None else _why_unknown(together),
         overlap=round(together.overlap, 4),
         rows=len(after.label),
         holdout_rows=len(before.label),
     )
     return attribution, costs
+
+
+def _why_unknown(shift: Shift) -> str:
+    if shift.overlap < SMALLEST_OVERLAP:
+        return "partition and holdout have too little in common"
+    return "too few of their rows are alike, or these have one label only"
+
+
+def _digits(cost: float | None) -> float | None:
+    """Six digits: a model that predicts on several threads rounds otherwise each time, and a verdict repeats itself."""
+    return None if cost is None else float(f"{cost:.6g}")
 
 
 def _holdout(use_case: UseCase, version: int, decision: int) -> Sample:

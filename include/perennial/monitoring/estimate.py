@@ -1,13 +1,15 @@
 """What a version's performance on a partition probably is before its labels are known.
 
-An estimate is made once, at the first visit of a partition, and never from a label of that partition; so it is as
-honest in a replay, where all labels are there already, as it is in production. It stays in the evidence of every later
-verdict, beside the truth. How often the truth was within the interval, and how far estimates were off, is their record.
+An estimate is made once, at the first visit of a partition, and never from a label of that partition, also in a replay,
+where all labels are there already. It stays in the evidence of every later verdict, beside the truth. How often the
+truth was within the interval, and how far estimates were off, is their record. In a replay that record is longer than
+it would have been in production, where the newest partitions before this one may still wait for their labels.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -26,6 +28,7 @@ from perennial.monitoring.verdict import EstimateEvidence, VerdictEvidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, tracking
 from perennial.served_predictions.table import COUNTING
+from perennial.training.training_set import rows_to_judge
 from perennial.use_case import UseCase
 
 log = logging.getLogger(__name__)
@@ -58,7 +61,8 @@ def make(use_case: UseCase, partition: Partition, version: int) -> Made:
     """
     if use_case.drift.estimate_record is None:
         return Made()
-    earlier = list(partition.preceding(RECORD, use_case.first))
+    # The newest partitions may still wait for their labels, for as long as they are looked at again.
+    earlier = list(partition.preceding(RECORD + use_case.drift.revisits, use_case.first))
     between = (min((each.key for each in earlier), default=partition.key), partition.key)
     verdicts = lake.records(use_case.tables.verdicts, between=between)
     its = sorted((row for row in verdicts if row["partition"] == partition.key), key=itemgetter("recorded_at"))
@@ -78,7 +82,7 @@ def make(use_case: UseCase, partition: Partition, version: int) -> Made:
 
 
 def record(use_case: UseCase, verdicts: Iterable[Row], before: str) -> list[tuple[EstimateEvidence, float]]:
-    """Estimate and truth of each earlier partition that has both, by its newest verdict, oldest first.
+    """Estimate and truth of earlier partitions that have both, of the same predictions: the newest `RECORD`, in order.
 
     Args:
         use_case: Whose gate names the metric.
@@ -87,11 +91,15 @@ def record(use_case: UseCase, verdicts: Iterable[Row], before: str) -> list[tupl
     """
     newest = {row["partition"]: row for row in sorted(verdicts, key=itemgetter("partition", "recorded_at"))}
     known = (_comparable(use_case, row) for key, row in newest.items() if key < before)
-    return [
+    both = [
         (each.estimate, each.production)
         for each in known
-        if each is not None and each.estimate is not None and each.production is not None
+        if each is not None
+        and each.estimate is not None
+        and each.production is not None
+        and each.estimate.of_served == (each.judged == "served")
     ]
+    return both[-RECORD:]
 
 
 def _comparable(use_case: UseCase, row: Row) -> VerdictEvidence | None:
@@ -107,14 +115,16 @@ def _estimate(
     if metric not in estimation.ESTIMATED:
         return Made(left_out=f"{metric} cannot be estimated")
     holdout = _holdout(use_case, version)
-    features, prediction, rows = _predictions(use_case, partition, version, list(holdout.features.columns))
+    features, prediction, rows, of_served = _predictions(use_case, partition, version, list(holdout.features.columns))
     if rows < use_case.drift.min_rows:
         return Made(left_out=f"only {rows} predictions, {use_case.drift.min_rows} are needed")
     holdout = Holdout(holdout.features[list(features)], holdout.label, holdout.prediction, holdout.block)
     fitted = estimation.fit(use_case, holdout)
-    if fitted is None or not fitted.part_error:
+    if fitted is None or not 0 < fitted.part_error < math.inf:
         return Made(left_out="the holdout has too few blocks, or its labels do not vary")
     value, margin = fitted.estimate(features, prediction), fitted.margin(rows)
+    if not math.isfinite(value):
+        return Made(left_out=f"{metric} is not defined: all predictions are of one class by the holdout")
     errors = [(abs(truth - its.value), its) for its, truth in known]
     off = margin * estimation.conformal_factor([error / its.margin for error, its in errors])
     return Made(
@@ -124,6 +134,7 @@ def _estimate(
             high=value + off,
             margin=margin,
             rows=rows,
+            of_served=of_served,
             partitions=len(errors),
             within=sum(error <= (its.high - its.low) / 2 for error, its in errors),
             mean_error=float(np.mean([error for error, _ in errors])) if errors else None,
@@ -134,8 +145,9 @@ def _estimate(
 def _holdout(use_case: UseCase, version: int) -> Holdout:
     """What the gate decided on, beside the predictions of the version that it evaluated: a refit has no holdout."""
     evaluated = ledger.evaluated_for(ledger.entries(use_case), version) or version
-    data = challenger.training_set(use_case, tracking.run_of(use_case, evaluated)).holdout
-    data = data.iloc[:: -(-len(data) // _HOLDOUT_ROWS) or 1]
+    whole = challenger.training_set(use_case, tracking.run_of(use_case, evaluated))
+    held_out = rows_to_judge(whole.table, whole.holdout_start)
+    data = held_out.take(np.arange(0, held_out.num_rows, _step(held_out.num_rows, _HOLDOUT_ROWS))).to_pandas()
     columns = model_loading.inputs(use_case, evaluated)
     prediction = model_loading.load(use_case, evaluated)(data)
     block = blocks.blocks_of(data["event_timestamp"], use_case.gate.block)
@@ -144,21 +156,35 @@ def _holdout(use_case: UseCase, version: int) -> Holdout:
 
 def _predictions(
     use_case: UseCase, partition: Partition, version: int, inputs: list[str]
-) -> tuple[pd.DataFrame, np.ndarray, int]:
-    """What a version saw and predicted of a partition, thinned out, and how many rows there are.
+) -> tuple[pd.DataFrame, np.ndarray, int, bool]:
+    """What a version saw and predicted of a partition, thinned out, how many rows there are, and if they were served.
 
     Those that were served, where there are enough of them, as `performance.measure` does.
     """
     name = use_case.tables.predictions
     table = lake.table(name)
     stored = set(table.schema().column_names) if table is not None else set()
-    columns = ["prediction", *(["served_as"] if "served_as" in stored else [])]
-    inputs = [each for each in inputs if each in stored] if use_case.task == "regression" else []
+    how = ["served_as"] if "served_as" in stored else []
     where = lake.equals("model_version", version)
-    found = lake.read(name, partitions=[partition.key], columns=list(dict.fromkeys([*columns, *inputs])), where=where)
-    rows = pl.DataFrame(found)
-    if "served_as" in stored:
-        served = rows.filter(pl.col("served_as").is_in(COUNTING).fill_null(False))
-        rows = served if served.height >= use_case.drift.min_rows else rows
-    thinned = rows.gather_every(-(-rows.height // _PARTITION_ROWS) or 1).to_pandas()
-    return thinned[inputs], thinned["prediction"].to_numpy(dtype=float), rows.height
+    ways = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=["prediction", *how], where=where))
+    served = int(ways["served_as"].is_in(COUNTING).sum()) if how else 0
+    of_served = served >= use_case.drift.min_rows
+    rows = served if of_served else ways.height
+    # Of a regression also what the model saw; a batch at a time, because a partition may be large and wide.
+    inputs = [each for each in inputs if each in stored] if use_case.task == "regression" else []
+    columns, step, passed = list(dict.fromkeys(["prediction", *how, *inputs])), _step(rows, _PARTITION_ROWS), 0
+    kept: list[pl.DataFrame] = []
+    for batch in lake.iter_batches(name, partition=partition.key, columns=columns, where=where):
+        each = pl.DataFrame(batch)
+        each = each.filter(pl.col("served_as").is_in(COUNTING).fill_null(False)) if of_served else each
+        kept.append(each.gather_every(step, offset=-passed % step) if each.height else each)
+        passed += each.height
+    if not kept:
+        return pd.DataFrame(columns=inputs), np.empty(0), 0, of_served
+    thinned = pl.concat(kept).to_pandas()
+    return thinned[inputs], thinned["prediction"].to_numpy(dtype=float), rows, of_served
+
+
+def _step(rows: int, most: int) -> int:
+    """Every so many-th row is kept, so that there are at most that many."""
+    return max(1, -(-rows // most))

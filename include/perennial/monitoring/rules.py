@@ -207,7 +207,7 @@ def _attributed(observed: Observations, evidence: VerdictEvidence, alarms: dict[
     if known is None or known.left_out or not alarms.keys() & {PERFORMANCE, DRIFT}:
         return []
     if known.cost_of_inputs is None or evidence.lost is None:
-        return ["what the inputs cost cannot be told: partition and holdout have too little in common"]
+        return [f"what the inputs cost cannot be told: {known.unknown}"]
     cost = max(known.cost_of_inputs, 0.0)  # What is negative is chance, or what is left hides more.
     if PERFORMANCE not in alarms:
         return [f"the shift of the inputs cost {f'{cost:.2g} of {evidence.metric}' if cost else 'nothing'}"]

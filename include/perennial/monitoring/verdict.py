@@ -61,7 +61,8 @@ class Attribution(_Stored):
 
     Attributes:
         cost_of_inputs: What the shift of all inputs together cost, in the unit of the gate's metric, positive if the
-            metric is worse for it; None: it cannot be told, because the rows have too little in common.
+            metric is worse for it; None: it cannot be told.
+        unknown: Why it cannot be told, in words.
         unexplained: The rest of `lost`: with inputs that are alike, production is worse by it. Not set: not known.
         overlap: What the partition's inputs and those of the holdout have in common: 1: everything, 0: nothing.
         rows, holdout_rows: Rows of the partition and of the holdout that were compared.
@@ -69,6 +70,7 @@ class Attribution(_Stored):
     """
 
     cost_of_inputs: float | None = None
+    unknown: str = ""
     unexplained: float | None = None
     overlap: float | None = None
     rows: int | None = None
@@ -104,6 +106,7 @@ class EstimateEvidence(_Stored):
         low, high: The truth is between them in 90% of partitions.
         margin: How far it may be off by the version's holdout alone; the record makes the interval wider or narrower.
         rows: Predictions that it is of.
+        of_served: Whether it is of the predictions that were served only, as production performance may be.
         partitions: Its record when it was made: of how many earlier partitions there were both an estimate and the
             truth,
         within: in how many of them the truth was within the interval,
@@ -115,6 +118,7 @@ class EstimateEvidence(_Stored):
     high: float = 0.0
     margin: float = 0.0
     rows: int = 0
+    of_served: bool = False
     partitions: int = 0
     within: int = 0
     mean_error: float | None = None

@@ -88,7 +88,7 @@ def _attribution(known: Attribution, _: VerdictEvidence) -> str:
         return f"not known: {known.left_out}"
     common = f"{share(known.overlap)} in common with the holdout"
     if known.cost_of_inputs is None or known.unexplained is None:
-        return f"not known: the inputs have too little in common, {common}"
+        return f"not known: {known.unknown or 'it cannot be told'}, {common}"
     return f"{signed(known.cost_of_inputs)} by the inputs, {signed(known.unexplained)} not by them; {common}"
 
 

@@ -155,6 +155,7 @@ class DriftPolicy(Declaration):
     estimate_record: int | None = Field(
         default=6,
         ge=1,
+        le=30,
         description="While labels are missing, performance is estimated; an estimate may alarm once it was right about"
         " so many earlier partitions. None: nothing is estimated.",
     )
