@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from drift_cases import START, compare, drifted, profile, sample, use_case
 
-from perennial import Cadence, drift
+from perennial import Cadence, ColumnPolicy, DriftPolicy, drift
 
 
 def test_column_that_always_moves_is_compared_with_its_moves() -> None:
@@ -70,6 +70,18 @@ def test_a_season_of_its_own_hides_a_larger_shift() -> None:
     assert march > june + 1
 
 
+def test_a_season_that_varies_more_hides_a_larger_shift() -> None:
+    case = use_case(Cadence.MONTHLY)
+    frame = sample(1, 60_000, days=800)
+    is_march = pd.DatetimeIndex(frame["event_timestamp"]).month == 3
+    frame["number"] *= np.where(is_march, 4.0, 1.0)
+    reference = profile(frame, case)
+    march, june = (Cadence.MONTHLY.partition(key) for key in ("2026-03", "2026-06"))
+    usual = sample(2, 2_000)
+    stated = compare(reference, usual.assign(number=4 * usual["number"]), case, march)["number"].detectable
+    assert stated > 1.5 * compare(reference, usual, case, june)["number"].detectable
+
+
 def test_no_detectable_shift_is_stated_where_none_is_known(world) -> None:
     columns = compare(world, sample(2, 1_000))
     assert columns["letter"].detectable is None
@@ -85,3 +97,9 @@ def test_chance_is_not_multiplied_by_the_room_for_seasons(world) -> None:
     )
     assert wide == pytest.approx(even)
     assert narrow == pytest.approx(even / 2), "who allows less than chance is taken at their word"
+
+
+def test_a_ratio_of_its_own_multiplies_the_room_for_chance(world) -> None:
+    wide = use_case(false_alarms=1e-12, columns={"number": ColumnPolicy(ratio=2 * DriftPolicy().ratio)})
+    usual, own = (compare(world, sample(2, 100), case)["number"].limit for case in (use_case(false_alarms=1e-12), wide))
+    assert own == pytest.approx(2 * usual)

@@ -183,6 +183,25 @@ def test_shadow_and_canary_end_in_a_promotion(served: UseCase) -> None:
     assert {"live: holdout rows", "live: share of failed predictions"} <= {rule.name for rule in final.rules}
 
 
+@pytest.mark.parametrize("alone", [{}, INCONCLUSIVE])
+def test_the_ledger_keeps_what_both_said_together(served: UseCase, alone: dict[str, object]) -> None:
+    """The improvement is that of holdout and live requests, all else is the holdout's, whatever that said alone."""
+    tried = served.model_copy(update={"rollout": POLICY.model_copy(update={"after": "with-holdout"})})
+    on_holdout = begun(tried, 2, metric=tried.gate.metric, **alone)
+    advance(tried, "a", action="advance", reason="looks good")
+    record_pairs(tried, example_rows(tried, "2024-01-03"), {1: 0.5, 2: 0.49}, champion=1)
+    rows = []
+    for example in example_rows(tried, "2024-01-04")[:20]:
+        rows += answered(
+            example, answer=(2, example["label"] + 0.49), shadow=(1, example["label"] + 0.5), served_as="canary"
+        )
+    record(tried, rows)
+    assert rollout.advance(tried, CHECK, made_by="b").stage is None
+    final = promotion.final_decision(tried, 2)
+    assert final.interval[0] < final.improvement < final.interval[1] < 0.1, "the live requests are far surer"
+    assert (final.metrics, final.rows) == (on_holdout.metrics, on_holdout.rows)
+
+
 def test_what_is_worse_is_rejected_and_the_champion_stays(served: UseCase) -> None:
     begun(served)
     record_pairs(served, example_rows(served, "2024-01-03", "2024-01-04"), {1: 0.1, 2: 3.0}, champion=1)

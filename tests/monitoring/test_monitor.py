@@ -121,13 +121,20 @@ def test_what_did_not_drift_does_not_count() -> None:
 
 def test_a_healthy_verdict_says_what_it_could_not_have_found() -> None:
     """Of the three most important numbers, not of the predictions nor of what is not known."""
-    known = [replace(column(n / 10, ratio=1.0, name=f"n{n}"), detectable=0.876 + n) for n in range(4)]
+    shifts = enumerate((7, 0.00387, 1.876, 123.4))
+    known = [replace(column(n / 10, ratio=1.0, name=f"n{n}"), detectable=shift) for n, shift in shifts]
     unknown, prediction = column(0.9, ratio=1.0), replace(column(0.9, 1.0, "prediction"), detectable=0.1)
     decided = decide(*known, unknown, prediction)
-    said = "blind to shifts below 3.9 sd of n3, 2.9 sd of n2, 1.9 sd of n1"
+    said = "blind to shifts below 120 sd of n3, 1.9 sd of n2, 0.0039 sd of n1"
     assert decided.explanation == f"nothing exceeds its training baseline ({said})"
-    assert decided.evidence.detectable == {"n3": 3.88, "n2": 2.88, "n1": 1.88}
+    assert decided.evidence.detectable == {"n3": 123, "n2": 1.88, "n1": 0.00387}
     assert "blind" not in decide(column(0.9, ratio=1.0)).explanation
+
+
+def test_nothing_is_said_to_be_hidden_in_what_drifted() -> None:
+    decided = decide(replace(column(0.01), detectable=0.5))
+    assert decided.verdict == "healthy"
+    assert (decided.explanation, decided.evidence.detectable) == ("only drift of x (x told)", {})
 
 
 def test_performance_outranks_drift() -> None:

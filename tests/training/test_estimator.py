@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -56,6 +57,24 @@ def test_an_estimator_without_weights_is_named(weighted, monkeypatch) -> None:
         fitted(weighted, monkeypatch, KNeighborsRegressor())
 
 
+CLASSES = pd.DataFrame({"x": np.arange(40.0), "label": np.arange(40) % 2, "weight": 1.0 + np.arange(40) % 3})
+
+
+def test_an_estimator_inside_another_without_weights_is_named(weighted, monkeypatch) -> None:
+    """scikit-learn itself only warns, and fits the inner one without them."""
+    inner = CalibratedClassifierCV(make_pipeline(StandardScaler(), LogisticRegression()))
+    with pytest.raises(TrainingFailed, match="Pipeline does not appear to accept sample_weight"):
+        fitted(weighted, monkeypatch, inner, CLASSES)
+
+
+def test_calibration_as_the_last_step_takes_weights(weighted, monkeypatch) -> None:
+    def predicted(rows: pd.DataFrame) -> np.ndarray:
+        model = make_pipeline(StandardScaler(), CalibratedClassifierCV(LogisticRegression()))
+        return fitted(weighted, monkeypatch, model, rows).predict_proba(rows[["x"]])[:, 1]
+
+    assert predicted(CLASSES) != pytest.approx(predicted(CLASSES.assign(weight=1.0)))
+
+
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
@@ -68,6 +87,11 @@ def test_an_estimator_without_weights_is_named(weighted, monkeypatch) -> None:
 def test_what_is_no_weight_is_refused(weighted, values, problem: str) -> None:
     with pytest.raises(BadFeatures, match=rf"'energy': examples.weight names 'weight'; {problem}"):
         estimator.weights_of(weighted, ROWS.assign(weight=values))
+
+
+def test_no_rows_have_no_wrong_weights(weighted) -> None:
+    """What is missing then is rows, which a check of its own says."""
+    assert estimator.weights_of(weighted, ROWS[:0]).tolist() == []
 
 
 def test_a_missing_column_of_weights_is_named(weighted) -> None:

@@ -57,6 +57,17 @@ def test_a_transform_without_the_column_is_named(weighted, monkeypatch) -> None:
         run_features(other, other.partition("2024-01-04"))
 
 
+def test_a_version_from_before_the_weights_is_built_again(weighted) -> None:
+    version = train(weighted, "older", force=True)
+    declared = weighted.examples.model_copy(update={"weight": "importance"})
+    parts = {
+        part.name: part for part in refit.reproduce(weighted.model_copy(update={"examples": declared}), version).parts
+    }
+    assert parts["data"].equal
+    assert parts["predictions"].equal is None
+    assert "cannot be fitted by the code here" in parts["predictions"].findings[0]
+
+
 def test_rows_from_before_the_weights_are_not_used(weighted) -> None:
     other = weighted.model_copy(update={"examples": weighted.examples.model_copy(update={"weight": "importance"})})
     with pytest.raises(BadFeatures, match="computed by an earlier version"):

@@ -10,7 +10,17 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.drift.bins import Bins, count
-from perennial.drift.distances import NEW, NULLS, SCALE, SMALLEST, VALUES, VANISHED, column_distances, mean_differences
+from perennial.drift.distances import (
+    NEW,
+    NULLS,
+    SCALE,
+    SMALLEST,
+    VALUES,
+    VANISHED,
+    column_distances,
+    deviation,
+    mean_differences,
+)
 from perennial.drift.limits import Limits, distance_method, limits
 from perennial.drift.profile import ColumnProfile, Profile
 from perennial.partitions import Partition
@@ -183,13 +193,18 @@ def _detectable(
     """A shift that exceeds the limit even where the window's own mean, or its season, lies on the other side.
 
     The Wasserstein distance is never less than the difference of means. A window may already be off by its
-    `mean_deviation`, and a season by the distance of its mean from the year's: a shift back to that looks usual.
+    `mean_deviation`, and a season by the distance of its mean from the year's: a shift back to that looks usual. What
+    is near a season that varies more than the year is compared with that, in its larger standard deviations.
     """
     if mean_deviation is None:
         return None
     season = _of_season(column, seasonal, min_rows)
-    apart = 0.0 if season is None else mean_differences(column.bins, season[None, :], _total(column)[None, :])[0]
-    return float(limit + mean_deviation + np.nan_to_num(abs(apart)))
+    if season is None:
+        return limit + mean_deviation
+    its, all_year = season[None, :], _total(column)[None, :]
+    apart = np.nan_to_num(mean_differences(column.bins, its, all_year)[0])
+    wider = max(1.0, deviation(column.bins, its)[0] / deviation(column.bins, all_year)[0])
+    return float((limit + mean_deviation) * wider + abs(apart))
 
 
 def _distances(

@@ -65,8 +65,18 @@ def mean_differences(bins: Bins, now: np.ndarray, reference: np.ndarray) -> np.n
     """
     p, seen = _shares(now)
     q, reference_seen = _shares(reference)
-    apart = (p - q) @ np.asarray(bins.centres) / np.maximum(_deviation(q, bins), 0.001)
+    apart = (p - q) @ np.asarray(bins.centres) / _deviation(q, bins)
     return np.where((seen >= MIN_VALUES) & (reference_seen >= MIN_VALUES), apart, np.nan)
+
+
+def deviation(bins: Bins, counts: np.ndarray) -> np.ndarray:
+    """(windows,) the standard deviation of the values, in the unit of the bins' centres; never 0.
+
+    Args:
+        bins: Of a column of numbers.
+        counts: (windows, size) counts.
+    """
+    return _deviation(_shares(counts)[0], bins)
 
 
 def _shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,10 +99,10 @@ def _spread(p: np.ndarray, bins: Bins) -> np.ndarray:
 
 
 def _deviation(p: np.ndarray, bins: Bins) -> np.ndarray:
-    """Standard deviation of the values, each taken as its bin's centre."""
+    """Standard deviation of the values, each taken as its bin's centre; where all are equal, not 0 but little."""
     centres = np.asarray(bins.centres)
     mean = p @ centres
-    return np.sqrt(np.maximum(p @ centres**2 - mean**2, 0))
+    return np.maximum(np.sqrt(np.maximum(p @ centres**2 - mean**2, 0)), 0.001)
 
 
 def _wasserstein(p: np.ndarray, q: np.ndarray, bins: Bins) -> np.ndarray:
@@ -100,7 +110,7 @@ def _wasserstein(p: np.ndarray, q: np.ndarray, bins: Bins) -> np.ndarray:
     if bins.kind == "category":
         raise ValueError("wasserstein is a distance of numbers")
     apart = np.abs(np.cumsum(p - q, axis=1)[:, :-1]) @ np.diff(np.asarray(bins.centres))
-    return np.asarray(apart / np.maximum(_deviation(q, bins), 0.001))
+    return np.asarray(apart / _deviation(q, bins))
 
 
 def _jensenshannon(p: np.ndarray, q: np.ndarray, bins: Bins) -> np.ndarray:

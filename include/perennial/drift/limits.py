@@ -3,7 +3,8 @@
 There are two kinds of windows. Runs of consecutive blocks: the farthest of them is the baseline, and the policy's
 `ratio` leaves room for seasons and weather beyond it. Random choices of blocks: their distances bound the effect of
 chance, over all columns at once (Bonferroni), so that many columns do not make many false alarms. Chance needs less
-room (`TAIL`): where its bound is the larger one, the baseline is raised only until `ratio` times it leaves that much.
+room (`TAIL`): where its bound is the larger one, the baseline is raised only until the policy's `ratio` times it leaves
+that much.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from perennial.use_case import DriftPolicy, UseCase
 
 #: Baselines where a profile has no times, or no window of it has enough values.
 UNKNOWN = {VALUES: 0.1, NULLS: 0.05, SCALE: 1.0, NEW: 0.05}
-#: The factor by which a distance may exceed the bound of chance: later windows hold days that training had none of.
+#: The factor by which a distance may exceed the bound of chance: that is of windows drawn from the days of training,
+#: and later windows also hold days like none of them.
 TAIL = 1.2
 #: A shift counts as one that can be found if so many windows would show it.
 FOUND = 0.9
@@ -96,7 +98,8 @@ def limits(use_case: UseCase, profile: Profile, rows: int) -> Limits:
             if method == "wasserstein":
                 mean_deviation[name] = max(_mean_deviation(column, each, rows) for each in (windows, random_windows))
     for (name, aspect), bound in _bounds(by_chance, policy.false_alarms).items():
-        most[name][aspect] = max(most[name][aspect], bound * min(TAIL / policy.ratio_of(name), 1))
+        # By the policy's own ratio: a column's other one stays a factor of what the policy would allow.
+        most[name][aspect] = max(most[name][aspect], bound * min(TAIL / policy.ratio, 1))
     return Limits(most, least, mean_deviation)
 
 

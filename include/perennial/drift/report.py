@@ -65,7 +65,7 @@ def _row_counts(profile: Profile, counted: ColumnCounts) -> str:
 
 
 def _smallest_shifts(drift: list[ColumnDrift]) -> str:
-    known = ", ".join(f"{c.column} {c.detectable:.2f}" for c in drift if c.detectable is not None)
+    known = ", ".join(f"{c.column} {c.detectable:.3g}" for c in drift if c.detectable is not None)
     return f" Smallest shifts that such a partition finds, in standard deviations: {known}." if known else ""
 
 

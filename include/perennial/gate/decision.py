@@ -69,7 +69,8 @@ class GateDecision(Declaration):
         effective_from: Event time from which it may predict: the end of that partition; once promoted, not before the
             end of what is scored.
         rows: Rows of the holdout used.
-        improvement: By how much the challenger is better on the holdout, in the gate's metric; None: not measured.
+        improvement: By how much the challenger is better in the gate's metric, on what was decided by: the holdout,
+            live requests, or both together; None: not measured.
         interval: Lower and upper bound of the true improvement, each with probability `confidence`; None: too few
             blocks to tell.
         confidence: Of each bound of the interval.

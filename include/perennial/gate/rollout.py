@@ -134,7 +134,11 @@ def _carry_out(use_case: UseCase, state: RolloutState, assessment: Assessment, a
 
 
 def _final(decision: GateDecision, assessment: Assessment, made_by: str) -> GateDecision:
-    """The gate's decision with what live requests told; its own numbers stay, where it had enough rows to measure."""
+    """The gate's decision with what live requests told.
+
+    Its own numbers stay where it promotes. Where holdout and live requests decide together, the improvement is that of
+    both, and all else stays the holdout's: what is in the ledger is then what was decided by.
+    """
     outcome: Outcome = assessment.outcome or REJECT
     changes: dict[str, Any] = {
         "promote": outcome == PROMOTE,
@@ -144,8 +148,10 @@ def _final(decision: GateDecision, assessment: Assessment, made_by: str) -> Gate
         "rules": [*decision.rules, *assessment.all_rules],
         "made_by": made_by,
     }
-    results = assessment.results
-    if results is not None and results.improvement is not None and decision.outcome != PROMOTE:
+    results, together = assessment.results, assessment.with_holdout
+    if together is not None:
+        changes |= {"improvement": together.estimate, "interval": (together.low, together.high)}
+    elif results is not None and results.improvement is not None and decision.outcome != PROMOTE:
         gained = results.improvement
         changes |= {"improvement": gained.estimate, "interval": (gained.low, gained.high), "metrics": results.metrics}
         changes |= {"rows": int(results.sufficiency[0].value), "slices": results.slices}

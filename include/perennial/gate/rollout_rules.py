@@ -38,6 +38,8 @@ class Assessment:
         reason: One sentence for people.
         results: The gate's rules on the pairs, where they decided.
         rules: The rules about requests.
+        with_holdout: The improvement measured on the holdout and the live requests together, where that decided; then
+            `results` has the same, and all its other numbers are of the live requests.
     """
 
     step: Step
@@ -46,6 +48,7 @@ class Assessment:
     next_stage: Stage | None = None
     results: RuleResults | None = None
     rules: tuple[Rule, ...] = ()
+    with_holdout: Interval | None = None
 
     @property
     def all_rules(self) -> list[Rule]:
@@ -106,17 +109,17 @@ def _at_the_end(
         return Assessment("next", why, None, next_stage, results, about_requests)
     if policy.after == "holdout":
         return Assessment("end", f"{name}: nothing speaks against it", PROMOTE, None, results, about_requests)
-    if policy.after == "with-holdout":
-        results = _with_holdout(use_case, results, state)
+    together = _with_holdout(use_case, results, state) if policy.after == "with-holdout" else None
+    results = together or results
     outcome = results.outcome(use_case.gate.margin)
     words = {PROMOTE: "it is better", REJECT: "it is not better", INCONCLUSIVE: "whether it is better is inconclusive"}
-    return Assessment(
-        "end", f"{name}: {words[outcome]}{_numbers(use_case, results)}", outcome, None, results, about_requests
-    )
+    why = f"{name}: {words[outcome]}{_numbers(use_case, results)}"
+    with_holdout = together.improvement if together else None
+    return Assessment("end", why, outcome, None, results, about_requests, with_holdout)
 
 
-def _with_holdout(use_case: UseCase, results: RuleResults, state: RolloutState) -> RuleResults:
-    """The results with superiority measured on the holdout and the live requests together.
+def _with_holdout(use_case: UseCase, results: RuleResults, state: RolloutState) -> RuleResults | None:
+    """The results with superiority measured on the holdout and the live requests together; None: they cannot be.
 
     There is one test, at the end; that the holdout alone rejects some before makes promotions by chance only rarer.
     Where the holdout has no interval, or one of another metric or confidence, live requests decide alone.
@@ -125,7 +128,7 @@ def _with_holdout(use_case: UseCase, results: RuleResults, state: RolloutState) 
     same = (decision.metric, decision.confidence) == (gate.metric, gate.confidence)
     live, held_out = results.improvement, decision.interval
     if not same or live is None or held_out is None or decision.improvement is None:
-        return results
+        return None
     both = bootstrap.combined(Interval(decision.improvement, *held_out), live)
     name = f"{gate.metric} improvement with the holdout, {rules.percent(gate.confidence)} lower bound"
     note = f"{both.estimate:+.4g}; {decision.improvement:+.4g} on the holdout, {live.estimate:+.4g} on live requests"

@@ -168,7 +168,7 @@ def superiority(pair: Pair) -> tuple[Interval | None, list[Rule]]:
         return None, []
     smallest = bootstrap.detectable(interval, pair.blocks, gate.confidence, gate.margin)
     note = (
-        f"{interval.estimate:+.4g} on the holdout; between {interval.low:+.4g} and {interval.high:+.4g};"
+        f"{interval.estimate:+.4g}; between {interval.low:+.4g} and {interval.high:+.4g};"
         f" finds {smallest:+.2g} in nine of ten cases"
     )
     name = f"{gate.metric} improvement, {percent(gate.confidence)} lower bound"

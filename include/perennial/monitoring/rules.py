@@ -337,16 +337,21 @@ def _has_grown(policy: DriftPolicy, share: QuarantineShare) -> bool:
 def _healthy(observed: Observations) -> str:
     drifted = _drifted_columns(observed)
     said = f"only drift of {drifted}" if drifted else "nothing exceeds its training baseline"
-    smallest = ", ".join(f"{shift:.2g} sd of {column}" for column, shift in _detectable(observed).items())
+    smallest = ", ".join(f"{_rounded(shift, 2):g} sd of {column}" for column, shift in _detectable(observed).items())
     return f"{said} (blind to shifts below {smallest})" if smallest else said
 
 
 def _detectable(observed: Observations) -> dict[str, float]:
-    """The smallest shift that would have been found, of the most important columns where that is known."""
-    known = [(c.column, c.detectable, c.importance) for c in observed.columns if c.column != drift.PREDICTION]
-    known.sort(key=lambda each: (-each[2], each[0]))
-    found = [(name, round(shift, 2)) for name, shift, _ in known if shift is not None]
+    """The smallest shift that would have been found, of the most important columns that did not drift."""
+    columns = (c for c in observed.columns if not c.drifted and c.column != drift.PREDICTION)
+    ordered = sorted(columns, key=lambda c: (-c.importance, c.column))
+    found = [(c.column, _rounded(c.detectable, 3)) for c in ordered if c.detectable is not None]
     return dict(found[:_NAMED_COLUMNS])
+
+
+def _rounded(number: float, digits: int) -> float:
+    """To so many significant digits."""
+    return float(f"{number:.{digits}g}")
 
 
 def _of_which(performance: Performance) -> str:

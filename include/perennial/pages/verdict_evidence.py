@@ -67,7 +67,7 @@ def _quarantined(quarantined: QuarantinedShare, _: VerdictEvidence) -> str:
 
 
 def _detectable(smallest: dict[str, float], _: VerdictEvidence) -> str:
-    return ", ".join(f"{shift:.2f} standard deviations of {column}" for column, shift in smallest.items())
+    return ", ".join(f"{shift:g} standard deviations of {column}" for column, shift in smallest.items())
 
 
 def _sustained(sustained: dict[str, int], _: VerdictEvidence) -> str:

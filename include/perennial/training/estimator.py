@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def fit_estimator(
 
     Raises:
         BadFeatures: the weights are missing or no weights.
-        TrainingFailed: there is no `build()`, it or the fit raises, or the estimator takes no weights.
+        TrainingFailed: there is no `build()`, it or the fit raises, or the estimator or one inside it takes no weights.
     """
     where = f"include/use_cases/{use_case.name}/model.py"
     build = getattr(use_case.module("model"), "build", None)
@@ -44,7 +45,10 @@ def fit_estimator(
     try:
         estimator = build(params)
         further = {} if weights is None else {_argument(use_case, estimator): weights}
-        return estimator.fit(rows[list(columns)], rows["label"], **further), time.monotonic() - started
+        with warnings.catch_warnings():
+            if further:  # Some estimators of scikit-learn only warn that one inside them is fitted without the weights.
+                warnings.filterwarnings("error", message=".*does not appear to accept sample_weight")
+            return estimator.fit(rows[list(columns)], rows["label"], **further), time.monotonic() - started
     except TrainingFailed:
         raise
     except Exception as error:
@@ -63,7 +67,7 @@ def weights_of(use_case: UseCase, rows: pd.DataFrame) -> np.ndarray | None:
         rows: (n,) with that column.
 
     Returns:
-        (n,) finite floats of at least 0, some above it; None: all rows count alike.
+        (n,) finite floats of at least 0, some above it unless there are no rows; None: all rows count alike.
 
     Raises:
         BadFeatures: the column is missing, or its values are no such numbers.
@@ -79,7 +83,7 @@ def weights_of(use_case: UseCase, rows: pd.DataFrame) -> np.ndarray | None:
         )
     weights = pd.to_numeric(rows[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     wrong = int((~np.isfinite(weights) | (weights < 0)).sum())
-    if wrong or not weights.sum() > 0:
+    if wrong or (len(weights) and not weights.sum() > 0):
         what = f"{wrong} of {len(weights)} of its values are null, negative or no number" if wrong else "all are 0"
         raise BadFeatures(
             f"{subject}; {what}.",

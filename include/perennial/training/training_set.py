@@ -190,7 +190,8 @@ def retrieve(
         NotEnoughData: as for `build`.
         BadFeatures: as for `build`.
     """
-    if snapshots is None:
+    is_new = snapshots is None
+    if is_new:
         stale_partitions.check_window(use_case, first, last)
     tables = repository.lake_tables(use_case.feature_service)
     identifiers = [*tables.values(), use_case.tables.examples]
@@ -209,9 +210,10 @@ def retrieve(
     )
     kept = rows.select([name for name in rows.column_names if columns.view_of(name) is None])
     slices.check_columns(use_case, kept.column_names)  # The gate needs them after the fit, which is long.
-    # Of the holdout, too: a refit is fitted on it.
-    weight = [name for name in kept.column_names if name == use_case.examples.weight]
-    estimator.weights_of(use_case, kept.select(weight).to_pandas())
+    if is_new:  # A set of before the weights can be built again: whether it can be fitted is told by the fit.
+        # Of the holdout, too: a refit is fitted on it.
+        weight = [name for name in kept.column_names if name == use_case.examples.weight]
+        estimator.weights_of(use_case, kept.select(weight).to_pandas())
     holdout_start = use_case.holdout_start(first.start, last.end)
     with ThreadPoolExecutor(max_workers=1) as aside:
         encoding = aside.submit(training_set_file.encode, kept)

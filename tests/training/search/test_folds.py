@@ -91,6 +91,13 @@ def test_a_fold_of_one_class_is_left_out() -> None:
     ]
 
 
+def test_a_fold_whose_rows_to_fit_on_weigh_nothing_is_left_out() -> None:
+    weighted = energy()
+    weighted = weighted.model_copy(update={"examples": weighted.examples.model_copy(update={"weight": "weight"})})
+    given_rows = frame(list(range(0, 12_000, 10)), [5] * 1_200).assign(weight=np.arange(1_200) >= 700)
+    assert [len(fold.fit) for fold in split(weighted, given_rows, 4)] == [744, 900, 1044]
+
+
 def test_a_fold_of_one_block_is_left_out() -> None:
     given_rows = frame(list(range(0, 12_000, 10)), [5] * 1_200)
     one = energy(timedelta(days=1.5))

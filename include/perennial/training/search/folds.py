@@ -35,11 +35,12 @@ def split(use_case: UseCase, rows: pd.DataFrame, count: int) -> list[Fold]:
 
     They divide the later half of the rows evenly, and begin with whole blocks of the gate, so that no block is in two.
     A fold is left out where it, or what it would be fitted on, is too little to compare on: fewer than `gate.min_rows`,
-    a single block, or a single class.
+    a single block, a single class, or rows to fit on that all have the weight 0.
 
     Args:
         use_case: Its gate says what a block is, and how many rows are enough.
-        rows: (n,) with `event_timestamp`, `label_timestamp` and `label`, ordered by `event_timestamp`.
+        rows: (n,) with `event_timestamp`, `label_timestamp`, `label` and the column of weights where `examples.weight`
+            names one, ordered by `event_timestamp`.
         count: The number of folds; fewer where the rows have too few blocks.
     """
     if not len(rows):
@@ -69,5 +70,8 @@ def _is_enough(use_case: UseCase, rows: pd.DataFrame, fold: Fold) -> bool:
     if min(len(fold.fit), len(fold.test)) < gate.min_rows:
         return False
     if use_case.task == "binary" and any(len(np.unique(label[part])) < 2 for part in (fold.fit, fold.test)):
+        return False
+    weight = use_case.examples.weight
+    if weight is not None and not pd.to_numeric(rows[weight].iloc[fold.fit]).sum() > 0:
         return False
     return blocks.count_blocks(blocks.blocks_of(rows["event_timestamp"].iloc[fold.test], gate.block)) > 1
