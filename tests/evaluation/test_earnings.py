@@ -48,6 +48,9 @@ def test_a_month_that_was_not_measured_for_all_says_so() -> None:
     assert [each.over_first for each in seen.months] == [None, pytest.approx(100.0)]
     assert (seen.over_baseline, seen.over_first) == (None, pytest.approx(100.0))
     assert seen.in_words(seen.months[0]) == "300 EUR"
+    assert seen.in_words(seen) == (
+        "700 EUR, +100 EUR over the first model, never retrained (in 1 of 2 months: 2024-02)"
+    )
 
 
 def test_the_newest_measurement_counts_with_what_was_measured_then() -> None:

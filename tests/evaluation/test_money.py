@@ -105,6 +105,23 @@ def test_too_few_blocks_choose_nothing() -> None:
     assert thresholds.choose(of(WORTH), rows, prediction) == pytest.approx(THEORY)
 
 
+def test_as_many_blocks_as_needed_are_judged_by_choice() -> None:
+    rows, prediction = holdout(3, FLIGHTS.gate.min_blocks, 200, 1.5, power=2.0)
+    assert thresholds.choose(of(WORTH), rows, prediction) != pytest.approx(THEORY)
+    assert (thresholds.cross_fitted(of(WORTH), rows, prediction) != THEORY).all()
+
+
+def test_nearness_to_theory_is_that_of_the_decision() -> None:
+    # By theory, 1 / 9, none is acted on. To act on all is hardly better, and that differs from day to day.
+    use_case, days, per_day = of(Value(true_positive=8.0, false_positive=-1.0)), 12, 40
+    label = np.zeros((days, per_day), dtype=int)
+    for day, positives in enumerate((1, 8, 2, 7, 1, 8, 3, 6, 2, 7, 1, 8)):
+        label[day, :positives] = 1
+    times = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(np.repeat(np.arange(days), per_day), unit="D")
+    rows = pd.DataFrame({"label": label.ravel(), "event_timestamp": times})
+    assert thresholds.choose(use_case, rows, np.full(len(rows), 0.1)) == pytest.approx(1 / 9)
+
+
 def test_a_declared_threshold_is_not_chosen() -> None:
     use_case = of(WORTH.model_copy(update={"threshold": 0.7}))
     rows, prediction = holdout(3, 8, 20, 1.5)

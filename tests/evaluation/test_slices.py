@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import discovery
+from perennial import Value, discovery
 from perennial.errors import BadFeatures
 from perennial.evaluation import slices
 from perennial.use_case import UseCase
@@ -40,6 +40,13 @@ def test_values_of_any_type_are_slices(values: list) -> None:
     slice_values = [each.value for each in slices.slices_of(by("x"), pd.DataFrame({"x": values}))]
     assert len(slice_values) == 3
     assert slice_values[-1] == slices.MISSING
+
+
+def test_a_column_of_predictions_is_not_taken_from_training_sets() -> None:
+    valued = by("origin").model_copy(update={"value": Value(true_positive=1.0, false_positive=-1.0)})
+    with pytest.raises(BadFeatures, match="have a column 'decision'"):
+        slices.check_columns(valued, ["origin", "decision"])
+    slices.check_columns(by("origin"), ["origin", "decision"])
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:

@@ -11,7 +11,7 @@ from pipelines import run_features_until, train
 from registered import promote
 from rollout_cases import answered, example_rows, later, record, record_pairs
 
-from perennial import CanaryStage, Rollout, gate, lake
+from perennial import CanaryStage, Rollout, Value, gate, lake
 from perennial.errors import InvalidParams, PerennialError
 from perennial.gate import GateDecision, promotion, rollback, rollout, rollout_evidence
 from perennial.gate.rollback_plan import RollbackRequest
@@ -235,6 +235,15 @@ def test_only_requests_before_the_label_count_and_one_an_example(served: UseCase
     seen = rollout_evidence.read(served, state)
     assert seen.pairs[["champion", "challenger"]].to_numpy().tolist() == [[2.0, 2.5]]
     assert (seen.unlabelled, seen.tried) == (3, 4)
+
+
+def test_what_no_request_has_of_a_value_comes_with_the_label(served: UseCase) -> None:
+    begun(served)
+    example = example_rows(served, "2024-01-03")[5]
+    record(served, answered(example, answer=(1, 1.0), shadow=(2, 1.5)))
+    valued = served.model_copy(update={"value": Value(function="worth", columns=("hour_sin", "event_timestamp"))})
+    seen = rollout_evidence.read(valued, rollouts.under_way(served, ledger.entries(served)))
+    assert seen.pairs["hour_sin"].tolist() == [example["hour_sin"]]
 
 
 def test_what_was_answered_before_the_rollout_is_not_counted(served: UseCase) -> None:

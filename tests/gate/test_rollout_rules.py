@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial import CanaryStage, Rollout, discovery
+from perennial import CanaryStage, Rollout, UseCase, Value, discovery
 from perennial.gate import rollout_evidence, rollout_rules
 from perennial.gate.decision import GateDecision
 from perennial.gate.rollout_evidence import LiveEvidence
@@ -146,6 +146,42 @@ def test_without_enough_evidence_a_stage_goes_on_until_the_longest(scarce: LiveE
     assessed = assess(scarce, 20 * DAY)
     assert (assessed.step, assessed.outcome) == ("end", "not-enough-evidence")
     assert "undecided after 20 days" in assessed.reason
+
+
+def in_money(monkeypatch: pytest.MonkeyPatch, metric: str) -> UseCase:
+    """A use case whose function of the worth fails on every row that was served."""
+
+    def worth(rows: pd.DataFrame) -> pd.Series:
+        raise ValueError("amount is null")
+
+    monkeypatch.setattr(UseCase, "module", lambda self, name: type("value", (), {"worth": staticmethod(worth)}))
+    return USE_CASE.model_copy(
+        update={"value": Value(function="worth"), "gate": USE_CASE.gate.model_copy(update={"metric": metric})}
+    )
+
+
+def test_a_value_that_fails_ends_a_rollout_at_the_longest(monkeypatch) -> None:
+    case, seen = in_money(monkeypatch, "value"), evidence(0.5, 0.5)
+    soon = rollout_rules.assess(case, POLICY, state(), seen, BEGAN + 19 * DAY)
+    assert (soon.step, "value cannot be measured" in soon.reason, "amount is null" in soon.reason) == (
+        "wait",
+        True,
+        True,
+    )
+    last = rollout_rules.assess(case, POLICY, state(), seen, BEGAN + 20 * DAY)
+    assert (last.step, last.outcome) == ("end", "not-enough-evidence")
+
+
+def test_a_value_that_fails_stops_no_other_metric(monkeypatch) -> None:
+    case = in_money(monkeypatch, "roc_auc")
+    assert rollout_rules.assess(case, POLICY, state(), evidence(0.5, 0.5), BEGAN + DAY).step == "next"
+
+
+def test_a_value_without_its_columns_is_not_measured() -> None:
+    value = Value(function="worth", columns=("amount",))
+    case = USE_CASE.model_copy(update={"value": value, "gate": USE_CASE.gate.model_copy(update={"metric": "value"})})
+    _, problem = rollout_rules.pair_of(case, evidence(0.5, 0.5))
+    assert "neither requests nor examples have amount of value.columns" in problem
 
 
 def test_a_slice_that_is_worse_rejects() -> None:

@@ -49,6 +49,15 @@ def test_a_much_better_challenger_is_promoted() -> None:
     assert failed(results) == []
 
 
+def test_a_first_model_meets_a_baseline_of_all_or_none() -> None:
+    holdout, truth = world()
+    use_case = FLIGHTS.model_copy(update={"value": Value(true_positive=1.0, false_positive=-1.0)})
+    pair = rules.Pair.of(use_case, holdout, truth, np.full(len(truth), 0.9), np.full(len(truth), 0.9))
+    for label in (0, 1):
+        worth = pair.against_baseline(holdout, pd.DataFrame({"label": [label] * 3})).champion_money
+        assert worth.tolist() == np.where(holdout["label"] == 1, label, -label).tolist()
+
+
 def test_a_much_worse_challenger_is_rejected() -> None:
     holdout, truth = world()
     assert evaluate(FLIGHTS, holdout, blurred(truth, 2), truth).outcome(FLIGHTS.gate.margin) == "reject"

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pipelines import train
 
-from perennial import Cadence, DriftPolicy, Retraining, drift, gate, lake, scoring
+from perennial import Cadence, DriftPolicy, Retraining, Value, drift, gate, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
 from perennial.ingestion import compute, ingest, publish
@@ -445,6 +445,27 @@ def test_an_estimate_that_cannot_be_made_stops_nothing(energy, champion, monkeyp
     assert estimate.make(energy, day(energy, 4), 1).left_out == "TypeError: pickled by another age"
     off = energy.model_copy(update={"drift": energy.drift.model_copy(update={"estimate_record": None})})
     assert estimate.make(off, day(energy, 4), 1) == estimate.Made()
+
+
+def test_a_value_that_cannot_be_computed_stops_nothing(energy, champion, monkeypatch) -> None:
+    def worth(rows: pd.DataFrame) -> pd.Series:
+        raise ValueError("meter_last is null")
+
+    with_labels(energy, day(energy, 5), 1.0)
+    valued = energy.model_copy(update={"value": Value(function="worth", columns=("meter_last",))})
+    real = UseCase.module
+    fails = SimpleNamespace(worth=worth)
+    monkeypatch.setattr(UseCase, "module", lambda self, name: fails if name == "value" else real(self, name))
+    measured = performance.measure(valued, day(energy, 5), champion.model_version)
+    assert set(measured.champion) == {"rmse", "mae", "r2"}
+    assert measured.first == measured.champion
+    assert "ValueError: meter_last is null" in measured.value_left_out
+
+
+def test_the_verdict_says_that_the_value_was_left_out() -> None:
+    case, lived = use_case(), Performance(1000, 1000, {"roc_auc": 0.75}, value_left_out="it fails", uncertainty=0.01)
+    observed = Observations(MARCH, CHAMPION, 1000, lived, [], {}, NOTHING_QUARANTINED)
+    assert rules.decide(case, observed).evidence.value_left_out == "it fails"
 
 
 def test_a_first_model_that_cannot_be_asked_is_left_out(energy, champion, monkeypatch) -> None:

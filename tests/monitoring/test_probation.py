@@ -10,7 +10,7 @@ import pytest
 from pipelines import run_features_until
 from registered import promote, register
 
-from perennial import lake, scoring
+from perennial import Value, lake, scoring
 from perennial.errors import PerennialError
 from perennial.monitoring import performance, probation
 from perennial.monitoring.probation import Probation
@@ -130,6 +130,20 @@ def test_an_old_champion_that_cannot_be_loaded_ends_it_at_last(replaced, monkeyp
     last = review(case, "2024-01-16")
     assert (last.state, last.reason) == ("passed", "confirmed: it cannot be compared with v1: the model is gone")
     assert ledger.champion(case).model_version == 2
+
+
+def test_a_value_that_fails_ends_it_at_last(replaced) -> None:
+    case = replaced(first=1, refit=2)
+    value = Value(function="worth", columns=("event_timestamp",))
+    gate = case.gate.model_copy(update={"metric": "value"})
+    in_money = case.model_copy(update={"value": value, "gate": gate})
+    assert review(in_money).reason == "it cannot be compared with v1: Use case 'energy' has no module 'value'."
+    assert review(in_money, "2024-01-16").state == "passed"
+
+
+def test_a_value_that_fails_stops_no_other_metric(replaced) -> None:
+    case = replaced(first=1, refit=2).model_copy(update={"value": Value(function="worth")})
+    assert review(case).state == "failed"
 
 
 def test_labels_that_never_come_end_it_at_last(replaced, monkeypatch) -> None:

@@ -40,6 +40,7 @@ def test_a_gate_in_money_needs_to_know_what_is_worth_what() -> None:
         (CONSTANTS | {"threshold": 1.5}, "less than or equal to 1"),
         (CONSTANTS | {"columns": ("amount",)}, "columns are for a function"),
         ({"function": "worth", "columns": ("decision",)}, "'decision' is what the function is given anyway"),
+        ({"function": "worth", "columns": ("champion",)}, "'champion' is a column that evaluations have themselves"),
         (CONSTANTS | {"function": "worth"}, "leave out false_positive"),
     ],
 )

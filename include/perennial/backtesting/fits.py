@@ -26,13 +26,14 @@ from perennial.registry import model_loading, provenance
 from perennial.settings import settings
 from perennial.training import estimator, training_set_file
 from perennial.use_case import UseCase
+from perennial.use_case.value import MODULE
 
 Array = np.ndarray
 _FORMAT = 1
 #: A file that no backtest has used for so long is deleted by the next one.
 KEPT_SECONDS = 30 * 24 * 3600
 #: What the rows themselves tell of, or what does not change a fit.
-_NOT_THE_RECIPE = {"use_case.py", "source.py", "transforms.py", "expectations.py", "value.py", "__init__.py"}
+_NOT_THE_RECIPE = {"use_case.py", "source.py", "transforms.py", "expectations.py", "__init__.py"}
 _SECONDS = b"fit_seconds"
 
 
@@ -89,10 +90,12 @@ def recipe(history: History) -> str:
     """A digest of what is fitted: the estimator's code and parameters, its inputs and the libraries."""
     use_case = history.use_case
     folder = Path(str(use_case.module("model").__file__)).parent
+    # Where it holds what decisions are worth; else a module of that name may be the model's.
+    others = {f"{MODULE}.py"} if use_case.value is not None and use_case.value.function is not None else set()
     code = {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*.py"))
-        if file.name not in _NOT_THE_RECIPE
+        if file.name not in _NOT_THE_RECIPE | others
     }
     parts: list[Any] = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), history.inputs, code]
     parts += [use_case.examples.weight] if use_case.examples.weight is not None else []

@@ -82,7 +82,7 @@ def judge(
     held_out = rows = window & ~history.is_before(challenger.until)
     if champion is not None:
         rows = held_out & ~history.is_before(champion.fitted_until)
-    fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until)
+    fitted = training_set.rows_to_fit(history.rows.filter(pa.array(window)), challenger.until).to_pandas()
     all_held_out = history.rows.filter(pa.array(held_out)).to_pandas()
     holdout = all_held_out[rows[held_out]]
     constant = None
@@ -97,9 +97,11 @@ def judge(
     by_block = thresholds.cross_fitted(use_case, all_held_out, predicted)
     acting_from = by_block[rows[held_out]] if by_block is not None else None, threshold
     pair = rules.Pair.of(use_case, holdout, predict(challenger)[rows], its, constant, acting_from)
+    if champion is None:
+        pair = pair.against_baseline(holdout, fitted)
     results = gate.apply_rules(pair, holdout)
     columns = list(history.inputs)
-    shares = rules.null_shares(fitted.select(columns).to_pandas(), all_held_out, columns)
+    shares = rules.null_shares(fitted, all_held_out, columns)
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
     is_enough = all(rule.passed for rule in results.sufficiency)
     measured, champion_measured = (

@@ -114,6 +114,7 @@ class Known:
         self._read = lru_cache(maxsize=_HELD)(read)
         self._judged: dict[tuple[object, ...], Judgement] = {}
         self._metrics: dict[tuple[Fit, float | None, str, str], float | None] = {}
+        self._baselines: dict[Fit, float | None] = {}
         self.seconds: dict[Fit, float] = {}
 
     def predictions(self, wanted: Fit) -> Array:
@@ -171,10 +172,20 @@ class Known:
         """(m,) what each of some rows is worth; None: that is not declared."""
         if self.history.use_case.value is None:
             return None
-        return money.of_rows(self.history.use_case, self._frame(rows), prediction, threshold)
+        return money.of_rows(self.history.use_case, self._to_value(rows), prediction, threshold)
 
-    def _frame(self, rows: Array) -> pd.DataFrame:
-        return self.history.rows.take(pa.array(rows)).to_pandas()
+    def _to_value(self, rows: Array) -> pd.DataFrame:
+        """Some rows with the columns that say what they are worth."""
+        value = self.history.use_case.value
+        wanted = ["label", *(value.columns if value is not None else ())]
+        return self.history.rows.select(list(dict.fromkeys(wanted))).take(pa.array(rows)).to_pandas()
+
+    def _baseline(self, fitted: Fit) -> float | None:
+        """What the baseline model says of every row, by the rows of a fit; None: no value is declared."""
+        if fitted not in self._baselines:
+            rows = self._to_value(np.flatnonzero(fitted.rows(self.history)))
+            self._baselines[fitted] = money.baseline(self.history.use_case, rows)
+        return self._baselines[fitted]
 
     def baseline_metric(self, fitted: Fit, partition: Partition) -> float | None:
         """The gate's metric of the baseline model on a partition.
@@ -186,12 +197,12 @@ class Known:
         rows, use_case = self.rows(partition), self.history.use_case
         if not len(rows):
             return None
-        frame, fitted_on = self._frame(rows), np.flatnonzero(fitted.rows(self.history))
         if use_case.gate.metric == VALUE:
-            says = money.baseline(use_case, self._frame(fitted_on))
-            worth = money.of_baseline(use_case, frame, says) if says is not None else None
+            says = self._baseline(fitted)
+            worth = money.of_baseline(use_case, self._to_value(rows), says) if says is not None else None
             return float(worth.mean()) if worth is not None else None
-        prediction = baseline.predictions(use_case, self.history.label[fitted_on], frame)
+        frame = self.history.rows.take(pa.array(rows)).to_pandas()
+        prediction = baseline.predictions(use_case, self.history.label[fitted.rows(self.history)], frame)
         return metrics.evaluate_one(use_case, use_case.gate.metric, frame["label"].to_numpy(), prediction)
 
     def uncertainty(self, champion: Champion, partition: Partition, known_by: Partition) -> float:

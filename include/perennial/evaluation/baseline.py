@@ -8,7 +8,7 @@ import pandas as pd
 from perennial.errors import BadFeatures
 from perennial.evaluation import metrics, thresholds
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import gain
+from perennial.use_case.metric_names import VALUE, gain
 
 Array = np.ndarray
 
@@ -53,9 +53,10 @@ def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Arra
     values = rows[feature].to_numpy(dtype=float)
     by_feature = np.where(np.isnan(values), constant, values)
     label = rows["label"].to_numpy()
+    both = (by_feature, constant)
+    worth = [thresholds.judged(use_case, rows, each, is_model=False) if metric == VALUE else None for each in both]
     feature_metric, constant_metric = (
-        metrics.evaluate_one(use_case, metric, label, each, thresholds.judged(use_case, rows, each, is_model=False))
-        for each in (by_feature, constant)
+        metrics.evaluate_one(use_case, metric, label, *each) for each in zip(both, worth, strict=True)
     )
     is_better = (
         feature_metric is not None and constant_metric is not None and gain(metric, feature_metric, constant_metric) > 0

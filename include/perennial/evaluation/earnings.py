@@ -5,7 +5,7 @@ All three are measured by the monitor on the same labelled predictions. Light to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Earnings:
     Attributes:
         months: Oldest first; at least one.
         total: Of all of them.
-        over_baseline, over_first: Sums over the months in which they are known; None: in none.
+        over_baseline, over_first: Sums over the months in which they are known, see `where`; None: in none.
         currency: Shown behind amounts.
     """
 
@@ -64,16 +64,30 @@ class Earnings:
 
     def in_words(self, part: Earnings | Month) -> str:
         """The amounts of a month, or of all."""
-        money = part.total if isinstance(part, Earnings) else part.champion
-        over = (("the baseline model", part.over_baseline), ("the first model, never retrained", part.over_first))
-        more = [f"{self.written(amount, signed=True)} over {name}" for name, amount in over if amount is not None]
+        money, where = (part.total, part.where) if isinstance(part, Earnings) else (part.champion, lambda _: "")
+        over = {"over_baseline": "the baseline model", "over_first": "the first model, never retrained"}
+        more = [
+            f"{self.written(amount, signed=True)} over {name}{where(field)}"
+            for field, name in over.items()
+            if (amount := getattr(part, field)) is not None
+        ]
         return ", ".join([self.written(money), *more])
+
+    def where(self, field: str) -> str:
+        """In which months a difference is known, for people; empty: in all of them.
+
+        Args:
+            field: `over_baseline` or `over_first`.
+        """
+        known = [each for each in self.months if getattr(each, field) is not None]
+        if len(known) == len(self.months):
+            return ""
+        return f" (in {len(known)} of {len(self.months)} months: {_span(known)})"
 
     @property
     def span(self) -> str:
         """The months, for people."""
-        first, last = self.months[0].month, self.months[-1].month
-        return first if first == last else f"{first} to {last}"
+        return _span(self.months)
 
 
 def of(use_case: UseCase, metrics: Iterable[Mapping[str, Any]], version: int | None = None) -> Earnings | None:
@@ -122,6 +136,11 @@ def of(use_case: UseCase, metrics: Iterable[Mapping[str, Any]], version: int | N
         _sum_of_all([each.over_first for each in months if each.over_first is not None] or [None]),
         use_case.value.currency,
     )
+
+
+def _span(months: Sequence[Month]) -> str:
+    first, last = months[0].month, months[-1].month
+    return first if first == last else f"{first} to {last}"
 
 
 def _of_partition(month: str, row: Mapping[str, Any], baseline: float | None, first: float | None) -> Month:

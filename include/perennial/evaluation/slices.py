@@ -56,7 +56,7 @@ def slices_of(use_case: UseCase, holdout: pd.DataFrame, columns: Collection[str]
 
 
 def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
-    """Refuse columns of `gate.slices` and `value.columns` that a training set does not have.
+    """Refuse columns of `gate.slices` and `value.columns` that a training set lacks, and one that predictions add.
 
     Args:
         use_case: It names the columns.
@@ -65,6 +65,12 @@ def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
     Raises:
         BadFeatures: naming the column, and those that there are.
     """
+    if use_case.value is not None and use_case.task == "binary" and "decision" in columns:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its training sets have a column 'decision', which is also what"
+            " predictions get where a value is declared.",
+            "Give that column another name, or leave out value.",
+        )
     of_value = use_case.value.columns if use_case.value is not None else ()
     named = [*(("gate.slices", each) for each in use_case.gate.slices), *(("value.columns", each) for each in of_value)]
     for field, column in named:

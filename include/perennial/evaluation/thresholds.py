@@ -69,7 +69,9 @@ def cross_fitted(use_case: UseCase, rows: pd.DataFrame, prediction: Array) -> Ar
     block = _block(use_case, rows, None)
     summed = _Summed.of(use_case, rows, prediction, block)
     others = ~np.eye(len(summed.gain), dtype=bool)
-    return np.array([summed.best(each, use_case.gate.min_blocks) for each in others])[block]
+    # Enough blocks for `choose` are enough here, too, though each choice sees one less; it takes two to compare.
+    fewest = 2 if len(others) >= use_case.gate.min_blocks else len(others)
+    return np.array([summed.best(each, fewest) for each in others])[block]
 
 
 def judged(use_case: UseCase, rows: pd.DataFrame, prediction: Array, *, is_model: bool = True) -> Array | None:
@@ -134,12 +136,14 @@ class _Summed:
 
     Attributes:
         candidates: (k,) thresholds, ascending.
+        ends: (k + 1,) what each stands for: all thresholds above one end and up to the next act alike.
         gain: (blocks, k) the sum over the rows that each threshold acts on.
         by_label: (blocks, 4) of the rows whose label is 1 their number and the sum of their gain, then of the others.
         constants: What acting is worth more on a row of either label where that is constant.
     """
 
     candidates: Array
+    ends: Array
     gain: Array
     by_label: Array
     constants: tuple[float, float] | None
@@ -147,7 +151,7 @@ class _Summed:
     @classmethod
     def of(cls, use_case: UseCase, rows: pd.DataFrame, prediction: Array, block: Array) -> _Summed:
         label, gain = rows["label"].to_numpy() == 1, money.gain(use_case, rows)
-        candidates, count = _candidates(prediction), blocks.count_blocks(block)
+        (candidates, ends), count = _candidates(prediction), blocks.count_blocks(block)
         # A row is acted on by the first so many candidates.
         place = np.searchsorted(candidates, prediction, side="right")
         width = len(candidates) + 1
@@ -155,7 +159,8 @@ class _Summed:
         acted = summed[:, ::-1].cumsum(1)[:, ::-1][:, 1:]
         columns = (label, np.where(label, gain, 0.0), ~label, np.where(label, 0.0, gain))
         by_label = np.stack([np.bincount(block, weights=each, minlength=count) for each in columns], axis=1)
-        return cls(candidates, acted, by_label, money.constants(use_case) if use_case.value.function is None else None)  # type: ignore[union-attr]
+        constants = money.constants(use_case) if use_case.value.function is None else None  # type: ignore[union-attr]
+        return cls(candidates, ends, acted, by_label, constants)
 
     def best(self, chosen: Array, fewest: int) -> float:
         """The best threshold on some of the blocks.
@@ -173,19 +178,25 @@ class _Summed:
         behind = gain[:, [total.argmax()]] - gain
         error = np.sqrt(count / (count - 1) * ((behind - behind.mean(0)) ** 2).sum(0))
         is_as_good = behind.sum(0) <= error
-        return float(self.candidates[np.where(is_as_good, np.abs(self.candidates - theory), np.inf).argmin()])
+        low, high = self.ends[:-1], self.ends[1:]
+        is_theory = is_as_good & (low < theory) & (theory <= high)
+        if is_theory.any():
+            return theory
+        away = np.maximum(low - theory, theory - high)
+        return float(self.candidates[np.where(is_as_good, away, np.inf).argmin()])
 
 
-def _candidates(prediction: Array) -> Array:
-    """Thresholds between neighbouring predictions, from acting on all rows to acting on none."""
+def _candidates(prediction: Array) -> tuple[Array, Array]:
+    """Thresholds between neighbouring predictions, from acting on all rows to acting on none; and their `ends`."""
     values = np.unique(prediction)
     if len(values) > _CANDIDATES:
         values = np.unique(np.quantile(prediction, np.linspace(0, 1, _CANDIDATES), method="inverted_cdf"))
     # Beyond 1 where even a certain row is better left alone.
-    ends = np.concatenate([[min(0.0, values[0])], values, [1.0 if values[-1] < 1 else np.nextafter(values[-1], 2)]])
-    middle = (ends[:-1] + ends[1:]) / 2
-    middle[-1] = max(middle[-1], np.nextafter(values[-1], 2))
-    return np.unique(middle)
+    near = np.concatenate([[min(0.0, values[0])], values, [max(1.0, np.nextafter(values[-1], np.inf))]])
+    middle = (near[:-1] + near[1:]) / 2
+    # Between numbers next to each other there is none.
+    candidates = np.where(middle > near[:-1], middle, near[1:])
+    return candidates, np.concatenate([[-np.inf], values, [np.inf]])
 
 
 def _block(use_case: UseCase, rows: pd.DataFrame, block: Array | None) -> Array:

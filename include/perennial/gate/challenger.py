@@ -185,6 +185,8 @@ def _compare(
     if champion is None:
         constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
     pair = rules.Pair.of(use_case, holdout, mine, its, constant, (by_block, opponent.threshold))
+    if champion is None:
+        pair = pair.against_baseline(holdout, data.fit)
     return apply_rules(pair, holdout), opponent, threshold
 
 

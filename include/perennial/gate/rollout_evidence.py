@@ -60,7 +60,7 @@ def no_pairs(use_case: UseCase) -> pd.DataFrame:
     Args:
         use_case: It says which columns there are.
     """
-    empty = pd.DataFrame(columns=[*_PAIR, *use_case.evaluated_columns], dtype=float)
+    empty = pd.DataFrame(columns=list(dict.fromkeys((*_PAIR, *use_case.evaluated_columns))), dtype=float)
     return empty.assign(event_timestamp=pd.Series(dtype="datetime64[us, UTC]"))
 
 
@@ -103,7 +103,7 @@ def _served(use_case: UseCase, state: RolloutState) -> pl.DataFrame | None:
         return None
     # The columns of the key and those of the evaluation, by the names that the table has for them.
     named = {data_column(name): name for name in (*use_case.examples.key, *use_case.evaluated_columns)}
-    there = [name for name in (*_COLUMNS, *named) if name in table.schema().column_names]
+    there = [name for name in dict.fromkeys((*_COLUMNS, *named)) if name in table.schema().column_names]
     rows = lake.read(
         use_case.tables.served_predictions, columns=there, where=lake.not_before("answered_at", state.began)
     )
@@ -113,8 +113,10 @@ def _served(use_case: UseCase, state: RolloutState) -> pl.DataFrame | None:
         pl.col("model_version").is_in([state.version, state.champion])
         & pl.col("served_as").is_in([SHADOW, CANARY, CHAMPION])
     )
-    absent = [pl.lit(None).alias(name) for name in named if name not in there]  # No row has had a value of it yet.
-    return served.with_columns(absent).rename(named)
+    # Of a key's column that is absent no row has had a value yet; other columns may be those of examples.
+    key = [pl.lit(None).alias(name) for name in map(data_column, use_case.examples.key) if name not in there]
+    served = served.with_columns(key)
+    return served.rename({column: name for column, name in named.items() if column in served.columns})
 
 
 def _predicted_by_both(served: pl.DataFrame, state: RolloutState) -> pl.DataFrame:
@@ -136,7 +138,9 @@ def _labelled(use_case: UseCase, both: pl.DataFrame) -> pd.DataFrame:
     key = list(use_case.examples.key)
     columns = [*_PAIR, *use_case.evaluated_columns]
     asked = both.drop_nulls(key)
-    truth = _labels(use_case, key, asked["event_timestamp"].min()) if asked.height else None  # type: ignore[arg-type]
+    absent = [name for name in use_case.evaluated_columns if name not in both.columns]
+    since: datetime = asked["event_timestamp"].min()  # type: ignore[assignment]
+    truth = _labels(use_case, key, since, absent) if asked.height else None
     if truth is None:
         return no_pairs(use_case)
     known = (
@@ -145,11 +149,18 @@ def _labelled(use_case: UseCase, both: pl.DataFrame) -> pd.DataFrame:
         .sort("event_timestamp", "answered_at", "prediction_id")
         .unique(key, keep="last", maintain_order=True)
     )
-    return known.select(list(dict.fromkeys(columns))).to_pandas()
+    # A slice of which nothing is known has no value; what a decision is worth must not be computed from that.
+    known = known.with_columns(pl.lit(None).alias(name) for name in use_case.gate.slices if name not in known.columns)
+    return known.select([name for name in dict.fromkeys(columns) if name in known.columns]).to_pandas()
 
 
-def _labels(use_case: UseCase, key: Sequence[str], since: datetime) -> pl.DataFrame | None:
-    """The known labels of examples that matured at `since` or later; None: no examples were computed."""
-    columns = [*key, "label", "label_timestamp"]
+def _labels(use_case: UseCase, key: Sequence[str], since: datetime, absent: Sequence[str]) -> pl.DataFrame | None:
+    """The known labels of examples that matured at `since` or later; None: no examples were computed.
+
+    With them the columns that no request has, and examples have.
+    """
+    table = lake.table(use_case.tables.examples)
+    stored = table.schema().column_names if table is not None else []
+    columns = [*key, "label", "label_timestamp", *(name for name in absent if name in stored)]
     known = lake.read(use_case.tables.examples, columns=columns, where=lake.not_before("label_timestamp", since))
     return None if known is None else pl.DataFrame(known.filter(labels.are_known(known["label"])))

@@ -58,12 +58,12 @@ def make(
     """
     from perennial.gate.rollout_rules import pair_of
 
-    pair = pair_of(use_case, evidence)
+    pair, _ = pair_of(use_case, evidence)
     return RolloutReport(
         at=now,
         stage=state.stage.name,
         champion=state.champion,
-        labelled=pair.rows,
+        labelled=len(evidence.pairs),
         unlabelled=evidence.unlabelled,
         predicted=evidence.predicted,
         failed=evidence.errors,

@@ -13,6 +13,7 @@ from typing import Literal
 
 from scipy import stats
 
+from perennial.errors import PerennialError
 from perennial.evaluation import bootstrap
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate import rules
@@ -69,7 +70,7 @@ def assess(
         evidence: What is known of it.
         now: Processing time.
     """
-    pair = pair_of(use_case, evidence)
+    pair, problem = pair_of(use_case, evidence)
     harm = _early_harm(policy, pair, evidence)
     if harm is not None:
         name = f"v{state.version} ends in stage {state.stage.name}"
@@ -80,7 +81,8 @@ def assess(
     missing = [rule for rule in enough if not rule.passed]
     if now >= state.stage_ends and not missing:
         return _at_the_end(use_case, policy, state, evidence, pair)
-    lacking = "; ".join(f"{rule.name} {rule.value:.4g} of {rule.threshold:.4g}" for rule in missing)
+    counts = [f"{rule.name} {rule.value:.4g} of {rule.threshold:.4g}" for rule in missing]
+    lacking = "; ".join([f"{use_case.gate.metric} cannot be measured: {problem}", *counts] if problem else counts)
     if now >= state.began + policy.longest:
         why = f"v{state.version} is undecided after {policy.longest}, in stage {state.stage.name}: {lacking}"
         return Assessment("end", why, INCONCLUSIVE, rules=(enough[0],), results=RuleResults(enough[1:], []))
@@ -171,8 +173,10 @@ def _not_worse(pair: rules.Pair, confidence: float) -> Rule:
     return rules.rule(name, change + error, 0, change + error >= 0, f"{change:+.4g}")
 
 
-def pair_of(use_case: UseCase, evidence: LiveEvidence) -> rules.Pair:
-    """Both versions' predictions of the labelled requests.
+def pair_of(use_case: UseCase, evidence: LiveEvidence) -> tuple[rules.Pair, str]:
+    """Both versions' predictions of the labelled requests; of none, and why, where they cannot be measured.
+
+    Whatever fails, `Rollout.longest` has to end the rollout.
 
     Args:
         use_case: Whose gate.
@@ -180,7 +184,11 @@ def pair_of(use_case: UseCase, evidence: LiveEvidence) -> rules.Pair:
     """
     frame = evidence.pairs
     both = frame["challenger"].to_numpy(), frame["champion"].to_numpy()
-    return rules.Pair.of(use_case, frame, *both, thresholds=evidence.thresholds)
+    try:
+        return rules.Pair.of_served(use_case, frame, *both, evidence.thresholds), ""
+    except PerennialError as error:
+        unvalued = use_case.model_copy(update={"value": None})
+        return rules.Pair.of(unvalued, frame[:0], both[0][:0], both[1][:0]), error.problem
 
 
 def _numbers(use_case: UseCase, results: RuleResults) -> str:

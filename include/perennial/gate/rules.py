@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 
+from perennial.errors import PerennialError
 from perennial.evaluation import blocks, bootstrap, metrics, money
 from perennial.evaluation import slices as slicing
 from perennial.evaluation import thresholds as thresholding
@@ -16,8 +18,9 @@ from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import CHALLENGER, CHAMPION, Rule, SliceMetric
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER
+from perennial.use_case.metric_names import LOWER_IS_BETTER, VALUE
 
+log = logging.getLogger(__name__)
 Array = np.ndarray
 
 
@@ -71,6 +74,56 @@ class Pair:
             chosen = thresholding.cross_fitted(use_case, holdout, prediction) if threshold is None else threshold
             worth.append(money.of_rows(use_case, holdout, prediction, chosen, is_model=is_model))
         return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block, constant, *worth)
+
+    @classmethod
+    def of_served(
+        cls,
+        use_case: UseCase,
+        rows: pd.DataFrame,
+        challenger: Array,
+        champion: Array,
+        thresholds: tuple[float | None, float | None],
+    ) -> Pair:
+        """The predictions of rows that were served: only a gate that decides in money has to know what they are worth.
+
+        Args:
+            use_case: As for `of`.
+            rows: (n,) with `label` and `event_timestamp`, and those columns of `value` that there are.
+            challenger: As for `of`.
+            champion: Likewise.
+            thresholds: Likewise.
+
+        Raises:
+            PerennialError: the gate's metric is `value`, and it cannot be computed.
+        """
+        absent = sorted({*use_case.value.columns} - {*rows.columns}) if use_case.value is not None else []
+        try:
+            if absent:
+                raise PerennialError(
+                    f"Use case {use_case.name!r}: neither requests nor examples have {', '.join(absent)} of"
+                    " value.columns.",
+                    "Let `examples` return it, or leave it out.",
+                )
+            return cls.of(use_case, rows, challenger, champion, thresholds=thresholds)
+        except PerennialError as error:
+            if use_case.gate.metric == VALUE:
+                raise
+            log.warning("%s: what decisions are worth is left out: %s", use_case.name, error.problem)
+            return cls.of(use_case.model_copy(update={"value": None}), rows, challenger, champion)
+
+    def against_baseline(self, holdout: pd.DataFrame, fitted: pd.DataFrame) -> Pair:
+        """The pair of a first model: the baseline model acts on all rows or on none, by the rows that were fitted on.
+
+        By a feature that `gate.baseline` names it decides like a model.
+
+        Args:
+            holdout: (n,) rows in the pair's order, as for `of`.
+            fitted: (m,) rows that the challenger was fitted on, with the same columns.
+        """
+        says = money.baseline(self.use_case, fitted) if self.use_case.gate.baseline is None else None
+        if says is None:
+            return self
+        return replace(self, champion_money=money.of_baseline(self.use_case, holdout, says))
 
     @property
     def rows(self) -> int:

@@ -49,7 +49,8 @@ class Performance:
             rows; empty while there are too few labels.
         first_version: The first model; None where `first` is empty.
         first_left_out: Why the first model's metrics are missing although there are enough labels; else empty.
-        baseline_value: The metric `value` of the baseline model on the same rows; None: no value is declared.
+        baseline_value: The metric `value` of the baseline model on the same rows; None: it is not known.
+        value_left_out: Why the metric `value` is missing although the others are there; else empty.
         uncertainty: By how much the gate's metric may be off (95%, one-sided); infinite where there are too few rows
             to tell. From batches of consecutive rows, because rows of one day resemble each other.
         slices: The gate's metric on each of its slices with enough labels.
@@ -62,6 +63,7 @@ class Performance:
     first_version: int | None = None
     first_left_out: str = ""
     baseline_value: float | None = None
+    value_left_out: str = ""
     uncertainty: float = 0.0
     served: int = 0
     served_labelled: int = 0
@@ -99,29 +101,40 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         return counted
     label, prediction = labelled["label"].to_numpy(), labelled["prediction"].to_numpy()
     frame, entries = labelled.to_pandas(), ledger.entries(use_case)
-    worth = money.of_rows(use_case, frame, prediction, thresholds.recorded(use_case, entries, version))
+    worth, baseline_worth, value_left_out = _worth(use_case, partition, version, entries, frame)
     champion = metrics.evaluate(use_case, label, prediction, worth)
     first_version = ledger.promotions(use_case)[0].model_version
     first, left_out = champion, ""
     if first_version != version:
-        first, left_out = _first_model_metrics(use_case, partition, version, first_version, labelled)
+        with_value = worth is not None
+        first, left_out = _first_model_metrics(use_case, partition, version, first_version, labelled, with_value)
     return replace(
         counted,
         champion=champion,
         first=first,
         first_version=first_version if first else None,
         first_left_out=left_out,
-        baseline_value=_baseline_value(use_case, entries, version, frame),
+        baseline_value=float(baseline_worth.mean()) if baseline_worth is not None else None,
+        value_left_out=value_left_out,
         uncertainty=uncertainty(use_case, label, prediction, worth),
         slices=live_slices.measure(use_case, frame, partial(uncertainty, use_case), worth),
     )
 
 
-def _baseline_value(use_case: UseCase, entries: list[Entry], version: int, rows: pd.DataFrame) -> float | None:
-    """The mean worth of the same rows if the baseline model had decided; None: no value is declared."""
-    says = thresholds.recorded_baseline(entries, version)
-    worth = money.of_baseline(use_case, rows, says) if says is not None else None
-    return float(worth.mean()) if worth is not None else None
+def _worth(
+    use_case: UseCase, partition: Partition, version: int, entries: list[Entry], rows: pd.DataFrame
+) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    """What each row is worth by a version's decisions, and by the baseline model's; or why that is not known.
+
+    A function that fails, on a null that no training set had, must not stop the champion's monitoring.
+    """
+    says, acting_from = thresholds.recorded_baseline(entries, version), thresholds.recorded(use_case, entries, version)
+    try:
+        worth = money.of_rows(use_case, rows, rows["prediction"].to_numpy(), acting_from)
+        return worth, money.of_baseline(use_case, rows, says) if says is not None else None, ""
+    except PerennialError as error:
+        log.warning("%s %s: what decisions are worth is left out: %s", use_case.name, partition, error.problem)
+        return None, None, error.problem
 
 
 def fell(use_case: UseCase, lost: float | None, measured: Performance) -> bool:
@@ -195,9 +208,9 @@ def _is_enough(use_case: UseCase, labelled: pl.DataFrame, predictions: pl.DataFr
 
 
 def _first_model_metrics(
-    use_case: UseCase, partition: Partition, version: int, first: int, labelled: pl.DataFrame
+    use_case: UseCase, partition: Partition, version: int, first: int, labelled: pl.DataFrame, with_value: bool = True
 ) -> tuple[dict[str, float], str]:
-    """The first model's metrics on a version's rows; or none, and why.
+    """The first model's metrics on a version's rows, `value` only if it is known of that version; or none, and why.
 
     They are there for comparison only: whatever is wrong with an old model must not stop the champion's monitoring.
     """
@@ -208,7 +221,7 @@ def _first_model_metrics(
             rows = beside(use_case, partition, version, model_loading.load(use_case, first), labelled)
             label, prediction = rows["label"].to_numpy(), rows["other"].to_numpy()
             threshold = thresholds.recorded(use_case, ledger.entries(use_case), first)
-            worth = money.of_rows(use_case, rows.to_pandas(), prediction, threshold)
+            worth = money.of_rows(use_case, rows.to_pandas(), prediction, threshold) if with_value else None
             return metrics.evaluate(use_case, label, prediction, worth), ""
     except ServiceUnavailable:
         raise
@@ -257,13 +270,14 @@ def beside(
     key = list(use_case.examples.key)
     truth = labelled.select(*key, "label")
     of_value = use_case.value.columns if use_case.value is not None else ()
-    needed = [name for name in of_value if name in labelled.columns]
+    own = ["event_timestamp", "label", "prediction"]
+    needed = [name for name in dict.fromkeys(of_value) if name in labelled.columns and name not in own]
     found: list[pl.DataFrame] = []
     for batch in _scored(use_case, partition, version):
         rows = pl.DataFrame(batch).join(truth, on=key, validate="1:1")
         if rows.height:
             predicted = pl.Series("other", predict(rows.to_pandas()))
-            found.append(rows.select("event_timestamp", "label", "prediction", predicted, *needed))
+            found.append(rows.select(*own, predicted, *needed))
     return pl.concat(found)
 
 

@@ -90,6 +90,9 @@ def review(use_case: UseCase, partition: Partition, made_by: str) -> Probation:
     is_last = _is_over(use_case, period, partition)
     try:
         compared, is_complete = _compare(use_case, period, partition, known)
+        known = known.model_copy(update={"partitions": tuple(compared), "reason": "no labels to compare on"})
+        if compared:
+            known = _measured(use_case, known, pl.concat(compared.values()), looks=min(len(period), _LOOKS))
     except ServiceUnavailable:
         raise
     except Exception as error:  # Whatever is wrong with an old model must not stop the champion's monitoring.
@@ -98,9 +101,6 @@ def review(use_case: UseCase, partition: Partition, made_by: str) -> Probation:
         log.warning("%s v%s: %s", use_case.name, known.version, known.reason)
         # What is wrong may be fixed before the probation is over.
         return _ended(use_case, known, PASSED, made_by) if is_last else known
-    known = known.model_copy(update={"partitions": tuple(compared), "reason": "no labels to compare on"})
-    if compared:
-        known = _measured(use_case, known, pl.concat(compared.values()), looks=min(len(period), _LOOKS))
     if known.interval is not None and known.interval[1] < 0:
         return _ended(use_case, known, FAILED, made_by)
     return _ended(use_case, known, PASSED, made_by) if is_complete or is_last else known
@@ -187,7 +187,7 @@ def _measured(use_case: UseCase, known: Probation, rows: pl.DataFrame, looks: in
         thresholds.recorded(use_case, entries, known.version),
         thresholds.recorded(use_case, entries, known.previous),
     )
-    pair = rules.Pair.of(use_case, rows.to_pandas(), *both, thresholds=acting_from)
+    pair = rules.Pair.of_served(use_case, rows.to_pandas(), *both, acting_from)
     on = f"on {pair.rows:,} rows of {', '.join(known.partitions)}"
     confidence = 1 - (1 - use_case.gate.confidence) / looks
     is_enough = all(rule.passed for rule in rules.sufficiency(pair))

@@ -400,6 +400,8 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         new_data=f"{champion.effective_from:%Y-%m-%d} to {observed.partition.end:%Y-%m-%d}",
     )
     more: dict[str, object] = {"first_model_left_out": performance.first_left_out} if performance.first_left_out else {}
+    if performance.value_left_out:
+        more["value_left_out"] = performance.value_left_out
     if observed.attribution is not None:
         more["attribution"] = observed.attribution
     # What an older decision did not record is left out: a verdict that rests on it stays as it was.

@@ -172,6 +172,7 @@ class VerdictEvidence(_Stored):
             because too few labels are in. Not set: a newer model has to be compared.
         broken: With the cause `broken-data`, what looks broken, in words.
         first_model_left_out: Why the first model's metrics are missing.
+        value_left_out: Why what the decisions were worth is missing.
         drift_score: The drifted columns' share of the feature importance, 0 to 1.
         drifted: Drifted columns by name, predictions among them.
         prediction_drift: Drift of the predictions, as a multiple of their baseline.
@@ -209,6 +210,7 @@ class VerdictEvidence(_Stored):
     cause: str | None = None
     broken: tuple[str, ...] = ()
     first_model_left_out: str | None = None
+    value_left_out: str | None = None
     drift_score: float | None = None
     drifted: dict[str, DriftedColumn] = Field(default_factory=dict)
     prediction_drift: float | None = None

@@ -125,6 +125,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "label_coverage": ("label coverage", _share),
     "coverage_needed": ("label coverage needed", _share),
     "first_model_left_out": ("first model, which could not be compared", _text),
+    "value_left_out": ("what decisions were worth, which could not be measured", _text),
     "drift_score": ("drift score: feature importance of drifted columns", _share),
     "prediction_drift": ("drift of the predictions, times their baseline", lambda ratio, _: f"{ratio:.2f}"),
     "detectable": ("smallest shifts that would have been found", _detectable),

@@ -10,6 +10,8 @@ from perennial.use_case.declarations import Declaration
 
 #: The module of a use case that holds the function, if it declares one.
 MODULE = "value"
+#: Columns that stand beside `columns` wherever rows are judged.
+_GIVEN, _OWN = {"label", "decision", "prediction"}, {"label_timestamp", "challenger", "champion", "other"}
 
 
 class Value(Declaration):
@@ -58,8 +60,10 @@ class Value(Declaration):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         constants = {"true_positive", "false_positive", "true_negative", "false_negative"}
-        if taken := {"label", "decision", "prediction"} & {*self.columns}:
+        if taken := _GIVEN & {*self.columns}:
             raise ValueError(f"columns: {min(taken)!r} is what the function is given anyway; leave it out")
+        if taken := _OWN & {*self.columns}:
+            raise ValueError(f"columns: {min(taken)!r} is a column that evaluations have themselves; name another one")
         if self.function is not None:
             if given := sorted(constants & self.model_fields_set):
                 raise ValueError(f"function {self.function!r} says what a decision is worth: leave out {given[0]}")

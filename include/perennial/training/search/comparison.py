@@ -17,7 +17,7 @@ from scipy import stats
 from perennial.evaluation import blocks, bootstrap, thresholds
 from perennial.evaluation.blocks import Statistic
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER
+from perennial.use_case.metric_names import LOWER_IS_BETTER, VALUE
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def improvement_on(
     name, label = use_case.gate.metric, rows["label"].to_numpy()
     block = blocks.blocks_of(rows["event_timestamp"], use_case.gate.block)
     theirs, ours = (
-        blocks.metric(name, label, each, block, thresholds.judged(use_case, rows, each)) for each in (candidate, own)
+        blocks.metric(name, label, each, block, thresholds.judged(use_case, rows, each) if name == VALUE else None)
+        for each in (candidate, own)
     )
     sign = -1 if name in LOWER_IS_BETTER else 1
     return lambda weights: sign * (theirs(weights) - ours(weights)), blocks.count_blocks(block)
