@@ -123,7 +123,9 @@ def _at_the_end(
 def _with_holdout(use_case: UseCase, results: RuleResults, state: RolloutState) -> RuleResults | None:
     """The results with superiority measured on the holdout and the live requests together; None: they cannot be.
 
-    There is one test, at the end; that the holdout alone rejects some before makes promotions by chance only rarer.
+    Both are of the same two recipes: with `gate.refit` the holdout compared the versions as they were evaluated, and
+    live requests compare their refits. There is one test, at the end; that the holdout alone rejects some before makes
+    promotions by chance only rarer.
     Where the holdout has no interval, or one of another metric or confidence, live requests decide alone.
     """
     gate, decision = use_case.gate, GateDecision(**state.decision)
