@@ -196,10 +196,23 @@ def rows_of_records(use_case: UseCase) -> dict[str, list[Any]]:
     return counts
 
 
+#: Columns of sentences, times and addresses of pages with sentences.
+_WORDS = {"told", "explanation", "report", "recorded_at"}
+#: Columns, and what evidence says, that a later release measures for the first time, or by other baselines.
+_NEWER = {"detectable", "cost", "reference", "ratio"}
+_NEWER_EVIDENCE = {"detectable", "estimate", "estimate_left_out", "attribution", "prediction_drift"}
+
+
 def without_words(table: str) -> set[str]:
-    """The rows of a table as JSON, without their sentences, their time, and the address of a page with sentences."""
-    words = {"told", "explanation", "report", "recorded_at"}
-    rows = [{name: value for name, value in row.items() if name not in words} for row in lake.records(table)]
+    """The rows of a table as JSON, without their sentences, without what only later releases say, to nine digits."""
+    rows = []
+    for row in lake.records(table):
+        kept = {name: value for name, value in row.items() if name not in _WORDS | _NEWER}
+        if "evidence" in kept:
+            evidence = json.loads(kept["evidence"])
+            kept["evidence"] = {name: value for name, value in evidence.items() if name not in _NEWER_EVIDENCE}
+        # Processors of one name may still round the last bit otherwise.
+        rows.append({n: float(f"{value:.9g}") if isinstance(value, float) else value for n, value in kept.items()})
     return {json.dumps(as_json(row), sort_keys=True) for row in rows}
 
 
