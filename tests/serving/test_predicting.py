@@ -156,7 +156,9 @@ def test_a_prediction_equals_that_of_batch_scoring(energy: UseCase, asked: list[
         batch = by_key[tuple(row[name] for name in KEY)]
         alone = perennial.predict("energy", row, at=LAST).predictions[0]
         assert served.features == {name: batch[name] for name in served.features}
-        assert (served.prediction, alone.prediction) == (batch["prediction"], batch["prediction"])
+        assert served.prediction == batch["prediction"]
+        # Some processors round the product of one row otherwise than that of many.
+        assert alone.prediction == pytest.approx(batch["prediction"], rel=1e-12)
 
 
 def test_requests_answered_together_equal_single_ones(version: loaded_version.LoadedVersion, asked: list[dict]) -> None:

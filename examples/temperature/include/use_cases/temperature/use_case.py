@@ -48,6 +48,8 @@ use_case = UseCase(
     gate=Gate(
         metric="rmse",
         holdout=timedelta(days=21),
+        # One hour's weather is forecast at three moments: they belong in one block.
+        block=timedelta(days=3),
         holdout_share=0.3,
         slices=("horizon",),
         slice_tolerance=0.5,
