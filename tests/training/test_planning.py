@@ -8,7 +8,7 @@ import pytest
 from perennial import discovery
 from perennial.errors import InvalidParams, InvalidPartition, NotEnoughData, TrainingFailed
 from perennial.registry import retraining_requests
-from perennial.training import fit, planning
+from perennial.training import estimator, planning
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -70,6 +70,6 @@ def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
 
 def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
-    rows = pd.DataFrame({"meter_last": ["not a number"] * 3})
+    rows = pd.DataFrame({"meter_last": ["not a number"] * 3, "label": [1.0, 2.0, 3.0]})
     with pytest.raises(TrainingFailed, match=r"model.py failed on 3 rows with columns meter_last: ValueError"):
-        fit.fit_estimator(energy, planning.validate_params(energy, {}), rows, pd.Series([1.0, 2.0, 3.0]))
+        estimator.fit_estimator(energy, planning.validate_params(energy, {}), rows, ["meter_last"])
