@@ -32,11 +32,11 @@ import polars as pl
 from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from perennial import Retraining, UseCase, discovery, lake
+from perennial import Partition, Retraining, UseCase, discovery, lake
 from perennial.backtesting import policies, replaying
 from perennial.backtesting.fits import Fit, Predictions
 from perennial.backtesting.history import History
-from perennial.backtesting.replaying import Champion, Known, Replayed, Start
+from perennial.backtesting.replaying import Known, Replayed, Start
 from use_cases.flights.model import build
 from use_cases.flights.use_case import FlightsParams
 
@@ -110,11 +110,16 @@ def measured(world: World, seed: int) -> dict[str, Any]:
     }
     later = [each for each in history.partitions if each > start.partition]
     means = {
-        name: float(np.mean([known.metric(each.serving[partition.key], partition) for partition in later]))
+        name: float(np.mean([_metric(known, each, partition) for partition in later]))
         for name, each in replayed.items()
     }
     loop = replayed["declared"]
     return {**means, "promotions": len(loop.promotions), "requests": len(loop.requests)}
+
+
+def _metric(known: Known, replayed: Replayed, partition: Partition) -> float | None:
+    fit = replayed.serving[partition.key]
+    return known.metric(fit, replayed.thresholds[fit], partition)
 
 
 def first_model(known: Known) -> Start:
@@ -123,7 +128,7 @@ def first_model(known: Known) -> Start:
     evaluated = replaying._challenger(use_case, known.history, partition)
     judgement = known.judge(use_case, evaluated, None)
     served = replaying._served(use_case, evaluated)
-    return Start(Champion(served, evaluated, ((partition, judgement.challenger),)), partition)
+    return Start(replaying._promoted(served, evaluated, partition, judgement), partition)
 
 
 def ended(asking: Generator[list[Fit], None, Any]) -> Any:
