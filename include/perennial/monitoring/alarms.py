@@ -190,23 +190,26 @@ def _began(rows: Sequence[Row]) -> datetime | None:
     """
     if rows[-1]["verdict"] != ALARM:
         return None
-    is_measured = bool(_MEASURED & set(_kinds(rows[-1])))
-    began = None
+    needs_labels, began = _is_measured(rows[-1]), None
     for row in reversed(rows):
-        if row["verdict"] != ALARM or (is_measured and not _MEASURED & set(_kinds(row))):
+        if row["verdict"] != ALARM or (needs_labels and not _is_measured(row)):
             return began
         began = row["recorded_at"]
     return None
 
 
-def _kinds(row: Row) -> tuple[str, ...]:
-    """The kinds of alarm of a verdict, the most important first."""
-    return VerdictEvidence.from_json(row["evidence"]).alarms or tuple(kind for kind in (row.get("reason"),) if kind)
+def _is_measured(row: Row) -> bool:
+    return bool(_MEASURED & set(_kinds(row, VerdictEvidence.from_json(row["evidence"]))))
+
+
+def _kinds(row: Row, evidence: VerdictEvidence) -> tuple[str, ...]:
+    """The kinds of alarm of a verdict, the most important first; those of older releases have a reason only."""
+    return evidence.alarms or tuple(kind for kind in (row.get("reason"),) if kind)
 
 
 def _state(known: _Records, row: Row) -> AlarmState:
     evidence = known.evidence_of(row["partition"])
-    kinds = _kinds(row)
+    kinds = _kinds(row, evidence)
     is_of_data = QUARANTINE in kinds and PERFORMANCE not in kinds
     cause = evidence.cause or (BROKEN_DATA if is_of_data else UNKNOWN)
     start = AlarmState(row["partition"], row["model_version"], kinds, True, cause, "")
