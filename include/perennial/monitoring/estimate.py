@@ -173,9 +173,9 @@ def _predictions(
     # Of a regression also what the model saw; a batch at a time, because a partition may be large and wide.
     inputs = [each for each in inputs if each in stored] if use_case.task == "regression" else []
     columns, step, passed = list(dict.fromkeys(["prediction", *how, *inputs])), _step(rows, _PARTITION_ROWS), 0
+    batches = map(pl.DataFrame, lake.iter_batches(name, partition=partition.key, columns=columns, where=where))
     kept: list[pl.DataFrame] = []
-    for batch in lake.iter_batches(name, partition=partition.key, columns=columns, where=where):
-        each = pl.DataFrame(batch)
+    for each in batches if inputs else [ways]:
         each = each.filter(pl.col("served_as").is_in(COUNTING).fill_null(False)) if of_served else each
         kept.append(each.gather_every(step, offset=-passed % step) if each.height else each)
         passed += each.height
