@@ -64,18 +64,18 @@ def attribute(
         ServiceUnavailable: MLflow, which holds the version that the expected metric is of, does not answer.
     """
     metric = use_case.gate.metric
-    production, promised = measured.champion.get(metric), expected.metrics.get(metric)
+    production, reference = measured.champion.get(metric), expected.metrics.get(metric)
     inputs = [column for column in columns if column.column != drift.PREDICTION]
     drifted = [column for column in inputs if column.drifted]
     if (
         metric == VALUE
         or production is None
-        or promised is None
+        or reference is None
         or expected.source is None
         or expected.source.decision is None
     ):
         return None, columns
-    lost = gain(metric, promised, production)
+    lost = gain(metric, reference, production)
     if not drifted and not performance.fell(use_case, lost, measured):
         return None, columns
     names = [column.column for column in inputs]
