@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from pipelines import run_features, train
+from rewritten import rewrite
 
 from perennial import gate, lake, scoring
 from perennial.gate import challenger
@@ -23,12 +23,6 @@ SHIFTED = "hour_sin"
 
 def day(use_case: UseCase, number: int) -> Partition:
     return use_case.partition(f"2024-01-{number:02}")
-
-
-def rewrite(table: str, partition: Partition, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    kept = lake.read(table, partitions=[partition.key])
-    changed = change(kept.to_pandas())
-    lake.replace(table, partition.key, pa.Table.from_pandas(changed, schema=kept.schema, preserve_index=False))
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from pipelines import run_features, train
+from rewritten import rewrite
 
 from perennial import discovery, gate, lake, scoring
 from perennial.monitoring import monitor
@@ -23,13 +21,6 @@ pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
 
 def day(use_case: UseCase, number: int) -> Partition:
     return use_case.partition(f"2024-01-{number:02}")
-
-
-def rewrite(table: str, partition: Partition, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    """Replace a partition of a table by what `change` makes of it."""
-    kept = lake.read(table, partitions=[partition.key])
-    changed = change(kept.to_pandas())
-    lake.replace(table, partition.key, pa.Table.from_pandas(changed, schema=kept.schema, preserve_index=False))
 
 
 @pytest.fixture(scope="module")
