@@ -71,6 +71,7 @@ def use_case(repo: Repository) -> SimpleNamespace:
         feature_service=repo.name,
         task="binary",
         examples=Examples(key=("id", "driver_id"), inputs=("stats",)),
+        value=None,
         gate=Gate(metric="roc_auc", min_rows=2, holdout=timedelta(days=3), block=timedelta(hours=6)),
         holdout_start=lambda start, end: START + timedelta(days=5),
         module=lambda name: SimpleNamespace(),
