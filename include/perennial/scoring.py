@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,13 +13,18 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
-from perennial.evaluation import thresholds
+from perennial.evaluation import recorded_intervals, thresholds
 from perennial.feature_store import columns, computations, repository
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, provenance
 from perennial.served_predictions import adoption, carrying, segments
 from perennial.services import postgres
 from perennial.use_case import UseCase
+from perennial.use_case.interval import LOWER, UPPER
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 #: In `served_as`: predicted when the partition had ended.
 BACKFILLED = "backfilled"
@@ -33,8 +39,8 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
 
     Each row carries the features it was made from, and the model's version and run; of those made now also the lake
     snapshots and the code's commit; where the use case declares a `value` also the decision, by the threshold that the
-    gate recorded with the version. Nothing is ever overwritten; a second run adds nothing. A partition of which no
-    examples were computed gets no predictions.
+    gate recorded with the version, and where it declares an `interval` the bounds, by the recorded margin. Nothing is
+    ever overwritten; a second run adds nothing. A partition of which no examples were computed gets no predictions.
 
     Args:
         use_case: Whose champion.
@@ -58,7 +64,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     served = adoption.predictions_served(use_case, partition, pending)
     key = list(use_case.examples.key)
     rest = pending.join(served.select(key), keys=key, join_type="left anti") if served.num_rows else pending
-    made = [served, _backfilled(use_case, champion, rest)] if rest.num_rows else [served]
+    made = [served, _backfilled(use_case, partition, champion, rest)] if rest.num_rows else [served]
     predictions = _decided(use_case, pa.concat_tables(made, promote_options="permissive"))
     # Under the lock of promotions and rollbacks: a partition's version is the one that the ledger names.
     with postgres.advisory_lock("promotion", use_case.name):
@@ -76,13 +82,14 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
     return {"model_version": champion.model_version, "predictions": added.num_rows}
 
 
-def _backfilled(use_case: UseCase, champion: ledger.Entry, examples: pa.Table) -> pa.Table:
+def _backfilled(use_case: UseCase, partition: Partition, champion: ledger.Entry, examples: pa.Table) -> pa.Table:
     """Predict examples that nobody was served a prediction of, from what was known at their moment."""
     tables = repository.lake_tables(use_case.feature_service)
     snapshots = lake.snapshots(tables.values())
     rows = repository.historical_features(use_case.feature_service, examples, snapshots=snapshots)
     predict = model_loading.load(use_case, champion.model_version)
-    prediction = predict(rows.to_pandas())
+    frame = rows.to_pandas()
+    prediction = predict(frame)
     kept = [name for name in rows.column_names if columns.view_of(name) is None]
     count = rows.num_rows
     return pa.table(
@@ -95,8 +102,37 @@ def _backfilled(use_case: UseCase, champion: ledger.Entry, examples: pa.Table) -
             "code_version": [provenance.code_version()] * count,
             "predicted_at": pa.array([datetime.now(UTC)] * count, pa.timestamp("us", tz="UTC")),
             "served_as": [BACKFILLED] * count,
+            **_bounds(use_case, partition, champion, predict, frame, prediction),
         }
     )
+
+
+def _bounds(
+    use_case: UseCase,
+    partition: Partition,
+    champion: ledger.Entry,
+    predict: model_loading.Predictor,
+    frame: pd.DataFrame,
+    prediction: np.ndarray,
+) -> dict[str, pa.Array]:
+    """The columns of the prediction intervals, by the margin that was recorded before the partition; null without one.
+
+    None where the use case declares no interval.
+    """
+    if use_case.interval is None:
+        return {}
+    version = champion.model_version
+    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), version, partition.key)
+    both = recorded_intervals.bounds_of(use_case, predict, known, frame, prediction)
+    if both is None:
+        log.warning(
+            "%s %s: v%d has no prediction intervals: it was evaluated before they were declared",
+            *(use_case.name, partition, version),
+        )
+        return {name: pa.nulls(len(prediction), pa.float64()) for name in (LOWER, UPPER)}
+    return {
+        name: pa.array(each, pa.float64(), from_pandas=True) for name, each in zip((LOWER, UPPER), both, strict=True)
+    }
 
 
 def _decided(use_case: UseCase, predictions: pa.Table) -> pa.Table:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from logged import prediction, shape
 from pipelines import run_features, run_loop_until
 
-from perennial import lake, scoring
+from perennial import PredictionInterval, lake, scoring
 from perennial.feature_store import columns
 from perennial.feature_store.parity import check_logged
 from perennial.monitoring import monitor
@@ -84,6 +84,15 @@ def test_what_was_served_is_the_examples_prediction(energy) -> None:
     others = [each for name, each in rows.items() if name != ("meter-0", NOON)]
     assert {(each["served_as"], each["prediction_id"]) for each in others} == {("backfilled", None)}
     assert all(each["lake_snapshots"] for each in others)
+
+
+def test_bounds_are_those_that_were_told(energy) -> None:
+    with_interval = energy.model_copy(update={"interval": PredictionInterval()})
+    serve(energy, asked(7, prediction_lower=99.0, prediction_upper=111.0), asked(8, meter=1))
+    rows = scored(with_interval)
+    told = [(rows[meter, NOON]["lower"], rows[meter, NOON]["upper"]) for meter in ("meter-0", "meter-1", "meter-2")]
+    # Of what was answered without, and of a version from before there were intervals, nothing is made up.
+    assert told == [(99.0, 111.0), (None, None), (None, None)]
 
 
 def test_what_waits_in_the_log_of_a_server_is_found_too(energy, home: Path) -> None:

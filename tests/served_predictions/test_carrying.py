@@ -106,10 +106,15 @@ def test_a_segment_that_has_ended_is_deleted(carry: Carried, log: PredictionLog)
 
 
 def test_all_of_a_prediction_arrives(carry: Carried, log: PredictionLog) -> None:
-    log.append(shape(carry.use_case.name), [each := prediction(missing={"x": "expired"}, shadow_of="other")])
+    log.append(
+        shape(carry.use_case.name),
+        [each := prediction(missing={"x": "expired"}, shadow_of="other", prediction_lower=1.0)],
+    )
     carry()
     (row,) = table.read(carry.use_case, "2024-01-05").to_pylist()
     assert row == {
+        "prediction_lower": 1.0,
+        "prediction_upper": None,
         "partition": "2024-01-05",
         "site": "s",
         "meter": "m",

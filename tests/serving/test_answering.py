@@ -14,6 +14,8 @@ import pytest
 from served import METER, NOON, serve_features, version
 
 from perennial.errors import InvalidExamples, MissingFeatures, PredictionFailed, ServiceUnavailable
+from perennial.evaluation.recorded_intervals import RecordedMargin
+from perennial.registry.model_loading import Predictor
 from perennial.serving import features
 from perennial.serving.answering import answer_together
 from perennial.serving.loaded_version import LoadedVersion
@@ -45,6 +47,29 @@ def test_requests_are_predicted_at_once_and_in_order() -> None:
     answers = answer_together(joint(predict), [request(hour_sin=1.0), several, request(hour_sin=4.0)])
     assert [[each.prediction for each in answer.predictions] for answer in answers] == [[1.0], [2.0, 3.0], [4.0]]
     assert sizes == [4]
+
+
+def test_bounds_are_those_of_the_models_quantiles_and_the_margin() -> None:
+    predict = Predictor(
+        check=lambda frame: frame,
+        predicted=lambda frame: frame["hour_sin"].to_numpy(),
+        between=lambda frame: np.outer(frame["hour_sin"], [0.5, 3.0]),
+    )
+    answers = answer_together(
+        replace(joint(predict), margin=RecordedMargin(1.0, 0.9, 100, 1)),
+        [request(hour_sin=each) for each in (2.0, 4.0)],
+    )
+    told = [(each.lower, each.prediction, each.upper) for answer in answers for each in answer.predictions]
+    assert told == [(0.0, 2.0, 7.0), (1.0, 4.0, 13.0)]
+
+
+def test_a_prediction_is_answered_where_its_quantiles_fail() -> None:
+    def fail(frame: pd.DataFrame) -> np.ndarray:
+        raise ValueError("no quantiles")
+
+    predict = Predictor(lambda frame: frame, lambda frame: np.ones(len(frame)), fail)
+    (answer,) = answer_together(replace(joint(predict), margin=RecordedMargin(1.0, 0.9, 100, 1)), [request()])
+    assert (answer.predictions[0].prediction, answer.predictions[0].lower) == (1.0, None)
 
 
 def test_an_invalid_request_fails_alone() -> None:

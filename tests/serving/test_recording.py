@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from served import METER, NOON, Loaded, serve_features, version
 from starlette.testclient import TestClient
 
 from perennial.errors import ServiceUnavailable
+from perennial.evaluation.recorded_intervals import RecordedMargin
 from perennial.served_predictions.writing import PredictionLog
 from perennial.serving import features, tokens
 from perennial.serving.access import AccessControl
@@ -64,8 +66,19 @@ def test_all_of_an_answer_is_recorded(asked: TestClient, folder: Path) -> None:
         "shadow_of": None,
         "missing": None,
         "caller": "token:checkout",
+        "prediction_lower": None,
+        "prediction_upper": None,
     }
     assert (other["meter"], other["read_at"]) == ("b", None)
+
+
+def test_the_interval_that_was_answered_is_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_features(monkeypatch)
+    asked = client(folder, replace(version(7), margin=RecordedMargin(2.0, 0.9, 100, 7)))
+    (answered,) = asked.post(PREDICT, json={"examples": [METER]}).json()["predictions"]
+    assert (answered["lower"], answered["prediction"], answered["upper"]) == (5.0, 7.0, 9.0)
+    (row,) = recorded(folder)
+    assert (row["prediction_lower"], row["prediction_upper"]) == (5.0, 9.0)
 
 
 def test_without_a_moment_it_is_that_of_the_answer(asked: TestClient, folder: Path) -> None:

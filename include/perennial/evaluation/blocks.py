@@ -59,7 +59,7 @@ def metric(name: str, label: Array, prediction: Array, block: Array, money: Arra
     """
     if name == VALUE:
         assert money is not None, "the metric `value` is a mean of money"  # noqa: S101
-        return _mean(money, block)
+        return mean(money, block)
     if name == "roc_auc":
         return _roc_auc(label, prediction, block)
     if name == "average_precision":
@@ -90,7 +90,13 @@ def calibration_error(task: str, label: Array, prediction: Array, block: Array) 
     return lambda weights: metrics.debiased_error(weights @ rows, weights @ positives, weights @ expected)
 
 
-def _mean(each: Array, block: Array) -> Statistic:
+def mean(each: Array, block: Array) -> Statistic:
+    """The mean of a number that each row has.
+
+    Args:
+        each: (n,) floats.
+        block: (n,) from `blocks_of`.
+    """
     sums = _sums(block, np.ones_like(each), each)
     return lambda weights: (weights @ sums[:, 1]) / (weights @ sums[:, 0])
 

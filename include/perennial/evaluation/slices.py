@@ -11,6 +11,7 @@ import pandas as pd
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import BadFeatures
 from perennial.use_case import UseCase
+from perennial.use_case.interval import LOWER, UPPER
 
 #: Stands for the value of the rows that have none.
 MISSING = "(missing)"
@@ -56,7 +57,7 @@ def slices_of(use_case: UseCase, holdout: pd.DataFrame, columns: Collection[str]
 
 
 def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
-    """Refuse columns of `gate.slices` and `value.columns` that a training set lacks, and one that predictions add.
+    """Refuse columns of `gate.slices` and `value.columns` that a training set lacks, and those that predictions add.
 
     Args:
         use_case: It names the columns.
@@ -70,6 +71,12 @@ def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
             f"Use case {use_case.name!r}: its training sets have a column 'decision', which is also what"
             " predictions get where a value is declared.",
             "Give that column another name, or leave out value.",
+        )
+    if use_case.interval is not None and (taken := {LOWER, UPPER} & {*columns}):
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its training sets have a column {min(taken)!r}, which is also what"
+            " predictions get where an interval is declared.",
+            "Give that column another name, or leave out interval.",
         )
     of_value = use_case.value.columns if use_case.value is not None else ()
     named = [*(("gate.slices", each) for each in use_case.gate.slices), *(("value.columns", each) for each in of_value)]

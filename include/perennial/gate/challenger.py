@@ -12,9 +12,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from perennial.evaluation import baseline, money, thresholds
+from perennial.evaluation import baseline, money, recorded_intervals, thresholds
 from perennial.evaluation.bootstrap import Interval
-from perennial.gate import model_card, promotion, rules, server_check, smoke
+from perennial.evaluation.recorded_intervals import RecordedMargin
+from perennial.gate import model_card, prediction_intervals, promotion, rules, server_check, smoke
 from perennial.gate.decision import (
     CHALLENGER,
     CHAMPION,
@@ -22,12 +23,14 @@ from perennial.gate.decision import (
     PROMOTE,
     REJECT,
     GateDecision,
+    HoldoutInterval,
     Outcome,
     Rule,
     SliceMetric,
 )
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
+from perennial.registry.model_loading import Predictor
 from perennial.training.fit import feature_columns
 from perennial.training.planning import TrainingPlan
 from perennial.training.training_set import TrainingSet
@@ -44,15 +47,17 @@ class Opponent:
 
     Attributes:
         name: For people.
-        predict: From a frame of features to (n,) floats.
+        predict: From a frame of features to (n,) floats; of a version with the quantiles that it predicts.
         fitted_until: Event time up to which it was fitted, UTC; None: it was not.
         threshold: From which probability on it acts; None: the best one on the other blocks of the holdout.
+        margin: Of its prediction intervals; None: it has none.
     """
 
     name: str
     predict: Predict
     fitted_until: datetime | None = None
     threshold: float | None = None
+    margin: RecordedMargin | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         champion = ledger.champion(use_case)
         predict = model_loading.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
-        results, opponent, threshold = _compare(use_case, data, predict, champion)
+        results, opponent, threshold, between = _compare(use_case, data, predict, champion)
         smoke_result = smoke_test.result(predict)
         ours = smoke_result.predictions
         in_server = server_check.ask(use_case, challenger, ours) if ours is not None else None
@@ -157,6 +162,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         report=tracking.run_url(run_id),
         threshold=threshold,
         baseline=money.baseline(use_case, data.fit),
+        prediction_interval=between[0],
+        champion_prediction_interval=between[1],
     )
     log_decision(run_id, decision)
     model_card.attach(use_case, challenger)
@@ -164,21 +171,23 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
 
 
 def _compare(
-    use_case: UseCase, data: TrainingSet, predict: Predict, champion: Entry | None
-) -> tuple[RuleResults, Opponent, float | None]:
+    use_case: UseCase, data: TrainingSet, predict: Predictor, champion: Entry | None
+) -> tuple[RuleResults, Opponent, float | None, tuple[HoldoutInterval | None, HoldoutInterval | None]]:
     """Let challenger and champion predict the rows of the holdout that neither was fitted on.
 
     Returns:
-        The results, what it was compared with, and the challenger's threshold.
+        The results, what it was compared with, the challenger's threshold, and the intervals of both.
     """
     opponent = _opponent(use_case, data, champion)
     holdout = data.holdout
     mine = predict(holdout)
     threshold, by_block = thresholds.choose(use_case, holdout, mine), thresholds.cross_fitted(use_case, holdout, mine)
+    between = prediction_intervals.of_version(use_case, predict, holdout, mine)
     if opponent.fitted_until is not None:
         is_later = (holdout["event_timestamp"] >= opponent.fitted_until).to_numpy()
         holdout, mine = holdout[is_later], mine[is_later]
         by_block = by_block[is_later] if by_block is not None else None
+        between = between.later(is_later) if between is not None else None
     # No estimator can predict zero rows, which are not enough evidence anyway.
     its = opponent.predict(holdout) if len(holdout) else np.empty(0)
     constant = None
@@ -187,7 +196,25 @@ def _compare(
     pair = rules.Pair.of(use_case, holdout, mine, its, constant, (by_block, opponent.threshold))
     if champion is None:
         pair = pair.against_baseline(holdout, data.fit)
-    return apply_rules(pair, holdout), opponent, threshold
+    results = apply_rules(pair, holdout)
+    intervals: tuple[HoldoutInterval | None, HoldoutInterval | None]
+    intervals = prediction_intervals.measure(use_case, holdout, between), None
+    if results.improvement is not None and isinstance(opponent.predict, Predictor):
+        its_own = prediction_intervals.of_version(use_case, opponent.predict, holdout, its, opponent.margin)
+        intervals = intervals[0], prediction_intervals.measure(use_case, holdout, its_own)
+    return _with_intervals(use_case, results, *intervals), opponent, threshold, intervals
+
+
+def _with_intervals(
+    use_case: UseCase, results: RuleResults, mine: HoldoutInterval | None, its: HoldoutInterval | None
+) -> RuleResults:
+    """The results with what the intervals reach: as metrics, and as a rule where there is enough data to decide on."""
+    if mine is None or not results.metrics:
+        return results
+    measured = {CHALLENGER: mine.metrics, CHAMPION: its.metrics if its is not None else {}}
+    metrics = {model: values | measured.get(model, {}) for model, values in results.metrics.items()}
+    rule = prediction_intervals.coverage_rule(use_case, mine, its) if results.improvement is not None else []
+    return replace(results, metrics=metrics, safety=[*results.safety, *rule])
 
 
 def training_set(use_case: UseCase, run_id: str) -> TrainingSet:
@@ -212,11 +239,12 @@ def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> O
     version, name = champion.model_version, f"champion v{champion.model_version}"
     entries = ledger.entries(use_case)
     evaluated, threshold = ledger.evaluated_for(entries, version), thresholds.recorded(use_case, entries, version)
+    margin = recorded_intervals.recorded(use_case, entries, version)
     # Only where the challenger would be refitted, too: else it has to beat what serves.
     if use_case.gate.refit and evaluated is not None:
         version, name = evaluated, f"{name} as it was evaluated (v{evaluated})"
     fitted_until = training_set(use_case, tracking.run_of(use_case, version)).holdout_start
-    return Opponent(name, model_loading.load(use_case, version), fitted_until, threshold)
+    return Opponent(name, model_loading.load(use_case, version), fitted_until, threshold, margin)
 
 
 def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:

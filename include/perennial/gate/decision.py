@@ -53,6 +53,35 @@ class SliceMetric(Declaration):
     champion: float
 
 
+class HoldoutInterval(Declaration):
+    """What the holdout says of a model's prediction intervals: see `perennial.gate.prediction_intervals`.
+
+    Attributes:
+        coverage: The declared one.
+        margin: Around each prediction, or beyond the model's own quantiles, chosen on `rows`; in the unit of the label.
+            None: these were too few.
+        rows: Rows of the holdout that the margin was chosen from.
+        reached: The share of labels within their intervals: of a challenger each block by the margin that was chosen on
+            the others, of a champion by the margin that it served with, if it had one. None: there were no intervals.
+        bounds: Lower and upper bound of that share, each with the gate's confidence; None: too few blocks.
+        width, score: Means of the width and of the interval score, in the unit of the label.
+    """
+
+    coverage: float
+    margin: float | None = None
+    rows: int
+    reached: float | None = None
+    bounds: tuple[float, float] | None = None
+    width: float | None = None
+    score: float | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its numbers by the names that they have as metrics."""
+        numbers = {"coverage": self.reached, "width": self.width, "score": self.score}
+        return {f"interval_{name}": number for name, number in numbers.items() if number is not None}
+
+
 class GateDecision(Declaration):
     """The gate's decision on one challenger.
 
@@ -89,6 +118,10 @@ class GateDecision(Declaration):
             None: the use case declares no `value`, or is a regression.
         baseline: What the baseline model says of every row: 1 or 0, act on all or on none; of a regression the mean
             label. None: the use case declares no `value`.
+        prediction_interval: What the holdout says of the challenger's prediction intervals, with the margin that it
+            serves with. None: none are declared.
+        champion_prediction_interval: The same of the champion; it serves with that margin from then on, if it still
+            does. None: none are declared, there is no champion, or too few rows.
         evaluated: The version that was compared on the holdout where the challenger is its refit; None: the challenger
             itself.
     """
@@ -119,6 +152,8 @@ class GateDecision(Declaration):
     made_by: str = ""
     threshold: float | None = None
     baseline: float | None = None
+    prediction_interval: HoldoutInterval | None = None
+    champion_prediction_interval: HoldoutInterval | None = None
     evaluated: int | None = None
 
     @model_validator(mode="before")

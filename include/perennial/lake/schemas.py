@@ -52,6 +52,12 @@ PREDICTION = pa.schema(
             "Whether to act, by the threshold that was recorded with the version; only where the use case declares"
             " `value`, else null or absent.",
         ),
+        lower=(
+            _DOUBLE,
+            "Lower bound of the prediction interval, at most `prediction`; only where the use case declares `interval`,"
+            " else null or absent. Null also of a version that was evaluated before.",
+        ),
+        upper=(_DOUBLE, "Its upper bound, at least `prediction`; likewise."),
     )
 )
 
@@ -82,6 +88,8 @@ SERVED_PREDICTION = pa.schema(
         ),
         latency_ms=(_DOUBLE, "From the arrival of the request to its record; null: nobody waited."),
         caller=(_STRING, "`token:<name>` of a service token, `airflow:<user>` of a login; null: nobody."),
+        prediction_lower=(_DOUBLE, "Lower bound of the prediction interval that was told; null: there was none."),
+        prediction_upper=(_DOUBLE, "Its upper bound; null: there was none."),
     )
 )
 
@@ -180,7 +188,11 @@ METRICS = _schema(
         "`champion`, `first`: the first model ever promoted, on the same rows, while it can still predict, or"
         " `baseline`: the baseline model, on the same rows, of the metric `value` only.",
     ),
-    metric=(_STRING, "The metric's scikit-learn name, or `value`: money per prediction."),
+    metric=(
+        _STRING,
+        "The metric's scikit-learn name; `value`: money per prediction; of the predictions with an interval"
+        " `interval_coverage`, the share of labels within it, `interval_width` and `interval_score`, means.",
+    ),
     value=(_DOUBLE, "Its value on the labelled rows."),
     rows=(_LONG, "Number of predictions of the version."),
     labelled=(_LONG, "Number of predictions with a label, on which the value was computed."),
@@ -238,8 +250,8 @@ VERDICTS = _schema(
     verdict=(_STRING, "`healthy`, `warning`, `alarm` or `no-champion`."),
     reason=(
         _STRING,
-        "Why retraining is requested: `first-model`, `performance`, `slice`, `drift`, `prediction-drift`, `age`; else"
-        " empty.",
+        "Why retraining is requested: `first-model`, `performance`, `slice`, `interval-coverage`, `drift`,"
+        " `prediction-drift`, `age`; else empty.",
     ),
     drift_score=(_DOUBLE, "Sum of the drifted columns' feature importance, 0 to 1."),
     drifted_columns=(_LONG, "How many columns drifted, including `prediction`."),

@@ -44,6 +44,7 @@ from perennial.monitoring.verdict import (
     ALARM,
     BROKEN_DATA,
     ESTIMATED_PERFORMANCE,
+    INTERVAL_COVERAGE,
     LABELS,
     ONE_SLICE,
     PERFORMANCE,
@@ -74,7 +75,7 @@ IN_WORDS = {
     UNKNOWN: "cause not known yet",
 }
 #: Kinds of alarm that rest on labels.
-_MEASURED = {PERFORMANCE, SLICE}
+_MEASURED = {PERFORMANCE, SLICE, INTERVAL_COVERAGE}
 #: Who records the decisions that no person was asked about.
 _GATE = "gate"
 
@@ -272,6 +273,8 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
     metric = known.use_case.gate.metric
     reached = decision.metrics.get(CHAMPION, {}).get(metric)
     now = f"; {metric} of v{alarm.version} is expected to be {reached:.4g} from now on" if reached is not None else ""
+    if INTERVAL_COVERAGE in alarm.kinds and decision.champion_prediction_interval is not None:
+        now += ", and its prediction intervals get the margin that it needs on these data"
     if decision.metric not in (None, metric):
         return _closed(alarm, INCONCLUSIVE, f"{seen} was compared by {decision.metric}, not by {metric}", version)
     if decision.interval is not None and decision.interval[0] > margin:
@@ -281,7 +284,7 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
         cause = INCONCLUSIVE if decision.outcome == NOT_ENOUGH_EVIDENCE else HARDER
         return _closed(alarm, cause, f"{seen} was tried on live requests and rejected: {entry.reason}", version)
     if decision.improvement is not None and decision.improvement <= margin:
-        cause = HARDER if {PERFORMANCE, SLICE} & set(alarm.kinds) else HARMLESS
+        cause = HARDER if _MEASURED & set(alarm.kinds) else HARMLESS
         return _closed(alarm, cause, f"{seen} is no better{_by_how_much(decision)}{now}", version)
     lost = known.evidence_of(alarm.partition).lost
     if PERFORMANCE in alarm.kinds and lost and decision.interval is not None and decision.interval[1] <= lost / 2:
@@ -306,6 +309,8 @@ def _is_as_expected(alarm: AlarmState, row: Row, evidence: VerdictEvidence) -> b
         return False
     if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE} & set(alarm.kinds):
         return evidence.production is not None and not {PERFORMANCE, SLICE} & set(evidence.alarms)
+    if INTERVAL_COVERAGE in alarm.kinds:
+        return evidence.interval is not None and evidence.interval.reached is not None
     return bool(evidence.rows)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,15 +16,23 @@ import pyarrow as pa
 from perennial import drift, lake, quarantine
 from perennial.dag_names import MONITORING
 from perennial.drift import ColumnCounts, ColumnDrift, Profile
+from perennial.evaluation import recorded_intervals
 from perennial.feature_store import computations
 from perennial.lake import labels
 from perennial.lake.labels import KnownLabels
 from perennial.lake.schemas import DRIFT, METRICS, VERDICTS
-from perennial.monitoring import attribution, estimate, expectation, performance, roles, rules
+from perennial.monitoring import attribution, estimate, expectation, live_intervals, performance, roles, rules
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
-from perennial.monitoring.verdict import FIRST_MODEL, NO_CHAMPION, WARNING, Verdict, VerdictEvidence
+from perennial.monitoring.verdict import (
+    FIRST_MODEL,
+    NO_CHAMPION,
+    WARNING,
+    IntervalEvidence,
+    Verdict,
+    VerdictEvidence,
+)
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
 from perennial.training import first_window
@@ -60,6 +69,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     profile = Profile.load(use_case, champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
     measured, expected = performance.measure(use_case, partition, version), _expectation(use_case, partition, version)
+    measured, between = _with_intervals(use_case, partition, version, measured, expected)
     columns = drift.compare(use_case, profile, partition, counts)
     explained, columns = attribution.attribute(use_case, partition, version, columns, measured, expected)
     observed = Observations(
@@ -74,6 +84,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         attribution=explained,
         missing=_missing(use_case, partition),
         estimated=estimate.make(use_case, partition, version),
+        interval=between,
     )
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))
@@ -184,6 +195,17 @@ def _expectation(use_case: UseCase, partition: Partition, version: int) -> Expec
     return expectation.newest(
         ledger.entries(use_case), version, partition.key, lambda key: lake.records(verdicts, between=(key, key))
     )
+
+
+def _with_intervals(
+    use_case: UseCase, partition: Partition, version: int, measured: Performance, expected: Expectation
+) -> tuple[Performance, IntervalEvidence | None]:
+    """The performance with the metrics of the prediction intervals, and the evidence of these."""
+    if use_case.interval is None or measured.labelled_rows is None:
+        return measured, None
+    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), version, partition.key)
+    values, evidence = live_intervals.measure(use_case, measured.labelled_rows, known, expected.metrics)
+    return replace(measured, champion=measured.champion | values), evidence
 
 
 def _missing(use_case: UseCase, partition: Partition) -> tuple[str, ...]:

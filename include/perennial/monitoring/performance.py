@@ -24,6 +24,7 @@ from perennial.registry import ledger, model_loading
 from perennial.registry.ledger import Entry
 from perennial.served_predictions.table import COUNTING, MADE_AHEAD
 from perennial.use_case import UseCase
+from perennial.use_case.interval import LOWER, UPPER
 
 log = logging.getLogger(__name__)
 #: A metric's uncertainty is estimated from at most so many batches of consecutive rows, each of at least so many rows.
@@ -54,6 +55,7 @@ class Performance:
         uncertainty: By how much the gate's metric may be off (95%, one-sided); infinite where there are too few rows
             to tell. From batches of consecutive rows, because rows of one day resemble each other.
         slices: The gate's metric on each of its slices with enough labels.
+        labelled_rows: What the metrics are of, as `judged` returns it; None: too few labels.
     """
 
     rows: int
@@ -70,6 +72,7 @@ class Performance:
     ahead: int = 0
     is_of_served: bool = False
     slices: tuple[SlicePerformance, ...] = ()
+    labelled_rows: pl.DataFrame | None = field(default=None, compare=False, repr=False)
 
     @property
     def coverage(self) -> float:
@@ -118,6 +121,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         value_left_out=value_left_out,
         uncertainty=uncertainty(use_case, label, prediction, worth),
         slices=live_slices.measure(use_case, frame, partial(uncertainty, use_case), worth),
+        labelled_rows=labelled,
     )
 
 
@@ -161,7 +165,7 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
 
     Returns:
         The counts, without metrics; and the rows with key, `event_timestamp`, `prediction`, `label` and those of
-        `evaluated_columns` that predictions have, in order of time, or None while there are too few.
+        `evaluated_columns` and bounds that predictions have, in order of time, or None while there are too few.
     """
     key = list(use_case.examples.key)
     truth = labels.read_known(use_case, partition)
@@ -187,7 +191,8 @@ def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.Da
     name = use_case.tables.predictions
     table = lake.table(name)
     stored = set(table.schema().column_names) if table is not None else set()
-    is_known, evaluated = SERVED_AS in stored, stored & {*use_case.evaluated_columns}
+    bounds = {LOWER, UPPER} if use_case.interval is not None else set()
+    is_known, evaluated = SERVED_AS in stored, stored & {*use_case.evaluated_columns, *bounds}
     wanted = (
         *use_case.examples.key,
         "event_timestamp",

@@ -17,6 +17,7 @@ from perennial.monitoring.verdict import (
     DRIFT,
     ESTIMATED_PERFORMANCE,
     HEALTHY,
+    INTERVAL_COVERAGE,
     LABELS,
     ONE_SLICE,
     PERFORMANCE,
@@ -26,6 +27,7 @@ from perennial.monitoring.verdict import (
     WARNING,
     Attribution,
     DriftedColumn,
+    IntervalEvidence,
     QuarantinedShare,
     SliceEvidence,
     Verdict,
@@ -66,6 +68,7 @@ class Observations:
         missing: Partitions right before this one that features look back into, and that are not in the lake.
         estimated: The performance as it was estimated without labels.
         attribution: What the loss of performance comes from; None: there is nothing to explain.
+        interval: What the prediction intervals reached; None: there is nothing to tell.
     """
 
     partition: Partition
@@ -79,6 +82,7 @@ class Observations:
     missing: tuple[str, ...] = ()
     estimated: Made = field(default_factory=Made)
     attribution: Attribution | None = None
+    interval: IntervalEvidence | None = None
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -124,7 +128,7 @@ def decide(use_case: UseCase, observed: Observations) -> Verdict:
     usual = [] if alarms or warnings or by_age or not causes else [_healthy(observed)]
     sentences = [*alarms.values(), *attributed, *usual, *causes.values(), *warnings.values(), *by_age.values()]
     reason = next((kind for kind in [*alarms, *by_age] if kind not in (QUARANTINE, ESTIMATED_PERFORMANCE)), "")
-    if QUARANTINE in alarms and reason not in ("", PERFORMANCE, SLICE):
+    if QUARANTINE in alarms and reason not in ("", PERFORMANCE, SLICE, INTERVAL_COVERAGE):
         # Bad data explain what looks like drift; training on them would not fix it.
         sentences.append(f"retraining for {reason} waits until the data are fixed")
         reason = ""
@@ -158,6 +162,8 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
             f"{_estimate(evidence)} where {evidence.expected:.4g} was expected{_since(evidence)}; the truth was within"
             f" the interval in {evidence.estimate.within} of {evidence.estimate.partitions} partitions before"
         )
+    if evidence.interval is not None and evidence.interval.fell:
+        alarms[INTERVAL_COVERAGE] = _uncovered(evidence.interval)
     if observed.rows >= policy.min_rows:
         needed, _ = persistence(use_case)
         if observed.sustained.get(DRIFT, 0) >= needed:
@@ -172,6 +178,13 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
         share = observed.quarantined
         alarms[QUARANTINE] = f"{share.now:.1%} of the rows are quarantined, usually {share.usual:.1%}"
     return alarms
+
+
+def _uncovered(its: IntervalEvidence) -> str:
+    return (
+        f"{its.reached:.1%} of {its.rows:,} labels are within their prediction intervals where {its.declared:.4g}"
+        f" was declared"
+    )
 
 
 def has_earned(policy: DriftPolicy, evidence: VerdictEvidence) -> bool:
@@ -236,7 +249,7 @@ def _causes(
     Whether the model is stale or the problem became harder they cannot say: only a newer model can, in the gate.
     """
     policy, performance = use_case.drift, observed.performance
-    if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE} & alarms.keys():
+    if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE, INTERVAL_COVERAGE} & alarms.keys():
         if broken := _broken(observed, alarms):
             return {BROKEN_DATA: f"the data look broken ({', '.join(broken)}): fix the source"}
         if SLICE in alarms:
@@ -411,6 +424,8 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     is_same_metric = observed.expectation.slice_metric in (None, use_case.gate.metric)
     if observed.expectation.slices and performance.slices and is_same_metric:
         more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
+    if observed.interval is not None:
+        more["interval"] = observed.interval
     if observed.estimated.estimate is not None:
         more["estimate"] = observed.estimated.estimate
     if observed.estimated.left_out:

@@ -12,6 +12,7 @@ from perennial.use_case.declarations import Declaration
 HEALTHY, WARNING, ALARM, NO_CHAMPION = "healthy", "warning", "alarm", "no-champion"
 #: Kinds of alarms that are also reasons for retraining,
 PERFORMANCE, SLICE, DRIFT, PREDICTION_DRIFT = "performance", "slice", "drift", "prediction-drift"
+INTERVAL_COVERAGE = "interval-coverage"
 #: and those that only tell.
 QUARANTINE, ESTIMATED_PERFORMANCE = "quarantine", "estimated-performance"
 #: Reasons for retraining that are no alarm.
@@ -147,6 +148,30 @@ class SliceEvidence(_Stored):
     fell: bool = False
 
 
+class IntervalEvidence(_Stored):
+    """The prediction intervals of the labelled predictions: see `perennial.monitoring.live_intervals`.
+
+    Attributes:
+        rows: Labelled predictions that have an interval.
+        declared: The share of labels that was to lie within them, when they were made.
+        reached: The share that does.
+        uncertainty: By how much more it may be: 95%, one-sided; with how uncertain the holdout's margin is.
+        width: Mean, in the unit of the label.
+        expected_width: The same on the gate's holdout. Not set: not recorded.
+        fell: Whether the share is so much smaller than declared that it is an alarm.
+        left_out: Why there is nothing of this.
+    """
+
+    rows: int | None = None
+    declared: float | None = None
+    reached: float | None = None
+    uncertainty: float | None = None
+    width: float | None = None
+    expected_width: float | None = None
+    fell: bool = False
+    left_out: str = ""
+
+
 class VerdictEvidence(_Stored):
     """The numbers that a verdict, or a request for retraining, rests on. What does not apply is not set.
 
@@ -168,6 +193,7 @@ class VerdictEvidence(_Stored):
         estimate_left_out: Why there is no estimate although the policy wants one.
         attribution: What the loss comes from. Not set: there is nothing to explain.
         slices: The same of the slices that the gate declares, by name (`origin=JFK`); of those with enough rows.
+        interval: How many labels were within their prediction intervals. Not set: none are declared, or too few labels.
         cause: What the measurements tell of a performance alarm: `broken-data` or `slice`; `labels`: there is no alarm
             because too few labels are in. Not set: a newer model has to be compared.
         broken: With the cause `broken-data`, what looks broken, in words.
@@ -207,6 +233,7 @@ class VerdictEvidence(_Stored):
     estimate_left_out: str | None = None
     attribution: Attribution | None = None
     slices: dict[str, SliceEvidence] = Field(default_factory=dict)
+    interval: IntervalEvidence | None = None
     cause: str | None = None
     broken: tuple[str, ...] = ()
     first_model_left_out: str | None = None
@@ -245,8 +272,8 @@ class Verdict(Declaration):
 
     Attributes:
         verdict: `healthy`, `warning`, `alarm` or `no-champion`.
-        reason: Why retraining is requested (`performance`, `slice`, `drift`, `prediction-drift`, `age`, `first-model`);
-            empty if it is not.
+        reason: Why retraining is requested (`performance`, `slice`, `interval-coverage`, `drift`, `prediction-drift`,
+            `age`, `first-model`); empty if it is not.
         evidence: The numbers it rests on.
         report: Address of the Evidently report; empty without one.
         explanation: One sentence for people.

@@ -11,6 +11,7 @@ from perennial.monitoring.verdict import (
     Attribution,
     EstimateEvidence,
     ExpectedFrom,
+    IntervalEvidence,
     QuarantinedShare,
     SliceEvidence,
     VerdictEvidence,
@@ -92,6 +93,15 @@ def _attribution(known: Attribution, _: VerdictEvidence) -> str:
     return f"{signed(known.cost_of_inputs)} by the inputs, {signed(known.unexplained)} not by them; {common}"
 
 
+def _interval(its: IntervalEvidence, _: VerdictEvidence) -> str:
+    if its.left_out or its.uncertainty is None:
+        return f"not known: {its.left_out}"
+    margin = f" ± {share(its.uncertainty)}" if its.uncertainty != float("inf") else ""
+    expected = f", on the gate's holdout {value(its.expected_width)}" if its.expected_width is not None else ""
+    within = f"{share(its.reached)}{margin} of {count(its.rows)} labels, declared {share(its.declared)}"
+    return f"{within}{', too few' if its.fell else ''}; mean width {value(its.width)}{expected}"
+
+
 def _slices(slices: dict[str, SliceEvidence], _: VerdictEvidence) -> str:
     return "; ".join(f"{name} {_slice(each)}" for name, each in slices.items()) or "none"
 
@@ -117,6 +127,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "estimate_left_out": ("no estimate without labels", _text),
     "attribution": ("of that, explained by the shift of the inputs", _attribution),
     "slices": ("slices", _slices),
+    "interval": ("within their prediction intervals", _interval),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),
     "ahead": ("made ahead of their moment, of the served ones", _count),

@@ -24,6 +24,7 @@ PARTS = (
     vocabulary.Examples,
     vocabulary.Ahead,
     vocabulary.Value,
+    vocabulary.PredictionInterval,
     vocabulary.Gate,
     vocabulary.DriftPolicy,
     vocabulary.ColumnPolicy,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
 #: Types that skops does not know and that hold data only; a use case may add its own.
-SAFE_TYPES = ("numpy.dtype",)
+SAFE_TYPES = ("numpy.dtype", "sklearn.utils._bunch.Bunch")
 #: The file that holds the estimator.
 ESTIMATOR = "model.skops"
 #: Module -> package of what every model needs.

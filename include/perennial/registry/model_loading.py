@@ -26,6 +26,46 @@ from perennial.settings import settings
 from perennial.use_case import UseCase
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
+#: The estimators inside one that predict the lower and the upper quantile of the label.
+QUANTILES = ("lower", "upper")
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded version: called with a frame of features it predicts (n,) probabilities of 1, or values.
+
+    Attributes:
+        check: Raises PerennialError for a frame that lacks a column which the version was trained on, else returns the
+            columns.
+        predicted: From these columns to (n,) floats.
+        between: From these columns to (n, 2) floats, the lower and the upper quantile; None: it predicts none.
+    """
+
+    check: Callable[[pd.DataFrame], pd.DataFrame]
+    predicted: Predict
+    between: Predict | None = None
+
+    def __call__(self, frame: pd.DataFrame) -> np.ndarray:
+        """The predictions.
+
+        Args:
+            frame: (n,) rows with the columns that the version was trained on.
+
+        Raises:
+            PerennialError: it lacks one of them.
+        """
+        return self.predicted(self.check(frame))
+
+    def quantiles(self, frame: pd.DataFrame) -> np.ndarray | None:
+        """(n, 2) the lower and the upper quantile of each row by the model itself; None: it predicts none.
+
+        Args:
+            frame: As for a prediction.
+
+        Raises:
+            PerennialError: as for a prediction.
+        """
+        return self.between(self.check(frame)) if self.between is not None else None
 
 
 @dataclass(frozen=True)
@@ -50,7 +90,7 @@ class _Version:
         return f"Version {self.number} of model {self.use_case.name!r}"
 
 
-def load(use_case: UseCase, number: int) -> Predict:
+def load(use_case: UseCase, number: int) -> Predictor:
     """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
 
     Args:
@@ -93,7 +133,7 @@ def downloaded(use_case: UseCase, number: int) -> Iterator[str]:
         yield str(folder)
 
 
-def load_from(use_case: UseCase, number: int, folder: str) -> Predict:
+def load_from(use_case: UseCase, number: int, folder: str) -> Predictor:
     """`load`, from the version's files that `downloaded` gave.
 
     Args:
@@ -110,7 +150,7 @@ def load_from(use_case: UseCase, number: int, folder: str) -> Predict:
     return predict_from(use_case, number, estimator_from(use_case, number, folder), inputs_from(folder))
 
 
-def predict_from(use_case: UseCase, number: int, estimator: Any, columns: Sequence[str]) -> Predict:
+def predict_from(use_case: UseCase, number: int, estimator: Any, columns: Sequence[str]) -> Predictor:
     """`load_from`, from what is loaded.
 
     Args:
@@ -119,9 +159,8 @@ def predict_from(use_case: UseCase, number: int, estimator: Any, columns: Sequen
         estimator: What `estimator_from` returned.
         columns: What `inputs_from` returned.
     """
-    predict = predictor(use_case, estimator)
 
-    def predict_known(frame: pd.DataFrame) -> np.ndarray:
+    def check(frame: pd.DataFrame) -> pd.DataFrame:
         absent = [name for name in columns if name not in frame]
         if absent:
             raise PerennialError(
@@ -130,9 +169,9 @@ def predict_from(use_case: UseCase, number: int, estimator: Any, columns: Sequen
                 "Put the features back in feature_repo/. To retire a feature, name it in retired_features of"
                 f" include/use_cases/{use_case.name}/use_case.py, retrain, and remove it once no champion needs it.",
             )
-        return predict(frame[list(columns)])
+        return frame[list(columns)]
 
-    return predict_known
+    return Predictor(check, predictor(use_case, estimator), quantile_predictor(use_case, estimator))
 
 
 def inputs(use_case: UseCase, number: int) -> list[str]:
@@ -201,6 +240,32 @@ def predictor(use_case: UseCase, model: Any) -> Predict:
     if use_case.task == "binary":
         return lambda frame: np.asarray(model.predict_proba(frame), dtype=float)[:, 1]
     return lambda frame: np.asarray(model.predict(frame), dtype=float)
+
+
+def quantile_predictor(use_case: UseCase, model: Any) -> Predict | None:
+    """The quantiles that a fitted estimator predicts beside its value, as a function from a frame to (n, 2) floats.
+
+    They are those of the estimators named `lower` and `upper` in a `VotingRegressor` of scikit-learn, whose `weights`
+    say which of its estimators predict the value. It may be the last step of a pipeline.
+
+    Args:
+        use_case: Only one with `interval` has use for them.
+        model: A fitted scikit-learn estimator.
+
+    Returns:
+        None where there are none.
+    """
+    if use_case.interval is None:
+        return None
+    last = model
+    while steps := getattr(last, "steps", None):
+        last = steps[-1][1]
+    # In the order of the columns of `transform`, which leaves out what was dropped.
+    names = [name for name, each in getattr(last, "estimators", None) or () if not isinstance(each, str)]
+    if not set(QUANTILES) <= set(names) or not hasattr(last, "transform"):
+        return None
+    places = [names.index(name) for name in QUANTILES]
+    return lambda frame: np.asarray(model.transform(frame), dtype=float)[:, places]
 
 
 def _locate(use_case: UseCase, number: int) -> _Version:

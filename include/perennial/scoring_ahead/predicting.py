@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from perennial import lake
 from perennial.errors import PerennialError
+from perennial.evaluation import recorded_intervals
 from perennial.feature_store import columns, repository
 from perennial.ingestion import known_ahead
 from perennial.registry import ledger, model_loading
@@ -21,6 +22,10 @@ from perennial.registry.ledger import Entry
 from perennial.served_predictions import table
 from perennial.services import postgres
 from perennial.use_case import Ahead, UseCase
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 _IDS = UUID("6f6a36d2-1f9e-5ad8-9d5c-0d3b1a6f4f10")
@@ -108,18 +113,38 @@ def predicted(use_case: UseCase, champion: Entry, due: pa.Table, now: datetime) 
     moments = pa.array([now] * due.num_rows, due.schema.field("event_timestamp").type)
     asked = due.drop_columns(["prediction_id"]).set_column(position, "event_timestamp", moments)
     rows = repository.historical_features(use_case.feature_service, asked)
-    predict = model_loading.load(use_case, champion.model_version)
+    predict, frame = model_loading.load(use_case, champion.model_version), rows.to_pandas()
+    prediction = predict(frame)
     return pa.table(
         {
             **{table.data_column(name): rows[name] for name in rows.column_names},
             "prediction_id": due["prediction_id"],
-            "prediction": pa.array(predict(rows.to_pandas()), pa.float64()),
+            "prediction": pa.array(prediction, pa.float64()),
+            **_bounds(use_case, champion, now, predict, frame, prediction),
             "model_version": pa.array([champion.model_version] * due.num_rows, pa.int64()),
             "model_run": [champion.model_run] * due.num_rows,
             "served_as": [table.MADE_AHEAD] * due.num_rows,
             "missing": pa.array(_missing(use_case, rows), pa.string()),
         }
     )
+
+
+def _bounds(
+    use_case: UseCase,
+    champion: Entry,
+    now: datetime,
+    predict: model_loading.Predictor,
+    frame: pd.DataFrame,
+    prediction: np.ndarray,
+) -> dict[str, pa.Array]:
+    """The columns of the prediction intervals, by the margin that is known at a moment; none without one."""
+    if use_case.interval is None:
+        return {}
+    partition = use_case.cadence.at(now).key
+    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), champion.model_version, partition)
+    both = recorded_intervals.bounds_of(use_case, predict, known, frame, prediction)
+    names = ("prediction_lower", "prediction_upper")
+    return {name: pa.array(each, pa.float64(), from_pandas=True) for name, each in zip(names, both or (), strict=False)}
 
 
 def _append(use_case: UseCase, due: pa.Table, made: pa.Table, answered_at: datetime) -> int:

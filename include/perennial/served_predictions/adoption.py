@@ -13,9 +13,12 @@ from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.partitions import Partition
 from perennial.served_predictions import table
 from perennial.use_case import UseCase
+from perennial.use_case.interval import LOWER, UPPER
 
 #: The columns of `served_predictions` that a prediction keeps beside the model's inputs.
 _KEPT = ("prediction_id", "prediction", "model_version", "model_run", "served_as")
+#: And, where the use case declares an interval, those of its bounds, by the names that they have here.
+_BOUNDS = {LOWER: "prediction_lower", UPPER: "prediction_upper"}
 #: How `feature_store.columns`, which is above this package, ends names.
 _VIEW_TIMES = "__event_timestamp"
 
@@ -53,6 +56,10 @@ def predictions_served(use_case: UseCase, partition: Partition, examples: pa.Tab
         rows = rows.set_column(field, name, column) if field >= 0 else rows.append_column(name, column)
     for name in _KEPT:
         rows = rows.append_column(name, adopted[name].to_arrow())
+    for name, column in _BOUNDS.items() if use_case.interval is not None else ():
+        # Not in a table from before there were intervals.
+        told = adopted[column].cast(pl.Float64).to_arrow() if column in adopted.columns else None
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.float64()) if told is None else told)
     return lake.canonical(rows.append_column("predicted_at", adopted["answered_at"].to_arrow()))
 
 

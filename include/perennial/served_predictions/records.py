@@ -63,6 +63,8 @@ class ServedPrediction(msgspec.Struct, frozen=True, array_like=True, gc=False, k
     missing: dict[str, str] | None = None
     latency_ms: float | None = None
     caller: str | None = None
+    prediction_lower: float | None = None
+    prediction_upper: float | None = None
 
 
 class NumberedShape(msgspec.Struct, frozen=True, array_like=True, tag="shape"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,12 +20,16 @@ from perennial.errors import (
     PredictionFailed,
     ServiceUnavailable,
 )
+from perennial.evaluation import intervals
+from perennial.registry.model_loading import Predictor
 from perennial.serving import features as online
 from perennial.serving.answers import Prediction, PredictionResponse
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.model_inputs import ModelInputs, PlainInputs
 from perennial.serving.recording import Answered, Record
 from perennial.serving.requests import PredictionRequest
+
+log = logging.getLogger(__name__)
 
 
 def answer_together(
@@ -168,12 +173,12 @@ def response(
         examples: As the request's check returned them.
         features: Whether what the model saw is returned, too.
     """
-    rows = inputs.rows.to_pylist() if features else None
+    rows, between = inputs.rows.to_pylist() if features else None, _bounds(version, inputs, predicted)
     return PredictionResponse(
         use_case=version.use_case.name,
         model_version=version.number,
         predictions=[
-            _prediction(version, inputs, number, float(predicted[number]), example, rows)
+            _prediction(version, inputs, number, float(predicted[number]), between[number], example, rows)
             for number, example in enumerate(examples)
         ],
     )
@@ -184,6 +189,7 @@ def _prediction(
     inputs: ModelInputs,
     number: int,
     value: float,
+    between: tuple[float | None, float | None],
     example: Mapping[str, Any],
     rows: list[dict[str, Any]] | None,
 ) -> Prediction:
@@ -192,11 +198,40 @@ def _prediction(
         prediction_id=str(uuid4()),
         prediction=value,
         decision=None if version.threshold is None else value >= version.threshold,
+        lower=between[0],
+        upper=between[1],
         missing=inputs.missing[number],
         key=key if len(key) == len(version.use_case.examples.key) else None,
         features=rows[number] if rows is not None else None,
         event_timestamps=inputs.event_timestamps[number] if rows is not None else None,
     )
+
+
+def _bounds(
+    version: LoadedVersion, inputs: ModelInputs, predicted: np.ndarray
+) -> list[tuple[float | None, float | None]]:
+    """The prediction interval of each example; of nothing but None where there is none.
+
+    Without it a prediction is still one: quantiles that the model fails to predict are logged.
+    """
+    none: tuple[float | None, float | None] = (None, None)
+    if version.margin is None:
+        return [none] * len(predicted)
+    try:
+        quantiles = _quantiles(version, inputs)
+    except Exception:
+        log.exception("%s: v%d predicts no quantiles", version.use_case.name, version.number)
+        return [none] * len(predicted)
+    lower, upper = intervals.bounds(predicted, quantiles, version.margin.margin)
+    pairs = zip(lower.tolist(), upper.tolist(), strict=True)
+    return [both if math.isfinite(sum(both)) else none for both in pairs]
+
+
+def _quantiles(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray | None:
+    """(n, 2), or None where the version predicts none; then no columns are made of the inputs."""
+    if not isinstance(version.predict, Predictor) or version.predict.between is None:
+        return None
+    return version.predict.quantiles(inputs.rows.to_pandas())
 
 
 def _predict(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray | Exception:

@@ -16,6 +16,9 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         model_version: The version that predicted, where it is not the response's: a challenger that is tried.
         prediction: The probability of 1 for a binary use case, else the predicted value, as batch scoring writes it.
         decision: Whether to act, by the version's threshold; only where the use case declares what that is worth.
+        lower: Lower bound of the prediction interval, at most `prediction`; only where the use case declares an
+            interval and the gate has recorded one for the version.
+        upper: Its upper bound, at least `prediction`.
         missing: Features that the model saw as null because the online store knows nothing of the entity (`not-found`)
             or only values older than their view's `ttl` (`expired`), with that reason; empty: none.
         key: The example's key, where the request has it.
@@ -27,6 +30,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     prediction: float
     model_version: int | None = None
     decision: bool | None = None
+    lower: float | None = None
+    upper: float | None = None
     missing: dict[str, str] = {}
     key: dict[str, Any] | None = None
     features: dict[str, Any] | None = None

@@ -233,6 +233,8 @@ class Champions:
                 else:
                     served.loaded = loaded_version.load(served.use_case, entry, definitions)
                 log.info("%s: v%d serves%s", name, entry.model_version, f" after v{before.number}" if before else "")
+            elif before is not None:
+                served.loaded = loaded_version.with_recorded_margin(before)
             served.problem, served.ledger_at, served.failures = None, ledger_at, 0
         except Exception as error:
             serving = f"v{served.loaded.number} goes on serving" if served.loaded else "nothing serves"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import pandas as pd
@@ -13,7 +13,8 @@ import pyarrow as pa
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures, UnknownVersion
-from perennial.evaluation import thresholds
+from perennial.evaluation import recorded_intervals, thresholds
+from perennial.evaluation.recorded_intervals import RecordedMargin
 from perennial.feature_store import repository
 from perennial.feature_store.frozen.reading import OnlineReader, reader
 from perennial.registry import ledger, model_loading
@@ -48,6 +49,7 @@ class LoadedVersion:
         reads_jointly: Whether features are, too: an on-demand view may be written to look at more than one row.
         example: The rows that training stored with it as an example of its inputs; None: it has none.
         threshold: The probability from which on it acts; None: the use case declares no `value`, or is a regression.
+        margin: Of its prediction intervals; None: the use case declares none, or the version was evaluated before.
     """
 
     use_case: UseCase
@@ -63,6 +65,7 @@ class LoadedVersion:
     reads_jointly: bool = False
     example: pd.DataFrame | None = None
     threshold: float | None = None
+    margin: RecordedMargin | None = None
 
     @property
     def number(self) -> int:
@@ -95,9 +98,26 @@ def current(use_case: UseCase) -> LoadedVersion:
     definitions = repository.applied_digest()
     with _loading:
         loaded = _current.get(use_case.name)
+        if loaded is not None:
+            loaded = _current[use_case.name] = with_recorded_margin(loaded)
         if loaded is None or (loaded.use_case, loaded.entry, loaded.definitions) != (use_case, entry, definitions):
             loaded = _current[use_case.name] = load(use_case, entry, definitions)
         return loaded
+
+
+def with_recorded_margin(loaded: LoadedVersion) -> LoadedVersion:
+    """A loaded version with the margin of its intervals that the ledger names now: a decision may have renewed it.
+
+    Args:
+        loaded: The version.
+
+    Raises:
+        ServiceUnavailable: the lake does not answer.
+    """
+    if loaded.use_case.interval is None:
+        return loaded
+    margin = recorded_intervals.recorded(loaded.use_case, ledger.entries(loaded.use_case), loaded.number)
+    return loaded if margin == loaded.margin else replace(loaded, margin=margin)
 
 
 def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> LoadedVersion:
@@ -151,6 +171,7 @@ def load(use_case: UseCase, entry: ledger.Entry, definitions: str | None) -> Loa
         reads_jointly=not repository.on_demand_views(use_case.feature_service),
         example=example,
         threshold=thresholds.recorded(use_case, ledger.entries(use_case), entry.model_version),
+        margin=recorded_intervals.recorded(use_case, ledger.entries(use_case), entry.model_version),
     )
 
 

@@ -160,6 +160,8 @@ def _records(version: LoadedVersion, answered: Answered, served_as: ServedAs) ->
             missing=(answered.inputs.missing[number] or None) if answered.inputs is not None else None,
             latency_ms=waited,
             caller=received.caller if received is not None else None,
+            prediction_lower=predicted.lower if predicted is not None else None,
+            prediction_upper=predicted.upper if predicted is not None else None,
         )
 
 

@@ -3,6 +3,7 @@
 - `definition`: the use case itself, its tables, examples and parameters of training;
 - `ahead`: how examples are predicted before their moment;
 - `policies`: its gate and policies of drift, retraining and serving; `metric_names`: the metrics that these may name;
+- `interval`: prediction intervals of a regression;
 - `refreshing`: how often the partition under way is refreshed;
 - `rollout`: how a challenger is tried on live requests;
 - `value`: what a decision is worth, in money;
@@ -19,6 +20,7 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial.use_case.ahead import Ahead
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
+    from perennial.use_case.interval import PredictionInterval
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
     from perennial.use_case.refreshing import Refresh
     from perennial.use_case.rollout import CanaryStage, Rollout
@@ -34,6 +36,7 @@ __all__ = [
     "Examples",
     "FeatureTable",
     "Gate",
+    "PredictionInterval",
     "Range",
     "RawTable",
     "Refresh",
@@ -52,6 +55,7 @@ __getattr__ = attributes_of(
     {
         ".ahead": ["Ahead"],
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
+        ".interval": ["PredictionInterval"],
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],
         ".refreshing": ["Refresh"],
         ".rollout": ["CanaryStage", "Rollout"],

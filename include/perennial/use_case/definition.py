@@ -27,10 +27,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
 from perennial.use_case import ahead
+from perennial.use_case import interval as intervals
 from perennial.use_case import search as searching
 from perennial.use_case import value as valuing
 from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
+from perennial.use_case.interval import PredictionInterval
 from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS, VALUE
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
@@ -152,6 +154,10 @@ class UseCase(Declaration):
     value: Value | None = Field(
         default=None, description="What a decision is worth, in money: the metric `value`. None: it is not declared."
     )
+    interval: PredictionInterval | None = Field(
+        default=None,
+        description="The interval that each prediction of a regression gets: `lower` and `upper`. None: it gets none.",
+    )
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
     retraining: Retraining = Field(default=Retraining(), description="When its model is retrained, and on what.")
@@ -204,6 +210,7 @@ class UseCase(Declaration):
         if self.search is not None:
             searching.check(self.search, self.params, frozenset(TrainingParams.model_fields))
         _check_metric(self)
+        intervals.check(self)
         if self.refresh is not None and self.refresh.every >= LENGTHS[self.cadence]:
             raise ValueError(f"refresh.every {self.refresh.every} is not shorter than a {self.cadence} partition")
         return self

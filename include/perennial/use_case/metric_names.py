@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 #: Higher is better for every metric but these.
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "calibration_error"})
+LOWER_IS_BETTER = frozenset(
+    {"log_loss", "brier", "rmse", "mae", "calibration_error", "interval_width", "interval_score"}
+)
+#: The share of labels within their prediction intervals: neither more nor less of it is better, but what is declared.
+INTERVAL_COVERAGE = "interval_coverage"
 
 
 def gain(metric: str, better: float, than: float) -> float:

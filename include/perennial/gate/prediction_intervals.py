@@ -1,0 +1,144 @@
+"""What a holdout says of prediction intervals: the margin that each model needs there, and what its intervals reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from perennial.evaluation import blocks, bootstrap, intervals
+from perennial.evaluation.intervals import Intervals
+from perennial.evaluation.recorded_intervals import RecordedMargin
+from perennial.gate import rules
+from perennial.gate.decision import HoldoutInterval, Rule
+from perennial.registry.model_loading import Predictor
+from perennial.use_case import UseCase
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The intervals of a model on rows of a holdout.
+
+    Attributes:
+        margin: Chosen on all of them; infinite with too few rows.
+        rows: How many these were.
+        lower, upper: (n,) by which the rows are judged, NaN where there is none.
+    """
+
+    margin: float
+    rows: int
+    lower: Array
+    upper: Array
+
+    def later(self, is_later: Array) -> Bounded:
+        """The same intervals of some of the rows, by which they are judged; the margin stays.
+
+        Args:
+            is_later: (n,) which of them.
+        """
+        return Bounded(self.margin, self.rows, self.lower[is_later], self.upper[is_later])
+
+
+def of_version(
+    use_case: UseCase,
+    predict: Predictor,
+    holdout: pd.DataFrame,
+    prediction: Array,
+    known: RecordedMargin | None = None,
+) -> Bounded | None:
+    """`bounded`, with the quantiles that a version predicts.
+
+    Args:
+        use_case: As for `bounded`.
+        predict: The version.
+        holdout: As for `bounded`, with the model's inputs.
+        prediction: Likewise.
+        known: Likewise.
+    """
+    if use_case.interval is None:
+        return None
+    return bounded(use_case, holdout, prediction, predict.quantiles(holdout) if len(holdout) else None, known)
+
+
+def bounded(
+    use_case: UseCase,
+    holdout: pd.DataFrame,
+    prediction: Array,
+    quantiles: Array | None,
+    known: RecordedMargin | None = None,
+) -> Bounded | None:
+    """The intervals of a model on a holdout: by the margin that it has, or cross-fitted by block of time.
+
+    Args:
+        use_case: Its `interval`, and what a block is.
+        holdout: (n,) rows with `label` and `event_timestamp`, which the model was not fitted on.
+        prediction: (n,) of the model.
+        quantiles: (n, 2) of the model; None: it predicts none.
+        known: The margin that it serves with; None: it has none, each block is judged by that of the others.
+
+    Returns:
+        None where no interval is declared.
+    """
+    if use_case.interval is None:
+        return None
+    coverage = use_case.interval.coverage
+    score = intervals.scores(holdout["label"].to_numpy(dtype=float), prediction, quantiles)
+    if known is None:
+        block = blocks.blocks_of(holdout["event_timestamp"], use_case.gate.block)
+        margins: Array | float = intervals.cross_fitted(score, block, coverage)
+    else:
+        margins = known.margin
+    return Bounded(intervals.margin(score, coverage), len(holdout), *intervals.bounds(prediction, quantiles, margins))
+
+
+def measure(use_case: UseCase, holdout: pd.DataFrame, its: Bounded | None) -> HoldoutInterval | None:
+    """What intervals reach on a holdout; None where there are none.
+
+    Args:
+        use_case: Its `interval`, and its gate's blocks and confidence.
+        holdout: (n,) rows with `label` and `event_timestamp`.
+        its: The intervals of these rows.
+    """
+    if use_case.interval is None or its is None:
+        return None
+    coverage = use_case.interval.coverage
+    there, known = Intervals.known(holdout["label"].to_numpy(dtype=float), its.lower, its.upper)
+    measured, interval = there.metrics(coverage), None
+    if measured:
+        block = blocks.blocks_of(holdout["event_timestamp"][known], use_case.gate.block)
+        count = blocks.count_blocks(block)
+        if count > 1:
+            interval = bootstrap.interval(there.coverage_by_block(block), count, use_case.gate.confidence)
+    return HoldoutInterval(
+        coverage=coverage,
+        margin=its.margin if np.isfinite(its.margin) else None,
+        rows=its.rows,
+        reached=measured.get("interval_coverage"),
+        bounds=(max(interval.low, 0.0), min(interval.high, 1.0)) if interval is not None else None,
+        width=measured.get("interval_width"),
+        score=measured.get("interval_score"),
+    )
+
+
+def coverage_rule(use_case: UseCase, mine: HoldoutInterval | None, its: HoldoutInterval | None) -> list[Rule]:
+    """Whether the challenger's intervals cover as many labels as declared; none where no interval is.
+
+    It fails where even the upper bound of the share is below the declared one by more than the tolerance.
+
+    Args:
+        use_case: Its `interval`.
+        mine: Of the challenger, each block judged by the margin that was chosen on the others.
+        its: Of the champion, by the margin that it serves with; for comparison. None: it has none.
+    """
+    if use_case.interval is None or mine is None or mine.reached is None:
+        return []
+    threshold = use_case.interval.coverage - use_case.interval.tolerance
+    upper = mine.bounds[1] if mine.bounds is not None else mine.reached
+    note = "" if mine.bounds is None else f"between {mine.bounds[0]:.4g} and {mine.bounds[1]:.4g}; "
+    note += f"mean width {mine.width:.4g}"
+    if its is not None and its.reached is not None:
+        note += f", of the champion {its.width:.4g} with a coverage of {its.reached:.4g}"
+    return [rules.rule("interval coverage", mine.reached, threshold, upper >= threshold, note)]

@@ -1,0 +1,86 @@
+"""What a holdout says of prediction intervals, on drawn rows, and what the gate makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial import PredictionInterval, discovery
+from perennial.evaluation.recorded_intervals import RecordedMargin
+from perennial.gate import prediction_intervals
+
+DAYS, ROWS = 12, 60
+
+
+@pytest.fixture(scope="module")
+def energy():
+    declared = discovery.load("energy")
+    gate = declared.gate.model_copy(update={"block": pd.Timedelta(days=1).to_pytimedelta()})
+    return declared.model_copy(update={"interval": PredictionInterval(coverage=0.9), "gate": gate})
+
+
+def holdout(spread: np.ndarray | float = 1.0, seed: int = 1) -> pd.DataFrame:
+    """Days of labels around 0 that vary so much, one number a day."""
+    day = np.repeat(np.arange(DAYS), ROWS)
+    label = np.random.default_rng(seed).normal(size=len(day)) * np.broadcast_to(spread, DAYS)[day]
+    start = pd.Timestamp("2024-01-01", tz="UTC")
+    return pd.DataFrame({"label": label, "event_timestamp": start + pd.to_timedelta(day, unit="D")})
+
+
+def measured(energy, rows: pd.DataFrame, known: RecordedMargin | None = None):
+    its = prediction_intervals.bounded(energy, rows, np.zeros(len(rows)), None, known)
+    return prediction_intervals.measure(energy, rows, its)
+
+
+def test_alike_days_pass(energy) -> None:
+    mine = measured(energy, holdout())
+    (rule,) = prediction_intervals.coverage_rule(energy, mine, None)
+    assert mine.margin == pytest.approx(1.645, abs=0.2)
+    assert mine.width == pytest.approx(2 * mine.margin, rel=0.05)
+    assert rule.passed
+    assert rule.value == pytest.approx(0.9, abs=0.02)
+    assert rule.threshold == pytest.approx(0.88)
+
+
+def test_coverage_that_is_certainly_too_small_fails(energy) -> None:
+    """Cross-fitted coverage is near the declared one unless a model brings other intervals than its own errors ask."""
+    rows = holdout()
+    its = prediction_intervals.bounded(energy, rows, np.zeros(len(rows)), None, RecordedMargin(1.0, 0.9, 700, 1))
+    (rule,) = prediction_intervals.coverage_rule(energy, prediction_intervals.measure(energy, rows, its), None)
+    assert not rule.passed
+    assert rule.value == pytest.approx(0.68, abs=0.03)
+
+
+def test_a_few_wild_days_are_no_certainty(energy) -> None:
+    mine = measured(energy, holdout(spread=np.repeat([1.0, 6.0], [DAYS - 2, 2])))
+    (rule,) = prediction_intervals.coverage_rule(energy, mine, None)
+    assert mine.reached < rule.threshold < mine.bounds[1]
+    assert rule.passed
+
+
+def test_the_champion_is_judged_by_the_margin_it_serves_with(energy) -> None:
+    rows = holdout()
+    its = measured(energy, rows, RecordedMargin(2.0, 0.9, 300, 1))
+    assert its.width == pytest.approx(4.0)
+    assert its.reached == pytest.approx((rows["label"].abs() <= 2.0).mean())
+    # And what it needs on these rows is chosen anew.
+    assert its.margin == measured(energy, rows).margin
+    (rule,) = prediction_intervals.coverage_rule(energy, measured(energy, rows), its)
+    assert "of the champion 4 with a coverage of 0.95" in rule.note
+
+
+def test_rows_that_the_champion_has_seen_are_left_out_of_the_comparison(energy) -> None:
+    rows = holdout()
+    is_later = (rows["event_timestamp"] >= pd.Timestamp("2024-01-07", tz="UTC")).to_numpy()
+    its = prediction_intervals.bounded(energy, rows, np.zeros(len(rows)), None).later(is_later)
+    mine = prediction_intervals.measure(energy, rows[is_later], its)
+    assert mine.rows == len(rows)
+    assert mine.margin == measured(energy, rows).margin
+    assert mine.reached == pytest.approx((rows["label"].abs() <= mine.margin)[is_later].mean(), abs=0.02)
+
+
+def test_nothing_without_a_declaration(energy) -> None:
+    plain = energy.model_copy(update={"interval": None})
+    assert measured(plain, holdout()) is None
+    assert prediction_intervals.coverage_rule(plain, None, None) == []

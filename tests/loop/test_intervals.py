@@ -1,0 +1,148 @@
+"""The loop with prediction intervals, on real stores: the gate, a refit, scoring, an answer, monitoring, an alarm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from pipelines import run_loop_until
+from sklearn.ensemble import VotingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import QuantileRegressor, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from perennial import PredictionInterval, lake, predict
+from perennial.evaluation import recorded_intervals
+from perennial.gate.decision import GateDecision, from_evidence
+from perennial.gate.model_card import facts, rendering
+from perennial.monitoring import live_intervals
+from perennial.monitoring.verdict import VerdictEvidence
+from perennial.registry import ledger, model_loading
+from perennial.reporting import partition_status
+from perennial.use_case import UseCase
+
+pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
+
+
+def build(params):
+    """Quantiles beside the value, by estimators of scikit-learn only."""
+    named = {"lower": QuantileRegressor(quantile=0.1, alpha=0), "value": Ridge(alpha=params.alpha)}
+    named["upper"] = QuantileRegressor(quantile=0.9, alpha=0)
+    return make_pipeline(SimpleImputer(), StandardScaler(), VotingRegressor([*named.items()], weights=[0, 1, 0]))
+
+
+@pytest.fixture(scope="module")
+def energy(energy: UseCase) -> UseCase:
+    """Its gate refits what has passed; from 2024-01-06 on the world has moved."""
+    declared = energy.model_copy(
+        update={
+            "interval": PredictionInterval(coverage=0.8),
+            "gate": energy.gate.model_copy(update={"refit": True, "slices": ()}),
+        }
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(energy.module("model"), "build", build)
+        run_loop_until(declared, "2024-01-06")
+        yield declared
+
+
+def decisions(energy: UseCase) -> list[GateDecision]:
+    return [from_evidence(entry.evidence) for entry in ledger.entries(energy)]
+
+
+def predictions(day: str) -> pd.DataFrame:
+    return lake.read("energy.predictions", partitions=[day]).to_pandas()
+
+
+def evidence_of(day: str) -> VerdictEvidence:
+    rows = lake.read("energy.verdicts", partitions=[day]).to_pylist()
+    return VerdictEvidence.from_json(max(rows, key=lambda row: row["recorded_at"])["evidence"])
+
+
+def test_the_gate_records_a_margin_and_judges_the_coverage(energy) -> None:
+    first = decisions(energy)[0]
+    kept, rule = first.prediction_interval, next(each for each in first.rules if each.name == "interval coverage")
+    assert (kept.coverage, kept.rows) == (0.8, first.rows)
+    # Beyond the model's own quantiles, which are nearly right.
+    assert abs(kept.margin) < 0.1
+    assert kept.bounds[0] <= kept.reached <= kept.bounds[1]
+    assert (rule.value, rule.threshold, rule.passed) == (kept.reached, pytest.approx(0.78), True)
+    assert first.metrics["challenger"]["interval_width"] == kept.width
+    assert first.champion_prediction_interval is None
+
+
+def test_a_refit_inherits_the_margin(energy) -> None:
+    entries, first = ledger.entries(energy), decisions(energy)[0]
+    assert first.evaluated != first.challenger
+    for version in (first.challenger, first.evaluated):
+        known = recorded_intervals.recorded(energy, entries, version, "2024-01-05")
+        assert known.margin == first.prediction_interval.margin
+
+
+def test_scoring_writes_bounds_by_the_models_quantiles(energy) -> None:
+    rows, first = predictions("2024-01-04"), decisions(energy)[0]
+    low, high = model_loading.load(energy, first.challenger).quantiles(rows).T
+    margin = first.prediction_interval.margin
+    assert rows["lower"].tolist() == pytest.approx(list(np.minimum(low - margin, rows["prediction"])))
+    assert rows["upper"].tolist() == pytest.approx(list(np.maximum(high + margin, rows["prediction"])))
+
+
+def test_a_steady_world_is_covered_as_declared(energy) -> None:
+    for day in ("2024-01-04", "2024-01-05"):
+        its = evidence_of(day).interval
+        assert (its.rows, its.declared, its.fell) == (288, 0.8, False)
+        assert its.reached == pytest.approx(0.8, abs=0.05)
+        assert its.width == pytest.approx(its.expected_width, rel=0.1)
+
+
+def test_a_moved_world_is_an_alarm_of_the_intervals_too(energy) -> None:
+    evidence = evidence_of("2024-01-06")
+    assert evidence.alarms[:2] == ("performance", "interval-coverage")
+    assert evidence.interval.reached < 0.5
+    assert evidence.interval.fell
+
+
+def test_a_rejected_challenger_renews_the_champions_margin(energy) -> None:
+    """The newer model is no better, so the champion stays, with intervals as wide as the newer data need."""
+    first, second = decisions(energy)
+    assert not second.promote
+    before = recorded_intervals.recorded(energy, ledger.entries(energy), first.challenger, "2024-01-06")
+    after = recorded_intervals.recorded(energy, ledger.entries(energy), first.challenger, "2024-01-07")
+    assert before.margin == first.prediction_interval.margin
+    assert after.margin == second.champion_prediction_interval.margin
+    assert after.margin > before.margin + 0.5
+    alarm = partition_status.status(energy).partitions[-1].alarm
+    assert not alarm.is_open
+    assert "its prediction intervals get the margin that it needs" in alarm.explanation
+
+
+def test_an_answer_has_the_newest_bounds(energy, monkeypatch) -> None:
+    monkeypatch.setattr("perennial.discovery.load", lambda name: energy)
+    asked = {"site": "site-1", "meter": "meter-1", "hour_sin": 0.0, "hour_cos": 1.0}
+    (answered,) = predict("energy", asked, features=True).predictions
+    version = decisions(energy)[0].challenger
+    frame = pd.DataFrame([answered.features]).astype(float)
+    low, high = model_loading.load(energy, version).quantiles(frame)[0]
+    margin = recorded_intervals.recorded(energy, ledger.entries(energy), version).margin
+    assert (answered.lower, answered.upper) == pytest.approx((low - margin, high + margin))
+
+
+def test_the_metrics_table_has_them_of_the_champion(energy) -> None:
+    rows = lake.read("energy.metrics", partitions=["2024-01-05"]).to_pylist()
+    seen = {row["metric"]: row["value"] for row in rows if row["role"] == "champion"}
+    covered = predictions("2024-01-05").merge(
+        lake.read("energy.examples", partitions=["2024-01-05"]).to_pandas()[[*energy.examples.key, "label"]],
+        on=list(energy.examples.key),
+    )
+    within = covered["label"].between(covered["lower"], covered["upper"])
+    assert seen["interval_coverage"] == pytest.approx(within.mean())
+    assert seen["interval_width"] == pytest.approx((covered["upper"] - covered["lower"]).mean())
+    assert live_intervals.is_below(0.8, seen["interval_coverage"], 0.0, 0.02) is False
+
+
+def test_the_card_says_what_the_intervals_reach(energy) -> None:
+    card = facts.gather(energy, decisions(energy)[0].challenger)
+    written = rendering.markdown(card)
+    assert "## Prediction intervals" in written
+    assert f"{100 * decisions(energy)[0].prediction_interval.reached:.3g} %" in written
