@@ -78,8 +78,8 @@ def test_who_reads_the_stores_gets_their_logins_only(secrets: None) -> None:
     assert SECRETS & child_environment(*STORES).keys() == STORES_SECRETS
 
 
-def test_the_smoke_tests_process_gets_no_secret(secrets: None, tmp_path: Path) -> None:
-    with smoke.started(str(tmp_path)) as test:
+def test_the_smoke_tests_process_gets_no_secret(secrets: None) -> None:
+    with smoke.started() as test:
         names = environment_of(test._process.pid)
     assert "PATH" in names
     assert not SECRETS & names

@@ -39,7 +39,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sound_model_predicts_the_same_and_is_measured(stored: Path) -> None:
-    with smoke.started(str(stored)) as test:
+    with smoke.started() as test:
+        test.begin(str(stored))
         smoked = test.result(predict)
     assert smoked.passed, smoked.note
     assert smoked.measured["size_bytes"] == sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
@@ -48,7 +49,8 @@ def test_sound_model_predicts_the_same_and_is_measured(stored: Path) -> None:
 
 
 def test_a_model_that_predicts_something_else_elsewhere_fails(stored: Path) -> None:
-    with smoke.started(str(stored)) as test:
+    with smoke.started() as test:
+        test.begin(str(stored))
         smoked = test.result(lambda frame: predict(frame) + 1e-6)
     assert not smoked.passed
     assert "where this process predicts" in smoked.note
@@ -58,7 +60,8 @@ def test_a_model_that_does_not_load_fails_with_its_last_words(stored: Path, tmp_
     broken = tmp_path / "model"
     shutil.copytree(stored, broken)
     (broken / "model.skops").write_bytes((broken / "model.skops").read_bytes()[:100])
-    with smoke.started(str(broken)) as test:
+    with smoke.started() as test:
+        test.begin(str(broken))
         smoked = test.result(predict)
     assert not smoked.passed
     assert "BadZipFile" in smoked.note
@@ -67,18 +70,26 @@ def test_a_model_that_does_not_load_fails_with_its_last_words(stored: Path, tmp_
 
 def test_a_model_that_takes_for_ever_fails(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "TIMEOUT", 0.2)
-    with smoke.started(str(stored)) as test:
+    with smoke.started() as test:
+        test.begin(str(stored))
         assert test.result(predict).note == "no answer in 0 s"
 
 
 def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> None:
-    with smoke.started(str(stored)) as test:
+    with smoke.started() as test:
+        test.begin(str(stored))
         os.kill(test._process.pid, signal.SIGKILL)
         with pytest.raises(ServiceUnavailable, match="ended from outside"):
             test.result(predict)
 
 
-def test_its_process_never_outlives_an_evaluation_that_fails(stored: Path) -> None:
-    with pytest.raises(ZeroDivisionError), smoke.started(str(stored)) as test:
+def test_its_process_never_outlives_a_fit_or_an_evaluation_that_fails() -> None:
+    with pytest.raises(ZeroDivisionError), smoke.started() as test:
         raise ZeroDivisionError
     assert test._process.poll() is not None
+
+
+def test_its_process_does_not_outlive_a_killed_task(tmp_path: Path) -> None:
+    test = smoke.SmokeTest(tmp_path)
+    test._process.stdin.close()  # As the kernel does where the process that asks is gone.
+    assert test._process.wait(timeout=60) == 0

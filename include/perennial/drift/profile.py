@@ -101,7 +101,14 @@ class Profile:
         _check_policy(use_case, profile)
         return profile
 
-    def with_model(self, use_case: UseCase, fit: pd.DataFrame, holdout: pd.DataFrame, predict: Predict) -> Profile:
+    def with_model(
+        self,
+        use_case: UseCase,
+        fit: pd.DataFrame,
+        holdout: pd.DataFrame,
+        predict: Predict,
+        importance: dict[str, float] | None = None,
+    ) -> Profile:
         """Add the importance of each column to a fitted model, and what it predicts for an even sample of rows.
 
         Args:
@@ -109,6 +116,7 @@ class Profile:
             fit: The rows that the model was fitted on: features and `event_timestamp`.
             holdout: The gate's rows: features and `label`.
             predict: The model, from features to (n,) predictions.
+            importance: Of each column, where it is known already; None: it is measured on the holdout.
         """
         columns = [name for name in self.columns if name != PREDICTION]
         sample = fit.iloc[:: len(fit) // PREDICTED_ROWS + 1]
@@ -124,7 +132,7 @@ class Profile:
         return replace(
             self,
             columns=self.columns | {PREDICTION: prediction},
-            importance=importances(use_case, predict, holdout, columns),
+            importance=importance if importance is not None else importances(use_case, predict, holdout, columns),
         )
 
     def save(self, folder: Path) -> None:

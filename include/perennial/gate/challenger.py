@@ -123,7 +123,8 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
     if earlier is not None:
         return earlier
     run_id = tracking.run_of(use_case, challenger)
-    with model_loading.downloaded(use_case, challenger) as folder, smoke.started(folder) as smoke_test:
+    with smoke.started() as smoke_test, model_loading.downloaded(use_case, challenger) as folder:
+        smoke_test.begin(folder)
         data = training_set(use_case, run_id)
         plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
         champion = ledger.champion(use_case)

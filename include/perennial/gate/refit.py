@@ -101,13 +101,15 @@ def _made_and_checked(use_case: UseCase, decision: GateDecision, made_by: str) -
     run_id = tracking.run_of(use_case, evaluated)
     data = challenger.training_set(use_case, run_id)
     plan = TrainingPlan(**run_documents.read_one(use_case, run_id, mlflow_artifacts.PLAN))
-    version = fit_challenger(use_case, plan.model_copy(update={"refit_of": evaluated}), data, made_by)
-    with model_loading.downloaded(use_case, version) as folder, smoke.started(folder) as smoke_test:
-        predict = model_loading.load_from(use_case, version, folder)
-        holdout = data.holdout
-        ours, theirs = predict(holdout), model_loading.load(use_case, evaluated)(holdout)
-        agreement = agreement_rules(rules.Pair.of(use_case, holdout, ours, theirs, thresholds=both))
-        smoked = smoke_test.result(predict)
+    with smoke.started() as smoke_test:  # It imports its libraries meanwhile.
+        version = fit_challenger(use_case, plan.model_copy(update={"refit_of": evaluated}), data, made_by)
+        with model_loading.downloaded(use_case, version) as folder:
+            smoke_test.begin(folder)
+            predict = model_loading.load_from(use_case, version, folder)
+            holdout = data.holdout
+            ours, theirs = predict(holdout), model_loading.load(use_case, evaluated)(holdout)
+            agreement = agreement_rules(rules.Pair.of(use_case, holdout, ours, theirs, thresholds=both))
+            smoked = smoke_test.result(predict)
         in_server = server_check.ask(use_case, version, smoked.predictions) if smoked.predictions is not None else None
     stored = challenger.stored_model_rules(use_case, smoked, in_server)
     named = [rule.model_copy(update={"name": f"{_OF_REFIT}{rule.name}"}) for rule in (*agreement, *stored)]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,28 +46,38 @@ class SmokeResult:
 
 
 class SmokeTest:
-    """A smoke test that runs beside whatever else this process does."""
+    """A process that has nothing but the libraries, and then a stored model, beside whatever else this process does."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
-        """Start it.
+    def __init__(self, scratch: Path) -> None:
+        """Start it: it imports the libraries.
 
         Args:
-            folder: The stored model.
             scratch: An empty folder for the result and the log.
         """
-        self._folder, self._result, self._log = folder, scratch / "result.json", scratch / "log.txt"
-        self._began = time.monotonic()
+        self._result, self._log = scratch / "result.json", scratch / "log.txt"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", fresh_process.__name__, str(folder), str(self._result)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", fresh_process.__name__, str(self._result)],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                text=True,
                 env=child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"},
             )
 
+    def begin(self, folder: str) -> None:
+        """Let it load a model and predict.
+
+        Args:
+            folder: The stored model, which must be trusted.
+        """
+        self._folder, self._began = Path(folder), time.monotonic()
+        assert self._process.stdin is not None  # noqa: S101
+        with suppress(BrokenPipeError), self._process.stdin as line:  # It has ended: `result` says how.
+            line.write(f"{folder}\n")
+
     def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:
-        """Wait for it and compare its predictions.
+        """Wait for it, once it has begun, and compare its predictions.
 
         Args:
             predict: The same model in this process: a frame of features in, (n,) floats out.
@@ -103,6 +113,8 @@ class SmokeTest:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.close()
 
     def _last_line(self, code: int) -> str:
         lines = [line.strip() for line in self._log.read_text().splitlines() if line.strip()]
@@ -122,10 +134,10 @@ def difference(theirs: np.ndarray, ours: np.ndarray) -> str:
 
 
 @contextmanager
-def started(folder: str) -> Iterator[SmokeTest]:
-    """Start a smoke test of the model in `folder`, which must be trusted; its process never outlives the block."""
+def started() -> Iterator[SmokeTest]:
+    """Start the process of a smoke test, seconds before it has a model to test; it never outlives the block."""
     with tempfile.TemporaryDirectory(prefix="perennial-smoke-") as scratch:
-        test = SmokeTest(Path(folder), Path(scratch))
+        test = SmokeTest(Path(scratch))
         try:
             yield test
         finally:

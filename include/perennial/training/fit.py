@@ -32,6 +32,7 @@ from perennial.registry import (
     tracking,
     uncommitted_changes,
 )
+from perennial.registry.model_loading import Predict
 from perennial.registry.run_files import RunFiles
 from perennial.training import planning
 from perennial.training.estimator import fit_estimator
@@ -81,10 +82,10 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         with ThreadPoolExecutor(max_workers=1) as aside:
             profiling = aside.submit(drift.Profile.of_features, use_case, rows.fit_table, columns)
             model, seconds = fit_estimator(use_case, params, rows.fit, columns)
-            predict = model_loading.predictor(use_case, model)
-            if planned.refit_of is not None:
-                predict = model_loading.load(use_case, planned.refit_of)
-            completing = aside.submit(profiling.result().with_model, use_case, rows.fit, data.holdout, predict)
+            predict, importance = _evaluated(use_case, planned, model)
+            completing = aside.submit(
+                profiling.result().with_model, use_case, rows.fit, data.holdout, predict, importance
+            )
             mlflow.log_metric("fit_seconds", seconds)
             mlflow.set_tag(mlflow_tags.ALGORITHM, _algorithm(model))
             # After the fit: it may have loaded libraries with threads of their own.
@@ -100,6 +101,17 @@ def fit_challenger(use_case: UseCase, planned: TrainingPlan, data: TrainingSet, 
         # First: a registered version always has a record of its files.
         model_files.record(use_case, planned.last, run_id, model_id, files.digests)
         return int(tracking.register(use_case, uri, run_id).version)
+
+
+def _evaluated(use_case: UseCase, planned: TrainingPlan, model: Any) -> tuple[Predict, dict[str, float] | None]:
+    """The model that can be measured on the holdout, and the importance of its inputs where that was measured before.
+
+    That is the one just fitted; in the place of a refit, the version that it is made of.
+    """
+    if planned.refit_of is None:
+        return model_loading.predictor(use_case, model), None
+    profile = drift.Profile.load(use_case, tracking.run_of(use_case, planned.refit_of))
+    return model_loading.load(use_case, planned.refit_of), profile.importance
 
 
 def _algorithm(model: Any) -> str:
