@@ -163,5 +163,5 @@ def s3_server() -> Iterator[str]:
         changed.setenv("AWS_EC2_METADATA_DISABLED", "true")
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket="bucket")
         yield address
-    server.terminate()
+    server.kill()  # Asked to end, it first waits for whoever is still connected.
     server.wait(timeout=30)

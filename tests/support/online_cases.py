@@ -123,7 +123,9 @@ def dynamodb_server() -> Iterator[tuple[str, None]]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        with process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]) as server:
+        # Asked to end, it first waits for whoever is still connected.
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with process(command, end=signal.SIGKILL) as server:
             wait_for(lambda: httpx.get(address, timeout=2), server)
             # moto copies all its tables at every transaction, and breaks if one changes meanwhile.
             options = f"endpoint_url={address}&consistent_reads=true&transaction_size=5&write_workers=1"
