@@ -80,7 +80,7 @@ def test_who_reads_the_stores_gets_their_logins_only(secrets: None) -> None:
 
 def test_the_smoke_tests_process_gets_no_secret(secrets: None) -> None:
     with smoke.started() as test:
-        names = environment_of(test._process.pid)
+        names = environment_of(test._libraries.process.pid)
     assert "PATH" in names
     assert not SECRETS & names
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -78,18 +80,62 @@ def test_a_model_that_takes_for_ever_fails(stored: Path, monkeypatch: pytest.Mon
 def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> None:
     with smoke.started() as test:
         test.begin(str(stored))
-        os.kill(test._process.pid, signal.SIGKILL)
+        os.kill(test._libraries.process.pid, signal.SIGKILL)
         with pytest.raises(ServiceUnavailable, match="ended from outside"):
             test.result(predict)
 
 
-def test_its_process_never_outlives_a_fit_or_an_evaluation_that_fails() -> None:
-    with pytest.raises(ZeroDivisionError), smoke.started() as test:
-        raise ZeroDivisionError
-    assert test._process.poll() is not None
+def test_a_test_that_was_not_waited_for_is_ended(stored: Path) -> None:
+    with smoke.started() as test:
+        process = test._libraries.process
+        test.begin(str(stored))
+    assert process.poll() is not None
 
 
-def test_its_process_does_not_outlive_a_killed_task(tmp_path: Path) -> None:
-    test = smoke.SmokeTest(tmp_path)
-    test._process.stdin.close()  # As the kernel does where the process that asks is gone.
-    assert test._process.wait(timeout=60) == 0
+def test_the_next_model_is_tested_by_the_same_process(stored: Path) -> None:
+    pids = []
+    for _ in range(2):
+        with smoke.started() as test:
+            pids.append(test._libraries.process.pid)
+            test.begin(str(stored))
+            assert test.result(predict).passed
+    assert pids[0] == pids[1]
+
+
+def test_it_has_the_variables_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    with smoke.started() as before:
+        pass
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    with smoke.started() as test:
+        assert test._libraries.process.pid != before._libraries.process.pid
+    assert before._libraries.process.poll() is not None
+
+
+def test_two_at_once_have_a_process_each(stored: Path) -> None:
+    with smoke.started() as one, smoke.started() as other:
+        for test in (one, other):
+            test.begin(str(stored))
+        assert one._libraries.process.pid != other._libraries.process.pid
+        assert all(test.result(predict).passed for test in (one, other))
+
+
+def test_its_process_ends_with_the_one_that_asks() -> None:
+    libraries = smoke._Libraries()
+    libraries.process.stdin.close()  # As the kernel does.
+    assert libraries.process.wait(timeout=60) == 0
+    libraries.end()
+
+
+def test_what_it_runs_ends_with_it(stored: Path, tmp_path: Path) -> None:
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)  # The test opens it, and waits for a reader for ever.
+    libraries = smoke._Libraries()
+    libraries.ask(folder=str(stored), result=str(tmp_path / "result"), log=str(fifo))
+    children = psutil.Process(libraries.process.pid).children
+    deadline = time.monotonic() + 60
+    while not children():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    [child] = children()
+    libraries.end()
+    child.wait(timeout=30)

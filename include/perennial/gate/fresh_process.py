@@ -1,18 +1,26 @@
-"""The program of the smoke test: load a stored model as anybody would, predict its input example, time it.
+"""The program of the smoke test: load stored models as anybody would, predict their input examples, time it.
 
-    python -m perennial.gate.fresh_process RESULT_FILE
+    python -m perennial.gate.fresh_process
 
-The model's folder is one line on standard input: the libraries, which take seconds, are imported before it is known.
+It imports the libraries, which takes seconds. Then each line of standard input is the JSON of a test: the model's
+folder, the file for the result, and that for what is printed. A test runs in a fork of its own, which has the
+libraries and nothing of any other model. What is answered is a line with its exit code, or the signal that ended it,
+as a negative number.
+
 Nothing of Perennial takes part in loading: a model that only works where it was made fails here.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 #: Single rows are predicted this often, or for so many seconds; the first ones warm up.
 REPEATS, SECONDS, WARM_UPS = 30, 2.0, 3
@@ -21,24 +29,54 @@ BATCH = 10_000
 
 
 def main() -> None:
-    """Write predictions and speed of the model to the result file, as JSON.
+    """Answer until standard input ends, which it does with the process that asks."""
+    import skops.io  # noqa: F401  First: it looks its types up in every module that is already imported.
+    import mlflow.pyfunc  # noqa: F401  # isort: skip
+
+    for line in sys.stdin:
+        test = json.loads(line)
+        child = os.fork()
+        if not child:
+            _run(**test)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _run(folder: str, result: str, log: str) -> NoReturn:
+    """Test a model in this process, and end it."""
+    code = 1
+    try:
+        _end_with_parent()
+        with Path(log).open("w") as printed:
+            os.dup2(printed.fileno(), 1)
+            os.dup2(printed.fileno(), 2)
+        Path(result).write_text(json.dumps(_measured(folder)))
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _end_with_parent() -> None:
+    """On Linux: where the process that asks ends the one that forks, nothing goes on."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _measured(folder: str) -> dict[str, Any]:
+    """Predictions and speed of a stored model.
 
     Raises:
-        SystemExit: the model was stored without an input example.
+        ValueError: it was stored without an input example.
     """
-    import skops.io  # noqa: F401  First: it looks its types up in every module that is already imported.
-    import mlflow.pyfunc  # isort: skip
+    import mlflow.pyfunc
 
-    folder, path = sys.stdin.readline().rstrip("\n"), sys.argv[1]
-    if not folder:
-        return  # Nothing came to be tested.
     model = mlflow.pyfunc.load_model(folder)
     example = model.input_example
     if example is None:
-        raise SystemExit("the model was stored without an input example")
-    predictions = model.predict(example)
-    result = {"predictions": predictions.tolist(), **_speed(model, example)}
-    Path(path).write_text(json.dumps(result))
+        raise ValueError("the model was stored without an input example")
+    return {"predictions": model.predict(example).tolist(), **_speed(model, example)}
 
 
 def _speed(model: Any, example: Any) -> dict[str, float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -45,25 +48,89 @@ class SmokeResult:
     predictions: np.ndarray | None = field(default=None, compare=False)
 
 
+class _Libraries:
+    """A process with nothing but the libraries in it, which forks one for each model that is tested."""
+
+    def __init__(self) -> None:
+        self.started_as = _environment()
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", fresh_process.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=self.started_as[0],
+        )
+
+    def ask(self, **test: str) -> None:
+        """Begin a test; `fresh_process` says of what."""
+        assert self.process.stdin is not None  # noqa: S101
+        with suppress(BrokenPipeError):  # It has ended: `answer` says how.
+            self.process.stdin.write(f"{json.dumps(test)}\n")
+            self.process.stdin.flush()
+
+    def answer(self, seconds: float) -> int | None:
+        """The exit code of the test, or else of this process; None: neither in that time."""
+        assert self.process.stdout is not None  # noqa: S101
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            return None
+        line = self.process.stdout.readline()
+        return int(line) if line else self.process.wait()
+
+    def printed(self) -> str:
+        """What it printed itself, before any test."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def end(self) -> None:
+        """End it, and the test that it may run."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self._errors):
+            with suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr]
+
+
+#: Processes without a test: this process's next one needs no seconds of imports.
+_idle: list[_Libraries] = []
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().end()
+
+
+def _environment() -> tuple[dict[str, str], str]:
+    """What a process is started with: its variables and its folder."""
+    return child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}, str(Path.cwd())
+
+
+def _libraries() -> _Libraries:
+    """An idle process that was started as one would be now, or a new one."""
+    while _idle:
+        libraries = _idle.pop()
+        if libraries.process.poll() is None and libraries.started_as == _environment():
+            return libraries
+        libraries.end()
+    return _Libraries()
+
+
 class SmokeTest:
-    """A process that has nothing but the libraries, and then a stored model, beside whatever else this process does."""
+    """A stored model in a process that has nothing but the libraries, beside whatever else this process does."""
 
     def __init__(self, scratch: Path) -> None:
-        """Start it: it imports the libraries.
+        """Start the process: it imports the libraries.
 
         Args:
             scratch: An empty folder for the result and the log.
         """
         self._result, self._log = scratch / "result.json", scratch / "log.txt"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", fresh_process.__name__, str(self._result)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"},
-            )
+        self._libraries: _Libraries = _libraries()
+        self._is_running = False
 
     def begin(self, folder: str) -> None:
         """Let it load a model and predict.
@@ -71,10 +138,8 @@ class SmokeTest:
         Args:
             folder: The stored model, which must be trusted.
         """
-        self._folder, self._began = Path(folder), time.monotonic()
-        assert self._process.stdin is not None  # noqa: S101
-        with suppress(BrokenPipeError), self._process.stdin as line:  # It has ended: `result` says how.
-            line.write(f"{folder}\n")
+        self._folder, self._began, self._is_running = Path(folder), time.monotonic(), True
+        self._libraries.ask(folder=folder, result=str(self._result), log=str(self._log))
 
     def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:
         """Wait for it, once it has begun, and compare its predictions.
@@ -86,10 +151,10 @@ class SmokeTest:
             ServiceUnavailable: somebody ended the process from outside; that says nothing about the model.
         """
         size = {"size_bytes": float(sum(file.stat().st_size for file in self._folder.rglob("*") if file.is_file()))}
-        try:
-            code = self._process.wait(timeout=max(TIMEOUT - (time.monotonic() - self._began), 0))
-        except subprocess.TimeoutExpired:
+        code = self._libraries.answer(max(TIMEOUT - (time.monotonic() - self._began), 0))
+        if code is None:
             return SmokeResult(False, f"no answer in {TIMEOUT:.0f} s", size)
+        self._is_running = False
         if code in (-signal.SIGKILL, -signal.SIGTERM):
             raise ServiceUnavailable(
                 f"The smoke test of the model in {self._folder} was ended from outside (signal {-code}).",
@@ -109,15 +174,15 @@ class SmokeTest:
         return SmokeResult(True, equal, size | result, ours)
 
     def end(self) -> None:
-        """End the process if it still runs."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.close()
+        """Let the process wait for the next test of this one, or end it with what it still runs."""
+        if self._is_running or self._libraries.process.poll() is not None:
+            self._libraries.end()
+        else:
+            _idle.append(self._libraries)
 
     def _last_line(self, code: int) -> str:
-        lines = [line.strip() for line in self._log.read_text().splitlines() if line.strip()]
+        printed = self._log.read_text() if self._log.exists() else self._libraries.printed()
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
         return f"ended with code {code}: {lines[-1][:300] if lines else 'without any output'}"
 
 
@@ -135,7 +200,7 @@ def difference(theirs: np.ndarray, ours: np.ndarray) -> str:
 
 @contextmanager
 def started() -> Iterator[SmokeTest]:
-    """Start the process of a smoke test, seconds before it has a model to test; it never outlives the block."""
+    """Start the process of a smoke test, seconds before it has a model to test; no test outlives the block."""
     with tempfile.TemporaryDirectory(prefix="perennial-smoke-") as scratch:
         test = SmokeTest(Path(scratch))
         try:
