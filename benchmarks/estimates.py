@@ -87,7 +87,7 @@ def simulated(metric: str, shift: str) -> list[Result]:
     found = []
     for seed in range(SIMULATIONS):
         task = "regression" if metric in ("rmse", "mae") else "binary"
-        use_case = SimpleNamespace(task=task, gate=SimpleNamespace(metric=metric))
+        use_case = SimpleNamespace(task=task, gate=SimpleNamespace(metric=metric), quantile=None)
         found += estimated(use_case, _partitions(use_case, shift, np.random.default_rng(seed)))
     return found
 

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from perennial import discovery
 from perennial.evaluation import blocks, metrics
-from perennial.use_case.metric_names import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from perennial.use_case.metric_names import AT_OR_BELOW, CLASSIFICATION_METRICS, PINBALL, REGRESSION_METRICS
 
 BINARY, REGRESSION = discovery.load("flights"), discovery.load("energy")
-ALL = [*((BINARY, name) for name in CLASSIFICATION_METRICS), *((REGRESSION, name) for name in REGRESSION_METRICS)]
+QUANTILE = REGRESSION.model_copy(update={"quantile": 0.9})
+ALL = [
+    *((BINARY, name) for name in CLASSIFICATION_METRICS),
+    *((REGRESSION, name) for name in REGRESSION_METRICS),
+    *((QUANTILE, name) for name in (PINBALL, AT_OR_BELOW)),
+]
 
 
 def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -35,7 +40,7 @@ def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np
 def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, count, blocks_, ties) -> None:
     label, prediction, block = rows(seed, count, blocks_, use_case.task, ties)
     weights = np.random.default_rng(seed).integers(0, 3, size=(3, int(block.max()) + 1))
-    values = blocks.metric(name, label, prediction, block)(weights.astype(float))
+    values = blocks.metric(name, label, prediction, block, quantile=use_case.quantile)(weights.astype(float))
     for weight, value in zip(weights, values, strict=True):
         drawn = np.repeat(np.arange(count), weight[block])
         if len(drawn) < 2 or len(np.unique(label[drawn])) < 2:
@@ -45,10 +50,11 @@ def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, cou
         )
 
 
-@pytest.mark.parametrize("use_case", [BINARY, REGRESSION])
+@pytest.mark.parametrize("use_case", [BINARY, REGRESSION, QUANTILE])
 def test_every_block_once_is_the_calibration_error(use_case) -> None:
     label, prediction, block = rows(3, 500, 9, use_case.task, ties=False)
-    value = blocks.calibration_error(use_case.task, label, prediction, block)(np.ones((1, 9)))[0]
+    of_blocks = blocks.calibration_error(use_case.task, label, prediction, block, use_case.quantile)
+    value = of_blocks(np.ones((1, 9)))[0]
     assert value == pytest.approx(metrics.calibration_error(use_case, label, prediction))
 
 

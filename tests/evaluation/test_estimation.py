@@ -20,7 +20,7 @@ BINARY = ("roc_auc", "average_precision", "log_loss", "brier")
 
 def use_case(metric: str) -> Any:
     task = "regression" if metric in ("rmse", "mae") else "binary"
-    return SimpleNamespace(task=task, gate=SimpleNamespace(metric=metric))
+    return SimpleNamespace(task=task, gate=SimpleNamespace(metric=metric), quantile=0.8)
 
 
 def binary(rng: np.random.Generator, rows: int, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:

@@ -91,7 +91,7 @@ def judge(
     else:
         label = fitted["label"].to_numpy()
         its = baseline.predictions(use_case, label, holdout)
-        constant = baseline.constant_predictions(label, len(holdout))
+        constant = baseline.constant_predictions(label, len(holdout), use_case.quantile)
     predicted = predict(challenger)[held_out]
     mine = thresholds.choose(use_case, all_held_out, predicted)
     by_block = thresholds.cross_fitted(use_case, all_held_out, predicted)

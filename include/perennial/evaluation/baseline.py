@@ -13,17 +13,18 @@ from perennial.use_case.metric_names import VALUE, gain
 Array = np.ndarray
 
 
-def constant_predictions(fit_label: Array, rows: int) -> Array:
-    """Predict the mean of the labels (of classes: their rate), whatever the features are.
+def constant_predictions(fit_label: Array, rows: int, quantile: float | None = None) -> Array:
+    """Predict the mean of the labels (of classes: their rate) or a quantile, whatever the features are.
 
     Args:
         fit_label: (n,) labels of the rows that the model was fitted on.
         rows: How many predictions to make.
+        quantile: Which one the use case predicts; None: none.
 
     Returns:
         (rows,) floats.
     """
-    return np.full(rows, float(np.mean(fit_label)))
+    return np.full(rows, float(np.mean(fit_label) if quantile is None else np.quantile(fit_label, quantile)))
 
 
 def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Array:
@@ -40,7 +41,7 @@ def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Arra
     Raises:
         BadFeatures: there is no such feature.
     """
-    constant = constant_predictions(fit_label, len(rows))
+    constant = constant_predictions(fit_label, len(rows), use_case.quantile)
     feature, metric = use_case.gate.baseline, use_case.gate.metric
     if feature is None:
         return constant

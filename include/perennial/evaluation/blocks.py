@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation import metrics
-from perennial.use_case.metric_names import VALUE
+from perennial.use_case.metric_names import AT_OR_BELOW, PINBALL, VALUE
 
 Array = np.ndarray
 #: (m, blocks) weights, how often each block counts -> (m,) values; nan where the metric is not defined.
@@ -47,7 +47,14 @@ def count_blocks(block: Array) -> int:
     return int(block.max(initial=-1)) + 1
 
 
-def metric(name: str, label: Array, prediction: Array, block: Array, money: Array | None = None) -> Statistic:
+def metric(
+    name: str,
+    label: Array,
+    prediction: Array,
+    block: Array,
+    money: Array | None = None,
+    quantile: float | None = None,
+) -> Statistic:
     """One metric of `perennial.evaluation.metrics`: the same number where every block counts once.
 
     Args:
@@ -56,10 +63,16 @@ def metric(name: str, label: Array, prediction: Array, block: Array, money: Arra
         prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
         money: (n,) what each row is worth: the metric `value` needs nothing else.
+        quantile: Which one is predicted: the metric `pinball` needs it.
     """
     if name == VALUE:
         assert money is not None, "the metric `value` is a mean of money"  # noqa: S101
         return mean(money, block)
+    if name == PINBALL:
+        assert quantile is not None, "the metric `pinball` is of a quantile"  # noqa: S101
+        return mean(pinball(label.astype(float), prediction.astype(float), quantile), block)
+    if name == AT_OR_BELOW:
+        return mean((label <= prediction).astype(float), block)
     if name == "roc_auc":
         return _roc_auc(label, prediction, block)
     if name == "average_precision":
@@ -67,7 +80,23 @@ def metric(name: str, label: Array, prediction: Array, block: Array, money: Arra
     return _of_sums(name, label.astype(float), prediction.astype(float), block)
 
 
-def calibration_error(task: str, label: Array, prediction: Array, block: Array) -> Statistic:
+def pinball(label: Array, prediction: Array, quantile: float) -> Array:
+    """(n,) the pinball loss of each row, whose mean the quantile of the label minimizes.
+
+    R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46, 1978.
+
+    Args:
+        label: (n,) floats.
+        prediction: (n,) floats.
+        quantile: Which one is predicted.
+    """
+    missing = label - prediction
+    return np.maximum(quantile * missing, (quantile - 1) * missing)
+
+
+def calibration_error(
+    task: str, label: Array, prediction: Array, block: Array, quantile: float | None = None
+) -> Statistic:
     """`metrics.calibration_error`, in bins that every resample shares.
 
     Args:
@@ -75,7 +104,11 @@ def calibration_error(task: str, label: Array, prediction: Array, block: Array) 
         label: (n,), as `metrics.evaluate` takes it.
         prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
+        quantile: Which one is predicted; None: none is.
     """
+    if quantile is not None:
+        share = mean((label <= prediction).astype(float), block)
+        return lambda weights: np.abs(share(weights) - quantile)
     label, prediction = label.astype(float), prediction.astype(float)
     if task == "regression":
         sums = _sums(block, np.ones_like(label), prediction - label)
@@ -98,7 +131,12 @@ def mean(each: Array, block: Array) -> Statistic:
         block: (n,) from `blocks_of`.
     """
     sums = _sums(block, np.ones_like(each), each)
-    return lambda weights: (weights @ sums[:, 1]) / (weights @ sums[:, 0])
+
+    def value(weights: Array) -> Array:
+        with np.errstate(invalid="ignore"):  # Of no rows there is no mean.
+            return (weights @ sums[:, 1]) / (weights @ sums[:, 0])
+
+    return value
 
 
 def _of_sums(name: str, label: Array, prediction: Array, block: Array) -> Statistic:

@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from perennial.evaluation import blocks, metrics
 from perennial.use_case import UseCase
+from perennial.use_case.metric_names import PINBALL
 
 Array = np.ndarray
 #: The rows' features and predictions -> the metric that is expected of them.
@@ -37,7 +38,7 @@ Estimator = Callable[[pd.DataFrame, Array], float]
 #: Two-sided confidence of an interval.
 CONFIDENCE = 0.9
 #: Metrics that can be estimated: sums over rows, or over pairs of them.
-ESTIMATED = ("roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae")
+ESTIMATED = ("roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "pinball")
 #: With fewer rows a calibration curve of any shape follows their noise (A. Niculescu-Mizil and R. Caruana, "Predicting
 #: Good Probabilities with Supervised Learning", ICML 2005); a logistic one is fitted then.
 _ISOTONIC_ROWS = 1_000
@@ -119,8 +120,8 @@ def fit(use_case: UseCase, holdout: Holdout) -> Fitted | None:
 
 def _estimator(use_case: UseCase, holdout: Holdout) -> Estimator:
     metric = use_case.gate.metric
-    if metric in ("rmse", "mae"):
-        return _loss_model(metric, holdout)
+    if metric in ("rmse", "mae", "pinball"):
+        return _loss_model(use_case, holdout)
     calibrated = _calibration(holdout)
     return lambda _, prediction: metrics.expected(metric, calibrated(prediction), prediction)
 
@@ -161,9 +162,12 @@ def _log_odds(prediction: Array) -> Array:
     return logit(np.clip(prediction, 1e-6, 1 - 1e-6)).reshape(-1, 1)
 
 
-def _loss_model(metric: str, holdout: Holdout) -> Estimator:
+def _loss_model(use_case: UseCase, holdout: Holdout) -> Estimator:
     """A small model of each row's loss, in one thread: it is fitted beside whatever else the machine does."""
+    is_squared = use_case.gate.metric == "rmse"
     error = np.abs(holdout.label - holdout.prediction)
+    if use_case.gate.metric == PINBALL and use_case.quantile is not None:
+        error = blocks.pinball(holdout.label, holdout.prediction, use_case.quantile)
     # Of a column that is almost always null nothing is learnt, and its values may be too few to be binned.
     columns = [name for name in holdout.features if holdout.features[name].notna().sum() >= _FEWEST_VALUES]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
@@ -175,12 +179,12 @@ def _loss_model(metric: str, holdout: Holdout) -> Estimator:
         HistGradientBoostingRegressor(max_iter=_LOSS_TREES, max_leaf_nodes=15, early_stopping=False, random_state=0),
     )
     with threadpool_limits(1):
-        model.fit(_beside(holdout.features[columns], holdout.prediction), error if metric == "mae" else error**2)
+        model.fit(_beside(holdout.features[columns], holdout.prediction), error**2 if is_squared else error)
 
     def estimate(features: pd.DataFrame, prediction: Array) -> float:
         with threadpool_limits(1):
             loss = max(float(model.predict(_beside(features[columns], prediction)).mean()), 0.0)
-        return loss if metric == "mae" else loss**0.5
+        return loss**0.5 if is_squared else loss
 
     return estimate
 

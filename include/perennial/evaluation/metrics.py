@@ -1,4 +1,8 @@
-"""Metrics of predictions by name; they are scikit-learn's, and `value`: money per prediction."""
+"""Metrics of predictions by name: scikit-learn's, and `value`, money per prediction.
+
+A use case that predicts a quantile has `pinball`, scikit-learn's `mean_pinball_loss`, and `at_or_below`, the share of
+labels at or below the prediction, too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import VALUE
+from perennial.use_case.metric_names import AT_OR_BELOW, PINBALL, VALUE
 
 Array = np.ndarray
 #: Bins of a calibration error, and of the plot beside it.
@@ -39,7 +43,8 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array, money: Array | 
     Returns:
         Metric by name; what needs both classes is left out where only one occurs, `value` where `money` is None.
     """
-    names = [*(_REGRESSION if use_case.task == "regression" else _BINARY), VALUE]
+    of_quantile = [] if use_case.quantile is None else [PINBALL, AT_OR_BELOW]
+    names = [*(_REGRESSION if use_case.task == "regression" else _BINARY), *of_quantile, VALUE]
     values = {name: evaluate_one(use_case, name, label, prediction, money) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -67,6 +72,10 @@ def evaluate_one(
     """
     if name == VALUE:
         return float(np.average(money, weights=weight)) if money is not None else None
+    if name == PINBALL:
+        return float(sk.mean_pinball_loss(label, prediction, alpha=use_case.quantile, sample_weight=weight))
+    if name == AT_OR_BELOW:
+        return float(np.average(label <= prediction, weights=weight))
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
     function = (_REGRESSION if use_case.task == "regression" else _BINARY)[name]
@@ -92,13 +101,16 @@ def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> flo
     Of probabilities: the root mean square distance between predicted and observed rate in bins of equal mass, less what
     chance alone would make of it (A. Kumar, P. Liang and T. Ma, "Verified Uncertainty Calibration", NeurIPS 2019,
     definition 4.2). Of predicted values: their mean bias, in standard deviations of the label; where the label does not
-    vary, in its own unit.
+    vary, in its own unit. Of predicted quantiles: how far the share of labels at or below them is from the declared
+    one.
 
     Args:
         use_case: Its task decides which of the two.
         label: (n,) as `evaluate` takes it, n at least 1.
         prediction: (n,), likewise.
     """
+    if use_case.quantile is not None:
+        return float(abs(np.mean(label <= prediction) - use_case.quantile))
     if use_case.task == "regression":
         return float(abs(np.mean(prediction - label)) / (np.std(label) or 1.0))
     bins = equal_mass_bins(prediction)

@@ -55,13 +55,16 @@ def baseline(use_case: UseCase, fitted: pd.DataFrame) -> float | None:
         fitted: (n,) rows with `label` and the columns that `value` names.
 
     Returns:
-        Of a binary use case 1 or 0, whichever is worth more: act on all, or on none. Of a regression the mean label.
+        Of a binary use case 1 or 0, whichever is worth more: act on all, or on none. Of a regression the mean label, or
+            the declared quantile.
         None: no value is declared.
     """
     if use_case.value is None:
         return None
     if use_case.task == "regression":
-        return float(fitted["label"].mean())
+        return float(
+            fitted["label"].mean() if use_case.quantile is None else fitted["label"].quantile(use_case.quantile)
+        )
     return float(gain(use_case, fitted).sum() > 0)
 
 

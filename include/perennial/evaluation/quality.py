@@ -106,7 +106,7 @@ def _measured(
             continue
         interval = None
         if count >= use_case.gate.min_blocks:
-            statistic = blocks.metric(name, label, prediction, block, worth)
+            statistic = blocks.metric(name, label, prediction, block, worth, use_case.quantile)
             interval = bootstrap.interval(statistic, count, use_case.gate.confidence)
         low, high = (interval.low, interval.high) if interval else (None, None)
         measured[name] = Measured(value=value, low=low, high=high)

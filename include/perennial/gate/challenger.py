@@ -193,7 +193,7 @@ def _compare(
     its = opponent.predict(holdout) if len(holdout) else np.empty(0)
     constant = None
     if champion is None:
-        constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout))
+        constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout), use_case.quantile)
     pair = rules.Pair.of(use_case, holdout, mine, its, constant, (by_block, opponent.threshold))
     if champion is None:
         pair = pair.against_baseline(holdout, data.fit)

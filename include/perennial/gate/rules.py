@@ -18,7 +18,7 @@ from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import CHALLENGER, CHAMPION, Rule, SliceMetric
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER, VALUE
+from perennial.use_case.metric_names import LOWER_IS_BETTER, PINBALL, VALUE
 
 log = logging.getLogger(__name__)
 Array = np.ndarray
@@ -165,33 +165,38 @@ class Pair:
         """By how much the challenger is better in the gate's metric, positive if it is."""
         name = self.use_case.gate.metric
         mine, its = (
-            blocks.metric(name, self.label, prediction, self.block, worth) for _, prediction, worth in self.models
+            blocks.metric(name, self.label, prediction, self.block, worth, self.use_case.quantile)
+            for _, prediction, worth in self.models
         )
         sign = -1 if name in LOWER_IS_BETTER else 1
         return lambda weights: sign * (mine(weights) - its(weights))
 
     def miscalibration(self) -> Statistic:
         """By how much the challenger's calibration error is larger."""
-        task = self.use_case.task
+        task, quantile = self.use_case.task, self.use_case.quantile
         mine, its = (
-            blocks.calibration_error(task, self.label, prediction, self.block) for _, prediction, _ in self.models
+            blocks.calibration_error(task, self.label, prediction, self.block, quantile)
+            for _, prediction, _ in self.models
         )
         return lambda weights: mine(weights) - its(weights)
 
     def added_error(self, constant: Array) -> Statistic:
-        """By how much the challenger's squared error is larger than that of a constant: Brier score, or RMSE.
+        """By how much the challenger's proper score is larger than that of a constant: Brier score, RMSE or pinball.
 
         Args:
             constant: (n,) the constant, for each row.
         """
         mine, its = (
-            blocks.metric(self.squared_error, self.label, each, self.block) for each in (self.challenger, constant)
+            blocks.metric(self.proper_score, self.label, each, self.block, quantile=self.use_case.quantile)
+            for each in (self.challenger, constant)
         )
         return lambda weights: mine(weights) - its(weights)
 
     @property
-    def squared_error(self) -> str:
-        """The metric of squared errors: a proper score, which no prediction but the true expectation minimizes."""
+    def proper_score(self) -> str:
+        """The metric that only the true expectation minimizes, or the true quantile where one is predicted."""
+        if self.use_case.quantile is not None:
+            return PINBALL
         return "brier" if self.use_case.task == "binary" else "rmse"
 
     @property
@@ -298,7 +303,7 @@ def calibration(pair: Pair) -> Rule:
     gate = pair.use_case.gate
     if pair.constant is not None:
         added, error = bootstrap.jackknife(pair.added_error(pair.constant), pair.blocks, gate.confidence)
-        name = f"{pair.squared_error} increase over a constant"
+        name = f"{pair.proper_score} increase over a constant"
         return rule(name, added, 0, added - error <= 0, _margin(error))
     increase, error = bootstrap.jackknife(pair.miscalibration(), pair.blocks, gate.confidence)
     passed = increase <= gate.calibration_tolerance or increase - error <= 0

@@ -190,7 +190,8 @@ METRICS = _schema(
     ),
     metric=(
         _STRING,
-        "The metric's scikit-learn name; `value`: money per prediction; of the predictions with an interval"
+        "The metric's scikit-learn name; `value`: money per prediction; of a predicted quantile `pinball` and"
+        " `at_or_below`, the share of labels at or below it; of the predictions with an interval"
         " `interval_coverage`, the share of labels within it, `interval_width` and `interval_score`, means.",
     ),
     value=(_DOUBLE, "Its value on the labelled rows."),

@@ -10,7 +10,7 @@ from typing import Any
 from perennial.gate.decision import CHALLENGER, CHAMPION, GateDecision, from_evidence
 from perennial.registry.ledger import DECISIONS, Entry
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import gain
+from perennial.use_case.metric_names import WITHOUT_DIRECTION, gain
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ComparedMetric:
 
     @property
     def improvement(self) -> float | None:
-        """By how much the challenger is better; None where one of the two was not measured."""
-        if self.challenger is None or self.reference is None:
+        """By how much the challenger is better; None: one of the two was not measured, or none can be better."""
+        if self.challenger is None or self.reference is None or self.metric in WITHOUT_DIRECTION:
             return None
         return gain(self.metric, self.challenger, self.reference)
 

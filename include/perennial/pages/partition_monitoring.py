@@ -15,7 +15,7 @@ from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Deployment, Entry
 from perennial.reporting.partition_status import label_coverage
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER, gain
+from perennial.use_case.metric_names import WITHOUT_DIRECTION, direction, gain
 
 Row = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def revisions(
 
     Returns:
         Each with `recorded_at`, `rows`, `labelled`, `coverage`, `champion` and `first` (the versions), and `metrics`:
-        name, value of either, expected value of the champion, whether lower is better, and whether it is the gate's
+        name, value of either, expected value of the champion, which is better in words, and whether it is the gate's
         metric, which comes first.
     """
     measured: dict[tuple[datetime, int], list[Row]] = {}
@@ -84,7 +84,7 @@ def revisions(
                         **{role: by.get((role, name), {}).get("value") for role in _ROLES},
                         "expected": expected.get(name),
                         "gained": _gain_over_first(name, *(by.get((role, name), {}).get("value") for role in _ROLES)),
-                        "lower_is_better": name in LOWER_IS_BETTER,
+                        "direction": direction(name),
                         "is_the_gates": name == use_case.gate.metric,
                     }
                     for name in names
@@ -98,8 +98,8 @@ _ROLES = (roles.CHAMPION, roles.FIRST_MODEL)
 
 
 def _gain_over_first(metric: str, champion: float | None, first: float | None) -> float | None:
-    """By how much the champion is better than the first model; None where one of them was not measured."""
-    return None if champion is None or first is None else gain(metric, champion, first)
+    """By how much the champion is better than the first model; None: one was not measured, or none can be better."""
+    return None if champion is None or first is None or metric in WITHOUT_DIRECTION else gain(metric, champion, first)
 
 
 def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[str, Any]:

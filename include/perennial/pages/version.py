@@ -23,7 +23,7 @@ from perennial.pages.layout import page, version_colour
 from perennial.registry import deployments, ledger, mlflow_artifacts, mlflow_records, rollouts
 from perennial.registry.ledger import Entry
 from perennial.use_case import UseCase
-from perennial.use_case.metric_names import LOWER_IS_BETTER
+from perennial.use_case.metric_names import direction
 
 router = APIRouter()
 
@@ -205,7 +205,7 @@ def _compared(metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]
             "name": name,
             "challenger": mine.get(name),
             "reference": its.get(name),
-            "lower_is_better": name in LOWER_IS_BETTER,
+            "direction": direction(name),
         }
         for name in dict.fromkeys([*mine, *its])
     ]

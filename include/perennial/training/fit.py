@@ -165,7 +165,7 @@ def _log_inputs(
 def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any, files: RunFiles) -> None:
     """Metrics on the holdout, whole and by slice, beside the baseline model, with the plots people look at."""
     label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
-    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label))
+    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label), use_case.quantile)
     measured = quality.measure(use_case, data.holdout, prediction, constant)
     logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
     logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}

@@ -33,7 +33,7 @@ from perennial.use_case import value as valuing
 from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.interval import PredictionInterval
-from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, REGRESSION_METRICS, VALUE
+from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, PINBALL, REGRESSION_METRICS, VALUE
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
 from perennial.use_case.rollout import Rollout
@@ -157,6 +157,13 @@ class UseCase(Declaration):
     interval: PredictionInterval | None = Field(
         default=None,
         description="The interval that each prediction of a regression gets: `lower` and `upper`. None: it gets none.",
+    )
+    quantile: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Of a regression that predicts a quantile of the label: which one, such as 0.95 for a number that"
+        " is enough in 19 of 20 cases. The metric is `pinball`. None: it predicts the mean, or the median.",
     )
     gate: Gate = Field(description="When a challenger replaces the champion.")
     drift: DriftPolicy = Field(default=DriftPolicy(), description="When a monitor raises an alarm.")
@@ -285,6 +292,15 @@ def _check_metric(use_case: UseCase) -> None:
         metrics = (*metrics, VALUE)
     elif use_case.gate.metric == VALUE:
         raise ValueError("gate metric 'value' is money: declare what a decision is worth, value=Value(...)")
+    if use_case.quantile is not None:
+        if use_case.task != "regression":
+            raise ValueError("quantile is of a number: a binary use case predicts a probability; leave quantile out")
+        if use_case.interval is not None:
+            raise ValueError("an interval is around a mean or a median: declare either quantile or interval")
+        # By any other metric a model of the mean would win.
+        metrics = (PINBALL, *(name for name in metrics if name == VALUE))
+    elif use_case.gate.metric == PINBALL:
+        raise ValueError("gate metric 'pinball' is of a quantile: declare which one, such as quantile=0.95")
     if use_case.gate.metric not in metrics:
         raise ValueError(f"gate metric {use_case.gate.metric!r} is not one of {', '.join(metrics)} for {use_case.task}")
 

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 #: Higher is better for every metric but these.
 LOWER_IS_BETTER = frozenset(
-    {"log_loss", "brier", "rmse", "mae", "calibration_error", "interval_width", "interval_score"}
+    {"log_loss", "brier", "rmse", "mae", "pinball", "calibration_error", "interval_width", "interval_score"}
 )
 #: The share of labels within their prediction intervals: neither more nor less of it is better, but what is declared.
 INTERVAL_COVERAGE = "interval_coverage"
+#: Of a use case that predicts a quantile: its proper score, and the share of labels at or below the prediction.
+PINBALL, AT_OR_BELOW = "pinball", "at_or_below"
+#: Metrics of which neither a higher nor a lower value is better.
+WITHOUT_DIRECTION = frozenset({INTERVAL_COVERAGE, AT_OR_BELOW})
+
+
+def direction(metric: str) -> str:
+    """Which values of a metric are better, in words."""
+    if metric in WITHOUT_DIRECTION:
+        return "as declared is best"
+    return "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
 
 
 def gain(metric: str, better: float, than: float) -> float:

@@ -58,9 +58,10 @@ def improvement_on(
     """
     name, label = use_case.gate.metric, rows["label"].to_numpy()
     block = blocks.blocks_of(rows["event_timestamp"], use_case.gate.block)
+    worth = (thresholds.judged(use_case, rows, each) if name == VALUE else None for each in (candidate, own))
     theirs, ours = (
-        blocks.metric(name, label, each, block, thresholds.judged(use_case, rows, each) if name == VALUE else None)
-        for each in (candidate, own)
+        blocks.metric(name, label, each, block, its, use_case.quantile)
+        for each, its in zip((candidate, own), worth, strict=True)
     )
     sign = -1 if name in LOWER_IS_BETTER else 1
     return lambda weights: sign * (theirs(weights) - ours(weights)), blocks.count_blocks(block)
