@@ -15,6 +15,7 @@ from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
 from perennial.evaluation import recorded_intervals, thresholds
 from perennial.feature_store import columns, computations, repository
+from perennial.lake import prediction_columns
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, provenance
 from perennial.served_predictions import adoption, carrying, segments
@@ -95,7 +96,7 @@ def _backfilled(use_case: UseCase, partition: Partition, champion: ledger.Entry,
     return pa.table(
         {
             **{name: rows[name] for name in kept},
-            "prediction": pa.array(prediction, pa.float64()),
+            **prediction_columns.written(use_case, prediction),
             "model_version": pa.array([champion.model_version] * count, pa.int64()),
             "model_run": [champion.model_run] * count,
             "lake_snapshots": [json.dumps(snapshots, sort_keys=True)] * count,

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from perennial import discovery
 from perennial.evaluation import blocks, metrics
-from perennial.use_case.metric_names import AT_OR_BELOW, CLASSIFICATION_METRICS, PINBALL, REGRESSION_METRICS
+from perennial.use_case.metric_names import AT_OR_BELOW, METRICS, PINBALL
 
 BINARY, REGRESSION = discovery.load("flights"), discovery.load("energy")
+CLASSES = BINARY.model_copy(update={"task": "multiclass", "classes": ("a", "b", "c", "d")})
 QUANTILE = REGRESSION.model_copy(update={"quantile": 0.9})
 ALL = [
-    *((BINARY, name) for name in CLASSIFICATION_METRICS),
-    *((REGRESSION, name) for name in REGRESSION_METRICS),
+    *((use_case, name) for use_case in (BINARY, CLASSES, REGRESSION) for name in METRICS[use_case.task]),
     *((QUANTILE, name) for name in (PINBALL, AT_OR_BELOW)),
 ]
 
@@ -29,9 +29,14 @@ def rows(seed: int, count: int, blocks_: int, task: str, ties: bool) -> tuple[np
     block = np.unique(random.integers(blocks_, size=count), return_inverse=True)[1]
     if task == "binary":
         label, prediction = random.integers(2, size=count), random.random(count)
+    elif task == "multiclass":  # One of the classes is rare, and may be in none of the rows that are drawn.
+        label, prediction = random.choice(4, size=count, p=[0.5, 0.3, 0.17, 0.03]), random.dirichlet(np.ones(4), count)
     else:
         label, prediction = random.normal(size=count), random.normal(size=count)
-    return label, prediction.round(1) if ties else prediction, block
+    if ties:
+        prediction = prediction.round(1) if prediction.ndim == 1 else (prediction * 8).round() + 1
+        prediction = prediction / prediction.sum(1, keepdims=True) if prediction.ndim == 2 else prediction
+    return label, prediction, block
 
 
 @pytest.mark.parametrize(("use_case", "name"), ALL)
@@ -50,12 +55,20 @@ def test_repeated_blocks_give_the_metric_of_their_rows(use_case, name, seed, cou
         )
 
 
-@pytest.mark.parametrize("use_case", [BINARY, REGRESSION, QUANTILE])
+@pytest.mark.parametrize("use_case", [BINARY, CLASSES, REGRESSION, QUANTILE])
 def test_every_block_once_is_the_calibration_error(use_case) -> None:
     label, prediction, block = rows(3, 500, 9, use_case.task, ties=False)
     of_blocks = blocks.calibration_error(use_case.task, label, prediction, block, use_case.quantile)
     value = of_blocks(np.ones((1, 9)))[0]
     assert value == pytest.approx(metrics.calibration_error(use_case, label, prediction))
+
+
+def test_blocks_tell_something_if_they_hold_the_most_frequent_class_or_another() -> None:
+    block = np.array([0, 0, 1, 1, 2, 2, 3])
+    assert blocks.count_informative("multiclass", np.array([5, 5, 5, 5, 5, 2, 0]), block) == 2
+    assert blocks.count_informative("binary", np.array([1, 1, 1, 1, 1, 0, 0]), block) == 2
+    assert blocks.count_informative("multiclass", np.full(7, 3), block) == 0
+    assert blocks.count_informative("regression", np.full(7, 3.0), block) == 4
 
 
 def test_constant_prediction_scores_half_with_one_class_blocks() -> None:

@@ -55,7 +55,7 @@ def test_its_calibration_is_the_share_at_or_below(energy) -> None:
 
 def test_the_baseline_model_is_that_quantile_of_the_labels(energy) -> None:
     label = np.arange(101.0)
-    assert baseline.constant_predictions(label, 2, QUANTILE).tolist() == [90.0, 90.0]
+    assert baseline.constant_predictions(energy, label, 2).tolist() == [90.0, 90.0]
     in_money = energy.model_copy(update={"value": Value(function="worth")})
     assert money.baseline(in_money, pd.DataFrame({"label": label})) == pytest.approx(90.0)
 

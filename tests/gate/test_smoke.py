@@ -15,9 +15,11 @@ import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from perennial import discovery
 from perennial.errors import ServiceUnavailable
 from perennial.gate import smoke
 
+FLIGHTS = discovery.load("flights")
 FEATURES = pd.DataFrame({"a": np.linspace(-1, 1, 50), "b": np.linspace(0, 1, 50) ** 2})
 MODEL = LogisticRegression().fit(FEATURES, np.arange(50) % 3 == 0)
 
@@ -43,7 +45,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sound_model_predicts_the_same_and_is_measured(stored: Path) -> None:
     with smoke.started() as test:
         test.begin(str(stored))
-        smoked = test.result(predict)
+        smoked = test.result(FLIGHTS, predict)
     assert smoked.passed, smoked.note
     assert smoked.measured["size_bytes"] == sum(file.stat().st_size for file in stored.rglob("*") if file.is_file())
     assert 0 < smoked.measured["latency_seconds"] < 5
@@ -53,7 +55,7 @@ def test_sound_model_predicts_the_same_and_is_measured(stored: Path) -> None:
 def test_a_model_that_predicts_something_else_elsewhere_fails(stored: Path) -> None:
     with smoke.started() as test:
         test.begin(str(stored))
-        smoked = test.result(lambda frame: predict(frame) + 1e-6)
+        smoked = test.result(FLIGHTS, lambda frame: predict(frame) + 1e-6)
     assert not smoked.passed
     assert "where this process predicts" in smoked.note
 
@@ -64,7 +66,7 @@ def test_a_model_that_does_not_load_fails_with_its_last_words(stored: Path, tmp_
     (broken / "model.skops").write_bytes((broken / "model.skops").read_bytes()[:100])
     with smoke.started() as test:
         test.begin(str(broken))
-        smoked = test.result(predict)
+        smoked = test.result(FLIGHTS, predict)
     assert not smoked.passed
     assert "BadZipFile" in smoked.note
     assert smoked.measured.keys() == {"size_bytes"}
@@ -74,7 +76,7 @@ def test_a_model_that_takes_for_ever_fails(stored: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(smoke, "TIMEOUT", 0.2)
     with smoke.started() as test:
         test.begin(str(stored))
-        assert test.result(predict).note == "no answer in 0 s"
+        assert test.result(FLIGHTS, predict).note == "no answer in 0 s"
 
 
 def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> None:
@@ -82,7 +84,7 @@ def test_process_ended_from_outside_is_no_verdict_on_the_model(stored: Path) -> 
         test.begin(str(stored))
         os.kill(test._libraries.process.pid, signal.SIGKILL)
         with pytest.raises(ServiceUnavailable, match="ended from outside"):
-            test.result(predict)
+            test.result(FLIGHTS, predict)
 
 
 def test_a_test_that_was_not_waited_for_is_ended(stored: Path) -> None:
@@ -98,7 +100,7 @@ def test_the_next_model_is_tested_by_the_same_process(stored: Path) -> None:
         with smoke.started() as test:
             pids.append(test._libraries.process.pid)
             test.begin(str(stored))
-            assert test.result(predict).passed
+            assert test.result(FLIGHTS, predict).passed
     assert pids[0] == pids[1]
 
 
@@ -116,7 +118,7 @@ def test_two_at_once_have_a_process_each(stored: Path) -> None:
         for test in (one, other):
             test.begin(str(stored))
         assert one._libraries.process.pid != other._libraries.process.pid
-        assert all(test.result(predict).passed for test in (one, other))
+        assert all(test.result(FLIGHTS, predict).passed for test in (one, other))
 
 
 def test_its_process_ends_with_the_one_that_asks() -> None:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial import lake
+from perennial.errors import BadFeatures
 from perennial.lake import labels
 from perennial.use_case.table_names import TableNames
 
 pytestmark = pytest.mark.usefixtures("home")
 EXAMPLES = SimpleNamespace(key=("id",))
-USE_CASE = SimpleNamespace(tables=TableNames("labelled"), examples=EXAMPLES)
+USE_CASE = SimpleNamespace(name="labelled", task="regression", tables=TableNames("labelled"), examples=EXAMPLES)
 PARTITION = SimpleNamespace(key="2024-01")
 
 ByKey = dict[str, float | None]
@@ -77,3 +78,27 @@ def test_a_corrected_label_is_seen_and_another_order_is_not(by_key: ByKey, data:
 
 def test_labels_that_change_places_are_corrected_ones() -> None:
     assert known({"a": 1.0, "b": 0.0}) != known({"a": 0.0, "b": 1.0})
+
+
+CLASSES = SimpleNamespace(name="tickets", task="multiclass", classes=("red", "green", "blue"))
+
+
+def test_labels_of_classes_are_their_places() -> None:
+    assert labels.encoded(CLASSES, pa.chunked_array([["blue", "red"], ["green"]])).tolist() == [2, 0, 1]
+    assert labels.encoded(CLASSES, pa.chunked_array([pa.array([], pa.string())])).tolist() == []
+
+
+def test_a_label_that_is_no_declared_class_is_refused_with_its_number_of_rows() -> None:
+    column = pa.chunked_array([["red", "pink", None, "pink", "grey"]])
+    with pytest.raises(BadFeatures) as refused:
+        labels.check_declared(CLASSES, column, "Use case 'tickets', partition '2024-01'")
+    assert refused.value.problem.startswith("Use case 'tickets', partition '2024-01': ")
+    assert "'grey' of 1, 'pink' of 2 examples" in refused.value.problem
+    with pytest.raises(BadFeatures, match="'1' of 1"):
+        labels.encoded(CLASSES, pa.chunked_array([[1]]))
+
+
+def test_a_corrected_class_is_another_digest() -> None:
+    kind = pa.string()
+    assert known({"a": "red", "b": None}, kind) == known({"a": "red"}, kind)
+    assert known({"a": "red"}, kind) != known({"a": "blue"}, kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import msgspec
 import pyarrow as pa
 import pytest
 from logged import NOON, prediction
@@ -43,6 +44,24 @@ def test_every_type_comes_back(kind: pa.DataType, values: list) -> None:
     rows = records.rows(declared.shape, list(batch.rows))
     assert rows["value"].type == kind
     assert rows["value"].to_pylist() == values
+
+
+def test_the_prediction_of_a_class_is_text_also_where_all_have_failed() -> None:
+    shape = Shape.of("tickets", pa.schema({"x": pa.int64()}), is_class=True)
+    declared = records.decode(records.encode(NumberedShape(0, shape)))
+    assert isinstance(declared, NumberedShape)
+    failed = records.rows(declared.shape, [prediction(values=[1], prediction=None, error="E")])
+    assert failed["prediction"].type == pa.string()
+    assert records.rows(declared.shape, [prediction(values=[1], prediction="red")])["prediction"].to_pylist() == ["red"]
+
+
+def test_a_shape_of_an_earlier_release_is_of_numbers() -> None:
+    before = msgspec.msgpack.encode(
+        ["shape", 0, ["energy", ["x"], pa.schema({"x": pa.int64()}).serialize().to_pybytes()]]
+    )
+    declared = records.decode(before)
+    assert isinstance(declared, NumberedShape)
+    assert records.rows(declared.shape, [prediction(values=[1])])["prediction"].type == pa.float64()
 
 
 def test_own_columns_are_filled() -> None:

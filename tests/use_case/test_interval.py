@@ -23,7 +23,7 @@ def test_a_regression_may_declare_one() -> None:
 def test_a_probability_has_no_interval() -> None:
     energy = discovery.load("energy")
     binary = {"task": "binary", "gate": energy.gate.model_copy(update={"metric": "roc_auc"})}
-    with pytest.raises(ValidationError, match="interval is of a number: a binary use case predicts a probability"):
+    with pytest.raises(ValidationError, match="interval is of a number: of classes probabilities are predicted"):
         declared(**binary, interval=PredictionInterval())
 
 

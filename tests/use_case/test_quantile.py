@@ -24,7 +24,7 @@ def test_its_metric_is_pinball_and_lower_is_better() -> None:
     [
         ({}, "'pinball' is of a quantile: declare which one"),
         ({"metric": "rmse", "quantile": 0.9}, "gate metric 'rmse' is not one of pinball for regression"),
-        ({"metric": "roc_auc", "task": "binary", "quantile": 0.9}, "a binary use case predicts a probability"),
+        ({"metric": "roc_auc", "task": "binary", "quantile": 0.9}, "of classes probabilities are predicted"),
         ({"quantile": 0.9, "interval": PredictionInterval(coverage=0.8)}, "declare either quantile or interval"),
         ({"quantile": 1.0}, "less than 1"),
     ],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from perennial import discovery, lake
 from perennial._common.heavy_imports import fast_imports
 from perennial.errors import InvalidParams, NotEnoughData, PerennialError
+from perennial.use_case.classes import MULTICLASS, PROBABILITY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +58,12 @@ class Explanation:
         key: The example's key.
         event_timestamp: The moment of the prediction, UTC.
         version: The version that is explained.
-        unit: Of all numbers: `probability of 1`, or `predicted value`.
+        unit: Of all numbers: `probability of 1`, `probability of CLASS` (the stored prediction's), or `predicted
+            value`.
         prediction: What the version predicts of the stored features: `base` and all contributions together.
         base: The version's mean prediction of the background rows.
         contributions: Of every input, the largest first.
-        stored: The stored prediction.
+        stored: The stored prediction; of several classes the stored probability of that one.
         stored_version: The version that made it.
         background_rows: Rows of the version's training set that values of features were taken from.
         predicted_rows: Rows that the version predicted for this explanation.
@@ -123,9 +125,12 @@ def explain(
     row = _stored(declared, key, partition)
     with fast_imports():
         from perennial.registry import model_loading
-    (stored,) = row.select([lake.PARTITION, "event_timestamp", "prediction", "model_version"]).to_pylist()
+    (stored,) = row.to_pylist()
     number = stored["model_version"] if version is None else version
-    predict = model_loading.load(declared, number)
+    predict: Predict = model_loading.load(declared, number)
+    unit, said = "probability of 1" if declared.task == "binary" else "predicted value", stored["prediction"]
+    if declared.task == MULTICLASS:
+        unit, said, predict = _of_class(declared, stored, predict)
     inputs = model_loading.inputs(declared, number)
     if absent := [name for name in inputs if name not in row.column_names]:
         raise InvalidParams(
@@ -144,15 +149,27 @@ def explain(
         key={name: row[name][0].as_py() for name in declared.examples.key},
         event_timestamp=stored["event_timestamp"],
         version=number,
-        unit="probability of 1" if declared.task == "binary" else "predicted value",
+        unit=unit,
         prediction=float(base + contributions.sum()),
         base=base,
         contributions=tuple(sorted(explained, key=lambda each: -abs(each.contribution))),
-        stored=stored["prediction"],
+        stored=said,
         stored_version=stored["model_version"],
         background_rows=len(values) - 1,
         predicted_rows=predicted,
     )
+
+
+def _of_class(use_case: UseCase, stored: Mapping[str, Any], predict: Predict) -> tuple[str, float, Predict]:
+    """The unit, the stored value and the model of the probability that a stored prediction's class has."""
+    name = stored["prediction"]
+    if name not in use_case.classes:
+        raise InvalidParams(
+            f"Use case {use_case.name!r}: the stored prediction is {name!r}, which is no declared class any more.",
+            f"Put it back in classes of include/use_cases/{use_case.name}/use_case.py to explain it.",
+        )
+    place = use_case.classes.index(name)
+    return f"probability of {name}", stored[f"{PROBABILITY}{name}"], lambda frame: predict(frame)[:, place]
 
 
 def shapley_values(predict: Predict, values: pd.DataFrame) -> tuple[float, np.ndarray, int]:

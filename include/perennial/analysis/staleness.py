@@ -17,6 +17,7 @@ from perennial.evaluation.bootstrap import Interval
 from perennial.feature_store import repository
 from perennial.feature_store.publication import AT_ONCE, Publication
 from perennial.gate.rules import Pair
+from perennial.lake import labels
 from perennial.partitions import Cadence
 from perennial.registry import ledger, model_loading
 from perennial.reproduce import recipe
@@ -187,7 +188,7 @@ def _variants(use_case: UseCase, declared: Mapping[str, Publication]) -> Iterato
 
 
 def _metric(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray) -> float | None:
-    label, worth = holdout["label"].to_numpy(), thresholds.judged(use_case, holdout, prediction)
+    label, worth = labels.encoded(use_case, holdout["label"]), thresholds.judged(use_case, holdout, prediction)
     return metrics.evaluate_one(use_case, use_case.gate.metric, label, prediction, worth)
 
 

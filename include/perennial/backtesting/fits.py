@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from perennial.backtesting.history import History
+from perennial.lake import prediction_columns
 from perennial.partitions import Partition
 from perennial.registry import model_loading, provenance
 from perennial.settings import settings
@@ -73,7 +74,7 @@ class Predictions:
     """What a fit predicts.
 
     Attributes:
-        values: (n,) float64, of every row of the history; NaN where the fit may not predict.
+        values: (n,) float64, of K classes (n, K), of every row of the history; NaN where the fit may not predict.
         seconds: How long the fit took, when it was made.
     """
 
@@ -98,6 +99,7 @@ def recipe(history: History) -> str:
         if file.name not in _NOT_THE_RECIPE | others
     }
     parts: list[Any] = [_FORMAT, use_case.task, use_case.params().model_dump(mode="json"), history.inputs, code]
+    parts += [use_case.classes] if use_case.classes else []
     parts += [use_case.examples.weight] if use_case.examples.weight is not None else []
     return hashlib.sha256(json.dumps([*parts, provenance.lock_digest()]).encode()).hexdigest()
 
@@ -135,8 +137,10 @@ def read(history: History, wanted: Fit, file: Path) -> Predictions | None:
         return None
     with suppress(OSError):  # It is deleted when nobody has used it for long.
         file.touch()
-    values = np.full(len(later), np.nan)
-    values[later] = stored["prediction"].to_numpy()
+    columns = [column.to_numpy() for column in stored.columns]
+    predicted = columns[0] if len(columns) == 1 else np.column_stack(columns)
+    values = np.full((len(later), *predicted.shape[1:]), np.nan)
+    values[later] = predicted
     return Predictions(values, float((stored.schema.metadata or {}).get(_SECONDS, b"0")))
 
 
@@ -161,11 +165,18 @@ def make(history: History, wanted: Fit, file: Path) -> None:
     with threadpool_limits(1):
         model, _ = estimator.fit_estimator(use_case, use_case.params(), rows, names)
         seconds = time.monotonic() - began
-        predicted = model_loading.predictor(use_case, model)(later) if len(later) else np.empty(0)
-    table = pa.table({"prediction": pa.array(np.asarray(predicted, dtype=float))})
+        predicted = model_loading.predictor(use_case, model)(later) if len(later) else _none(use_case)
+    made = prediction_columns.probabilities(use_case) or (prediction_columns.PREDICTION,)
+    columns = predicted.T if predicted.ndim == 2 else predicted[None, :]
+    table = pa.table({name: pa.array(column) for name, column in zip(made, columns, strict=True)})
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata({_SECONDS: f"{seconds:.3f}".encode()}), sink, compression="zstd")
     training_set_file.store(sink.getvalue().to_pybytes(), str(file))
+
+
+def _none(use_case: UseCase) -> Array:
+    """Predictions of no rows."""
+    return np.empty((0, len(use_case.classes) or 1))
 
 
 def delete_unused(use_case: UseCase, now: float) -> int:

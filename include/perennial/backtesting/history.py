@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from perennial import lake
 from perennial.errors import NotEnoughData
 from perennial.feature_store import columns, repository
+from perennial.lake import labels
 from perennial.partitions import Partition
 from perennial.training import fit, stale_partitions, training_set, training_set_file
 from perennial.use_case import UseCase
@@ -66,7 +67,7 @@ class History:
     @cached_property
     def label(self) -> Array:
         """(n,) labels, as `metrics.evaluate` takes them."""
-        return self.rows["label"].to_numpy()
+        return labels.encoded(self.use_case, self.rows["label"])
 
     def place(self, partition: Partition) -> int:
         """The place of a partition in `partitions`."""

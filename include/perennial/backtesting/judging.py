@@ -18,6 +18,7 @@ from perennial.evaluation import baseline, thresholds
 from perennial.gate import challenger as gate
 from perennial.gate import rules
 from perennial.gate.decision import CHALLENGER, CHAMPION, Outcome
+from perennial.lake import labels
 from perennial.training import training_set
 from perennial.use_case import UseCase
 
@@ -89,9 +90,9 @@ def judge(
     if champion is not None:
         its = predict(champion)[rows]
     else:
-        label = fitted["label"].to_numpy()
+        label = labels.encoded(use_case, fitted["label"])
         its = baseline.predictions(use_case, label, holdout)
-        constant = baseline.constant_predictions(label, len(holdout), use_case.quantile)
+        constant = baseline.constant_predictions(use_case, label, len(holdout))
     predicted = predict(challenger)[held_out]
     mine = thresholds.choose(use_case, all_held_out, predicted)
     by_block = thresholds.cross_fitted(use_case, all_held_out, predicted)

@@ -203,7 +203,7 @@ class Known:
             return float(worth.mean()) if worth is not None else None
         frame = self.history.rows.take(pa.array(rows)).to_pandas()
         prediction = baseline.predictions(use_case, self.history.label[fitted.rows(self.history)], frame)
-        return metrics.evaluate_one(use_case, use_case.gate.metric, frame["label"].to_numpy(), prediction)
+        return metrics.evaluate_one(use_case, use_case.gate.metric, self.history.label[rows], prediction)
 
     def uncertainty(self, champion: Champion, partition: Partition, known_by: Partition) -> float:
         """By how much the gate's metric may be off, as the monitor has it."""

@@ -251,6 +251,8 @@ def _lifetime(text: str | None) -> timedelta | None:
 def _show(answer: PredictionResponse) -> None:
     (prediction,) = answer.predictions
     say(f"{answer.use_case} v{answer.model_version}: {prediction.prediction}")
+    for name, share in sorted((prediction.probabilities or {}).items(), key=lambda item: -item[1]):
+        say(f"  {name}: probability {share:.4f}")
     for name, value in (prediction.features or {}).items():
         reason = prediction.missing.get(name)
         say(f"  {name}: {'null' if value is None else value}{f' ({reason})' if reason else ''}")

@@ -22,7 +22,8 @@ from perennial.drift.distances import (
     mean_differences,
 )
 from perennial.drift.limits import Limits, distance_method, limits
-from perennial.drift.profile import ColumnProfile, Profile
+from perennial.drift.profile import PREDICTION, ColumnProfile, Profile
+from perennial.lake import prediction_columns
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
 
@@ -53,6 +54,7 @@ class ColumnDrift:
         detectable: The smallest shift of a number, in standard deviations of training, that would have been found in
             nine of ten partitions of this size and season, whichever way it went. None: of a category, of another
             distance than Wasserstein's, or where nothing is known of windows.
+        of_class: Whether it is the predicted probability of a class.
     """
 
     column: str
@@ -67,6 +69,12 @@ class ColumnDrift:
     limit: float = float("nan")
     cost: float | None = None
     detectable: float | None = None
+    of_class: bool = False
+
+    @property
+    def is_prediction(self) -> bool:
+        """Whether it is no input, but what the version predicted."""
+        return self.of_class or self.column == PREDICTION
 
     @property
     def is_broken(self) -> bool:
@@ -76,6 +84,7 @@ class ColumnDrift:
     def as_json(self) -> dict[str, Any]:
         """Its fields under the names of the lake's columns."""
         row = asdict(self)
+        del row["of_class"]
         row["told"] = row.pop("explanation")
         return row
 
@@ -181,6 +190,7 @@ def _column(
         why=why,
         explanation=_explanation(column, now, why, distance, reference, method, gone[0] if gone else ""),
         limit=most[VALUES] * allowed,
+        of_class=name in prediction_columns.probabilities(use_case),
         detectable=_detectable(
             column, most[VALUES] * allowed, normal.mean_deviation.get(name), seasonal, policy.min_rows
         ),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from perennial.evaluation import metrics, money, thresholds
 from perennial.evaluation.blocks import MOST_BLOCKS
+from perennial.lake import labels
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import gain
 
@@ -38,11 +39,11 @@ def importances(use_case: UseCase, predict: Predict, holdout: pd.DataFrame, colu
     sample, metric, predicted = judged[list(columns)], use_case.gate.metric, predict(judged[list(columns)])
     # All by one threshold: what is compared are predictions of one model.
     block = np.arange(len(judged)) * MOST_BLOCKS // len(judged)
-    threshold = thresholds.choose(use_case, judged, predicted, block)
+    threshold, label = thresholds.choose(use_case, judged, predicted, block), labels.encoded(use_case, judged["label"])
 
     def measure(prediction: np.ndarray) -> float | None:
         worth = money.of_rows(use_case, judged, prediction, threshold)
-        return metrics.evaluate_one(use_case, metric, judged["label"].to_numpy(), prediction, worth)
+        return metrics.evaluate_one(use_case, metric, label, prediction, worth)
 
     whole = measure(predicted)
     if whole is None:

@@ -20,6 +20,7 @@ from perennial.drift.bins import Bins, count_by_block
 from perennial.drift.importance import importances
 from perennial.drift.windows import Blocks
 from perennial.errors import PerennialError
+from perennial.lake import prediction_columns
 from perennial.registry import mlflow_artifacts, run_documents
 from perennial.use_case import UseCase
 
@@ -57,7 +58,7 @@ class Profile:
     """The rows that a model was trained on, counted.
 
     Attributes:
-        columns: Each feature, and the predictions.
+        columns: Each feature, and the predictions: of several classes the most probable one, and each probability.
         blocks: The blocks of time of all counts.
         importance: Column -> feature importance, 0 to 1.
     """
@@ -115,23 +116,24 @@ class Profile:
             use_case: Whose gate metric measures importance.
             fit: The rows that the model was fitted on: features and `event_timestamp`.
             holdout: The gate's rows: features and `label`.
-            predict: The model, from features to (n,) predictions.
+            predict: The model, from features to predictions: see `model_loading.predictor`.
             importance: Of each column, where it is known already; None: it is measured on the holdout.
         """
-        columns = [name for name in self.columns if name != PREDICTION]
+        columns, made = list(self.columns), prediction_columns.names(use_case)
         sample = fit.iloc[:: len(fit) // PREDICTED_ROWS + 1]
         block = self.blocks.place(pl.Series(sample["event_timestamp"]).dt.epoch("us").to_numpy())
-        predicted = pa.chunked_array([predict(sample[columns])[block >= 0]])
-        bins = Bins.of(predicted)
+        fitted = prediction_columns.written(use_case, predict(sample[columns])[block >= 0])
         later = holdout.iloc[:: len(holdout) // PREDICTED_ROWS + 1]
-        prediction = ColumnProfile(
-            bins,
-            count_by_block(bins, predicted, block[block >= 0], len(self.blocks)),
-            holdout_counts=bins.count(pa.array(predict(later[columns]))),
-        )
+        held_out = prediction_columns.written(use_case, predict(later[columns]))
+        profiles = {}
+        for name in made:
+            predicted = pa.chunked_array([fitted[name]])
+            bins = Bins.of(predicted)
+            counts = count_by_block(bins, predicted, block[block >= 0], len(self.blocks))
+            profiles[name] = ColumnProfile(bins, counts, holdout_counts=bins.count(held_out[name]))
         return replace(
             self,
-            columns=self.columns | {PREDICTION: prediction},
+            columns=self.columns | profiles,
             importance=importance if importance is not None else importances(use_case, predict, holdout, columns),
         )
 
@@ -236,7 +238,7 @@ def _column(row: dict[str, Any]) -> ColumnProfile:
 
 def _check_policy(use_case: UseCase, profile: Profile) -> None:
     where = f"include/use_cases/{use_case.name}/use_case.py"
-    columns = {*profile.columns, PREDICTION, *use_case.retired_features}
+    columns = {*profile.columns, *prediction_columns.names(use_case), *use_case.retired_features}
     for name, policy in use_case.drift.columns.items():
         if name not in columns:
             raise PerennialError(

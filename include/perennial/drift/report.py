@@ -91,4 +91,7 @@ def sample_rows(bins: Bins, counts: np.ndarray) -> pd.Series:
     low = np.concatenate([centres[:1], edges])[place]
     high = np.concatenate([edges, centres[-1:]])[place]
     inside = (middle - (ends - counts[:-1])[place]) / counts[:-1][place]
-    return pd.Series(low + (high - low) * inside).reindex(range(DRAWN_ROWS))
+    width = high - low
+    # The bin of a value that training had alone is as wide as its last digit, which cannot be drawn.
+    width[width <= np.finfo(float).eps * (edges[-1] - edges[0] if len(edges) else 0.0)] = 0.0
+    return pd.Series(low + width * inside).reindex(range(DRAWN_ROWS))

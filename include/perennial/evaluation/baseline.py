@@ -7,23 +7,29 @@ import pandas as pd
 
 from perennial.errors import BadFeatures
 from perennial.evaluation import metrics, thresholds
+from perennial.lake import labels
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 from perennial.use_case.metric_names import VALUE, gain
 
 Array = np.ndarray
 
 
-def constant_predictions(fit_label: Array, rows: int, quantile: float | None = None) -> Array:
-    """Predict the mean of the labels (of classes: their rate) or a quantile, whatever the features are.
+def constant_predictions(use_case: UseCase, fit_label: Array, rows: int) -> Array:
+    """Predict the mean of the labels (of classes: how frequent each is) or a quantile, whatever the features are.
 
     Args:
-        fit_label: (n,) labels of the rows that the model was fitted on.
+        use_case: Whose task and classes.
+        fit_label: (n,) labels of the rows that the model was fitted on, as `metrics.evaluate` takes them.
         rows: How many predictions to make.
         quantile: Which one the use case predicts; None: none.
 
     Returns:
-        (rows,) floats.
+        (rows,) floats; of a multi-class use case (rows, K).
     """
+    if use_case.task == MULTICLASS:
+        return np.tile(np.bincount(fit_label, minlength=len(use_case.classes)) / len(fit_label), (rows, 1))
+    quantile = use_case.quantile
     return np.full(rows, float(np.mean(fit_label) if quantile is None else np.quantile(fit_label, quantile)))
 
 
@@ -32,16 +38,16 @@ def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Arra
 
     Args:
         use_case: Whose gate.
-        fit_label: (n,) labels of the rows that the model was fitted on.
+        fit_label: (n,) labels of the rows that the model was fitted on, as `metrics.evaluate` takes them.
         rows: (m,) rows with `label` and the features.
 
     Returns:
-        (m,) floats. Where the feature is missing, the constant replaces it.
+        (m,) floats, or (m, K). Where the feature is missing, the constant replaces it.
 
     Raises:
         BadFeatures: there is no such feature.
     """
-    constant = constant_predictions(fit_label, len(rows), use_case.quantile)
+    constant = constant_predictions(use_case, fit_label, len(rows))
     feature, metric = use_case.gate.baseline, use_case.gate.metric
     if feature is None:
         return constant
@@ -53,7 +59,7 @@ def predictions(use_case: UseCase, fit_label: Array, rows: pd.DataFrame) -> Arra
         )
     values = rows[feature].to_numpy(dtype=float)
     by_feature = np.where(np.isnan(values), constant, values)
-    label = rows["label"].to_numpy()
+    label = labels.encoded(use_case, rows["label"])
     both = (by_feature, constant)
     worth = [thresholds.judged(use_case, rows, each, is_model=False) if metric == VALUE else None for each in both]
     feature_metric, constant_metric = (

@@ -47,6 +47,25 @@ def count_blocks(block: Array) -> int:
     return int(block.max(initial=-1)) + 1
 
 
+def count_informative(task: str, label: Array, block: Array) -> int:
+    """The number of blocks that tell something: of classes, those with the most frequent one or those with others.
+
+    Whichever are fewer; of two classes those with the class that occurs in fewer blocks.
+
+    Args:
+        task: The use case's.
+        label: (n,), as `metrics.evaluate` takes it.
+        block: (n,) from `blocks_of`.
+    """
+    if task == "regression":
+        return count_blocks(block)
+    values, counts = np.unique(label, return_counts=True)
+    if len(values) < 2:
+        return 0
+    is_most = label == values[counts.argmax()]
+    return min(len(np.unique(block[rows])) for rows in (is_most, ~is_most))
+
+
 def metric(
     name: str,
     label: Array,
@@ -73,8 +92,10 @@ def metric(
         return mean(pinball(label.astype(float), prediction.astype(float), quantile), block)
     if name == AT_OR_BELOW:
         return mean((label <= prediction).astype(float), block)
+    if prediction.ndim == 2:
+        return _of_classes(name, label, prediction, block)
     if name == "roc_auc":
-        return _roc_auc(label, prediction, block)
+        return _roc_auc(label == 1, prediction, block)
     if name == "average_precision":
         return _average_precision(label, prediction, block)
     return _of_sums(name, label.astype(float), prediction.astype(float), block)
@@ -100,7 +121,7 @@ def calibration_error(
     """`metrics.calibration_error`, in bins that every resample shares.
 
     Args:
-        task: `binary` or `regression`.
+        task: The use case's.
         label: (n,), as `metrics.evaluate` takes it.
         prediction: (n,), likewise.
         block: (n,) from `blocks_of`.
@@ -114,12 +135,7 @@ def calibration_error(
         sums = _sums(block, np.ones_like(label), prediction - label)
         spread = float(np.std(label)) or 1.0
         return lambda weights: np.abs((weights @ sums[:, 1]) / (weights @ sums[:, 0])) / spread
-    bins, blocks = metrics.equal_mass_bins(prediction), count_blocks(block)
-    cell, cells = block * metrics.BINS + bins, blocks * metrics.BINS
-    rows, positives, expected = (
-        np.bincount(cell, weights=each, minlength=cells).reshape(blocks, metrics.BINS)
-        for each in (np.ones_like(label), label, prediction)
-    )
+    rows, positives, expected = metrics.calibration_sums(label, prediction, block)
     return lambda weights: metrics.debiased_error(weights @ rows, weights @ positives, weights @ expected)
 
 
@@ -133,7 +149,7 @@ def mean(each: Array, block: Array) -> Statistic:
     sums = _sums(block, np.ones_like(each), each)
 
     def value(weights: Array) -> Array:
-        with np.errstate(invalid="ignore"):  # Of no rows there is no mean.
+        with np.errstate(divide="ignore", invalid="ignore"):
             return (weights @ sums[:, 1]) / (weights @ sums[:, 0])
 
     return value
@@ -167,13 +183,57 @@ def _errors(name: str, label: Array, prediction: Array) -> Array:
     return np.abs(prediction - label) if name == "mae" else (prediction - label) ** 2
 
 
-def _roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
+def _of_classes(name: str, label: Array, prediction: Array, block: Array) -> Statistic:
+    """Metrics of K classes, from (n,) places of the labels and (n, K) probabilities."""
+    if name == "roc_auc":
+        return _mean_roc_auc(label, prediction, block)
+    if name in ("log_loss", "brier"):
+        return mean(_losses(name, label, prediction), block)
+    classes = prediction.shape[1]
+    cell = (block * classes + label) * classes + prediction.argmax(1)
+    # By block, true and predicted class.
+    counts = np.bincount(cell, minlength=count_blocks(block) * classes**2).reshape(-1, classes * classes).astype(float)
+
+    def value(weights: Array) -> Array:
+        confusion = (weights @ counts).reshape(-1, classes, classes)
+        right = np.diagonal(confusion, axis1=1, axis2=2)
+        true, said = confusion.sum(2), confusion.sum(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if name == "accuracy":
+                return right.sum(1) / true.sum(1)
+            of_class = right / true if name == "balanced_accuracy" else 2 * right / (true + said)
+            return np.where(true > 0, of_class, 0).sum(1) / (true > 0).sum(1)
+
+    return value
+
+
+def _losses(name: str, label: Array, prediction: Array) -> Array:
+    """(n,) each row's loss."""
+    if name == "log_loss":
+        certain = np.clip(prediction, 1e-15, 1)
+        return -np.log(certain[np.arange(len(label)), label] / certain.sum(1))
+    return ((prediction - np.eye(prediction.shape[1])[label]) ** 2).sum(1)
+
+
+def _mean_roc_auc(label: Array, prediction: Array, block: Array) -> Statistic:
+    """The mean of the classes that occur, each against all others."""
+    of_class = [_roc_auc(label == each, prediction[:, each], block) for each in np.unique(label)]
+
+    def value(weights: Array) -> Array:
+        each = np.stack([statistic(weights) for statistic in of_class])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.nansum(each, axis=0) / (~np.isnan(each)).sum(0)
+
+    return value
+
+
+def _roc_auc(positive: Array, prediction: Array, block: Array) -> Statistic:
     """Of every pair of a positive and a negative row, the share in which the positive one is scored higher.
 
     Ties are half. Counted once for each pair of blocks, which is all that weights of blocks can change.
     """
     blocks = count_blocks(block)
-    positive, negative = label == 1, label == 0
+    negative = ~positive
     order = np.argsort(prediction[positive])
     score, home = prediction[positive][order], block[positive][order]
     wins = np.empty((blocks, blocks))

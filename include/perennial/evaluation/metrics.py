@@ -1,6 +1,7 @@
 """Metrics of predictions by name: scikit-learn's, and `value`, money per prediction.
 
-A use case that predicts a quantile has `pinball`, scikit-learn's `mean_pinball_loss`, and `at_or_below`, the share of
+Those of several classes are also defined where some of them do not occur: means over classes are over those that do. A
+use case that predicts a quantile has `pinball`, scikit-learn's `mean_pinball_loss`, and `at_or_below`, the share of
 labels at or below the prediction, too.
 """
 
@@ -12,6 +13,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 from perennial.use_case.metric_names import AT_OR_BELOW, PINBALL, VALUE
 
 Array = np.ndarray
@@ -23,12 +25,49 @@ _BINARY: dict[str, Callable[..., float]] = {
     "log_loss": lambda label, p, **weight: sk.log_loss(label, np.clip(p, 1e-15, 1 - 1e-15), labels=[0, 1], **weight),
     "brier": sk.brier_score_loss,
 }
+
+
+def _log_loss(label: Array, p: Array, **weight: Array | None) -> float:
+    certain = np.clip(p, 1e-15, 1)
+    return float(sk.log_loss(label, certain / certain.sum(1, keepdims=True), labels=np.arange(p.shape[1]), **weight))
+
+
+def _brier(label: Array, p: Array, **weight: Array | None) -> float:
+    """The sum over classes (G. Brier, 1950): twice what it is of a binary use case."""
+    rows = p / p.sum(1, keepdims=True)  # Exactly: scikit-learn refuses what adds up to more than 1 by rounding.
+    return float(sk.brier_score_loss(label, rows.clip(0, 1), labels=np.arange(p.shape[1]), **weight))
+
+
+def _f1_macro(label: Array, p: Array, **weight: Array | None) -> float:
+    present = np.unique(label)
+    return float(sk.f1_score(label, p.argmax(1), labels=present, average="macro", zero_division=0, **weight))
+
+
+def _balanced_accuracy(label: Array, p: Array, **weight: Array | None) -> float:
+    present = np.unique(label)
+    return float(sk.recall_score(label, p.argmax(1), labels=present, average="macro", **weight))
+
+
+def _roc_auc_ovr(label: Array, p: Array, **weight: Array | None) -> float:
+    """The mean of each class that occurs against all others (F. Provost and P. Domingos, 2001; unweighted)."""
+    return float(np.mean([sk.roc_auc_score(label == each, p[:, each], **weight) for each in np.unique(label)]))
+
+
+_MULTICLASS: dict[str, Callable[..., float]] = {
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "accuracy": lambda label, p, **weight: sk.accuracy_score(label, p.argmax(1), **weight),
+    "balanced_accuracy": _balanced_accuracy,
+    "f1_macro": _f1_macro,
+    "roc_auc": _roc_auc_ovr,
+}
 _NEEDS_BOTH_CLASSES = frozenset({"roc_auc", "average_precision"})
 _REGRESSION: dict[str, Callable[..., float]] = {
     "rmse": sk.root_mean_squared_error,
     "mae": sk.mean_absolute_error,
     "r2": sk.r2_score,
 }
+_OF_TASK = {"binary": _BINARY, MULTICLASS: _MULTICLASS, "regression": _REGRESSION}
 
 
 def evaluate(use_case: UseCase, label: Array, prediction: Array, money: Array | None = None) -> dict[str, float]:
@@ -36,15 +75,16 @@ def evaluate(use_case: UseCase, label: Array, prediction: Array, money: Array | 
 
     Args:
         use_case: Its task decides which metrics there are.
-        label: (n,) 0/1 for a binary task, floats for a regression; no nulls.
-        prediction: (n,) probability of 1, or the predicted value.
+        label: (n,) 0/1 for a binary task, the class's place in `classes` for a multi-class one, floats for a
+            regression; no nulls.
+        prediction: (n,) probability of 1, or the predicted value; of K classes (n, K) the probability of each.
         money: (n,) what each row is worth, by `perennial.evaluation.money`; None: that is not known.
 
     Returns:
-        Metric by name; what needs both classes is left out where only one occurs, `value` where `money` is None.
+        Metric by name; what needs two classes is left out where only one occurs, `value` where `money` is None.
     """
     of_quantile = [] if use_case.quantile is None else [PINBALL, AT_OR_BELOW]
-    names = [*(_REGRESSION if use_case.task == "regression" else _BINARY), *of_quantile, VALUE]
+    names = [*_OF_TASK[use_case.task], *of_quantile, VALUE]
     values = {name: evaluate_one(use_case, name, label, prediction, money) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -68,7 +108,7 @@ def evaluate_one(
         weight: (n,) how much each row counts; None: all alike.
 
     Returns:
-        None where the metric needs both classes and only one occurs, and of `value` where `money` is None.
+        None where the metric needs two classes and only one occurs, and of `value` where `money` is None.
     """
     if name == VALUE:
         return float(np.average(money, weights=weight)) if money is not None else None
@@ -78,7 +118,7 @@ def evaluate_one(
         return float(np.average(label <= prediction, weights=weight))
     if name in _NEEDS_BOTH_CLASSES and len(np.unique(label)) < 2:
         return None
-    function = (_REGRESSION if use_case.task == "regression" else _BINARY)[name]
+    function = _OF_TASK[use_case.task][name]
     return float(function(label, prediction, sample_weight=weight))
 
 
@@ -100,9 +140,10 @@ def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> flo
 
     Of probabilities: the root mean square distance between predicted and observed rate in bins of equal mass, less what
     chance alone would make of it (A. Kumar, P. Liang and T. Ma, "Verified Uncertainty Calibration", NeurIPS 2019,
-    definition 4.2). Of predicted values: their mean bias, in standard deviations of the label; where the label does not
-    vary, in its own unit. Of predicted quantiles: how far the share of labels at or below them is from the declared
-    one.
+    definition 4.2); of several classes the root mean square over them (there called the marginal calibration
+    error, with equal weights). Of predicted values: their mean bias, in standard deviations of the label; where the
+    label does not vary, in its own unit. Of predicted quantiles: how far the share of labels at or below them is from
+    the declared one.
 
     Args:
         use_case: Its task decides which of the two.
@@ -113,9 +154,27 @@ def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> flo
         return float(abs(np.mean(label <= prediction) - use_case.quantile))
     if use_case.task == "regression":
         return float(abs(np.mean(prediction - label)) / (np.std(label) or 1.0))
-    bins = equal_mass_bins(prediction)
-    sums = (np.bincount(bins, weights=each, minlength=BINS) for each in (np.ones(len(label)), label, prediction))
-    return float(debiased_error(*sums))
+    return float(debiased_error(*(sums[0] for sums in calibration_sums(label, prediction, np.zeros(len(label), int)))))
+
+
+def calibration_sums(label: Array, prediction: Array, block: Array) -> tuple[Array, Array, Array]:
+    """What `debiased_error` needs, by block: (blocks, bins) each; of K classes the bins of one follow those of another.
+
+    Args:
+        label: (n,) as `evaluate` takes it, n at least 1.
+        prediction: (n,) or (n, K), likewise.
+        block: (n,) the block of each row.
+    """
+    of_class = [(label, prediction)]
+    if prediction.ndim == 2:
+        of_class = [(label == each, prediction[:, each]) for each in range(prediction.shape[1])]
+    blocks, summed = int(block.max()) + 1, []
+    for is_positive, probability in of_class:
+        cell = block * BINS + equal_mass_bins(probability)
+        weights = (np.ones(len(label)), is_positive, probability)
+        summed.append([np.bincount(cell, each, blocks * BINS).reshape(blocks, BINS) for each in weights])
+    rows, positives, expected = (np.concatenate(each, axis=1) for each in zip(*summed, strict=True))
+    return rows, positives, expected
 
 
 def equal_mass_bins(prediction: Array) -> Array:

@@ -10,22 +10,28 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import PredictionErrorDisplay, RocCurveDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PredictionErrorDisplay, RocCurveDisplay
 
 from perennial.registry import mlflow_artifacts
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 matplotlib.use("agg")
 
 
 def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> None:
-    """Log ROC and calibration of a binary task, predicted against actual of a regression.
+    """Log ROC and calibration of a binary task, both of each class and what is confused of a multi-class one.
+
+    Of a regression predicted against actual.
 
     Args:
         use_case: Its task decides which plots.
-        label: (n,) of the holdout.
-        prediction: (n,) of the holdout.
+        label: (n,) of the holdout, as `metrics.evaluate` takes it.
+        prediction: (n,) of the holdout; of K classes (n, K).
     """
+    if use_case.task == MULTICLASS:
+        _log_classes(use_case, label, prediction)
+        return
     if use_case.task == "regression":
         _log(
             "predicted_vs_actual",
@@ -42,6 +48,39 @@ def log_quality(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) ->
                 label, prediction, n_bins=10, strategy="quantile", ax=axes
             ),
         )
+
+
+def _log_classes(use_case: UseCase, label: np.ndarray, prediction: np.ndarray) -> None:
+    names = use_case.classes
+    _log(
+        "confusion",
+        lambda axes: ConfusionMatrixDisplay.from_predictions(
+            *(label, prediction.argmax(axis=1)),
+            labels=np.arange(len(names)),
+            display_labels=names,
+            normalize="true",
+            xticks_rotation="vertical",
+            values_format=".2f",
+            colorbar=False,
+            ax=axes,
+        ),
+    )
+    # A curve of each class that occurs, and is not all there is.
+    occurring = [place for place in np.unique(label) if (label != place).any()]
+
+    def draw_roc(axes: Axes) -> None:
+        for place in occurring:
+            RocCurveDisplay.from_predictions(label == place, prediction[:, place], ax=axes, name=names[place])
+
+    def draw_calibration(axes: Axes) -> None:
+        for place in occurring:
+            CalibrationDisplay.from_predictions(
+                *(label == place, prediction[:, place]), n_bins=10, strategy="quantile", ax=axes, name=names[place]
+            )
+
+    if occurring:
+        _log("roc", draw_roc)
+        _log("calibration", draw_calibration)
 
 
 def log_importance(importance: Mapping[str, float]) -> None:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 
 from perennial.evaluation import blocks, bootstrap, metrics, thresholds
 from perennial.evaluation import slices as slicing
+from perennial.lake import labels
 from perennial.use_case import UseCase
 from perennial.use_case.declarations import Declaration
 
@@ -65,10 +66,10 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, prediction: np.ndarray, ba
         use_case: Whose metrics, blocks and slices.
         holdout: (n,) rows with `label`, `event_timestamp` and the columns of `gate.slices` and
             of `value`.
-        prediction: (n,) of the model.
-        baseline: (n,) of the baseline model.
+        prediction: (n,) of the model; of K classes (n, K).
+        baseline: Likewise, of the baseline model.
     """
-    label, times = holdout["label"].to_numpy(), holdout["event_timestamp"]
+    label, times = labels.encoded(use_case, holdout["label"]), holdout["event_timestamp"]
     slices, worth = [], thresholds.judged(use_case, holdout, prediction)
     for each in slicing.slices_of(use_case, holdout):
         at = each.rows

@@ -10,7 +10,9 @@ import pandas as pd
 
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import BadFeatures
+from perennial.lake import prediction_columns
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 from perennial.use_case.interval import LOWER, UPPER
 
 #: Stands for the value of the rows that have none.
@@ -77,6 +79,13 @@ def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
             f"Use case {use_case.name!r}: its training sets have a column {min(taken)!r}, which is also what"
             " predictions get where an interval is declared.",
             "Give that column another name, or leave out interval.",
+        )
+    of_classes = {name.lower() for name in prediction_columns.names(use_case)} if use_case.task == MULTICLASS else set()
+    if clashing := [name for name in columns if name.lower() in of_classes]:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its training sets have a column {clashing[0]!r}, which is also what"
+            " predictions of its classes get.",
+            "Give that feature another name, or the class.",
         )
     of_value = use_case.value.columns if use_case.value is not None else ()
     named = [*(("gate.slices", each) for each in use_case.gate.slices), *(("value.columns", each) for each in of_value)]

@@ -15,19 +15,29 @@ import pandas as pd
 from perennial.evaluation import baseline, money, recorded_intervals, thresholds
 from perennial.evaluation.bootstrap import Interval
 from perennial.evaluation.recorded_intervals import RecordedMargin
-from perennial.gate import model_card, prediction_intervals, promotion, rules, server_check, smoke
+from perennial.gate import (
+    class_evidence,
+    model_card,
+    prediction_intervals,
+    promotion,
+    rules,
+    server_check,
+    smoke,
+)
 from perennial.gate.decision import (
     CHALLENGER,
     CHAMPION,
     INCONCLUSIVE,
     PROMOTE,
     REJECT,
+    ClassCounts,
     GateDecision,
     HoldoutInterval,
     Outcome,
     Rule,
     SliceMetric,
 )
+from perennial.lake import labels
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_loading, run_documents, tracking
 from perennial.registry.ledger import Entry
 from perennial.registry.model_loading import Predictor
@@ -47,7 +57,8 @@ class Opponent:
 
     Attributes:
         name: For people.
-        predict: From a frame of features to (n,) floats; of a version with the quantiles that it predicts.
+        predict: From a frame of features to predictions: see `model_loading.predictor`; of a version with the quantiles
+            that it predicts.
         fitted_until: Event time up to which it was fitted, UTC; None: it was not.
         threshold: From which probability on it acts; None: the best one on the other blocks of the holdout.
         margin: Of its prediction intervals; None: it has none.
@@ -72,6 +83,7 @@ class RuleResults:
         not_evaluated: Slices with too few rows, blocks or classes.
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
         slices: Of each slice that is large enough, the gate's metric of both.
+        classes: Of a multi-class use case, what became of the rows of each class.
     """
 
     sufficiency: list[Rule]
@@ -81,6 +93,7 @@ class RuleResults:
     not_evaluated: tuple[str, ...] = ()
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     slices: dict[str, SliceMetric] = field(default_factory=dict)
+    classes: dict[str, ClassCounts] = field(default_factory=dict)
 
     @property
     def is_safe(self) -> bool:
@@ -131,7 +144,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         predict = model_loading.load_from(use_case, challenger, folder)
         shares = rules.null_shares(data.fit, data.holdout, feature_columns(use_case))
         results, opponent, threshold, between = _compare(use_case, data, predict, champion)
-        smoke_result = smoke_test.result(predict)
+        smoke_result = smoke_test.result(use_case, predict)
         ours = smoke_result.predictions
         in_server = server_check.ask(use_case, challenger, ours) if ours is not None else None
     results = replace(results, safety=[*results.safety, *rules.missing_values(use_case, shares)])
@@ -156,6 +169,7 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         not_evaluated=results.not_evaluated,
         metrics=results.metrics,
         slices=results.slices,
+        classes=class_evidence.with_fitted(use_case, results.classes, data.fit["label"]) or None,
         null_shares=shares,
         measured=smoke_result.measured,
         metric=use_case.gate.metric,
@@ -190,10 +204,10 @@ def _compare(
         by_block = by_block[is_later] if by_block is not None else None
         between = between.later(is_later) if between is not None else None
     # No estimator can predict zero rows, which are not enough evidence anyway.
-    its = opponent.predict(holdout) if len(holdout) else np.empty(0)
+    its = opponent.predict(holdout) if len(holdout) else mine
     constant = None
     if champion is None:
-        constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(holdout), use_case.quantile)
+        constant = baseline.constant_predictions(use_case, labels.encoded(use_case, data.fit["label"]), len(holdout))
     pair = rules.Pair.of(use_case, holdout, mine, its, constant, (by_block, opponent.threshold))
     if champion is None:
         pair = pair.against_baseline(holdout, data.fit)
@@ -235,7 +249,7 @@ def _opponent(use_case: UseCase, data: TrainingSet, champion: Entry | None) -> O
     """What the challenger must beat: the champion as it was evaluated, or before there is one the baseline model."""
     if champion is None:
         name = "the baseline model" + (f" and {use_case.gate.baseline}" if use_case.gate.baseline else "")
-        label = data.fit["label"].to_numpy()
+        label = labels.encoded(use_case, data.fit["label"])
         return Opponent(name, lambda frame: baseline.predictions(use_case, label, frame))
     version, name = champion.model_version, f"champion v{champion.model_version}"
     entries = ledger.entries(use_case)
@@ -258,13 +272,14 @@ def apply_rules(pair: rules.Pair, holdout: pd.DataFrame) -> RuleResults:
     sufficiency = rules.sufficiency(pair)
     if not (pair.rows and pair.varies):
         return RuleResults(sufficiency, safety=[])
-    metrics = pair.metrics()
+    metrics, classes = pair.metrics(), class_evidence.measure(pair)
     if not all(rule.passed for rule in sufficiency):
-        return RuleResults(sufficiency, safety=[], metrics=metrics)
+        return RuleResults(sufficiency, safety=[], metrics=metrics, classes=classes)
     improvement, superiority = rules.superiority(pair)
     on_slices, not_evaluated = rules.slices(pair, holdout)
     safety, by_slice = [*on_slices, rules.calibration(pair)], rules.slice_metrics(pair, holdout)
-    return RuleResults(sufficiency, safety, superiority, improvement, not_evaluated, metrics, by_slice)
+    not_evaluated += class_evidence.too_few(classes)
+    return RuleResults(sufficiency, safety, superiority, improvement, not_evaluated, metrics, by_slice, classes)
 
 
 def stored_model_rules(

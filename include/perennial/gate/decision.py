@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
@@ -82,6 +82,39 @@ class HoldoutInterval(Declaration):
         return {f"interval_{name}": number for name, number in numbers.items() if number is not None}
 
 
+class ClassCounts(Declaration):
+    """The rows of one class.
+
+    Attributes:
+        fitted: How many the challenger was fitted on; None: not recorded.
+        rows: How many the holdout has.
+        challenger, champion: Class -> how many of those rows it called so; `champion` is the baseline model before
+            there is one.
+    """
+
+    fitted: int | None = None
+    rows: int
+    challenger: dict[str, int]
+    champion: dict[str, int]
+
+
+class ClassRow(NamedTuple):
+    """A class as people read it.
+
+    Attributes:
+        name: The class.
+        fitted, rows: Rows fitted on (None: not recorded) and rows of the holdout.
+        recall, precision: Of the challenger, and of the champion: the share of the class's rows that it recognized, and
+            of the rows that it called so those that are; None: there are no such rows.
+    """
+
+    name: str
+    fitted: int | None
+    rows: int
+    recall: tuple[float | None, float | None]
+    precision: tuple[float | None, float | None]
+
+
 class GateDecision(Declaration):
     """The gate's decision on one challenger.
 
@@ -108,6 +141,7 @@ class GateDecision(Declaration):
         metrics: Of `CHALLENGER` and `CHAMPION`, on the same rows.
         metric: The gate's metric then, which `improvement`, `interval` and `slices` are in; None: not recorded.
         slices: Slice (`origin=JFK`) -> the gate's metric on it, of the slices that were evaluated. None: not recorded.
+        classes: Class -> what became of its rows, of a multi-class use case. None: it is none, or it was not recorded.
         null_shares: Feature -> its share of nulls in the rows fitted on and in the holdout; of those that have any.
             None: not recorded.
         measured: `latency_seconds` of one row, `rows_per_second` and `size_bytes` of the stored model.
@@ -145,6 +179,7 @@ class GateDecision(Declaration):
     metrics: dict[str, dict[str, float]]
     metric: str | None = None
     slices: dict[str, SliceMetric] | None = None
+    classes: dict[str, ClassCounts] | None = None
     null_shares: dict[str, tuple[float, float]] | None = None
     measured: dict[str, float] = Field(default_factory=dict)
     requests: tuple[str, ...] = ()
@@ -163,6 +198,22 @@ class GateDecision(Declaration):
         if isinstance(stored, dict) and "outcome" not in stored and "promote" in stored:
             return stored | {"outcome": PROMOTE if stored["promote"] else REJECT}
         return stored
+
+    @property
+    def class_rows(self) -> list[ClassRow]:
+        """Each class with recall and precision of both models, in the order of the declaration; none of other tasks."""
+        classes = self.classes or {}
+        called = {
+            name: [(each.challenger.get(name, 0), each.champion.get(name, 0)) for each in classes.values()]
+            for name in classes
+        }
+        rows = []
+        for name, each in classes.items():
+            mine, its = each.challenger.get(name, 0), each.champion.get(name, 0)
+            all_mine, all_its = (sum(counts) for counts in zip(*called[name], strict=True))
+            recall = _share(mine, each.rows), _share(its, each.rows)
+            rows.append(ClassRow(name, each.fitted, each.rows, recall, (_share(mine, all_mine), _share(its, all_its))))
+        return rows
 
     def with_approval(self, approved: bool, person: str, why: str = "") -> GateDecision:
         """The same evidence, decided by the person who was asked.
@@ -189,6 +240,12 @@ class GateDecision(Declaration):
             lines.append(f"| {_cell(rule.name)} | {rule.value:.4g} | {rule.threshold:.4g} | {_cell(remark)} |")
         if self.not_evaluated:
             lines += ["", f"Too few rows to evaluate: {', '.join(map(_cell, self.not_evaluated))}."]
+        if self.classes:
+            lines += ["", "| class | fitted on | held out | recall | precision |", "|---|---|---|---|---|"]
+            for row in self.class_rows:
+                both = " | ".join(_both(each) for each in (row.recall, row.precision))
+                lines.append(f"| {_cell(row.name)} | {_number(row.fitted)} | {row.rows} | {both} |")
+            lines += ["", "Recall and precision: challenger, and champion or baseline model."]
         if self.null_shares:
             shares = ", ".join(
                 f"{_cell(name)} {100 * fitted:.3g}% / {100 * held_out:.3g}%"
@@ -234,6 +291,18 @@ def expected_metrics(entry: Entry) -> dict[str, float]:
         Metric by name; empty where the row is of no decision, or records none.
     """
     return dict(entry.evidence.get("metrics", {}).get(CHALLENGER, {}))
+
+
+def _share(count: int, among: int) -> float | None:
+    return count / among if among else None
+
+
+def _both(shares: tuple[float | None, float | None]) -> str:
+    return " / ".join("-" if each is None else f"{each:.2f}" for each in shares)
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _cell(text: str) -> str:

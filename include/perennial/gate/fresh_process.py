@@ -76,7 +76,13 @@ def _measured(folder: str) -> dict[str, Any]:
     example = model.input_example
     if example is None:
         raise ValueError("the model was stored without an input example")
-    return {"predictions": model.predict(example).tolist(), **_speed(model, example)}
+    return {"predictions": model.predict(example).tolist(), **_classes(model), **_speed(model, example)}
+
+
+def _classes(model: Any) -> dict[str, list[str]]:
+    """The classes that a classifier was fitted on, in the order of its predictions."""
+    classes = getattr(model.get_raw_model(), "classes_", None)
+    return {} if classes is None else {"classes": [str(each) for each in classes]}
 
 
 def _speed(model: Any, example: Any) -> dict[str, float]:

@@ -109,7 +109,7 @@ def _made_and_checked(use_case: UseCase, decision: GateDecision, made_by: str) -
             holdout = data.holdout
             ours, theirs = predict(holdout), model_loading.load(use_case, evaluated)(holdout)
             agreement = agreement_rules(rules.Pair.of(use_case, holdout, ours, theirs, thresholds=both))
-            smoked = smoke_test.result(predict)
+            smoked = smoke_test.result(use_case, predict)
         in_server = server_check.ask(use_case, version, smoked.predictions) if smoked.predictions is not None else None
     stored = challenger.stored_model_rules(use_case, smoked, in_server)
     named = [rule.model_copy(update={"name": f"{_OF_REFIT}{rule.name}"}) for rule in (*agreement, *stored)]
@@ -124,7 +124,10 @@ def agreement_rules(pair: rules.Pair) -> list[Rule]:
             those of the evaluated version, which has not.
     """
     gate = pair.use_case.gate
-    distance = float(np.sqrt(np.mean((pair.challenger - pair.champion) ** 2)) / np.std(pair.label))
+    moved, truth = pair.challenger - pair.champion, pair.label
+    if moved.ndim == 2:  # Of classes the same of each, all together.
+        truth = np.eye(moved.shape[1])[truth]
+    distance = float(np.sqrt(np.mean(moved**2) / np.mean((truth - truth.mean(axis=0)) ** 2)))
     name = "distance from the evaluated version"
     agreement = [rules.rule(name, distance, gate.refit_distance, distance <= gate.refit_distance)]
     if pair.blocks > 1:

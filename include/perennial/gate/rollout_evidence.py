@@ -15,7 +15,7 @@ import polars as pl
 
 from perennial import lake
 from perennial.evaluation import thresholds
-from perennial.lake import labels
+from perennial.lake import labels, prediction_columns
 from perennial.registry import ledger
 from perennial.registry.rollouts import RolloutState
 from perennial.served_predictions.table import data_column
@@ -25,7 +25,7 @@ from perennial.use_case import UseCase
 SHADOW, CANARY, CHAMPION = "shadow", "canary", "champion"
 #: Columns of `served_predictions` that are read; the key and `evaluated_columns` come in addition.
 _COLUMNS = (
-    *("prediction_id", "shadow_of", "served_as", "model_version", "prediction", "error"),
+    *("prediction_id", "shadow_of", "served_as", "model_version", "error"),
     *("event_timestamp", "answered_at"),
 )
 _PAIR = ("label", "event_timestamp", "challenger", "champion")
@@ -103,13 +103,17 @@ def _served(use_case: UseCase, state: RolloutState) -> pl.DataFrame | None:
         return None
     # The columns of the key and those of the evaluation, by the names that the table has for them.
     named = {data_column(name): name for name in (*use_case.examples.key, *use_case.evaluated_columns)}
-    there = [name for name in dict.fromkeys((*_COLUMNS, *named)) if name in table.schema().column_names]
+    there = [
+        name
+        for name in dict.fromkeys((*_COLUMNS, *prediction_columns.names(use_case), *named))
+        if name in table.schema().column_names
+    ]
     rows = lake.read(
         use_case.tables.served_predictions, columns=there, where=lake.not_before("answered_at", state.began)
     )
     if rows is None or not rows.num_rows:
         return None
-    served = pl.DataFrame(rows).filter(
+    served = prediction_columns.gathered(use_case, pl.DataFrame(rows)).filter(
         pl.col("model_version").is_in([state.version, state.champion])
         & pl.col("served_as").is_in([SHADOW, CANARY, CHAMPION])
     )

@@ -20,6 +20,7 @@ from perennial.gate import rules
 from perennial.gate.challenger import RuleResults, apply_rules
 from perennial.gate.decision import INCONCLUSIVE, PROMOTE, REJECT, GateDecision, Outcome, Rule
 from perennial.gate.rollout_evidence import LiveEvidence
+from perennial.lake import prediction_columns
 from perennial.registry import rollouts
 from perennial.registry.rollouts import RolloutState, Stage
 from perennial.use_case import Rollout, UseCase
@@ -185,7 +186,7 @@ def pair_of(use_case: UseCase, evidence: LiveEvidence) -> tuple[rules.Pair, str]
         evidence: What is known.
     """
     frame = evidence.pairs
-    both = frame["challenger"].to_numpy(), frame["champion"].to_numpy()
+    both = prediction_columns.array(frame["challenger"]), prediction_columns.array(frame["champion"])
     try:
         return rules.Pair.of_served(use_case, frame, *both, evidence.thresholds), ""
     except PerennialError as error:

@@ -17,11 +17,18 @@ from perennial.evaluation import thresholds as thresholding
 from perennial.evaluation.blocks import Statistic
 from perennial.evaluation.bootstrap import Interval
 from perennial.gate.decision import CHALLENGER, CHAMPION, Rule, SliceMetric
+from perennial.lake import labels
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER, PINBALL, VALUE
 
 log = logging.getLogger(__name__)
 Array = np.ndarray
+#: What makes a block of each task tell something.
+_CLASSES = {
+    "binary": " with both classes",
+    "multiclass": " with the most frequent class, and with others",
+    "regression": "",
+}
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,11 @@ class Pair:
 
     Attributes:
         use_case: Whose gate.
-        label, challenger, champion: (n,) as `metrics.evaluate` takes them; `champion` is the baseline model's while
+        label, challenger, champion: As `metrics.evaluate` takes them; `champion` is the baseline model's while
             there is no champion.
         block: (n,) int64, the block of event time of each row, without gaps from 0.
-        constant: (n,) of a first model: the mean label of the rows that it was fitted on. None: there is a champion.
+        constant: Of a first model: the mean label of the rows that it was fitted on, for each row. None: there is a
+            champion.
         challenger_money, champion_money: (n,) what each row is worth; None: the use case declares no `value`.
     """
 
@@ -73,7 +81,7 @@ class Pair:
         for prediction, threshold, is_model in zip((challenger, champion), thresholds, are_models, strict=True):
             chosen = thresholding.cross_fitted(use_case, holdout, prediction) if threshold is None else threshold
             worth.append(money.of_rows(use_case, holdout, prediction, chosen, is_model=is_model))
-        return cls(use_case, holdout["label"].to_numpy(), challenger, champion, block, constant, *worth)
+        return cls(use_case, labels.encoded(use_case, holdout["label"]), challenger, champion, block, constant, *worth)
 
     @classmethod
     def of_served(
@@ -137,10 +145,8 @@ class Pair:
 
     @property
     def informative_blocks(self) -> int:
-        """The number of blocks; of two classes, of those with the class that occurs in fewer of them."""
-        if self.use_case.task == "regression":
-            return self.blocks
-        return min(len(np.unique(self.block[self.label == value])) for value in (0, 1))
+        """As `blocks.count_informative` counts them."""
+        return blocks.count_informative(self.use_case.task, self.label, self.block)
 
     @property
     def varies(self) -> bool:
@@ -197,7 +203,7 @@ class Pair:
         """The metric that only the true expectation minimizes, or the true quantile where one is predicted."""
         if self.use_case.quantile is not None:
             return PINBALL
-        return "brier" if self.use_case.task == "binary" else "rmse"
+        return "rmse" if self.use_case.task == "regression" else "brier"
 
     @property
     def models(self) -> tuple[tuple[str, Array, Array | None], ...]:
@@ -208,8 +214,7 @@ class Pair:
 def sufficiency(pair: Pair) -> list[Rule]:
     """Whether there is enough data to decide on."""
     gate = pair.use_case.gate
-    classes = " with both classes" if pair.use_case.task == "binary" else ""
-    name, count = f"blocks of {_length(gate.block)}{classes}", pair.informative_blocks
+    name, count = f"blocks of {_length(gate.block)}{_CLASSES[pair.use_case.task]}", pair.informative_blocks
     return [
         rule("holdout rows", pair.rows, gate.min_rows, pair.rows >= gate.min_rows and pair.varies),
         rule(name, count, gate.min_blocks, count >= gate.min_blocks),

@@ -48,7 +48,7 @@ def ask(use_case: UseCase, version: int, ours: np.ndarray) -> ServerResult:
     Args:
         use_case: Whose version.
         version: The version.
-        ours: (n,) what this process predicts of the rows that training stored with it.
+        ours: (n,) or (n, K) what this process predicts of the rows that training stored with it.
     """
     address = settings().serving_uri
     if address == "none":

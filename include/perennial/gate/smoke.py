@@ -24,6 +24,9 @@ from mlflow.models import Model
 from perennial._common.child_environment import child_environment
 from perennial.errors import ServiceUnavailable
 from perennial.gate import fresh_process
+from perennial.lake import prediction_columns
+from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 #: Seconds for a fresh interpreter to import MLflow and scikit-learn (six on a quiet machine), to load and to predict.
 TIMEOUT = 300.0
@@ -39,7 +42,7 @@ class SmokeResult:
         passed: The model loaded, and predicted the same as in the process that asks.
         note: What went wrong, or how long it took.
         measured: `size_bytes` always; `latency_seconds` of one row and `rows_per_second` if it predicted.
-        predictions: (n,) of the rows that training stored with the model; None: it did not pass.
+        predictions: (n,) or (n, K) of the rows that training stored with the model; None: it did not pass.
     """
 
     passed: bool
@@ -141,11 +144,12 @@ class SmokeTest:
         self._folder, self._began, self._is_running = Path(folder), time.monotonic(), True
         self._libraries.ask(folder=folder, result=str(self._result), log=str(self._log))
 
-    def result(self, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:
+    def result(self, use_case: UseCase, predict: Callable[[pd.DataFrame], np.ndarray]) -> SmokeResult:
         """Wait for it, once it has begun, and compare its predictions.
 
         Args:
-            predict: The same model in this process: a frame of features in, (n,) floats out.
+            use_case: Whose model.
+            predict: The same model in this process: a frame of features in, predictions out.
 
         Raises:
             ServiceUnavailable: somebody ended the process from outside; that says nothing about the model.
@@ -163,11 +167,13 @@ class SmokeTest:
         if code != 0:
             return SmokeResult(False, self._last_line(code), size)
         result = json.loads(self._result.read_text())
-        theirs = np.asarray(result.pop("predictions"), dtype=float)
+        theirs, classes = np.asarray(result.pop("predictions"), dtype=float), result.pop("classes", [])
         example: Any = Model.load(str(self._folder)).load_input_example(str(self._folder))
         ours = predict(example)
-        # Of two classes, pyfunc gives the probability of each.
-        theirs = theirs[:, 1] if theirs.ndim == 2 and theirs.shape[1] == 2 else theirs.reshape(-1)
+        if use_case.task == MULTICLASS:
+            theirs = prediction_columns.aligned(use_case, classes, theirs)
+        else:  # Of two classes, pyfunc gives the probability of each.
+            theirs = theirs[:, 1] if theirs.ndim == 2 and theirs.shape[1] == 2 else theirs.reshape(-1)
         if differ := difference(theirs, ours):
             return SmokeResult(False, differ, size | result)
         equal = f"{len(ours)} rows, predicted the same as in this process, in {time.monotonic() - self._began:.1f} s"
@@ -191,7 +197,7 @@ def difference(theirs: np.ndarray, ours: np.ndarray) -> str:
 
     Args:
         theirs: Its predictions.
-        ours: (n,) those of this process.
+        ours: (n,) or (n, K) those of this process.
     """
     if theirs.shape == ours.shape and np.allclose(theirs, ours, rtol=_TOLERANCE, atol=1e-12):
         return ""

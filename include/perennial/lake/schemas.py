@@ -35,7 +35,11 @@ def meaning(described: pa.Schema | pa.Field) -> str:
 #: What a row of `predictions` adds to its example's columns and features.
 PREDICTION = pa.schema(
     _fields(
-        prediction=(_DOUBLE, "Probability of 1, or the predicted value."),
+        prediction=(
+            _DOUBLE,
+            "Probability of 1, or the predicted value; of a multi-class use case "
+            "the name of the most probable class, a string, beside `probability_<class>` (double) for each class.",
+        ),
         model_version=(_LONG, "The model version in the registry that made it."),
         model_run=(_STRING, "That version's MLflow run."),
         lake_snapshots=(_STRING, "JSON: feature table -> snapshot that was read; null if it was served."),
@@ -71,7 +75,7 @@ SERVED_PREDICTION = pa.schema(
             " prediction ahead when it was made.",
         ),
         answered_at=(TIMESTAMP, "Processing time of the prediction."),
-        prediction=(_DOUBLE, "Probability of 1, or the predicted value; null if there is an `error`."),
+        prediction=(_DOUBLE, "As in `predictions`; null if there is an `error`."),
         error=(_STRING, "The kind of error, where a valid request got no prediction; else null."),
         model_version=(_LONG, "The model version in the registry that made it."),
         model_run=(_STRING, "That version's MLflow run."),
@@ -218,7 +222,7 @@ DRIFT = _schema(
     "One row per partition, model version and column: how far it is from the version's training profile. Appended; all"
     " of them again when the partition's rows have changed.",
     model_version=(_LONG, "The version whose profile it is compared with."),
-    column=(_STRING, "A feature, or `prediction`."),
+    column=(_STRING, "A feature, `prediction`, or `probability_<class>`."),
     method=(_STRING, "The distance between values: `wasserstein`, `jensenshannon`, `hellinger` or `psi`."),
     distance=(_DOUBLE, "Distance from the training profile, for the type of drift that is strongest (`why`)."),
     reference=(

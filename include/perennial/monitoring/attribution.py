@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from perennial import drift, lake
+from perennial import lake
 from perennial.drift import ColumnDrift
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.evaluation.shift import SMALLEST_OVERLAP, Sample, Shift, cost_of_shift
 from perennial.gate import challenger
+from perennial.lake import labels, prediction_columns
 from perennial.monitoring import performance
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance
@@ -65,7 +66,7 @@ def attribute(
     """
     metric = use_case.gate.metric
     production, reference = measured.champion.get(metric), expected.metrics.get(metric)
-    inputs = [column for column in columns if column.column != drift.PREDICTION]
+    inputs = [column for column in columns if not column.is_prediction]
     drifted = [column for column in inputs if column.drifted]
     if (
         metric == VALUE
@@ -138,7 +139,7 @@ def _holdout(use_case: UseCase, version: int, decision: int) -> Sample:
     fitted_until = challenger.training_set(use_case, tracking.run_of(use_case, evaluated)).holdout_start
     held_out = rows_to_judge(data.table, max(data.holdout_start, fitted_until))
     rows = held_out.take(_drawn(held_out.num_rows)).to_pandas()
-    return Sample(rows, rows["label"].to_numpy(float), model_loading.load(use_case, evaluated)(rows))
+    return Sample(rows, labels.encoded(use_case, rows["label"]), model_loading.load(use_case, evaluated)(rows))
 
 
 def _labelled(use_case: UseCase, partition: Partition, version: int, names: Sequence[str]) -> Sample:
@@ -150,7 +151,8 @@ def _labelled(use_case: UseCase, partition: Partition, version: int, names: Sequ
     drawn = rows[_drawn(rows.height)].select(*key, "label")
     table = lake.table(use_case.tables.predictions)
     stored = set(table.schema().column_names) if table is not None else set()
-    wanted = list(dict.fromkeys([*key, "event_timestamp", "prediction", *(name for name in names if name in stored)]))
+    made = prediction_columns.names(use_case)
+    wanted = list(dict.fromkeys([*key, "event_timestamp", *(name for name in (*made, *names) if name in stored)]))
     batches = lake.iter_batches(
         use_case.tables.predictions,
         partition=partition.key,
@@ -158,8 +160,9 @@ def _labelled(use_case: UseCase, partition: Partition, version: int, names: Sequ
         where=lake.equals("model_version", version),
     )
     found = pl.concat([pl.DataFrame(batch).join(drawn, on=key, validate="1:1") for batch in batches])
-    frame = found.sort("event_timestamp", *key).to_arrow().to_pandas()
-    return Sample(frame, frame["label"].to_numpy(float), frame["prediction"].to_numpy(float))
+    found = prediction_columns.gathered(use_case, found.sort("event_timestamp", *key))
+    label, prediction = labels.encoded(use_case, found["label"]), found["prediction"].to_numpy()
+    return Sample(found.drop("prediction").to_arrow().to_pandas(), label, prediction)
 
 
 def _drawn(rows: int) -> np.ndarray:

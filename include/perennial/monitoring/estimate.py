@@ -30,6 +30,7 @@ from perennial.registry import ledger, model_loading, tracking
 from perennial.served_predictions.table import COUNTING
 from perennial.training.training_set import rows_to_judge
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 log = logging.getLogger(__name__)
 #: So many earlier partitions are the record of the estimates, at most: what was long ago says little.
@@ -112,6 +113,8 @@ def _estimate(
     use_case: UseCase, partition: Partition, version: int, known: list[tuple[EstimateEvidence, float]]
 ) -> Made:
     metric = use_case.gate.metric
+    if use_case.task == MULTICLASS:
+        return Made(left_out="it is not estimated of several classes")
     if metric not in estimation.ESTIMATED:
         return Made(left_out=f"{metric} cannot be estimated")
     holdout = _holdout(use_case, version)

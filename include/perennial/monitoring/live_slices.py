@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from perennial.evaluation import metrics, slices
+from perennial.lake import labels, prediction_columns
 from perennial.monitoring.expectation import ExpectedSlice
 from perennial.monitoring.verdict import SliceEvidence
 from perennial.use_case import UseCase
@@ -58,7 +59,7 @@ def measure(
     large = [each for each in slices.slices_of(use_case, frame, columns) if len(each.rows) >= gate.slice_min_rows]
     # Bonferroni: each slice gets its share of the false alarms.
     errors = float(stats.norm.ppf(1 - _FALSE_ALARMS / max(len(large), 1)))
-    label, prediction = frame["label"].to_numpy(), frame["prediction"].to_numpy()
+    label, prediction = labels.encoded(use_case, frame["label"]), prediction_columns.array(frame["prediction"])
     measured = []
     for each in large:
         its, said = label[each.rows], prediction[each.rows]

@@ -16,9 +16,10 @@ from perennial import lake
 from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.evaluation import metrics, money, thresholds
 from perennial.feature_store import repository
-from perennial.lake import labels
-from perennial.monitoring import live_slices
+from perennial.lake import labels, prediction_columns
+from perennial.monitoring import live_classes, live_slices
 from perennial.monitoring.live_slices import SlicePerformance
+from perennial.monitoring.verdict import ClassEvidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading
 from perennial.registry.ledger import Entry
@@ -56,6 +57,7 @@ class Performance:
             to tell. From batches of consecutive rows, because rows of one day resemble each other.
         slices: The gate's metric on each of its slices with enough labels.
         labelled_rows: What the metrics are of, as `judged` returns it; None: too few labels.
+        classes: Of a multi-class use case the labelled predictions of each class.
     """
 
     rows: int
@@ -73,6 +75,7 @@ class Performance:
     is_of_served: bool = False
     slices: tuple[SlicePerformance, ...] = ()
     labelled_rows: pl.DataFrame | None = field(default=None, compare=False, repr=False)
+    classes: dict[str, ClassEvidence] = field(default_factory=dict)
 
     @property
     def coverage(self) -> float:
@@ -102,7 +105,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
     counted, labelled = judged(use_case, partition, version)
     if labelled is None:
         return counted
-    label, prediction = labelled["label"].to_numpy(), labelled["prediction"].to_numpy()
+    label, prediction = labels.encoded(use_case, labelled["label"]), labelled["prediction"].to_numpy()
     frame, entries = labelled.to_pandas(), ledger.entries(use_case)
     worth, baseline_worth, value_left_out = _worth(use_case, partition, version, entries, frame)
     champion = metrics.evaluate(use_case, label, prediction, worth)
@@ -122,6 +125,7 @@ def measure(use_case: UseCase, partition: Partition, version: int) -> Performanc
         uncertainty=uncertainty(use_case, label, prediction, worth),
         slices=live_slices.measure(use_case, frame, partial(uncertainty, use_case), worth),
         labelled_rows=labelled,
+        classes=live_classes.measure(use_case, label, prediction),
     )
 
 
@@ -134,7 +138,7 @@ def _worth(
     """
     says, acting_from = thresholds.recorded_baseline(entries, version), thresholds.recorded(use_case, entries, version)
     try:
-        worth = money.of_rows(use_case, rows, rows["prediction"].to_numpy(), acting_from)
+        worth = money.of_rows(use_case, rows, prediction_columns.array(rows["prediction"]), acting_from)
         return worth, money.of_baseline(use_case, rows, says) if says is not None else None, ""
     except PerennialError as error:
         log.warning("%s %s: what decisions are worth is left out: %s", use_case.name, partition, error.problem)
@@ -164,8 +168,9 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
         version: The version that scored it.
 
     Returns:
-        The counts, without metrics; and the rows with key, `event_timestamp`, `prediction`, `label` and those of
-        `evaluated_columns` and bounds that predictions have, in order of time, or None while there are too few.
+        The counts, without metrics; and the rows with key, `event_timestamp`, `prediction` (see
+        `prediction_columns.gathered`), `label` and those of `evaluated_columns` and bounds that predictions have, in
+        order of time, or None while there are too few.
     """
     key = list(use_case.examples.key)
     truth = labels.read_known(use_case, partition)
@@ -196,13 +201,14 @@ def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.Da
     wanted = (
         *use_case.examples.key,
         "event_timestamp",
-        "prediction",
+        *(name for name in prediction_columns.names(use_case) if name in stored),
         *([SERVED_AS] if is_known else []),
         *sorted(evaluated),
     )
     columns = list(dict.fromkeys(wanted))
     where = lake.equals("model_version", version)
     rows = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=columns, where=where))
+    rows = prediction_columns.gathered(use_case, rows)
     return rows if is_known else rows.with_columns(pl.lit(None, pl.String).alias(SERVED_AS))
 
 
@@ -224,7 +230,7 @@ def _first_model_metrics(
             problem = f"its inputs {', '.join(gone)} are no longer served"
         else:
             rows = beside(use_case, partition, version, model_loading.load(use_case, first), labelled)
-            label, prediction = rows["label"].to_numpy(), rows["other"].to_numpy()
+            label, prediction = labels.encoded(use_case, rows["label"]), rows["other"].to_numpy()
             threshold = thresholds.recorded(use_case, ledger.entries(use_case), first)
             worth = money.of_rows(use_case, rows.to_pandas(), prediction, threshold) if with_value else None
             return metrics.evaluate(use_case, label, prediction, worth), ""
@@ -266,7 +272,8 @@ def beside(
         labelled: The rows, as `judged` gives them.
 
     Returns:
-        (n,) rows with `event_timestamp`, `label`, `prediction`, `other`, the other version's prediction, and the
+        (n,) rows with `event_timestamp`, `label`, `prediction`, `other`, the other version's prediction (both as
+        `prediction_columns.gathered` has them), and the
         columns that the declared value needs, where predictions have them.
 
     Raises:
@@ -282,6 +289,7 @@ def beside(
         rows = pl.DataFrame(batch).join(truth, on=key, validate="1:1")
         if rows.height:
             predicted = pl.Series("other", predict(rows.to_pandas()))
+            rows = prediction_columns.gathered(use_case, rows)
             found.append(rows.select(*own, predicted, *needed))
     return pl.concat(found)
 

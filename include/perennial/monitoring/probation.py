@@ -187,7 +187,7 @@ def _measured(use_case: UseCase, known: Probation, rows: pl.DataFrame, looks: in
         thresholds.recorded(use_case, entries, known.version),
         thresholds.recorded(use_case, entries, known.previous),
     )
-    pair = rules.Pair.of_served(use_case, rows.to_pandas(), *both, acting_from)
+    pair = rules.Pair.of_served(use_case, rows.drop("prediction", "other").to_pandas(), *both, acting_from)
     on = f"on {pair.rows:,} rows of {', '.join(known.partitions)}"
     confidence = 1 - (1 - use_case.gate.confidence) / looks
     is_enough = all(rule.passed for rule in rules.sufficiency(pair))

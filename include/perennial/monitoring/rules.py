@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 
 from perennial import drift
 from perennial.drift import ColumnDrift
-from perennial.monitoring import live_slices
+from perennial.gate.decision import from_evidence
+from perennial.monitoring import live_classes, live_slices
 from perennial.monitoring.estimate import Made
 from perennial.monitoring.expectation import Expectation
 from perennial.monitoring.performance import Performance, fell
@@ -107,7 +108,7 @@ def alarming_drift(policy: DriftPolicy, columns: list[ColumnDrift]) -> set[str]:
     kinds = set()
     if any(column.drifted for column in columns) and drift.score(columns) >= policy.alarm:
         kinds.add(DRIFT)
-    if any(column.drifted for column in columns if column.column == drift.PREDICTION):
+    if any(column.drifted for column in columns if column.is_prediction):
         kinds.add(PREDICTION_DRIFT)
     return kinds
 
@@ -172,8 +173,7 @@ def _alarms(use_case: UseCase, observed: Observations, evidence: VerdictEvidence
                 f" {_drifted_columns(observed)}"
             )
         if observed.sustained.get(PREDICTION_DRIFT, 0) >= needed:
-            (prediction,) = (column for column in observed.columns if column.column == drift.PREDICTION)
-            alarms[PREDICTION_DRIFT] = f"predictions drifted ({prediction.explanation})"
+            alarms[PREDICTION_DRIFT] = f"predictions drifted ({_prediction_drift(observed)})"
     if _has_grown(policy, observed.quarantined):
         share = observed.quarantined
         alarms[QUARANTINE] = f"{share.now:.1%} of the rows are quarantined, usually {share.usual:.1%}"
@@ -185,6 +185,12 @@ def _uncovered(its: IntervalEvidence) -> str:
         f"{its.reached:.1%} of {its.rows:,} labels are within their prediction intervals where {its.declared:.4g}"
         f" was declared"
     )
+
+
+def _prediction_drift(observed: Observations) -> str:
+    """How the predictions drifted, in words: of several classes which of them drifted most."""
+    most = max((c for c in observed.columns if c.is_prediction and c.drifted), key=lambda c: c.ratio)
+    return f"{most.column}: {most.explanation}" if most.of_class else most.explanation
 
 
 def has_earned(policy: DriftPolicy, evidence: VerdictEvidence) -> bool:
@@ -280,7 +286,7 @@ def _meanwhile(policy: DriftPolicy, evidence: VerdictEvidence) -> str:
 
 def _broken(observed: Observations, alarms: dict[str, str]) -> list[str]:
     """What is wrong with the data of a partition, in words, if it may explain a loss of performance."""
-    broken = [c for c in observed.columns if c.is_broken and c.column != drift.PREDICTION]
+    broken = [c for c in observed.columns if c.is_broken and not c.is_prediction]
     broken.sort(key=lambda c: (-c.importance, c.column))
     named = [f"{c.column}: {c.explanation}" for c in broken[:_NAMED_COLUMNS]]
     return [
@@ -327,6 +333,8 @@ def _warnings(
     is_important = (evidence.drift_score or 0) >= policy.warning or any(c.is_broken for c in observed.columns)
     if DRIFT not in alarms and drifted and is_important:
         warnings[DRIFT] = f"drift of {drifted}"
+    if changed := live_classes.in_words(evidence.classes):
+        warnings["classes"] = changed
     needed, of = persistence(use_case)
     for kind in sorted(observed.sustained.keys() - alarms.keys()):
         so_far = observed.sustained[kind]
@@ -356,7 +364,7 @@ def _healthy(observed: Observations) -> str:
 
 def _detectable(observed: Observations) -> dict[str, float]:
     """The smallest shift that would have been found, of the most important columns that did not drift."""
-    columns = (c for c in observed.columns if not c.drifted and c.column != drift.PREDICTION)
+    columns = (c for c in observed.columns if not c.drifted and not c.is_prediction)
     ordered = sorted(columns, key=lambda c: (-c.importance, c.column))
     found = [(c.column, _rounded(c.detectable, 3)) for c in ordered if c.detectable is not None]
     return dict(found[:_NAMED_COLUMNS])
@@ -377,7 +385,7 @@ def _of_which(performance: Performance) -> str:
 
 def _drifted_columns(observed: Observations) -> str:
     """The drifted columns in words: what looks broken, what cost most, what is most important first."""
-    drifted = [c for c in observed.columns if c.drifted and c.column != drift.PREDICTION]
+    drifted = [c for c in observed.columns if c.drifted and not c.is_prediction]
     drifted.sort(key=lambda c: (not c.is_broken, -(c.cost or 0), -c.importance, -c.ratio))
     named = ", ".join(f"{c.column} ({c.explanation})" for c in drifted[:_NAMED_COLUMNS])
     more = len(drifted) - _NAMED_COLUMNS
@@ -390,7 +398,7 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     production = performance.champion.get(metric)
     lost = gain(metric, expected, production) if production is not None and expected is not None else None
     drifted = sorted((c for c in observed.columns if c.drifted), key=lambda c: -c.importance)
-    prediction = next((c for c in observed.columns if c.column == drift.PREDICTION), None)
+    predictions = [c for c in observed.columns if c.is_prediction]
     evidence = VerdictEvidence(
         partition=observed.partition.key,
         model_version=champion.model_version,
@@ -405,7 +413,7 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         lost_uncertainty=performance.uncertainty,
         drift_score=round(drift.score(observed.columns), 4),
         drifted={column.column: _drifted_column(column) for column in drifted},
-        prediction_drift=round(prediction.ratio, 2) if prediction else None,
+        prediction_drift=round(max(c.ratio for c in predictions), 2) if predictions else None,
         sustained=observed.sustained,
         persistence=persistence(use_case),
         quarantined=QuarantinedShare(**asdict(observed.quarantined)),
@@ -421,11 +429,7 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
     source = observed.expectation.source
     if source is not None and source.decision != champion.model_version:
         more["expected_from"] = source
-    is_same_metric = observed.expectation.slice_metric in (None, use_case.gate.metric)
-    if observed.expectation.slices and performance.slices and is_same_metric:
-        more["slices"] = live_slices.compare(use_case, performance.slices, observed.expectation.slices)
-    if observed.interval is not None:
-        more["interval"] = observed.interval
+    more |= _in_detail(use_case, observed)
     if observed.estimated.estimate is not None:
         more["estimate"] = observed.estimated.estimate
     if observed.estimated.left_out:
@@ -437,6 +441,20 @@ def _evidence(use_case: UseCase, observed: Observations) -> VerdictEvidence:
         more |= {"served": performance.served, "ahead": performance.ahead}
         more |= {"judged": "served" if performance.is_of_served else "all"} if performance.champion else {}
     return evidence.model_copy(update=more) if more else evidence
+
+
+def _in_detail(use_case: UseCase, observed: Observations) -> dict[str, object]:
+    """What is known of slices, prediction intervals and classes."""
+    performance, expected = observed.performance, observed.expectation
+    known: dict[str, object] = {}
+    if expected.slices and performance.slices and expected.slice_metric in (None, use_case.gate.metric):
+        known["slices"] = live_slices.compare(use_case, performance.slices, expected.slices)
+    if observed.interval is not None:
+        known["interval"] = observed.interval
+    if performance.classes:
+        decided = from_evidence(observed.champion.evidence)
+        known["classes"] = live_classes.compare(performance.classes, decided)
+    return known
 
 
 def _drifted_column(column: ColumnDrift) -> DriftedColumn:

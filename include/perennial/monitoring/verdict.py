@@ -172,6 +172,24 @@ class IntervalEvidence(_Stored):
     left_out: str = ""
 
 
+class ClassEvidence(_Stored):
+    """The labelled predictions of one class of a multi-class use case: see `perennial.monitoring.live_classes`.
+
+    Attributes:
+        labels: How many have it as their label.
+        predicted: How many were predicted to be it.
+        right: How many are both.
+        fitted: Rows of it that the version was fitted on, before its refit; not set: not recorded.
+        share_before: Its share of the gate's holdout, 0 to 1.
+    """
+
+    labels: int = 0
+    predicted: int = 0
+    right: int = 0
+    fitted: int | None = None
+    share_before: float | None = None
+
+
 class VerdictEvidence(_Stored):
     """The numbers that a verdict, or a request for retraining, rests on. What does not apply is not set.
 
@@ -194,6 +212,7 @@ class VerdictEvidence(_Stored):
         attribution: What the loss comes from. Not set: there is nothing to explain.
         slices: The same of the slices that the gate declares, by name (`origin=JFK`); of those with enough rows.
         interval: How many labels were within their prediction intervals. Not set: none are declared, or too few labels.
+        classes: Of a multi-class use case the labelled predictions of each class.
         cause: What the measurements tell of a performance alarm: `broken-data` or `slice`; `labels`: there is no alarm
             because too few labels are in. Not set: a newer model has to be compared.
         broken: With the cause `broken-data`, what looks broken, in words.
@@ -234,6 +253,7 @@ class VerdictEvidence(_Stored):
     attribution: Attribution | None = None
     slices: dict[str, SliceEvidence] = Field(default_factory=dict)
     interval: IntervalEvidence | None = None
+    classes: dict[str, ClassEvidence] = Field(default_factory=dict)
     cause: str | None = None
     broken: tuple[str, ...] = ()
     first_model_left_out: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from perennial.monitoring.alarms import IN_WORDS
 from perennial.monitoring.verdict import (
     Attribution,
+    ClassEvidence,
     EstimateEvidence,
     ExpectedFrom,
     IntervalEvidence,
@@ -113,6 +114,13 @@ def _slice(each: SliceEvidence) -> str:
     return f"{value(each.production)}, expected {value(each.expected)}{', fell' if each.fell else ''}"
 
 
+def _classes(classes: dict[str, ClassEvidence], _: VerdictEvidence) -> str:
+    return "; ".join(
+        f"{name} {count(each.labels)} labels, {count(each.predicted)} predicted, {count(each.right)} of them rightly"
+        for name, each in classes.items()
+    )
+
+
 _FACTS: dict[str, tuple[str, InWords]] = {
     "alarms": ("alarms", lambda alarms, _: ", ".join(alarms) or "none"),
     "cause": ("cause, by the partition's own measurements", lambda cause, _: IN_WORDS.get(str(cause), str(cause))),
@@ -128,6 +136,7 @@ _FACTS: dict[str, tuple[str, InWords]] = {
     "attribution": ("of that, explained by the shift of the inputs", _attribution),
     "slices": ("slices", _slices),
     "interval": ("within their prediction intervals", _interval),
+    "classes": ("classes", _classes),
     "rows": ("predictions", _count),
     "served": ("served before their outcome, the others backfilled", _count),
     "ahead": ("made ahead of their moment, of the served ones", _count),

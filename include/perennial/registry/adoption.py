@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import mlflow
 import numpy as np
+import polars as pl
 from mlflow.exceptions import MlflowException
 
 from perennial import lake
 from perennial.errors import ChangedArtifact
+from perennial.lake import prediction_columns
 from perennial.registry import ledger, mlflow_artifacts, model_files
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def _check_predictions(use_case: UseCase, number: int, predict: Callable[[pd.Dat
         batches = lake.iter_batches(table, partition=partition, columns=("*",), where=where)
         for batch in islice((batch for batch in batches if batch.num_rows), 1):
             rows = batch.slice(0, _ROWS).to_pandas()
-            if np.allclose(predict(rows), rows["prediction"], rtol=_TOLERANCE, atol=1e-9, equal_nan=True):
+            stored = prediction_columns.gathered(use_case, pl.DataFrame(batch.slice(0, _ROWS)))["prediction"].to_numpy()
+            if np.allclose(predict(rows), stored, rtol=_TOLERANCE, atol=1e-9, equal_nan=True):
                 return len(rows)
             raise ChangedArtifact(
                 f"Version {number} of model {use_case.name!r} does not predict what it predicted of partition"

@@ -20,10 +20,12 @@ import pandas as pd
 from mlflow.models import Model
 
 from perennial.errors import ChangedArtifact, PerennialError
+from perennial.lake import prediction_columns
 from perennial.registry import adoption, model_files, model_format, tracking
 from perennial.registry.model_files import RecordedFiles
 from perennial.settings import settings
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 #: The estimators inside one that predict the lower and the upper quantile of the label.
@@ -91,10 +93,10 @@ class _Version:
 
 
 def load(use_case: UseCase, number: int) -> Predictor:
-    """The predict function of one version: a frame of features in, (n,) probabilities of 1 or values out.
+    """The predict function of one version: a frame of features in, predictions out, as of `predictor`.
 
     Args:
-        use_case: Whose model; its task decides between probabilities and values.
+        use_case: Whose model.
         number: The version.
 
     Raises:
@@ -231,12 +233,15 @@ def example_from(folder: str) -> pd.DataFrame | None:
 
 
 def predictor(use_case: UseCase, model: Any) -> Predict:
-    """The fitted estimator as a function from a frame to (n,) floats.
+    """The fitted estimator as a function from a frame of n rows to floats.
 
     Args:
-        use_case: Its task decides what they are: `binary`: the probability of 1; `regression`: the predicted value.
-        model: A fitted scikit-learn estimator; of a binary task with `predict_proba`.
+        use_case: Its task decides what they are: `binary`: (n,) the probability of 1; `multiclass`: (n, K) the
+            probability of each class; `regression`: (n,) the predicted value.
+        model: A fitted scikit-learn estimator; of classes with `predict_proba`.
     """
+    if use_case.task == MULTICLASS:
+        return lambda frame: prediction_columns.aligned(use_case, model.classes_, model.predict_proba(frame))
     if use_case.task == "binary":
         return lambda frame: np.asarray(model.predict_proba(frame), dtype=float)[:, 1]
     return lambda frame: np.asarray(model.predict(frame), dtype=float)

@@ -61,12 +61,12 @@ def predictions(then: np.ndarray, now: np.ndarray, of: str = "the holdout") -> P
     """Compare two models' predictions of the same rows, bit for bit.
 
     Args:
-        then: (n,) floats of the registered model.
-        now: (n,) floats of the one fitted again.
+        then: (n,) floats of the registered model; of K classes (n, K).
+        now: Likewise, of the one fitted again.
         of: Which rows they are, for people.
     """
     differ = then.view(np.uint64) != now.view(np.uint64)
-    count = int(differ.sum())
+    count = int((differ.any(axis=1) if differ.ndim == 2 else differ).sum())
     if not count:
         return Part("predictions", True, (f"{len(then):,} of {of}, bit for bit.",))
     largest = float(np.nanmax(np.abs(then - now))) if np.isfinite(then - now).any() else float("nan")

@@ -80,7 +80,7 @@ def backtest(use_case: UseCase, partition: Partition, leads: Collection[timedelt
             "Choose a later one: `perennial status` shows which were scored.",
         )
     examples = _labelled(use_case, partition)
-    truth = examples["label"].to_numpy()
+    truth, label = labels.encoded(use_case, examples["label"]), examples["label"].to_numpy()
     asked = examples.drop_columns(["label", "label_timestamp"])
     predict = model_loading.load(use_case, champion.model_version)
     threshold = thresholds.recorded(use_case, ledger.entries(use_case), champion.model_version)
@@ -89,7 +89,7 @@ def backtest(use_case: UseCase, partition: Partition, leads: Collection[timedelt
         rows = repository.historical_features(use_case.feature_service, _earlier(asked, lead))
         frame = rows.to_pandas()
         predicted = predict(frame)
-        worth = money.of_rows(use_case, frame.assign(label=truth), predicted, threshold)
+        worth = money.of_rows(use_case, frame.assign(label=label), predicted, threshold)
         measured = metrics.evaluate(use_case, truth, predicted, worth)
         results.append(LeadResult(lead, measured, _not_known(use_case, rows)))
     return Backtest(partition.key, champion.model_version, examples.num_rows, tuple(results))

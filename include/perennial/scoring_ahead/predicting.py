@@ -17,6 +17,7 @@ from perennial.errors import PerennialError
 from perennial.evaluation import recorded_intervals
 from perennial.feature_store import columns, repository
 from perennial.ingestion import known_ahead
+from perennial.lake import prediction_columns
 from perennial.registry import ledger, model_loading
 from perennial.registry.ledger import Entry
 from perennial.served_predictions import table
@@ -119,7 +120,7 @@ def predicted(use_case: UseCase, champion: Entry, due: pa.Table, now: datetime) 
         {
             **{table.data_column(name): rows[name] for name in rows.column_names},
             "prediction_id": due["prediction_id"],
-            "prediction": pa.array(prediction, pa.float64()),
+            **prediction_columns.written(use_case, prediction),
             **_bounds(use_case, champion, now, predict, frame, prediction),
             "model_version": pa.array([champion.model_version] * due.num_rows, pa.int64()),
             "model_run": [champion.model_run] * due.num_rows,

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from perennial import lake
+from perennial.lake import prediction_columns
 from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.partitions import Partition
 from perennial.served_predictions import table
@@ -16,7 +17,7 @@ from perennial.use_case import UseCase
 from perennial.use_case.interval import LOWER, UPPER
 
 #: The columns of `served_predictions` that a prediction keeps beside the model's inputs.
-_KEPT = ("prediction_id", "prediction", "model_version", "model_run", "served_as")
+_KEPT = ("prediction_id", "model_version", "model_run", "served_as")
 #: And, where the use case declares an interval, those of its bounds, by the names that they have here.
 _BOUNDS = {LOWER: "prediction_lower", UPPER: "prediction_upper"}
 #: How `feature_store.columns`, which is above this package, ends names.
@@ -54,7 +55,8 @@ def predictions_served(use_case: UseCase, partition: Partition, examples: pa.Tab
     for name, column in _inputs(use_case, adopted).items():
         field = rows.schema.get_field_index(name)
         rows = rows.set_column(field, name, column) if field >= 0 else rows.append_column(name, column)
-    for name in _KEPT:
+    made = [name for name in prediction_columns.names(use_case) if name in adopted.columns]
+    for name in (*made, *_KEPT):
         rows = rows.append_column(name, adopted[name].to_arrow())
     for name, column in _BOUNDS.items() if use_case.interval is not None else ():
         # Not in a table from before there were intervals.
@@ -99,6 +101,7 @@ def _counting(use_case: UseCase, partition: Partition, until: pl.DataFrame) -> I
 def _inputs(use_case: UseCase, served: pl.DataFrame) -> dict[str, pa.Array]:
     """The model's inputs as they were served, by their names in the examples and features."""
     own = {lake.PARTITION, "row", *use_case.examples.key, *SERVED_PREDICTION.names}
+    own |= {*prediction_columns.probabilities(use_case)}
     inputs = {}
     for name in served.columns:
         if name not in own and not name.endswith(_VIEW_TIMES):

@@ -23,21 +23,24 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
         use_case: The use case's name.
         columns: Names of the values, in their order, as the lake's table calls them: `table.data_column`.
         schema: Their types: an Arrow schema of these columns, in its IPC format.
+        is_class: Whether `prediction` is the name of a class; the probabilities are among the values.
     """
 
     use_case: str
     columns: tuple[str, ...]
     schema: bytes
+    is_class: bool = False
 
     @staticmethod
-    def of(use_case: str, schema: pa.Schema) -> Shape:
+    def of(use_case: str, schema: pa.Schema, *, is_class: bool = False) -> Shape:
         """The shape of values with the names and types of an Arrow schema.
 
         Args:
             use_case: The use case's name.
             schema: Without metadata.
+            is_class: As the attribute.
         """
-        return Shape(use_case, tuple(schema.names), schema.serialize().to_pybytes())
+        return Shape(use_case, tuple(schema.names), schema.serialize().to_pybytes(), is_class)
 
 
 class ServedPrediction(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True):
@@ -54,7 +57,7 @@ class ServedPrediction(msgspec.Struct, frozen=True, array_like=True, gc=False, k
     event_timestamp: datetime
     answered_at: datetime
     values: list[Any]
-    prediction: float | None
+    prediction: float | str | None
     model_version: int
     model_run: str
     served_as: str
@@ -121,7 +124,10 @@ def rows(shape: Shape, predictions: Sequence[ServedPrediction]) -> pa.Table:
     schema = pa.ipc.read_schema(pa.py_buffer(shape.schema))
     values = zip(*(each.values for each in predictions), strict=True)
     data = {field.name: _array(each, field.type) for field, each in zip(schema, values, strict=True)}
-    own = {field.name: pa.array(_own(field.name, predictions), field.type) for field in SERVED_PREDICTION}
+    types = {field.name: field.type for field in SERVED_PREDICTION} | (
+        {"prediction": pa.string()} if shape.is_class else {}
+    )
+    own = {name: pa.array(_own(name, predictions), kind) for name, kind in types.items()}
     return pa.table(data | own)
 
 

@@ -104,7 +104,7 @@ def _read(
 
 
 def predict_together(version: LoadedVersion, inputs: Mapping[int, ModelInputs]) -> dict[int, np.ndarray | Exception]:
-    """(n,) float64 for each request, all finite, or why there is none.
+    """(n,) float64 for each request, of K classes (n, K), all finite, or why there is none.
 
     Requests whose columns pandas holds in other types are kept apart.
 
@@ -169,7 +169,7 @@ def response(
     Args:
         version: Who predicted.
         inputs: What it saw of n examples.
-        predicted: (n,) its predictions.
+        predicted: (n,) its predictions; of K classes (n, K).
         examples: As the request's check returned them.
         features: Whether what the model saw is returned, too.
     """
@@ -178,7 +178,7 @@ def response(
         use_case=version.use_case.name,
         model_version=version.number,
         predictions=[
-            _prediction(version, inputs, number, float(predicted[number]), between[number], example, rows)
+            _prediction(version, inputs, number, predicted[number], between[number], example, rows)
             for number, example in enumerate(examples)
         ],
     )
@@ -188,16 +188,18 @@ def _prediction(
     version: LoadedVersion,
     inputs: ModelInputs,
     number: int,
-    value: float,
+    value: np.ndarray,
     between: tuple[float | None, float | None],
     example: Mapping[str, Any],
     rows: list[dict[str, Any]] | None,
 ) -> Prediction:
     key = {name: example[name] for name in version.use_case.examples.key if name in example}
+    classes = version.use_case.classes
     return Prediction(
         prediction_id=str(uuid4()),
-        prediction=value,
-        decision=None if version.threshold is None else value >= version.threshold,
+        prediction=classes[value.argmax()] if classes else float(value),
+        probabilities=dict(zip(classes, value.tolist(), strict=True)) if classes else None,
+        decision=None if version.threshold is None else bool(value >= version.threshold),
         lower=between[0],
         upper=between[1],
         missing=inputs.missing[number],
@@ -252,7 +254,7 @@ def _predict(version: LoadedVersion, inputs: ModelInputs) -> np.ndarray | Except
         failure.__cause__ = error
         return failure
     for number, value in enumerate(predicted):
-        if not math.isfinite(value):
+        if not np.isfinite(value).all():
             return PredictionFailed(f"{subject} predicted {value} for examples[{number}].", "Check its estimator.")
     return predicted
 

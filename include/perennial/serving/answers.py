@@ -14,7 +14,9 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Attributes:
         prediction_id: A UUID of its own.
         model_version: The version that predicted, where it is not the response's: a challenger that is tried.
-        prediction: The probability of 1 for a binary use case, else the predicted value, as batch scoring writes it.
+        prediction: The probability of 1 for a binary use case, the most probable class's name for a multi-class one,
+            else the predicted value, as batch scoring writes it.
+        probabilities: Of a multi-class use case, class -> its probability.
         decision: Whether to act, by the version's threshold; only where the use case declares what that is worth.
         lower: Lower bound of the prediction interval, at most `prediction`; only where the use case declares an
             interval and the gate has recorded one for the version.
@@ -27,7 +29,8 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     prediction_id: str
-    prediction: float
+    prediction: float | str
+    probabilities: dict[str, float] | None = None
     model_version: int | None = None
     decision: bool | None = None
     lower: float | None = None
@@ -66,5 +69,5 @@ class VersionCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     use_case: str
     model_version: int
-    predictions: list[float] = []
+    predictions: list[float | list[float]] = []
     problem: str | None = None

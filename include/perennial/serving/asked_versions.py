@@ -11,9 +11,12 @@ import httpx
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 
 from perennial import lake
 from perennial.evaluation import metrics, money, thresholds
+from perennial.lake import labels as labels_in_lake
+from perennial.lake import prediction_columns
 from perennial.partitions import Partition
 from perennial.registry import ledger, rollouts
 from perennial.registry.rollouts import RolloutState
@@ -21,6 +24,7 @@ from perennial.served_predictions import carrying
 from perennial.served_predictions.segments import log_folder
 from perennial.served_predictions.table import ServedAs
 from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 if TYPE_CHECKING:
     from perennial.serving.asking import Answer
@@ -97,8 +101,8 @@ def in_shadow(use_case: UseCase, ids: Sequence[str], first: Partition, last: Par
         last: The partition of the last one.
 
     Returns:
-        `shadow_of`, `model_version`, `prediction` and `error`; without those that were dropped, or are not recorded yet
-        after a minute and a half.
+        `shadow_of`, `model_version`, `error` and the columns of predictions; without those that were dropped, or are
+        not recorded yet after a minute and a half.
 
     Raises:
         ServiceUnavailable: the lake does not answer.
@@ -107,9 +111,8 @@ def in_shadow(use_case: UseCase, ids: Sequence[str], first: Partition, last: Par
     deadline = changed + _RECORDED_WITHIN
     while shadows.height < len(ids) and time.monotonic() < deadline:
         carrying.carry(log_folder())
-        recorded = lake.read(
-            use_case.tables.served_predictions, between=(first.key, last.key), columns=_NOTHING.columns
-        )
+        columns = [*_NOTHING.columns, *prediction_columns.probabilities(use_case)]
+        recorded = lake.read(use_case.tables.served_predictions, between=(first.key, last.key), columns=columns)
         rows = pl.DataFrame(recorded) if recorded is not None else _NOTHING
         before, shadows = shadows.height, rows.filter(pl.col("shadow_of").is_in(ids))
         answers = rows.filter(pl.col("prediction_id").is_in(ids)).height
@@ -136,7 +139,7 @@ def answered(use_case: UseCase, answers: Sequence[Answer], labels: np.ndarray, c
         its = np.array([each.model_version == version for each in answers])
         seconds = np.array([each.seconds for each in answers])[its]
         served_as: ServedAs = "canary" if version == challenger else "champion"
-        metric = metric_of(use_case, predictions(answers)[its], labels[its], version)
+        metric = metric_of(use_case, predictions(use_case, answers)[its], labels[its], version)
         said.append(Said(version, served_as, int(its.sum()), 0, metric, seconds))
     return said
 
@@ -159,15 +162,28 @@ def shadowed(
         rows = shadows.filter(pl.col("model_version") == version)
         good = rows.filter(pl.col("error").is_null())
         truth = labels[[places[each] for each in good["shadow_of"]]]
-        metric = metric_of(use_case, good["prediction"].to_numpy(), truth, version)
+        its = prediction_columns.gathered(use_case, good)["prediction"].to_numpy()
+        metric = metric_of(use_case, its, truth, version)
         said.append(Said(version, "shadow", good.height, rows.height - good.height, metric, np.empty(0)))
     if all(challenger != each.version for each in said) and all(challenger != each.model_version for each in answers):
         said.append(Said(challenger, "shadow", 0, 0, None, np.empty(0)))
     return said
 
 
-def predictions(answers: Sequence[Answer]) -> np.ndarray:
-    """(n,) what was answered, NaN where nothing was."""
+def labels_of(use_case: UseCase, column: pa.ChunkedArray) -> np.ndarray:
+    """(n,) labels as floats, of a multi-class use case the place in `classes`; NaN where not known."""
+    if use_case.task != MULTICLASS:
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    known, values = labels_in_lake.are_known(column).to_numpy(), np.full(len(column), np.nan)
+    values[known] = labels_in_lake.encoded(use_case, column.filter(pa.array(known)))
+    return values
+
+
+def predictions(use_case: UseCase, answers: Sequence[Answer]) -> np.ndarray:
+    """(n,) or (n, K) what was answered, NaN where nothing was."""
+    if use_case.task == MULTICLASS:
+        said = [each.probabilities or {} for each in answers]
+        return np.array([[each.get(name, np.nan) for name in use_case.classes] for each in said], dtype=float)
     return np.array([np.nan if each.prediction is None else each.prediction for each in answers])
 
 
@@ -176,15 +192,16 @@ def metric_of(use_case: UseCase, predicted: np.ndarray, labels: np.ndarray, vers
 
     Args:
         use_case: Its gate names the metric.
-        predicted: (n,) NaN where there is none.
+        predicted: (n,) or (n, K), NaN where there is none.
         labels: (n,) NaN where not known.
         version: Who predicted, which decides by a threshold of its own; None: several did, or nobody.
     """
-    known = ~np.isnan(predicted) & ~np.isnan(labels)
+    known = ~np.isnan(predicted).reshape(len(labels), -1).any(axis=1) & ~np.isnan(labels)
     if not known.any():
         return None
     threshold = None
     if use_case.value is not None and version is not None:
         threshold = thresholds.recorded(use_case, ledger.entries(use_case), version)
     worth = money.of_rows(use_case, pd.DataFrame({"label": labels[known]}), predicted[known], threshold)
-    return metrics.evaluate_one(use_case, use_case.gate.metric, labels[known], predicted[known], worth)
+    truth = labels[known].astype(int) if use_case.task == MULTICLASS else labels[known]
+    return metrics.evaluate_one(use_case, use_case.gate.metric, truth, predicted[known], worth)

@@ -39,6 +39,7 @@ class Answer:
         seconds: How long it took.
         model_version: Which version answered; None: none did.
         prediction: The prediction; None: there is none.
+        probabilities: Of a multi-class use case, class -> its probability.
         is_complete: Whether no feature was missing.
         problem: Why there is no prediction; empty: there is one.
         prediction_id: The prediction's, under which it is recorded.
@@ -47,10 +48,11 @@ class Answer:
     status: int
     seconds: float
     model_version: int | None = None
-    prediction: float | None = None
+    prediction: float | str | None = None
     is_complete: bool = True
     problem: str = ""
     prediction_id: str | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Asked:
 
     Attributes:
         answers: One a request.
-        labels: (n,) the labels that the lake knows, NaN where it knows none.
+        labels: (n,) the labels that the lake knows, NaN where it knows none; of classes their places.
         seconds: From the first request to the last answer.
         metric: The use case's metric on the answered examples with a label; None: too few.
         address: The server's.
@@ -126,7 +128,7 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
             with ThreadPoolExecutor(clients, thread_name_prefix="ask") as pool:
                 answers = list(pool.map(lambda body: _send(server, path, body), _requests(examples)))
             seconds = time.perf_counter() - started
-    labels = examples["label"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    labels = asked_versions.labels_of(use_case, examples["label"])
     said = asked_versions.answered(use_case, answers, labels, trial.version if trial is not None else None)
     if trial is not None:
         ids = [each.prediction_id for each in answers if each.prediction_id is not None]
@@ -135,7 +137,7 @@ def ask(use_case: UseCase, since: datetime, until: datetime, *, limit: int, clie
         said += asked_versions.shadowed(use_case, shadows, answers, labels, trial.version)
     versions = {each.model_version for each in answers if each.model_version is not None}
     alone = versions.pop() if len(versions) == 1 else None
-    metric = asked_versions.metric_of(use_case, asked_versions.predictions(answers), labels, alone)
+    metric = asked_versions.metric_of(use_case, asked_versions.predictions(use_case, answers), labels, alone)
     return Asked(answers, labels, seconds, metric, address, said, left_out)
 
 
@@ -219,7 +221,9 @@ def _send(server: httpx.Client, path: str, body: bytes) -> Answer:
     version = made.get("model_version", answer["model_version"])
     is_complete = not made.get("missing")
     return Answer(
-        response.status_code, seconds, version, made["prediction"], is_complete, prediction_id=made["prediction_id"]
+        *(response.status_code, seconds, version, made["prediction"], is_complete),
+        prediction_id=made["prediction_id"],
+        probabilities=made.get("probabilities"),
     )
 
 

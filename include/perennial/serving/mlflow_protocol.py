@@ -132,7 +132,9 @@ def from_csv(body: bytes, schema: RequestSchema) -> PredictionRequest:
 
 def scoring_response(response: PredictionResponse) -> dict[str, Any]:
     """The answer in the protocol's form: `predictions`, and beside it what else is known."""
-    return {
+    known = [each.probabilities for each in response.predictions]
+    of_classes = {"probabilities": known} if any(each is not None for each in known) else {}
+    return of_classes | {
         "predictions": [each.prediction for each in response.predictions],
         "model_version": str(response.model_version),
         "prediction_ids": [each.prediction_id for each in response.predictions],

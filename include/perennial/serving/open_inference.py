@@ -6,7 +6,7 @@ does not know, are JSON's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,6 +23,7 @@ from perennial.serving.champions import Champions
 from perennial.serving.request_schema import MAX_EXAMPLES, Problem, RequestField, RequestSchema, explain
 from perennial.serving.requests import ErrorResponse, MalformedBody, Moment, PredictionRequest
 from perennial.serving.responses import Answer, json_response
+from perennial.use_case.classes import PROBABILITY
 
 #: Where the protocol's routes are.
 PREFIX = "/v2"
@@ -36,6 +37,18 @@ _OUTPUTS: dict[str, tuple[Datatype, Any]] = {
     "prediction_id": ("BYTES", lambda prediction: prediction.prediction_id),
     "missing": ("BYTES", lambda prediction: msgspec.json.encode(prediction.missing).decode()),
 }
+
+
+def _outputs(classes: Sequence[str]) -> dict[str, tuple[Datatype, Any]]:
+    """The outputs; of several classes the prediction is a name, and each class's probability is an output."""
+    if not classes:
+        return _OUTPUTS
+    of_class: dict[str, tuple[Datatype, Any]] = {"prediction": ("BYTES", _OUTPUTS["prediction"][1])}
+    return _OUTPUTS | of_class | {f"{PROBABILITY}{name}": ("FP64", _probability(name)) for name in classes}
+
+
+def _probability(name: str) -> Callable[[Prediction], float | None]:
+    return lambda prediction: (prediction.probabilities or {}).get(name)
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -131,7 +144,8 @@ class OpenInference:
                 "platform": "perennial",
                 "inputs": [_described(field) for field in version.request.fields],
                 "outputs": [
-                    {"name": name, "datatype": datatype, "shape": [-1]} for name, (datatype, _) in _OUTPUTS.items()
+                    {"name": name, "datatype": datatype, "shape": [-1]}
+                    for name, (datatype, _) in _outputs(version.use_case.classes).items()
                 ],
             }
         )
@@ -146,8 +160,9 @@ class OpenInference:
             if "inference-header-content-length" in request.headers:
                 raise HTTPException(400, "Send the tensors as JSON: the binary extension is not supported.")
             received.append(decode(body))
-            schema = self._champions.version(name).request
-            return prediction_request(received[0], schema, asked)
+            version = self._champions.version(name)
+            check_outputs(received[0], version.use_case.classes)
+            return prediction_request(received[0], version.request, asked)
 
         response = await self._answer(request, name, read)
         return json_response(inference_response(received[0], response))
@@ -173,9 +188,22 @@ def decode(body: bytes) -> InferenceRequest:
         raise _invalid([(within.lstrip(".") or "request", message)]) from error
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise MalformedBody(str(error)) from error
-    if unknown := [each.name for each in request.outputs or () if each.name not in _OUTPUTS]:
-        raise _invalid([("outputs", f"there is no output {unknown[0][:60]!r}: ask for {', '.join(_OUTPUTS)}")])
     return request
+
+
+def check_outputs(request: InferenceRequest, classes: Sequence[str]) -> None:
+    """Refuse a request for an output that there is not.
+
+    Args:
+        request: As it was received.
+        classes: Of a multi-class use case.
+
+    Raises:
+        InvalidExamples: naming it.
+    """
+    outputs = _outputs(classes)
+    if unknown := [each.name for each in request.outputs or () if each.name not in outputs]:
+        raise _invalid([("outputs", f"there is no output {unknown[0][:60]!r}: ask for {', '.join(outputs)}")])
 
 
 def prediction_request(request: InferenceRequest, schema: RequestSchema, version: int | None) -> PredictionRequest:
@@ -208,11 +236,12 @@ def prediction_request(request: InferenceRequest, schema: RequestSchema, version
 
 def inference_response(request: InferenceRequest, response: PredictionResponse) -> dict[str, Any]:
     """The answer in the protocol's form."""
-    wanted = [each.name for each in request.outputs] if request.outputs else list(_OUTPUTS)
+    outputs = _outputs(list(response.predictions[0].probabilities or ()) if response.predictions else ())
+    wanted = [each.name for each in request.outputs] if request.outputs else list(outputs)
     answer: dict[str, Any] = {
         "model_name": response.use_case,
         "model_version": str(response.model_version),
-        "outputs": [_output(name, response.predictions) for name in dict.fromkeys(wanted)],
+        "outputs": [_output(name, *outputs[name], response.predictions) for name in dict.fromkeys(wanted)],
     }
     return answer if request.id is None else {**answer, "id": request.id}
 
@@ -242,8 +271,7 @@ def _described(field: RequestField) -> dict[str, Any]:
     }
 
 
-def _output(name: str, predictions: list[Prediction]) -> dict[str, Any]:
-    datatype, read = _OUTPUTS[name]
+def _output(name: str, datatype: Datatype, read: Any, predictions: list[Prediction]) -> dict[str, Any]:
     return {
         "name": name,
         "shape": [len(predictions)],
@@ -306,13 +334,16 @@ def _invalid(problems: list[Problem]) -> InvalidExamples:
     )
 
 
-def operations(name: str, schema: RequestSchema, example: Mapping[str, Any] | None) -> dict[str, Any]:
+def operations(
+    name: str, schema: RequestSchema, example: Mapping[str, Any] | None, classes: Sequence[str] = ()
+) -> dict[str, Any]:
     """The paths of one use case for OpenAPI, by method.
 
     Args:
         name: The use case.
         schema: Its fields.
         example: A request in Perennial's own protocol that works; None: there is none.
+        classes: Of a multi-class use case.
     """
     tensor = {
         "type": "object",
@@ -331,7 +362,11 @@ def operations(name: str, schema: RequestSchema, example: Mapping[str, Any] | No
         "parameters": {"type": "object", "properties": {"at": moment}},
         "outputs": {
             "type": "array",
-            "items": {"type": "object", "properties": {"name": {"enum": list(_OUTPUTS)}}, "required": ["name"]},
+            "items": {
+                "type": "object",
+                "properties": {"name": {"enum": list(_outputs(classes))}},
+                "required": ["name"],
+            },
         },
     }
     body: dict[str, Any] = {"schema": {"type": "object", "properties": properties, "required": ["inputs"]}}

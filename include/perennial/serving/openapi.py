@@ -60,7 +60,7 @@ def describe(versions: Sequence[LoadedVersion], *, alone: bool = False) -> dict[
 def _paths(version: LoadedVersion, *, alone: bool) -> dict[str, Any]:
     """The operations by which a use case is asked, in every protocol."""
     name, example = version.use_case.name, _example(version)
-    other = open_inference.operations(name, version.request, example)
+    other = open_inference.operations(name, version.request, example, version.use_case.classes)
     other |= mlflow_protocol.operations(name, version.request, example, alone=alone)
     for methods in other.values():
         for operation in methods.values():

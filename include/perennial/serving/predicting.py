@@ -33,8 +33,9 @@ def predict(
         features: Also return the features that the model saw, and when they became known.
 
     Returns:
-        The version that predicted, and for each example, in order, the prediction (probability of 1, or the predicted
-        value), its id, and which features are missing or expired.
+        The version that predicted, and for each example, in order, the prediction (probability of 1, the most
+        probable class with all probabilities, or the predicted value), its id, and which features are missing or
+        expired.
 
     Raises:
         UnknownUseCase: there is no such use case.

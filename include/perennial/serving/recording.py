@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from perennial.errors import InvalidExamples
 from perennial.feature_store.columns import event_timestamp_column
+from perennial.lake import prediction_columns
 from perennial.served_predictions.records import ServedPrediction, Shape
 from perennial.served_predictions.table import ServedAs, data_column
 from perennial.served_predictions.writing import PredictionLog
@@ -128,9 +129,11 @@ class Recorder:
             columns = {field.name: field.type for field in version.request.fields}
             columns |= {field.name: field.type for field in types if field.name not in columns}
             columns |= {event_timestamp_column(view): _MOMENT for view in views}
+            probabilities = prediction_columns.probabilities(version.use_case)
+            columns |= dict.fromkeys(probabilities, pa.float64())
             schema = pa.schema([(data_column(name), kind) for name, kind in columns.items()])
             # With the version, so that its id is not another one's meanwhile.
-            self._shapes[key] = (version, Shape.of(version.use_case.name, schema))
+            self._shapes[key] = (version, Shape.of(version.use_case.name, schema, is_class=bool(probabilities)))
         shape = self._shapes[key][1]
         self._last = (version, types, views, shape)
         return shape
@@ -146,6 +149,9 @@ def _records(version: LoadedVersion, answered: Answered, served_as: ServedAs) ->
     error = type(outcome).__name__ if isinstance(outcome, Exception) else None
     for number, values in enumerate(_values(version, answered)):
         predicted = outcome.predictions[number] if isinstance(outcome, PredictionResponse) else None
+        if classes := version.use_case.classes:
+            known = (predicted.probabilities if predicted is not None else None) or {}
+            values += [known.get(name) for name in classes]
         yield ServedPrediction(
             prediction_id=predicted.prediction_id if predicted is not None else str(uuid4()),
             event_timestamp=request.at or now,

@@ -75,7 +75,7 @@ def _checked(use_case: UseCase, number: int) -> VersionCheck:
         version = loaded_version.load(use_case, pinned_versions.entry_of(use_case, number), repository.applied_digest())
         if version.example is None:
             raise PerennialError("It was stored without an example of its inputs.", "Train again.")
-        predictions = [float(each) for each in version.predict(version.example)]
+        predictions = version.predict(version.example).tolist()
     except (ServiceUnavailable, VersionNotServed):
         raise
     except (BadFeatures, MlflowException, MemoryError, OSError) as error:

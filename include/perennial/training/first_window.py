@@ -93,14 +93,12 @@ def _missing_rows(use_case: UseCase, first: Partition, last: Partition, examples
             f"{len(fit)} labelled rows to fit on and {len(holdout)} in the holdout, {gate.min_rows} of each are"
             f" needed{also}"
         )
-    elif use_case.task == "binary" and fit["label"].nunique() < 2:
+    elif use_case.task != "regression" and fit["label"].nunique() < 2:
         missing.append(f"every label to fit on is {fit['label'].iloc[0]}")
     block = blocks.blocks_of(holdout["event_timestamp"], gate.block) if len(holdout) else np.empty(0, dtype=np.int64)
-    classes = (0, 1) if use_case.task == "binary" else ()
-    label = holdout["label"].to_numpy()
-    informative = min((len(np.unique(block[label == each])) for each in classes), default=blocks.count_blocks(block))
+    informative = blocks.count_informative(use_case.task, labels.encoded(use_case, holdout["label"]), block)
     length = str(gate.block).removesuffix(", 0:00:00")
     if informative < gate.min_blocks:
-        of = " with both classes" if classes else ""
+        of = {"binary": " with both classes", "multiclass": " with more than one class"}.get(use_case.task, "")
         missing.append(f"the holdout has {informative} blocks of {length}{of}, {gate.min_blocks} are needed")
     return missing

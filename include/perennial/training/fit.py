@@ -21,6 +21,7 @@ from perennial.dag_names import TRAINING
 from perennial.errors import TrainingFailed
 from perennial.evaluation import baseline, plots, quality
 from perennial.feature_store import repository
+from perennial.lake import labels
 from perennial.registry import (
     ledger,
     mlflow_artifacts,
@@ -164,8 +165,8 @@ def _log_inputs(
 
 def _log_quality(use_case: UseCase, data: TrainingSet, columns: list[str], predict: Any, files: RunFiles) -> None:
     """Metrics on the holdout, whole and by slice, beside the baseline model, with the plots people look at."""
-    label, prediction = data.holdout["label"].to_numpy(), predict(data.holdout[columns])
-    constant = baseline.constant_predictions(data.fit["label"].to_numpy(), len(label), use_case.quantile)
+    label, fitted = (labels.encoded(use_case, rows["label"]) for rows in (data.holdout, data.fit))
+    prediction, constant = predict(data.holdout[columns]), baseline.constant_predictions(use_case, fitted, len(label))
     measured = quality.measure(use_case, data.holdout, prediction, constant)
     logged = {f"holdout_{name}": one.value for name, one in measured.metrics.items()}
     logged |= {f"trivial_{name}": value for name, value in measured.baseline.items()}
@@ -187,7 +188,7 @@ def _log_model(use_case: UseCase, model: Any, sample: pd.DataFrame, files: RunFi
             input_example=sample.head(5),
             # Named here: MLflow would otherwise load the model in a new process to find out, for ten seconds.
             pip_requirements=model_format.requirements(use_case),
-            pyfunc_predict_fn="predict_proba" if use_case.task == "binary" else "predict",
+            pyfunc_predict_fn="predict" if use_case.task == "regression" else "predict_proba",
         )
     except MlflowException as error:
         if "untrusted types" not in str(error):

@@ -324,9 +324,10 @@ def check_enough(use_case: UseCase, rows: pa.Table, first: Partition, last: Part
             f" {use_case.gate.min_rows} of each are needed.",
             "Widen the window, or lower gate.min_rows.",
         )
-    label = rows_to_fit(rows, holdout_start)["label"].to_numpy()
-    if use_case.task == "binary" and len(np.unique(label)) < 2:
+    label = labels.encoded(use_case, rows_to_fit(rows, holdout_start)["label"])
+    if use_case.task != "regression" and len(np.unique(label)) < 2:
         raise NotEnoughData(
-            f"Use case {use_case.name!r}, window {first}..{last}: every label to fit on is {label[0]}.",
+            f"Use case {use_case.name!r}, window {first}..{last}: every label to fit on is"
+            f" {use_case.classes[label[0]] if use_case.classes else label[0]}.",
             "Widen the window.",
         )

@@ -26,14 +26,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
-from perennial.use_case import ahead
+from perennial.use_case import ahead, classes
 from perennial.use_case import interval as intervals
 from perennial.use_case import search as searching
 from perennial.use_case import value as valuing
 from perennial.use_case.ahead import Ahead
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.interval import PredictionInterval
-from perennial.use_case.metric_names import CLASSIFICATION_METRICS, LOWER_IS_BETTER, PINBALL, REGRESSION_METRICS, VALUE
+from perennial.use_case.metric_names import LOWER_IS_BETTER, METRICS, PINBALL, VALUE
 from perennial.use_case.policies import Approval, DriftPolicy, Gate, Retraining, ServingPolicy
 from perennial.use_case.refreshing import LENGTHS, Refresh
 from perennial.use_case.rollout import Rollout
@@ -132,7 +132,14 @@ class UseCase(Declaration):
     description: str = Field(description="What is predicted, for what, and when.")
     owner: str = Field(min_length=1, description="Who is responsible for it; shown on every DAG.")
     tags: tuple[str, ...] = Field(default=(), description="Further tags of its DAGs.")
-    task: Literal["binary", "regression"] = Field(description="The kind of label: 0 or 1, or a number.")
+    task: Literal["binary", "multiclass", "regression"] = Field(
+        description="The kind of label: 0 or 1, the name of one of `classes`, or a number."
+    )
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="Of task `multiclass`, and only of it: the labels that there are, at least three, in the order of"
+        " the model's output.",
+    )
     cadence: Cadence = Field(description="The length of a partition of event time, in UTC; weeks start on Monday.")
     start: str = Field(description="First partition.")
     end: str | None = Field(default=None, description="The partition after the last one; None: there is no last one.")
@@ -214,6 +221,7 @@ class UseCase(Declaration):
         if self.examples.weight in {*self.examples.key, *self.examples.request_features, "label"}:
             raise ValueError(f"examples.weight {self.examples.weight!r} is also a key, a feature or the label")
         ahead.check(self)
+        classes.check(self)
         if self.search is not None:
             searching.check(self.search, self.params, frozenset(TrainingParams.model_fields))
         _check_metric(self)
@@ -286,7 +294,7 @@ class UseCase(Declaration):
 
 def _check_metric(use_case: UseCase) -> None:
     """Refuse a gate's metric that there is none of, and a value that does not fit the task."""
-    metrics: tuple[str, ...] = CLASSIFICATION_METRICS if use_case.task == "binary" else REGRESSION_METRICS
+    metrics: tuple[str, ...] = METRICS[use_case.task]
     if use_case.value is not None:
         valuing.check(use_case.value, use_case.task)
         metrics = (*metrics, VALUE)
@@ -294,7 +302,7 @@ def _check_metric(use_case: UseCase) -> None:
         raise ValueError("gate metric 'value' is money: declare what a decision is worth, value=Value(...)")
     if use_case.quantile is not None:
         if use_case.task != "regression":
-            raise ValueError("quantile is of a number: a binary use case predicts a probability; leave quantile out")
+            raise ValueError("quantile is of a number: of classes probabilities are predicted; leave quantile out")
         if use_case.interval is not None:
             raise ValueError("an interval is around a mean or a median: declare either quantile or interval")
         # By any other metric a model of the mean would win.

@@ -53,7 +53,7 @@ def check(use_case: UseCase) -> None:
     if interval is None:
         return
     if use_case.task != "regression":
-        raise ValueError("interval is of a number: a binary use case predicts a probability; leave interval out")
+        raise ValueError("interval is of a number: of classes probabilities are predicted; leave interval out")
     # Twice: each block of the holdout is judged by what was chosen on the others.
     needed = 2 * fewest_rows(interval.coverage)
     if use_case.gate.min_rows < needed:

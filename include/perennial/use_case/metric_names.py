@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: Higher is better for every metric but these.
 LOWER_IS_BETTER = frozenset(
     {"log_loss", "brier", "rmse", "mae", "pinball", "calibration_error", "interval_width", "interval_score"}
@@ -34,5 +36,9 @@ def gain(metric: str, better: float, than: float) -> float:
 
 #: Money per prediction, where the use case declares what a decision is worth.
 VALUE = "value"
-CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
-REGRESSION_METRICS = ("rmse", "mae", "r2")
+#: The metrics of each task.
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "binary": ("roc_auc", "average_precision", "log_loss", "brier"),
+    "multiclass": ("log_loss", "brier", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc"),
+    "regression": ("rmse", "mae", "r2"),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -97,7 +97,7 @@ def written(amount: float, currency: str, *, signed: bool = False) -> str:
     return f"{amount:{'+' if signed else ''},.{places}f} {currency}".rstrip()
 
 
-def check(value: Value, task: Literal["binary", "regression"]) -> None:
+def check(value: Value, task: str) -> None:
     """Refuse what does not fit the task.
 
     Args:

@@ -45,8 +45,8 @@ def checked_examples(use_case: UseCase, rows: pa.Table, partition: Partition) ->
         partition: The partition that is computed.
 
     Raises:
-        BadFeatures: a declared column is missing, a key has no value or several rows, or a label matures before the
-            moment of prediction.
+        BadFeatures: a declared column is missing, a key has no value or several rows, a label matures before the
+            moment of prediction, or is no declared class.
     """
     where = f"Use case {use_case.name!r}, examples, partition {partition.key!r}"
     examples = use_case.examples
@@ -56,6 +56,7 @@ def checked_examples(use_case: UseCase, rows: pa.Table, partition: Partition) ->
     _check_keys(rows, examples.key, where)
     position = rows.column_names.index("label")
     rows = rows.set_column(position, "label", labels.null_where_unknown(rows["label"]))
+    labels.check_declared(use_case, rows["label"], where)
     early = pc.and_(pc.is_valid(rows["label"]), pc.less(rows["label_timestamp"], rows["event_timestamp"]))
     if count := pc.sum(early).as_py():
         raise BadFeatures(

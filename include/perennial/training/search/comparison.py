@@ -16,6 +16,7 @@ from scipy import stats
 
 from perennial.evaluation import blocks, bootstrap, thresholds
 from perennial.evaluation.blocks import Statistic
+from perennial.lake import labels
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import LOWER_IS_BETTER, VALUE
 
@@ -56,7 +57,7 @@ def improvement_on(
         candidate: (n,) predictions.
         own: (n,) those with the run's own parameters.
     """
-    name, label = use_case.gate.metric, rows["label"].to_numpy()
+    name, label = use_case.gate.metric, labels.encoded(use_case, rows["label"])
     block = blocks.blocks_of(rows["event_timestamp"], use_case.gate.block)
     worth = (thresholds.judged(use_case, rows, each) if name == VALUE else None for each in (candidate, own))
     theirs, ours = (

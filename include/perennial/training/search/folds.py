@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.evaluation import blocks
+from perennial.lake import labels
 from perennial.use_case import UseCase
 
 #: Of the rows, the share that every fold fits on at least: a short history calls for other parameters than a long one.
@@ -66,10 +67,10 @@ def _block_start(moment: pd.Timestamp, block: timedelta) -> pd.Timestamp:
 
 
 def _is_enough(use_case: UseCase, rows: pd.DataFrame, fold: Fold) -> bool:
-    gate, label = use_case.gate, rows["label"].to_numpy()
+    gate, label = use_case.gate, labels.encoded(use_case, rows["label"])
     if min(len(fold.fit), len(fold.test)) < gate.min_rows:
         return False
-    if use_case.task == "binary" and any(len(np.unique(label[part])) < 2 for part in (fold.fit, fold.test)):
+    if use_case.task != "regression" and any(len(np.unique(label[part])) < 2 for part in (fold.fit, fold.test)):
         return False
     weight = use_case.examples.weight
     if weight is not None and not pd.to_numeric(rows[weight].iloc[fold.fit]).sum() > 0:

@@ -1,0 +1,148 @@
+"""The worked example of several classes, through the pipelines: one is rare, one vanishes and one appears."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pipelines import decide, run_features, run_features_until
+
+from perennial import discovery, gate, lake, scoring
+from perennial.errors import BadFeatures
+from perennial.lake import prediction_columns
+from perennial.monitoring import monitor
+from perennial.monitoring.monitor import Verdict
+from perennial.serving import predicting
+from perennial.settings import settings
+from perennial.use_case import UseCase
+
+EXAMPLE = Path(__file__).parents[2] / "examples/tickets"
+#: Sold from 2025-02-12 on.
+NEW = "subscriptions"
+
+
+@dataclass(frozen=True)
+class World:
+    """The example after nine weeks.
+
+    Attributes:
+        use_case: As the example declares it, with the class that appears.
+        refused: How the week was refused in which it appeared, before it was declared.
+        first, second: The gate's decisions, of which only the second knows the class.
+        verdicts: Of the last week that the first model predicted, and the first one of the second.
+    """
+
+    use_case: UseCase
+    refused: BadFeatures
+    first: gate.GateDecision
+    second: gate.GateDecision
+    verdicts: dict[str, Verdict]
+
+
+@pytest.fixture(scope="module")
+def world(home: Path, mlflow_server: str) -> Iterator[World]:
+    project = home / "project"
+    shutil.copytree(EXAMPLE, project)
+    shutil.copy(EXAMPLE.parents[1] / "feature_repo/feature_store.yaml", project / "feature_repo")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PERENNIAL_PROJECT", str(project))
+        changed.syspath_prepend(str(project / "include"))
+        settings.cache_clear()
+        whole = discovery.load("tickets")
+        before = whole.model_copy(
+            update={
+                "classes": tuple(name for name in whole.classes if name != NEW),
+                "gate": whole.gate.model_copy(update={"refit": False}),  # Of the second model it is made.
+            }
+        )
+        run_features_until(before, "2025-02-03")
+        first = decide(before, "first")
+        verdicts = {}
+        with pytest.raises(BadFeatures) as refused:
+            run_features(before, before.partition("2025-02-10"))
+        for week in whole.partition("2025-02-10").through(whole.partition("2025-02-24")):
+            run_features(whole, week)
+        verdicts["2025-02-24"] = scored(whole, "2025-02-24")
+        second = decide(whole, "second")
+        run_features(whole, whole.partition("2025-03-03"))
+        verdicts["2025-03-03"] = scored(whole, "2025-03-03")
+        yield World(whole, refused.value, first, second, verdicts)
+    settings.cache_clear()
+
+
+def scored(use_case: UseCase, key: str) -> Verdict:
+    week = use_case.partition(key)
+    scoring.score(use_case, week)
+    return monitor.monitor(use_case, week)
+
+
+def predictions(key: str) -> pl.DataFrame:
+    return pl.DataFrame(lake.read("tickets.predictions", partitions=[key]))
+
+
+def test_a_first_model_is_better_than_how_frequent_classes_are(world) -> None:
+    assert world.first.promote, world.first.reason
+    assert world.first.metrics["challenger"]["log_loss"] < world.first.metrics["rival"]["log_loss"] - 0.2
+
+
+def test_a_class_that_nobody_declared_is_refused_by_name(world) -> None:
+    assert "'subscriptions' of" in world.refused.problem
+    assert "'2025-02-10'" in world.refused.problem
+    assert "classes in include/use_cases/tickets/use_case.py" in world.refused.fix
+
+
+def test_a_version_from_before_gives_a_new_class_no_probability(world) -> None:
+    made = predictions("2025-02-24")
+    assert made["model_version"].unique().to_list() == [world.first.challenger]
+    assert made["probability_subscriptions"].unique().to_list() == [0.0]
+    assert set(made["prediction"]) <= {*world.use_case.classes} - {NEW}
+    assert made.select(pl.sum_horizontal(pl.col(r"^probability_.*$"))).to_series().to_numpy() == pytest.approx(1)
+
+
+def test_the_prediction_is_the_most_probable_class(world) -> None:
+    made = predictions("2025-03-03")
+    columns = list(prediction_columns.probabilities(world.use_case))
+    most = made.select(columns).to_numpy().argmax(axis=1)
+    assert made["prediction"].to_list() == [world.use_case.classes[place] for place in most]
+
+
+def test_a_model_that_knows_the_new_class_replaces_it_and_predicts_it(world) -> None:
+    assert world.second.promote, world.second.reason
+    made = predictions("2025-03-03")
+    assert (made["prediction"] == NEW).sum() > 20
+    assert made["probability_migration"].unique().to_list() == [0.0], "it vanished before the window to fit on"
+
+
+def test_the_version_that_serves_answers_with_the_class_and_all_probabilities(world) -> None:
+    asked = {"product": "games", "channel": "chat", "words": 30, "attachments": 0, "amount": 9.5}
+    response = predicting.predict("tickets", asked)
+    (answer,) = response.predictions
+    assert response.model_version > world.second.evaluated
+    assert list(answer.probabilities) == list(world.use_case.classes)
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert answer.prediction == max(answer.probabilities, key=answer.probabilities.__getitem__)
+
+
+def test_each_class_is_in_the_evidence_of_the_gate_and_of_the_monitor(world) -> None:
+    assert world.first.classes.keys() == {*world.use_case.classes} - {NEW}
+    assert world.first.classes["migration"].fitted > 50
+    assert world.second.classes["migration"].fitted == 0
+    assert any(each.startswith("label=fraud (") for each in world.first.not_evaluated)
+    assert "| subscriptions |" in world.second.markdown()
+    before, after = (verdict.evidence.classes[NEW] for verdict in world.verdicts.values())
+    assert (before.right, before.fitted) == (0, 0)
+    assert after.right > 0.5 * after.labels
+    assert f"class '{NEW}' has" in world.verdicts["2025-02-24"].explanation
+
+
+def test_a_new_class_is_a_loss_of_performance(world) -> None:
+    verdict = world.verdicts["2025-02-24"]
+    assert verdict.verdict == "alarm", verdict.explanation
+    assert verdict.reason == "performance"
+    assert world.verdicts["2025-03-03"].evidence.production < verdict.evidence.production - 1
+    assert np.isfinite(verdict.evidence.production)
