@@ -19,7 +19,7 @@ from perennial.gate.model_card import facts, rendering
 from perennial.monitoring import live_intervals
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.registry import ledger, model_loading
-from perennial.reporting import partition_status
+from perennial.reporting import partition_status, terminal
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -139,6 +139,18 @@ def test_the_metrics_table_has_them_of_the_champion(energy) -> None:
     assert seen["interval_coverage"] == pytest.approx(within.mean())
     assert seen["interval_width"] == pytest.approx((covered["upper"] - covered["lower"]).mean())
     assert live_intervals.is_below(0.8, seen["interval_coverage"], 0.0, 0.02) is False
+
+
+def test_status_says_how_many_labels_were_within(energy) -> None:
+    state = partition_status.status(energy)
+    its = next(one.interval for one in state.partitions if one.partition == "2024-01-05")
+    assert (its.rows, its.declared, its.reached) == (288, 0.8, evidence_of("2024-01-05").interval.reached)
+    newest = state.partitions[-1].interval
+    (line,) = terminal.interval_lines(state)
+    assert line == f"Intervals  2024-01-06: around {newest.reached:.1%} of 288 labels, declared 0.8; mean width" + (
+        f" {newest.width:.4g}"
+    )
+    assert state.as_json()["partitions"][0]["interval"] is None
 
 
 def test_the_card_says_what_the_intervals_reach(energy) -> None:

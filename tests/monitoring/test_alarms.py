@@ -239,6 +239,20 @@ def test_a_later_partition_as_expected_closes_it(life, reason: str) -> None:
     assert (life.state("2013-09").is_open, life.state("2013-09").cause) == (False, "passed")
 
 
+def test_intervals_that_cover_again_close_their_alarm() -> None:
+    life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="interval-coverage")
+    life.verdict("2013-09", "healthy", reason="", interval={"left_out": "too few"})
+    assert life.state("2013-08").is_open, "nothing was measured"
+    life.verdict("2013-10", "healthy", reason="", interval={"reached": 0.9})
+    assert (life.state("2013-08").is_open, life.state("2013-08").cause) == (False, "passed")
+
+
+def test_a_model_that_is_no_better_closes_an_alarm_of_intervals_as_harder() -> None:
+    life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="interval-coverage")
+    state = life.decide(2, 1, "2013-08").state()
+    assert (state.is_open, state.cause) == (False, "harder")
+
+
 def test_another_version_that_serves_closes_it(life) -> None:
     life.decide(2, 1, "2013-07", outcome="promote")
     assert (life.state().is_open, life.state().cause) == (False, "replaced")

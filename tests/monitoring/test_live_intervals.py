@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import polars as pl
 import pytest
@@ -9,9 +11,12 @@ import pytest
 from perennial import PredictionInterval, discovery
 from perennial.evaluation import intervals
 from perennial.evaluation.recorded_intervals import RecordedMargin
-from perennial.monitoring import live_intervals
+from perennial.monitoring import live_intervals, performance, rules
+from perennial.quarantine import QuarantineShare
+from perennial.registry.ledger import Entry
 
 HOLDOUT = 500
+NOON = datetime(2024, 1, 3, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,21 @@ def test_it_is_held_against_the_coverage_that_was_recorded(energy) -> None:
 def test_too_few_rows_never_alarm(energy) -> None:
     its = live_intervals.measure(energy, partition(np.full(49, 9.0), 0.5), None, {})[1]
     assert (its.reached, its.uncertainty, its.fell) == (0.0, float("inf"), False)
+
+
+def test_too_few_covered_labels_are_an_alarm_that_requests_retraining(energy) -> None:
+    label = np.random.default_rng(6).normal(size=400)
+    its = live_intervals.measure(energy, partition(label, 1.0), RecordedMargin(1.0, 0.9, HOLDOUT, 1), {})[1]
+    day, entry = energy.partition("2024-01-05"), Entry("", "", "", 1, None, "", NOON, "", "", {}, NOON)
+    measured, fine = performance.Performance(400, 400), QuarantineShare(now=0.0, usual=0.0, partitions=3)
+    observed = rules.Observations(day, entry, 400, measured, [], {}, fine, interval=its)
+    verdict = rules.decide(energy, observed)
+    assert (verdict.verdict, verdict.reason, verdict.evidence.alarms) == (
+        "alarm",
+        "interval-coverage",
+        ("interval-coverage",),
+    )
+    assert "of 400 labels are within their prediction intervals where 0.9 was declared" in verdict.explanation
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -30,6 +32,14 @@ def test_who_answered_is_shown_by_version_with_its_own_latency() -> None:
     assert (champion.version, champion.served_as, champion.requests, champion.metric) == (3, "champion", 2, 1.0)
     assert champion.quantile(0.5) == pytest.approx(0.15)
     assert (canary.version, canary.served_as, canary.requests, canary.metric) == (2, "canary", 1, None)
+
+
+def test_labels_within_the_answered_intervals_are_counted() -> None:
+    bounds = [(0.0, 1.0), (0.5, 2.0), (0.0, 2.0), None]
+    answers = [replace(each, bounds=its) for each, its in zip(ANSWERS, bounds, strict=True)]
+    champion, canary = asked_versions.answered(FLIGHTS, answers, LABELS, challenger=2)
+    assert champion.interval_coverage == 0.5
+    assert canary.interval_coverage is None, "its label is not known"
 
 
 def test_what_was_said_in_shadow_is_held_against_the_same_labels() -> None:

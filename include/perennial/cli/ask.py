@@ -77,6 +77,7 @@ def _summary(metric: str, asked: Asked) -> dict[str, Any]:
                 "failed": each.failed,
                 "latency_ms": {name: _milliseconds(each, share) for name, share in _SHARES.items()},
                 metric: each.metric,
+                "interval_coverage": each.interval_coverage,
             }
             for each in asked.said
         ],
@@ -107,7 +108,9 @@ def _table_of_versions(use_case: UseCase, asked: Asked) -> Table:
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     drawn.add_column("version")
     drawn.add_column("served as")
-    for heading in ("requests", *(f"{name} ms" for name in _SHARES), use_case.gate.metric):
+    has_intervals = any(each.interval_coverage is not None for each in asked.said)
+    within = ("within interval",) if has_intervals else ()
+    for heading in ("requests", *(f"{name} ms" for name in _SHARES), use_case.gate.metric, *within):
         drawn.add_column(heading, justify="right")
     for each in asked.said:
         waited = [_milliseconds(each, share) for share in _SHARES.values()]
@@ -117,6 +120,7 @@ def _table_of_versions(use_case: UseCase, asked: Asked) -> Table:
             f"{each.requests:,}",
             *(_NOTHING if took is None else f"{took:.1f}" for took in waited),
             _NOTHING if each.metric is None else f"{each.metric:.4f}",
+            *([_NOTHING if each.interval_coverage is None else f"{each.interval_coverage:.1%}"] if within else []),
         )
     return drawn
 

@@ -129,7 +129,7 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(terminal.table(state))
     for line in terminal.alarm_lines(state):
         out.print(f"{'Alarm':<10} {line}", highlight=False, markup=False)
-    for line in [*terminal.estimate_lines(state), *terminal.regret_lines(state)]:
+    for line in [*terminal.interval_lines(state), *terminal.estimate_lines(state), *terminal.regret_lines(state)]:
         out.print(line, highlight=False, markup=False)
 
 

@@ -71,6 +71,25 @@ class EstimatedMetric:
 
 
 @dataclass(frozen=True)
+class IntervalStatus:
+    """How many labels of a partition lie within their prediction intervals.
+
+    Attributes:
+        rows: Labelled predictions with an interval.
+        declared, reached: The share that was to, and the share that does.
+        width: Mean, in the unit of the label.
+    """
+
+    rows: int
+    declared: float
+    reached: float
+    width: float
+
+    def __str__(self) -> str:
+        return f"{self.reached:.1%} of {self.rows:,} labels, declared {self.declared:.4g}; mean width {self.width:.4g}"
+
+
+@dataclass(frozen=True)
 class PartitionStatus:
     """One partition: its data, the version that scored it, its performance, and what was done about it.
 
@@ -85,6 +104,7 @@ class PartitionStatus:
         predictions: How its predictions by that version were made; None: none was served, or it has no verdict.
         alarm: Whether the alarm on it is open, its cause, and what would help; None: its verdict is no alarm.
         estimate: `metric` as it was estimated without labels; None: it was not.
+        interval: What its prediction intervals reached; None: there are none, or too few labels.
     """
 
     partition: str
@@ -100,6 +120,7 @@ class PartitionStatus:
     predictions: PredictionsMade | None = None
     alarm: AlarmState | None = None
     estimate: EstimatedMetric | None = None
+    interval: IntervalStatus | None = None
 
 
 @dataclass(frozen=True)
@@ -383,6 +404,7 @@ def _partition(use_case: UseCase, key: str, rows: Mapping[str, list[dict[str, An
         done=_done(rows.get("ledger", []), rows.get("requests", [])),
         predictions=_predictions_made(verdict),
         estimate=_estimated(use_case, verdict),
+        interval=_interval(verdict),
     )
 
 
@@ -393,6 +415,13 @@ def _estimated(use_case: UseCase, verdict: Mapping[str, Any]) -> EstimatedMetric
     if not made or evidence.get("metric") != use_case.gate.metric:
         return None
     return EstimatedMetric(made["value"], made["low"], made["high"])
+
+
+def _interval(verdict: Mapping[str, Any]) -> IntervalStatus | None:
+    its = json.loads(verdict.get("evidence") or "{}").get("interval") or {}
+    if its.get("reached") is None:
+        return None
+    return IntervalStatus(its["rows"], its["declared"], its["reached"], its["width"])
 
 
 def _predictions_made(verdict: Mapping[str, Any]) -> PredictionsMade | None:

@@ -99,6 +99,12 @@ def estimate_lines(state: UseCaseStatus) -> list[str]:
     return [f"{'Estimated':<10} {newest.partition}: {state.metric} {newest.estimate} without labels, {later}{record}"]
 
 
+def interval_lines(state: UseCaseStatus) -> list[str]:
+    """How many labels of the newest partition lie within their prediction intervals."""
+    newest = next((one for one in reversed(state.partitions) if one.interval), None)
+    return [] if newest is None else [f"{'Intervals':<10} {newest.partition}: around {newest.interval}"]
+
+
 def regret_lines(state: UseCaseStatus) -> list[str]:
     """What the champions reached beside models that served nobody, and how to measure what is not measured yet."""
     if state.regret is None:

@@ -57,6 +57,7 @@ class Said:
         failed: How many it failed to predict in shadow.
         metric: The use case's metric where the label is known; None: too few labels.
         seconds: (n,) how long each answer took, as the caller saw it; empty in shadow, for which nobody waits.
+        interval_coverage: The share of known labels within the prediction intervals of its answers; None: it has none.
     """
 
     version: int
@@ -65,6 +66,7 @@ class Said:
     failed: int
     metric: float | None
     seconds: np.ndarray
+    interval_coverage: float | None = None
 
     def quantile(self, share: float) -> float | None:
         """Seconds within which this share was answered; None: nobody waited."""
@@ -140,7 +142,8 @@ def answered(use_case: UseCase, answers: Sequence[Answer], labels: np.ndarray, c
         seconds = np.array([each.seconds for each in answers])[its]
         served_as: ServedAs = "canary" if version == challenger else "champion"
         metric = metric_of(use_case, predictions(use_case, answers)[its], labels[its], version)
-        said.append(Said(version, served_as, int(its.sum()), 0, metric, seconds))
+        covered = _interval_coverage([each for each, is_its in zip(answers, its, strict=True) if is_its], labels[its])
+        said.append(Said(version, served_as, int(its.sum()), 0, metric, seconds, covered))
     return said
 
 
@@ -168,6 +171,13 @@ def shadowed(
     if all(challenger != each.version for each in said) and all(challenger != each.model_version for each in answers):
         said.append(Said(challenger, "shadow", 0, 0, None, np.empty(0)))
     return said
+
+
+def _interval_coverage(answers: Sequence[Answer], labels: np.ndarray) -> float | None:
+    """The share of labels within the bounds that were answered, of those that are known."""
+    pairs = [(label, each.bounds) for label, each in zip(labels, answers, strict=True) if each.bounds is not None]
+    within = [low <= label <= high for label, (low, high) in pairs if not np.isnan(label)]
+    return float(np.mean(within)) if within else None
 
 
 def labels_of(use_case: UseCase, column: pa.ChunkedArray) -> np.ndarray:

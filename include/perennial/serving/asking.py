@@ -43,6 +43,7 @@ class Answer:
         is_complete: Whether no feature was missing.
         problem: Why there is no prediction; empty: there is one.
         prediction_id: The prediction's, under which it is recorded.
+        bounds: The prediction interval; None: there is none.
     """
 
     status: int
@@ -53,6 +54,7 @@ class Answer:
     problem: str = ""
     prediction_id: str | None = None
     probabilities: Mapping[str, float] | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,12 @@ def _send(server: httpx.Client, path: str, body: bytes) -> Answer:
     (made,) = answer["predictions"]
     version = made.get("model_version", answer["model_version"])
     is_complete = not made.get("missing")
+    bounds = (made["lower"], made["upper"]) if "lower" in made and "upper" in made else None
     return Answer(
         *(response.status_code, seconds, version, made["prediction"], is_complete),
         prediction_id=made["prediction_id"],
         probabilities=made.get("probabilities"),
+        bounds=bounds,
     )
 
 
