@@ -134,6 +134,36 @@ def test_cross_fitted_coverage_does_not_flatter() -> None:
     assert np.mean(said) == pytest.approx(np.mean(new), abs=0.008)
 
 
+def test_a_number_names_the_same_group_whichever_type_it_has() -> None:
+    assert intervals.groups([1, 1.0, np.float64(1), np.int32(1)]).tolist() == ["1.0"] * 4
+    assert intervals.groups(["a", None]).tolist() == ["a", "None"]
+
+
+def test_each_group_is_covered_by_a_margin_of_its_own() -> None:
+    drawn = np.random.default_rng(4)
+    group = intervals.groups(drawn.choice([1, 6, 24], size=6_000))
+    label = drawn.normal(size=6_000) * np.where(group == "24.0", 3.0, 1.0)
+    score, held = np.abs(label), np.arange(6_000) < 3_000
+    margins = intervals.margins_by(score[held], group[held], 0.9)
+    chosen = intervals.by_row(group[~held], margins, np.nan)
+    for name in ("1.0", "6.0", "24.0"):
+        within = (score[~held] <= chosen)[group[~held] == name]
+        assert within.mean() == pytest.approx(0.9, abs=0.03)
+    overall = intervals.margin(score[held], 0.9)
+    assert (score[~held] <= overall)[group[~held] == "24.0"].mean() < 0.75
+
+
+def test_a_small_group_has_the_margin_of_all_rows() -> None:
+    score = np.arange(40.0)
+    group, block = intervals.groups(["a"] * 30 + ["b"] * 10), np.tile([0, 1, 2, 3], 10)
+    margins = intervals.margins_by(score, group, 0.9)
+    assert margins == {"a": intervals.margin(score[:30], 0.9)}
+    assert intervals.by_row(group, margins, 7.0).tolist() == [margins["a"]] * 30 + [7.0] * 10
+    judged, of_all = intervals.cross_fitted_by(score, block, group, 0.9), intervals.cross_fitted(score, block, 0.9)
+    assert judged[30:].tolist() == of_all[30:].tolist()
+    assert judged[:30].tolist() == intervals.cross_fitted(score[:30], block[:30], 0.9).tolist()
+
+
 def test_the_models_own_quantiles_cover_where_it_is_hard() -> None:
     """A spread that grows with the input: one margin covers the easy rows always and the hard ones too seldom."""
     drawn = np.random.default_rng(3)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from perennial import PredictionInterval, discovery
-from perennial.evaluation.recorded_intervals import RecordedMargin
+from perennial.evaluation.recorded_intervals import RecordedMargin, recorded
 from perennial.gate import prediction_intervals
+from perennial.registry.ledger import Entry
 
 DAYS, ROWS = 12, 60
+NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,25 @@ def test_rows_that_the_champion_has_seen_are_left_out_of_the_comparison(energy) 
     assert mine.rows == len(rows)
     assert mine.margin == measured(energy, rows).margin
     assert mine.reached == pytest.approx((rows["label"].abs() <= mine.margin)[is_later].mean(), abs=0.02)
+
+
+def test_rows_of_each_value_have_a_margin_of_their_own(energy) -> None:
+    by_hour = energy.model_copy(update={"interval": PredictionInterval(coverage=0.9, by="hour_sin")})
+    rows = holdout()
+    rows["hour_sin"] = np.tile([0.0, 1.0], len(rows) // 2)
+    rows.loc[rows["hour_sin"] == 1.0, "label"] *= 3
+    mine = measured(by_hour, rows)
+    assert mine.margins["1.0"] == pytest.approx(3 * mine.margins["0.0"], rel=0.2)
+    assert mine.margins["0.0"] < mine.margin < mine.margins["1.0"]
+    assert mine.width == pytest.approx(mine.margins["0.0"] + mine.margins["1.0"], rel=0.05)
+    known = recorded(by_hour, [Entry("", "", "promoted", 1, None, "", NOON, "gate", "", of(mine), NOON)], 1)
+    assert known.of_rows([0, 1, 5]).tolist() == [mine.margins["0.0"], mine.margins["1.0"], mine.margin]
+    its = measured(by_hour, rows, known)
+    assert its.reached == pytest.approx(mine.reached, abs=0.02)
+
+
+def of(mine) -> dict:
+    return {"prediction_interval": mine.model_dump(mode="json")}
 
 
 def test_nothing_without_a_declaration(energy) -> None:

@@ -63,6 +63,13 @@ def test_bounds_are_those_of_the_models_quantiles_and_the_margin() -> None:
     assert told == [(0.0, 2.0, 7.0), (1.0, 4.0, 13.0)]
 
 
+def test_an_answer_has_the_margin_of_its_value() -> None:
+    margin = RecordedMargin(1.0, 0.9, 100, 1, by="hour_sin", margins={"4.0": 2.5})
+    bounded = replace(joint(lambda frame: np.zeros(len(frame))), margin=margin)
+    answers = answer_together(bounded, [request(hour_sin=each) for each in (4.0, 3.0)])
+    assert [answer.predictions[0].upper for answer in answers] == [2.5, 1.0]
+
+
 def test_a_prediction_is_answered_where_its_quantiles_fail() -> None:
     def fail(frame: pd.DataFrame) -> np.ndarray:
         raise ValueError("no quantiles")

@@ -32,6 +32,12 @@ def test_a_gate_must_see_enough_rows_for_it() -> None:
         declared(interval=PredictionInterval(coverage=0.99))
 
 
+def test_margins_are_by_a_field_of_the_request() -> None:
+    assert declared(interval=PredictionInterval(by="hour_sin")).interval.by == "hour_sin"
+    with pytest.raises(ValidationError, match=r"interval\.by 'meter_last' is not one of examples\.request_features"):
+        declared(interval=PredictionInterval(by="meter_last"))
+
+
 @given(st.integers(min_value=1, max_value=999))
 def test_one_row_fewer_would_be_too_few(thousandths) -> None:
     coverage = thousandths / 1000

@@ -13,6 +13,7 @@ from pipelines import decide, run_features, run_features_until
 
 from perennial import discovery, gate, lake, scoring
 from perennial.monitoring import monitor
+from perennial.monitoring.verdict import Verdict
 from perennial.settings import settings
 from perennial.training import planning
 from perennial.use_case import UseCase
@@ -71,11 +72,36 @@ def test_the_gate_judges_each_horizon(temperature, decision) -> None:
     assert errors["horizon=1h"] < errors["horizon=6h"] < errors["horizon=24h"]
 
 
-def test_each_horizon_is_monitored(temperature, decision) -> None:
-    may = temperature.partition("2013-05")
-    run_features(temperature, may)
-    scoring.score(temperature, may)
-    verdict = monitor.monitor(temperature, may)
-    assert set(verdict.evidence.slices) == {"horizon=1h", "horizon=6h", "horizon=24h"}
+def test_each_horizon_has_a_margin_of_its_own(decision) -> None:
+    its = decision.prediction_interval
+    assert its.margins["1.0"] < its.margins["6.0"] < its.margins["24.0"]
+    assert its.reached == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def may(temperature: UseCase, decision: gate.GateDecision) -> Verdict:
+    """The month after the model's data, scored and monitored."""
+    partition = temperature.partition("2013-05")
+    run_features(temperature, partition)
+    scoring.score(temperature, partition)
+    return monitor.monitor(temperature, partition)
+
+
+def test_each_forecast_of_may_has_an_interval(temperature, may, decision) -> None:
+    rows = pl.DataFrame(lake.read("temperature.predictions", partitions=["2013-05"]))
+    for hours, margin in decision.prediction_interval.margins.items():
+        its = rows.filter(pl.col("horizon_hours") == float(hours))
+        assert (its["prediction"] - its["lower"]).to_numpy() == pytest.approx(margin)
+        assert (its["upper"] - its["prediction"]).to_numpy() == pytest.approx(margin)
+    key = list(temperature.examples.key)
+    truth = pl.DataFrame(lake.read("temperature.examples", partitions=["2013-05"])).select(*key, "label")
+    within = rows.join(truth.drop_nulls(), on=key).with_columns(within=pl.col("label").is_between("lower", "upper"))
+    assert may.evidence.interval.reached == pytest.approx(within["within"].mean())
+    by_horizon = dict(within.group_by("horizon").agg(pl.col("within").mean()).iter_rows())
+    assert max(by_horizon.values()) - min(by_horizon.values()) < 0.2, by_horizon
+
+
+def test_each_horizon_is_monitored(may) -> None:
+    assert set(may.evidence.slices) == {"horizon=1h", "horizon=6h", "horizon=24h"}
     predictions = pl.DataFrame(lake.read("temperature.predictions", partitions=["2013-05"]))
     assert predictions["horizon"].value_counts()["count"].n_unique() == 1

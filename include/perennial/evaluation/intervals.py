@@ -16,12 +16,15 @@ on the others.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from perennial.evaluation import blocks
 from perennial.evaluation.blocks import Statistic
+from perennial.use_case.interval import fewest_rows
 
 Array = np.ndarray
 
@@ -156,6 +159,66 @@ def cross_fitted(score: Array, block: Array, coverage: float) -> Array:
     chosen = np.array([margin(score[block != each], coverage) for each in range(blocks.count_blocks(block))])
     by_row = chosen[block] if len(chosen) else np.empty(0)
     return np.where(np.isfinite(by_row), by_row, np.nan)
+
+
+def groups(values: Iterable[Any]) -> Array:
+    """(n,) names of values, the same for a number whichever type it has.
+
+    Args:
+        values: n of them.
+    """
+    return np.array(
+        [str(float(each)) if isinstance(each, int | float | np.number) else str(each) for each in values], dtype=object
+    )
+
+
+def margins_by(score: Array, group: Array, coverage: float) -> dict[str, float]:
+    """The margin of each group, chosen on its own rows: Mondrian conformal prediction.
+
+    V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a Random World", 2005, section 4.5.
+
+    Args:
+        score: (n,) from `scores`.
+        group: (n,) from `groups`.
+        coverage: The declared one.
+
+    Returns:
+        By name; without groups of fewer than twice as many rows as a margin needs.
+    """
+    names, counts = np.unique(group.astype(str), return_counts=True)
+    large = names[counts >= 2 * fewest_rows(coverage)]
+    return {str(name): margin(score[group == name], coverage) for name in large}
+
+
+def by_row(group: Array, margins: Mapping[str, float], others: float) -> Array:
+    """(n,) the margin of each row.
+
+    Args:
+        group: (n,) from `groups`.
+        margins: From `margins_by`.
+        others: The margin of rows of any other group.
+    """
+    return np.array([margins.get(each, others) for each in group], dtype=float)
+
+
+def cross_fitted_by(score: Array, block: Array, group: Array, coverage: float) -> Array:
+    """(n,) the margin by which each row is judged: chosen on the rows of its group in all blocks but its own.
+
+    Args:
+        score: (n,) from `scores`.
+        block: (n,) as `blocks.blocks_of` gives it.
+        group: (n,) from `groups`.
+        coverage: The declared one.
+
+    Returns:
+        As `cross_fitted` where the group, or what is left of it, is too small.
+    """
+    chosen = cross_fitted(score, block, coverage)
+    for name in margins_by(score, group, coverage):
+        its = np.flatnonzero(group == name)
+        own = cross_fitted(score[its], np.unique(block[its], return_inverse=True)[1], coverage)
+        chosen[its] = np.where(np.isnan(own), chosen[its], own)
+    return chosen
 
 
 def _inner(prediction: Array, quantiles: Array | None) -> tuple[Array, Array]:

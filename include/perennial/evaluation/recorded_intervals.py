@@ -12,7 +12,7 @@ Which decision counts for a partition is a question of event time, as for what i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perennial.registry import ledger, rollouts
@@ -38,12 +38,26 @@ class RecordedMargin:
         coverage: The coverage that it was chosen for, whatever is declared by now.
         rows: How many rows of a holdout it was chosen from.
         decision: The version whose decision recorded it.
+        by: The column whose values have margins of their own; None: none does.
+        margins: These, by the name of a value: see `intervals.groups`.
     """
 
     margin: float
     coverage: float
     rows: int
     decision: int
+    by: str | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+    def of_rows(self, values: Iterable[Any]) -> np.ndarray:
+        """(n,) the margin of each row.
+
+        Args:
+            values: n values of the column `by`.
+        """
+        from perennial.evaluation import intervals
+
+        return intervals.by_row(intervals.groups(values), self.margins, self.margin)
 
 
 def recorded(
@@ -101,11 +115,13 @@ def bounds_of(
         return None
     from perennial.evaluation import intervals
 
-    return intervals.bounds(prediction, predict.quantiles(rows), known.margin)
+    margin = known.of_rows(rows[known.by]) if known.by is not None and known.by in rows else known.margin
+    return intervals.bounds(prediction, predict.quantiles(rows), margin)
 
 
 def _of(evidence: Mapping[str, Any], key: str, decision: int) -> RecordedMargin | None:
     kept = evidence.get(key) or {}
     if kept.get("margin") is None:
         return None
-    return RecordedMargin(float(kept["margin"]), float(kept["coverage"]), int(kept["rows"]), decision)
+    by, margins = kept.get("by"), kept.get("margins") or {}
+    return RecordedMargin(float(kept["margin"]), float(kept["coverage"]), int(kept["rows"]), decision, by, margins)

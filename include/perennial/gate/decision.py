@@ -61,6 +61,8 @@ class HoldoutInterval(Declaration):
         margin: Around each prediction, or beyond the model's own quantiles, chosen on `rows`; in the unit of the label.
             None: these were too few.
         rows: Rows of the holdout that the margin was chosen from.
+        by: The column whose values have margins of their own; None: none does.
+        margins: These, by value, of those that the holdout has enough rows of; all others have `margin`.
         reached: The share of labels within their intervals: of a challenger each block by the margin that was chosen on
             the others, of a champion by the margin that it served with, if it had one. None: there were no intervals.
         bounds: Lower and upper bound of that share, each with the gate's confidence; None: too few blocks.
@@ -70,6 +72,8 @@ class HoldoutInterval(Declaration):
     coverage: float
     margin: float | None = None
     rows: int
+    by: str | None = None
+    margins: dict[str, float] = Field(default_factory=dict)
     reached: float | None = None
     bounds: tuple[float, float] | None = None
     width: float | None = None

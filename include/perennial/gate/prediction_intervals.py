@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,14 @@ class Bounded:
         margin: Chosen on all of them; infinite with too few rows.
         rows: How many these were.
         lower, upper: (n,) by which the rows are judged, NaN where there is none.
+        margins: Of the values of `interval.by`, by name.
     """
 
     margin: float
     rows: int
     lower: Array
     upper: Array
+    margins: dict[str, float]
 
     def later(self, is_later: Array) -> Bounded:
         """The same intervals of some of the rows, by which they are judged; the margin stays.
@@ -39,7 +41,7 @@ class Bounded:
         Args:
             is_later: (n,) which of them.
         """
-        return Bounded(self.margin, self.rows, self.lower[is_later], self.upper[is_later])
+        return replace(self, lower=self.lower[is_later], upper=self.upper[is_later])
 
 
 def of_version(
@@ -74,7 +76,8 @@ def bounded(
 
     Args:
         use_case: Its `interval`, and what a block is.
-        holdout: (n,) rows with `label` and `event_timestamp`, which the model was not fitted on.
+        holdout: (n,) rows with `label`, `event_timestamp` and the column `interval.by`, which the model was
+            not fitted on.
         prediction: (n,) of the model.
         quantiles: (n, 2) of the model; None: it predicts none.
         known: The margin that it serves with; None: it has none, each block is judged by that of the others.
@@ -84,14 +87,21 @@ def bounded(
     """
     if use_case.interval is None:
         return None
-    coverage = use_case.interval.coverage
+    coverage, by = use_case.interval.coverage, use_case.interval.by
+    group = intervals.groups(holdout[by]) if by is not None else None
     score = intervals.scores(holdout["label"].to_numpy(dtype=float), prediction, quantiles)
     if known is None:
         block = blocks.blocks_of(holdout["event_timestamp"], use_case.gate.block)
-        margins: Array | float = intervals.cross_fitted(score, block, coverage)
+        judging: Array | float = (
+            intervals.cross_fitted(score, block, coverage)
+            if group is None
+            else intervals.cross_fitted_by(score, block, group, coverage)
+        )
     else:
-        margins = known.margin
-    return Bounded(intervals.margin(score, coverage), len(holdout), *intervals.bounds(prediction, quantiles, margins))
+        judging = known.of_rows(holdout[known.by]) if known.by is not None and known.by in holdout else known.margin
+    own = intervals.margins_by(score, group, coverage) if group is not None else {}
+    lower, upper = intervals.bounds(prediction, quantiles, judging)
+    return Bounded(intervals.margin(score, coverage), len(holdout), lower, upper, own)
 
 
 def measure(use_case: UseCase, holdout: pd.DataFrame, its: Bounded | None) -> HoldoutInterval | None:
@@ -116,6 +126,8 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, its: Bounded | None) -> Ho
         coverage=coverage,
         margin=its.margin if np.isfinite(its.margin) else None,
         rows=its.rows,
+        by=use_case.interval.by,
+        margins=its.margins,
         reached=measured.get("interval_coverage"),
         bounds=(max(interval.low, 0.0), min(interval.high, 1.0)) if interval is not None else None,
         width=measured.get("interval_width"),

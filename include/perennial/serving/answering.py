@@ -224,7 +224,10 @@ def _bounds(
     except Exception:
         log.exception("%s: v%d predicts no quantiles", version.use_case.name, version.number)
         return [none] * len(predicted)
-    lower, upper = intervals.bounds(predicted, quantiles, version.margin.margin)
+    margin: np.ndarray | float = version.margin.margin
+    if version.margin.by is not None and version.margin.by in inputs.schema.names:
+        margin = version.margin.of_rows([value for (value,) in inputs.values_of([version.margin.by])])
+    lower, upper = intervals.bounds(predicted, quantiles, margin)
     pairs = zip(lower.tolist(), upper.tolist(), strict=True)
     return [both if math.isfinite(sum(both)) else none for both in pairs]
 

@@ -22,6 +22,11 @@ class PredictionInterval(Declaration):
     coverage: float = Field(
         default=0.9, gt=0, lt=1, description="The share of labels that are to lie within the intervals."
     )
+    by: str | None = Field(
+        default=None,
+        description="One of `examples.request_features`, such as the horizon of a forecast: rows of each of its values"
+        " get a margin of their own, where the holdout has enough of them. None: all rows have the same.",
+    )
     tolerance: float = Field(
         default=0.02,
         ge=0,
@@ -61,5 +66,7 @@ def check(use_case: UseCase) -> None:
             f"interval.coverage {interval.coverage:g} needs a holdout of {needed} rows at least, and the gate decides"
             f" on {use_case.gate.min_rows}: raise gate.min_rows or lower interval.coverage"
         )
+    if interval.by is not None and interval.by not in use_case.examples.request_features:
+        raise ValueError(f"interval.by {interval.by!r} is not one of examples.request_features")
     if interval.tolerance >= interval.coverage:
         raise ValueError(f"interval.tolerance {interval.tolerance:g} is not below interval.coverage")

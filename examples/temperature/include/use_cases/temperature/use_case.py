@@ -10,6 +10,7 @@ from perennial import (
     Examples,
     FeatureTable,
     Gate,
+    PredictionInterval,
     RawTable,
     Retraining,
     TrainingParams,
@@ -45,6 +46,8 @@ use_case = UseCase(
     ),
     feature_service="temperature",
     params=TemperatureParams,
+    # Four of five temperatures are to lie between the bounds; those of a day ahead are wider than those of an hour.
+    interval=PredictionInterval(coverage=0.8, by="horizon_hours"),
     gate=Gate(
         metric="rmse",
         holdout=timedelta(days=21),
