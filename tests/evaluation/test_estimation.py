@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from perennial.evaluation import estimation, metrics
 from perennial.evaluation.estimation import Holdout
@@ -139,3 +139,39 @@ def test_a_feature_that_is_always_null_is_no_error() -> None:
     fitted = estimation.fit(use_case("rmse"), holdout((features.assign(gone=np.nan), label, prediction)))
     assert fitted is not None
     assert np.isfinite(fitted.estimate(features.assign(gone=1.0), prediction))
+
+
+def classes(rng: np.random.Generator, rows: int, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Features, labels of three classes, a fourth that never occurs, and predictions that are far too sure."""
+    x = rng.normal(shift, 1 + shift, rows)
+    truth = softmax(np.column_stack([x, -x, 0.5 * x - 1.5, np.full(rows, -30.0)]), axis=1)
+    label = (rng.random((rows, 1)) > truth.cumsum(axis=1)).sum(axis=1).clip(0, 2)
+    return pd.DataFrame({"x": x}), label, softmax(2.5 * np.log(truth.clip(1e-9)), axis=1)
+
+
+CLASSES = ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize("metric", estimation.ESTIMATED_OF_CLASSES)
+@pytest.mark.parametrize("rows", [800, 3_000])
+def test_an_estimate_of_classes_follows_a_shift_of_the_rows(metric: str, rows: int) -> None:
+    rng = np.random.default_rng(1)
+    case = SimpleNamespace(task="multiclass", classes=CLASSES, gate=SimpleNamespace(metric=metric))
+    fitted = estimation.fit(case, holdout(classes(rng, rows)))
+    assert fitted is not None
+    features, label, prediction = classes(rng, 20_000, shift=0.5)
+    truth = metrics.evaluate_one(case, metric, label, prediction)
+    before = metrics.evaluate_one(case, metric, *classes(rng, 20_000)[1:])
+    estimate = fitted.estimate(features, prediction)
+    assert estimate == pytest.approx(truth, rel=0.1)
+    assert abs(estimate - truth) < 0.5 * abs(before - truth)
+
+
+@pytest.mark.parametrize("metric", estimation.ESTIMATED_OF_CLASSES)
+def test_an_expected_metric_of_classes_is_its_mean_over_labels(metric: str) -> None:
+    rng = np.random.default_rng(2)
+    case = SimpleNamespace(task="multiclass", classes=CLASSES, gate=SimpleNamespace(metric=metric))
+    probability, prediction = rng.dirichlet(np.ones(4), 300), rng.dirichlet(np.ones(4), 300)
+    labels = [(rng.random((300, 1)) > probability.cumsum(axis=1)).sum(axis=1).clip(0, 3) for _ in range(200)]
+    drawn = [metrics.evaluate_one(case, metric, each, prediction) for each in labels]
+    assert metrics.expected(metric, probability, prediction) == pytest.approx(np.mean(drawn), abs=0.01)

@@ -62,3 +62,8 @@ def test_an_estimator_is_aligned_by_the_names_that_it_was_fitted_on() -> None:
     assert aligned.tolist() == [[0.1, 0.0, 0.9]]
     with pytest.raises(PerennialError, match="the estimator knows 0, 1, none of which is a declared class"):
         prediction_columns.aligned(COLOURS, [0, 1], np.array([[0.9, 0.1]]))
+
+
+def test_of_no_rows_there_are_no_predictions() -> None:
+    rows = pl.DataFrame(pa.table(prediction_columns.written(COLOURS, PREDICTED[:0])))
+    assert prediction_columns.gathered(COLOURS, rows)["prediction"].to_numpy().shape == (0, 3)

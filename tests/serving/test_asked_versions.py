@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from perennial import discovery
@@ -56,3 +57,31 @@ def test_a_challenger_that_said_nothing_is_shown() -> None:
 
 def test_of_a_canary_that_answered_everything_nothing_is_missing() -> None:
     assert asked_versions.shadowed(FLIGHTS, shadows(), ANSWERS[2:], LABELS[2:], challenger=2) == []
+
+
+CLASSES = FLIGHTS.model_copy(
+    update={
+        "task": "multiclass",
+        "classes": ("low", "middle", "high"),
+        "gate": FLIGHTS.gate.model_copy(update={"metric": "accuracy"}),
+    }
+)
+
+
+def test_of_classes_the_probabilities_are_held_against_the_places_of_the_labels() -> None:
+    said = [{"low": 0.5, "middle": 0.3, "high": 0.2}, {"low": 0.1, "middle": 0.2, "high": 0.7}]
+    answers = [
+        Answer(200, 0.1, 3, max(each, key=each.get), prediction_id=name, probabilities=each)
+        for name, each in zip("ab", said, strict=True)
+    ]
+    answers.append(Answer(503, 0.4, problem="503: The server is busy."))
+    labels = asked_versions.labels_of(CLASSES, pa.chunked_array([["low", "middle", None]]))
+    assert labels.tolist()[:2] == [0, 1]
+    (champion,) = asked_versions.answered(CLASSES, answers, labels, challenger=None)
+    assert (champion.requests, champion.metric) == (2, 0.5)
+    made = {"probability_low": [0.0, 0.2], "probability_middle": [1.0, 0.8], "probability_high": [0.0, 0.0]}
+    rows = pl.DataFrame(
+        {"shadow_of": ["a", "b"], "model_version": [2, 2], "prediction": ["middle"] * 2, "error": [None] * 2} | made
+    )
+    (shadow,) = asked_versions.shadowed(CLASSES, rows, answers, labels, challenger=2)
+    assert (shadow.requests, shadow.metric) == (2, 0.5)

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 import skops.io
 from pipelines import run_features_until, train
+from sklearn.ensemble import VotingClassifier
 
 from perennial import gate
 from perennial.errors import TrainingFailed
 from perennial.registry import model_loading, tracking
 from perennial.reproduce import refit
+from perennial.training import estimator
 from perennial.use_case import UseCase
 
 ROOT = Path(__file__).parents[2]
@@ -97,3 +99,39 @@ def test_the_guide_names_the_types_of_a_library(library: Library, task: str, ene
     predicted, again = (model_loading.predictor(use_case, each)(rows) for each in (model, loaded))
     assert predicted.dtype == float
     assert np.array_equal(predicted, again)
+
+
+def named(energy: UseCase) -> tuple[UseCase, pd.DataFrame]:
+    """A use case of four classes, and rows of which three occur, in another order than that of the alphabet."""
+    random = np.random.default_rng(7)
+    rows = pd.DataFrame(random.normal(size=(500, 3)), columns=["a", "b", "c"])
+    place = (rows["a"] > 0).astype(int) + (rows["b"] > 0.5)
+    rows["label"] = np.array(["red", "green", "blue"], dtype=object)[place]
+    return energy.model_copy(update={"task": "multiclass", "classes": ("red", "pink", "green", "blue")}), rows
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_library_predicts_classes_by_name(library: Library, energy, tmp_path, monkeypatch) -> None:
+    use_case, rows = named(energy)
+
+    def build(params: Any) -> Any:
+        model = library("binary", params.seed)
+        return VotingClassifier([("model", model)], voting="soft") if library is xgboost else model
+
+    monkeypatch.setattr(energy.module("model"), "build", build)
+    model, _ = estimator.fit_estimator(use_case, use_case.params(), rows, ["a", "b", "c"])
+    skops.io.dump(model, tmp_path / "model.skops")
+    trusted = (*documented(library, "binary"), "sklearn.utils._bunch.Bunch")
+    loaded = model_loading.estimator_from(use_case.model_copy(update={"trusted_types": trusted}), 1, str(tmp_path))
+    predicted, again = (model_loading.predictor(use_case, each)(rows[["a", "b", "c"]]) for each in (model, loaded))
+    assert np.array_equal(predicted, again)
+    assert (predicted[:, 1] == 0).all(), "nobody was pink"
+    assert (np.array(use_case.classes)[predicted.argmax(axis=1)] == rows["label"]).mean() > 0.95
+
+
+def test_xgboost_by_itself_takes_no_names_and_the_error_says_where_to_look(energy, monkeypatch) -> None:
+    use_case, rows = named(energy)
+    monkeypatch.setattr(energy.module("model"), "build", lambda params: xgboost("binary", params.seed))
+    with pytest.raises(TrainingFailed) as failed:
+        estimator.fit_estimator(use_case, use_case.params(), rows, ["a", "b", "c"])
+    assert "docs/classes.md" in failed.value.fix

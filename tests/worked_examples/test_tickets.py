@@ -5,18 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from pipelines import decide, run_features, run_features_until
 
 from perennial import discovery, gate, lake, scoring
+from perennial.backtesting import running
 from perennial.errors import BadFeatures
 from perennial.lake import prediction_columns
 from perennial.monitoring import monitor
 from perennial.monitoring.monitor import Verdict
+from perennial.reproduce import refit
+from perennial.served_predictions import table as served_predictions
 from perennial.serving import predicting
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -24,6 +29,7 @@ from perennial.use_case import UseCase
 EXAMPLE = Path(__file__).parents[2] / "examples/tickets"
 #: Sold from 2025-02-12 on.
 NEW = "subscriptions"
+SERVED = "20250303-000"
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,28 @@ def world(home: Path, mlflow_server: str) -> Iterator[World]:
         verdicts["2025-02-24"] = scored(whole, "2025-02-24")
         second = decide(whole, "second")
         run_features(whole, whole.partition("2025-03-03"))
+        serve_one(whole)
         verdicts["2025-03-03"] = scored(whole, "2025-03-03")
         yield World(whole, refused.value, first, second, verdicts)
     settings.cache_clear()
+
+
+def serve_one(use_case: UseCase) -> None:
+    """A prediction of one ticket that was served by the first model, before there was a new class."""
+    moment = datetime(2025, 3, 3, tzinfo=UTC)
+    known = use_case.model_copy(update={"classes": use_case.classes[:-1]})
+    made = {
+        "ticket": [SERVED],
+        "prediction_id": ["served"],
+        **dict.fromkeys(("event_timestamp", "answered_at"), pa.array([moment], pa.timestamp("us", tz="UTC"))),
+        "served_as": ["champion"],
+        "model_version": pa.array([1], pa.int64()),
+        "model_run": ["run"],
+        "error": pa.array([None], pa.string()),
+        "words": pa.array([1000], pa.int64()),
+    }
+    predicted = np.array([[0.1, 0.1, 0.2, 0.6, 0.0]])
+    served_predictions.append(known, pa.table(made | prediction_columns.written(known, predicted)))
 
 
 def scored(use_case: UseCase, key: str) -> Verdict:
@@ -107,7 +132,7 @@ def test_a_version_from_before_gives_a_new_class_no_probability(world) -> None:
 def test_the_prediction_is_the_most_probable_class(world) -> None:
     made = predictions("2025-03-03")
     columns = list(prediction_columns.probabilities(world.use_case))
-    most = made.select(columns).to_numpy().argmax(axis=1)
+    most = made.select(columns).fill_null(0.0).to_numpy().argmax(axis=1)
     assert made["prediction"].to_list() == [world.use_case.classes[place] for place in most]
 
 
@@ -116,6 +141,13 @@ def test_a_model_that_knows_the_new_class_replaces_it_and_predicts_it(world) -> 
     made = predictions("2025-03-03")
     assert (made["prediction"] == NEW).sum() > 20
     assert made["probability_migration"].unique().to_list() == [0.0], "it vanished before the window to fit on"
+
+
+def test_a_served_prediction_counts_with_the_probabilities_that_were_told(world) -> None:
+    made = predictions("2025-03-03")
+    (served,) = made.filter(pl.col("served_as") == "champion").to_dicts()
+    assert (served["ticket"], served["prediction"], served["words"]) == (SERVED, "fraud", 1000)
+    assert (served["probability_fraud"], served["probability_subscriptions"]) == (0.6, None)
 
 
 def test_the_version_that_serves_answers_with_the_class_and_all_probabilities(world) -> None:
@@ -138,6 +170,26 @@ def test_each_class_is_in_the_evidence_of_the_gate_and_of_the_monitor(world) -> 
     assert (before.right, before.fitted) == (0, 0)
     assert after.right > 0.5 * after.labels
     assert f"class '{NEW}' has" in world.verdicts["2025-02-24"].explanation
+
+
+def test_performance_is_estimated_without_labels(world) -> None:
+    evidence = world.verdicts["2025-02-24"].evidence
+    assert evidence.estimate.value == pytest.approx(world.first.metrics["challenger"]["log_loss"], abs=0.2)
+    assert evidence.estimate.value < evidence.production - 1, "it cannot see that rows got another label"
+
+
+def test_a_backtest_finds_that_refitting_beats_how_frequent_classes_are(world) -> None:
+    report = running.run(world.use_case, world.use_case.first, world.use_case.partition("2025-03-03"), compared=[])
+    means = {each.name: each.mean for each in report.policies}
+    assert means["always"] < means["never"], "which knows nothing of the new class"
+    assert means["always"] < means["baseline"] - 0.2
+    again = running.run(world.use_case, world.use_case.first, world.use_case.partition("2025-03-03"), compared=[])
+    assert (again.fits_made, {each.name: each.mean for each in again.policies}) == (0, means)
+
+
+def test_a_version_is_made_again_to_the_bit(world) -> None:
+    reproduction = refit.reproduce(world.use_case, world.second.evaluated)
+    assert {part.name: part.equal for part in reproduction.parts}["predictions"], reproduction
 
 
 def test_a_new_class_is_a_loss_of_performance(world) -> None:

@@ -1,8 +1,8 @@
 """Estimates a metric of predictions whose labels are missing, from a holdout where they are known.
 
 - Probabilities: they are calibrated on the holdout, and then each row counts as a positive one by its probability and
-  as a negative one by the rest (confidence-based performance estimation; J. Białek et al., "Estimating Model
-  Performance Under Covariate Shift Without Labels", arXiv:2401.08348, as in NannyML).
+  as a negative one by the rest, or as each class by its own (confidence-based performance estimation; J. Białek et al.,
+  "Estimating Model Performance Under Covariate Shift Without Labels", arXiv:2401.08348, as in NannyML).
 - Predicted values: a second model learns the loss of each row from its features and prediction (NannyML's direct loss
   estimation).
 
@@ -39,6 +39,8 @@ Estimator = Callable[[pd.DataFrame, Array], float]
 CONFIDENCE = 0.9
 #: Metrics that can be estimated: sums over rows, or over pairs of them.
 ESTIMATED = ("roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "pinball")
+#: Of several classes only means over rows: which classes a mean over classes would be of, nobody knows beforehand.
+ESTIMATED_OF_CLASSES = ("log_loss", "brier", "accuracy")
 #: With fewer rows a calibration curve of any shape follows their noise (A. Niculescu-Mizil and R. Caruana, "Predicting
 #: Good Probabilities with Supervised Learning", ICML 2005); a logistic one is fitted then.
 _ISOTONIC_ROWS = 1_000
@@ -54,7 +56,7 @@ class Holdout:
 
     Attributes:
         features: (n, columns) what the model saw.
-        label, prediction: (n,) as `metrics.evaluate` takes them.
+        label, prediction: As `metrics.evaluate` takes them.
         block: (n,) from `blocks.blocks_of`.
     """
 
@@ -122,7 +124,7 @@ def _estimator(use_case: UseCase, holdout: Holdout) -> Estimator:
     metric = use_case.gate.metric
     if metric in ("rmse", "mae", "pinball"):
         return _loss_model(use_case, holdout)
-    calibrated = _calibration(holdout)
+    calibrated = _calibration(holdout) if holdout.prediction.ndim == 1 else _calibration_of_classes(holdout)
     return lambda _, prediction: metrics.expected(metric, calibrated(prediction), prediction)
 
 
@@ -156,6 +158,23 @@ def _calibration(holdout: Holdout) -> Callable[[Array], Array]:
         return lambda prediction: curve.predict(prediction)
     line = LogisticRegression(C=np.inf).fit(_log_odds(holdout.prediction), holdout.label)
     return lambda prediction: line.predict_proba(_log_odds(prediction))[:, 1]
+
+
+def _calibration_of_classes(holdout: Holdout) -> Callable[[Array], Array]:
+    """Each class against all others, divided by their sum (B. Zadrozny and C. Elkan, KDD 2002)."""
+    curves: list[Callable[[Array], Array]] = []
+    for place in range(holdout.prediction.shape[1]):
+        label = (holdout.label == place).astype(int)
+        one = Holdout(holdout.features, label, holdout.prediction[:, place], holdout.block)
+        # Of a class that does not occur nothing can be learnt: it is taken at the model's word.
+        curves.append(_calibration(one) if label.min() < label.max() else lambda prediction: prediction)
+
+    def calibrated(prediction: Array) -> Array:
+        each = np.column_stack([curve(prediction[:, place]) for place, curve in enumerate(curves)])
+        total = each.sum(axis=1, keepdims=True)
+        return np.where(total > 0, each / np.where(total > 0, total, 1), prediction)
+
+    return calibrated
 
 
 def _log_odds(prediction: Array) -> Array:

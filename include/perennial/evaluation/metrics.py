@@ -126,13 +126,25 @@ def expected(name: str, probability: Array, prediction: Array) -> float:
     """The metric to expect where labels are missing: each row is positive by its probability, negative by the rest.
 
     Args:
-        name: Of a metric of probabilities.
-        probability: (n,) of a positive label.
-        prediction: (n,) what the model predicted, which the metric is of.
+        name: Of a metric of probabilities; of classes a mean over rows: log_loss, brier or accuracy.
+        probability: (n,) of a positive label; of K classes (n, K), which add up to 1.
+        prediction: Likewise, what the model predicted, which the metric is of.
     """
+    if prediction.ndim == 2:
+        return float(_expected_losses(name, probability, prediction).mean())
     label = np.repeat([1, 0], len(prediction))
     weight = np.concatenate([probability, 1 - probability])
     return float(_BINARY[name](label, np.tile(prediction, 2), sample_weight=weight))
+
+
+def _expected_losses(name: str, probability: Array, prediction: Array) -> Array:
+    """(n,) the mean over the classes that a row may be of."""
+    if name == "accuracy":
+        return probability[np.arange(len(prediction)), prediction.argmax(1)]
+    if name == "log_loss":
+        certain = np.clip(prediction, 1e-15, 1)
+        return -(probability * np.log(certain / certain.sum(1, keepdims=True))).sum(1)
+    return 1 - 2 * (probability * prediction).sum(1) + (prediction**2).sum(1)
 
 
 def calibration_error(use_case: UseCase, label: Array, prediction: Array) -> float:

@@ -24,6 +24,7 @@ from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.evaluation import blocks, estimation
 from perennial.evaluation.estimation import Holdout
 from perennial.gate import challenger
+from perennial.lake import labels, prediction_columns
 from perennial.monitoring.verdict import EstimateEvidence, VerdictEvidence
 from perennial.partitions import Partition
 from perennial.registry import ledger, model_loading, tracking
@@ -113,9 +114,7 @@ def _estimate(
     use_case: UseCase, partition: Partition, version: int, known: list[tuple[EstimateEvidence, float]]
 ) -> Made:
     metric = use_case.gate.metric
-    if use_case.task == MULTICLASS:
-        return Made(left_out="it is not estimated of several classes")
-    if metric not in estimation.ESTIMATED:
+    if metric not in (estimation.ESTIMATED_OF_CLASSES if use_case.task == MULTICLASS else estimation.ESTIMATED):
         return Made(left_out=f"{metric} cannot be estimated")
     holdout = _holdout(use_case, version)
     features, prediction, rows, of_served = _predictions(use_case, partition, version, list(holdout.features.columns))
@@ -154,7 +153,7 @@ def _holdout(use_case: UseCase, version: int) -> Holdout:
     columns = model_loading.inputs(use_case, evaluated)
     prediction = model_loading.load(use_case, evaluated)(data)
     block = blocks.blocks_of(data["event_timestamp"], use_case.gate.block)
-    return Holdout(data[columns].reset_index(drop=True), data["label"].to_numpy(), prediction, block)
+    return Holdout(data[columns].reset_index(drop=True), labels.encoded(use_case, data["label"]), prediction, block)
 
 
 def _predictions(
@@ -169,7 +168,9 @@ def _predictions(
     stored = set(table.schema().column_names) if table is not None else set()
     how = ["served_as"] if "served_as" in stored else []
     where = lake.equals("model_version", version)
-    ways = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=["prediction", *how], where=where))
+    made = [each for each in prediction_columns.names(use_case) if each in stored]
+    ways = pl.DataFrame(lake.read(name, partitions=[partition.key], columns=[*made, *how], where=where))
+    ways = prediction_columns.gathered(use_case, ways)
     served = int(ways["served_as"].is_in(COUNTING).sum()) if how else 0
     of_served = served >= use_case.drift.min_rows
     rows = served if of_served else ways.height
@@ -184,8 +185,8 @@ def _predictions(
         passed += each.height
     if not kept:
         return pd.DataFrame(columns=inputs), np.empty(0), 0, of_served
-    thinned = pl.concat(kept).to_pandas()
-    return thinned[inputs], thinned["prediction"].to_numpy(dtype=float), rows, of_served
+    thinned = pl.concat(kept)
+    return thinned.select(inputs).to_pandas(), thinned["prediction"].to_numpy().astype(float), rows, of_served
 
 
 def _step(rows: int, most: int) -> int:

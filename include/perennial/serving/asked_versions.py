@@ -113,7 +113,10 @@ def in_shadow(use_case: UseCase, ids: Sequence[str], first: Partition, last: Par
     deadline = changed + _RECORDED_WITHIN
     while shadows.height < len(ids) and time.monotonic() < deadline:
         carrying.carry(log_folder())
-        columns = [*_NOTHING.columns, *prediction_columns.probabilities(use_case)]
+        table = lake.table(use_case.tables.served_predictions)
+        stored = table.schema().column_names if table is not None else []
+        of_classes = [name for name in prediction_columns.probabilities(use_case) if name in stored]
+        columns = [*_NOTHING.columns, *of_classes]
         recorded = lake.read(use_case.tables.served_predictions, between=(first.key, last.key), columns=columns)
         rows = pl.DataFrame(recorded) if recorded is not None else _NOTHING
         before, shadows = shadows.height, rows.filter(pl.col("shadow_of").is_in(ids))

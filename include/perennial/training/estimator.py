@@ -13,6 +13,7 @@ import pandas as pd
 
 from perennial.errors import BadFeatures, TrainingFailed
 from perennial.use_case import TrainingParams, UseCase
+from perennial.use_case.classes import MULTICLASS
 
 #: The argument of `fit` that takes weights, by the conventions of scikit-learn.
 _WEIGHTS = "sample_weight"
@@ -55,7 +56,8 @@ def fit_estimator(
         raise TrainingFailed(
             f"Use case {use_case.name!r}: the estimator of build() in {where} failed on {len(rows)} rows with"
             f" columns {', '.join(columns)}: {type(error).__name__}: {error}",
-            "Fix build(), or the parameters of this run; nothing was registered.",
+            "Fix build(), or the parameters of this run; nothing was registered."
+            + (" It is fitted on the names of classes: docs/classes.md." if use_case.task == MULTICLASS else ""),
         ) from error
 
 
