@@ -94,8 +94,22 @@ def test_a_label_that_is_no_declared_class_is_refused_with_its_number_of_rows() 
         labels.check_declared(CLASSES, column, "Use case 'tickets', partition '2024-01'")
     assert refused.value.problem.startswith("Use case 'tickets', partition '2024-01': ")
     assert "'grey' of 1, 'pink' of 2 examples" in refused.value.problem
-    with pytest.raises(BadFeatures, match="'1' of 1"):
-        labels.encoded(CLASSES, pa.chunked_array([[1]]))
+
+
+def test_numbers_are_no_names_also_where_they_read_alike() -> None:
+    digits = SimpleNamespace(name="digits", task="multiclass", classes=("0", "1", "2"))
+    with pytest.raises(BadFeatures, match="labels are of type Int64, such as 1, and classes are names") as refused:
+        labels.encoded(digits, pa.chunked_array([[1, 2]]))
+    assert 'label.cast("string")' in refused.value.fix
+    assert labels.encoded(digits, pa.chunked_array([["1", "2"]])).tolist() == [1, 2]
+
+
+def test_reading_labels_that_are_not_declared_any_more_names_their_partition() -> None:
+    rows = pa.table({"id": ["a", "b"], "label": ["red", "pink"]})
+    lake.replace("coloured.examples", "2024-01", rows)
+    case = SimpleNamespace(**vars(CLASSES), tables=TableNames("coloured"), examples=EXAMPLES)
+    with pytest.raises(BadFeatures, match="partition '2024-01': labels that are no declared class: 'pink' of 1"):
+        labels.read_known(case, PARTITION)
 
 
 def test_a_corrected_class_is_another_digest() -> None:

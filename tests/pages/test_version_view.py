@@ -8,8 +8,10 @@ from typing import Any
 from use_case_world import World
 
 from perennial import Rollout
+from perennial.gate.decision import ClassCounts, GateDecision
 from perennial.gate.rollout_report import RolloutReport
-from perennial.pages import layout, version
+from perennial.monitoring.verdict import ClassEvidence, VerdictEvidence
+from perennial.pages import layout, verdict_evidence, version
 from perennial.pages.version import RequestedVersion
 from perennial.pages.version_training import TrainingRecord
 from perennial.registry import ledger
@@ -57,3 +59,35 @@ def test_before_the_first_look_only_the_stages_are_shown(energy) -> None:
 def test_a_version_without_a_rollout_shows_none(energy) -> None:
     plain = World(energy).decided(1, None, "2024-01-02").decided(2, 1, "2024-01-03")
     assert "Stages on live requests" not in shown(plain)
+
+
+def test_what_became_of_each_class_is_shown(energy) -> None:
+    counts = {
+        "often": ClassCounts(fitted=1_900, rows=40, challenger={"often": 30, "never": 10}, champion={"often": 40}),
+        "never": ClassCounts(fitted=None, rows=0, challenger={}, champion={}),
+    }
+    decision = GateDecision(
+        promote=False,
+        outcome="reject",
+        reason="no better",
+        challenger=2,
+        champion=1,
+        partition="2024-01-03",
+        effective_from=REPORT.at,
+        rows=40,
+        rules=[],
+        metrics={},
+        classes=counts,
+    )
+    page = shown(World(energy).decided(1, None, "2024-01-02"), **{"gate.json": decision.model_dump(mode="json")})
+    assert "By class: v2 / v1" in page
+    assert '<th scope="row">often</th><td class="number">1,900</td><td class="number">40</td>' in page
+    assert '<td class="number">0.75 / 1.00</td>' in page
+    assert '<td class="number">- / -</td>' in page
+
+
+def test_the_classes_of_a_partition_are_told() -> None:
+    evidence = VerdictEvidence(classes={"often": ClassEvidence(labels=1_200, predicted=1_000, right=900)})
+    assert (
+        dict(verdict_evidence.facts(evidence))["classes"] == "often 1,200 labels, 1,000 predicted, 900 of them rightly"
+    )

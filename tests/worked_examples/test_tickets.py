@@ -24,6 +24,7 @@ from perennial.reproduce import refit
 from perennial.served_predictions import table as served_predictions
 from perennial.serving import predicting
 from perennial.settings import settings
+from perennial.training import planning
 from perennial.use_case import UseCase
 
 EXAMPLE = Path(__file__).parents[2] / "examples/tickets"
@@ -190,6 +191,15 @@ def test_a_backtest_finds_that_refitting_beats_how_frequent_classes_are(world) -
 def test_a_version_is_made_again_to_the_bit(world) -> None:
     reproduction = refit.reproduce(world.use_case, world.second.evaluated)
     assert {part.name: part.equal for part in reproduction.parts}["predictions"], reproduction
+
+
+def test_a_class_that_is_removed_while_rows_have_it_is_refused_by_training(world) -> None:
+    fewer = world.use_case.model_copy(update={"classes": tuple(n for n in world.use_case.classes if n != "fraud")})
+    plan = planning.plan_training(fewer, None, {})
+    with pytest.raises(
+        BadFeatures, match=r"window 2025-01-27\.\.2025-03-03: labels that are no declared class: 'fraud'"
+    ):
+        planning.build_training_set(fewer, plan)
 
 
 def test_a_new_class_is_a_loss_of_performance(world) -> None:

@@ -87,11 +87,18 @@ def check_declared(use_case: UseCase, column: pd.Series | pl.Series | pa.Chunked
         where: Begins the message of the error.
 
     Raises:
-        BadFeatures: naming each such label, and how often it occurs.
+        BadFeatures: naming each such label, and how often it occurs; or they are no text.
     """
     if use_case.task != MULTICLASS:
         return
-    found = pl.Series(column).cast(pl.String).drop_nulls().value_counts(name="rows").rows()
+    labels = pl.Series(column).drop_nulls()
+    if len(labels) and labels.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        raise BadFeatures(
+            f"{where}: labels are of type {labels.dtype}, such as {labels[0]!r}, and classes are names.",
+            f"Let `examples` in include/use_cases/{use_case.name}/transforms.py return text as label:"
+            ' label.cast("string").',
+        )
+    found = labels.cast(pl.String).value_counts(name="rows").rows()
     unknown = sorted((name, rows) for name, rows in found if name not in use_case.classes)
     if unknown:
         listed = ", ".join(f"{name!r} of {rows:,}" for name, rows in unknown)

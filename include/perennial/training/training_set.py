@@ -149,8 +149,8 @@ def build(
     Raises:
         NotEnoughData: a partition is missing, or too few labelled rows.
         BadFeatures: a check fails: rows lost or multiplied, a feature from after its row's time, the GX suite, the
-            weights, or the gate names a column that is not there; or an earlier version of the transforms computed a
-            partition.
+            weights, or the gate names a column that is not there; a label is no declared class; or an earlier version
+            of the transforms computed a partition.
     """
     retrieved = retrieve(use_case, first, last, snapshots=snapshots, known_at_the_time=known_at_the_time)
     path = f"{settings().training_sets}/{use_case.name}/{retrieved.digest}.parquet"
@@ -199,6 +199,7 @@ def retrieve(
     snapshots = dict(snapshots) if snapshots is not None else lake.snapshots(identifiers)
     examples = read_examples(use_case, first, last, snapshots.get(use_case.tables.examples))
     count, examples = examples.num_rows, labelled(use_case, examples, last.end)
+    labels.check_declared(use_case, examples["label"], f"Use case {use_case.name!r}, window {first}..{last}")
     unlabelled = count - examples.num_rows
     feature_snapshots = {name: number for name, number in snapshots.items() if name in tables.values()}
     rows = repository.historical_features(
