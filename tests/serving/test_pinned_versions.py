@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from served import entry, version
 
+from perennial import PredictionInterval
 from perennial.errors import UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
 from perennial.registry import ledger, mlflow_records, tracking
@@ -35,6 +38,20 @@ def test_a_version_is_loaded_once(loads: list[ledger.Entry]) -> None:
     assert pinned.get("energy", 2) is None
     assert pinned.load(ENERGY, 2) is pinned.load(ENERGY, 2) is pinned.get("energy", 2)
     assert [each.model_version for each in loads] == [2]
+
+
+def test_its_intervals_have_the_margin_that_the_ledger_names_now(
+    loads: list[ledger.Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounded = ENERGY.model_copy(update={"interval": PredictionInterval()})
+    plain = loaded_version.load
+    monkeypatch.setattr(loaded_version, "load", lambda *named: replace(plain(*named), use_case=bounded))
+    pinned, kept = PinnedVersions(), {"coverage": 0.9, "rows": 100}
+    for margin in (1.0, 2.0):
+        evidence = {"prediction_interval": kept | {"margin": margin}}
+        monkeypatch.setattr(ledger, "entries", lambda _, told=evidence: [replace(entry(2), evidence=told)])
+        assert pinned.load(bounded, 2).margin.margin == margin
+        assert pinned.get("energy", 2).margin.margin == margin
 
 
 def test_the_one_asked_for_longest_ago_makes_room(loads: list[ledger.Entry], monkeypatch: pytest.MonkeyPatch) -> None:

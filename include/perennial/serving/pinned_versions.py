@@ -55,6 +55,7 @@ class PinnedVersions:
             version = self.get(use_case.name, number)
             if version is None or version.definitions != definitions:
                 version = loaded_version.load(use_case, entry_of(use_case, number), definitions)
+            version = loaded_version.with_recorded_margin(version)
             with self._changing:
                 self._loaded[(use_case.name, number)] = version
                 while len(self._loaded) > MOST:
