@@ -11,10 +11,11 @@ from perennial.monitoring import live_classes
 
 USE_CASE = SimpleNamespace(task="multiclass", classes=("old", "gone", "new"))
 DECIDED = GateDecision.model_construct(
+    evaluated=None,
     classes={
         "old": ClassCounts(fitted=900, rows=80, challenger={}, champion={}),
         "gone": ClassCounts(fitted=300, rows=20, challenger={}, champion={}),
-    }
+    },
 )
 
 
@@ -37,6 +38,13 @@ def test_a_class_that_appeared_and_one_that_vanished_are_told() -> None:
     told = live_classes.in_words(live_classes.compare(measured([0] * 60 + [2] * 5), DECIDED))
     assert "class 'new' has 5 of 65 labels, and the version was fitted on none" in told
     assert "class 'gone' has none of 65 labels, where 20.0% of the holdout had it" in told
+
+
+def test_a_refit_was_fitted_on_what_was_held_out_too() -> None:
+    counts = {"new": ClassCounts(fitted=0, rows=7, challenger={}, champion={})}
+    refitted = GateDecision.model_construct(evaluated=1, classes=DECIDED.classes | counts)
+    assert live_classes.compare(measured([0] * 60 + [2] * 5), refitted)["new"].fitted == 7
+    assert "'new'" not in live_classes.in_words(live_classes.compare(measured([0] * 60 + [2] * 5), refitted))
 
 
 def test_what_chance_may_leave_out_has_not_vanished() -> None:

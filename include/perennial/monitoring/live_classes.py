@@ -40,12 +40,18 @@ def compare(measured: Mapping[str, ClassEvidence], decided: GateDecision | None)
     """
     recorded: Mapping[str, ClassCounts] = (decided.classes if decided is not None else None) or {}
     rows = sum(each.rows for each in recorded.values())
+    if decided is None or not rows:
+        return dict(measured)
+    # A class that was declared later is not recorded: nothing of it was fitted on. A refit has seen the holdout, too.
+    none = ClassCounts(fitted=0, rows=0, challenger={}, champion={})
+    known = {name: recorded.get(name, none) for name in measured}
     return {
-        name: each.model_copy(update={"fitted": its.fitted, "share_before": round(its.rows / rows, 6)})
-        if (its := recorded.get(name)) is not None and rows
-        else each.model_copy(update={"fitted": 0})
-        if recorded
-        else each
+        name: each.model_copy(
+            update={
+                "fitted": (known[name].fitted or 0) + (known[name].rows if decided.evaluated is not None else 0),
+                "share_before": round(known[name].rows / rows, 6),
+            }
+        )
         for name, each in measured.items()
     }
 

@@ -179,7 +179,8 @@ class ClassEvidence(_Stored):
         labels: How many have it as their label.
         predicted: How many were predicted to be it.
         right: How many are both.
-        fitted: Rows of it that the version was fitted on, before its refit; not set: not recorded.
+        fitted: Rows of it that the version was fitted on, of a refit those that were held out included; not set: not
+            recorded.
         share_before: Its share of the gate's holdout, 0 to 1.
     """
 
