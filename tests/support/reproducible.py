@@ -49,7 +49,6 @@ def git(project: Path, *arguments: str) -> str:
 def forget() -> None:
     """The project has changed: what a process remembers of it no longer holds."""
     provenance.code_version.cache_clear()
-    provenance.lock_digest.cache_clear()
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def test_each_library_predicts_classes_by_name(library: Library, energy, tmp_pat
     monkeypatch.setattr(energy.module("model"), "build", build)
     model, _ = estimator.fit_estimator(use_case, use_case.params(), rows, ["a", "b", "c"])
     skops.io.dump(model, tmp_path / "model.skops")
-    trusted = (*documented(library, "binary"), "sklearn.utils._bunch.Bunch")
+    trusted = documented(library, "binary")
     loaded = model_loading.estimator_from(use_case.model_copy(update={"trusted_types": trusted}), 1, str(tmp_path))
     predicted, again = (model_loading.predictor(use_case, each)(rows[["a", "b", "c"]]) for each in (model, loaded))
     assert np.array_equal(predicted, again)

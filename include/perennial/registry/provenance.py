@@ -99,7 +99,6 @@ def code_version() -> str:
     return f"{commit}+dirty" if is_dirty else commit
 
 
-@cache
 def lock_digest() -> str:
     """SHA-256 of the pinned requirements; `unknown` when the project has none."""
     try:
