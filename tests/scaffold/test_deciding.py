@@ -281,12 +281,30 @@ def test_several_times_or_no_label_are_asked_about(tmp_path: Path) -> None:
     assert (made.time.source, made.label.column.source) == ("at", "height")
 
 
-def test_multiclass_is_refused_unless_one_class_is_chosen(tmp_path: Path) -> None:
+def test_of_several_classes_one_or_all_are_asked_about(tmp_path: Path) -> None:
     frame = series(y=RANDOM.choice(["red", "green", "blue"], 400))
     assert "--positive" in refused(frame, tmp_path, label="y")
     made = design(new_cases.csv(frame, tmp_path), label="y", positive="Red")
     assert (made.task, made.label.positive) == ("binary", "red")
     assert made.label.rate == pytest.approx((frame["y"] == "red").mean())
+    made, shares = design(new_cases.csv(frame, tmp_path), label="y", task="multiclass"), frame["y"].value_counts() / 400
+    assert (made.task, dict(made.label.classes)) == ("multiclass", {name: name for name in shares.index})
+    assert made.label.rate == pytest.approx(shares.max())
+    assert made.label.spread == pytest.approx(-(shares * np.log(shares)).sum())
+
+
+def test_classes_get_names_that_columns_may_have(tmp_path: Path) -> None:
+    values = ["on time", "On-Time", "late", "7"]
+    made = design(new_cases.csv(series(y=np.repeat(values, 100)), tmp_path), label="y", task="multiclass")
+    assert dict(made.label.classes) == {"7": "c_7", "On-Time": "on_time", "late": "late", "on time": "on_time_2"}
+    assert "c_7 (100 rows)" in about(made, "classes")
+
+
+def test_a_column_that_tells_one_of_the_classes_is_a_suspect(tmp_path: Path) -> None:
+    frame = series(y=RANDOM.choice(["red", "green", "blue"], 400))
+    frame["refund"] = np.where(frame["y"] == "blue", 9.0, 1.0) + RANDOM.uniform(size=400)
+    made = design(new_cases.csv(frame, tmp_path), label="y", task="multiclass")
+    assert "nearly perfectly" in made.left_out["refund"]
 
 
 def test_whole_numbers_that_may_be_classes_are_asked_about(tmp_path: Path) -> None:
@@ -294,6 +312,7 @@ def test_whole_numbers_that_may_be_classes_are_asked_about(tmp_path: Path) -> No
     with pytest.raises(InvalidParams, match="amounts, or names of classes"):
         design(data)
     assert design(data, task="regression").task == "regression"
+    assert list(design(data, task="multiclass").label.classes.values()) == ["c_1", "c_0", "c_2"]
     assert design(data, positive="2").label.rate == pytest.approx(48 / 178)
     assert design(data, ask=answering("class 1")).label.positive == 1
 
@@ -554,7 +573,8 @@ def test_what_is_of_a_day_is_known_after_the_day(tmp_path: Path, every: str, kno
         ({"label": "z"}, "no such column"),
         ({"label": "y", "time": "x"}, "holds numbers, no times"),
         ({"label": "at"}, "is the time"),
-        ({"label": "y", "task": "multiclass"}, "binary and regression"),
+        ({"label": "y", "task": "multiclass"}, "holds numbers, no names of classes"),
+        ({"label": "y", "task": "ranking"}, "binary, multiclass and regression"),
         ({"label": "y", "task": "binary"}, "not two"),
         ({"label": "y", "key": ["x"]}, "keys are whole numbers or text"),
         ({"label": "y", "cadence": "yearly"}, "hourly, daily, weekly, monthly"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import new_cases
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,6 +41,22 @@ def closed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield discovery.load("closed_sales")
 
 
+@pytest.fixture(scope="module")
+def parcels(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[UseCase]:
+    """What became of parcels of two depots, by week; heavy ones are late."""
+    random, rows = np.random.default_rng(5), 1_600
+    heavy, depot = random.normal(size=rows) > 0.5, random.choice(["north", "south"], rows)
+    usual, late = random.choice(["on time", "lost", "A-1"], rows, p=[0.7, 0.05, 0.25]), random.uniform(size=rows) < 0.8
+    frame = pd.DataFrame({"depot": depot, "weight": heavy + random.uniform(size=rows) / 2})
+    frame["outcome"] = np.where(heavy & late, "late", usual)
+    frame["sent_at"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(rows) * 97, unit="min")
+    data = new_cases.csv(frame, tmp_path_factory.mktemp("data"))
+    wishes = {"label": "outcome", "task": "multiclass", "key": ["depot"], "cadence": "weekly"}
+    new_cases.create(project, "parcels", data, **wishes)
+    with new_cases.on_the_path(project):
+        yield discovery.load("parcels")
+
+
 def live(use_case: UseCase, partitions: list[Partition]) -> tuple[list[int], list[str], list[gate.GateDecision]]:
     """Rows ingested and what was asked for in each partition; what the gate decided."""
     rows, reasons, decisions = [], [], []
@@ -67,6 +84,16 @@ def test_a_new_use_case_trains_a_model_above_the_baseline(written: UseCase) -> N
     assert [decision.promote for decision in decisions] == [True], decisions[0].reason
     assert "the baseline model and revenue_last" in decisions[0].reason
     assert lake.read("new_sales.predictions", partitions=[partitions[-1].key]).num_rows == 12 * 31
+
+
+def test_a_new_use_case_of_several_classes_trains_a_model_above_their_shares(parcels: UseCase) -> None:
+    partitions = list(parcels.first.through(parcels.partition("2024-04-08")))
+    _, reasons, [decision] = live(parcels, partitions[: parcels.retraining.initial_partitions + 1])
+    assert reasons[-2:] == ["first-model", ""]
+    assert decision.promote, decision.reason
+    scored = lake.read("parcels.predictions", partitions=[partitions[parcels.retraining.initial_partitions].key])
+    assert set(scored["prediction"].to_pylist()) <= set(parcels.classes)
+    assert {f"probability_{name}" for name in ("on_time", "lost", "a_1", "late")} <= set(scored.column_names)
 
 
 def test_days_without_rows_are_skipped_up_to_the_gate(closed: UseCase) -> None:

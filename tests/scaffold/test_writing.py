@@ -35,7 +35,7 @@ def strange() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project with four use cases, written from four files."""
+    """A project with five use cases, written from five files."""
     project = tmp_path_factory.mktemp("project")
     data = tmp_path_factory.mktemp("data")
     for name in ("pyproject.toml", "tests/conftest.py"):
@@ -57,6 +57,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         no_key=True,
     )
     new_cases.create(project, "w_iris", new_cases.csv(new_cases.bundled("iris"), data, "iris.csv"), positive="1")
+    kinds = new_cases.bundled("wine")
+    label = next(name for name in kinds if kinds[name].nunique() == 3)
+    kinds[label] = kinds[label].map({0: 'said "a"', 1: "it's b", 2: "{{ c }}"})
+    wine = new_cases.csv(kinds, data, "wine.csv")
+    new_cases.create(project, "w_wine", wine, label=label, task="multiclass")
     doubled = pd.concat([new_cases.bundled("diabetes")] * 2)
     doubled["seen_at"] = doubled["seen_at"].astype("int64") // 10**9
     new_cases.create(project, "w_diabetes", new_cases.csv(doubled, data, "diabetes.csv"))

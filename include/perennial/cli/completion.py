@@ -104,7 +104,11 @@ def columns(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 @_quietly
 def tasks(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """What a use case may ask."""
-    return [("binary", "whether something happens"), ("regression", "how much of something")]
+    return [
+        ("binary", "whether something happens"),
+        ("multiclass", "which of several things"),
+        ("regression", "how much of something"),
+    ]
 
 
 @_quietly

@@ -155,6 +155,7 @@ def _as_json(design: Design, files: list[str], *, written: bool) -> dict[str, An
         "keys": [key.source for key in design.keys],
         "label": design.label.column.source,
         "positive": design.label.positive,
+        "classes": list(design.label.classes.values()),
         "cadence": design.cuts.cadence,
         "first": design.first,
         "last": design.last,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime
 
+from perennial._common.sql_quoting import quote_ident
 from perennial.errors import InvalidParams
 from perennial.scaffold import (
     clocks,
@@ -90,7 +91,7 @@ def decide(look: Look, options: Options, ask: Ask) -> Design:
         spans=figures.spans(times.spacing(look, tuple(key.name for key in entity), measured.moments), measured),
         calendar=figures.calendar(measured),
         cuts=cuts,
-        sample=figures.sample(look, cuts, labels.truth(label_column, label.positive)),
+        sample=figures.sample(look, cuts, quote_ident(label_column.name) if label.classes else labels.truths(label)[0]),
         policy=figures.policy(cuts, measured, label, known_after),
         assumptions=tuple(assume),
     )
@@ -132,10 +133,13 @@ def _known_later(
         keep: Names of columns that are features all the same.
     """
     later = tuple(look.column(name, "--later") for name in options.later)
-    truth = labels.truth(label.column, label.positive)
     # What is no feature anyway tells nothing, nor does another column that would only together with it.
-    suspects = leakage.find(look, label.column, truth, label.task, special | {column.name for column in later})
-    return later, [each for each in suspects if each.column.name not in keep]
+    but, task = special | {column.name for column in later}, "regression" if label.task == "regression" else "binary"
+    suspects: dict[str, Suspect] = {}
+    for truth in labels.truths(label):  # Of several classes each against all others.
+        for each in leakage.find(look, label.column, truth, task, but | suspects.keys()):
+            suspects[each.column.name] = each
+    return later, [each for name, each in suspects.items() if name not in keep]
 
 
 def _owner(options: Options, assume: list[Assumption]) -> str:

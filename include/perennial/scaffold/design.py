@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from perennial.scaffold.places import Place
 from perennial.scaffold.profiling import ProfiledColumn
 from perennial.scaffold.times import Buckets, Resolution
 
-Task = Literal["binary", "regression"]
+Task = Literal["binary", "multiclass", "regression"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class Label:
 
     Attributes:
         positive: Of a binary task, the value that is 1.
-        rate: Share of 1, or mean.
-        spread: Standard deviation.
+        rate: Share of 1, or of the most frequent class, or mean.
+        spread: Standard deviation; of several classes the entropy of their shares, in nats.
         missing: Share of rows without a label.
+        classes: Of a multi-class task, value in the data -> name of the class, the most frequent first.
     """
 
     column: ProfiledColumn
@@ -49,6 +51,7 @@ class Label:
     rate: float
     spread: float
     missing: float
+    classes: Mapping[Any, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def policy(cuts: Buckets, measured: Times, label: Label, known_after: timedelta)
             " and some to be watched on.",
             "Give data of a longer time, or a finer --cadence.",
         )
-    telling = min(label.rate, 1 - label.rate) if label.task == "binary" else 0.5
+    telling = {"binary": min(label.rate, 1 - label.rate), "multiclass": 1 - label.rate}.get(label.task, 0.5)
     share = label.rows / measured.rows
     initial = least
     while initial < max(least, count // 3) and sum(cuts.rows[:initial]) * share * telling < 4 * _ROWS_A_PARTITION:
@@ -211,9 +211,16 @@ def policy(cuts: Buckets, measured: Times, label: Label, known_after: timedelta)
         gate_rows=int(min(200, max(10, rows / 5))),
         drift_rows=int(min(200, max(2, typical / 2))),
         batch_rows=0 if cuts.empty else max(1, min(cuts.rows) // 2),
-        performance_drop=0.05 if label.task == "binary" else float(f"{label.spread / 4:.2g}"),
+        performance_drop=_drop(label),
         max_age=_MAX_AGE[cuts.cadence],
     )
+
+
+def _drop(label: Label) -> float:
+    """By how much less of the gate's metric is an alarm: of ROC AUC, of the log loss of the shares alone, of RMSE."""
+    if label.task == "binary":
+        return 0.05
+    return float(f"{label.spread / (10 if label.task == 'multiclass' else 4):.2g}")
 
 
 def _round(length: timedelta, block: timedelta) -> timedelta:

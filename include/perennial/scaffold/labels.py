@@ -1,11 +1,14 @@
-"""Chooses the label: its column, the task, and the positive class of a binary task."""
+"""Chooses the label: its column, the task, and the positive class of a binary task or the names of several classes."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from typing import Any, get_args
 
 from perennial._common.sql_quoting import quote_ident, quote_literal
 from perennial.errors import InvalidParams
+from perennial.scaffold import names
 from perennial.scaffold.asking import Ask
 from perennial.scaffold.design import Assumption, Label, Task
 from perennial.scaffold.options import Options
@@ -21,12 +24,14 @@ _NEGATIVE = ("no", "false", "n", "f", "negative", "neg", "on time", "stayed", "o
 #: So many values are named where there are too many.
 _SHOWN = 6
 _ONE_OF_THEM = (
-    "Ask about one of them against all others: --positive VALUE. If several matter, write one use case for each, and"
-    " take the class with the largest prediction; steps of a scale can be numbers in the data (--task regression). What"
-    " stands for a label that is not known has to be empty in the data."
+    "Ask about one of them against all others: --positive VALUE. Or about all of them: --task multiclass; steps of a"
+    " scale can be numbers in the data (--task regression). What stands for a label that is not known has to be empty"
+    " in the data."
 )
-#: Up to so many whole numbers may be names of classes as well.
+#: Up to so many whole numbers may be names of classes as well, and so many classes are predicted at once.
 _CLASSES = 20
+#: A value that is the name of its class as it stands.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,29}")
 
 
 def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[Assumption]) -> ProfiledColumn:
@@ -64,7 +69,7 @@ def choose(look: Look, options: Options, but: set[str], ask: Ask, assume: list[A
 
 
 def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume: list[Assumption]) -> Label:
-    """What is asked of the label: its task and, of two classes, which one is meant.
+    """What is asked of the label: its task and, of two classes, which one is meant, of several their names.
 
     Args:
         look: The profiled data, with its table `timed`.
@@ -84,6 +89,8 @@ def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, a
             "Give more data.",
         )
     task, wanted = _task(look, column, options, ask, assume)
+    if task == "multiclass":
+        return _of_classes(look, column, filled, 1 - filled / rows, assume)
     positive = _positive(look, column, wanted, ask, assume) if task == "binary" else None
     rate, spread = look.ask(f"SELECT avg(t), stddev_pop(t) FROM (SELECT {truth(column, positive)} AS t FROM timed)")[0]  # noqa: S608
     if not spread:
@@ -93,6 +100,31 @@ def understand(look: Look, column: ProfiledColumn, options: Options, ask: Ask, a
             "Give data with both outcomes, or another --label.",
         )
     return Label(column, task, positive, filled, float(rate), float(spread), 1 - filled / rows)
+
+
+def _of_classes(look: Look, column: ProfiledColumn, filled: int, missing: float, assume: list[Assumption]) -> Label:
+    """A label of several classes."""
+    name = quote_ident(column.name)
+    counts = dict(look.ask(f"SELECT {name}, count(*) FROM timed WHERE {name} IS NOT NULL GROUP BY 1"))  # noqa: S608
+    classes: dict[Any, str] = {}
+    for value in sorted(counts, key=lambda each: (-counts[each], str(each))):
+        wanted = str(value) if _NAME.fullmatch(str(value)) else names.plain(str(value))
+        taken = {each.lower() for each in classes.values()}
+        classes[value] = names.unique(wanted, taken) if wanted.lower() in taken else wanted
+    shown = ", ".join(f"{classes[value]} ({counts[value]:,} rows)" for value in classes)
+    assume.append(Assumption("classes", shown, f"all values of column {column.source!r}", "--positive"))
+    shares = [count / filled for count in counts.values()]
+    entropy = -sum(share * math.log(share) for share in shares)
+    return Label(column, "multiclass", None, filled, max(shares), entropy, missing, classes)
+
+
+def truths(label: Label) -> list[str]:
+    """What the label says, as numbers, in SQL over its column; of several classes, for each whether it is that one.
+
+    Args:
+        label: What is predicted.
+    """
+    return [truth(label.column, value) for value in label.classes or [label.positive]]
 
 
 def truth(column: ProfiledColumn, positive: Any) -> str:
@@ -119,11 +151,12 @@ def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume
             f"Every label (column {column.source!r}) is {values[0]!r}: there is nothing to learn.",
             "Give data with both outcomes, or another --label.",
         )
-    if options.task == "multiclass" or (options.task and options.task not in ("binary", "regression")):
+    if options.task not in ("", *get_args(Task)):
         raise InvalidParams(
-            f"--task {options.task}: the tasks are binary and regression.",
-            f"There is no task of more than two classes. {_ONE_OF_THEM}",
+            f"--task {options.task}: the tasks are binary, multiclass and regression.", "Give one of them."
         )
+    if options.task == "multiclass":
+        return _multiclass(look, column, options), ""
     if options.task == "regression":
         if not column.is_number:
             raise InvalidParams(
@@ -144,11 +177,35 @@ def _task(look: Look, column: ProfiledColumn, options: Options, ask: Ask, assume
             f"Column {column.source!r} holds {len(values)} whole numbers ({shown}): amounts, or names of classes?"
         )
         choices = ["amounts", *(f"class {value}" for value in sorted(values))]
-        answer = ask(question, choices, "--task regression, or --positive VALUE for one class against the others")
+        option = "--task regression, --task multiclass, or --positive VALUE for one class against the others"
+        answer = ask(question, choices, option)
         one = answer.removeprefix("class ") if answer.startswith("class ") else ""
         return ("binary", one) if one else ("regression", "")
     assume.append(Assumption("task", "regression", f"column {column.source!r} holds numbers", "--task"))
     return "regression", ""
+
+
+def _multiclass(look: Look, column: ProfiledColumn, options: Options) -> Task:
+    """Check that a column holds names of several classes."""
+    if options.positive:
+        raise InvalidParams(
+            f"--positive {options.positive} and --task multiclass exclude each other: one class is meant, or all.",
+            "Give one of them.",
+        )
+    if column.kind not in ("text", "integer", "boolean"):
+        raise InvalidParams(
+            f"--task multiclass: column {column.source!r} holds {column.reading.description}, no names of classes.",
+            "Use --task regression, or another --label.",
+        )
+    count = len(column.values) or column.distinct
+    if not 3 <= count <= _CLASSES or not column.values:
+        raise InvalidParams(
+            f"--task multiclass: column {column.source!r} has {count} different values ({_counted(look, column)});"
+            f" classes are 3 to {_CLASSES}.",
+            "Two values are --task binary. Of more, make one of the rare ones in the data, or ask about one of them:"
+            " --positive VALUE.",
+        )
+    return "multiclass"
 
 
 def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
@@ -164,8 +221,8 @@ def _too_many_classes(look: Look, column: ProfiledColumn) -> InvalidParams:
         )
     numeric = f"; {column.mixed:.0%} of its values are numbers" if column.mixed else ""
     return InvalidParams(
-        f"The label (column {column.source!r}) is text with more than two classes ({_counted(look, column)}{numeric}),"
-        " and there is no task of more than two: a number is predicted, or one class against all others.",
+        f"The label (column {column.source!r}) is text with more than two classes ({_counted(look, column)}{numeric}):"
+        " is each of them predicted, or one against all others?",
         fix,
     )
 

@@ -36,7 +36,7 @@ class Options:
     key: tuple[str, ...] = _columns("What a row is about, for instance a store. May be given several times.")
     no_key: bool = _option("There is no key: all rows are one series.", default=False)
     label: str = _option("The column to predict.", metavar="COLUMN", completion="columns")
-    task: str = _option("binary or regression.", metavar="TASK", completion="tasks")
+    task: str = _option("binary, multiclass or regression.", metavar="TASK", completion="tasks")
     positive: str = _option("The value of the label that counts as 1.", metavar="VALUE")
     cadence: str = _option("hourly, daily, weekly or monthly partitions.", metavar="CADENCE", completion="cadences")
     label_after: str = _option(

@@ -8,8 +8,8 @@ from typing import Any
 
 import jinja2
 
-from perennial.scaffold import sentences, sources, texts
-from perennial.scaffold.design import Design
+from perennial.scaffold import names, sentences, sources, texts
+from perennial.scaffold.design import Design, Label
 from perennial.scaffold.texts import spoken
 
 #: Template -> file, relative to the project.
@@ -26,6 +26,7 @@ _FILES = {
     "test_transforms.py": "tests/use_cases/{name}/test_{name}_transforms.py",
     "test_model.py": "tests/use_cases/{name}/test_{name}_model.py",
 }
+_METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 _CALENDAR = {
     "hour_of_day": 'moment.hour().cast("int64")',
     "day_of_week": 'moment.day_of_week.index().cast("int64")',
@@ -72,7 +73,8 @@ def _context(design: Design) -> dict[str, Any]:
         "boosts": design.boosts,
         "policy": design.policy,
         "label": label.column.name,
-        "metric": "roc_auc" if design.task == "binary" else "rmse",
+        "classes": tuple(label.classes.values()),
+        "metric": _METRIC[design.task],
         "params_class": f"{name.title().replace('_', '')}Params",
         "variable": f"{name.upper()}_DATA",
         "rows_text": f"{design.rows:,}",
@@ -93,6 +95,8 @@ def _context(design: Design) -> dict[str, Any]:
         "prefix": prefix,
         "past_features": past_features,
         "label_expression": _label_expression(design),
+        "renamed": _renamed(design),
+        "outcomes": {name: f"{prefix}{outcome}" for name, outcome in _outcomes(label).items()},
         "baseline": _baseline(design, prefix),
         "past_label_features": [each for each in past_features if each.startswith(f"{prefix}{label.column.name}_")],
         "plain_columns": list(dict.fromkeys(plain)),
@@ -106,9 +110,21 @@ def _context(design: Design) -> dict[str, Any]:
     }
 
 
+def _outcomes(label: Label) -> dict[str, str]:
+    """Of several classes: name of the class -> what `history` calls that it was this one."""
+    named: dict[str, str] = {}
+    for name in label.classes.values():
+        named[name] = names.unique(f"{label.column.name}_{names.plain(name)}", named.values())
+    return named
+
+
 def _past(design: Design) -> tuple[dict[str, str], str]:
-    """Name -> expression of what `history` looks back at, the label first; and the prefix of its features' names."""
-    past = {design.label.column.name: '_label(observations).cast("float64")'}
+    """Name -> expression of what `history` looks back at, the label first; and the prefix of its features' names.
+
+    Of several classes the expressions are empty: the file writes one for all.
+    """
+    past = dict.fromkeys(_outcomes(design.label).values(), "")
+    past = past or {design.label.column.name: '_label(observations).cast("float64")'}
     for column in design.later:
         past[column.name] = f'observations[{texts.python(column.name)}].cast("float64")'
     taken = {column.name for column in design.columns}
@@ -117,7 +133,9 @@ def _past(design: Design) -> tuple[dict[str, str], str]:
 
 
 def _baseline(design: Design, prefix: str) -> str:
-    """The feature that is a guess itself: the last value of a number, the key's own rate of a class."""
+    """The feature that is a guess itself: the last value of a number, the key's own rate; empty: of classes none is."""
+    if design.task == "multiclass":
+        return ""
     label = f"{prefix}{design.label.column.name}"
     return f"{label}_last" if design.task == "regression" else f"{label}_mean_{design.spans[-1].name}"
 
@@ -125,6 +143,8 @@ def _baseline(design: Design, prefix: str) -> str:
 def _past_features(design: Design, past: dict[str, str], prefix: str) -> dict[str, str]:
     """Feature of `history` -> what it is."""
     called = {column.name: texts.harmless(column.source)[:50] for column in design.columns}
+    label = design.label
+    called |= {each: f"{called[label.column.name][:30]} {name}, 1 or 0," for name, each in _outcomes(label).items()}
     features = {}
     for value in past:
         features[f"{prefix}{value}_last"] = f"The last {called[value]} known."
@@ -170,13 +190,13 @@ def _model(design: Design) -> dict[str, Any]:
     has_text = any(column.kind == "text" for column in design.features)
     compose = ["from sklearn.compose import make_column_transformer"] if has_text else []
     pipeline = "from sklearn.pipeline import Pipeline, make_pipeline"
-    kind = "Classifier" if design.task == "binary" else "Regressor"
+    kind = "Regressor" if design.task == "regression" else "Classifier"
     if design.boosts:
         estimator = f"HistGradientBoosting{kind}"
         encoder = ["from sklearn.preprocessing import OrdinalEncoder"] if has_text else []
         imports = [*compose, f"from sklearn.ensemble import {estimator}", pipeline, *encoder]
         return {"estimator": estimator, "model_imports": imports}
-    estimator = "LogisticRegression" if design.task == "binary" else "Ridge"
+    estimator = "Ridge" if design.task == "regression" else "LogisticRegression"
     imports = [
         *compose,
         "from sklearn.impute import SimpleImputer",
@@ -203,11 +223,18 @@ def _entities(design: Design) -> list[dict[str, str]]:
     ]
 
 
+def _renamed(design: Design) -> dict[str, str]:
+    """Value in the data -> name of its class, where that is another one."""
+    return {str(value): name for value, name in design.label.classes.items() if str(value) != name}
+
+
 def _label_expression(design: Design) -> str:
     column, positive = design.label.column, design.label.positive
     value = f"observations[{texts.python(column.name)}]"
     if design.task == "regression":
         return f'{value}.cast("float64")'
+    if design.label.classes:
+        return value if column.kind == "text" else f'{value}.cast("string")'
     if column.kind == "boolean":
         return f'{value}.cast("int64")' if positive else f'(~{value}).cast("int64")'
     expression = f'({value} == {texts.python(positive)}).cast("int64")'

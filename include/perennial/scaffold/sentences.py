@@ -9,6 +9,9 @@ from perennial.scaffold.texts import spoken
 
 _WORD = {Cadence.HOURLY: "hour", Cadence.DAILY: "day", Cadence.WEEKLY: "week", Cadence.MONTHLY: "month"}
 
+#: What the baseline model knows.
+_CONSTANT = {"binary": "rate", "multiclass": "shares of the classes", "regression": "mean"}
+
 
 def _title(design: Design) -> str:
     by = f" by {' and '.join(texts.harmless(key.source) for key in design.keys)}" if design.keys else ""
@@ -19,6 +22,8 @@ def _short(design: Design) -> str:
     label = texts.harmless(design.label.column.source)[:40]
     if design.task == "binary":
         return f"Will {label} be {texts.harmless(str(design.label.positive))[:30]}? Asked at the moment of each row."
+    if design.task == "multiclass":
+        return f"Which {label} will it be? Asked at the moment of each row."
     return f"What will {label} be? Asked at the moment of each row."
 
 
@@ -28,7 +33,7 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
     Args:
         design: The design of the use case.
         keys: Names of the entity's key columns, as the files have them.
-        baseline: The feature that the first model must beat.
+        baseline: The feature that the first model must beat; empty: there is none.
 
     Returns:
         Variable of the templates -> text.
@@ -39,6 +44,8 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
     keyed = f" of the same {' and '.join(keys)}" if design.keys else ""
     if design.task == "binary":
         label_text = f"`label` is 1 where {name} is {positive}, 0 where it is not, null while that is unknown."
+    elif design.task == "multiclass":
+        label_text = f"`label` is the class that {name} names, null while that is unknown. Other names are refused."
     else:
         label_text = f"`label` is {name}, null while that is unknown."
     left = [f"- {texts.harmless(column)}: {reason}" for column, reason in design.left_out.items()]
@@ -46,11 +53,11 @@ def context(design: Design, keys: list[str], baseline: str) -> dict[str, str]:
     request = [texts.harmless(column.source) for column in design.features] + [
         each.replace("_", " ") for each in design.calendar
     ]
-    policy = design.policy
+    policy, beside = design.policy, f" and {baseline} alone" if baseline else ""
     gate = (
         f"The first model comes after {policy.initial_partitions} partitions and must beat the baseline model (the"
-        f" {'rate' if design.task == 'binary' else 'mean'} of the training rows, whatever the row says) and"
-        f" {baseline} alone on the last {spoken(policy.holdout)} of its window, or half of it; each"
+        f" {_CONSTANT[design.task]} of the training rows, whatever the row says){beside}"
+        f" on the last {spoken(policy.holdout)} of its window, or half of it; each"
         f" later one must beat the champion. The certainty of that is counted in blocks of {spoken(policy.block)}."
     )
     return {
