@@ -111,7 +111,8 @@ def predict(use_case: UseCase, model: Any, rows: pd.DataFrame) -> np.ndarray:
         rows: The model's features.
 
     Returns:
-        (n,) float64: probabilities of 1 for a binary use case, else values.
+        (n,) float64: probabilities of 1 for a binary use case, values for a regression; for a multi-class use case
+        (n, K), a probability of each class in the order of `classes`.
     """
     from perennial.registry import model_loading
 

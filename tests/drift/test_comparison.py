@@ -39,6 +39,18 @@ def test_a_category_that_was_not_always_there_may_be_missing() -> None:
     assert not drifted(compare(reference, sample(2, 1_000).assign(letter="a")))
 
 
+def test_the_probability_of_a_removed_class_is_not_looked_at() -> None:
+    chance = np.linspace(0, 1, 1_000)
+    reference = profile(sample(1, 1_000).assign(probability_red=chance, probability_gone=chance))
+    case = use_case()
+    case.task, case.classes = "multiclass", ("red", "green", "blue")
+    current = sample(2, 1_000).assign(probability_red=chance)
+    assert drifted(compare(reference, current)) == {"probability_gone"}, "of another task it is an input"
+    columns = compare(reference, current, case)
+    assert "probability_gone" not in columns
+    assert not drifted(columns)
+
+
 @pytest.mark.parametrize("column", ["letter", "whole"])
 def test_a_new_category_drifts(world, column: str) -> None:
     current = sample(2, 1_000)

@@ -74,6 +74,12 @@ def test_one_that_predicts_otherwise_fails(monkeypatch: pytest.MonkeyPatch, thei
     assert "where this process predicts [0.25, 0.5]" in result.note
 
 
+def test_one_that_knows_other_classes_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = answered(monkeypatch, 200, predictions=[0.25, 0.5], classes=["low", "high"])
+    assert (result.is_asked, result.passed) == (False, False)
+    assert "was started when the classes were others (low, high): restart it" in result.note
+
+
 def test_one_that_cannot_load_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     result = answered(monkeypatch, 200, predictions=[], problem="ImportError: no module")
     assert (result.is_asked, result.passed, "ImportError: no module" in result.note) == (True, False, True)

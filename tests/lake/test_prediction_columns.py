@@ -57,6 +57,29 @@ def test_the_probabilities_of_a_removed_class_are_left_out() -> None:
     assert read == pytest.approx(np.array([[2 / 7, 5 / 7], [0.5, 0.5]]))
 
 
+def test_a_row_does_not_depend_on_those_beside_it() -> None:
+    rows = np.array([[0.25, 0.5, 0.25 + 5e-10], [0.2, 0.2, 0.2]])
+    together = prediction_columns.aligned(COLOURS, COLOURS.classes, rows)
+    alone = [prediction_columns.aligned(COLOURS, COLOURS.classes, row[None])[0] for row in rows]
+    assert np.array_equal(together, alone)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    nothing = np.array([[np.nan] * 3, [0.2, 0.5, 0.3]])
+    aligned = prediction_columns.aligned(COLOURS, COLOURS.classes, nothing)
+    assert np.isnan(aligned[0]).all()
+    assert np.array_equal(aligned[1], nothing[1])
+    rows = pl.DataFrame(pa.table(prediction_columns.written(COLOURS, PREDICTED)))
+    failed = pl.concat([rows, pl.DataFrame({name: [None] for name in rows.columns}, schema=rows.schema)])
+    assert np.isnan(prediction_columns.gathered(COLOURS, failed)["prediction"].to_numpy()[-1]).all()
+
+
+def test_columns_of_removed_classes_are_known() -> None:
+    assert prediction_columns.is_of_removed_class(classes("red", "green"), "probability_blue")
+    assert not prediction_columns.is_of_removed_class(COLOURS, "probability_blue")
+    assert not prediction_columns.is_of_removed_class(BINARY, "probability_blue")
+
+
 def test_an_estimator_is_aligned_by_the_names_that_it_was_fitted_on() -> None:
     aligned = prediction_columns.aligned(COLOURS, np.array(["blue", "red"]), np.array([[0.9, 0.1]]))
     assert aligned.tolist() == [[0.1, 0.0, 0.9]]

@@ -16,13 +16,14 @@ from pipelines import train
 from perennial import Cadence, DriftPolicy, Retraining, Value, drift, gate, lake, scoring
 from perennial.drift import ColumnDrift
 from perennial.errors import ServiceUnavailable
+from perennial.gate.decision import GateDecision
 from perennial.ingestion import compute, ingest, publish
 from perennial.lake import labels
 from perennial.monitoring import estimate, expectation, monitor, performance, revisions, rules
 from perennial.monitoring.live_slices import SlicePerformance
 from perennial.monitoring.performance import Performance
 from perennial.monitoring.rules import Observations
-from perennial.monitoring.verdict import VerdictEvidence
+from perennial.monitoring.verdict import ClassEvidence, VerdictEvidence
 from perennial.partitions import Partition
 from perennial.quarantine import QuarantineShare
 from perennial.registry import ledger, retraining_requests
@@ -249,6 +250,31 @@ def test_few_labels_are_said_beside_what_is_usual() -> None:
     )
     unwatched = use_case(performance_drop=None)
     assert rules.decide(unwatched, observed).evidence.cause is None
+
+
+def test_after_a_rollback_the_classes_are_those_of_the_decision_on_the_version() -> None:
+    """The entry that made it champion again is of a person, and says nothing of classes."""
+    counted = {"old": ClassEvidence(labels=900, predicted=990, right=900), "new": ClassEvidence(labels=90, predicted=0)}
+    measured = Performance(1000, 990, {"roc_auc": 0.75}, uncertainty=0.01, classes=counted)
+    before = {"old": {"fitted": 5000, "rows": 900, "challenger": {}, "champion": {}}}
+    decision = GateDecision(
+        promote=True,
+        outcome="promote",
+        reason="as measured",
+        challenger=1,
+        champion=None,
+        partition="2013-02",
+        effective_from=MARCH.start,
+        rows=900,
+        rules=[],
+        metrics={},
+        classes=before,
+    )
+    decided = SimpleNamespace(evidence=decision.model_dump(mode="json"))
+    observed = Observations(MARCH, CHAMPION, 1000, measured, [], {}, NOTHING_QUARANTINED, decided=decided)
+    verdict = rules.decide(use_case(), observed)
+    assert verdict.evidence.classes["new"].fitted == 0
+    assert "class 'new' has 90 of 990 labels, and the version was fitted on none" in verdict.explanation
 
 
 def sliced(*values: tuple[str, float, float]) -> Observations:

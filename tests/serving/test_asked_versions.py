@@ -68,6 +68,14 @@ CLASSES = FLIGHTS.model_copy(
 )
 
 
+def test_an_answer_without_a_class_gave_it_no_probability() -> None:
+    said = [Answer(200, 0.1, 3, "low", prediction_id="a", probabilities={"low": 0.6, "middle": 0.4})]
+    said.append(Answer(503, 0.4, problem="503: The server is busy."))
+    predicted = asked_versions.predictions(CLASSES, said)
+    assert predicted[0].tolist() == [0.6, 0.4, 0.0]
+    assert np.isnan(predicted[1]).all()
+
+
 def test_of_classes_the_probabilities_are_held_against_the_places_of_the_labels() -> None:
     said = [{"low": 0.5, "middle": 0.3, "high": 0.2}, {"low": 0.1, "middle": 0.2, "high": 0.7}]
     answers = [

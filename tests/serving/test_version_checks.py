@@ -40,7 +40,7 @@ def serving(monkeypatch: pytest.MonkeyPatch, outcome: object, champions: Champio
 
 def test_a_version_that_loads_predicts_its_example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = serving(monkeypatch, replace(version(2), example=EXAMPLE)).post(CHECK)
-    expected = {"use_case": "energy", "model_version": 2, "predictions": [2.0, 2.0], "problem": None}
+    expected = {"use_case": "energy", "model_version": 2, "predictions": [2.0, 2.0], "problem": None, "classes": []}
     assert (answer.status_code, answer.json()) == (200, expected)
 
 

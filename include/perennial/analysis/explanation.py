@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from perennial import discovery, lake
 from perennial._common.heavy_imports import fast_imports
 from perennial.errors import InvalidParams, NotEnoughData, PerennialError
-from perennial.use_case.classes import MULTICLASS, PROBABILITY
+from perennial.use_case.classes import MULTICLASS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +169,13 @@ def _of_class(use_case: UseCase, stored: Mapping[str, Any], predict: Predict) ->
             f"Put it back in classes of include/use_cases/{use_case.name}/use_case.py to explain it.",
         )
     place = use_case.classes.index(name)
-    return f"probability of {name}", stored[f"{PROBABILITY}{name}"], lambda frame: predict(frame)[:, place]
+    import polars as pl
+
+    from perennial.lake import prediction_columns
+
+    # As the monitor takes it: without the probabilities of classes that were removed since.
+    told = prediction_columns.gathered(use_case, pl.DataFrame([dict(stored)]))["prediction"].to_numpy()[0, place]
+    return f"probability of {name}", float(told), lambda frame: predict(frame)[:, place]
 
 
 def shapley_values(predict: Predict, values: pd.DataFrame) -> tuple[float, np.ndarray, int]:

@@ -61,8 +61,9 @@ def predictions(
 
     Returns:
         A row a prediction, one an example: `partition`, the example's key and request-time features, every feature,
-        `prediction` (probability of 1, most probable class, or predicted value), `model_version`, `predicted_at` (UTC,
-        processing time), and `label`, `label_timestamp` as the lake holds them now.
+        `prediction` (probability of 1, most probable class, or predicted value), of several classes also
+        `probability_<class>` for each, `model_version`, `predicted_at` (UTC, processing time), and `label`,
+        `label_timestamp` as the lake holds them now.
 
     Raises:
         UnknownUseCase: there is no such use case.

@@ -140,7 +140,8 @@ def compare(
         normal: The limits for a partition of this size; None: computed here.
 
     Returns:
-        Every column of the profile that the policy does not ignore.
+        Every column of the profile that the policy does not ignore; without the probabilities of classes that are not
+        declared any more, which no prediction has.
     """
     normal = normal or limits(use_case, profile, counted.rows)
     seasonal = profile.blocks.season(partition)
@@ -148,6 +149,7 @@ def compare(
         _column(use_case, name, column, counted.columns[name], normal, seasonal, profile.importance.get(name, 0.0))
         for name, column in profile.columns.items()
         if not (name in use_case.drift.columns and use_case.drift.columns[name].ignore)
+        and not prediction_columns.is_of_removed_class(use_case, name)
     ]
 
 

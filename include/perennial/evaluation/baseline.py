@@ -22,7 +22,6 @@ def constant_predictions(use_case: UseCase, fit_label: Array, rows: int) -> Arra
         use_case: Whose task and classes.
         fit_label: (n,) labels of the rows that the model was fitted on, as `metrics.evaluate` takes them.
         rows: How many predictions to make.
-        quantile: Which one the use case predicts; None: none.
 
     Returns:
         (rows,) floats; of a multi-class use case (rows, K).

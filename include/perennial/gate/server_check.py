@@ -73,6 +73,9 @@ def ask(use_case: UseCase, version: int, ours: np.ndarray) -> ServerResult:
         return _not_asked(f"{address} answered {response.status_code}: {why or response.reason_phrase}")
     if told.problem is not None:
         return ServerResult(True, False, f"{address}: {told.problem}")
+    if told.classes != [*use_case.classes]:
+        known = ", ".join(told.classes) or "none"
+        return _not_asked(f"{address} was started when the classes were others ({known}): restart it")
     if differ := smoke.difference(np.asarray(told.predictions, dtype=float), ours):
         return ServerResult(True, False, f"{address} {differ}")
     return ServerResult(True, True, f"{len(ours)} rows, predicted the same as in this process, by {address}")

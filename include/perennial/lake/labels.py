@@ -105,9 +105,9 @@ def check_declared(use_case: UseCase, column: pd.Series | pl.Series | pa.Chunked
         raise BadFeatures(
             f"{where}: labels that are no declared class: {listed} examples. The classes are"
             f" {', '.join(use_case.classes)}.",
-            f"Add it to classes in include/use_cases/{use_case.name}/use_case.py and run the features again, or let"
-            " `examples` in transforms.py return another label. Versions that do not know a class give it probability"
-            " 0.",
+            f"Add it to classes in include/use_cases/{use_case.name}/use_case.py, restart the prediction server and run"
+            " the features again, or let `examples` in transforms.py return another label. Versions that do not know a"
+            " class give it probability 0.",
         )
 
 

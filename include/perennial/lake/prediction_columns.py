@@ -43,6 +43,12 @@ def probabilities(use_case: UseCase) -> tuple[str, ...]:
     return tuple(PROBABILITY + name for name in use_case.classes) if use_case.task == MULTICLASS else ()
 
 
+def is_of_removed_class(use_case: UseCase, column: str) -> bool:
+    """Whether a column that a version knows is the probability of a class that is not declared any more."""
+    is_probability = use_case.task == MULTICLASS and column.startswith(PROBABILITY)
+    return is_probability and column not in probabilities(use_case)
+
+
 def likeliest(use_case: UseCase, predicted: Array) -> list[str]:
     """(n,) the name of each row's most probable class; of equal ones the first in the order of `classes`.
 
@@ -86,7 +92,10 @@ def gathered(use_case: UseCase, rows: pl.DataFrame) -> pl.DataFrame:
         rows[name].cast(pl.Float64).fill_null(0.0).to_numpy() if name in rows.columns else np.zeros(rows.height)
         for name in columns
     ]
-    array = pl.Series(PREDICTION, _of_declared(np.column_stack(known)), dtype=pl.Array(pl.Float64, len(columns)))
+    values = _of_declared(np.column_stack(known))
+    if PREDICTION in rows.columns:  # Where nothing was predicted, all are null.
+        values[rows[PREDICTION].is_null().to_numpy()] = np.nan
+    array = pl.Series(PREDICTION, values, dtype=pl.Array(pl.Float64, len(columns)))
     return rows.drop(*(name for name in columns if name in rows.columns)).with_columns(array)
 
 
@@ -121,8 +130,8 @@ def aligned(use_case: UseCase, classes: Sequence[Any], predicted: Array) -> Arra
 
 def _of_declared(values: Array) -> Array:
     """Rows that add up to 1; where all probability was of a removed class, every other one is as probable."""
+    # Row by row: a prediction does not depend on those beside it. What is no number stays none.
     total = values.sum(axis=1, keepdims=True)
-    if (np.abs(total - 1) <= _ROUNDING).all():
-        return values
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(total > 0, values / total, 1 / values.shape[1])
+        shared = np.where(total == 0, 1 / values.shape[1], values / total)
+    return np.where(np.abs(total - 1) <= _ROUNDING, values, shared)

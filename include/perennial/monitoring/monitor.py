@@ -85,6 +85,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         missing=_missing(use_case, partition),
         estimated=estimate.make(use_case, partition, version),
         interval=between,
+        decided=ledger.decision_on(ledger.entries(use_case), version),
     )
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))

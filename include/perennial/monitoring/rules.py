@@ -70,6 +70,7 @@ class Observations:
         estimated: The performance as it was estimated without labels.
         attribution: What the loss of performance comes from; None: there is nothing to explain.
         interval: What the prediction intervals reached; None: there is nothing to tell.
+        decided: The gate's decision on the version; None: it is that which made it champion.
     """
 
     partition: Partition
@@ -84,6 +85,7 @@ class Observations:
     estimated: Made = field(default_factory=Made)
     attribution: Attribution | None = None
     interval: IntervalEvidence | None = None
+    decided: Entry | None = None
 
 
 def persistence(use_case: UseCase) -> tuple[int, int]:
@@ -452,8 +454,8 @@ def _in_detail(use_case: UseCase, observed: Observations) -> dict[str, object]:
     if observed.interval is not None:
         known["interval"] = observed.interval
     if performance.classes:
-        decided = from_evidence(observed.champion.evidence)
-        known["classes"] = live_classes.compare(performance.classes, decided)
+        decided = observed.decided or observed.champion  # After a rollback the latter is no decision on the version.
+        known["classes"] = live_classes.compare(performance.classes, from_evidence(decided.evidence))
     return known
 
 

@@ -102,6 +102,7 @@ def _inputs(use_case: UseCase, served: pl.DataFrame) -> dict[str, pa.Array]:
     """The model's inputs as they were served, by their names in the examples and features."""
     own = {lake.PARTITION, "row", *use_case.examples.key, *SERVED_PREDICTION.names}
     own |= {*prediction_columns.probabilities(use_case)}
+    own |= {name for name in served.columns if prediction_columns.is_of_removed_class(use_case, name)}
     inputs = {}
     for name in served.columns:
         if name not in own and not name.endswith(_VIEW_TIMES):

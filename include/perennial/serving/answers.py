@@ -65,9 +65,11 @@ class VersionCheck(msgspec.Struct, frozen=True, kw_only=True):
         model_version: The version.
         predictions: What it predicts of the rows that training stored with it as an example of its inputs.
         problem: Why it cannot be loaded, or does not predict; None: it can.
+        classes: Of a multi-class use case those that the server knows, in the order of the predictions.
     """
 
     use_case: str
     model_version: int
     predictions: list[float | list[float]] = []
     problem: str | None = None
+    classes: list[str] = []

@@ -196,7 +196,8 @@ def predictions(use_case: UseCase, answers: Sequence[Answer]) -> np.ndarray:
     """(n,) or (n, K) what was answered, NaN where nothing was."""
     if use_case.task == MULTICLASS:
         said = [each.probabilities or {} for each in answers]
-        return np.array([[each.get(name, np.nan) for name in use_case.classes] for each in said], dtype=float)
+        # A server that was started before a class was declared gives it no probability.
+        return np.array([[each.get(name, 0.0 if each else np.nan) for name in use_case.classes] for each in said])
     return np.array([np.nan if each.prediction is None else each.prediction for each in answers])
 
 

@@ -87,4 +87,5 @@ def _checked(use_case: UseCase, number: int) -> VersionCheck:
         log.exception("%s: v%d cannot be loaded, or does not predict", use_case.name, number)
         problem = error.problem if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
         return VersionCheck(use_case=use_case.name, model_version=number, problem=problem)
-    return VersionCheck(use_case=use_case.name, model_version=number, predictions=predictions)
+    classes = list(use_case.classes)
+    return VersionCheck(use_case=use_case.name, model_version=number, predictions=predictions, classes=classes)
