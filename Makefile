@@ -30,7 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 test: install ## Run the tests that need nothing but the lock file
-	$(BIN)/pytest -n 2 --no-loadscope-reorder -m "not services and not chaos"
+	$(BIN)/pytest -n 3 --no-loadscope-reorder -m "not services and not chaos"
 
 test-fast: install ## Run the unit tests that start no server or process, properties on few examples, in two minutes
 	$(BIN)/pytest -n 2 --no-loadscope-reorder --fast -m "not stores and not services and not chaos and not end_to_end"

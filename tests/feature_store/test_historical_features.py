@@ -15,7 +15,7 @@ from perennial.feature_store import repository
 from perennial.feature_store.publication import AT_ONCE
 from perennial.partitions import Cadence
 from perennial.training import training_set
-from perennial.use_case import Examples, Gate
+from perennial.use_case import Examples, Gate, UseCase
 from perennial.use_case.table_names import TableNames
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -65,17 +65,18 @@ def use_case(repo: Repository) -> SimpleNamespace:
     )
     repo.define(DEFINITIONS)
     repository.apply_if_changed()
-    return SimpleNamespace(
-        name=repo.name,
-        tables=TableNames(repo.name),
-        feature_service=repo.name,
-        task="binary",
-        examples=Examples(key=("id", "driver_id"), inputs=("stats",)),
-        value=None,
-        gate=Gate(metric="roc_auc", min_rows=2, holdout=timedelta(days=3), block=timedelta(hours=6)),
-        holdout_start=lambda start, end: START + timedelta(days=5),
-        module=lambda name: SimpleNamespace(),
-    )
+    declared = {
+        "name": repo.name,
+        "tables": TableNames(repo.name),
+        "feature_service": repo.name,
+        "task": "binary",
+        "examples": Examples(key=("id", "driver_id"), inputs=("stats",)),
+        "gate": Gate(metric="roc_auc", min_rows=2, holdout=timedelta(days=3), block=timedelta(hours=6)),
+        "holdout_start": lambda start, end: START + timedelta(days=5),
+        "module": lambda name: SimpleNamespace(),
+    }
+    fields = UseCase.model_fields.items()
+    return SimpleNamespace(**{name: each.get_default() for name, each in fields if not each.is_required()} | declared)
 
 
 def built(use_case: SimpleNamespace, **options: object) -> training_set.TrainingSet:
