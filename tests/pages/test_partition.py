@@ -347,9 +347,6 @@ def test_the_card_is_locked_up_and_runs_nothing(energy, http, access) -> None:
 
 def test_constants_of_light_modules_equal_those_of_heavy_ones() -> None:
     assert f"{model_card.FOLDER}/{model_card.HTML}" == reports.CARD
-    from perennial import drift
-
-    assert partition_monitoring._PREDICTION == drift.PREDICTION
 
 
 def test_without_mlflow_pages_say_so_and_show_the_rest(energy, http, access, away) -> None:

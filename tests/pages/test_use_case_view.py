@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -411,15 +412,33 @@ def test_most_important_features_are_shown_the_rest_is_counted(energy) -> None:
     assert "30 even less important ones are on the pages of the partitions" in words
 
 
+def test_the_probabilities_of_classes_come_first_as_predictions_do() -> None:
+    use_case = SimpleNamespace(task="multiclass", drift=DriftPolicy())
+    row = {
+        "partition": "2024-01-01",
+        "model_version": 1,
+        "ratio": 1.0,
+        "drifted": False,
+        "told": "",
+        "recorded_at": NOON,
+    }
+    importance = {"x": 1.0, "probability_red": 0.0, "prediction": 0.0}
+    rows = [row | {"column": column, "importance": share} for column, share in importance.items()]
+    shown = heat_map.heat_map(use_case, rows, ["2024-01-01"]).rows
+    assert [each.column for each in shown] == ["prediction", "probability_red", "x"]
+    use_case.task = "binary"
+    assert [each.column for each in heat_map.heat_map(use_case, rows, ["2024-01-01"]).rows][:2] == ["prediction", "x"]
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
 def test_a_cell_darkens_with_distance_and_is_dark_at_its_limit(ratios, limit) -> None:
-    policy = DriftPolicy(ratio=limit)
+    use_case = SimpleNamespace(task="regression", drift=DriftPolicy(ratio=limit))
     rows = [
         {"partition": f"{place:03}", "model_version": 1, "column": "x", "ratio": ratio, "importance": 1.0}
         | {"drifted": ratio > limit, "told": "", "recorded_at": NOON}
         for place, ratio in enumerate(sorted(ratios))
     ]
-    cells = heat_map.heat_map(policy, rows, [row["partition"] for row in rows]).rows[0].cells
+    cells = heat_map.heat_map(use_case, rows, [row["partition"] for row in rows]).rows[0].cells
     steps = [cell.step for cell in cells]
     assert steps == sorted(steps)
     assert all(0 <= step <= 9 for step in steps)
@@ -430,7 +449,7 @@ def test_a_cell_darkens_with_distance_and_is_dark_at_its_limit(ratios, limit) ->
 
 def test_a_column_checked_again_shows_its_last_result(energy) -> None:
     world = World(energy).drift("2024-01-03", "hour", 9.0).drift("2024-01-03", "hour", 0.5)
-    (row,) = heat_map.heat_map(energy.drift, world.rows["drift"], ["2024-01-03"]).rows
+    (row,) = heat_map.heat_map(energy, world.rows["drift"], ["2024-01-03"]).rows
     assert [cell.ratio for cell in row.cells if cell] == [0.5]
 
 

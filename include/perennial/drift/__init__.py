@@ -7,11 +7,10 @@
 from perennial.drift.comparison import ColumnCounts, ColumnDrift, compare, score
 from perennial.drift.importance import importances
 from perennial.drift.limits import Limits, limits
-from perennial.drift.profile import PREDICTION, Profile
+from perennial.drift.profile import Profile
 from perennial.drift.report import html_report
 
 __all__ = [
-    "PREDICTION",
     "ColumnCounts",
     "ColumnDrift",
     "Limits",

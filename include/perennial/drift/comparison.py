@@ -22,10 +22,11 @@ from perennial.drift.distances import (
     mean_differences,
 )
 from perennial.drift.limits import Limits, distance_method, limits
-from perennial.drift.profile import PREDICTION, ColumnProfile, Profile
+from perennial.drift.profile import ColumnProfile, Profile
 from perennial.lake import prediction_columns
 from perennial.partitions import Partition
 from perennial.use_case import UseCase
+from perennial.use_case.classes import PREDICTION
 
 #: A category that should have been met this often, in the window where it was rarest, does not vanish by chance.
 VANISHES_FROM = 10

@@ -26,8 +26,6 @@ from perennial.use_case import UseCase
 
 #: Training rows that a model predicts for its own profile, evenly over time.
 PREDICTED_ROWS = 20_000
-#: The column of predictions; it carries no importance of its own.
-PREDICTION = "prediction"
 _DESCRIPTION, _HISTOGRAMS = "profile.json", "histograms.parquet"
 #: Of earlier releases.
 _QUANTILES = "profile.parquet"

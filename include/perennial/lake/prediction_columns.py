@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import PerennialError
-from perennial.use_case.classes import MULTICLASS, PROBABILITY
+from perennial.use_case.classes import MULTICLASS, PREDICTION, PROBABILITY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from perennial.use_case import UseCase
 
 Array = np.ndarray
-#: The column of what is predicted.
-PREDICTION = "prediction"
 #: Rows whose probabilities add up to 1 but for this are left as they are: nothing was removed, libraries round.
 _ROUNDING = 1e-9
 

@@ -37,6 +37,7 @@ from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
 from perennial.training import first_window
 from perennial.use_case import UseCase
+from perennial.use_case.classes import PREDICTION
 from perennial.use_case.metric_names import VALUE
 
 __all__ = ["Verdict", "monitor", "request_retraining"]
@@ -165,7 +166,7 @@ def _column_counts(use_case: UseCase, partition: Partition, version: int, profil
     table = lake.table(identifier)
     existing = set(table.schema().column_names) if table is not None else set()
     # A row has at least its prediction, so that rows are counted even where no column of the profile is left.
-    columns = sorted({drift.PREDICTION, *profile.columns} & existing)
+    columns = sorted({PREDICTION, *profile.columns} & existing)
     where = lake.equals("model_version", version)
     return ColumnCounts.of(
         profile, lake.iter_batches(identifier, partition=partition.key, columns=columns, where=where)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from perennial.use_case import DriftPolicy
+from perennial.use_case import DriftPolicy, UseCase
+from perennial.use_case.classes import is_prediction
 
 #: The newest so many partitions are columns.
 PARTITIONS = 48
@@ -16,8 +17,6 @@ PARTITIONS = 48
 FEATURES, FOLDED = 30, 90
 #: From which part of the limit on a cell is one step darker; from 1 on it has drifted.
 STEPS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
-#: The model's own predictions, which have no feature importance and come first.
-PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One column of the model's input, or its predictions; a cell a partition, None where it was not monitored."""
+    """One column of the model's input, or of its predictions; a cell a partition, None where it was not monitored.
+
+    Attributes:
+        importance: Of the feature, in the newest version that uses it; predictions have none.
+        is_prediction: It is of the predictions, which come first.
+    """
 
     column: str
     importance: float
     cells: tuple[Cell | None, ...]
+    is_prediction: bool
 
     @property
     def drifted(self) -> int:
@@ -80,11 +85,11 @@ class HeatMap:
     omitted: int
 
 
-def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions: Sequence[str]) -> HeatMap:
+def heat_map(use_case: UseCase, drift: Iterable[Mapping[str, Any]], partitions: Sequence[str]) -> HeatMap:
     """The drift of the newest partitions that were monitored.
 
     Args:
-        policy: The use case's drift policy, which has the limits.
+        use_case: Its drift policy has the limits.
         drift: Rows of that table; of a column that was measured again, the newest row counts.
         partitions: The names of those that may be shown, oldest first.
     """
@@ -94,9 +99,9 @@ def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions
     monitored = {partition for _, partition in last}
     shown = tuple(name for name in partitions if name in monitored)[-PARTITIONS:]
     versions = {row["partition"]: row["model_version"] for row in last.values()}
-    rows = [_row(policy, column, last, shown) for column in {column for column, _ in last}]
+    rows = [_row(use_case, column, last, shown) for column in {column for column, _ in last}]
     rows = [row for row in rows if any(row.cells)]
-    rows.sort(key=lambda row: (row.column != PREDICTION, -row.importance, row.column))
+    rows.sort(key=lambda row: (not row.is_prediction, -row.importance, row.column))
     return HeatMap(
         partitions=shown,
         versions=tuple(versions[partition] for partition in shown),
@@ -108,13 +113,15 @@ def heat_map(policy: DriftPolicy, drift: Iterable[Mapping[str, Any]], partitions
 
 
 def _row(
-    policy: DriftPolicy, column: str, last: Mapping[tuple[str, str], Mapping[str, Any]], shown: Sequence[str]
+    use_case: UseCase, column: str, last: Mapping[tuple[str, str], Mapping[str, Any]], shown: Sequence[str]
 ) -> FeatureRow:
     newest = [last.get((column, partition)) for partition in shown]
     importances = [row["importance"] for row in newest if row]
-    # Its importance in the newest version that uses it.
     return FeatureRow(
-        column, importances[-1] if importances else 0.0, tuple(_cell(policy, row) if row else None for row in newest)
+        column,
+        importances[-1] if importances else 0.0,
+        tuple(_cell(use_case.drift, row) if row else None for row in newest),
+        is_prediction(use_case, column),
     )
 
 

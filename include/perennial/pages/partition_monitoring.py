@@ -15,6 +15,7 @@ from perennial.registry import ledger, mlflow_records
 from perennial.registry.ledger import Deployment, Entry
 from perennial.reporting.partition_status import label_coverage
 from perennial.use_case import UseCase
+from perennial.use_case.classes import is_prediction
 from perennial.use_case.metric_names import WITHOUT_DIRECTION, direction, gain
 
 Row = Mapping[str, Any]
@@ -112,19 +113,24 @@ def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[s
 
     Returns:
         `columns`, the most important first: by cost, importance, ratio, but the predictions on top, each with the
-        `limit` above which it has drifted; `limit`, that of columns without a limit of their own; `most`, the end of
-        the scale of their bars; `earlier`, the number of rows that newer ones replaced; `recorded_at` and `rows` of
-        the comparison.
+        `limit` above which it has drifted and whether it `is_prediction`; `limit`, that of columns without a limit of
+        their own; `most`, the end of the scale of their bars; `earlier`, the number of rows that newer ones replaced;
+        `recorded_at` and `rows` of the comparison.
     """
     rows = sorted(rows, key=lambda row: row["recorded_at"])
     version = verdict["model_version"] if verdict else None
     own = [row for row in rows if version is None or row["model_version"] == version]
     newest = {row["column"]: row for row in own}
-    by_cost = sorted(
-        ({**row, "cost": row.get("cost")} for row in newest.values()),  # Not in rows from before it was recorded.
-        key=lambda row: (row["column"] != _PREDICTION, -(row["cost"] or 0), -row["importance"], -row["ratio"]),
-    )
-    columns = [{**row, "limit": use_case.drift.ratio_of(row["column"])} for row in by_cost]
+    columns = [
+        {
+            **row,
+            "cost": row.get("cost"),  # Not in rows from before it was recorded.
+            "limit": use_case.drift.ratio_of(name),
+            "is_prediction": is_prediction(use_case, name),
+        }
+        for name, row in newest.items()
+    ]
+    columns.sort(key=lambda row: (not row["is_prediction"], -(row["cost"] or 0), -row["importance"], -row["ratio"]))
     return {
         "columns": columns,
         "version": columns[0]["model_version"] if columns else None,
@@ -134,10 +140,6 @@ def drift(use_case: UseCase, rows: Iterable[Row], verdict: Row | None) -> dict[s
         "recorded_at": max((row["recorded_at"] for row in columns), default=None),
         "rows": max((row["rows"] for row in columns), default=None),
     }
-
-
-#: As `perennial.drift.PREDICTION`, which is heavy to import.
-_PREDICTION = "prediction"
 
 
 def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
         "window": window,
         "loaded": sum(line.status.rows is not None for line in every),
         "chart": timeline.chart(use_case, window.lines, entries, f"{use_case.name}/partitions"),
-        "heat": heat_map.heat_map(use_case.drift, rows["drift"], [line.key for line in window.lines]),
+        "heat": heat_map.heat_map(use_case, rows["drift"], [line.key for line in window.lines]),
         "compared": gate_comparison.compare(use_case, entries, activity.evaluated),
         "entries": [(entry, _evidence(use_case, entry)) for entry in reversed(entries[-LEDGER:])],
         "total_entries": len(entries),

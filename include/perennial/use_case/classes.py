@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from perennial.use_case.definition import UseCase
 
+#: The column of what is predicted; drift of it has no feature importance.
+PREDICTION = "prediction"
 #: What the column of a class's probability begins with.
 PROBABILITY = "probability_"
 #: A task with classes that have names.
 MULTICLASS = "multiclass"
 _FEWEST = 3
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_]{0,47}$")
+
+
+def is_prediction(use_case: UseCase, column: str) -> bool:
+    """Whether a column is the prediction or, of a multi-class use case, the probability of a class, declared or not."""
+    return column == PREDICTION or (use_case.task == MULTICLASS and column.startswith(PROBABILITY))
 
 
 def check(use_case: UseCase) -> None:
