@@ -279,6 +279,9 @@ def test_the_description_has_the_types_and_an_example_that_works(asked: TestClie
     assert example["required"] == ["site", "meter", "hour_sin", "hour_cos"]
     assert example["properties"]["site"] == {"type": "string"}
     assert asked.post(PREDICT, json=content["example"]).status_code == 200
+    answer = described["paths"][PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]["allOf"]
+    assert answer[0] == {"$ref": "#/components/schemas/PredictionResponse"}
+    assert answer[1]["properties"]["predictions"]["items"]["properties"] == {"prediction": {"type": "number"}}
 
 
 @pytest.mark.parametrize("path", PATHS)

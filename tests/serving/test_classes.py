@@ -14,7 +14,7 @@ from served import METER, Loaded, serve_features, version
 from starlette.testclient import TestClient
 
 from perennial.served_predictions.writing import PredictionLog
-from perennial.serving import tokens
+from perennial.serving import openapi, tokens
 from perennial.serving.access import AccessControl
 from perennial.serving.application import application
 
@@ -50,6 +50,14 @@ def test_an_answer_names_the_class_and_its_probability(asked: TestClient) -> Non
     (made,) = post(asked, "/v1/use_cases/energy/predict", {"examples": [METER]})["predictions"]
     assert made["prediction"] == "high"
     assert made["probabilities"] == MADE
+
+
+def test_the_description_names_the_classes(asked: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openapi, "_example", lambda version: None)
+    described = asked.get("/openapi.json").json()["paths"]["/v1/use_cases/energy/predict"]["post"]["responses"]["200"]
+    _, narrowed = described["content"]["application/json"]["schema"]["allOf"]
+    predicted = narrowed["properties"]["predictions"]["items"]["properties"]["prediction"]
+    assert predicted == {"type": "string", "enum": list(CLASSES)}
 
 
 def test_open_inference_has_an_output_for_each_class(asked: TestClient) -> None:

@@ -14,6 +14,8 @@ from perennial.serving.answers import PredictionResponse
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.serving.request_schema import MAX_EXAMPLES
 from perennial.serving.requests import ErrorResponse, predict_path
+from perennial.use_case import UseCase
+from perennial.use_case.classes import MULTICLASS
 
 _ERRORS = {
     400: "The body is no JSON.",
@@ -99,10 +101,20 @@ def _operation(version: LoadedVersion, example: dict[str, Any] | None) -> dict[s
         "description": use_case.description,
         "requestBody": {"required": True, "content": {"application/json": content}},
         "responses": {
-            "200": _response("Predictions, one for each example.", "PredictionResponse"),
+            "200": _answer(use_case),
             **{str(status): _response(meaning, "ErrorResponse") for status, meaning in _ERRORS.items()},
         },
     }
+
+
+def _answer(use_case: UseCase) -> dict[str, Any]:
+    """The response with predictions, which are of one type in each use case."""
+    response = _response("Predictions, one for each example.", "PredictionResponse")
+    predicted = {"type": "string", "enum": [*use_case.classes]} if use_case.task == MULTICLASS else {"type": "number"}
+    narrowed = {"predictions": {"items": {"properties": {"prediction": predicted}}}}
+    content = response["content"]["application/json"]
+    content["schema"] = {"allOf": [content["schema"], {"properties": narrowed}]}
+    return response
 
 
 def _response(meaning: str, schema: str) -> dict[str, Any]:
