@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from perennial import lake
 from perennial.dag_names import FEATURES, dag_id
 from perennial.errors import BadFeatures
-from perennial.evaluation import recorded_intervals, thresholds
+from perennial.evaluation import recorded_intervals, slices, thresholds
 from perennial.feature_store import columns, computations, repository
 from perennial.lake import prediction_columns
 from perennial.partitions import Partition
@@ -51,7 +51,7 @@ def score(use_case: UseCase, partition: Partition) -> dict[str, int | None]:
         The champion's version (None: none yet) and the number of predictions made.
 
     Raises:
-        BadFeatures: the partition's examples were never computed.
+        BadFeatures: the partition's examples were never computed, or a column has a name that predictions need.
         ServiceUnavailable: MLflow does not answer.
     """
     champion = ledger.champion_at(use_case, partition.start)
@@ -88,6 +88,7 @@ def _backfilled(use_case: UseCase, partition: Partition, champion: ledger.Entry,
     tables = repository.lake_tables(use_case.feature_service)
     snapshots = lake.snapshots(tables.values())
     rows = repository.historical_features(use_case.feature_service, examples, snapshots=snapshots)
+    slices.check_added(use_case, rows.column_names)
     predict = model_loading.load(use_case, champion.model_version)
     frame = rows.to_pandas()
     prediction = predict(frame)

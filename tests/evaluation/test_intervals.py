@@ -136,7 +136,7 @@ def test_cross_fitted_coverage_does_not_flatter() -> None:
 
 def test_a_number_names_the_same_group_whichever_type_it_has() -> None:
     assert intervals.groups([1, 1.0, np.float64(1), np.int32(1)]).tolist() == ["1.0"] * 4
-    assert intervals.groups(["a", None]).tolist() == ["a", "None"]
+    assert intervals.groups(["a", None, np.nan]).tolist() == ["a", "nan", "nan"]
 
 
 def test_each_group_is_covered_by_a_margin_of_its_own() -> None:

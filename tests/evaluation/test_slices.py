@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial import Value, discovery
+from perennial import PredictionInterval, Value, discovery
 from perennial.errors import BadFeatures
 from perennial.evaluation import slices
 from perennial.use_case import UseCase
@@ -47,6 +47,14 @@ def test_a_column_of_predictions_is_not_taken_from_training_sets() -> None:
     with pytest.raises(BadFeatures, match="have a column 'decision'"):
         slices.check_columns(valued, ["origin", "decision"])
     slices.check_columns(by("origin"), ["origin", "decision"])
+
+
+@pytest.mark.parametrize("name", ["lower", "UPPER", "prediction_upper"])
+def test_a_bound_of_an_interval_takes_no_columns_place(name) -> None:
+    energy = discovery.load("energy")
+    with pytest.raises(BadFeatures, match=f"have a column '{name}'"):
+        slices.check_added(energy.model_copy(update={"interval": PredictionInterval()}), ["meter", name])
+    slices.check_added(energy, ["meter", name])
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:

@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from perennial import PredictionInterval, discovery
 from perennial.evaluation.recorded_intervals import RecordedMargin, recorded
-from perennial.gate import prediction_intervals
+from perennial.gate import challenger, prediction_intervals
+from perennial.gate.decision import CHALLENGER, CHAMPION
 from perennial.registry.ledger import Entry
+from perennial.registry.model_loading import Predictor
 
 DAYS, ROWS = 12, 60
 NOON = datetime(2024, 1, 9, 12, tzinfo=UTC)
@@ -72,6 +75,39 @@ def test_the_champion_is_judged_by_the_margin_it_serves_with(energy) -> None:
     assert its.margin == measured(energy, rows).margin
     (rule,) = prediction_intervals.coverage_rule(energy, measured(energy, rows), its)
     assert "of the champion 4 with a coverage of 0.95" in rule.note
+
+
+def test_what_is_expected_of_the_champion_is_by_its_renewed_margin(energy) -> None:
+    rows, zeros = holdout(), np.zeros(DAYS * ROWS)
+    predict = Predictor(lambda frame: frame, lambda frame: np.zeros(len(frame)))
+    renewed, served = prediction_intervals.of_champion(energy, predict, rows, zeros, RecordedMargin(4.0, 0.9, 300, 1))
+    assert renewed == measured(energy, rows)
+    assert renewed.reached == pytest.approx(0.9, abs=0.02)
+    assert (served.width, served.reached) == (8.0, 1.0)
+    results = challenger.RuleResults([], [], metrics={CHALLENGER: {"mae": 1.0}, CHAMPION: {"mae": 1.0}})
+    both = challenger._with_intervals(energy, results, renewed, renewed, served).metrics
+    assert both[CHAMPION]["interval_width"] == renewed.width
+    assert prediction_intervals.of_champion(energy, predict, rows, zeros, None) == (renewed, None)
+
+
+def test_how_much_days_differ_is_recorded(energy) -> None:
+    alike, differing = (measured(energy, holdout(spread)) for spread in (1.0, np.repeat([1.0, 3.0], DAYS // 2)))
+    assert (alike.blocks, alike.judged) == (DAYS, DAYS * ROWS)
+    # Of alike days by chance only.
+    assert alike.block_deviation == pytest.approx((0.9 * 0.1 / ROWS) ** 0.5, rel=0.5)
+    assert differing.block_deviation > 2 * alike.block_deviation
+
+
+def test_a_missing_value_has_one_name_in_a_frame_and_in_a_request(energy) -> None:
+    by_hour = energy.model_copy(update={"interval": PredictionInterval(coverage=0.9, by="hour_sin")})
+    values = pa.array([None, 1] * (DAYS * ROWS // 2), pa.int64())
+    rows = holdout().assign(hour_sin=values.to_pandas())
+    rows.loc[rows["hour_sin"].isna(), "label"] *= 3
+    mine = measured(by_hour, rows)
+    known = recorded(by_hour, [Entry("", "", "promoted", 1, None, "", NOON, "gate", "", of(mine), NOON)], 1)
+    assert known.of_rows(values.to_pylist()).tolist() == known.of_rows(rows["hour_sin"]).tolist()
+    assert known.of_rows([None, pd.NA, pd.NaT]).tolist() == [mine.margins["nan"]] * 3
+    assert mine.margins["nan"] > 2 * mine.margins["1.0"]
 
 
 def test_rows_that_the_champion_has_seen_are_left_out_of_the_comparison(energy) -> None:

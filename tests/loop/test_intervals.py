@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pipelines import run_loop_until
 from sklearn.ensemble import VotingRegressor
@@ -12,14 +15,17 @@ from sklearn.linear_model import QuantileRegressor, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from perennial import PredictionInterval, lake, predict
+from perennial import PredictionInterval, lake, predict, scoring
+from perennial.errors import BadFeatures
 from perennial.evaluation import recorded_intervals
+from perennial.feature_store import repository
 from perennial.gate.decision import GateDecision, from_evidence
 from perennial.gate.model_card import facts, rendering
 from perennial.monitoring import live_intervals
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.registry import ledger, model_loading
 from perennial.reporting import partition_status, terminal
+from perennial.scoring_ahead import predicting
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -114,7 +120,11 @@ def test_a_rejected_challenger_renews_the_champions_margin(energy) -> None:
     assert after.margin > before.margin + 0.5
     alarm = partition_status.status(energy).partitions[-1].alarm
     assert not alarm.is_open
-    assert "its prediction intervals get the margin that it needs" in alarm.explanation
+    renewed = second.champion_prediction_interval
+    assert f"its prediction intervals get a margin chosen on {renewed.rows} rows up to" in alarm.explanation
+    # What is expected of it from then on is by that margin.
+    assert renewed.reached == pytest.approx(0.8, abs=0.1)
+    assert second.metrics["rival"]["interval_width"] == renewed.width
 
 
 def test_an_answer_has_the_newest_bounds(energy, monkeypatch) -> None:
@@ -126,6 +136,32 @@ def test_an_answer_has_the_newest_bounds(energy, monkeypatch) -> None:
     low, high = model_loading.load(energy, version).quantiles(frame)[0]
     margin = recorded_intervals.recorded(energy, ledger.entries(energy), version).margin
     assert (answered.lower, answered.upper) == pytest.approx((low - margin, high + margin))
+
+
+def test_a_prediction_ahead_has_the_bounds_that_are_known_then(energy) -> None:
+    rows, entry = predictions("2024-01-06"), ledger.champion(energy)
+    version = model_loading.load(energy, entry.model_version)
+    for day in ("2024-01-06", "2024-01-07"):
+        now = energy.partition(day).start
+        made = predicting._bounds(energy, entry, now, version, rows, rows["prediction"].to_numpy())
+        known = recorded_intervals.recorded(energy, ledger.entries(energy), entry.model_version, day)
+        low, high = recorded_intervals.bounds_of(energy, version, known, rows, rows["prediction"].to_numpy())
+        assert made["prediction_lower"].to_numpy().tolist() == low.tolist()
+        assert made["prediction_upper"].to_numpy().tolist() == high.tolist()
+
+
+def test_without_a_margin_bounds_are_null(energy, monkeypatch) -> None:
+    monkeypatch.setattr(ledger, "entries", lambda use_case: [])
+    rows, entry = predictions("2024-01-06"), SimpleNamespace(model_version=1)
+    made = scoring._bounds(energy, energy.partition("2024-01-06"), entry, None, rows, rows["prediction"].to_numpy())
+    assert {name: column.null_count for name, column in made.items()} == {"lower": len(rows), "upper": len(rows)}
+
+
+def test_scoring_refuses_a_feature_that_a_bound_would_overwrite(energy, monkeypatch) -> None:
+    rows = pa.table({"lower": [1.0]})
+    monkeypatch.setattr(repository, "historical_features", lambda *_, **__: rows)
+    with pytest.raises(BadFeatures, match="have a column 'lower'"):
+        scoring._backfilled(energy, energy.partition("2024-01-06"), ledger.champion(energy), rows)
 
 
 def test_the_metrics_table_has_them_of_the_champion(energy) -> None:
@@ -158,3 +194,17 @@ def test_the_card_says_what_the_intervals_reach(energy) -> None:
     written = rendering.markdown(card)
     assert "## Prediction intervals" in written
     assert f"{100 * decisions(energy)[0].prediction_interval.reached:.3g} %" in written
+
+
+def test_predictions_with_and_without_bounds_are_kept_in_one_table(energy, monkeypatch) -> None:
+    day = energy.partition("2024-01-06")
+    examples = lake.read("energy.examples", partitions=[day.key]).drop_columns(["label", "label_timestamp"])
+    for meter, declared in (("without", energy.model_copy(update={"interval": None})), ("with", energy)):
+        one = examples.slice(0, 1)
+        place = one.column_names.index("meter")
+        one = one.set_column(place, "meter", pa.array([meter], one.schema.field("meter").type))
+        monkeypatch.setattr(scoring, "_pending", lambda *_, only=one: only)
+        assert scoring.score(declared, day)["predictions"] == 1
+    rows = predictions(day.key).set_index("meter")
+    assert rows.loc["without", ["lower", "upper"]].isna().all()
+    assert rows.loc["with", "lower"] < rows.loc["with", "prediction"] < rows.loc["with", "upper"]

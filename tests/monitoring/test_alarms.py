@@ -243,6 +243,8 @@ def test_intervals_that_cover_again_close_their_alarm() -> None:
     life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="interval-coverage")
     life.verdict("2013-09", "healthy", reason="", interval={"left_out": "too few"})
     assert life.state("2013-08").is_open, "nothing was measured"
+    life.verdict("2013-09", "healthy", reason="", interval={"reached": 0.5, "is_renewed": True})
+    assert life.state("2013-08").is_open, "it could not have alarmed"
     life.verdict("2013-10", "healthy", reason="", interval={"reached": 0.9})
     assert (life.state("2013-08").is_open, life.state("2013-08").cause) == (False, "passed")
 
@@ -251,6 +253,14 @@ def test_a_model_that_is_no_better_closes_an_alarm_of_intervals_as_harder() -> N
     life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="interval-coverage")
     state = life.decide(2, 1, "2013-08").state()
     assert (state.is_open, state.cause) == (False, "harder")
+
+
+@pytest.mark.parametrize(("margin", "is_said"), [(2.0, True), (None, False)], ids=["renewed", "too few rows"])
+def test_a_renewed_margin_is_said_where_there_is_one(margin, is_said) -> None:
+    life = Life().decide(1, None, "2013-06", outcome="promote").verdict("2013-08", reason="interval-coverage")
+    renewed = {"coverage": 0.9, "rows": 300, "margin": margin}
+    told = life.decide(2, 1, "2013-08", champion_prediction_interval=renewed).state().explanation
+    assert ("its prediction intervals get a margin chosen on 300 rows up to 2013-08" in told) == is_said
 
 
 def test_another_version_that_serves_closes_it(life) -> None:

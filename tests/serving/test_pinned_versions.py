@@ -8,8 +8,9 @@ import pytest
 from served import entry, version
 
 from perennial import PredictionInterval
-from perennial.errors import UnknownVersion, VersionNotServed
+from perennial.errors import ServiceUnavailable, UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
+from perennial.lake_cache import catalog
 from perennial.registry import ledger, mlflow_records, tracking
 from perennial.serving import loaded_version, pinned_versions
 from perennial.serving.pinned_versions import PinnedVersions
@@ -46,12 +47,29 @@ def test_its_intervals_have_the_margin_that_the_ledger_names_now(
     bounded = ENERGY.model_copy(update={"interval": PredictionInterval()})
     plain = loaded_version.load
     monkeypatch.setattr(loaded_version, "load", lambda *named: replace(plain(*named), use_case=bounded))
-    pinned, kept = PinnedVersions(), {"coverage": 0.9, "rows": 100}
-    for margin in (1.0, 2.0):
-        evidence = {"prediction_interval": kept | {"margin": margin}}
-        monkeypatch.setattr(ledger, "entries", lambda _, told=evidence: [replace(entry(2), evidence=told)])
-        assert pinned.load(bounded, 2).margin.margin == margin
-        assert pinned.get("energy", 2).margin.margin == margin
+    pinned, kept, reads = PinnedVersions(), {"coverage": 0.9, "rows": 100}, []
+
+    def entries(_: object) -> list[ledger.Entry]:
+        reads.append(places[-1])
+        return [replace(entry(2), evidence={"prediction_interval": kept | {"margin": float(len(places))}})]
+
+    places = ["first"]
+    monkeypatch.setattr(ledger, "entries", entries)
+    monkeypatch.setattr(catalog, "locations", lambda tables: dict.fromkeys(tables, places[-1]))
+    assert pinned.load(bounded, 2).margin.margin == 1.0
+    # Only where it has changed is the ledger read again.
+    before = len(reads)
+    assert pinned.load(bounded, 2) is pinned.get("energy", 2)
+    assert len(reads) == before
+    places.append("second")
+    assert pinned.load(bounded, 2).margin.margin == 2.0
+    assert pinned.get("energy", 2).margin.margin == 2.0
+
+    def down(_: object) -> dict[str, str]:
+        raise ServiceUnavailable("PostgreSQL does not answer.")
+
+    monkeypatch.setattr(catalog, "locations", down)
+    assert pinned.load(bounded, 2).margin.margin == 2.0
 
 
 def test_the_one_asked_for_longest_ago_makes_room(loads: list[ledger.Entry], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import VotingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from perennial import PredictionInterval
 from perennial.errors import BadFeatures, TrainingFailed
 from perennial.training import estimator
 from perennial.use_case import UseCase
@@ -55,6 +57,15 @@ def test_weights_are_no_input_of_the_model(weighted, monkeypatch) -> None:
 def test_an_estimator_without_weights_is_named(weighted, monkeypatch) -> None:
     with pytest.raises(TrainingFailed, match="KNeighborsRegressor takes no weights"):
         fitted(weighted, monkeypatch, KNeighborsRegressor())
+
+
+def test_quantiles_beside_a_value_need_weights(energy, monkeypatch) -> None:
+    named = [(name, LinearRegression()) for name in ("lower", "value", "upper")]
+    bounded = energy.model_copy(update={"interval": PredictionInterval()})
+    with pytest.raises(TrainingFailed, match=r"the VotingRegressor of build\(\) has no weights"):
+        fitted(bounded, monkeypatch, make_pipeline(StandardScaler(), VotingRegressor(named)))
+    for use_case, voting in ((energy, VotingRegressor(named)), (bounded, VotingRegressor(named, weights=[0, 1, 0]))):
+        assert fitted(use_case, monkeypatch, voting).predict(pd.DataFrame({"x": [0.0]})).shape == (1,)
 
 
 CLASSES = pd.DataFrame({"x": np.arange(40.0), "label": np.arange(40) % 2, "weight": 1.0 + np.arange(40) % 3})

@@ -32,6 +32,14 @@ def test_a_gate_must_see_enough_rows_for_it() -> None:
         declared(interval=PredictionInterval(coverage=0.99))
 
 
+@pytest.mark.parametrize("name", ["lower", "Upper", "prediction_lower"])
+def test_no_field_of_a_request_is_called_as_a_bound(name) -> None:
+    examples = discovery.load("energy").examples
+    taken = examples.model_copy(update={"request_features": (*examples.request_features, name)})
+    with pytest.raises(ValidationError, match=f"request_features has '{name}', which is also what predictions get"):
+        declared(interval=PredictionInterval(), examples=taken)
+
+
 def test_margins_are_by_a_field_of_the_request() -> None:
     assert declared(interval=PredictionInterval(by="hour_sin")).interval.by == "hour_sin"
     with pytest.raises(ValidationError, match=r"interval\.by 'meter_last' is not one of examples\.request_features"):

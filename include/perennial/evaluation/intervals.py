@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from perennial.evaluation import blocks
 from perennial.evaluation.blocks import Statistic
@@ -162,14 +163,19 @@ def cross_fitted(score: Array, block: Array, coverage: float) -> Array:
 
 
 def groups(values: Iterable[Any]) -> Array:
-    """(n,) names of values, the same for a number whichever type it has.
+    """(n,) names of values, the same for a number whichever type it has, and for whatever stands for a missing one.
 
     Args:
         values: n of them.
     """
-    return np.array(
-        [str(float(each)) if isinstance(each, int | float | np.number) else str(each) for each in values], dtype=object
-    )
+    return np.array([_name(each) for each in values], dtype=object)
+
+
+def _name(value: Any) -> str:
+    # A null of a whole number is a NaN in a frame, and None in a request.
+    if pd.isna(value):
+        return "nan"
+    return str(float(value)) if isinstance(value, int | float | np.number | np.bool_) else str(value)
 
 
 def margins_by(score: Array, group: Array, coverage: float) -> dict[str, float]:

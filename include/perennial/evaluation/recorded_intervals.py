@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from perennial.registry import ledger, rollouts
@@ -38,16 +39,24 @@ class RecordedMargin:
         coverage: The coverage that it was chosen for, whatever is declared by now.
         rows: How many rows of a holdout it was chosen from.
         decision: The version whose decision recorded it.
+        recorded_at: When, processing time.
         by: The column whose values have margins of their own; None: none does.
         margins: These, by the name of a value: see `intervals.groups`.
+        width: Mean width of the intervals on the holdout, each block by the margin of the others; None: not recorded.
+        blocks: Blocks of time of the holdout that the share of covered labels was measured on; None: not recorded.
+        block_deviation: Standard deviation of that share between them; None: not recorded.
     """
 
     margin: float
     coverage: float
     rows: int
     decision: int
+    recorded_at: datetime | None = None
     by: str | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
+    width: float | None = None
+    blocks: int | None = None
+    block_deviation: float | None = None
 
     def of_rows(self, values: Iterable[Any]) -> np.ndarray:
         """(n,) the margin of each row.
@@ -61,9 +70,15 @@ class RecordedMargin:
 
 
 def recorded(
-    use_case: UseCase, entries: Iterable[Entry], version: int | None, partition: str | None = None
+    use_case: UseCase,
+    entries: Iterable[Entry],
+    version: int | None,
+    partition: str | None = None,
+    at: datetime | None = None,
 ) -> RecordedMargin | None:
     """The margin by which a version's predictions get their intervals.
+
+    A rollout counts from its first entry on: the challenger serves with its margin, and the champion's is renewed.
 
     Args:
         use_case: Its `interval`.
@@ -71,6 +86,7 @@ def recorded(
         version: The version in the registry.
         partition: The partition that is predicted: decisions on its own or later data do not count. None: all do, as in
             an answer given now.
+        at: Processing time: only what was recorded by then counts. None: all of it.
 
     Returns:
         None where no interval is declared, or the gate evaluated the version before one was.
@@ -80,17 +96,22 @@ def recorded(
     own: tuple[str, RecordedMargin] | None = None
     later: list[tuple[str, RecordedMargin]] = []
     for entry in entries:
+        if at is not None and entry.recorded_at > at:
+            continue
         evidence = entry.evidence.get(rollouts.DECISION, entry.evidence)
         is_own = version in (entry.model_version, evidence.get(ledger.EVALUATED))
-        kept = _of(evidence, OF_CHALLENGER, entry.model_version) if is_own else None
+        kept = _of(evidence, OF_CHALLENGER, entry) if is_own else None
         if kept is not None and own is None:
             own = (entry.partition, kept)
         # Names of partitions sort as their times do.
         is_known = partition is None or entry.partition < partition
-        renewed = _of(evidence, OF_CHAMPION, entry.model_version) if evidence.get("champion") == version else None
-        if renewed is not None and is_known and entry.action in ledger.DECISIONS:
+        renewed = _of(evidence, OF_CHAMPION, entry) if evidence.get("champion") == version else None
+        # The stages of a rollout, and the decision that ends it, repeat what its first entry recorded.
+        is_new = renewed is not None and all(each.decision != renewed.decision for _, each in later)
+        if renewed is not None and is_new and is_known and entry.action in ledger.HANDLING:
             later.append((entry.partition, renewed))
-    newer = [each for each in later if own is None or each[0] > own[0]]
+    # Also on the same newest partition: a version is the champion only after the decision on itself.
+    newer = [each for each in later if own is None or each[0] >= own[0]]
     if newer:
         return max(reversed(newer), key=lambda each: each[0])[1]
     return own[1] if own is not None else None
@@ -109,19 +130,33 @@ def bounds_of(
         prediction: (n,) its predictions of them.
 
     Returns:
-        (n,) lower and (n,) upper bounds; None where there is no margin.
+        (n,) lower and (n,) upper bounds, both NaN where a quantile is not finite; None where there is no margin.
     """
     if use_case.interval is None or known is None:
         return None
+    import numpy as np
+
     from perennial.evaluation import intervals
 
     margin = known.of_rows(rows[known.by]) if known.by is not None and known.by in rows else known.margin
-    return intervals.bounds(prediction, predict.quantiles(rows), margin)
+    lower, upper = intervals.bounds(prediction, predict.quantiles(rows), margin)
+    is_finite = np.isfinite(lower) & np.isfinite(upper)
+    return np.where(is_finite, lower, np.nan), np.where(is_finite, upper, np.nan)
 
 
-def _of(evidence: Mapping[str, Any], key: str, decision: int) -> RecordedMargin | None:
+def _of(evidence: Mapping[str, Any], key: str, entry: Entry) -> RecordedMargin | None:
     kept = evidence.get(key) or {}
     if kept.get("margin") is None:
         return None
-    by, margins = kept.get("by"), kept.get("margins") or {}
-    return RecordedMargin(float(kept["margin"]), float(kept["coverage"]), int(kept["rows"]), decision, by, margins)
+    return RecordedMargin(
+        margin=float(kept["margin"]),
+        coverage=float(kept["coverage"]),
+        rows=int(kept["rows"]),
+        decision=entry.model_version,
+        recorded_at=entry.recorded_at,
+        by=kept.get("by"),
+        margins=kept.get("margins") or {},
+        width=kept.get("width"),
+        blocks=kept.get("blocks"),
+        block_deviation=kept.get("block_deviation"),
+    )

@@ -13,7 +13,7 @@ from perennial.errors import BadFeatures
 from perennial.lake import prediction_columns
 from perennial.use_case import UseCase
 from perennial.use_case.classes import MULTICLASS
-from perennial.use_case.interval import LOWER, UPPER
+from perennial.use_case.interval import reserved
 
 #: Stands for the value of the rows that have none.
 MISSING = "(missing)"
@@ -68,25 +68,7 @@ def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
     Raises:
         BadFeatures: naming the column, and those that there are.
     """
-    if use_case.value is not None and use_case.task == "binary" and "decision" in columns:
-        raise BadFeatures(
-            f"Use case {use_case.name!r}: its training sets have a column 'decision', which is also what"
-            " predictions get where a value is declared.",
-            "Give that column another name, or leave out value.",
-        )
-    if use_case.interval is not None and (taken := {LOWER, UPPER} & {*columns}):
-        raise BadFeatures(
-            f"Use case {use_case.name!r}: its training sets have a column {min(taken)!r}, which is also what"
-            " predictions get where an interval is declared.",
-            "Give that column another name, or leave out interval.",
-        )
-    of_classes = {name.lower() for name in prediction_columns.names(use_case)} if use_case.task == MULTICLASS else set()
-    if clashing := [name for name in columns if name.lower() in of_classes]:
-        raise BadFeatures(
-            f"Use case {use_case.name!r}: its training sets have a column {clashing[0]!r}, which is also what"
-            " predictions of its classes get.",
-            "Give that feature another name, or the class.",
-        )
+    check_added(use_case, columns)
     of_value = use_case.value.columns if use_case.value is not None else ()
     named = [*(("gate.slices", each) for each in use_case.gate.slices), *(("value.columns", each) for each in of_value)]
     for field, column in named:
@@ -96,3 +78,34 @@ def check_columns(use_case: UseCase, columns: Collection[str]) -> None:
                 f" {', '.join(columns)}.",
                 f"{did_you_mean(column, columns)}Correct it in include/use_cases/{use_case.name}/use_case.py.",
             )
+
+
+def check_added(use_case: UseCase, columns: Collection[str]) -> None:
+    """Refuse columns whose names are those that predictions get: each would take the place of the other.
+
+    Args:
+        use_case: Its declarations say which these are.
+        columns: Of a training set, or of rows that are to be predicted.
+
+    Raises:
+        BadFeatures: naming the column.
+    """
+    if use_case.value is not None and use_case.task == "binary" and "decision" in columns:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its examples or features have a column 'decision', which is also what"
+            " predictions get where a value is declared.",
+            "Give that column another name, or leave out value.",
+        )
+    if use_case.interval is not None and (taken := reserved(columns)):
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its examples or features have a column {min(taken)!r}, which is also what"
+            " predictions get where an interval is declared.",
+            "Give that column another name, or leave out interval.",
+        )
+    of_classes = {name.lower() for name in prediction_columns.names(use_case)} if use_case.task == MULTICLASS else set()
+    if clashing := [name for name in columns if name.lower() in of_classes]:
+        raise BadFeatures(
+            f"Use case {use_case.name!r}: its examples or features have a column {clashing[0]!r}, which is also what"
+            " predictions of its classes get.",
+            "Give that feature another name, or the class.",
+        )

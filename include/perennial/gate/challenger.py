@@ -212,23 +212,30 @@ def _compare(
     if champion is None:
         pair = pair.against_baseline(holdout, data.fit)
     results = apply_rules(pair, holdout)
-    intervals: tuple[HoldoutInterval | None, HoldoutInterval | None]
-    intervals = prediction_intervals.measure(use_case, holdout, between), None
+    own = prediction_intervals.measure(use_case, holdout, between)
+    renewed: HoldoutInterval | None = None
+    served: HoldoutInterval | None = None
     if results.improvement is not None and isinstance(opponent.predict, Predictor):
-        its_own = prediction_intervals.of_version(use_case, opponent.predict, holdout, its, opponent.margin)
-        intervals = intervals[0], prediction_intervals.measure(use_case, holdout, its_own)
-    return _with_intervals(use_case, results, *intervals), opponent, threshold, intervals
+        renewed, served = prediction_intervals.of_champion(use_case, opponent.predict, holdout, its, opponent.margin)
+    return _with_intervals(use_case, results, own, renewed, served), opponent, threshold, (own, renewed)
 
 
 def _with_intervals(
-    use_case: UseCase, results: RuleResults, mine: HoldoutInterval | None, its: HoldoutInterval | None
+    use_case: UseCase,
+    results: RuleResults,
+    mine: HoldoutInterval | None,
+    renewed: HoldoutInterval | None,
+    served: HoldoutInterval | None,
 ) -> RuleResults:
-    """The results with what the intervals reach: as metrics, and as a rule where there is enough data to decide on."""
+    """The results with what the intervals reach: as metrics, and as a rule where there is enough data to decide on.
+
+    The champion's metrics are by its renewed margin, since they are what is expected of it from then on.
+    """
     if mine is None or not results.metrics:
         return results
-    measured = {CHALLENGER: mine.metrics, CHAMPION: its.metrics if its is not None else {}}
+    measured = {CHALLENGER: mine.metrics, CHAMPION: renewed.metrics if renewed is not None else {}}
     metrics = {model: values | measured.get(model, {}) for model, values in results.metrics.items()}
-    rule = prediction_intervals.coverage_rule(use_case, mine, its) if results.improvement is not None else []
+    rule = prediction_intervals.coverage_rule(use_case, mine, served) if results.improvement is not None else []
     return replace(results, metrics=metrics, safety=[*results.safety, *rule])
 
 

@@ -63,9 +63,12 @@ class HoldoutInterval(Declaration):
         rows: Rows of the holdout that the margin was chosen from.
         by: The column whose values have margins of their own; None: none does.
         margins: These, by value, of those that the holdout has enough rows of; all others have `margin`.
-        reached: The share of labels within their intervals: of a challenger each block by the margin that was chosen on
-            the others, of a champion by the margin that it served with, if it had one. None: there were no intervals.
+        reached: The share of labels within their intervals, each block by the margin that was chosen on the others.
+            None: there were no intervals.
+        judged: How many rows that is of; None: not recorded.
         bounds: Lower and upper bound of that share, each with the gate's confidence; None: too few blocks.
+        blocks: Blocks of time that these rows are from; None: not recorded.
+        block_deviation: Standard deviation of the share between the blocks; None: fewer than two, or not recorded.
         width, score: Means of the width and of the interval score, in the unit of the label.
     """
 
@@ -75,7 +78,10 @@ class HoldoutInterval(Declaration):
     by: str | None = None
     margins: dict[str, float] = Field(default_factory=dict)
     reached: float | None = None
+    judged: int | None = None
     bounds: tuple[float, float] | None = None
+    blocks: int | None = None
+    block_deviation: float | None = None
     width: float | None = None
     score: float | None = None
 

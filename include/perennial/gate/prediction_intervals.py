@@ -44,25 +44,42 @@ class Bounded:
         return replace(self, lower=self.lower[is_later], upper=self.upper[is_later])
 
 
-def of_version(
-    use_case: UseCase,
-    predict: Predictor,
-    holdout: pd.DataFrame,
-    prediction: Array,
-    known: RecordedMargin | None = None,
-) -> Bounded | None:
-    """`bounded`, with the quantiles that a version predicts.
+def of_version(use_case: UseCase, predict: Predictor, holdout: pd.DataFrame, prediction: Array) -> Bounded | None:
+    """`bounded`, cross-fitted, with the quantiles that a version predicts.
 
     Args:
         use_case: As for `bounded`.
         predict: The version.
         holdout: As for `bounded`, with the model's inputs.
         prediction: Likewise.
-        known: Likewise.
     """
     if use_case.interval is None:
         return None
-    return bounded(use_case, holdout, prediction, predict.quantiles(holdout) if len(holdout) else None, known)
+    return bounded(use_case, holdout, prediction, predict.quantiles(holdout) if len(holdout) else None)
+
+
+def of_champion(
+    use_case: UseCase, predict: Predictor, holdout: pd.DataFrame, prediction: Array, known: RecordedMargin | None
+) -> tuple[HoldoutInterval | None, HoldoutInterval | None]:
+    """What a champion's intervals reach on a holdout of newer rows.
+
+    Args:
+        use_case: As for `bounded`.
+        predict: The champion.
+        holdout: (n,) rows, as for `bounded`, with the model's inputs; n > 0.
+        prediction: (n,) its predictions.
+        known: The margin that it serves with; None: it has none.
+
+    Returns:
+        With the margin that these rows ask for, cross-fitted: what is expected of it from then on. And with the margin
+        that it served with, for comparison; None without one. Both None where no interval is declared.
+    """
+    if use_case.interval is None:
+        return None, None
+    quantiles = predict.quantiles(holdout)
+    renewed = measure(use_case, holdout, bounded(use_case, holdout, prediction, quantiles))
+    served = bounded(use_case, holdout, prediction, quantiles, known) if known is not None else None
+    return renewed, measure(use_case, holdout, served)
 
 
 def bounded(
@@ -116,12 +133,14 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, its: Bounded | None) -> Ho
         return None
     coverage = use_case.interval.coverage
     there, known = Intervals.known(holdout["label"].to_numpy(dtype=float), its.lower, its.upper)
-    measured, interval = there.metrics(coverage), None
+    measured, interval, deviation, count = there.metrics(coverage), None, None, 0
     if measured:
         block = blocks.blocks_of(holdout["event_timestamp"][known], use_case.gate.block)
         count = blocks.count_blocks(block)
         if count > 1:
-            interval = bootstrap.interval(there.coverage_by_block(block), count, use_case.gate.confidence)
+            by_block = there.coverage_by_block(block)
+            interval = bootstrap.interval(by_block, count, use_case.gate.confidence)
+            deviation = float(np.std(by_block(np.eye(count)), ddof=1))
     return HoldoutInterval(
         coverage=coverage,
         margin=its.margin if np.isfinite(its.margin) else None,
@@ -129,7 +148,10 @@ def measure(use_case: UseCase, holdout: pd.DataFrame, its: Bounded | None) -> Ho
         by=use_case.interval.by,
         margins=its.margins,
         reached=measured.get("interval_coverage"),
+        judged=len(there.label) if measured else None,
         bounds=(max(interval.low, 0.0), min(interval.high, 1.0)) if interval is not None else None,
+        blocks=count if measured else None,
+        block_deviation=deviation,
         width=measured.get("interval_width"),
         score=measured.get("interval_score"),
     )
@@ -143,14 +165,14 @@ def coverage_rule(use_case: UseCase, mine: HoldoutInterval | None, its: HoldoutI
     Args:
         use_case: Its `interval`.
         mine: Of the challenger, each block judged by the margin that was chosen on the others.
-        its: Of the champion, by the margin that it serves with; for comparison. None: it has none.
+        its: Of the champion, by the margin that it served with; for comparison. None: it had none.
     """
     if use_case.interval is None or mine is None or mine.reached is None:
         return []
     threshold = use_case.interval.coverage - use_case.interval.tolerance
     upper = mine.bounds[1] if mine.bounds is not None else mine.reached
     note = "" if mine.bounds is None else f"between {mine.bounds[0]:.4g} and {mine.bounds[1]:.4g}; "
-    note += f"mean width {mine.width:.4g}"
+    note += f"mean width {mine.width:.4g}, of {mine.judged} rows"
     if its is not None and its.reached is not None:
         note += f", of the champion {its.width:.4g} with a coverage of {its.reached:.4g}"
     return [rules.rule("interval coverage", mine.reached, threshold, upper >= threshold, note)]

@@ -273,8 +273,9 @@ def _by_numbers(known: _Records, alarm: AlarmState, entry: Entry, decision: Gate
     metric = known.use_case.gate.metric
     reached = decision.metrics.get(CHAMPION, {}).get(metric)
     now = f"; {metric} of v{alarm.version} is expected to be {reached:.4g} from now on" if reached is not None else ""
-    if INTERVAL_COVERAGE in alarm.kinds and decision.champion_prediction_interval is not None:
-        now += ", and its prediction intervals get the margin that it needs on these data"
+    renewed = decision.champion_prediction_interval
+    if INTERVAL_COVERAGE in alarm.kinds and renewed is not None and renewed.margin is not None:
+        now += f", and its prediction intervals get a margin chosen on {renewed.rows} rows up to {entry.partition}"
     if decision.metric not in (None, metric):
         return _closed(alarm, INCONCLUSIVE, f"{seen} was compared by {decision.metric}, not by {metric}", version)
     if decision.interval is not None and decision.interval[0] > margin:
@@ -310,7 +311,8 @@ def _is_as_expected(alarm: AlarmState, row: Row, evidence: VerdictEvidence) -> b
     if {PERFORMANCE, SLICE, ESTIMATED_PERFORMANCE} & set(alarm.kinds):
         return evidence.production is not None and not {PERFORMANCE, SLICE} & set(evidence.alarms)
     if INTERVAL_COVERAGE in alarm.kinds:
-        return evidence.interval is not None and evidence.interval.reached is not None
+        its = evidence.interval
+        return its is not None and its.reached is not None and not its.is_renewed  # Which could not have alarmed.
     return bool(evidence.rows)
 
 

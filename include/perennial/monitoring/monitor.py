@@ -36,7 +36,7 @@ from perennial.monitoring.verdict import (
 from perennial.partitions import Partition
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, retraining_requests, tracking
 from perennial.training import first_window
-from perennial.use_case import UseCase
+from perennial.use_case import UseCase, interval
 from perennial.use_case.classes import PREDICTION
 from perennial.use_case.metric_names import VALUE
 
@@ -70,7 +70,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     profile = Profile.load(use_case, champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
     measured, expected = performance.measure(use_case, partition, version), _expectation(use_case, partition, version)
-    measured, between = _with_intervals(use_case, partition, version, measured, expected)
+    measured, between = _with_intervals(use_case, partition, version, measured, profile)
     columns = drift.compare(use_case, profile, partition, counts)
     explained, columns = attribution.attribute(use_case, partition, version, columns, measured, expected)
     observed = Observations(
@@ -91,7 +91,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))
     verdict = verdict.model_copy(update={"report": report})
-    _append_metrics(use_case, partition, version, observed.performance)
+    _append_metrics(use_case, partition, version, observed.performance, between)
     _append_drift(use_case, partition, observed)
     return _record(use_case, partition, version, observed, labelled, verdict)
 
@@ -200,13 +200,17 @@ def _expectation(use_case: UseCase, partition: Partition, version: int) -> Expec
 
 
 def _with_intervals(
-    use_case: UseCase, partition: Partition, version: int, measured: Performance, expected: Expectation
+    use_case: UseCase, partition: Partition, version: int, measured: Performance, profile: Profile
 ) -> tuple[Performance, IntervalEvidence | None]:
     """The performance with the metrics of the prediction intervals, and the evidence of these."""
-    if use_case.interval is None or measured.labelled_rows is None:
+    rows = measured.labelled_rows
+    if use_case.interval is None or rows is None:
         return measured, None
-    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), version, partition.key)
-    values, evidence = live_intervals.measure(use_case, measured.labelled_rows, known, expected.metrics)
+    if taken := interval.reserved(profile.columns):  # From before an interval was declared, which refuses that.
+        return measured, IntervalEvidence(left_out=f"v{version} has a feature {taken[0]!r}, no bound is kept beside it")
+    entries, last = ledger.entries(use_case), live_intervals.last_predicted(rows)
+    known, newest = (recorded_intervals.recorded(use_case, entries, version, partition.key, at) for at in (last, None))
+    values, evidence = live_intervals.measure(use_case, rows, known, is_renewed=known != newest)
     return replace(measured, champion=measured.champion | values), evidence
 
 
@@ -243,12 +247,19 @@ def _log_report(use_case: UseCase, observed: Observations, labelled: KnownLabels
         return tracking.run_url(active.info.run_id)
 
 
-def _append_metrics(use_case: UseCase, partition: Partition, version: int, measured: Performance) -> None:
-    """The champion's metrics on the labelled rows, and what the first and the baseline model reach on the same rows."""
+def _append_metrics(
+    use_case: UseCase, partition: Partition, version: int, measured: Performance, between: IntervalEvidence | None
+) -> None:
+    """The champion's metrics on the labelled rows, and what the first and the baseline model reach on the same rows.
+
+    Those of prediction intervals are of the rows that have one.
+    """
     baseline = {} if measured.baseline_value is None else {VALUE: measured.baseline_value}
     counts = {"rows": measured.rows, "labelled": measured.judged}
+    of_intervals = counts | {"labelled": between.rows} if between is not None else counts
     records = [
-        {"model_version": number, "role": role, "metric": metric, "value": value} | counts
+        {"model_version": number, "role": role, "metric": metric, "value": value}
+        | (of_intervals if metric.startswith("interval_") else counts)
         for role, number, values in (
             (roles.CHAMPION, version, measured.champion),
             (roles.FIRST_MODEL, measured.first_version, measured.first),

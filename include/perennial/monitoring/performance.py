@@ -169,8 +169,8 @@ def judged(use_case: UseCase, partition: Partition, version: int) -> tuple[Perfo
 
     Returns:
         The counts, without metrics; and the rows with key, `event_timestamp`, `prediction` (see
-        `prediction_columns.gathered`), `label` and those of `evaluated_columns` and bounds that predictions have, in
-        order of time, or None while there are too few.
+        `prediction_columns.gathered`), `label` and those of `evaluated_columns` that predictions have, where an
+        interval is declared bounds and `predicted_at`, in order of time, or None while there are too few.
     """
     key = list(use_case.examples.key)
     truth = labels.read_known(use_case, partition)
@@ -196,7 +196,7 @@ def _predictions(use_case: UseCase, partition: Partition, version: int) -> pl.Da
     name = use_case.tables.predictions
     table = lake.table(name)
     stored = set(table.schema().column_names) if table is not None else set()
-    bounds = {LOWER, UPPER} if use_case.interval is not None else set()
+    bounds = {LOWER, UPPER, "predicted_at"} if use_case.interval is not None else set()
     is_known, evaluated = SERVED_AS in stored, stored & {*use_case.evaluated_columns, *bounds}
     wanted = (
         *use_case.examples.key,

@@ -155,9 +155,12 @@ class IntervalEvidence(_Stored):
         rows: Labelled predictions that have an interval.
         declared: The share of labels that was to lie within them, when they were made.
         reached: The share that does.
-        uncertainty: By how much more it may be: 95%, one-sided; with how uncertain the holdout's margin is.
+        uncertainty: By how much more it may be: 95%, one-sided; with how uncertain the holdout's margin is, and how
+            much days differ.
         width: Mean, in the unit of the label.
         expected_width: The same on the gate's holdout. Not set: not recorded.
+        earlier: How many more were predicted before the margin was recorded, and are left out. Not set: none.
+        is_renewed: Whether a newer margin was recorded since, so that there is no alarm. Not set: none was.
         fell: Whether the share is so much smaller than declared that it is an alarm.
         left_out: Why there is nothing of this.
     """
@@ -168,6 +171,8 @@ class IntervalEvidence(_Stored):
     uncertainty: float | None = None
     width: float | None = None
     expected_width: float | None = None
+    earlier: int | None = None
+    is_renewed: bool = False
     fell: bool = False
     left_out: str = ""
 

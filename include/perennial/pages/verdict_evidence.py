@@ -100,7 +100,10 @@ def _interval(its: IntervalEvidence, _: VerdictEvidence) -> str:
     margin = f" ± {share(its.uncertainty)}" if its.uncertainty != float("inf") else ""
     expected = f", on the gate's holdout {value(its.expected_width)}" if its.expected_width is not None else ""
     within = f"{share(its.reached)}{margin} of {count(its.rows)} labels, declared {share(its.declared)}"
-    return f"{within}{', too few' if its.fell else ''}; mean width {value(its.width)}{expected}"
+    since = "; its margin was renewed since" if its.is_renewed else ""
+    left_out = f"; {count(its.earlier)} by an earlier margin are left out" if its.earlier else ""
+    too_few = ", too few" if its.fell else ""
+    return f"{within}{too_few}; mean width {value(its.width)}{expected}{since}{left_out}"
 
 
 def _slices(slices: dict[str, SliceEvidence], _: VerdictEvidence) -> str:

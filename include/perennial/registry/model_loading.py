@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -26,6 +26,9 @@ from perennial.registry.model_files import RecordedFiles
 from perennial.settings import settings
 from perennial.use_case import UseCase
 from perennial.use_case.classes import MULTICLASS
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import VotingRegressor
 
 Predict = Callable[[pd.DataFrame], np.ndarray]
 #: The estimators inside one that predict the lower and the upper quantile of the label.
@@ -262,15 +265,30 @@ def quantile_predictor(use_case: UseCase, model: Any) -> Predict | None:
     """
     if use_case.interval is None:
         return None
+    last = voting_of(model)
+    if last is None:
+        return None
+    # In the order of the columns of `transform`, which leaves out what was dropped.
+    names = [name for name, each in last.estimators if not isinstance(each, str)]
+    places = [names.index(name) for name in QUANTILES]
+    return lambda frame: np.asarray(model.transform(frame), dtype=float)[:, places]
+
+
+def voting_of(model: Any) -> VotingRegressor | None:
+    """The estimator that predicts quantiles beside its value: see `quantile_predictor`; None: there is none.
+
+    Args:
+        model: A scikit-learn estimator, fitted or not.
+    """
+    from sklearn.ensemble import VotingRegressor
+
     last = model
     while steps := getattr(last, "steps", None):
         last = steps[-1][1]
-    # In the order of the columns of `transform`, which leaves out what was dropped.
-    names = [name for name, each in getattr(last, "estimators", None) or () if not isinstance(each, str)]
-    if not set(QUANTILES) <= set(names) or not hasattr(last, "transform"):
+    if not isinstance(last, VotingRegressor):
         return None
-    places = [names.index(name) for name in QUANTILES]
-    return lambda frame: np.asarray(model.transform(frame), dtype=float)[:, places]
+    named = {name for name, each in last.estimators if not isinstance(each, str)}
+    return last if set(QUANTILES) <= named else None
 
 
 def _locate(use_case: UseCase, number: int) -> _Version:

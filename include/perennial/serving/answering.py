@@ -221,8 +221,8 @@ def _bounds(
         return [none] * len(predicted)
     try:
         quantiles = _quantiles(version, inputs)
-    except Exception:
-        log.exception("%s: v%d predicts no quantiles", version.use_case.name, version.number)
+    except Exception as error:  # In one line: it may be so with each request.
+        log.warning("%s: v%d predicts no quantiles: %r", version.use_case.name, version.number, error)
         return [none] * len(predicted)
     margin: np.ndarray | float = version.margin.margin
     if version.margin.by is not None and version.margin.by in inputs.schema.names:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 
-from perennial.errors import UnknownVersion, VersionNotServed
+from perennial.errors import ServiceUnavailable, UnknownVersion, VersionNotServed
 from perennial.feature_store import repository
+from perennial.lake_cache import catalog
 from perennial.registry import ledger, tracking
 from perennial.serving import loaded_version
 from perennial.serving.loaded_version import LoadedVersion
 from perennial.use_case import UseCase
+
+log = logging.getLogger(__name__)
 
 #: How many are kept, of all use cases together; the one that was asked for longest ago makes room.
 MOST = 4
@@ -22,6 +26,8 @@ class PinnedVersions:
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[tuple[str, int], LoadedVersion] = OrderedDict()
+        # Where the ledger was when a version's margin was read from it.
+        self._ledger_at: dict[tuple[str, int], str | None] = {}
         self._changing = threading.Lock()
         self._loading = threading.Lock()
 
@@ -55,12 +61,29 @@ class PinnedVersions:
             version = self.get(use_case.name, number)
             if version is None or version.definitions != definitions:
                 version = loaded_version.load(use_case, entry_of(use_case, number), definitions)
-            version = loaded_version.with_recorded_margin(version)
+            version = self._with_margin(version)
             with self._changing:
                 self._loaded[(use_case.name, number)] = version
                 while len(self._loaded) > MOST:
-                    self._loaded.popitem(last=False)
+                    self._ledger_at.pop(self._loaded.popitem(last=False)[0], None)
             return version
+
+    def _with_margin(self, version: LoadedVersion) -> LoadedVersion:
+        """A version with the margin that the ledger names now; the whole ledger is read only where it has changed.
+
+        Where it does not answer, the version keeps the margin that it has.
+        """
+        if version.use_case.interval is None:
+            return version
+        key, table = (version.use_case.name, version.number), version.use_case.tables.ledger
+        try:
+            ledger_at = catalog.locations([table]).get(table)
+            if ledger_at is None or ledger_at != self._ledger_at.get(key):
+                version = loaded_version.with_recorded_margin(version)
+                self._ledger_at[key] = ledger_at
+        except ServiceUnavailable as error:
+            log.warning("%s: v%d keeps its margin: %s", *key, error)
+        return version
 
 
 def entry_of(use_case: UseCase, number: int) -> ledger.Entry:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from perennial.errors import BadFeatures, TrainingFailed
+from perennial.registry import model_loading
 from perennial.use_case import TrainingParams, UseCase
 from perennial.use_case.classes import MULTICLASS
 
@@ -45,11 +46,16 @@ def fit_estimator(
     started = time.monotonic()
     try:
         estimator = build(params)
+        _check_weights_of_value(use_case, estimator)
         further = {} if weights is None else {_argument(use_case, estimator): weights}
         with warnings.catch_warnings():
             if further:  # Some estimators of scikit-learn only warn that one inside them is fitted without the weights.
                 warnings.filterwarnings("error", message=".*does not appear to accept sample_weight")
-            return estimator.fit(rows[list(columns)], rows["label"], **further), time.monotonic() - started
+            fitted = estimator.fit(rows[list(columns)], rows["label"], **further)
+        seconds = time.monotonic() - started
+        if (between := model_loading.quantile_predictor(use_case, fitted)) is not None:
+            between(rows[list(columns)].head(1))  # What fails is to fail here: a refit's are not asked for by the gate.
+        return fitted, seconds
     except TrainingFailed:
         raise
     except Exception as error:
@@ -59,6 +65,17 @@ def fit_estimator(
             "Fix build(), or the parameters of this run; nothing was registered."
             + (" It is fitted on the names of classes: docs/classes.md." if use_case.task == MULTICLASS else ""),
         ) from error
+
+
+def _check_weights_of_value(use_case: UseCase, estimator: Any) -> None:
+    """Refuse quantiles beside a value that would be the mean of both and of the value."""
+    voting = model_loading.voting_of(estimator) if use_case.interval is not None else None
+    if voting is not None and voting.weights is None:
+        raise TrainingFailed(
+            f"Use case {use_case.name!r}: the VotingRegressor of build() has no weights: its prediction would be the"
+            " mean of its estimators, the quantiles `lower` and `upper` among them.",
+            "Say which of them predicts the value, such as weights=[0, 1, 0].",
+        )
 
 
 def weights_of(use_case: UseCase, rows: pd.DataFrame) -> np.ndarray | None:

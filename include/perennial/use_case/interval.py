@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Columns that predictions get.
 LOWER, UPPER = "lower", "upper"
+#: What no column may be called where an interval is declared: these, and what `served_predictions` calls them.
+_RESERVED = frozenset({LOWER, UPPER, "prediction_lower", "prediction_upper"})
 
 
 class PredictionInterval(Declaration):
@@ -45,6 +48,15 @@ def fewest_rows(coverage: float) -> int:
     return math.ceil(round(coverage / (1 - coverage), 9))
 
 
+def reserved(columns: Iterable[str]) -> list[str]:
+    """Those columns whose names the bounds need, in whichever case: some readers of the lake ignore it.
+
+    Args:
+        columns: Their names.
+    """
+    return [name for name in columns if name.lower() in _RESERVED]
+
+
 def check(use_case: UseCase) -> None:
     """Refuse an interval that does not fit the use case.
 
@@ -52,7 +64,8 @@ def check(use_case: UseCase) -> None:
         use_case: With `interval`.
 
     Raises:
-        ValueError: it is no regression, or its gate may decide on too few rows to choose an interval from.
+        ValueError: it is no regression, its gate may decide on too few rows to choose an interval from, or a request
+            has a field of the name that a bound gets.
     """
     interval = use_case.interval
     if interval is None:
@@ -65,6 +78,11 @@ def check(use_case: UseCase) -> None:
         raise ValueError(
             f"interval.coverage {interval.coverage:g} needs a holdout of {needed} rows at least, and the gate decides"
             f" on {use_case.gate.min_rows}: raise gate.min_rows or lower interval.coverage"
+        )
+    if taken := reserved(use_case.examples.request_features):
+        raise ValueError(
+            f"examples.request_features has {taken[0]!r}, which is also what predictions get where an interval is"
+            " declared: give that column another name, or leave out interval"
         )
     if interval.by is not None and interval.by not in use_case.examples.request_features:
         raise ValueError(f"interval.by {interval.by!r} is not one of examples.request_features")
