@@ -48,7 +48,7 @@ def offered(line: str, home: Path, **environment: str) -> list[str]:
         ("perennial trigger flights champion --param act", {"action="}),
         ("perennial rollback flights --pause ", {"12h", "1d", "7d", "4w"}),
         ("perennial quarantine list flights --table pl", {"planes"}),
-        ("perennial new sales --task ", {"binary", "regression"}),
+        ("perennial new sales --task ", {"binary", "multiclass", "regression"}),
         ("perennial new sales --cadence ", {"hourly", "daily", "weekly", "monthly"}),
         ("perennial new sales --label-after ", {"6h", "1d", "4w", "30d"}),
         ("perennial apply --from 2013-1", {"2013-10", "2013-11", "2013-12"}),
