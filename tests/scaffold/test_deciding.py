@@ -294,6 +294,9 @@ def test_of_several_classes_one_or_all_are_asked_about(tmp_path: Path) -> None:
 
 
 def test_classes_get_names_that_columns_may_have(tmp_path: Path) -> None:
+    values = ["red", "Red", "RED", "blue"]
+    made = design(new_cases.csv(series(y=np.repeat(values, 100)), tmp_path), label="y", task="multiclass")
+    assert dict(made.label.classes) == {"RED": "RED", "Red": "red_2", "blue": "blue", "red": "red_3"}
     values = ["on time", "On-Time", "late", "7"]
     made = design(new_cases.csv(series(y=np.repeat(values, 100)), tmp_path), label="y", task="multiclass")
     assert dict(made.label.classes) == {"7": "c_7", "On-Time": "on_time", "late": "late", "on time": "on_time_2"}

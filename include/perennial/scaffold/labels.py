@@ -110,7 +110,7 @@ def _of_classes(look: Look, column: ProfiledColumn, filled: int, missing: float,
     for value in sorted(counts, key=lambda each: (-counts[each], str(each))):
         wanted = str(value) if _NAME.fullmatch(str(value)) else names.plain(str(value))
         taken = {each.lower() for each in classes.values()}
-        classes[value] = names.unique(wanted, taken) if wanted.lower() in taken else wanted
+        classes[value] = names.unique(wanted.lower(), taken) if wanted.lower() in taken else wanted
     shown = ", ".join(f"{classes[value]} ({counts[value]:,} rows)" for value in classes)
     assume.append(Assumption("classes", shown, f"all values of column {column.source!r}", "--positive"))
     shares = [count / filled for count in counts.values()]
