@@ -124,17 +124,14 @@ def _bounds(
     if use_case.interval is None:
         return {}
     version = champion.model_version
-    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), version, partition.key)
-    both = recorded_intervals.bounds_of(use_case, predict, known, frame, prediction)
-    if both is None:
-        log.warning(
-            "%s %s: v%d has no prediction intervals: it was evaluated before they were declared",
-            *(use_case.name, partition, version),
-        )
-        return {name: pa.nulls(len(prediction), pa.float64()) for name in (LOWER, UPPER)}
-    return {
-        name: pa.array(each, pa.float64(), from_pandas=True) for name, each in zip((LOWER, UPPER), both, strict=True)
-    }
+    bounds = recorded_intervals.columns_of(use_case, version, partition.key, predict, frame, prediction)
+    if bounds is not None:
+        return bounds
+    log.warning(
+        "%s %s: v%d has no prediction intervals: it was evaluated before they were declared",
+        *(use_case.name, partition, version),
+    )
+    return {name: pa.nulls(len(prediction), pa.float64()) for name in (LOWER, UPPER)}
 
 
 def _decided(use_case: UseCase, predictions: pa.Table) -> pa.Table:

@@ -158,9 +158,8 @@ def test_too_few_covered_labels_are_an_alarm_that_requests_retraining(energy) ->
 
 def test_a_feature_of_an_old_version_is_not_taken_for_a_bound(energy) -> None:
     measured = performance.Performance(9, 9, labelled_rows=partition(np.ones(9), 1.0))
-    same, its = monitor._with_intervals(
-        energy, energy.partition("2024-01-05"), 1, measured, SimpleNamespace(columns={"hour_sin": 0, "lower": 0})
-    )
+    profile = SimpleNamespace(columns={"hour_sin": 0, "lower": 0})
+    same, its = monitor._with_intervals(energy, energy.partition("2024-01-05"), 1, measured, profile, [])
     assert same is measured
     assert its.left_out.startswith("v1 has a feature 'lower'")
 

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from copied_examples import copied
 from pipelines import decide, run_features, run_features_until
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.monitoring import monitor
 from perennial.monitoring.verdict import Verdict
-from perennial.settings import settings
 from perennial.training import planning
 from perennial.use_case import UseCase
-
-EXAMPLE = Path(__file__).parents[2] / "examples/temperature"
 
 
 @pytest.fixture(scope="module")
 def temperature(home: Path, mlflow_server: str) -> Iterator[UseCase]:
     """As a user has it who copied the example into a project; four months, and a model of them."""
-    project = home / "project"
-    shutil.copytree(EXAMPLE, project)
-    shutil.copy(EXAMPLE.parents[1] / "feature_repo/feature_store.yaml", project / "feature_repo")
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("PERENNIAL_PROJECT", str(project))
-        changed.syspath_prepend(str(project / "include"))
-        settings.cache_clear()
-        use_case = discovery.load("temperature")
+    with copied("temperature", home) as use_case:
         run_features_until(use_case, "2013-04")
         yield use_case
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +11,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from copied_examples import copied
 from pipelines import decide, run_features, run_features_until
 
-from perennial import discovery, gate, lake, scoring
+from perennial import gate, lake, scoring
 from perennial.backtesting import running
 from perennial.errors import BadFeatures
 from perennial.lake import prediction_columns
@@ -23,11 +23,9 @@ from perennial.monitoring.monitor import Verdict
 from perennial.reproduce import refit
 from perennial.served_predictions import table as served_predictions
 from perennial.serving import predicting
-from perennial.settings import settings
 from perennial.training import planning
 from perennial.use_case import UseCase
 
-EXAMPLE = Path(__file__).parents[2] / "examples/tickets"
 #: Sold from 2025-02-12 on.
 NEW = "subscriptions"
 SERVED = "20250303-000"
@@ -53,14 +51,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(home: Path, mlflow_server: str) -> Iterator[World]:
-    project = home / "project"
-    shutil.copytree(EXAMPLE, project)
-    shutil.copy(EXAMPLE.parents[1] / "feature_repo/feature_store.yaml", project / "feature_repo")
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("PERENNIAL_PROJECT", str(project))
-        changed.syspath_prepend(str(project / "include"))
-        settings.cache_clear()
-        whole = discovery.load("tickets")
+    with copied("tickets", home) as whole:
         before = whole.model_copy(
             update={
                 "classes": tuple(name for name in whole.classes if name != NEW),
@@ -80,7 +71,6 @@ def world(home: Path, mlflow_server: str) -> Iterator[World]:
         serve_one(whole)
         verdicts["2025-03-03"] = scored(whole, "2025-03-03")
         yield World(whole, refused.value, first, second, verdicts)
-    settings.cache_clear()
 
 
 def serve_one(use_case: UseCase) -> None:

@@ -21,6 +21,12 @@ Statistic = Callable[[Array], Array]
 
 #: More blocks than this are joined with their neighbours: longer blocks are as valid, and fifty are plenty.
 MOST_BLOCKS = 50
+#: What `count_informative` counts, in words that follow "blocks".
+INFORMATIVE = {
+    "binary": " with both classes",
+    "multiclass": " with the most frequent class, and with others",
+    "regression": "",
+}
 #: Average precision sorts scores into so many groups of equal size at most; its value moves by some 0.0001.
 _SCORE_GROUPS = 1_000
 _CELLS = 4_000_000
@@ -210,8 +216,7 @@ def _of_classes(name: str, label: Array, prediction: Array, block: Array) -> Sta
 def _losses(name: str, label: Array, prediction: Array) -> Array:
     """(n,) each row's loss."""
     if name == "log_loss":
-        certain = np.clip(prediction, 1e-15, 1)
-        return -np.log(certain[np.arange(len(label)), label] / certain.sum(1))
+        return -np.log(metrics.never_zero(prediction)[np.arange(len(label)), label])
     return ((prediction - np.eye(prediction.shape[1])[label]) ** 2).sum(1)
 
 

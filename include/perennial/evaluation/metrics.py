@@ -28,8 +28,7 @@ _BINARY: dict[str, Callable[..., float]] = {
 
 
 def _log_loss(label: Array, p: Array, **weight: Array | None) -> float:
-    certain = np.clip(p, 1e-15, 1)
-    return float(sk.log_loss(label, certain / certain.sum(1, keepdims=True), labels=np.arange(p.shape[1]), **weight))
+    return float(sk.log_loss(label, never_zero(p), labels=np.arange(p.shape[1]), **weight))
 
 
 def _brier(label: Array, p: Array, **weight: Array | None) -> float:
@@ -137,13 +136,22 @@ def expected(name: str, probability: Array, prediction: Array) -> float:
     return float(_BINARY[name](label, np.tile(prediction, 2), sample_weight=weight))
 
 
+def never_zero(prediction: Array) -> Array:
+    """(n, K) probabilities whose logarithms are finite: a log loss counts one of 0 as 1e-15.
+
+    Args:
+        prediction: (n, K) probabilities.
+    """
+    possible = np.clip(prediction, 1e-15, 1)
+    return possible / possible.sum(1, keepdims=True)
+
+
 def _expected_losses(name: str, probability: Array, prediction: Array) -> Array:
     """(n,) the mean over the classes that a row may be of."""
     if name == "accuracy":
         return probability[np.arange(len(prediction)), prediction.argmax(1)]
     if name == "log_loss":
-        certain = np.clip(prediction, 1e-15, 1)
-        return -(probability * np.log(certain / certain.sum(1, keepdims=True))).sum(1)
+        return -(probability * np.log(never_zero(prediction))).sum(1)
     return 1 - 2 * (probability * prediction).sum(1) + (prediction**2).sum(1)
 
 

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from perennial.registry import ledger, rollouts
 from perennial.registry.ledger import Entry
 from perennial.use_case import UseCase
+from perennial.use_case.interval import LOWER, UPPER
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
     from perennial.registry.model_loading import Predictor
 
@@ -67,6 +69,14 @@ class RecordedMargin:
         from perennial.evaluation import intervals
 
         return intervals.by_row(intervals.groups(values), self.margins, self.margin)
+
+    def of_frame(self, rows: pd.DataFrame) -> np.ndarray | float:
+        """The margin of all rows, or (n,) that of each where the values of a column have their own.
+
+        Args:
+            rows: (n,) rows; without the column `by`, all have that of other values.
+        """
+        return self.of_rows(rows[self.by]) if self.by is not None and self.by in rows else self.margin
 
 
 def recorded(
@@ -138,10 +148,37 @@ def bounds_of(
 
     from perennial.evaluation import intervals
 
-    margin = known.of_rows(rows[known.by]) if known.by is not None and known.by in rows else known.margin
-    lower, upper = intervals.bounds(prediction, predict.quantiles(rows), margin)
+    lower, upper = intervals.bounds(prediction, predict.quantiles(rows), known.of_frame(rows))
     is_finite = np.isfinite(lower) & np.isfinite(upper)
     return np.where(is_finite, lower, np.nan), np.where(is_finite, upper, np.nan)
+
+
+def columns_of(
+    use_case: UseCase, version: int, partition: str, predict: Predictor, rows: pd.DataFrame, prediction: np.ndarray
+) -> dict[str, pa.Array] | None:
+    """The intervals of predictions as the columns `lower` and `upper`; null where a quantile is not finite.
+
+    Args:
+        use_case: Its `interval`.
+        version: Who predicts.
+        partition: The partition that is predicted, as for `recorded`.
+        predict: The version.
+        rows: As for `bounds_of`.
+        prediction: Likewise.
+
+    Returns:
+        None where there is no margin.
+    """
+    if use_case.interval is None:
+        return None
+    import pyarrow as pa
+
+    known = recorded(use_case, ledger.entries(use_case), version, partition)
+    both = bounds_of(use_case, predict, known, rows, prediction)
+    if both is None:
+        return None
+    named = zip((LOWER, UPPER), both, strict=True)
+    return {name: pa.array(each, pa.float64(), from_pandas=True) for name, each in named}
 
 
 def _of(evidence: Mapping[str, Any], key: str, entry: Entry) -> RecordedMargin | None:

@@ -115,7 +115,7 @@ def bounded(
             else intervals.cross_fitted_by(score, block, group, coverage)
         )
     else:
-        judging = known.of_rows(holdout[known.by]) if known.by is not None and known.by in holdout else known.margin
+        judging = known.of_frame(holdout)
     own = intervals.margins_by(score, group, coverage) if group is not None else {}
     lower, upper = intervals.bounds(prediction, quantiles, judging)
     return Bounded(intervals.margin(score, coverage), len(holdout), lower, upper, own)

@@ -23,12 +23,6 @@ from perennial.use_case.metric_names import LOWER_IS_BETTER, PINBALL, VALUE
 
 log = logging.getLogger(__name__)
 Array = np.ndarray
-#: What makes a block of each task tell something.
-_CLASSES = {
-    "binary": " with both classes",
-    "multiclass": " with the most frequent class, and with others",
-    "regression": "",
-}
 
 
 @dataclass(frozen=True)
@@ -214,7 +208,7 @@ class Pair:
 def sufficiency(pair: Pair) -> list[Rule]:
     """Whether there is enough data to decide on."""
     gate = pair.use_case.gate
-    name, count = f"blocks of {_length(gate.block)}{_CLASSES[pair.use_case.task]}", pair.informative_blocks
+    name, count = f"blocks of {_length(gate.block)}{blocks.INFORMATIVE[pair.use_case.task]}", pair.informative_blocks
     return [
         rule("holdout rows", pair.rows, gate.min_rows, pair.rows >= gate.min_rows and pair.varies),
         rule(name, count, gate.min_blocks, count >= gate.min_blocks),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,8 +69,9 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
     champion = next(entry for entry in ledger.promotions(use_case) if entry.model_version == version)
     profile = Profile.load(use_case, champion.model_run)
     counts = _column_counts(use_case, partition, version, profile)
-    measured, expected = performance.measure(use_case, partition, version), _expectation(use_case, partition, version)
-    measured, between = _with_intervals(use_case, partition, version, measured, profile)
+    entries, measured = ledger.entries(use_case), performance.measure(use_case, partition, version)
+    expected = _expectation(use_case, partition, version, entries)
+    measured, between = _with_intervals(use_case, partition, version, measured, profile, entries)
     columns = drift.compare(use_case, profile, partition, counts)
     explained, columns = attribution.attribute(use_case, partition, version, columns, measured, expected)
     observed = Observations(
@@ -86,7 +87,7 @@ def monitor(use_case: UseCase, partition: Partition) -> Verdict:
         missing=_missing(use_case, partition),
         estimated=estimate.make(use_case, partition, version),
         interval=between,
-        decided=ledger.decision_on(ledger.entries(use_case), version),
+        decided=ledger.decision_on(entries, version),
     )
     verdict = rules.decide(use_case, observed)
     report = _log_report(use_case, observed, labelled, verdict, drift.html_report(profile, counts, columns))
@@ -191,16 +192,19 @@ def _sustained(
     return sustained
 
 
-def _expectation(use_case: UseCase, partition: Partition, version: int) -> Expectation:
+def _expectation(use_case: UseCase, partition: Partition, version: int, entries: Sequence[ledger.Entry]) -> Expectation:
     """What is expected of a version on a partition, by the ledger and what was known of earlier partitions' data."""
     verdicts = use_case.tables.verdicts
-    return expectation.newest(
-        ledger.entries(use_case), version, partition.key, lambda key: lake.records(verdicts, between=(key, key))
-    )
+    return expectation.newest(entries, version, partition.key, lambda key: lake.records(verdicts, between=(key, key)))
 
 
 def _with_intervals(
-    use_case: UseCase, partition: Partition, version: int, measured: Performance, profile: Profile
+    use_case: UseCase,
+    partition: Partition,
+    version: int,
+    measured: Performance,
+    profile: Profile,
+    entries: Sequence[ledger.Entry],
 ) -> tuple[Performance, IntervalEvidence | None]:
     """The performance with the metrics of the prediction intervals, and the evidence of these."""
     rows = measured.labelled_rows
@@ -208,7 +212,7 @@ def _with_intervals(
         return measured, None
     if taken := interval.reserved(profile.columns):  # From before an interval was declared, which refuses that.
         return measured, IntervalEvidence(left_out=f"v{version} has a feature {taken[0]!r}, no bound is kept beside it")
-    entries, last = ledger.entries(use_case), live_intervals.last_predicted(rows)
+    last = live_intervals.last_predicted(rows)
     known, newest = (recorded_intervals.recorded(use_case, entries, version, partition.key, at) for at in (last, None))
     values, evidence = live_intervals.measure(use_case, rows, known, is_renewed=known != newest)
     return replace(measured, champion=measured.champion | values), evidence

@@ -37,12 +37,12 @@ QUANTILES = ("lower", "upper")
 
 @dataclass(frozen=True)
 class Predictor:
-    """A loaded version: called with a frame of features it predicts (n,) probabilities of 1, or values.
+    """A loaded version: called with a frame of features it predicts, as of `predictor`.
 
     Attributes:
         check: Raises PerennialError for a frame that lacks a column which the version was trained on, else returns the
             columns.
-        predicted: From these columns to (n,) floats.
+        predicted: From these columns to predictions.
         between: From these columns to (n, 2) floats, the lower and the upper quantile; None: it predicts none.
     """
 

@@ -23,6 +23,7 @@ from perennial.registry.ledger import Entry
 from perennial.served_predictions import table
 from perennial.services import postgres
 from perennial.use_case import Ahead, UseCase
+from perennial.use_case.interval import SERVED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,13 +140,9 @@ def _bounds(
     prediction: np.ndarray,
 ) -> dict[str, pa.Array]:
     """The columns of the prediction intervals, by the margin that is known at a moment; none without one."""
-    if use_case.interval is None:
-        return {}
     partition = use_case.cadence.at(now).key
-    known = recorded_intervals.recorded(use_case, ledger.entries(use_case), champion.model_version, partition)
-    both = recorded_intervals.bounds_of(use_case, predict, known, frame, prediction)
-    names = ("prediction_lower", "prediction_upper")
-    return {name: pa.array(each, pa.float64(), from_pandas=True) for name, each in zip(names, both or (), strict=False)}
+    made = recorded_intervals.columns_of(use_case, champion.model_version, partition, predict, frame, prediction)
+    return {SERVED[name]: column for name, column in (made or {}).items()}
 
 
 def _append(use_case: UseCase, due: pa.Table, made: pa.Table, answered_at: datetime) -> int:

@@ -14,12 +14,10 @@ from perennial.lake.schemas import SERVED_PREDICTION
 from perennial.partitions import Partition
 from perennial.served_predictions import table
 from perennial.use_case import UseCase
-from perennial.use_case.interval import LOWER, UPPER
+from perennial.use_case.interval import SERVED
 
 #: The columns of `served_predictions` that a prediction keeps beside the model's inputs.
 _KEPT = ("prediction_id", "model_version", "model_run", "served_as")
-#: And, where the use case declares an interval, those of its bounds, by the names that they have here.
-_BOUNDS = {LOWER: "prediction_lower", UPPER: "prediction_upper"}
 #: How `feature_store.columns`, which is above this package, ends names.
 _VIEW_TIMES = "__event_timestamp"
 
@@ -58,7 +56,7 @@ def predictions_served(use_case: UseCase, partition: Partition, examples: pa.Tab
     made = [name for name in prediction_columns.names(use_case) if name in adopted.columns]
     for name in (*made, *_KEPT):
         rows = rows.append_column(name, adopted[name].to_arrow())
-    for name, column in _BOUNDS.items() if use_case.interval is not None else ():
+    for name, column in SERVED.items() if use_case.interval is not None else ():
         # Not in a table from before there were intervals.
         told = adopted[column].cast(pl.Float64).to_arrow() if column in adopted.columns else None
         rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.float64()) if told is None else told)

@@ -99,8 +99,6 @@ def _missing_rows(use_case: UseCase, first: Partition, last: Partition, examples
     informative = blocks.count_informative(use_case.task, labels.encoded(use_case, holdout["label"]), block)
     length = str(gate.block).removesuffix(", 0:00:00")
     if informative < gate.min_blocks:
-        of = {"binary": " with both classes", "multiclass": " with the most frequent class, and with others"}.get(
-            use_case.task, ""
-        )
-        missing.append(f"the holdout has {informative} blocks of {length}{of}, {gate.min_blocks} are needed")
+        of = f"blocks of {length}{blocks.INFORMATIVE[use_case.task]}"
+        missing.append(f"the holdout has {informative} {of}, {gate.min_blocks} are needed")
     return missing

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 #: Columns that predictions get.
 LOWER, UPPER = "lower", "upper"
-#: What no column may be called where an interval is declared: these, and what `served_predictions` calls them.
-_RESERVED = frozenset({LOWER, UPPER, "prediction_lower", "prediction_upper"})
+#: What `served_predictions` calls them.
+SERVED = {LOWER: "prediction_lower", UPPER: "prediction_upper"}
+#: What no column may be called where an interval is declared.
+_RESERVED = frozenset({*SERVED, *SERVED.values()})
 
 
 class PredictionInterval(Declaration):
