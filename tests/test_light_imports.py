@@ -50,6 +50,7 @@ LIGHT = {
             "reporting",
             "reproduce",
             "backtesting",
+            "alerts",
             "embedded",
             "doctor",
             "reference",
@@ -63,6 +64,7 @@ LIGHT = {
         "registry.mlflow_records",
         *("quarantine.states", "quarantine.display", "gate.decision", "gate.rollback_plan", "monitoring.verdict"),
         *("reporting.overview", "reporting.partition_status", "embedded.status"),
+        "alerts.incidents",
     ],
     "what commands begin with": [
         *("cli.completion", "cli.decisions", "cli.doctor", "cli.features", "cli.new", "cli.pipelines"),

@@ -362,6 +362,31 @@ MODEL_FILES = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+INCIDENTS = _schema(
+    "An event of an incident: it was opened, its facts changed, a person acknowledged it, or it was closed. Appended"
+    " once for each `incident` and `sequence`. `partition` is the month (UTC) in which the incident was opened. What"
+    " concerns the installation and no use case is in `_installation.incidents`.",
+    incident=(_STRING, "Its id: a digest of use case, reason, subject and how many earlier ones there were of them."),
+    sequence=(_LONG, "Number of the event within the incident, from 0."),
+    event=(_STRING, "`opened`, `updated`, `acknowledged` or `closed`."),
+    reason=(
+        _STRING,
+        "What kind of thing went wrong: `alarm`, `quarantine`, `overdue`, `run-failed`, `run-stuck`, `approval`,"
+        " `serving`, `rolled-back`, `stale-features`, `disk` or `declaration`.",
+    ),
+    subject=(_STRING, "What it is about: a partition, run, version, view, disk or use case."),
+    severity=(_STRING, "`critical`, `warning` or `info`, as of this event; so are the columns that follow."),
+    title=(_STRING, "What happened, in one line."),
+    meaning=(_STRING, "What it means, in a sentence."),
+    action=(_STRING, "What to do, in a sentence."),
+    link=(_STRING, "The address of the page where that is done."),
+    evidence=(_STRING, "JSON: the facts; of a closed incident what closed it."),
+    owner=(_STRING, "The use case's owner."),
+    by=(_STRING, "The person who acknowledged or closed it; empty: nobody did."),
+    note=(_STRING, "What that person wrote; of an incident that closed by itself, why."),
+    recorded_at=_RECORDED_AT,
+)
+
 #: Every table with a fixed schema, by its name in the lake, in the order in which a partition fills them.
 TABLES = {
     "validations": VALIDATIONS,
@@ -380,4 +405,5 @@ TABLES = {
     "requests": REQUESTS,
     "ledger": LEDGER,
     "model_files": MODEL_FILES,
+    "incidents": INCIDENTS,
 }

@@ -45,6 +45,7 @@ class TableNames:
     requests = _Reserved()
     ledger = _Reserved()
     model_files = _Reserved()
+    incidents = _Reserved()
 
     def __getitem__(self, table: str) -> str:
         """The full name of the use case's table `table`: a raw or feature table, or one of the reserved names."""
