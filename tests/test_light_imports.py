@@ -63,7 +63,7 @@ LIGHT = {
         *("registry.ledger", "registry.deployments", "registry.mlflow_artifacts", "registry.mlflow_tags"),
         "registry.mlflow_records",
         *("quarantine.states", "quarantine.display", "gate.decision", "gate.rollback_plan", "monitoring.verdict"),
-        *("reporting.overview", "reporting.partition_status", "embedded.status"),
+        *("reporting.overview", "reporting.partition_status", "embedded.status", "telemetry.use_case_metrics"),
         "alerts.incidents",
     ],
     "what commands begin with": [

@@ -47,6 +47,15 @@ def test_a_service_token_passes_within_its_scope() -> None:
     assert denied(control, f"Bearer {one}", "energy") == 401
 
 
+def test_a_token_for_metrics_asks_nothing() -> None:
+    control = AccessControl()
+    secret, _ = tokens.create("prometheus", only_metrics=True)
+    assert control.check(f"Bearer {secret}", None) == "token:prometheus"
+    with pytest.raises(AccessDenied, match="reads /metrics only") as error:
+        control.check(f"Bearer {secret}", "energy")
+    assert error.value.status == 403
+
+
 def test_a_token_with_a_rate_is_told_when_it_may_ask() -> None:
     control = AccessControl()
     secret, _ = tokens.create("one", rate=tokens.parse_rate("2/h"))

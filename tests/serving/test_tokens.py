@@ -34,6 +34,15 @@ def test_a_token_is_for_its_use_cases_only() -> None:
     assert every.may_ask("energy")
 
 
+def test_a_token_for_metrics_does_nothing_else() -> None:
+    _, one = tokens.create("prometheus", ["flights"], only_metrics=True)
+    assert one.covers("flights")
+    assert not one.covers("energy")
+    assert not one.may_ask("flights")
+    with pytest.raises(InvalidParams, match="neither choose versions nor push"):
+        tokens.create("more", only_metrics=True, may_pin=True)
+
+
 def test_a_token_expires_to_the_microsecond() -> None:
     secret, token = tokens.create("short", lifetime=timedelta(hours=1))
     assert token.expires is not None

@@ -177,6 +177,13 @@ def create_token(
         bool, typer.Option("--may-pin", help="May ask for another version than the one that serves.")
     ] = False,
     may_push: Annotated[bool, typer.Option("--may-push", help="May push rows of feature tables.")] = False,
+    only_metrics: Annotated[
+        bool,
+        typer.Option(
+            "--only-metrics",
+            help="May read /metrics of the pipelines and of the prediction server, and nothing else: for Prometheus.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, this once: only its digest is stored."""
@@ -185,12 +192,21 @@ def create_token(
 
     names = [discovery.load(each).name for each in only or ()]
     limit = stored.parse_rate(rate) if rate is not None else None
-    secret, made = stored.create(token, names, _lifetime(expires), rate=limit, may_pin=may_pin, may_push=may_push)
+    secret, made = stored.create(
+        token,
+        names,
+        _lifetime(expires),
+        rate=limit,
+        may_pin=may_pin,
+        may_push=may_push,
+        only_metrics=only_metrics,
+    )
     if as_json:
         show_json({"token": secret, **_described(made)})
     else:
         say(secret)
-        note(f"Token {token} may ask {_scope(made)}{_limits(made)}. It is not shown again.")
+        does = "read the metrics of" if only_metrics else "ask"
+        note(f"Token {token} may {does} {_scope(made)}{_limits(made)}. It is not shown again.")
 
 
 @tokens.command(name="list", epilog=example("perennial token list"))
@@ -228,6 +244,7 @@ def _described(token: ServiceToken) -> dict[str, Any]:
         "rate": str(token.rate) if token.rate else None,
         "may_pin": token.may_pin,
         "may_push": token.may_push,
+        "only_metrics": token.only_metrics,
     }
 
 
@@ -239,7 +256,8 @@ def _limits(token: ServiceToken) -> str:
     rate = f", {token.rate}" if token.rate else ""
     pins = ", chooses versions" if token.may_pin else ""
     pushes = ", pushes features" if token.may_push else ""
-    return f"{rate}{pins}{pushes}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
+    metrics = ", reads metrics only" if token.only_metrics else ""
+    return f"{rate}{pins}{pushes}{metrics}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
 
 
 def _lifetime(text: str | None) -> timedelta | None:

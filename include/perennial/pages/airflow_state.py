@@ -122,9 +122,14 @@ class Answer:
     at: datetime
 
 
-def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
-    """All pipelines of each use case, by name, in the loop's order. Five queries, however many use cases."""
-    dags = [f"{name}.{pipeline}" for name in names for pipeline in ALL]
+def pipelines(names: Sequence[str], kinds: Sequence[str] = ALL) -> dict[str, dict[str, Pipeline]]:
+    """The pipelines of each use case, by name, in the order of `kinds`. Five queries, however many use cases.
+
+    Args:
+        names: The use cases.
+        kinds: Which pipelines.
+    """
+    dags = [f"{name}.{pipeline}" for name in names for pipeline in kinds]
     left = select(XComModel.key).where(XComModel.dag_run_id == DagRun.id, XComModel.key == REFUSED)
     # A refusal is told to who asked, leaves all as it was, and does not hide what failed before.
     refused = left.correlate(DagRun).exists() & (DagRun.state == "failed")
@@ -169,7 +174,7 @@ def pipelines(names: Sequence[str]) -> dict[str, dict[str, Pipeline]]:
                 parsed.get(dag, (False, None))[1],
                 tuple(failed.get(dag, ())),
             )
-            for pipeline in ALL
+            for pipeline in kinds
         }
         for name in names
     }

@@ -14,6 +14,7 @@ from perennial.pages import (
     actions,
     fleet,
     links,
+    metrics,
     partition,
     quarantine,
     reports,
@@ -26,9 +27,11 @@ from perennial.pages._compat import get_user
 from perennial.pages.layout import STATIC, page, root
 from perennial.pages.requests import check_address
 
-#: For every route: without a login there is no page, no file, and no error that reveals anything.
+#: For every route but that of the metrics: without a login there is no page, no file, no error that reveals anything.
 _FIRST = [Depends(get_user), Depends(check_address), Depends(fleet.warm_up)]
 app = FastAPI(title="Perennial", openapi_url=None, dependencies=_FIRST)
+# Alone among all routes it takes a service token in place of a login.
+app.router.routes.extend(metrics.router.routes)
 app.include_router(actions.router)
 app.include_router(fleet.router)
 app.include_router(links.router)

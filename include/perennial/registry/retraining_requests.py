@@ -8,16 +8,17 @@ one retraining on the newest data.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-import pyarrow as pa
+from typing import Any, TypeVar
 
 from perennial import lake
-from perennial.lake.schemas import REQUESTS
 from perennial.partitions import Partition
 from perennial.registry import ledger
+from perennial.registry.ledger import Entry
 from perennial.use_case import UseCase
+
+_Row = TypeVar("_Row", bound=Mapping[str, Any])
 
 
 def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[str, Any], made_by: str) -> bool:
@@ -34,6 +35,10 @@ def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[
     Returns:
         Whether the request stands and its event is to be published; False inside a cool-down or if already made.
     """
+    import pyarrow as pa
+
+    from perennial.lake.schemas import REQUESTS
+
     request_id = f"{partition.key}:{reason}"
     earlier = [row for row in load_all(use_case) if row["partition"] <= partition.key]
     for row in earlier:
@@ -67,12 +72,20 @@ def open_requests(use_case: UseCase) -> list[dict[str, Any]]:
 
     The gate's decision to try a model on live requests counts; a rollback answers none.
     """
-    handling = (entry for entry in ledger.entries(use_case) if entry.action in ledger.HANDLING)
-    seen = [use_case.cadence.partition(entry.partition) for entry in handling]
-    newest = max(seen, default=None)
-    return [
-        row for row in load_all(use_case) if newest is None or use_case.cadence.partition(row["partition"]) > newest
-    ]
+    return open_among(use_case, load_all(use_case), ledger.entries(use_case))
+
+
+def open_among(use_case: UseCase, requests: Iterable[_Row], entries: Iterable[Entry]) -> list[_Row]:
+    """The open ones among requests, as `open_requests`.
+
+    Args:
+        use_case: Whose requests they are.
+        requests: Rows of the table `requests`.
+        entries: The ledger's.
+    """
+    handling = (entry for entry in entries if entry.action in ledger.HANDLING)
+    newest = max((use_case.cadence.partition(entry.partition) for entry in handling), default=None)
+    return [row for row in requests if newest is None or use_case.cadence.partition(row["partition"]) > newest]
 
 
 def _within_cooldown(use_case: UseCase, earlier: str, partition: Partition) -> bool:

@@ -13,7 +13,7 @@ from perennial.errors import PerennialError
 from perennial.monitoring import expectation
 from perennial.monitoring.alarms import AlarmState
 from perennial.monitoring.verdict import PERFORMANCE, SLICE, VerdictEvidence
-from perennial.registry import deployments, ledger
+from perennial.registry import deployments, ledger, retraining_requests
 from perennial.registry.deployments import DeploymentPeriod
 from perennial.registry.ledger import Entry
 from perennial.reporting import partition_status
@@ -57,6 +57,7 @@ class LatestVerdict:
         drifted: The columns that drifted, the most important to the champion first.
         at: When it was recorded; processing time, UTC.
         alarm: The state of its alarm; None: it is none.
+        drift_score: Sum of the drifted columns' feature importance, 0 to 1; None: it was not measured.
     """
 
     partition: str
@@ -68,6 +69,7 @@ class LatestVerdict:
     drifted: tuple[str, ...]
     at: datetime
     alarm: AlarmState | None = None
+    drift_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,24 @@ class LatestBatch:
 
 
 @dataclass(frozen=True)
+class ServedView:
+    """What the newest comparison of the online store with the lake found of one feature view.
+
+    Attributes:
+        newest: The newest event time served; None: nothing was.
+        until: The end of the event time that was published then.
+        is_stale: Whether it is older than its freshness allows.
+        differences: How many values differed from the lake's for the same moment.
+    """
+
+    view: str
+    newest: datetime | None
+    until: datetime | None
+    is_stale: bool
+    differences: int
+
+
+@dataclass(frozen=True)
 class OnlineCheck:
     """The newest comparison of the online store with the lake.
 
@@ -94,12 +114,14 @@ class OnlineCheck:
         until: The end of the event time that was published then.
         stale: The views that were older than their freshness allows.
         differences: How many values differed from the lake's for the same moment.
+        views: The same of each view, by name.
     """
 
     newest: datetime | None
     until: datetime | None
     stale: tuple[str, ...]
     differences: int
+    views: tuple[ServedView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +130,7 @@ class Overview:
 
     Attributes:
         deployment: The current champion's.
+        open_requests: How many requests for retraining wait for a model that has seen their partition.
         problem: Why the records cannot be read; empty if they can.
         fix: What to do about that.
     """
@@ -119,6 +142,7 @@ class Overview:
     latest_verdict: LatestVerdict | None = None
     latest_batch: LatestBatch | None = None
     online_check: OnlineCheck | None = None
+    open_requests: int | None = None
     problem: str = ""
     fix: str = ""
 
@@ -187,6 +211,7 @@ def of_records(use_case: UseCase, rows: Records) -> Overview:
         latest_verdict=_latest_verdict(verdicts[-1], state) if verdicts else None,
         latest_batch=_latest_batch(batches[-1]) if batches else None,
         online_check=_online_check(rows["parity"]),
+        open_requests=len(retraining_requests.open_among(use_case, rows["requests"], entries)),
     )
 
 
@@ -242,6 +267,7 @@ def _latest_verdict(row: Mapping[str, Any], state: UseCaseStatus) -> LatestVerdi
         tuple(sorted(drifted, key=lambda column: (-(drifted[column].cost or 0), -(drifted[column].importance or 0)))),
         row["recorded_at"],
         next((one.alarm for one in state.partitions if one.partition == row["partition"]), None),
+        row.get("drift_score"),
     )
 
 
@@ -256,12 +282,16 @@ def _online_check(parity: Sequence[Mapping[str, Any]]) -> OnlineCheck | None:
         return None
     newest = {row["view"]: row for row in sorted(parity, key=lambda row: (row["partition"], row["recorded_at"]))}
     last = max(row["partition"] for row in newest.values())
-    views = [row for row in newest.values() if row["partition"] == last]
+    views = [row for _, row in sorted(newest.items()) if row["partition"] == last]
     return OnlineCheck(
         newest=max((row["newest"] for row in views if row["newest"]), default=None),
         until=max((row["until"] for row in views if row["until"]), default=None),
         stale=tuple(sorted(row["view"] for row in views if row["stale"])),
         differences=sum(row["differences"] for row in views),
+        views=tuple(
+            ServedView(row["view"], row["newest"], row["until"], bool(row["stale"]), row["differences"])
+            for row in views
+        ),
     )
 
 

@@ -146,6 +146,8 @@ class AccessControl:
             raise AccessDenied(401, "This token is unknown, revoked or expired.")
         if use_case is None and token.use_cases is not None:
             raise AccessDenied(403, "This token is for some use cases only.")
+        if use_case is not None and token.only_metrics:
+            raise AccessDenied(403, "This token reads /metrics only.")
         if use_case is not None and not token.may_ask(use_case):
             raise AccessDenied(403, f"This token is not for use case {use_case!r}.")
         return token.name

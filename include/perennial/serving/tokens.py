@@ -71,6 +71,7 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
         rate: How often it may ask; None: as often as the server answers.
         may_pin: Whether it may ask for another version than the one that serves.
         may_push: Whether it may push rows of feature tables.
+        only_metrics: Whether it may read `/metrics`, of the pipelines too, and nothing else.
     """
 
     name: str
@@ -81,12 +82,17 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True):
     rate: Rate | None = None
     may_pin: bool = False
     may_push: bool = False
+    only_metrics: bool = False
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it has not expired at a moment (UTC)."""
         return self.expires is None or now < self.expires
 
     def may_ask(self, use_case: str) -> bool:
+        """Whether it may ask for predictions of this use case."""
+        return not self.only_metrics and self.covers(use_case)
+
+    def covers(self, use_case: str) -> bool:
         """Whether it is for this use case."""
         return self.use_cases is None or use_case in self.use_cases
 
@@ -110,6 +116,7 @@ def create(
     rate: Rate | None = None,
     may_pin: bool = False,
     may_push: bool = False,
+    only_metrics: bool = False,
 ) -> tuple[str, ServiceToken]:
     """Make a token; it is returned this once and stored nowhere.
 
@@ -120,13 +127,16 @@ def create(
         rate: How often it may ask; None: as often as the server answers.
         may_pin: Whether it may ask for another version than the one that serves.
         may_push: Whether it may push rows of feature tables.
+        only_metrics: Whether it may read `/metrics`, of the pipelines too, and nothing else.
 
     Raises:
-        InvalidParams: the name is malformed or taken.
+        InvalidParams: the name is malformed or taken, or it is to read metrics only and to do more.
         PerennialError: the file of tokens is damaged.
     """
     if not _NAME.fullmatch(name):
         raise InvalidParams(f"{name!r} is no name of a token.", "Use 1 to 64 letters, digits and . _ @ -.")
+    if only_metrics and (may_pin or may_push):
+        raise InvalidParams("A token that reads metrics only can neither choose versions nor push.", "Make two tokens.")
     secret, now = PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
     token = ServiceToken(
         name=name,
@@ -137,6 +147,7 @@ def create(
         rate=rate,
         may_pin=may_pin,
         may_push=may_push,
+        only_metrics=only_metrics,
     )
 
     def add(tokens: list[ServiceToken]) -> list[ServiceToken]:

@@ -1,0 +1,1 @@
+"""What monitoring tools of machines read: metrics of the pipelines for Prometheus, and its rules and a dashboard."""
