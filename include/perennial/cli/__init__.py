@@ -14,11 +14,11 @@ try:
     from perennial.cli import quarantine
     from perennial.cli import decisions
     from perennial.cli import reproduce
+    from perennial.cli import dossier
     from perennial.cli import features
     from perennial.cli import staleness
     from perennial.cli import backtest
     from perennial.cli import retire
-    from perennial.cli import telemetry
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
     import sys
@@ -33,6 +33,7 @@ __all__ = [
     "backtest",
     "decisions",
     "doctor",
+    "dossier",
     "explain",
     "features",
     "main",
@@ -44,6 +45,5 @@ __all__ = [
     "services",
     "serving",
     "staleness",
-    "telemetry",
     "tools",
 ]
