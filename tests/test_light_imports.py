@@ -49,7 +49,6 @@ LIGHT = {
             "feature_changes",
             "reporting",
             "reproduce",
-            "dossier",
             "backtesting",
             "alerts",
             "embedded",

@@ -19,6 +19,9 @@ ROLLOUT = "rollout"
 #: Only use cases with `examples.ahead` have it.
 AHEAD = "ahead"
 
+#: The DAG that looks for incidents; one for all use cases, of none.
+ALERTS = "alerts"
+
 #: The loop, in the order in which a partition goes through it.
 LOOP = (FEATURES, SCORING, MONITORING, TRAINING)
 #: Those whose runs need no partition.

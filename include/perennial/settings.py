@@ -116,6 +116,12 @@ class Settings(BaseSettings):
         " Unset: only where the embedded Airflow has no users but its owner.",
     )
     parallelism: int = Field(default=4, ge=1, description="Number of tasks that the embedded Airflow may run at once.")
+    alerts_every: int = Field(
+        default=5,
+        ge=0,
+        le=1440,
+        description="Minutes from one look for incidents to the next, by the DAG `alerts`; 0: nobody looks.",
+    )
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
         description="`declared`: a model is loaded only if skops or its use case's `trusted_types` lists every type in"

@@ -228,6 +228,12 @@ def review_probation(use_case: UseCase, partition: Partition, run: str, results:
     return probation.review(use_case, partition, run).model_dump(mode="json")
 
 
+def detect(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.alerts import detection
+
+    return detection.update(use_case.name).as_json()
+
+
 def _by_name(*steps: Step) -> dict[str, Step]:
     return {step.__name__: step for step in steps}
 
@@ -242,6 +248,7 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "schedule": {"request_retraining": request_by_schedule},
     "training": _by_name(plan, build_training_set, search, fit, evaluate, refit, finalize),
     "rollout": _by_name(advance),
+    "alerts": _by_name(detect),
     # Two kinds of runs of the DAG `champion`.
     "rollback": _by_name(roll_back),
     "resume": _by_name(resume),

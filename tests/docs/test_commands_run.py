@@ -41,6 +41,7 @@ ELSEWHERE_RUN = {
     "ask": "tests/serving/test_server.py",
     "backtest": "tests/cli/test_backtest.py",
     "doctor": "tests/doctor",
+    "incidents": "tests/cli/test_incidents.py",
     "explain": "tests/analysis/test_explanation.py",
     "predict": "tests/cli/test_serving.py",
     "retire": "tests/cli/test_retire.py",

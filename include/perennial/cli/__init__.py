@@ -12,9 +12,9 @@ try:
     from perennial.cli import explain
     from perennial.cli import ahead
     from perennial.cli import quarantine
+    from perennial.cli import incidents
     from perennial.cli import decisions
     from perennial.cli import reproduce
-    from perennial.cli import dossier
     from perennial.cli import features
     from perennial.cli import staleness
     from perennial.cli import backtest
@@ -33,9 +33,9 @@ __all__ = [
     "backtest",
     "decisions",
     "doctor",
-    "dossier",
     "explain",
     "features",
+    "incidents",
     "main",
     "new",
     "pipelines",

@@ -56,6 +56,14 @@ def use_cases(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 
 
 @_quietly
+def incidents(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Ids of open incidents, with what happened."""
+    from perennial.alerts import incidents as recorded
+
+    return [(each.id, each.latest.title) for of_one in recorded.every().values() for each in of_one if each.is_open]
+
+
+@_quietly
 def pipelines(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Names of the use case's pipelines."""
     from perennial import dag_names as known

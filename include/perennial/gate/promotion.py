@@ -9,11 +9,9 @@ from perennial.errors import PerennialError
 from perennial.gate import model_card, rollout_start
 from perennial.gate.decision import GateDecision, in_words
 from perennial.registry import deployments, ledger, rollouts, tracking
+from perennial.registry.ledger import GATE
 from perennial.services import postgres
 from perennial.use_case import Approval, UseCase
-
-#: The actor of decisions that no person was asked about.
-GATE = "gate"
 
 
 def needs_approval(use_case: UseCase, decision: GateDecision, requested: Approval | None = None) -> bool:

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
         partitions,
         read,
         records,
-        row_counts,
         snapshot,
-        snapshot_at,
         snapshots,
         table,
     )
@@ -67,9 +65,7 @@ __all__ = [
     "records",
     "replace",
     "replace_open",
-    "row_counts",
     "snapshot",
-    "snapshot_at",
     "snapshots",
     "table",
 ]

@@ -76,8 +76,6 @@ IN_WORDS = {
 }
 #: Kinds of alarm that rest on labels.
 _MEASURED = {PERFORMANCE, SLICE, INTERVAL_COVERAGE}
-#: Who records the decisions that no person was asked about.
-_GATE = "gate"
 
 Row = Mapping[str, Any]
 
@@ -251,7 +249,7 @@ def _decided(known: _Records, alarm: AlarmState, entry: Entry, decision: GateDec
         return None  # That no model learns from broken data what it needs does not fix them.
     if decision is None:
         return _closed(alarm, INCONCLUSIVE, f"{seen} was rejected: {entry.reason}", version)
-    if entry.actor != _GATE:
+    if entry.actor != ledger.GATE:
         return _closed(alarm, INCONCLUSIVE, f"{seen} was rejected by {entry.actor}", version)
     if not was_compared(decision):
         why = f"{seen} could not be compared with it: {_failed(decision)}"

@@ -14,7 +14,13 @@ from perennial._common.lazy_imports import attributes_of
 if TYPE_CHECKING:
     from perennial.orchestration.approval import APPROVAL_MACROS, approval_task, needs_approval
     from perennial.orchestration.assets import champion_asset, features_asset, predictions_asset, retraining_asset
-    from perennial.orchestration.dag_definition import check_use_cases, dag_arguments, use_cases
+    from perennial.orchestration.dag_definition import (
+        alerts_arguments,
+        alerts_interval,
+        check_use_cases,
+        dag_arguments,
+        use_cases,
+    )
     from perennial.orchestration.forms import add_form
     from perennial.orchestration.task_context import (
         approval_response,
@@ -32,11 +38,13 @@ if TYPE_CHECKING:
         triggering_user,
         use_case_of_run,
     )
-    from perennial.orchestration.timetables import on_asset, on_cron, on_partition_end
+    from perennial.orchestration.timetables import on_asset, on_cron, on_interval, on_partition_end
 
 __all__ = [
     "APPROVAL_MACROS",
     "add_form",
+    "alerts_arguments",
+    "alerts_interval",
     "approval_response",
     "approval_task",
     "champion_asset",
@@ -50,6 +58,7 @@ __all__ = [
     "noting_refusal",
     "on_asset",
     "on_cron",
+    "on_interval",
     "on_partition_end",
     "params_of_run",
     "partition_key",
@@ -70,7 +79,13 @@ __getattr__ = attributes_of(
     {
         ".approval": ("APPROVAL_MACROS", "approval_task", "needs_approval"),
         ".assets": ("champion_asset", "features_asset", "predictions_asset", "retraining_asset"),
-        ".dag_definition": ("check_use_cases", "dag_arguments", "use_cases"),
+        ".dag_definition": (
+            "alerts_arguments",
+            "alerts_interval",
+            "check_use_cases",
+            "dag_arguments",
+            "use_cases",
+        ),
         ".forms": ("add_form",),
         ".task_context": (
             "approval_response",
@@ -88,6 +103,6 @@ __getattr__ = attributes_of(
             "triggering_user",
             "use_case_of_run",
         ),
-        ".timetables": ("on_asset", "on_cron", "on_partition_end"),
+        ".timetables": ("on_asset", "on_cron", "on_interval", "on_partition_end"),
     },
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsing_context
 
 from perennial import dag_names, discovery
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.settings import settings
 from perennial.use_case import UseCase
 
 #: A service that does not answer is worth another try; what a person has to fix is not.
@@ -79,6 +80,36 @@ def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any
             "execution_timeout": timedelta(hours=6),
         },
         **more,
+    }
+
+
+def alerts_interval() -> timedelta | None:
+    """How often incidents are looked for; None: never."""
+    minutes = settings().alerts_every
+    return timedelta(minutes=minutes) if minutes else None
+
+
+def alerts_arguments(doc: str | None) -> dict[str, Any]:
+    """The arguments of `@dag` of the DAG that looks for incidents, which belongs to no use case.
+
+    Args:
+        doc: What it does; the DAG file's docstring.
+    """
+    return {
+        "dag_id": dag_names.ALERTS,
+        "description": "Incidents of all use cases and of the installation",
+        "doc_md": f"{(doc or '').strip()}\n\n**When a run fails.** Read its log: the next run does the same again.",
+        "tags": ["perennial", dag_names.ALERTS],
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,
+        "default_args": {
+            "owner": "perennial",
+            "retries": 1,
+            "retry_delay": timedelta(seconds=20),
+            "retry_policy": RETRY_POLICY,
+            "execution_timeout": timedelta(minutes=10),
+        },
     }
 
 

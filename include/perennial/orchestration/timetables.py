@@ -1,8 +1,16 @@
-"""When a pipeline runs: at the end of a partition, on a cron schedule, or on another pipeline's asset event."""
+"""When a pipeline runs: at the end of a partition, on a cron schedule or interval, or on another one's asset event."""
 
 from __future__ import annotations
 
-from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
+from datetime import timedelta
+
+from airflow.sdk import (
+    Asset,
+    CronPartitionTimetable,
+    CronTriggerTimetable,
+    DeltaTriggerTimetable,
+    PartitionedAssetTimetable,
+)
 
 from perennial.use_case import UseCase
 
@@ -16,6 +24,11 @@ def on_partition_end(use_case: UseCase) -> CronPartitionTimetable:
 def on_cron(expression: str) -> CronTriggerTimetable:
     """A run, of no partition, at each time (UTC) that the cron expression matches."""
     return CronTriggerTimetable(expression, timezone="UTC")
+
+
+def on_interval(interval: timedelta) -> DeltaTriggerTimetable:
+    """A run, of no partition, each time that an interval has passed."""
+    return DeltaTriggerTimetable(interval)
 
 
 def on_asset(asset: Asset) -> PartitionedAssetTimetable:

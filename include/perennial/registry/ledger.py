@@ -31,6 +31,8 @@ SHADOW_ENDED: Action = "shadow-ended"
 CONFIRMED: Action = "confirmed"
 #: A version serves from such an entry on.
 DEPLOYING = (PROMOTED, ROLLED_BACK)
+#: The actor of decisions that no person was asked about.
+GATE = "gate"
 #: What the gate, or a person whom it asked, decides on a challenger.
 DECISIONS = (PROMOTED, REJECTED)
 #: What handles a request for retraining: a decision, or that the challenger is tried on live requests.

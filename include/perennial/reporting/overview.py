@@ -13,6 +13,7 @@ from perennial.errors import PerennialError
 from perennial.monitoring import expectation
 from perennial.monitoring.alarms import AlarmState
 from perennial.monitoring.verdict import PERFORMANCE, SLICE, VerdictEvidence
+from perennial.partitions import Partition
 from perennial.registry import deployments, ledger, retraining_requests
 from perennial.registry.deployments import DeploymentPeriod
 from perennial.registry.ledger import Entry
@@ -307,10 +308,22 @@ def _at(now: datetime, overview: Overview) -> Overview:
 
 def _overdue(use_case: UseCase, newest: str, now: datetime) -> int | None:
     end = use_case.cadence.partition(use_case.end) if use_case.end else None
-    following = use_case.cadence.partition(newest).next
-    if end and following >= end:
+    if end and use_case.cadence.partition(newest).next >= end:
         return None
-    overdue = 0
-    while following.end <= now and overdue < MAX_OVERDUE and not (end and following >= end):
-        overdue, following = overdue + 1, following.next
+    return len(overdue_partitions(use_case, newest, now))
+
+
+def overdue_partitions(use_case: UseCase, newest: str, now: datetime) -> list[Partition]:
+    """The partitions that have ended and are not in the lake, oldest first, up to `MAX_OVERDUE`.
+
+    Args:
+        use_case: Whose.
+        newest: The newest one in the lake.
+        now: Processing time, UTC.
+    """
+    end = use_case.cadence.partition(use_case.end) if use_case.end else None
+    following, overdue = use_case.cadence.partition(newest).next, list[Partition]()
+    while following.end <= now and len(overdue) < MAX_OVERDUE and not (end and following >= end):
+        overdue.append(following)
+        following = following.next
     return overdue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -16,15 +17,18 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from perennial.dag_names import AWAITING_INPUT, REFUSED
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
 from perennial.services import listeners, outage
-from perennial.services.airflow_records import DagRun, TaskInstance
+from perennial.services.airflow_records import ApprovalRequest, DagRun, TaskInstance
 from perennial.services.credentials import Login, login
 from perennial.settings import settings
 
 _API = "/api/v2"
 #: How long to wait for a server that does not answer, in seconds.
 PATIENCE = 30.0
+#: The most runs of all DAGs that are read at once.
+_MOST = 1000
 
 
 class _NoResponse(Exception):
@@ -168,6 +172,74 @@ class AirflowClient:
             runs.extend(map(DagRun.from_json, page["dag_runs"]))
             if len(runs) >= page["total_entries"] or not page["dag_runs"]:
                 return runs
+
+    def runs_in(self, state: str, *, ended_since: datetime | None = None) -> list[DagRun]:
+        """The runs of all DAGs in a state, newest first, up to a thousand.
+
+        Args:
+            state: As for `runs_of_dag`.
+            ended_since: Only those that ended since (UTC).
+        """
+        query: dict[str, Any] = {"state": state, "order_by": "-id", "limit": 100}
+        if ended_since is not None:
+            query["end_date_gte"] = ended_since.isoformat()
+        runs: list[DagRun] = []
+        while len(runs) < _MOST:
+            page = self._call("GET", "/dags/~/dagRuns", params=query | {"offset": len(runs)}).json()
+            runs.extend(map(DagRun.from_json, page["dag_runs"]))
+            if len(runs) >= page["total_entries"] or not page["dag_runs"]:
+                break
+        return runs
+
+    def newest_runs(self, dag: str, partition: str | None = None, count: int = 20) -> list[DagRun]:
+        """The newest runs of a DAG, newest first; none if Airflow does not know it.
+
+        Args:
+            dag: The DAG's id.
+            partition: Only those with this partition key.
+            count: The most runs to return.
+        """
+        query: dict[str, Any] = {"order_by": "-id", "limit": count}
+        if partition is not None:
+            query["partition_key_prefix_pattern"] = partition
+        response = self._call("GET", f"/dags/{quote(dag)}/dagRuns", params=query, expected=(200, 404))
+        runs = [] if response.status_code == 404 else response.json()["dag_runs"]
+        return [run for run in map(DagRun.from_json, runs) if partition is None or run.partition == partition]
+
+    def find_run(self, dag: str, run_id: str) -> DagRun | None:
+        """The run as it is now; None: there is none.
+
+        Args:
+            dag: The DAG's id.
+            run_id: The run's id.
+        """
+        path = f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}"
+        response = self._call("GET", path, expected=(200, 404))
+        return None if response.status_code == 404 else DagRun.from_json(response.json())
+
+    def was_refused(self, run: DagRun) -> bool:
+        """Whether a task of a failed run refused what a person asked for: see `dag_names.REFUSED`."""
+        path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.id, safe='')}/taskInstances/~/xcomEntries"
+        response = self._call("GET", path, params={"xcom_key": REFUSED, "limit": 1}, expected=(200, 404))
+        return response.status_code == 200 and bool(response.json()["xcom_entries"])
+
+    def awaiting_approval(self) -> list[ApprovalRequest]:
+        """The requests for approval that wait for a person, of all DAGs, oldest first."""
+        query = {"response_received": False, "state": AWAITING_INPUT, "order_by": "created_at", "limit": 1000}
+        details = self._call("GET", "/dags/~/dagRuns/~/hitlDetails", params=query).json()["hitl_details"]
+        return list(map(ApprovalRequest.from_json, details))
+
+    def approval_of(self, dag: str, run_id: str) -> ApprovalRequest | None:
+        """The newest request for approval of a run; None: it made none, or there is no such run.
+
+        Args:
+            dag: The DAG's id.
+            run_id: The run's id.
+        """
+        path = f"/dags/{quote(dag)}/dagRuns/{quote(run_id, safe='')}/hitlDetails"
+        response = self._call("GET", path, params={"order_by": "-created_at", "limit": 1}, expected=(200, 404))
+        details = [] if response.status_code == 404 else response.json()["hitl_details"]
+        return next(map(ApprovalRequest.from_json, details), None)
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """The tasks of a run."""

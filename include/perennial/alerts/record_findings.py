@@ -1,0 +1,201 @@
+"""What is wrong by a use case's own records: open alarms, quarantine, overdue partitions, old features, rollbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import zip_longest
+
+from perennial.alerts.findings import Ending, Finding, Reading, page
+from perennial.alerts.incidents import Reason, Subject
+from perennial.gate.decision import from_evidence
+from perennial.monitoring.verdict import PERFORMANCE, SLICE
+from perennial.partitions import Partition
+from perennial.registry import ledger, rollouts
+from perennial.registry.ledger import Entry
+from perennial.reporting import overview
+from perennial.reporting.overview import Overview
+from perennial.reporting.partition_status import PartitionStatus
+
+#: A partition is overdue when it has ended for so long, or for its own length if that is shorter: bringing it in takes
+#: its time.
+PATIENCE = timedelta(hours=1)
+REASONS: frozenset[Reason] = frozenset({"alarm", "quarantine", "overdue", "stale-features", "rolled-back"})
+
+
+def read(seen: Overview, entries: Sequence[Entry], now: datetime) -> Reading:
+    """What a use case's records tell.
+
+    Args:
+        seen: Its overview.
+        entries: Its ledger, oldest first.
+        now: Processing time, UTC.
+    """
+    if seen.problem:
+        return Reading(
+            unread={f"records of {seen.use_case.name}": f"{seen.problem.splitlines()[0]} {seen.fix}".strip()}
+        )
+    parts = [_of_partition(seen, each) for each in seen.status.partitions]
+    parts += [_overdue(seen, now), _stale(seen), _rolled_back(seen, entries), Reading(read=REASONS)]
+    return sum(parts, Reading())
+
+
+def _of_partition(seen: Overview, status: PartitionStatus) -> Reading:
+    return _alarm(seen, status) + _quarantine(seen, status)
+
+
+def _alarm(seen: Overview, status: PartitionStatus) -> Reading:
+    key, alarm = status.partition, status.alarm
+    about = Subject("alarm", key)
+    if alarm is None:
+        return Reading(endings={about: Ending(f"the newest verdict on {key} is {status.verdict or 'none'}")})
+    if not alarm.is_open:
+        evidence = {"cause": alarm.cause, "decision": alarm.decision}
+        return Reading(endings={about: Ending(f"{alarm.cause_in_words}: {alarm.explanation}", evidence)})
+    kinds = " and ".join(alarm.kinds) or "a rule of an older release"
+    grave = bool({PERFORMANCE, SLICE} & set(alarm.kinds))
+    finding = Finding(
+        *about,
+        "critical" if grave else "warning",
+        f"alarm on {key}: {kinds}",
+        f"{alarm.cause_in_words}: {alarm.explanation}",
+        alarm.act,
+        page(seen.use_case.name, "partitions", key),
+        {"version": alarm.version, "kinds": list(alarm.kinds), "cause": alarm.cause, "metric": status.metric},
+    )
+    return Reading((finding,))
+
+
+def _quarantine(seen: Overview, status: PartitionStatus) -> Reading:
+    key, pending = status.partition, status.waiting
+    about, name = Subject("quarantine", key), seen.use_case.name
+    if not pending:
+        over = f"nothing of {key} is pending review: it was released, discarded or superseded"
+        return Reading(endings={about: Ending(over)})
+    is_missing = status.rows is None
+    many = f"{pending:,} quarantined {'row or batch' if pending == 1 else 'rows and batches'}"
+    meaning = (
+        "A batch was rejected as a whole: the partition is not in the lake, and nothing of it is predicted."
+        if is_missing
+        else "The partition is in the lake without them."
+    )
+    finding = Finding(
+        *about,
+        "critical" if is_missing else "warning",
+        f"{many} of {key} {'is' if pending == 1 else 'are'} pending review",
+        meaning,
+        f"Release or discard: `perennial quarantine list {name} --partition {key}`.",
+        page(name, "partitions", key, "quarantine"),
+        {"pending": pending, "rows": status.rows, "quarantined": status.quarantined},
+    )
+    return Reading((finding,))
+
+
+def _overdue(seen: Overview, now: datetime) -> Reading:
+    about, newest = Subject("overdue", "partitions"), seen.latest_batch
+    if newest is None:  # Nothing has ever run.
+        return Reading()
+    late = [each for each in overview.overdue_partitions(seen.use_case, newest.partition, now) if _is_late(each, now)]
+    if not late:
+        evidence = {"newest": newest.partition}
+        return Reading(
+            endings={about: Ending(f"every partition that has ended is loaded, up to {newest.partition}", evidence)}
+        )
+    many = f"{len(late)}{'+' if len(late) >= overview.MAX_OVERDUE else ''}"
+    span = f"{late[0].key} is" if len(late) == 1 else f"{many} partitions are"
+    finding = Finding(
+        *about,
+        "warning",
+        f"{span} overdue" + ("" if len(late) == 1 else f", {late[0].key} to {late[-1].key}"),
+        f"It ended at {late[0].end:%Y-%m-%d %H:%M} UTC, and no batch of it is in the lake: nothing of it is predicted."
+        if len(late) == 1
+        else f"They have ended, and the newest one in the lake is {newest.partition}: nothing of them is predicted.",
+        f"See why {seen.use_case.name}.features has not loaded it; `perennial replay {seen.use_case.name} --from"
+        f" {late[0].key} --to {late[-1].key}` does.",
+        page(seen.use_case.name),
+        {"missing": [each.key for each in late], "newest": newest.partition},
+    )
+    return Reading((finding,))
+
+
+def _is_late(partition: Partition, now: datetime) -> bool:
+    return partition.end + min(PATIENCE, partition.end - partition.start) <= now
+
+
+def _stale(seen: Overview) -> Reading:
+    check = seen.online_check
+    if check is None:
+        return Reading()
+    until = f"{check.until:%Y-%m-%d %H:%M} UTC" if check.until else "the newest partition"
+    findings = [
+        Finding(
+            "stale-features",
+            view,
+            "warning",
+            f"features of {view} are older than their freshness allows",
+            "Predictions on request use values of an earlier time than the model was trained to get.",
+            f"See what the source of {view} delivered last, and run {seen.use_case.name}.features again.",
+            page(seen.use_case.name),
+            {"until": check.until, "newest": check.newest},
+        )
+        for view in check.stale
+    ]
+    fresh = {
+        Subject("stale-features", view): Ending(f"the check of the online store up to {until} found {view} fresh")
+        for view in _views(seen)
+        if view not in check.stale
+    }
+    return Reading(tuple(findings), fresh)
+
+
+def _views(seen: Overview) -> Iterator[str]:
+    return (table.name for table in seen.use_case.features)
+
+
+def _rolled_back(seen: Overview, entries: Sequence[Entry]) -> Reading:
+    """The newest decision, if by it the gate took back what had served already; the one after it ends that."""
+    decided = [each for each in entries if each.action in (*ledger.DECISIONS, ledger.ROLLED_BACK)]
+    findings: tuple[Finding, ...] = ()
+    endings: dict[Subject, Ending] = {}
+    for entry, following in zip_longest(decided, decided[1:]):
+        finding = _taken_back(seen, entries, entry)
+        if finding is not None and following is None:
+            findings = (finding,)
+        elif finding is not None and following is not None:
+            then = f"v{following.model_version} was {following.action.replace('-', ' ')} after that"
+            endings[finding.about] = Ending(then, {"ledger": following.event_id})
+    return Reading(findings, endings)
+
+
+def _taken_back(seen: Overview, entries: Sequence[Entry], entry: Entry) -> Finding | None:
+    """The finding about a rollback by the gate: of a refit on probation, or of a canary; None: it is none."""
+    version, name = entry.model_version, seen.use_case.name
+    if entry.action == ledger.ROLLED_BACK:
+        if entry.previous_version is None or entry.event_id != ledger.probation_of(entry.previous_version):
+            return None
+        version = entry.previous_version
+        title = f"v{version} was worse on probation: v{entry.model_version} serves again"
+        meaning = f"A refit served, and did worse than the champion before it. {entry.reason}"
+    elif entry.action == ledger.REJECTED and entry.actor == ledger.GATE:
+        decision = from_evidence(entry.evidence)
+        served = [rollouts.Stage.of(each.evidence[rollouts.STAGE]) for each in rollouts.of_version(entries, version)]
+        if decision is None or not decision.made_by or not any(stage.share for stage in served):
+            return None
+        title = f"the canary v{version} was ended, and v{entry.previous_version} answers all requests again"
+        meaning = f"It had answered a share of the requests, and was rejected. {entry.reason}"
+    else:
+        return None
+    return Finding(
+        "rolled-back",
+        entry.event_id,
+        "warning",
+        title,
+        meaning,
+        f"Look at the comparison, and acknowledge this: `perennial history {name}`.",
+        page(name, "versions", str(version)),
+        {
+            "version": version,
+            "serves": entry.previous_version if entry.action == ledger.REJECTED else entry.model_version,
+        },
+        once=True,
+    )
