@@ -39,8 +39,8 @@ chaos: install ## Break everything around the pipelines; then kill workers 200 t
 	$(BIN)/pytest -m chaos tests/chaos
 	$(BIN)/python tests/chaos/run.py --kills 200 $(if $(SEED),--seed $(SEED))
 
-test-services: install ## Run the tests that need Debian's redis-server, postgresql, docker-compose, chromium, nginx and wrk
-	@missing=""; for program in redis-server docker-compose chromium wrk; do \
+test-services: install ## Run the tests that need Debian's redis-server, postgresql, docker-compose, chromium, nginx, wrk and prometheus
+	@missing=""; for program in redis-server docker-compose chromium wrk prometheus prometheus-alertmanager; do \
 	  command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -x /usr/sbin/nginx || missing="$$missing nginx-light"; \

@@ -35,7 +35,7 @@ DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quaran
 ALSO = {"quarantine release": (1,)}
 #: `ahead` needs a day that a champion has scored, `backtest` more days than these, `doctor` takes as long as all
 #: others together, `explain`, `predict` and `staleness` need a champion that MLflow knows, `retire` changes a use
-#: case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it.
+#: case's folder, `run` replaces its process, `serve` does not end, and `ask` needs it; `telemetry` writes a folder.
 ELSEWHERE_RUN = {
     "ahead": "tests/cli/test_ahead.py",
     "ask": "tests/serving/test_server.py",
@@ -48,6 +48,7 @@ ELSEWHERE_RUN = {
     "run": "tests/cli/test_tools.py",
     "serve": "tests/serving/test_server.py",
     "staleness": "tests/analysis/test_staleness.py",
+    "telemetry": "tests/telemetry/test_export.py",
 }
 #: Programs whose commands are not run here, and what stands for that; `test_commands.py` checks each of their words.
 ELSEWHERE = {

@@ -19,6 +19,7 @@ try:
     from perennial.cli import staleness
     from perennial.cli import backtest
     from perennial.cli import retire
+    from perennial.cli import telemetry
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
     import sys
@@ -45,5 +46,6 @@ __all__ = [
     "services",
     "serving",
     "staleness",
+    "telemetry",
     "tools",
 ]
