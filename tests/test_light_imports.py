@@ -49,6 +49,7 @@ LIGHT = {
             "feature_changes",
             "reporting",
             "reproduce",
+            "dossier",
             "backtesting",
             "alerts",
             "embedded",

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from perennial import dag_names, gate, lake, lake_cache, quarantine
 from perennial.cli import app
+from perennial.dossier import contents, verifying
 from perennial.feature_changes import planning as feature_planning
 from perennial.feature_store import parity
 from perennial.gate import GateDecision, model_card, rollback, rollback_plan
@@ -90,6 +91,22 @@ def test_every_retraining_request_is_handled(energy: UseCase) -> None:
 
 def test_training_for_a_handled_request_is_skipped(energy: UseCase) -> None:
     assert planning.plan_training(energy, "2024-01-08", {}).skip
+
+
+@pytest.mark.parametrize("version", range(FIRST, CHAMPION + 1))
+def test_each_version_has_a_dossier(energy: UseCase, version: int) -> None:
+    made = contents.gather(energy, version)
+    assert verifying.verify_content(made.content).is_intact
+    assert {
+        "decisions/ledger.json",
+        "decisions/gate.json",
+        "data/tables.json",
+        "training/plan.json",
+    } <= made.files.keys()
+    # It is older than records of files, and its plots are not stored.
+    files = {f"digests of the model files of v{version}", f"signature of the model of v{version}"}
+    missing = {each.what for each in made.not_recorded}
+    assert missing - {"service in production", "verdicts"} == {"plots", *files}
 
 
 def test_a_training_run_finds_the_version_it_made(energy: UseCase) -> None:

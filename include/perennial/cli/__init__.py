@@ -15,6 +15,7 @@ try:
     from perennial.cli import incidents
     from perennial.cli import decisions
     from perennial.cli import reproduce
+    from perennial.cli import dossier
     from perennial.cli import features
     from perennial.cli import staleness
     from perennial.cli import backtest
@@ -34,6 +35,7 @@ __all__ = [
     "backtest",
     "decisions",
     "doctor",
+    "dossier",
     "explain",
     "features",
     "incidents",

@@ -6,7 +6,7 @@ check is a function that yields findings; the modules group them by subject:
 - `installation`, `configuration`, `ports`, `machine`, `use_cases`: Perennial itself and the machine;
 - `postgres`, `stores`, `online_stores`, `web_servers`: the services that it needs;
 - `airflow_and_feast`: what `use_cases` runs in processes of their own, because it imports Airflow or Feast;
-- `examination`: runs all checks in parallel; `finding`, `report`: the results; `secrets`: keeps secrets out of them.
+- `examination`: runs all checks in parallel; `finding`, `report`: the results.
 """
 
 from __future__ import annotations

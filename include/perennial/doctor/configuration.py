@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from perennial._common.suggestions import did_you_mean
 from perennial.doctor.finding import Finding, failed, passed, warning
-from perennial.doctor.secrets import without_login
+from perennial.services.secrets import without_login
 from perennial.settings import Settings, settings, variable
 
 _PREFIX = "PERENNIAL_"

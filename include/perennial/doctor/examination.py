@@ -13,7 +13,6 @@ from perennial.doctor import (
     online_stores,
     ports,
     postgres,
-    secrets,
     serving,
     serving_log,
     stores,
@@ -22,6 +21,7 @@ from perennial.doctor import (
 )
 from perennial.doctor.finding import Check, Examination, Finding, failed, warning
 from perennial.errors import InvalidSetting, PerennialError
+from perennial.services import secrets
 from perennial.settings import settings
 
 CHECKS = (

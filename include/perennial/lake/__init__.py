@@ -28,7 +28,9 @@ if TYPE_CHECKING:
         partitions,
         read,
         records,
+        row_counts,
         snapshot,
+        snapshot_at,
         snapshots,
         table,
     )
@@ -65,7 +67,9 @@ __all__ = [
     "records",
     "replace",
     "replace_open",
+    "row_counts",
     "snapshot",
+    "snapshot_at",
     "snapshots",
     "table",
 ]

@@ -95,8 +95,46 @@ def partitions(identifier: str) -> list[str]:
     return sorted({row[PARTITION] for row in current.inspect.partitions()[PARTITION].to_pylist()})
 
 
+def row_counts(identifier: str, snapshot: int) -> dict[str, int] | None:
+    """How many rows each partition of a table had in a snapshot; read from its metadata alone.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        snapshot: Which.
+
+    Returns:
+        Partition -> rows; None: the table is gone, or the snapshot.
+    """
+    current = table(identifier)
+    if current is None or current.snapshot_by_id(snapshot) is None:
+        return None
+    counts: dict[str, int] = {}
+    for row in current.inspect.partitions(snapshot_id=snapshot).select([PARTITION, "record_count"]).to_pylist():
+        key = row[PARTITION][PARTITION]
+        counts[key] = counts.get(key, 0) + row["record_count"]
+    return dict(sorted(counts.items()))
+
+
+def snapshot_at(identifier: str, moment: datetime) -> int | None:
+    """The snapshot that was a table's current one at a moment of processing time; None: there was none, or it is gone.
+
+    Args:
+        identifier: `<use_case>.<table>`.
+        moment: UTC.
+    """
+    current = table(identifier)
+    if current is None:
+        return None
+    found = current.snapshot_as_of_timestamp(int(moment.timestamp() * 1000))
+    return found.snapshot_id if found else None
+
+
 def records(
-    identifier: str, *, between: tuple[str, str] | None = None, columns: Sequence[str] = ("*",)
+    identifier: str,
+    *,
+    between: tuple[str, str] | None = None,
+    columns: Sequence[str] = ("*",),
+    snapshot: int | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of a small table as dictionaries; none when the table does not exist.
 
@@ -104,8 +142,9 @@ def records(
         identifier: `<use_case>.<table>`.
         between: Only partitions from the first name to the last, both included.
         columns: Only these columns.
+        snapshot: This snapshot; None is the current one.
     """
-    rows = read(identifier, between=between, columns=columns)
+    rows = read(identifier, between=between, columns=columns, snapshot=snapshot)
     return rows.to_pylist() if rows is not None else []
 
 

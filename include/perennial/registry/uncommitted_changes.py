@@ -96,8 +96,18 @@ def _between(commit: str, folder: Path) -> UncommittedChanges | None:
     return UncommittedChanges(commit=commit, diff="".join(diffs.values()), files=list(diffs), withheld=withheld)
 
 
+def looks_secret(name: str, text: str) -> bool:
+    """Whether a file, or what differs in it, looks as if it held a secret.
+
+    Args:
+        name: The file.
+        text: Its content.
+    """
+    return bool(_SECRET_NAME.search(name) or _SECRET.search(text))
+
+
 def _reason_to_withhold(name: str, diff: str, so_far: int) -> str:
-    if _SECRET_NAME.search(name) or _SECRET.search(diff):
+    if looks_secret(name, diff):
         return "looks as if it held a secret"
     try:
         diff.encode()
