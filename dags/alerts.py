@@ -1,8 +1,9 @@
-"""The clock -> what is wrong with any use case, or with the installation -> incidents.
+"""The clock -> what is wrong with any use case, or with the installation -> incidents -> people.
 
 One DAG for all use cases, every `PERENNIAL_ALERTS_EVERY` minutes; 0 turns it off. Each run reads records, Airflow, the
 prediction server and the disks, compares them with the open incidents, and records what was opened, has changed or is
-over. Running again records nothing again, and a run that failed is made up for by the next one.
+over; then it tells people of that, by the routes of `PERENNIAL_ALERT_ROUTES`. Running again records and tells nothing
+again, and a run that failed is made up for by the next one.
 """
 
 from datetime import timedelta
@@ -20,12 +21,18 @@ def detect() -> dict:
     return detection.update().as_json()
 
 
+@task(multiple_outputs=False)
+def deliver() -> dict:
+    """Tell people of what has changed; a route that fails is tried again in a later run, and delays no other."""
+    return po.deliver_alerts()
+
+
 def alerts_dag(every: timedelta) -> None:
     """Make the DAG."""
 
     @dag(schedule=po.on_interval(every), **po.alerts_arguments(__doc__))
     def pipeline() -> None:
-        detect()
+        detect() >> deliver()
 
     pipeline()
 

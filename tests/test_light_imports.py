@@ -65,7 +65,7 @@ LIGHT = {
         "registry.mlflow_records",
         *("quarantine.states", "quarantine.display", "gate.decision", "gate.rollback_plan", "monitoring.verdict"),
         *("reporting.overview", "reporting.partition_status", "embedded.status", "telemetry.use_case_metrics"),
-        "alerts.incidents",
+        *("alerts.incidents", "alerts.messages", "alerts.pending", "alerts.route_status"),
     ],
     "what commands begin with": [
         *("cli.completion", "cli.decisions", "cli.doctor", "cli.features", "cli.new", "cli.pipelines"),

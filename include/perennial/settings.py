@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from perennial.alert_routes import AlertRoute, check_names
 from perennial.errors import InvalidSetting
 
 #: Where a server on this machine is reached that listens on all of its addresses.
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
         " it. `any`: trust all types, and versions that no training run wrote.",
     )
 
+    alert_routes: list[AlertRoute] = Field(
+        default_factory=list,
+        description="Who is told of incidents (JSON): a list of [routes](alerts.md#routes). Empty: nobody is.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, given: dict) -> dict:
@@ -152,6 +158,11 @@ class Settings(BaseSettings):
         if wrong := [name for name in value if not re.fullmatch(r"[\w.@+-]{1,64}", name)]:
             raise ValueError(f"{wrong[0]!r} is not a user name: letters, digits and . _ @ + - only")
         return value
+
+    @field_validator("alert_routes")
+    @classmethod
+    def _have_names_of_their_own(cls, value: list[AlertRoute]) -> list[AlertRoute]:
+        return check_names(value)
 
     @field_validator("airflow_allowed_hosts")
     @classmethod

@@ -234,6 +234,12 @@ def detect(use_case: UseCase, partition: Partition, run: str, results: Results) 
     return detection.update(use_case.name).as_json()
 
 
+def deliver(use_case: UseCase, partition: Partition, run: str, results: Results) -> Any:
+    from perennial.alerts import delivery
+
+    return delivery.deliver(lambda route, message: "")
+
+
 def _by_name(*steps: Step) -> dict[str, Step]:
     return {step.__name__: step for step in steps}
 
@@ -248,7 +254,7 @@ PIPELINES: dict[str, dict[str, Step]] = {
     "schedule": {"request_retraining": request_by_schedule},
     "training": _by_name(plan, build_training_set, search, fit, evaluate, refit, finalize),
     "rollout": _by_name(advance),
-    "alerts": _by_name(detect),
+    "alerts": _by_name(detect, deliver),
     # Two kinds of runs of the DAG `champion`.
     "rollback": _by_name(roll_back),
     "resume": _by_name(resume),

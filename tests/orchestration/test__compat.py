@@ -111,3 +111,11 @@ def test_airflow_hands_tasks_to_workers_by_the_replaced_method() -> None:
         == list(inspect.signature(PreloadingLocalExecutor._process_workloads).parameters)
     )
     assert "_process_workloads(" in inspect.getsource(BaseExecutor.trigger_tasks)
+
+
+def test_airflows_mail_hook_still_sends_no_plain_text() -> None:
+    # Once it does, `_compat.send_mail` can go.
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    parameters = set(inspect.signature(SmtpHook.send_email_smtp).parameters)
+    assert parameters & {"text", "text_content", "plain_text", "body"} == set()

@@ -8,9 +8,9 @@ from perennial.use_case.table_names import RESERVED, TableNames
 
 def test_the_stored_names_never_change() -> None:
     # These names are in people's lakes, so they are spelled out here and nowhere else.
-    names = "backtests batches computations drift examples incidents ledger metrics model_files parity predictions"
-    names += " publications quarantine quarantine_decisions refreshes refused_batches requests served_predictions"
-    names += " validations verdicts"
+    names = "backtests batches computations deliveries drift examples incidents ledger metrics model_files parity"
+    names += " predictions publications quarantine quarantine_decisions refreshes refused_batches requests"
+    names += " served_predictions validations verdicts"
     assert sorted(RESERVED) == names.split()
     tables = TableNames("flights")
     assert [getattr(tables, name) for name in sorted(RESERVED)] == [f"flights.{name}" for name in names.split()]

@@ -13,6 +13,7 @@ try:
     from perennial.cli import ahead
     from perennial.cli import quarantine
     from perennial.cli import incidents
+    from perennial.cli import alerts
     from perennial.cli import decisions
     from perennial.cli import reproduce
     from perennial.cli import dossier
@@ -30,6 +31,7 @@ except KeyboardInterrupt:
 
 __all__ = [
     "ahead",
+    "alerts",
     "app",
     "ask",
     "backtest",

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from perennial._common.suggestions import did_you_mean
+from perennial.alert_routes import AlertRoute
 from perennial.doctor.finding import Finding, failed, passed, warning
 from perennial.services.secrets import without_login
 from perennial.settings import Settings, settings, variable
@@ -54,4 +55,6 @@ def _shown(value: object) -> str:
         return without_login(value.get_secret_value())
     if isinstance(value, dict):  # Any of a catalog's properties may be a secret.
         return f"properties {', '.join(sorted(value)) or 'none'}"
+    if isinstance(value, list):
+        return ", ".join(each.name if isinstance(each, AlertRoute) else str(each) for each in value) or "none"
     return str(value) if isinstance(value, Path | int) else without_login(str(value))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from perennial._common import background_threads
 from perennial.doctor import (
+    alerts,
     configuration,
     installation,
     machine,
@@ -41,6 +42,7 @@ CHECKS = (
     Check("Servers", "Log of predictions", serving_log.log),
     Check("Servers", "Lake", stores.lake),
     Check("Servers", "Online store", online_stores.online_store),
+    Check("Servers", "Alert routes", alerts.routes),
     Check("Machine", "Home", machine.home),
     Check("Machine", "Secrets", machine.secrets),
     Check("Machine", "Disk", machine.disk),

@@ -387,6 +387,29 @@ INCIDENTS = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+DELIVERIES = _schema(
+    "An attempt to tell people of an event of an incident on one route, or the moment a route began. Appended, and only"
+    " in `_installation.deliveries`: a route is of the installation. `partition` is the month (UTC) of `recorded_at`.",
+    route=(_STRING, "The route's name in `PERENNIAL_ALERT_ROUTES`."),
+    incident=(_STRING, "The incident; `test` of a test message; empty where the route began."),
+    sequence=(_LONG, "Number of the event within the incident."),
+    use_case=(_STRING, "The incident's use case; empty: the installation's."),
+    key=(_STRING, "Digest of incident, sequence and route."),
+    message=(
+        _STRING,
+        "The `key` of the message that told of the event, which is another one where that also told of a later event or"
+        " of other incidents. Receivers know a message that comes twice by it.",
+    ),
+    attempt=(_LONG, "Number of the attempt, from 1; 0: none yet."),
+    state=(
+        _STRING,
+        "`begun`: the route was there for the first time; `summed-up`: it is to be told in `message` with others;"
+        " `sent`; `failed`, and tried again later.",
+    ),
+    error=(_STRING, "Why it failed, without secrets; of one that was sent what is to be known of it; else empty."),
+    recorded_at=_RECORDED_AT,
+)
+
 #: Every table with a fixed schema, by its name in the lake, in the order in which a partition fills them.
 TABLES = {
     "validations": VALIDATIONS,
@@ -406,4 +429,5 @@ TABLES = {
     "ledger": LEDGER,
     "model_files": MODEL_FILES,
     "incidents": INCIDENTS,
+    "deliveries": DELIVERIES,
 }

@@ -2,6 +2,7 @@
 
 - `dag_definition`, `assets`, `timetables`, `forms`, `approval`: the parts a DAG is made of;
 - `task_context`: what a task asks and tells Airflow;
+- `notifiers`, `mail`, `chat`: alerts to people;
 - `connections`: Airflow's connections; `executor`, `celery`: executors with the heavy libraries already imported.
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         use_cases,
     )
     from perennial.orchestration.forms import add_form
+    from perennial.orchestration.notifiers import deliver_alerts
     from perennial.orchestration.task_context import (
         approval_response,
         emit_asset_event,
@@ -50,6 +52,7 @@ __all__ = [
     "champion_asset",
     "check_use_cases",
     "dag_arguments",
+    "deliver_alerts",
     "emit_asset_event",
     "emit_promotion",
     "features_asset",
@@ -87,6 +90,7 @@ __getattr__ = attributes_of(
             "use_cases",
         ),
         ".forms": ("add_form",),
+        ".notifiers": ("deliver_alerts",),
         ".task_context": (
             "approval_response",
             "emit_asset_event",

@@ -92,23 +92,42 @@ def find(connection_id: str) -> Connection:
 @cache
 def _asked(connection_id: str, variable: str | None) -> Connection:
     """Cached per process and value of the variable: each lookup takes the seconds of importing Airflow."""
+    what = f"look up connection {connection_id!r}"
+    fields, silence = run_as_airflow("perennial.orchestration.connections", connection_id, what)
+    return _connection(connection_id, fields, silence)
+
+
+def run_as_airflow(module: str, argument: str, what: str) -> tuple[Any, str]:
+    """Run a module in a process that finds Airflow's connections, and return what its last line says in JSON.
+
+    Args:
+        module: Run as a program, with one argument.
+        argument: That.
+        what: What it does, for messages: "look up connection 'x'".
+
+    Returns:
+        The result, and why Airflow's database is not searched; empty if it is.
+
+    Raises:
+        ServiceUnavailable: it failed, or did not end in time.
+    """
     with tempfile.TemporaryDirectory(prefix="perennial-airflow-") as folder:
         variables, silence = _environment(folder)
-        command = [sys.executable, "-m", "perennial.orchestration.connections", connection_id]
+        command = [sys.executable, "-m", module, argument]
         try:
             done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=_PATIENCE)
         except subprocess.TimeoutExpired as error:
             raise ServiceUnavailable(
-                f"Airflow did not return connection {connection_id!r} within {_PATIENCE:.0f} s.",
+                f"Airflow could not {what} within {_PATIENCE:.0f} s.",
                 "Check its secrets backend and its database: `perennial doctor`.",
             ) from error
     if done.returncode:
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ServiceUnavailable(
-            f"Airflow could not look up connection {connection_id!r}: {message}",
+            f"Airflow could not {what}: {message}",
             "Correct Airflow's configuration: `airflow config list` shows it.",
         )
-    return _connection(connection_id, json.loads(done.stdout.splitlines()[-1]), silence)
+    return json.loads(done.stdout.splitlines()[-1]), silence
 
 
 def _environment(folder: str) -> tuple[dict[str, str], str]:
