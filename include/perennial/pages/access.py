@@ -48,6 +48,10 @@ PERMISSIONS: dict[Action, Permission] = {
 }
 
 
+#: What acknowledging an incident takes.
+ACKNOWLEDGE = Permission(FEATURES, "POST", DagAccessEntity.RUN, "start runs")
+
+
 def readable(names: Iterable[str], user: BaseUser) -> list[str]:
     """The use cases whose pages the user may read.
 
@@ -115,6 +119,37 @@ def _allowed(use_case: UseCaseDep, user: GetUserDep) -> frozenset[Action]:
 
 #: What the user may do in that use case.
 AllowedActionsDep = Annotated[frozenset[Action], Depends(_allowed)]
+
+
+def can_acknowledge(use_case: UseCaseDep, user: GetUserDep) -> bool:
+    """Whether the user may acknowledge incidents of the use case.
+
+    Args:
+        use_case: Whose.
+        user: Who is logged in.
+    """
+    dag = dag_id(use_case.name, ACKNOWLEDGE.pipeline)
+    team = DagModel.get_dag_id_to_team_name_mapping([dag]).get(dag)
+    return _may(ACKNOWLEDGE.method, ACKNOWLEDGE.entity, dag, team, user)
+
+
+#: Whether the user may acknowledge incidents of that use case.
+MayAcknowledgeDep = Annotated[bool, Depends(can_acknowledge)]
+
+
+def may_acknowledge(use_case: UseCaseDep, may: MayAcknowledgeDep) -> None:
+    """Let only those pass who may acknowledge incidents of the use case.
+
+    Args:
+        use_case: Whose.
+        may: Whether the user may.
+
+    Raises:
+        HTTPException: 403, the user may not.
+    """
+    if not may:
+        needed = f"permission to {ACKNOWLEDGE.permission} of the DAG {dag_id(use_case.name, ACKNOWLEDGE.pipeline)}"
+        raise HTTPException(403, f"Your role in Airflow does not let you do this: it requires {needed}.")
 
 
 def _action(action: str, use_case: UseCaseDep, allowed_actions: AllowedActionsDep) -> Action:

@@ -13,6 +13,7 @@ from perennial.errors import PerennialError, ServiceUnavailable
 from perennial.pages import (
     actions,
     fleet,
+    incidents,
     links,
     metrics,
     partition,
@@ -34,6 +35,7 @@ app = FastAPI(title="Perennial", openapi_url=None, dependencies=_FIRST)
 app.router.routes.extend(metrics.router.routes)
 app.include_router(actions.router)
 app.include_router(fleet.router)
+app.include_router(incidents.router)
 app.include_router(links.router)
 app.include_router(validation.router)
 app.include_router(partition.router)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from perennial import discovery
+from perennial.alerts import incidents
 from perennial.dag_names import FEATURES, LOOP
 from perennial.errors import PerennialError
 from perennial.pages import access, airflow_state, timeline
@@ -45,6 +47,8 @@ class Fact:
     broken: str = ""
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     approvals: Sequence[Approval] = ()
+    #: Open incidents that nobody has acknowledged.
+    incidents: int = 0
 
     @property
     def retired(self) -> str:
@@ -145,9 +149,20 @@ def facts(names: Sequence[str]) -> list[Fact]:
             broken[name] = f"{error.problem} {error.fix}".strip()
     seen = {one.use_case.name: one for one in overview.overviews(list(declared.values()))}
     pipelines, approvals = airflow_state.pipelines(names), airflow_state.approvals(names)
+    unseen = _unseen_incidents(names)
     return [
-        Fact(name, seen.get(name), broken.get(name, ""), pipelines[name], approvals.get(name, ())) for name in names
+        Fact(name, seen.get(name), broken.get(name, ""), pipelines[name], approvals.get(name, ()), unseen[name])
+        for name in names
     ]
+
+
+def _unseen_incidents(names: Sequence[str]) -> Counter[str]:
+    """How many open incidents of each use case nobody has acknowledged; none where the lake cannot be read."""
+    try:
+        known = incidents.of(names)
+    except PerennialError:  # The overview says so.
+        return Counter()
+    return Counter({name: sum(each.state == "open" for each in its) for name, its in known.items()})
 
 
 def view(facts: Sequence[Fact], total: int) -> dict[str, Any]:
@@ -247,6 +262,9 @@ def _tasks(fact: Fact) -> list[Task]:
                 tasks.append(Task(text, page=f"{page}/partitions/{pending[0][0]}/quarantine"))
             else:
                 tasks.append(Task(f"{text} in {len(pending)} partitions", page=page))
+        if fact.incidents:
+            some = "an incident" if fact.incidents == 1 else f"{fact.incidents} incidents"
+            tasks.append(Task(f"look at {some}", page=f"{page}#incidents"))
         if fact.seen.status.pause:
             tasks.append(Task("promotion is paused", page=f"{page}/actions/resume"))
     missing = [name for name in LOOP if name in fact.pipelines and not fact.pipelines[name].known]

@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from perennial.alerts.incidents import Incident, of
 from perennial.dag_names import CHAMPION, dag_id
 from perennial.errors import PerennialError
-from perennial.pages import airflow_state, gate_comparison, heat_map, markdown, timeline
-from perennial.pages.access import PERMISSIONS, AllowedActionsDep, UseCaseDep
+from perennial.pages import airflow_state, gate_comparison, heat_map, incidents, markdown, timeline
+from perennial.pages.access import PERMISSIONS, AllowedActionsDep, MayAcknowledgeDep, UseCaseDep
 from perennial.pages.actions import done
 from perennial.pages.airflow_state import AirflowRun, Approval, Pipeline
 from perennial.pages.layout import page
@@ -45,18 +46,27 @@ class Activity:
 
 
 @router.get("/use_cases/{use_case}")
-def show(request: Request, use_case: UseCaseDep, allowed: AllowedActionsDep, until: str | None = None) -> HTMLResponse:
+def show(
+    request: Request,
+    use_case: UseCaseDep,
+    allowed: AllowedActionsDep,
+    may_acknowledge: MayAcknowledgeDep,
+    until: str | None = None,
+) -> HTMLResponse:
     """The use case. `until` names the last partition to show; a form that was sent adds what it did to the address.
 
     Args:
         request: Tells who asks, and where Airflow is mounted.
         use_case: Which.
         allowed: What the person may do.
+        may_acknowledge: Whether they may acknowledge incidents.
         until: The last partition to show.
     """
     last = use_case.partition(until).key if until else None
-    content = view(use_case, records(use_case), _activity(use_case), last)
-    return page(request, "use_case", **content, may=allowed, done=done(use_case, request.query_params))
+    known = of([use_case.name])[use_case.name]
+    content = view(use_case, records(use_case), _activity(use_case), last, known)
+    told = done(use_case, request.query_params)
+    return page(request, "use_case", **content | {"may_acknowledge": may_acknowledge}, may=allowed, done=told)
 
 
 def records(use_case: UseCase) -> Records:
@@ -80,7 +90,13 @@ def _activity(use_case: UseCase) -> Activity:
     )
 
 
-def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None = None) -> dict[str, Any]:
+def view(
+    use_case: UseCase,
+    rows: Records,
+    activity: Activity,
+    until: str | None = None,
+    known: Sequence[Incident] = (),
+) -> dict[str, Any]:
     """What the page shows.
 
     Args:
@@ -88,6 +104,7 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
         rows: Rows by table, as `records` gives them.
         activity: What Airflow is activity.
         until: The last partition to show; None: the newest.
+        known: Its incidents.
     """
     seen = overview.of_records(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
@@ -122,6 +139,8 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
         "has_another": len({deployment.version for deployment in served}) > 1,
         "permissions": PERMISSIONS,
         "open": OPEN,
+        "may_acknowledge": False,
+        **incidents.view(known),
     }
 
 
