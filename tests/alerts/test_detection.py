@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pytest
 
-from perennial import discovery, lake, quarantine
+from perennial import discovery, lake, lake_cache, quarantine
 from perennial.alerts import airflow_findings, detection, incidents, machine_findings, record_findings
 from perennial.alerts.incidents import INSTALLATION
-from perennial.errors import PerennialError
+from perennial.errors import DamagedFile, PerennialError
 from perennial.ingestion import ingest
 from perennial.quarantine import review
 from perennial.use_case import UseCase
@@ -92,6 +92,33 @@ def test_a_detector_that_is_killed_before_or_after_its_commit_loses_and_doubles_
     (closed,) = [each for each in incidents.of(["energy"])["energy"] if not each.is_open]
     assert [each.event for each in closed.events] == ["opened", "closed"]
     assert "nothing of 2024-01-05 is pending review" in closed.latest.note
+
+
+def test_a_damaged_table_of_incidents_is_named_and_hides_no_other(
+    refused: UseCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = lake_cache.records
+
+    def damaged(tables: Sequence[str], *more: object) -> object:
+        if incidents.table(INSTALLATION) in tables:
+            raise DamagedFile("A file of the table is damaged.", "Restore it.")
+        return read(tables, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lake_cache, "records", damaged)
+    found = detection.update()
+    assert found.unread["incidents of the installation"] == "A file of the table is damaged. Restore it."
+    assert told()["overdue"] == "open"
+
+
+def test_a_damaged_file_of_retirement_is_an_incident(refused: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise PerennialError(f"include/use_cases/{name}/retired.toml cannot be read", "Delete it.")
+
+    monkeypatch.setattr(discovery, "retirement", broken)
+    known = incidents.of([INSTALLATION])[INSTALLATION]
+    declared, reading = detection._declarations(["energy"], known)
+    assert not declared
+    assert [each.about for each in reading.findings] == [("declaration", "energy")]
 
 
 def test_a_use_case_that_cannot_be_read_is_an_incident_of_the_installation(

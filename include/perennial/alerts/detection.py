@@ -17,7 +17,7 @@ from perennial.alerts import airflow_findings, incidents, machine_findings, reco
 from perennial.alerts.changes import changes
 from perennial.alerts.findings import Ending, Finding, Reading, page
 from perennial.alerts.incidents import INSTALLATION, REASONS, Incident, IncidentEvent, Subject
-from perennial.errors import PerennialError, UnknownUseCase
+from perennial.errors import PerennialError, ServiceUnavailable, UnknownUseCase
 from perennial.registry import ledger
 from perennial.reporting import overview
 from perennial.services.airflow_api import AirflowClient
@@ -56,14 +56,13 @@ def update(use_case: str | None = None) -> Detected:
         ServiceUnavailable: the lake, which holds the incidents themselves, cannot be reached.
     """
     names = discovery.names() if use_case is None else [use_case]
-    known = incidents.of([INSTALLATION, *names])
+    known, unread = _known([INSTALLATION, *names])
     now = datetime.now(UTC)
-    declared, readings = _read(names, known, now)
+    declared, readings = _read([name for name in names if name in known], known, now)
     events: list[IncidentEvent] = []
-    unread: dict[str, str] = {}
     for name, reading in readings.items():
         unread |= reading.unread
-        if name == INSTALLATION and use_case is not None:
+        if name not in known or (name == INSTALLATION and use_case is not None):
             continue
         owner = declared[name].owner if name in declared else ""
         try:
@@ -86,6 +85,19 @@ def findings(use_case: str) -> list[Finding]:
     return list(_read([use_case], known, datetime.now(UTC), keep=False)[1][use_case].findings)
 
 
+def _known(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, str]]:
+    """The incidents of each, and why those of others cannot be read: a damaged table of one hides no other."""
+    try:
+        return incidents.of(names), {}
+    except ServiceUnavailable:
+        raise
+    except PerennialError as error:
+        if len(names) == 1:
+            return {}, {f"incidents of {names[0] or 'the installation'}": _in_words(error)}
+    parts = [_known([name]) for name in names]
+    return {k: v for known, _ in parts for k, v in known.items()}, {k: v for _, why in parts for k, v in why.items()}
+
+
 def _decide(
     name: str, owner: str, reading: Reading, now: datetime
 ) -> Callable[[Sequence[Incident]], list[IncidentEvent]]:
@@ -96,7 +108,7 @@ def _read(
     names: Sequence[str], known: Mapping[str, Sequence[Incident]], now: datetime, *, keep: bool = True
 ) -> tuple[dict[str, UseCase], dict[str, Reading]]:
     """The use cases that are watched, and what all sources tell of each and of the installation."""
-    declared, of_declarations = _declarations(names, known[INSTALLATION])
+    declared, of_declarations = _declarations(names, known.get(INSTALLATION, ()))
     readings: dict[str, Reading] = {INSTALLATION: of_declarations}
     watched: dict[str, UseCase] = {}
     for name, use_case in declared.items():
@@ -112,7 +124,7 @@ def _read(
         "records": lambda: _of_records(watched, now),
         "Airflow": lambda: _of_airflow(watched, known, now),
         "prediction server": lambda: serving_findings.read(watched, now, keep=keep),
-        "disks": lambda: {INSTALLATION: machine_findings.read(known[INSTALLATION])},
+        "disks": lambda: {INSTALLATION: machine_findings.read(known.get(INSTALLATION, ()))},
     }
     for source, read in sources.items():
         try:
@@ -138,7 +150,9 @@ def _declarations(names: Iterable[str], known: Sequence[Incident]) -> tuple[dict
     endings = {each.subject: Ending("its folder is gone") for each in known if each.first.reason == "declaration"}
     for name in names:
         try:
-            declared[name] = discovery.load(name)
+            use_case = discovery.load(name)
+            discovery.retirement(name)  # A damaged file that says it is retired leaves open whether it is.
+            declared[name] = use_case
             endings[Subject("declaration", name)] = Ending("it can be read")
         except UnknownUseCase:
             raise
