@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from perennial.alert_routes import AlertRoute, check_names
@@ -20,6 +20,25 @@ _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S
 def reached_at(host: str) -> str:
     """The host by which a server on this machine is reached that listens on an address, for a URL."""
     return _REACHED_AT.get(host, host)
+
+
+class Prices(BaseModel):
+    """What machines cost; a price that is not given is 0.
+
+    Attributes:
+        currency: Shown behind amounts.
+        cpu_hour: One core for one hour.
+        gb_hour: 10^9 bytes of memory for one hour.
+        gb_read, gb_written: 10^9 bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    currency: str = ""
+    cpu_hour: float = Field(default=0.0, ge=0)
+    gb_hour: float = Field(default=0.0, ge=0)
+    gb_read: float = Field(default=0.0, ge=0)
+    gb_written: float = Field(default=0.0, ge=0)
 
 
 class Settings(BaseSettings):
@@ -115,6 +134,12 @@ class Settings(BaseSettings):
         description="Whether a run may name the place that a source is read from, other than the variable of Airflow's"
         " workers does: whoever may start runs then chooses which files the workers read."
         " Unset: only where the embedded Airflow has no users but its owner.",
+    )
+    prices: Prices | None = Field(
+        default=None,
+        description="What machines cost (JSON), for `perennial costs`:"
+        ' `{"currency": "EUR", "cpu_hour": 0.04, "gb_hour": 0.005}`, also `gb_read` and `gb_written`.'
+        " Unset: no money is shown.",
     )
     parallelism: int = Field(default=4, ge=1, description="Number of tasks that the embedded Airflow may run at once.")
     alerts_every: int = Field(

@@ -83,6 +83,8 @@ def test_training_on_demand_promotes_the_first_model(run) -> None:
     assert tasks["finalize"] == "success"
     (entry,) = lake.read("energy.ledger").to_pylist()
     assert entry["action"] == "promoted"
+    used = {row["task"] for row in lake.read("energy.run_costs").to_pylist() if row["pipeline"] == "training"}
+    assert {"plan", "build_training_set", "fit", "evaluate", "refit", "finalize"} <= used
     assert run("energy.schedule", None)[1]["request_retraining"] == "success"
     (request,) = lake.read("energy.requests").to_pylist()
     assert (request["partition"], request["reason"]) == ("2024-01-03", "schedule")

@@ -111,6 +111,19 @@ def test_a_partition_passes_through_by_one_call(http: httpx.Client) -> None:
     pass_through(http, "2013-01")
 
 
+def test_what_each_task_used_is_recorded(machine: Machine) -> None:
+    deadline, recorded = time.monotonic() + PATIENCE, {}
+    while recorded.keys() != {"features", "scoring", "monitoring"} and time.monotonic() < deadline:
+        time.sleep(0.5)  # It is recorded after the task's success is known.
+        (told,) = json.loads(machine.perennial("costs", "flights", "--json").stdout)["use_cases"].values()
+        recorded = {each["pipeline"]: each for each in told}
+    assert {each["runs"] for each in recorded.values()} == {1}
+    for each in recorded.values():
+        assert 0 < each["cpu_hours"] < 0.1
+        assert 0 < each["gb_hours"] < 0.1
+        assert each["gb_read"] > 0
+
+
 def test_the_doctor_finds_nothing_wrong_and_tells_no_secret(machine: Machine) -> None:
     done = machine.perennial("doctor", "--json")
     findings = {one["name"]: one for one in json.loads(done.stdout)["findings"]}

@@ -31,7 +31,10 @@ def known_names() -> set[str]:
     source = Path(of_serving.__file__).read_text()
     served = {f"perennial_serving_{name}" for name in re.findall(r'\{_NAME\}_(\w+)"', source)}
     served |= {f"perennial_serving_log_{name}" for name in re.findall(r'\{name\}_(\w+)"', source)}
-    served |= {f"{name}_total" for name in served} | {"perennial_serving_seconds_bucket"}
+    served |= {f"{name}_total" for name in served} | {
+        "perennial_serving_seconds_bucket",
+        "perennial_serving_seconds_count",
+    }
     return {metric.name for metric in METRICS} | served
 
 

@@ -106,6 +106,10 @@ CASES: dict[str, tuple[Series, Alerts]] = {
         [of("use_case_problem", "1x20")],
         {"3m": [], "10m": [firing("PerennialUseCaseProblem", "critical")]},
     ),
+    "requests that take longer than a second": (
+        [of("serving_seconds_count", "0+60x40"), of("serving_seconds_bucket", "0+54x40", le="1.0")],
+        {"5m": [], "20m": [firing("PerennialServingSlow", "warning")]},
+    ),
     "another version than the champion serves": (
         [
             of("champion_version", "2x30"),

@@ -22,6 +22,7 @@ try:
     from perennial.cli import backtest
     from perennial.cli import retire
     from perennial.cli import telemetry
+    from perennial.cli import costs
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
     import sys
@@ -35,6 +36,7 @@ __all__ = [
     "app",
     "ask",
     "backtest",
+    "costs",
     "decisions",
     "doctor",
     "dossier",

@@ -129,8 +129,21 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(terminal.table(state))
     for line in terminal.alarm_lines(state):
         out.print(f"{'Alarm':<10} {line}", highlight=False, markup=False)
-    for line in [*terminal.interval_lines(state), *terminal.estimate_lines(state), *terminal.regret_lines(state)]:
+    measured = [*terminal.interval_lines(state), *terminal.estimate_lines(state), *terminal.regret_lines(state)]
+    for line in [*measured, *_cost_lines(state)]:
         out.print(line, highlight=False, markup=False)
+
+
+def _cost_lines(state: UseCaseStatus) -> list[str]:
+    """What runs of the newest month cost; none: none was recorded."""
+    from perennial.settings import settings
+    from perennial.telemetry import costs
+
+    if not state.is_known:
+        return []
+    prices = settings().prices
+    found = costs.by_month([state.name], prices)[state.name]
+    return [f"{'Costs':<10} {costs.in_words(found, prices)}"] if found else []
 
 
 @app.command(epilog=example("perennial login"))

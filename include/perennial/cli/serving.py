@@ -205,8 +205,7 @@ def create_token(
         show_json({"token": secret, **_described(made)})
     else:
         say(secret)
-        does = "read the metrics of" if only_metrics else "ask"
-        note(f"Token {token} may {does} {_scope(made)}{_limits(made)}. It is not shown again.")
+        note(f"Token {token} may ask {_scope(made)}{_limits(made)}. It is not shown again.")
 
 
 @tokens.command(name="list", epilog=example("perennial token list"))
@@ -256,7 +255,7 @@ def _limits(token: ServiceToken) -> str:
     rate = f", {token.rate}" if token.rate else ""
     pins = ", chooses versions" if token.may_pin else ""
     pushes = ", pushes features" if token.may_push else ""
-    metrics = ", reads metrics only" if token.only_metrics else ""
+    metrics = ", for their metrics only" if token.only_metrics else ""
     return f"{rate}{pins}{pushes}{metrics}" + (f", expires {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "")
 
 

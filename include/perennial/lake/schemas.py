@@ -410,6 +410,24 @@ DELIVERIES = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+RUN_COSTS = _schema(
+    "What an attempt at a task of a run used. Appended once, when the run's last task has ended, or one that ends it;"
+    " an attempt that was killed has no row. `partition` is the month (UTC) in which it ended.",
+    pipeline=(_STRING, "The pipeline, such as `training`."),
+    task=(_STRING, "The task."),
+    run=(_STRING, "The DAG run, as `<DAG>/<run>`."),
+    map_index=(_LONG, "Of a mapped task; -1: it is none."),
+    attempt=(_LONG, "Number of the attempt, from 1."),
+    state=(_STRING, "How it ended: `success`, `skipped`, `failed` or `up_for_retry`."),
+    of_partition=(_STRING, "The partition that the run is about; null: it is about none."),
+    cpu_seconds=(_DOUBLE, "Time of CPUs, of its process and that one's children."),
+    wall_seconds=(_DOUBLE, "How long it took."),
+    peak_bytes=(_LONG, "The most memory that the process, or one of its children, held at once."),
+    read_bytes=(_LONG, "Read from files and sockets, cached or not; null: the operating system does not count it."),
+    written_bytes=(_LONG, "Written to files and sockets; likewise."),
+    recorded_at=_RECORDED_AT,
+)
+
 #: Every table with a fixed schema, by its name in the lake, in the order in which a partition fills them.
 TABLES = {
     "validations": VALIDATIONS,
@@ -430,4 +448,5 @@ TABLES = {
     "model_files": MODEL_FILES,
     "incidents": INCIDENTS,
     "deliveries": DELIVERIES,
+    "run_costs": RUN_COSTS,
 }

@@ -10,6 +10,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsin
 
 from perennial import dag_names, discovery
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.orchestration.run_costs import CALLBACKS
 from perennial.settings import settings
 from perennial.use_case import UseCase
 
@@ -78,6 +79,7 @@ def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any
             "retry_exponential_backoff": 2.0,
             "retry_policy": RETRY_POLICY,
             "execution_timeout": timedelta(hours=6),
+            **CALLBACKS,
         },
         **more,
     }

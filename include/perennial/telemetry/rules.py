@@ -22,10 +22,23 @@ from perennial.use_case import UseCase
 
 #: Incidents whose facts are metrics with rules of their own.
 _TOLD: tuple[Reason, ...] = (
-    *("alarm", "quarantine", "overdue", "run-failed", "run-stuck", "approval", "stale-features", "declaration"),
+    *(
+        "alarm",
+        "quarantine",
+        "overdue",
+        "run-failed",
+        "run-stuck",
+        "approval",
+        "serving",
+        "stale-features",
+        "declaration",
+    ),
 )
 
 
+#: PromQL: answered requests a second, and those of them that took a second at most.
+_ANSWERED = "sum by (use_case) (rate(perennial_serving_seconds_count[5m]))"
+_WITHIN = 'sum by (use_case) (rate(perennial_serving_seconds_bucket{le="1.0"}[5m]))'
 #: About all use cases, and the installation.
 OF_ALL = [
     Rule(
@@ -65,7 +78,7 @@ OF_ALL = [
     ),
     Rule(
         "PerennialInstallationIncident",
-        f'max by (reason, severity) ({known.INCIDENTS.name}{{use_case=""}}) > 0',
+        f'max by (reason, severity) ({known.INCIDENTS.name}{{use_case="", reason!~"{"|".join(_TOLD)}"}}) > 0',
         "0m",
         None,
         "The installation has {{ $value }} incidents of {{ $labels.reason }}",
@@ -165,6 +178,14 @@ OF_SERVING = [
         "critical",
         "{{ $labels.use_case }}: {{ $value | humanize }} requests for predictions a second fail",
         "See the log of the prediction server, and what it needs: online store, PostgreSQL, MLflow.",
+    ),
+    Rule(
+        "PerennialServingSlow",
+        owned(f"1 - {_WITHIN} / {_ANSWERED} > 0.05"),
+        "10m",
+        "warning",
+        "{{ $labels.use_case }}: {{ $value | humanizePercentage }} of the predictions take longer than 1 s",
+        "See whether the machine or the online store is overloaded; more processes: `PERENNIAL_SERVING_WORKERS`.",
     ),
     Rule(
         "PerennialServingLogWaits",

@@ -47,6 +47,7 @@ class TableNames:
     model_files = _Reserved()
     incidents = _Reserved()
     deliveries = _Reserved()
+    run_costs = _Reserved()
 
     def __getitem__(self, table: str) -> str:
         """The full name of the use case's table `table`: a raw or feature table, or one of the reserved names."""
