@@ -13,7 +13,7 @@ from perennial.alerts.findings import Reading
 from perennial.alerts.incidents import Subject
 from perennial.registry import ledger
 from perennial.reporting import overview
-from perennial.use_case import UseCase
+from perennial.use_case import Deadlines, UseCase
 
 #: Before the next day is overdue.
 NOW = datetime(2024, 1, 5, 0, 30, tzinfo=UTC)
@@ -88,8 +88,28 @@ def test_a_partition_is_overdue_an_hour_after_its_end(world: World, minutes: int
 
 def test_several_overdue_partitions_are_one_incident(world: World) -> None:
     (found,) = read(world.partition(LATER), datetime(2024, 1, 8, 12, tzinfo=UTC)).findings
-    assert found.title == "3 partitions are overdue, 2024-01-05 to 2024-01-07"
+    assert found.title == "3 partitions are overdue, not loaded: 2024-01-05 to 2024-01-07"
     assert "--from 2024-01-05 --to 2024-01-07" in found.action
+
+
+def test_deadlines_say_what_is_missing(energy: UseCase) -> None:
+    deadlines = Deadlines(loaded=timedelta(hours=3), scored=timedelta(hours=5))
+    world = World(energy.model_copy(update={"deadlines": deadlines})).partition(LATER)
+    ended = datetime(2024, 1, 6, tzinfo=UTC)
+    titles = [[each.title for each in read(world, ended + timedelta(hours=hours)).findings] for hours in (2, 3, 5)]
+    late = "2024-01-05 is overdue, not loaded"
+    assert titles == [[], [late], [late, "2024-01-05 is overdue, not scored"]]
+    world.add("batches", partition="2024-01-05", table=energy.raw[0].name, rows=1, quarantined=0)
+    told = read(world, ended + timedelta(hours=5))
+    assert [each.about for each in told.findings] == [("overdue", "predictions")]
+    assert told.endings[Subject("overdue", "partitions")].note.endswith("the newest that is loaded is 2024-01-05")
+    world.partition("2024-01-05")
+    assert read(world, ended + timedelta(hours=5)).findings == ()
+
+
+def test_a_partition_is_not_scored_before_it_is_loaded() -> None:
+    with pytest.raises(ValueError, match="what is not loaded is not scored"):
+        Deadlines(loaded=timedelta(hours=2), scored=timedelta(hours=1))
 
 
 def test_a_view_is_stale_until_a_check_finds_it_fresh(world: World) -> None:

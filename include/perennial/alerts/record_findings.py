@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
+from typing import NamedTuple
 
 from perennial.alerts.findings import Ending, Finding, Reading, page
 from perennial.alerts.incidents import Reason, Subject
@@ -92,34 +93,63 @@ def _quarantine(seen: Overview, status: PartitionStatus) -> Reading:
 
 
 def _overdue(seen: Overview, now: datetime) -> Reading:
-    about, newest = Subject("overdue", "partitions"), seen.latest_batch
+    """The partitions that are not loaded, and those that are not scored, by the deadlines."""
+    newest, deadlines = seen.latest_batch, seen.use_case.deadlines
     if newest is None:  # Nothing has ever run.
         return Reading()
-    late = [each for each in overview.overdue_partitions(seen.use_case, newest.partition, now) if _is_late(each, now)]
+    not_loaded = _Missing("partitions", "loaded", newest.partition, "no batch is in the lake")
+    reading = _late(seen, not_loaded, deadlines.loaded, now)
+    if deadlines.scored is None:
+        over = Ending("the use case declares no deadline of scoring")
+        return reading + Reading(endings={Subject("overdue", "predictions"): over})
+    done = [each.partition for each in seen.status.partitions if each.verdict is not None]
+    before = done[-1] if done else seen.use_case.cadence.partition(seen.status.partitions[0].partition).previous.key
+    not_scored = _Missing("predictions", "scored", before, "its predictions are not made, or not monitored")
+    return reading + _late(seen, not_scored, deadlines.scored, now)
+
+
+class _Missing(NamedTuple):
+    """What is missing of partitions.
+
+    Attributes:
+        subject: Of the incident.
+        word: What has not been done with them.
+        newest: The newest partition with which it was.
+        meaning: What is missing of one, in words.
+    """
+
+    subject: str
+    word: str
+    newest: str
+    meaning: str
+
+
+def _late(seen: Overview, missing: _Missing, deadline: timedelta | None, now: datetime) -> Reading:
+    about, name = Subject("overdue", missing.subject), seen.use_case.name
+    following = overview.overdue_partitions(seen.use_case, missing.newest, now)
+    late = [each for each in following if _is_late(each, deadline, now)]
     if not late:
-        evidence = {"newest": newest.partition}
-        return Reading(
-            endings={about: Ending(f"every partition that has ended is loaded, up to {newest.partition}", evidence)}
-        )
+        over = Ending(f"no partition is overdue; the newest that is {missing.word} is {missing.newest}")
+        return Reading(endings={about: over})
     many = f"{len(late)}{'+' if len(late) >= overview.MAX_OVERDUE else ''}"
     span = f"{late[0].key} is" if len(late) == 1 else f"{many} partitions are"
+    through = "" if len(late) == 1 else f": {late[0].key} to {late[-1].key}"
     finding = Finding(
         *about,
         "warning",
-        f"{span} overdue" + ("" if len(late) == 1 else f", {late[0].key} to {late[-1].key}"),
-        f"It ended at {late[0].end:%Y-%m-%d %H:%M} UTC, and no batch of it is in the lake: nothing of it is predicted."
-        if len(late) == 1
-        else f"They have ended, and the newest one in the lake is {newest.partition}: nothing of them is predicted.",
-        f"See why {seen.use_case.name}.features has not loaded it; `perennial replay {seen.use_case.name} --from"
-        f" {late[0].key} --to {late[-1].key}` does.",
-        page(seen.use_case.name),
-        {"missing": [each.key for each in late], "newest": newest.partition},
+        f"{span} overdue, not {missing.word}{through}",
+        f"{late[0].key} ended at {late[0].end:%Y-%m-%d %H:%M} UTC, and {missing.meaning}.",
+        f"See why {name}.features, scoring or monitoring did not do it; `perennial replay {name} --from {late[0].key}"
+        f" --to {late[-1].key}` does.",
+        page(name),
+        {"missing": [each.key for each in late], "newest": missing.newest},
     )
     return Reading((finding,))
 
 
-def _is_late(partition: Partition, now: datetime) -> bool:
-    return partition.end + min(PATIENCE, partition.end - partition.start) <= now
+def _is_late(partition: Partition, deadline: timedelta | None, now: datetime) -> bool:
+    patience = min(PATIENCE, partition.end - partition.start) if deadline is None else deadline
+    return partition.end + patience <= now
 
 
 def _stale(seen: Overview) -> Reading:

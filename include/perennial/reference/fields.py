@@ -31,6 +31,7 @@ PARTS = (
     vocabulary.Retraining,
     vocabulary.ServingPolicy,
     vocabulary.Refresh,
+    vocabulary.Deadlines,
     vocabulary.Rollout,
     vocabulary.CanaryStage,
     vocabulary.TrainingParams,

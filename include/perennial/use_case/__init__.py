@@ -19,6 +19,7 @@ from perennial._common.lazy_imports import attributes_of
 
 if TYPE_CHECKING:
     from perennial.use_case.ahead import Ahead
+    from perennial.use_case.deadlines import Deadlines
     from perennial.use_case.definition import Examples, FeatureTable, RawTable, TrainingParams, UseCase, load_module
     from perennial.use_case.interval import PredictionInterval
     from perennial.use_case.policies import Approval, ColumnPolicy, DriftPolicy, Gate, Retraining, ServingPolicy
@@ -32,6 +33,7 @@ __all__ = [
     "Approval",
     "CanaryStage",
     "ColumnPolicy",
+    "Deadlines",
     "DriftPolicy",
     "Examples",
     "FeatureTable",
@@ -54,6 +56,7 @@ __getattr__ = attributes_of(
     __name__,
     {
         ".ahead": ["Ahead"],
+        ".deadlines": ["Deadlines"],
         ".definition": ["Examples", "FeatureTable", "RawTable", "TrainingParams", "UseCase", "load_module"],
         ".interval": ["PredictionInterval"],
         ".policies": ["Approval", "ColumnPolicy", "DriftPolicy", "Gate", "Retraining", "ServingPolicy"],

@@ -31,6 +31,7 @@ from perennial.use_case import interval as intervals
 from perennial.use_case import search as searching
 from perennial.use_case import value as valuing
 from perennial.use_case.ahead import Ahead
+from perennial.use_case.deadlines import Deadlines
 from perennial.use_case.declarations import Declaration, problems
 from perennial.use_case.interval import PredictionInterval
 from perennial.use_case.metric_names import LOWER_IS_BETTER, METRICS, PINBALL, VALUE
@@ -183,6 +184,9 @@ class UseCase(Declaration):
     refresh: Refresh | None = Field(
         default=None,
         description="How often features of the partition under way are refreshed. None: a partition comes at its end.",
+    )
+    deadlines: Deadlines = Field(
+        default=Deadlines(), description="By when a partition must be in the lake, and scored: else it is an incident."
     )
     trusted_types: tuple[str, ...] = Field(
         default=(), description="Types not on skops' own list that this use case's models may contain."
