@@ -17,7 +17,7 @@ import mlflow
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from pipelines import decide, run_loop_until
+from pipelines import run_loop_until, train
 from reproducible import forget, make_repository, recorded_as
 from typer.testing import CliRunner
 
@@ -50,11 +50,27 @@ def energy(project: Path, mlflow_server: str, energy: UseCase) -> UseCase:
     forget()
     energy = energy.model_copy(update={"gate": energy.gate.model_copy(update={"refit": True})})
     run_loop_until(energy, "2024-01-04")
-    decide(energy, "no better", window_end="2024-01-03", force=True)
+    reject(energy, train(energy, "no better", window_end="2024-01-03", force=True))
     definitions.write_text(definitions.read_text() + "# after it\n")
     forget()
     incidents.record("energy", lambda known: [incident("2024-01-04"), incident("another use case's run")], [])
     return energy
+
+
+def reject(energy: UseCase, version: int) -> None:
+    """As a person does who is asked."""
+    ledger.record(
+        energy,
+        partition="2024-01-03",
+        action="rejected",
+        model_version=version,
+        previous_version=SERVING,
+        model_run=tracking.run_of(energy, version),
+        effective_from=datetime(2024, 1, 5, tzinfo=UTC),
+        actor="Ada",
+        reason="rejected by Ada: not needed",
+        evidence={},
+    )
 
 
 def incident(subject: str) -> IncidentEvent:
@@ -96,7 +112,7 @@ def test_it_says_who_decided_what(energy: UseCase, serving: Dossier) -> None:
 
 def test_a_rejected_version_has_its_decision_and_no_production(energy: UseCase) -> None:
     dossier = contents.gather(energy, REJECTED)
-    assert [entry["action"] for entry in read(dossier, "decisions/ledger.json")] == ["rejected"]
+    assert [(each["action"], each["actor"]) for each in read(dossier, "decisions/ledger.json")] == [("rejected", "Ada")]
     assert not [name for name in dossier.files if name.startswith("production/")]
     assert "service in production" in missing(dossier)
     assert b"It never served." in dossier.files["index.html"]
@@ -223,8 +239,7 @@ def test_the_bill_of_materials_is_of_the_recorded_environment(energy: UseCase) -
         "pkg:pypi/scikit-learn@1.2.3",
         "pkg:pypi/numpy@2.0.0",
     }
-    ended = tracking.training_run(energy, EVALUATED).ended
-    assert datetime.fromisoformat(bom["metadata"]["timestamp"]) == ended
+    assert datetime.fromisoformat(bom["metadata"]["timestamp"]) == tracking.training_run(energy, EVALUATED).started
 
 
 def test_production_is_that_of_the_version(serving: Dossier) -> None:
@@ -274,6 +289,23 @@ def test_as_of_a_moment_later_records_are_left_out(energy: UseCase, serving: Dos
     assert "decisions/ledger.json" in then.files
     assert "production/verdicts.json" not in then.files
     assert "model card and plots" in missing(then)
+
+
+def test_a_plot_with_a_strange_name_is_left_out(energy: UseCase, tmp_path: Path) -> None:
+    (tmp_path / "<script>.png").write_bytes(b"x")
+    run_id = tracking.run_of(energy, REJECTED)
+    tracking.client().log_artifact(run_id, str(tmp_path / "<script>.png"), "plots")
+    dossier = contents.gather(energy, REJECTED)
+    assert "some files of plots" in missing(dossier)
+    assert "plots/importance.png" in dossier.files
+    assert verifying.verify_content(dossier.content).is_intact
+
+
+def test_what_is_logged_to_the_run_later_changes_nothing(energy: UseCase, serving: Dossier) -> None:
+    with mlflow.start_run(run_id=tracking.run_of(energy, SERVING)):
+        mlflow.log_metric("gate_rollout", 1.0)
+        mlflow.set_tag(mlflow_tags.GATE_REASON, "later")
+    assert contents.gather(energy, SERVING).content == serving.content
 
 
 def test_as_of_now_holds_every_record(energy: UseCase, serving: Dossier) -> None:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.dossier import manifest
@@ -39,6 +39,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=25)
 @given(values)
 def test_what_was_read_back_is_written_alike(value: object) -> None:
     written = manifest.as_bytes(value)

@@ -21,7 +21,9 @@ from perennial.dossier.manifest import as_bytes
 
 
 def render(use_case: str, training: Training, environment: dict[str, Any]) -> bytes:
-    """The bill of materials as JSON (CycloneDX 1.6); its time is the end of the training.
+    """The bill of materials as JSON (CycloneDX 1.6); its time is the beginning of the training.
+
+    Every package is listed as needed by the model: which of them needs which is not recorded.
 
     Args:
         use_case: Name of the use case.
@@ -37,7 +39,7 @@ def render(use_case: str, training: Training, environment: dict[str, Any]) -> by
     )
     parts = [_python(environment), *(_package(*each) for each in sorted(environment.get("packages", {}).items()))]
     content = hashlib.sha256(as_bytes([training.run_id, environment])).hexdigest()
-    metadata = BomMetaData(component=model, timestamp=training.run.ended if training.run else None)
+    metadata = BomMetaData(component=model, timestamp=training.run.started if training.run else None)
     bom = Bom(components=parts, metadata=metadata, serial_number=uuid5(NAMESPACE_URL, f"perennial:{content}"))
     bom.register_dependency(model, parts)
     return (JsonV1Dot6(bom).output_as_string(indent=1) + "\n").encode()

@@ -89,7 +89,12 @@ def _training_files(records: Records, training: Training, folder: str) -> dict[s
     if training.made:
         files[f"{folder}/run.json"] = as_bytes(training.made)
     if training.digests:
-        written = {"model": training.model, "recorded_by": training.origin, "sha256": training.digests}
+        written = {
+            "model": training.model,
+            "recorded_by": training.origin,
+            "recorded_at": training.written,
+            "sha256": training.digests,
+        }
         files[f"{folder}/files.json"] = as_bytes(written)
     if training.described is not None:
         files[f"{folder}/MLmodel"] = training.described
@@ -103,7 +108,7 @@ def _data_files(records: Records, training: Training) -> dict[str, bytes]:
     if made:
         diff = training.files.get(mlflow_artifacts.CODE_DIFF)
         found = sources.recover(records, made.get("files", {}), made.get("commit", ""), diff)
-        files |= {f"sources/{name}": content for name, content in found.items() if archive.is_name(f"sources/{name}")}
+        files |= {f"sources/{name}": content for name, content in found.items()}
         from perennial.dossier import bill_of_materials
 
         files[SBOM] = bill_of_materials.render(records.use_case.name, training, made.get("environment", {}))

@@ -6,12 +6,14 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from perennial.dossier import archive
 from perennial.dossier.records import Records, Row
 from perennial.errors import ChangedArtifact, PerennialError, ServiceUnavailable, UnknownVersion
 from perennial.registry import mlflow_artifacts, mlflow_records, mlflow_tags, model_files, run_documents, tracking
@@ -50,6 +52,7 @@ class Training:
         model: MLflow's id of the logged model; empty: not recorded.
         digests: File of the run or of the model -> SHA-256, as recorded in the lake.
         origin: How the digests became known: `fit` or `adopted`; empty: they are not recorded.
+        written: When they were recorded, processing time, UTC; None: likewise.
         described: The model's own description (`MLmodel`); None: not there.
     """
 
@@ -60,21 +63,27 @@ class Training:
     model: str
     digests: dict[str, str]
     origin: str
+    written: datetime | None
     described: bytes | None
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON document; empty: it is not there."""
-        return dict(json.loads(self.files[name])) if name in self.files else {}
+        try:
+            return dict(json.loads(self.files[name])) if name in self.files else {}
+        except (ValueError, TypeError):  # Of a version that is older than digests of files.
+            return {}
 
     @property
     def made(self) -> dict[str, Any]:
-        """The MLflow run as the training left it: times, parameters, metrics and tags."""
+        """The MLflow run as the training left it: its beginning, parameters, metrics and tags.
+
+        Not its end: the gate writes to the same run later, and then it ends again.
+        """
         if self.run is None:
             return {}
         return {
             "run": self.run.id,
             "started": self.run.started,
-            "ended": self.run.ended,
             "params": self.run.params,
             "metrics": {name: value for name, value in self.run.metrics.items() if not name.startswith(_LATER)},
             "tags": {name: value for name, value in self.run.tags.items() if name in _TAGS},
@@ -112,6 +121,7 @@ def read(records: Records, version: int) -> Training:
         model=recorded.get("model", ""),
         digests=recorded.get("files", {}),
         origin=recorded.get("origin", ""),
+        written=recorded.get("recorded_at"),
         described=None,
     )
     return Training(**vars(training) | {"described": _description(records, training)})
@@ -134,7 +144,7 @@ def later_files(records: Records, training: Training) -> dict[str, bytes]:
         return {}
     if training.run is None:
         return {}
-    found = {folder: _folder(training.run_id, folder) for folder in folders}
+    found = {folder: _folder(records, training.run_id, folder) for folder in folders}
     for folder, files in found.items():
         if not files:
             records.miss({_PLOTS: "plots"}.get(folder, "model card"), f"MLflow has no folder {folder} of the run")
@@ -228,9 +238,14 @@ def _description(records: Records, training: Training) -> bytes | None:
     return content
 
 
-def _folder(run_id: str, folder: str) -> dict[str, bytes]:
+def _folder(records: Records, run_id: str, folder: str) -> dict[str, bytes]:
+    """The files of a folder of the run that may be in an archive: whoever can write to MLflow names them."""
     with tracking.reachable(), tempfile.TemporaryDirectory() as place:
-        names = [each.path for each in tracking.client().list_artifacts(run_id, folder) if not each.is_dir]
-        if names:
-            mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{folder}", dst_path=place)
-        return {name: Path(place, name).read_bytes() for name in names}
+        listed = [each.path for each in tracking.client().list_artifacts(run_id, folder) if not each.is_dir]
+        names = [name for name in listed if archive.is_name(name) and name.startswith(f"{folder}/")]
+        if len(names) < len(listed):
+            records.miss(f"some files of {folder}", "they have names that no file of a dossier has")
+        return {
+            name: Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{name}", dst_path=place)).read_bytes()
+            for name in names
+        }

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from perennial.dossier import archive
 from perennial.dossier.records import Records
 from perennial.registry import provenance, uncommitted_changes
 from perennial.settings import settings
@@ -38,7 +39,9 @@ def recover(records: Records, files: Mapping[str, str], commit: str, diff: bytes
         if not name.startswith((folder, "feature_repo/")):
             continue
         content = _with_digest(use_case, name, files[name], commit.partition("+")[0], diff)
-        if content is None:
+        if not archive.is_name(name):
+            records.miss(f"source file {name!r}", "it has a name that no file of a dossier has")
+        elif content is None:
             records.miss(f"source file {name}", "neither this machine nor its git repository has it as it was then")
         elif uncommitted_changes.looks_secret(name, content.decode(errors="replace")):
             records.miss(f"source file {name}", "it looks as if it held a secret, and was left out")
