@@ -16,7 +16,7 @@ from alert_cases import NOW, opened
 from perennial import discovery
 from perennial.alerts import deliveries, delivery, incidents, route_status
 from perennial.alerts.messages import Message
-from perennial.errors import PerennialError
+from perennial.errors import DamagedFile, PerennialError
 from perennial.settings import settings
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -194,3 +194,18 @@ def test_an_unexpected_error_is_recorded_without_its_words(world: World) -> None
         raise RuntimeError("https://example.com/secret")
 
     assert world.deliver(send)[name]["error"] == "RuntimeError"
+
+
+def test_a_damaged_table_of_another_use_case_keeps_nobody_from_being_told(world: World) -> None:
+    (name,) = world.routes({})
+    world.open()
+    world.monkeypatch.setattr(discovery, "names", lambda: ["damaged", world.name])
+    read = incidents.of
+
+    def of(names: Any) -> Any:
+        if "damaged" in names:
+            raise DamagedFile("A file of damaged.incidents cannot be read.", "Restore it.")
+        return read(names)
+
+    world.monkeypatch.setattr(incidents, "of", of)
+    assert world.deliver()[name] == {"sent": 1, "pending": 0, "error": ""}

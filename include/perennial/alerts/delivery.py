@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from perennial import discovery
 from perennial._common import background_threads
 from perennial._common.suggestions import did_you_mean
 from perennial.alert_routes import AlertRoute
-from perennial.alerts import deliveries, incidents, messages, pending
+from perennial.alerts import deliveries, messages, pending
 from perennial.alerts.deliveries import Delivery, History, State
-from perennial.alerts.incidents import Incident, IncidentEvent
+from perennial.alerts.detection import readable_incidents
+from perennial.alerts.incidents import INSTALLATION, Incident, IncidentEvent
 from perennial.alerts.messages import Message
 from perennial.alerts.pending import Pending
 from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
@@ -49,7 +51,10 @@ def deliver(send: Send, *, now: Callable[[], datetime] = lambda: datetime.now(UT
         ServiceUnavailable: the lake cannot be read.
     """
     routes = settings().alert_routes
-    known = [each for of_one in incidents.every().values() for each in of_one] if routes else []
+    readable, unread = readable_incidents([INSTALLATION, *discovery.names()]) if routes else ({}, {})
+    for what, why in unread.items():
+        log.warning("Nobody is told of the %s: %s", what, why)
+    known = [each for of_one in readable.values() for each in of_one]
     with ThreadPoolExecutor(_AT_ONCE, "alert-route") as threads:
         results = threads.map(lambda route: _on_route(route, known, send, now), routes)
         return {route.name: result for route, result in zip(routes, results, strict=True)}

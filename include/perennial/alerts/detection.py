@@ -13,7 +13,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial import discovery, lake_cache
-from perennial.alerts import airflow_findings, incidents, machine_findings, record_findings, serving_findings
+from perennial.alerts import (
+    airflow_findings,
+    delivery_findings,
+    incidents,
+    machine_findings,
+    record_findings,
+    serving_findings,
+)
 from perennial.alerts.changes import changes
 from perennial.alerts.findings import Ending, Finding, Reading, page
 from perennial.alerts.incidents import INSTALLATION, REASONS, Incident, IncidentEvent, Subject
@@ -56,7 +63,7 @@ def update(use_case: str | None = None) -> Detected:
         ServiceUnavailable: the lake, which holds the incidents themselves, cannot be reached.
     """
     names = discovery.names() if use_case is None else [use_case]
-    known, unread = _known([INSTALLATION, *names])
+    known, unread = readable_incidents([INSTALLATION, *names])
     now = datetime.now(UTC)
     declared, readings = _read([name for name in names if name in known], known, now)
     events: list[IncidentEvent] = []
@@ -85,8 +92,15 @@ def findings(use_case: str) -> list[Finding]:
     return list(_read([use_case], known, datetime.now(UTC), keep=False)[1][use_case].findings)
 
 
-def _known(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, str]]:
-    """The incidents of each, and why those of others cannot be read: a damaged table of one hides no other."""
+def readable_incidents(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, str]]:
+    """The incidents of each, and why those of others cannot be read: a damaged table of one hides no other.
+
+    Args:
+        names: Names of use cases; an empty one is the installation.
+
+    Raises:
+        ServiceUnavailable: the lake's catalog cannot be reached.
+    """
     try:
         return incidents.of(names), {}
     except ServiceUnavailable:
@@ -94,7 +108,7 @@ def _known(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, s
     except PerennialError as error:
         if len(names) == 1:
             return {}, {f"incidents of {names[0] or 'the installation'}": _in_words(error)}
-    parts = [_known([name]) for name in names]
+    parts = [readable_incidents([name]) for name in names]
     return {k: v for known, _ in parts for k, v in known.items()}, {k: v for _, why in parts for k, v in why.items()}
 
 
@@ -124,6 +138,7 @@ def _read(
         "records": lambda: _of_records(watched, now),
         "Airflow": lambda: _of_airflow(watched, known, now),
         "prediction server": lambda: serving_findings.read(watched, now, keep=keep),
+        "deliveries": lambda: {INSTALLATION: delivery_findings.read(known.get(INSTALLATION, ()), now)},
         "disks": lambda: {INSTALLATION: machine_findings.read(known.get(INSTALLATION, ()))},
     }
     for source, read in sources.items():

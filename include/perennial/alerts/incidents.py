@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from perennial import discovery, lake_cache
+from perennial.alert_routes import SEVERITIES as SEVERITIES
+from perennial.alert_routes import Severity as Severity
 from perennial.errors import InvalidParams
 from perennial.use_case.table_names import TableNames
 
@@ -36,13 +38,11 @@ Reason = Literal[
     "stale-features",
     "disk",
     "declaration",
+    "delivery",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 EventName = Literal["opened", "updated", "acknowledged", "closed"]
 OPENED, UPDATED, ACKNOWLEDGED, CLOSED = get_args(EventName)
-Severity = Literal["critical", "warning", "info"]
-#: The most serious first.
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 #: No record tells that somebody has dealt with these: acknowledging them closes them.
 CLOSED_BY_PEOPLE: frozenset[Reason] = frozenset({"rolled-back"})
 #: The fewest characters of an id that name an incident.

@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from perennial.alerts.incidents import ACKNOWLEDGED, CLOSED, SEVERITIES, IncidentEvent, Severity
+from perennial.alert_routes import SEVERITIES, Severity
+from perennial.alerts.incidents import ACKNOWLEDGED, CLOSED, IncidentEvent
 
 #: Version of the JSON that `as_json` makes: it becomes another number if a field changes its name or meaning.
 VERSION = 1

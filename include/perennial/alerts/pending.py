@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from perennial.alert_routes import AlertRoute
+from perennial.alert_routes import SEVERITIES, AlertRoute, Severity
 from perennial.alerts import messages
 from perennial.alerts.deliveries import Delivery, History, pause
-from perennial.alerts.incidents import ACKNOWLEDGED, CLOSED, SEVERITIES, UPDATED, Incident, IncidentEvent, Severity
+from perennial.alerts.incidents import ACKNOWLEDGED, CLOSED, UPDATED, Incident, IncidentEvent
 
 _CRITICAL: Severity = "critical"
 

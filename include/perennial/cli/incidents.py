@@ -86,7 +86,7 @@ def show_list(
 
 
 def _order(incident: Incident) -> tuple[bool, int, float]:
-    from perennial.alerts.incidents import SEVERITIES
+    from perennial.alert_routes import SEVERITIES
 
     return not incident.is_open, SEVERITIES.index(incident.latest.severity), -incident.first.recorded_at.timestamp()
 

@@ -372,7 +372,7 @@ INCIDENTS = _schema(
     reason=(
         _STRING,
         "What kind of thing went wrong: `alarm`, `quarantine`, `overdue`, `run-failed`, `run-stuck`, `approval`,"
-        " `serving`, `rolled-back`, `stale-features`, `disk` or `declaration`.",
+        " `serving`, `rolled-back`, `stale-features`, `disk`, `declaration` or `delivery`.",
     ),
     subject=(_STRING, "What it is about: a partition, run, version, view, disk or use case."),
     severity=(_STRING, "`critical`, `warning` or `info`, as of this event; so are the columns that follow."),
