@@ -87,7 +87,9 @@ def test_what_is_closed_or_unknown_cannot_be_acknowledged(
 
 
 def test_what_came_from_data_is_escaped(energy: UseCase) -> None:
-    content = use_case.view(energy, World(energy).rows, doing(energy), None, [incident(title=EVIL)])
+    (event,) = incident(title=EVIL).events
+    row = {name: value for name, value in vars(event).items() if name != "use_case"} | {"evidence": "{}"}
+    content = use_case.view(energy, World(energy).add("incidents", partition="2026-01", **row).rows, doing(energy))
     assert EVIL not in layout.render("use_case", **content | {"may_acknowledge": True}, may=(), done=None)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from perennial.alerts.incidents import Incident, of
+from perennial.alerts.incidents import from_rows
 from perennial.dag_names import CHAMPION, dag_id
 from perennial.errors import PerennialError
 from perennial.pages import airflow_state, gate_comparison, heat_map, incidents, markdown, timeline
@@ -63,8 +63,7 @@ def show(
         until: The last partition to show.
     """
     last = use_case.partition(until).key if until else None
-    known = of([use_case.name])[use_case.name]
-    content = view(use_case, records(use_case), _activity(use_case), last, known)
+    content = view(use_case, records(use_case), _activity(use_case), last)
     told = done(use_case, request.query_params)
     return page(request, "use_case", **content | {"may_acknowledge": may_acknowledge}, may=allowed, done=told)
 
@@ -75,7 +74,7 @@ def records(use_case: UseCase) -> Records:
     Raises:
         PerennialError: the lake's catalog cannot be reached, or a table is damaged.
     """
-    (rows,) = partition_status.records([use_case], ["parity", "drift"])
+    (rows,) = partition_status.records([use_case], ["parity", "drift", "incidents"])
     if isinstance(rows, PerennialError):
         raise rows
     return rows
@@ -90,13 +89,7 @@ def _activity(use_case: UseCase) -> Activity:
     )
 
 
-def view(
-    use_case: UseCase,
-    rows: Records,
-    activity: Activity,
-    until: str | None = None,
-    known: Sequence[Incident] = (),
-) -> dict[str, Any]:
+def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None = None) -> dict[str, Any]:
     """What the page shows.
 
     Args:
@@ -104,7 +97,6 @@ def view(
         rows: Rows by table, as `records` gives them.
         activity: What Airflow is activity.
         until: The last partition to show; None: the newest.
-        known: Its incidents.
     """
     seen = overview.of_records(use_case, rows)
     entries = ledger.from_rows(rows["ledger"])
@@ -140,7 +132,7 @@ def view(
         "permissions": PERMISSIONS,
         "open": OPEN,
         "may_acknowledge": False,
-        **incidents.view(known),
+        **incidents.view(from_rows(use_case.name, rows["incidents"])),
     }
 
 
