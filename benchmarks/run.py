@@ -33,13 +33,13 @@ NINTH_MONTH = "2013-09"
 
 def main() -> None:
     print("bare script ...", file=sys.stderr)
-    bare = {script: bare_script(script) for script in ("month", "retraining", "replay")}
+    bare = {script: bare_script(script) for script in ("month", "retraining", "promotion", "replay")}
     with embedded_home():
         print("the real loop ...", file=sys.stderr)
-        real = real_loop()
+        real, outcome = real_loop()
     rows = [
         ("features of a month", real["month"], bare["month"], "at most 25 s more"),
-        ("retraining on nine months", real["retraining"], bare["retraining"], "at most 1.6 times"),
+        (f"retraining on nine months, {outcome}", real["retraining"], bare[outcome], "at most 1.6 times"),
         ("replay of the year", real["replay"], bare["replay"], "-"),
     ]
     print("| what | Perennial, s | bare, s | ratio | more, s | Perennial, MB | bare, MB | target |")
@@ -52,9 +52,15 @@ def main() -> None:
     print(f"\nParsing all DAG files with 50 use cases: {parsing(50):.2f} s (target: under 1 s)")
 
 
-def real_loop() -> dict[str, Measured]:
-    """The year by Airflow's REST API, then one more retraining on nine months."""
+def real_loop() -> tuple[dict[str, Measured], str]:
+    """The year by Airflow's REST API, then one more retraining on nine months.
+
+    Returns:
+        What was measured, and which bare script that retraining is to be compared with: a model that passes is fitted
+        twice.
+    """
     from perennial import discovery
+    from perennial.registry import ledger
     from perennial.runs import replay
     from perennial.services.airflow_api import AirflowClient
 
@@ -74,11 +80,13 @@ def real_loop() -> dict[str, Measured]:
             conf = {"window_end": NINTH_MONTH, "force": True}
             run = finished(client, client.trigger("flights.training", "bench", conf=conf))
         retrained.seconds = seconds(run)
-    return {
+        passed = ledger.entries(use_case)[-1].action == ledger.PROMOTED
+    measured = {
         "month": Measured(seconds(features), replayed.megabytes),
         "retraining": retrained,
         "replay": replayed,
     }
+    return measured, "promotion" if passed else "retraining"
 
 
 def parsing(use_cases: int) -> float:

@@ -26,7 +26,7 @@ from perennial.monitoring.rules import Observations
 from perennial.monitoring.verdict import Verdict
 from perennial.partitions import Partition
 from perennial.quarantine import QuarantineShare
-from perennial.registry import ledger
+from perennial.registry import ledger, retraining_requests
 from perennial.registry.ledger import Entry
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -366,9 +366,9 @@ def judge(life: Life, partition: Partition, version: int, value: float, uncertai
     return verdict
 
 
-def is_cooling(life: Life, partition: Partition) -> bool:
-    before = [life.use_case.cadence.partition(row["partition"]) for row in life.requests]
-    return any(len(list(each.through(partition))) - 1 <= life.use_case.retraining.cooldown for each in before)
+def is_requested(life: Life, partition: Partition, reason: str) -> bool:
+    made = [(row["partition"], row["reason"]) for row in life.requests]
+    return bool(reason) and retraining_requests.held_back_by(life.use_case, partition, reason, made) is None
 
 
 def month_of_data(random: np.random.Generator, partition: Partition) -> pd.DataFrame:
@@ -421,7 +421,7 @@ def test_a_stationary_stream_leaves_no_alarm_open_after_its_decision(seed: int) 
         label, its = data["label"].to_numpy(), data["its"].to_numpy()
         off = performance.uncertainty(STREAM, label, its)
         verdict = judge(life, month, champion, float(roc_auc_score(label, its)), off)
-        if verdict.reason and not is_cooling(life, month):
+        if is_requested(life, month, verdict.reason):
             life.request(month.key, verdict.reason)
             decide_on(life, data, len(life.entries) + 1, champion, month)
             champion = ledger.champion_among(life.entries).model_version
@@ -445,7 +445,7 @@ def test_the_demos_year_ends_with_no_open_alarm() -> None:
         month = FLIGHTS.cadence.partition(key)
         verdict = judge(life, month, 3, value, 0.01)
         alarmed += [key] if verdict.verdict == "alarm" else []
-        if verdict.reason and not is_cooling(life, month):
+        if is_requested(life, month, verdict.reason):
             life.request(key, verdict.reason)
             life.decide(len(life.entries) + 3, 3, key, (-0.0016, 0.0029, 0.0075), reached=holdouts[key])
         left_open += [state.partition for state in life.states().values() if state.is_open]

@@ -161,9 +161,11 @@ def test_a_request_shows_its_outcome(energy) -> None:
 
 
 def test_a_cool_down_that_prevents_a_request_is_named(energy) -> None:
-    made = [{"partition": BEFORE}, {"partition": "2024-01-01"}]
-    assert partition_monitoring.cooldown_of(energy, energy.partition(SCORED), made) == BEFORE
-    assert partition_monitoring.cooldown_of(energy, energy.partition("2024-01-06"), made) is None
+    made = [{"partition": BEFORE, "reason": "drift"}, {"partition": "2024-01-01", "reason": "drift"}]
+    verdicts = [{"reason": "performance"}, {"reason": ""}]
+    assert partition_monitoring.held_back_by(energy, energy.partition(SCORED), verdicts, made) == BEFORE
+    assert partition_monitoring.held_back_by(energy, energy.partition("2024-01-06"), verdicts, made) is None
+    assert partition_monitoring.held_back_by(energy, energy.partition(SCORED), [], made) is None
     assert f"partitions/{BEFORE}" in shown(energy, SCORED).split("Requests for retraining")[1].split("Ledger")[0]
 
 

@@ -68,6 +68,20 @@ def test_a_request_inside_the_cooldown_is_not_made(energy) -> None:
     assert retraining_requests.create(case, case.partition("2024-01-08"), "drift", {}, made_by="c")
 
 
+def test_an_alarm_does_not_wait_for_a_request_of_routine(energy) -> None:
+    case = energy.model_copy(update={"name": "urgent"})
+    days = [case.partition(f"2024-01-{day:02}") for day in range(6, 10)]
+    assert retraining_requests.create(case, days[0], "age", {}, made_by="a")
+    assert not retraining_requests.create(case, days[0], "drift", {}, made_by="a"), "a model of this day is under way"
+    assert not retraining_requests.create(case, days[1], retraining_requests.SCHEDULE, {}, made_by="b")
+    assert retraining_requests.create(case, days[1], "drift", {}, made_by="b")
+    assert not retraining_requests.create(case, days[2], "performance", {}, made_by="c"), (
+        "nor for the storm of an alarm"
+    )
+    assert not retraining_requests.create(case, days[2], "age", {}, made_by="c")
+    assert retraining_requests.create(case, days[3], "age", {}, made_by="d")
+
+
 def test_a_failing_estimator_names_file_and_columns(project) -> None:
     energy = discovery.load("energy")
     rows = pd.DataFrame({"meter_last": ["not a number"] * 3, "label": [1.0, 2.0, 3.0]})

@@ -26,7 +26,9 @@ from perennial.errors import NotEnoughData
 from perennial.evaluation import baseline, metrics, money
 from perennial.gate.decision import PROMOTE
 from perennial.monitoring import performance
+from perennial.monitoring.verdict import AGE, FIRST_MODEL, PERFORMANCE
 from perennial.partitions import Partition
+from perennial.registry import retraining_requests
 from perennial.training import first_window
 from perennial.use_case import UseCase
 from perennial.use_case.metric_names import VALUE, gain
@@ -233,11 +235,13 @@ def first_model(known: Known, policy: Policy) -> Generator[list[Fit], None, Star
         NotEnoughData: none does.
     """
     use_case, history = policy.use_case, known.history
-    last_request: Partition | None = None
+    made: list[tuple[str, str]] = []
     for partition in history.partitions:
-        if not first_window.measure(use_case, partition).is_enough or _cools_down(use_case, last_request, partition):
+        if not first_window.measure(use_case, partition).is_enough or _is_held_back(
+            use_case, partition, FIRST_MODEL, made
+        ):
             continue
-        last_request = partition
+        made.append((partition.key, FIRST_MODEL))
         challenger = _challenger(use_case, history, partition)
         if not judging.enough(use_case, history, challenger):
             continue
@@ -288,14 +292,15 @@ def _loop(
 ) -> Generator[list[Fit], None, None]:
     """Requests, gate and promotions of a policy."""
     use_case, history, champion = policy.use_case, known.history, start.champion
-    since, last_request = start.partition, start.partition
+    since, made = start.partition, [(start.partition.key, FIRST_MODEL)]
     for partition in later:
         done.serving[partition.key] = champion.served
-        if partition == later[-1] or _cools_down(use_case, last_request, partition):
+        if partition == later[-1]:
             continue  # What the last one would lead to serves none of them.
-        if not _is_requested(known, use_case, champion, since, partition):
+        reason = _reason(known, use_case, champion, since, partition)
+        if not reason or _is_held_back(use_case, partition, reason, made):
             continue
-        last_request = partition
+        made.append((partition.key, reason))
         done.requests.append(partition.key)
         challenger = _challenger(use_case, history, partition)
         if not judging.enough(use_case, history, challenger):
@@ -320,8 +325,8 @@ def _promoted(served: Fit, challenger: Fit, partition: Partition, judgement: Jud
     return Champion(served, challenger, ((partition, judgement.challenger),), judgement.threshold)
 
 
-def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Partition, partition: Partition) -> bool:
-    """Whether a model is requested at the end of a partition.
+def _reason(known: Known, use_case: UseCase, champion: Champion, since: Partition, partition: Partition) -> str:
+    """Why a model is to be requested at the end of a partition; empty: there is no reason.
 
     Args:
         known: The history.
@@ -332,11 +337,16 @@ def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Pa
     """
     oldest, cron = use_case.retraining.max_age, use_case.retraining.schedule
     served = list(since.next.through(partition))
+    if _has_fallen(known, use_case, champion, served):
+        return PERFORMANCE
     if oldest is not None and len(served) >= oldest:
-        return True
-    if cron is not None and _fires(cron, partition):
-        return True
-    drop = use_case.drift.performance_drop
+        return AGE
+    return retraining_requests.SCHEDULE if cron is not None and _fires(cron, partition) else ""
+
+
+def _has_fallen(known: Known, use_case: UseCase, champion: Champion, served: list[Partition]) -> bool:
+    """Whether what serves is worse than expected on the newest of these partitions that has its labels by their end."""
+    drop, partition = use_case.drift.performance_drop, served[-1]
     if drop is None:
         return False
     for each in reversed(served[-1 - use_case.drift.revisits :]):
@@ -348,11 +358,9 @@ def _is_requested(known: Known, use_case: UseCase, champion: Champion, since: Pa
     return False
 
 
-def _cools_down(use_case: UseCase, last_request: Partition | None, partition: Partition) -> bool:
-    """Whether a request is too soon after the one before it."""
-    if last_request is None:
-        return False
-    return len(list(last_request.through(partition))) - 1 <= use_case.retraining.cooldown
+def _is_held_back(use_case: UseCase, partition: Partition, reason: str, made: list[tuple[str, str]]) -> bool:
+    """Whether a request is too soon after one before it."""
+    return retraining_requests.held_back_by(use_case, partition, reason, made) is not None
 
 
 def _fires(cron: str, partition: Partition) -> bool:

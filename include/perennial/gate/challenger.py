@@ -17,7 +17,6 @@ from perennial.evaluation.bootstrap import Interval
 from perennial.evaluation.recorded_intervals import RecordedMargin
 from perennial.gate import (
     class_evidence,
-    model_card,
     prediction_intervals,
     promotion,
     rules,
@@ -181,7 +180,6 @@ def evaluate(use_case: UseCase, challenger: int) -> GateDecision:
         champion_prediction_interval=between[1],
     )
     log_decision(run_id, decision)
-    model_card.attach(use_case, challenger)
     return decision
 
 

@@ -49,6 +49,14 @@ def refit_challenger(
         UnknownVersion, ChangedArtifact, DamagedFile: the evaluated version, or its training set, is not what it was.
         ServiceUnavailable: MLflow does not answer, or somebody ended the smoke test's process.
     """
+    final = _in_its_place(use_case, decision, requested, made_by)
+    if promotion.needs_approval(use_case, final, requested):
+        model_card.attach(use_case, final.challenger)  # Whoever is asked reads it; the others get theirs at the end.
+    return final
+
+
+def _in_its_place(use_case: UseCase, decision: GateDecision, requested: Approval | None, made_by: str) -> GateDecision:
+    """The decision on the refit, or the same one where there is none."""
     evaluated = decision.challenger
     if not use_case.gate.refit or not promotion.may_be_promoted(use_case, decision, requested):
         return decision
@@ -83,7 +91,6 @@ def refit_challenger(
         )
     for number in {evaluated, refitted.challenger}:
         challenger.log_decision(tracking.run_of(use_case, number), refitted)
-        model_card.attach(use_case, number)
     return refitted
 
 

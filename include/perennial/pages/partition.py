@@ -153,7 +153,7 @@ def view(
         "drift": partition_monitoring.drift(use_case, own["drift"], verdicts[0] if verdicts else None),
         "reports": [each for each in verdicts if each["run"]],
         "requests": partition_monitoring.requests(use_case, partition.key, recorded["requests"], entries),
-        "held_back_by": partition_monitoring.cooldown_of(use_case, partition, recorded["requests"]),
+        "held_back_by": partition_monitoring.held_back_by(use_case, partition, verdicts, recorded["requests"]),
         "decisions": [entry for entry in entries if entry.partition == partition.key],
         "runs": runs,
         "durations": [_duration(run) for run in runs],

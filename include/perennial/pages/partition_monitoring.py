@@ -11,7 +11,7 @@ from perennial.monitoring import expectation, roles
 from perennial.monitoring.verdict import VerdictEvidence
 from perennial.pages import verdict_evidence
 from perennial.partitions import Partition
-from perennial.registry import ledger, mlflow_records
+from perennial.registry import ledger, mlflow_records, retraining_requests
 from perennial.registry.ledger import Deployment, Entry
 from perennial.reporting.partition_status import label_coverage
 from perennial.use_case import UseCase
@@ -168,20 +168,19 @@ def requests(use_case: UseCase, partition: str, made: Iterable[Row], entries: Se
     return caused
 
 
-def cooldown_of(use_case: UseCase, partition: Partition, made: Iterable[Row]) -> str | None:
-    """The earlier partition whose request blocks one of this partition, by the cool-down; None: no request does.
+def held_back_by(use_case: UseCase, partition: Partition, verdicts: Sequence[Row], made: Iterable[Row]) -> str | None:
+    """The earlier partition whose request holds back the one that the newest verdict would make; None: none does.
 
     Args:
         use_case: Whose cool-down.
         partition: Which.
+        verdicts: On this partition, the newest first.
         made: All rows of `requests`.
     """
-    earliest = partition
-    for _ in range(use_case.retraining.cooldown):
-        earliest = earliest.previous
-    # Names of partitions sort like their starts.
-    within = [row["partition"] for row in made if earliest.key <= row["partition"] < partition.key]
-    return max(within, default=None)
+    if not verdicts:
+        return None
+    earlier = ((row["partition"], row["reason"]) for row in made if row["partition"] < partition.key)
+    return retraining_requests.held_back_by(use_case, partition, verdicts[0]["reason"], earlier)
 
 
 def deployment(entries: Iterable[Entry], start: datetime) -> Deployment | None:

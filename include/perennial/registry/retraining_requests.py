@@ -20,6 +20,11 @@ from perennial.use_case import UseCase
 
 _Row = TypeVar("_Row", bound=Mapping[str, Any])
 
+#: The reason of a request that a schedule makes, not a monitor.
+SCHEDULE = "schedule"
+#: Reasons by which a model is due whatever has happened: `age` and the schedule.
+ROUTINE = frozenset({"age", SCHEDULE})
+
 
 def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[str, Any], made_by: str) -> bool:
     """Ask for retraining on everything up to the end of `partition`.
@@ -33,7 +38,7 @@ def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[
             went out), the answer is yes again; asked by another run or for another verdict, no.
 
     Returns:
-        Whether the request stands and its event is to be published; False inside a cool-down or if already made.
+        Whether the request stands and its event is to be published; False if one before holds it back or it was made.
     """
     import pyarrow as pa
 
@@ -45,7 +50,7 @@ def create(use_case: UseCase, partition: Partition, reason: str, evidence: dict[
         if row["request_id"] == request_id:
             is_repeated = json.loads(row["evidence"]).get("partition") == evidence.get("partition")
             return bool(row["made_by"] == made_by and is_repeated)
-    if any(_within_cooldown(use_case, row["partition"], partition) for row in earlier):
+    if held_back_by(use_case, partition, reason, ((row["partition"], row["reason"]) for row in earlier)) is not None:
         return False
     row = {
         "partition": partition.key,
@@ -88,7 +93,26 @@ def open_among(use_case: UseCase, requests: Iterable[_Row], entries: Iterable[En
     return [row for row in requests if newest is None or use_case.cadence.partition(row["partition"]) > newest]
 
 
-def _within_cooldown(use_case: UseCase, earlier: str, partition: Partition) -> bool:
-    """Whether `partition` is at most `cooldown` partitions after the one of an earlier request."""
-    distance = len(list(use_case.cadence.partition(earlier).through(partition))) - 1
-    return distance <= use_case.retraining.cooldown
+def held_back_by(use_case: UseCase, partition: Partition, reason: str, made: Iterable[tuple[str, str]]) -> str | None:
+    """The newest partition whose request holds one back, by the cool-down; None: no request does.
+
+    An alarm is not held back by a request of routine: that one asked because the time had come, before anything had
+    happened, and the alarm tells that something has.
+
+    Args:
+        use_case: Whose cool-down.
+        partition: What is to be requested for.
+        reason: Why.
+        made: Partition and reason of each request that was made; those for later partitions don't count.
+    """
+    earliest = partition
+    for _ in range(use_case.retraining.cooldown):
+        earliest = earliest.previous
+    # Names of partitions sort like their starts.
+    within = (
+        earlier
+        for earlier, why in made
+        if earlier == partition.key
+        or (earliest.key <= earlier < partition.key and (reason in ROUTINE or why not in ROUTINE))
+    )
+    return max(within, default=None)

@@ -145,7 +145,9 @@ def request_scheduled_retraining(use_case: UseCase, made_by: str) -> str | None:
         return None
     newest = newest_partition(use_case)
     evidence = {"schedule": use_case.retraining.schedule}
-    is_created = retraining_requests.create(use_case, use_case.partition(newest), "schedule", evidence, made_by)
+    is_created = retraining_requests.create(
+        use_case, use_case.partition(newest), retraining_requests.SCHEDULE, evidence, made_by
+    )
     return newest if is_created else None
 
 

@@ -204,7 +204,10 @@ class Retraining(Declaration):
     )
     window: int | None = Field(default=None, ge=1, description="Number of partitions to train on; None: all so far.")
     cooldown: int = Field(
-        default=1, ge=0, description="Number of partitions after a request during which no other is made."
+        default=1,
+        ge=0,
+        description="Number of partitions after a request during which no other is made. Requests by `max_age` and"
+        " `schedule` hold back only one another: an alarm does not wait for them.",
     )
     max_age: int | None = Field(
         default=None, ge=1, description="Retrain when the champion is this many partitions old."
