@@ -55,7 +55,7 @@ PICTURES = (
     Picture("partition", f"{FLIGHTS}/partitions/2013-02"),
     Picture("quarantine", f"{FLIGHTS}/partitions/2013-02/quarantine", height=640),
     Picture("version", f"{FLIGHTS}/versions/6"),
-    Picture("alarm", f"{FLIGHTS}/partitions/2013-10"),
+    Picture("alarm", f"{FLIGHTS}/partitions/2013-09"),
     Picture("roll_back", f"{FLIGHTS}/actions/roll-back", height=640),
     Picture("airflow", "/dags/flights.monitoring/plugin/perennial_dag", is_framed=True),
 )
