@@ -112,8 +112,10 @@ def parsing(use_cases: int) -> float:
             [sys.executable, "-c", code], env=environment() | home, check=True, capture_output=True, text=True
         )
     seconds, dags, errors = done.stdout.split()[-3:]
-    if (int(dags), int(errors)) != (5 * use_cases, 0):
-        raise SystemExit(f"{dags} DAGs and {errors} import errors instead of {5 * use_cases} and none")
+    # Each use case has at least these: features, scoring, monitoring, training, champion.
+    if int(dags) < 5 * use_cases or int(errors):
+        raise SystemExit(f"{dags} DAGs and {errors} import errors instead of at least {5 * use_cases} and none")
+    print(f"  {dags} DAGs", file=sys.stderr)
     return float(seconds)
 
 
