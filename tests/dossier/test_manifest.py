@@ -26,7 +26,7 @@ MOMENT = datetime(2024, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
         ("\ud800", "?"),
         (True, True),
     ],
-    ids=str,
+    ids=["moment", "date", "duration", "nan", "infinity", "set in a dict", "lone surrogate", "boolean"],
 )
 def test_a_value_is_written_in_one_form(value: object, expected: object) -> None:
     assert json.loads(manifest.as_bytes(value)) == expected

@@ -25,7 +25,7 @@ from perennial.telemetry import export, scraping
 
 pytestmark = pytest.mark.services
 #: Seconds until an alert has been delivered, at most.
-_PATIENCE = 60
+_PATIENCE = 120
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def test_a_failed_run_reaches_a_webhook(http, access, webhook, running, tmp_path
 
 
 def quicken(file: Path) -> None:
-    """Let Prometheus look every second: all else is as it was written."""
+    """Let Prometheus look often, and wait for a server on a busy machine: all else is as it was written."""
     content = yaml.safe_load(file.read_text())
-    content["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), "1s")
+    content["global"] = {"scrape_interval": "5s", "evaluation_interval": "1s"}
     for job in content["scrape_configs"]:
-        job["scrape_timeout"] = "1s"
+        job["scrape_timeout"] = "5s"
     file.write_text(yaml.safe_dump(content))
 
 
