@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # One thread a process: tests run in parallel, and waiting OpenMP threads would burn the cores they share.
 os.environ.update(OMP_WAIT_POLICY="PASSIVE", OMP_NUM_THREADS="1", GX_ANALYTICS_ENABLED="false", DO_NOT_TRACK="1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Whichever test file imports Airflow first, directly or not, it is this one.
+machines.airflow_on_sqlite()
 
 
 @pytest.hookimpl(wrapper=True)

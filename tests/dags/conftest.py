@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from machines import ROOT, airflow_on_sqlite
-
-airflow_on_sqlite()
+from machines import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,6 @@ import stored
 from perennial import discovery
 from perennial.use_case import UseCase
 
-# Pages import Airflow, which reads its configuration then.
-machines.airflow_on_sqlite()
 ARCHIVES = sorted(stored.HERE.glob("*.tar.xz"))
 
 

@@ -38,7 +38,7 @@ def inherited() -> dict[str, str]:
 def airflow_on_sqlite() -> Path:
     """The home of the Airflow of this process, which is gone when the process ends.
 
-    To be called by a conftest: Airflow reads its configuration when it is first imported, which is before any fixture.
+    Called by the first conftest: Airflow reads its configuration when first imported, which is before any fixture.
     """
     home = Path(tempfile.mkdtemp(prefix="perennial-airflow-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)

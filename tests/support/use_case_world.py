@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from perennial import dag_names
 from perennial.lake import schemas
-from perennial.pages.airflow_state import Pipeline
-from perennial.pages.use_case import Activity
 from perennial.reporting.partition_status import Records
 from perennial.use_case import UseCase
+
+if TYPE_CHECKING:
+    from perennial.pages.use_case import Activity
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 #: Every table of records by its name in the lake.
@@ -116,6 +117,9 @@ def decision(challenger: int, champion: int | None, key: str, *, promote: bool =
 
 def doing(use_case: UseCase, paused: Iterable[str] = (), **more: Any) -> Activity:
     """All DAGs are there, and none has run."""
+    from perennial.pages.airflow_state import Pipeline
+    from perennial.pages.use_case import Activity
+
     pipelines = {
         name: Pipeline(name, f"{use_case.name}.{name}", known=True, paused=name in set(paused))
         for name in dag_names.ALL

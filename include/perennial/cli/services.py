@@ -98,6 +98,8 @@ def show_status(
             out.print(terminal.one_line(state), highlight=False)
         else:
             _show_state(out, state)
+            for line in _cost_lines(state):
+                out.print(line, highlight=False, markup=False)
     for name, error in broken.items():
         out.print(f"{name}: cannot be loaded: {error.problem} {error.fix}", highlight=False, markup=False)
     for hint in dict.fromkeys(state.hint for state in states if state.hint):
@@ -129,8 +131,7 @@ def _show_state(out: Console, state: UseCaseStatus) -> None:
         out.print(terminal.table(state))
     for line in terminal.alarm_lines(state):
         out.print(f"{'Alarm':<10} {line}", highlight=False, markup=False)
-    measured = [*terminal.interval_lines(state), *terminal.estimate_lines(state), *terminal.regret_lines(state)]
-    for line in [*measured, *_cost_lines(state)]:
+    for line in [*terminal.interval_lines(state), *terminal.estimate_lines(state), *terminal.regret_lines(state)]:
         out.print(line, highlight=False, markup=False)
 
 
