@@ -1,4 +1,4 @@
-"""A folder is the registration: every `use_cases/<name>/use_case.py` on the path is a use case."""
+"""A folder is the registration: every `include/use_cases/<name>/use_case.py` is a use case."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from perennial._common.suggestions import did_you_mean
 from perennial.errors import PerennialError, UnknownUseCase
+from perennial.use_case.folders import roots
 
 if TYPE_CHECKING:
     from perennial.use_case import UseCase
@@ -23,11 +24,8 @@ RETIRED = "retired.toml"
 
 
 def names() -> list[str]:
-    """The names of all use cases, sorted. `use_cases` is a namespace package, so several folders may add to it."""
-    import use_cases
-
-    folders = {file.parent.name for root in use_cases.__path__ for file in Path(root).glob("*/use_case.py")}
-    return sorted(folders)
+    """The names of all use cases, sorted."""
+    return sorted({file.parent.name for root in roots() for file in root.glob("*/use_case.py")})
 
 
 def load(name: str) -> UseCase:
@@ -91,11 +89,9 @@ def folder(name: str) -> Path:
     Raises:
         UnknownUseCase: there is none of that name.
     """
-    import use_cases
-
-    for root in use_cases.__path__ if Path(name).name == name else ():
-        if Path(root, name, "use_case.py").is_file():
-            return Path(root, name)
+    for root in roots() if Path(name).name == name else ():
+        if (root / name / "use_case.py").is_file():
+            return root / name
     raise _unknown(name)
 
 
@@ -173,9 +169,7 @@ def _unknown(name: str) -> UnknownUseCase:
 
 def _is_declared(name: str) -> bool:
     # Not `name in names()`: each DAG file loads every use case, and would look through all their folders for each.
-    import use_cases
-
-    return Path(name).name == name and any(Path(root, name, "use_case.py").is_file() for root in use_cases.__path__)
+    return Path(name).name == name and any((root / name / "use_case.py").is_file() for root in roots())
 
 
 def _unreadable(name: str, error: Exception) -> PerennialError:

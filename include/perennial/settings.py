@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -47,8 +48,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     project: Path = Field(
-        default=Path(__file__).resolve().parents[2],
-        description="The checkout, which contains `dags/`, `plugins/` and `feature_repo/`.",
+        default_factory=lambda: _project(),
+        description="The project, which contains `dags/`, `feature_repo/` and `include/use_cases/`. Unset: the checkout"
+        " that this package is in; installed elsewhere, the current folder or the nearest one above it that has a"
+        " `feature_repo/`.",
     )
     home: Path = Field(default=Path(".perennial"), description="Folder of everything generated; relative to `project`.")
     database: SecretStr | None = Field(
@@ -148,6 +151,11 @@ class Settings(BaseSettings):
         le=1440,
         description="Minutes from one look for incidents to the next, by the DAG `alerts`; 0: nobody looks.",
     )
+    pipelines_apply: bool = Field(
+        default=True,
+        description="Whether pipelines register changed feature definitions that destroy nothing. Otherwise, and in"
+        " runs of a [git bundle](git_bundles.md), only `perennial apply` does.",
+    )
     trusted_model_types: Literal["declared", "any"] = Field(
         default="declared",
         description="`declared`: a model is loaded only if skops or its use case's `trusted_types` lists every type in"
@@ -162,7 +170,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, given: dict) -> dict:
-        project = Path(given.get("project") or cls.model_fields["project"].default).resolve()
+        project = Path(given.get("project") or _project()).resolve()
         home = project / given.get("home", ".perennial")
         # Servers and commands run in different folders, but must refer to the same place.
         placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
@@ -212,6 +220,14 @@ class Settings(BaseSettings):
         return self.project / "feature_repo"
 
 
+def _project() -> Path:
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[2], here, *here.parents):
+        if (folder / "feature_repo/feature_store.yaml").is_file():
+            return folder
+    return here
+
+
 def _absolute(place: str, project: Path) -> str:
     return place if "://" in place or place.startswith("file:") else str(project / place)
 
@@ -241,3 +257,19 @@ def settings() -> Settings:
         raise InvalidSetting(
             f"The environment sets {variable(name)} to something that is not JSON.", "Correct it."
         ) from None
+
+
+def use_project(project: Path, commit: str = "") -> None:
+    """Let this process, and those that it starts, read another project's files. Where data are stays as it was.
+
+    Args:
+        project: Its folder; it needs to be no checkout.
+        commit: The commit of git that the folder is pinned to; empty: none.
+    """
+    before = settings()
+    os.environ |= {variable(name): str(getattr(before, name)) for name in ("home", "warehouse", "training_sets")}
+    os.environ[variable("project")] = str(project)
+    if commit:
+        # Runs of several commits are under way at once: they would replace each other's definitions.
+        os.environ |= {variable("commit"): commit, variable("pipelines_apply"): "false"}
+    settings.cache_clear()

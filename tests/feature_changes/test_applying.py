@@ -17,6 +17,7 @@ from perennial.feature_changes.applying import ChangedMeanwhile, ChangeRefused
 from perennial.feature_changes.planning import Plan
 from perennial.feature_store import repository
 from perennial.services import postgres
+from perennial.settings import settings
 
 ON_DEMAND = """
 import pandas as pd
@@ -132,6 +133,23 @@ def test_a_change_is_registered_beside_a_removal_elsewhere(checkout: Checkout) -
     registered = reading.registered()
     assert registered.views[f"{checkout.name}_meter_history"].ttl == timedelta(days=3)
     assert {"shop", checkout.name} <= set(registered.services)
+
+
+def test_where_only_people_apply_a_pipeline_refuses_its_own_change(checkout: Checkout, monkeypatch) -> None:
+    with_another_use_case(checkout)
+    before = reading.registered()
+    monkeypatch.setenv("PERENNIAL_PIPELINES_APPLY", "false")
+    monkeypatch.setenv("PERENNIAL_COMMIT", "c0ffee")
+    settings.cache_clear()
+    checkout.edit(checkout.definitions, ("days=2", "days=3"))
+    with pytest.raises(
+        ChangeRefused, match=r"of commit c0ffee has other definitions than are registered: .*ttl 2 days"
+    ):
+        applying.apply_safely(checkout.use_case)
+    checkout.edit(checkout.definitions, ("days=3", "days=2"))
+    (checkout.feature_repo / "shop.py").unlink()
+    assert not applying.apply_safely(checkout.use_case), "what another use case changed is not its concern"
+    assert reading.registered() == before
 
 
 def test_a_pipelines_own_broken_file_stops_it(checkout: Checkout) -> None:

@@ -84,12 +84,14 @@ def apply_safely(use_case: UseCase) -> bool:
     For pipelines, which show nobody a plan. If nothing changed, it costs no more than `repository.apply_if_changed`.
     What another use case changes never stops this one's: where that is broken, or destroys something unacknowledged,
     only what this use case's feature service is made of is registered, and the rest stays registered as it was.
+    With `PERENNIAL_PIPELINES_APPLY=false`, and in a run of a git bundle, nothing is registered.
 
     Args:
         use_case: Whose pipeline applies.
 
     Raises:
-        ChangeRefused: the change destroys something of this use case unacknowledged; the registry is as it was.
+        ChangeRefused: the change destroys something of this use case unacknowledged, or only `perennial apply` may
+            register what changed of it; the registry is as it was.
         BadFeatures: a definition of this use case is wrong; likewise.
     """
 
@@ -98,6 +100,10 @@ def apply_safely(use_case: UseCase) -> bool:
     ) -> set[tuple[str, str]] | None:
         before, after = reading.registered(), reading.from_contents(contents)
         changes = differences.compare(before, after)
+        if not settings().pipelines_apply:
+            own = {each for side in (before, after) for each in side.made_of("service", use_case.feature_service)}
+            _refuse_unregistered(use_case, [change for change in changes if _id(change) in own])
+            return set()
         unacknowledged = _unacknowledged(changes, before, after)
         views = recomputing.views_to_materialize(before, after)
         if not unacknowledged and not broken:
@@ -115,6 +121,17 @@ def apply_safely(use_case: UseCase) -> bool:
         return own
 
     return repository.apply_if_changed(check, skip_broken=True)
+
+
+def _refuse_unregistered(use_case: UseCase, changes: Sequence[Change]) -> None:
+    if changes:
+        commit = settings().commit
+        raise ChangeRefused(
+            f"Use case {use_case.name!r}: feature_repo/{f' of commit {commit}' if commit else ''} has other definitions"
+            f" than are registered: {'; '.join(map(_in_words, changes))}",
+            "If they are newer, run `perennial apply` with them, then this task again. If older ones are registered by"
+            " now, start a new run: it begins with the newest commit.",
+        )
 
 
 def _check_acknowledged(changes: Sequence[Change], before: Definitions, after: Definitions) -> None:

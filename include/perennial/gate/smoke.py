@@ -25,6 +25,7 @@ from perennial._common.child_environment import child_environment
 from perennial.errors import ServiceUnavailable
 from perennial.gate import fresh_process
 from perennial.lake import prediction_columns
+from perennial.settings import settings
 from perennial.use_case import UseCase
 from perennial.use_case.classes import MULTICLASS
 
@@ -109,7 +110,10 @@ def _end_idle() -> None:
 
 def _environment() -> tuple[dict[str, str], str]:
     """What a process is started with: its variables and its folder."""
-    return child_environment() | {"MLFLOW_DISABLE_TELEMETRY": "true"}, str(Path.cwd())
+    # An estimator may be of a class in a use case's `model.py`, by which it is stored.
+    path = [str(settings().project / "include"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONPATH": os.pathsep.join(path)}
+    return child_environment() | variables, str(Path.cwd())
 
 
 def _libraries() -> _Libraries:

@@ -10,6 +10,7 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, get_parsin
 
 from perennial import dag_names, discovery
 from perennial.errors import PerennialError, ServiceUnavailable
+from perennial.orchestration.bundles import use_project_of_bundle
 from perennial.orchestration.run_costs import CALLBACKS
 from perennial.settings import settings
 from perennial.use_case import UseCase
@@ -27,8 +28,9 @@ def use_cases() -> Iterator[UseCase]:
     """The use cases whose DAGs this process needs: all of them in the DAG processor, one in a running task.
 
     A use case that cannot be loaded has no DAGs then, and does not keep the others from having theirs: see
-    `check_use_cases`. Neither has one that is retired.
+    `check_use_cases`. Neither has one that is retired. They are those of the bundle that the DAG file is of.
     """
+    use_project_of_bundle()
     dag_id = get_parsing_context().dag_id
     if dag_id is not None:
         yield discovery.load(dag_names.use_case_name(dag_id))
@@ -45,6 +47,7 @@ def check_use_cases() -> None:
     """
     if get_parsing_context().dag_id is not None:
         return
+    use_project_of_bundle()
     _, broken = discovery.load_all()
     if broken:
         raise PerennialError(
@@ -87,6 +90,7 @@ def dag_arguments(use_case: UseCase, pipeline: str, doc: str | None, **more: Any
 
 def alerts_interval() -> timedelta | None:
     """How often incidents are looked for; None: never."""
+    use_project_of_bundle()
     minutes = settings().alerts_every
     return timedelta(minutes=minutes) if minutes else None
 

@@ -95,7 +95,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, type):
         return f"`{value.__name__}`"
     if isinstance(value, Path):
-        return "the checkout" if value.is_absolute() else f"`{value}`"
+        return "see there" if value.is_absolute() else f"`{value}`"
     if value in ("", (), {}):
         return "empty"
     return f"`{_plain(value)}`"

@@ -8,7 +8,8 @@
 - `rollout`: how a challenger is tried on live requests;
 - `value`: what a decision is worth, in money;
 - `search`: how a training run searches for better parameters;
-- `declarations`: the base of all of them; `table_names`: the use case's tables in the lake.
+- `declarations`: the base of all of them; `table_names`: the use case's tables in the lake;
+- `folders`: where use cases are found.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from perennial.errors import InvalidPartition, PerennialError
 from perennial.partitions import Cadence, Partition
-from perennial.use_case import ahead, classes
+from perennial.use_case import ahead, classes, folders
 from perennial.use_case import interval as intervals
 from perennial.use_case import search as searching
 from perennial.use_case import value as valuing
@@ -327,6 +327,7 @@ def load_module(name: str, module: str) -> ModuleType:
     Raises:
         PerennialError: There is no such file.
     """
+    folders.roots()
     try:
         return import_module(f"use_cases.{name}.{module}")
     except ModuleNotFoundError as error:
