@@ -58,7 +58,19 @@ def test_every_command_that_reports_does_so_as_json_too(path: tuple[str, ...]) -
 @pytest.mark.parametrize(
     "path",
     [
-        *(("up",), ("down",), ("replay",), ("trigger",), ("rollback",), ("resume",), ("card",), ("apply",), ("new",)),
+        *(
+            ("up",),
+            ("down",),
+            ("replay",),
+            ("trigger",),
+            ("rollback",),
+            ("resume",),
+            ("card",),
+            ("apply",),
+            ("new",),
+            ("init",),
+            ("upgrade",),
+        ),
         *(("quarantine", "release"), ("quarantine", "discard")),
     ],
     ids=" ".join,

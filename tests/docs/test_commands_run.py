@@ -45,6 +45,7 @@ ELSEWHERE_RUN = {
     "doctor": "tests/doctor",
     "dossier": "tests/dossier/test_contents.py",
     "incidents": "tests/cli/test_incidents.py",
+    "init": "tests/test_distribution.py",
     "explain": "tests/analysis/test_explanation.py",
     "predict": "tests/cli/test_serving.py",
     "retire": "tests/cli/test_retire.py",
@@ -52,6 +53,7 @@ ELSEWHERE_RUN = {
     "serve": "tests/serving/test_server.py",
     "staleness": "tests/analysis/test_staleness.py",
     "telemetry": "tests/telemetry/test_export.py",
+    "upgrade": "tests/test_distribution.py",
 }
 #: Programs whose commands are not run here, and what stands for that; `test_commands.py` checks each of their words.
 ELSEWHERE = {

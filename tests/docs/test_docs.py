@@ -17,7 +17,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _PATH = re.compile(r"^[\w./-]+(/|\.(py|md|toml|ya?ml|lock|csv|ini|json|db))$")
 #: What a run makes, what a use case writes, what belongs to other programs, addresses of pages.
 _NOT_OURS = re.compile(
-    r"^\.perennial/|^/perennial/|^(login|keys|gate|plan|slices|training_set|serving_tokens|manifest|provenance|sbom\.cdx)\.json$|^(glance|lake_cache|mlflow)\.db$|^(prometheus|perennial_rules)\.yml$|^perennial_dashboard\.json$|^(include/use_cases|feature_repo)/energy"
+    r"^\.perennial(/|-project\.json$)|^/perennial/|^(login|keys|gate|plan|slices|training_set|serving_tokens|manifest|provenance|sbom\.cdx)\.json$|^(glance|lake_cache|mlflow)\.db$|^(prometheus|perennial_rules)\.yml$|^perennial_dashboard\.json$|^(include/use_cases|feature_repo)/energy"
 )
 _PLACES = ("", "include/perennial", "include/use_cases/flights", "docs", "tests", "feature_repo")
 #: Addresses of machines and of people's folders have no place in the documentation.

@@ -25,6 +25,7 @@ from perennial.lake.schemas import TABLES
 from perennial.lake_cache import memory
 from perennial.monitoring import revisions
 from perennial.monitoring.verdict import HEALTHY, Verdict
+from perennial.project import lake_records
 from perennial.quarantine import review
 from perennial.registry import ledger, provenance, retraining_requests, tracking
 from perennial.registry.ledger import Entry
@@ -342,6 +343,19 @@ def test_a_rollback_returns_to_the_first_version(energy: UseCase, rolled_back: E
     assert ledger.champion(energy) == rolled_back
     alias = tracking.client().get_model_version_by_alias("energy", tracking.CHAMPION)
     assert int(alias.version) == FIRST
+
+
+def test_an_upgrade_adds_columns_and_keeps_records(energy: UseCase) -> None:
+    before = {name: lake.records(f"energy.{name}") for name in TABLES}
+    assert set(lake_records.missing_columns()) <= {f"energy.{name}" for name in TABLES}
+    lake_records.add_columns()
+    assert lake_records.missing_columns() == {}
+    for name, rows in before.items():
+        kept = [
+            {column: row[column] for column in old}
+            for old, row in zip(rows, lake.records(f"energy.{name}"), strict=True)
+        ]
+        assert kept == rows
 
 
 def on_the_same_processor(energy: UseCase) -> bool:

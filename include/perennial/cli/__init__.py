@@ -4,6 +4,7 @@
 try:
     from perennial.cli import services
     from perennial.cli import tools
+    from perennial.cli import project
     from perennial.cli import new
     from perennial.cli import doctor
     from perennial.cli import pipelines
@@ -46,6 +47,7 @@ __all__ = [
     "main",
     "new",
     "pipelines",
+    "project",
     "quarantine",
     "reproduce",
     "retire",

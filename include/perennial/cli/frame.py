@@ -89,7 +89,7 @@ def _options(
     ] = False,
 ) -> None:
     """Read by `main`, which shows errors."""
-    if context.invoked_subcommand == "new":  # It writes into the project, which others of a team and images read.
+    if context.invoked_subcommand in ("init", "new"):  # They write what others of a team and images read.
         return
     from perennial.settings import settings  # Not for `--help`, which answers at once.
 

@@ -43,11 +43,15 @@ def names() -> Iterator[Finding]:
 def project() -> Iterator[Finding]:
     """Whether the project has the folders that Airflow and Feast read."""
     root = settings().project
-    missing = [name for name in ("dags", "plugins", "feature_repo/feature_store.yaml") if not (root / name).exists()]
+    missing = [name for name in ("dags", "feature_repo/feature_store.yaml") if not (root / name).exists()]
     if missing:
-        yield failed("project", f"{root} has no {', no '.join(missing)}", "Set PERENNIAL_PROJECT to a checkout.")
+        yield failed(
+            "project",
+            f"{root} has no {', no '.join(missing)}",
+            "Set PERENNIAL_PROJECT to a project; `perennial init` writes one.",
+        )
     else:
-        yield passed("project", f"{root} contains dags/, plugins/ and feature_repo/")
+        yield passed("project", f"{root} contains dags/ and feature_repo/")
 
 
 def _shown(value: object) -> str:
