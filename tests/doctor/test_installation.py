@@ -21,6 +21,11 @@ def test_packages_that_differ_from_the_lock_file(project: Path, examine_with: Ex
     assert findings[1].message.endswith("packages are missing: not-a-package")
 
 
+def test_a_project_of_its_own_uses_an_installed_package(examine_with: Examine, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "shop"\n')
+    assert examine_with("Environment", PERENNIAL_PROJECT=str(tmp_path))["Package"].state == "passed"
+
+
 def test_entry_points_that_are_not_installed_yet(project: Path, examine_with: Examine) -> None:
     assert examine_with("Environment", PERENNIAL_PROJECT=str(project))["Package"].state != "failed"
     declared = project / "pyproject.toml"

@@ -48,7 +48,7 @@ def environment() -> Iterator[Finding]:
     package = Path(str(perennial.__file__)).resolve()
     if absent := _absent_entry_points():
         yield failed("Package", f"perennial was installed before it had the entry points {_some(absent)}", _INSTALL)
-    elif package.is_relative_to(settings().project):
+    elif package.is_relative_to(settings().project) or not (settings().project / "include/perennial").is_dir():
         yield passed("Package", f"perennial {metadata.version('perennial')} from {package.parent}")
     else:
         yield warning(
@@ -62,7 +62,7 @@ def environment() -> Iterator[Finding]:
 def _absent_entry_points() -> list[str]:
     """What other libraries should find in this package, and do not: metadata is written only when it is installed."""
     file = settings().project / "pyproject.toml"
-    declared = tomllib.loads(file.read_text())["project"]["entry-points"] if file.exists() else {}
+    declared = tomllib.loads(file.read_text())["project"].get("entry-points", {}) if file.exists() else {}
     installed = {(point.group, point.name, point.value) for point in metadata.distribution("perennial").entry_points}
     points = [(group, name, value) for group, names in declared.items() for name, value in names.items()]
     return [f"{group} {name}" for group, name, value in points if (group, name, value) not in installed]
