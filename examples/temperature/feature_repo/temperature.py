@@ -10,7 +10,8 @@ station = Entity(name="station", value_type=ValueType.STRING, description="Weath
 hour = Entity(name="hour", value_type=ValueType.INT64, description="Hour of the day, UTC.")
 table = LakeTables("temperature", owner="weather-desk")
 
-station_now = table("station_now", station, ttl=timedelta(hours=12)).view(
+# The package's observations end a day before the year does, so what is online may be older than a feature may be used.
+station_now = table("station_now", station, ttl=timedelta(hours=12), tags={"freshness": "PT36H"}).view(
     "The newest observation of a station.",
     temp_last="Degrees Fahrenheit.",
     dewp_last="Dew point, degrees Fahrenheit.",
