@@ -88,6 +88,16 @@ def test_what_exceeds_the_limit_is_summed_up_in_one_message() -> None:
     assert due(route(per_hour=2), many(10), history(*sent), NOW + timedelta(minutes=51)) == [1, 7]
 
 
+def test_what_is_critical_does_not_wait_for_the_limit() -> None:
+    sent = [row(each.first, "sent", NOW - timedelta(minutes=10)) for each in many(2)]
+    new = [incident(subject=f"new {number}", severity="critical") for number in range(3)]
+    later = [incident(subject=f"later {number}") for number in range(4)]
+    assert due(route(per_hour=2), [*many(2), *later, *new[:1]], history(*sent)) == [1]
+    assert due(route(per_hour=2), [*many(2), *later, *new], history(*sent)) == [3]
+    told = [row(each.first, "sent", NOW) for each in new]
+    assert due(route(per_hour=2), [*many(2), *later, *new], history(*sent, *told)) == []
+
+
 def test_the_most_serious_is_told_by_itself() -> None:
     known = [*many(5), incident(subject="bad", severity="critical")]
     first, *_ = pending.due(route(per_hour=2), history(), pending.of_route(route(), history(), known), NOW)

@@ -11,7 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DECLARED = "[airflow.plugins]\nperennial = perennial.pages.plugin:PerennialPlugin\n"
-FINDS = (
+#: Of the metadata on the path, only those that are found first: the installed ones are not of the test.
+FIRST = (
+    "import sys; from importlib import import_module;"
+    "im = import_module('importlib.metadata' if sys.version_info >= (3, 12) else 'importlib_metadata');"
+    "every = im.distributions;"
+    "im.distributions = lambda **where: {each.name: each for each in reversed(list(every(**where)))}.values();"
+)
+FINDS = FIRST + (
     "from airflow import plugins_manager as m; found = m.get_plugin_info();"
     "print(*(each['source'] for each in found if each['name'] == 'perennial'), m.get_import_errors(), sep='|')"
 )

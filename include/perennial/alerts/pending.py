@@ -103,7 +103,7 @@ def due(route: AlertRoute, history: History, pending: Sequence[Pending], now: da
     is_quiet = route.quiet is not None and route.quiet.include(now)
     ready = []
     for each in _messages(pending):
-        severity = min((part.severity for part in each), key=SEVERITIES.index)
+        severity = _severity(each)
         attempts = attempts_of(route, history, each)
         is_new_and_critical = severity == _CRITICAL and not attempts
         own = [row for part in each for row in _failed(route, history, part)]
@@ -111,7 +111,15 @@ def due(route: AlertRoute, history: History, pending: Sequence[Pending], now: da
         if not waits and (not is_quiet or severity == _CRITICAL) and (not is_paused or is_new_and_critical):
             ready.append((attempts, each))
     ready.sort(key=lambda each: each[0])
-    return _within_limit([each for _, each in ready], route.per_hour - history.sent_within_an_hour(now))
+    allowed = route.per_hour - history.sent_within_an_hour(now)
+    if allowed <= 0:
+        # The limit keeps floods away. What is critical does not wait for it: at each look, all of it is one message.
+        return _within_limit([each for _, each in ready if _severity(each) == _CRITICAL], 1)
+    return _within_limit([each for _, each in ready], allowed)
+
+
+def _severity(message: Sequence[Pending]) -> Severity:
+    return min((part.severity for part in message), key=SEVERITIES.index)
 
 
 def _messages(pending: Sequence[Pending]) -> list[list[Pending]]:
@@ -124,8 +132,8 @@ def _messages(pending: Sequence[Pending]) -> list[list[Pending]]:
 
 def _within_limit(ready: list[list[Pending]], allowed: int) -> list[list[Pending]]:
     """As many messages as are allowed: the last one sums up what exceeds them."""
-    if len(ready) <= allowed or allowed <= 0:
-        return ready[: max(allowed, 0)]
+    if len(ready) <= allowed:
+        return ready
     # A summary that was begun stays as it is: another one would tell the same again under another key.
     begun = [each for each in ready if each[0].group]
     single = [each for each in ready if not each[0].group]
