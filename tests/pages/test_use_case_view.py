@@ -20,6 +20,10 @@ from perennial.pages.actions import Done
 from perennial.pages.airflow_state import AirflowRun, Approval, Pipeline
 from perennial.partitions import Cadence
 from perennial.reporting.partition_status import PartitionStatus
+from perennial.settings import Prices
+from perennial.telemetry import costs
+from perennial.telemetry.costs import Attempt
+from perennial.telemetry.measuring import Usage
 from perennial.use_case import DriftPolicy
 
 ALL = frozenset({"retrain", "answer", "roll-back", "resume"})
@@ -135,6 +139,18 @@ def test_predictions_on_request_and_ahead_are_told_apart_where_there_are_any(liv
     assert "Predicted: 60 on request, 90 ahead, 50 backfilled." in words
     assert "drifted served ahead verdict action" in words
     assert "75% 45% healthy" in words
+
+
+def test_costs_are_told_where_some_were_recorded(energy, lived) -> None:
+    attempt = Attempt("training", "fit", "energy.training/a", -1, 1, "success", None)
+    used = Usage(cpu_seconds=1800.0, wall_seconds=3600.0, peak_bytes=10**9, read_bytes=None, written_bytes=None)
+    prices = Prices(currency="EUR", cpu_hour=0.5)
+    spent = costs.of_rows([costs.row(attempt, used, NOON) | {"partition": "2026-01"}], prices)
+    view = page.view(energy, lived.rows, doing(energy)) | {"costs": spent, "prices": prices}
+    words = Read(layout.render("use_case", **view, may=ALL, done=None)).words
+    assert "The last retraining, in 2026-01: 0.500 CPU hours, 1.000 GB hours, 0.2500 EUR" in words
+    assert "2026-01 training 1 0.500 1.000 0.000 0.000 0.2500 EUR" in words
+    assert "Costs" not in read(lived).words
 
 
 def test_gain_and_regret_are_means_of_the_same_partitions(lived) -> None:

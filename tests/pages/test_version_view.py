@@ -30,8 +30,8 @@ REPORT = RolloutReport(
 )
 
 
-def shown(world: World, **documents: Any) -> str:
-    run = MlflowRun("run2", "1", tags={}, params={}, metrics={})
+def shown(world: World, metrics: dict[str, float] | None = None, **documents: Any) -> str:
+    run = MlflowRun("run2", "1", tags={}, params={}, metrics=metrics or {})
     entries = tuple(ledger.from_rows(world.rows["ledger"]))
     view = version.view(RequestedVersion(world.use_case, 2, entries, "run2"), [], [], TrainingRecord(run, documents))
     text = layout.render("version", **view, made_by=None, airflow_run=None, may_roll_back=False)
@@ -59,6 +59,13 @@ def test_before_the_first_look_only_the_stages_are_shown(energy) -> None:
 def test_a_version_without_a_rollout_shows_none(energy) -> None:
     plain = World(energy).decided(1, None, "2024-01-02").decided(2, 1, "2024-01-03")
     assert "Stages on live requests" not in shown(plain)
+
+
+def test_what_the_training_run_cost_is_shown_if_recorded(energy) -> None:
+    plain = World(energy).decided(2, None, "2024-01-02")
+    assert "what its run cost" not in shown(plain)
+    text = shown(plain, {"cost_cpu_seconds": 1_234.5, "cost_gb_hours": 0.5, "cost_money": 0.0123})
+    assert "<dd>1,234.5 CPU seconds, 0.5000 GB hours, 0.0123 in money</dd>" in text
 
 
 def test_what_became_of_each_class_is_shown(energy) -> None:

@@ -66,12 +66,39 @@ def test_sums_by_month_and_pipeline_in_money() -> None:
         costs.row(attempt("evaluate"), USED, NOON) | {"partition": "2026-01"},
         costs.row(attempt("fit", run="energy.training/b"), USED, NOON) | {"partition": "2026-02"},
     ]
-    newest, oldest = costs.of_rows(told, Prices(cpu_hour=2, gb_hour=0.5, gb_read=0.1, gb_written=9))
+    newest, oldest = costs.of_rows(told, Prices(cpu_hour=2, gb_hour=0.5, gb_read=0.1, gb_written=9)).by_month
     assert (newest.month, oldest.month) == ("2026-02", "2026-01")
     assert (oldest.runs, oldest.cpu_hours, oldest.gb_hours, oldest.gb_read, oldest.gb_written) == (1, 1, 4, 6, 0)
     assert oldest.money == oldest.money_a_run == pytest.approx(2 + 2 + 0.6)
     assert newest.money == pytest.approx(1 + 1 + 0.3)
-    assert costs.of_rows(told, None)[0].money_a_run is None
+    assert costs.of_rows(told, None).by_month[0].money_a_run is None
+
+
+def test_the_last_retraining_is_the_newest_that_fitted() -> None:
+    later, latest = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    told = [
+        costs.row(attempt("fit"), USED, NOON) | {"partition": "2026-01"},
+        costs.row(attempt("plan", run="energy.training/b"), USED, later) | {"partition": "2026-02"},
+        costs.row(attempt("fit", run="energy.training/b"), USED, later) | {"partition": "2026-02"},
+        costs.row(attempt("plan", run="energy.training/c"), USED, latest) | {"partition": "2026-03"},
+    ]
+    last = costs.of_rows(told, Prices(cpu_hour=2)).last_retraining
+    assert last is not None
+    assert (last.month, last.runs, last.cpu_hours, last.money) == ("2026-02", 1, 1.0, 2.0)
+    assert costs.of_rows(told[3:], None).last_retraining is None
+
+
+@pytest.mark.usefixtures("project")
+def test_sums_follow_the_lake_and_the_prices(energy: UseCase) -> None:
+    other = energy.model_copy(update={"name": "solar"})
+    name = other.name
+    assert costs.of_use_cases([name], None)[name].by_month == ()
+    for number in (1, 2):
+        costs.record(other, [costs.row(attempt("fit", number), USED, NOON)])
+        (month,) = costs.of_use_cases([name], None)[name].by_month
+        assert month.cpu_hours == number * 0.5
+        assert costs.of_use_cases([name], None)[name].by_month[0] is month
+    assert costs.of_use_cases([name], Prices(cpu_hour=2))[name].by_month[0].money == 2.0
 
 
 def test_a_month_and_a_retraining_in_words() -> None:
@@ -130,6 +157,8 @@ def test_the_last_task_of_a_run_records_all(energy: UseCase) -> None:
     shown = json.loads(CliRunner().invoke(app, ["costs", "energy", "--json"]).stdout)
     ((cost,),) = [shown["use_cases"]["energy"]]
     assert (cost["pipeline"], cost["runs"], cost["money"]) == ("rollout", 1, None)
+    status = json.loads(CliRunner().invoke(app, ["status", "energy", "--json"]).stdout)
+    assert status["costs"] == {"currency": "", "by_month": [cost], "last_retraining": None}
 
 
 def test_a_cost_that_cannot_be_recorded_fails_no_task(caplog: pytest.LogCaptureFixture) -> None:

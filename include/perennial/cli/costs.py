@@ -42,8 +42,8 @@ def costs(
     declared = [discovery.load(use_case)] if use_case else discovery.load_all()[0]
     prices = settings().prices
     found = {
-        name: [each for each in of_one if each.month in sorted({one.month for one in of_one})[-months:]]
-        for name, of_one in recorded.by_month([each.name for each in declared], prices).items()
+        name: of_one.newest(months)
+        for name, of_one in recorded.of_use_cases([each.name for each in declared], prices).items()
     }
     currency = prices.currency if prices is not None else ""
     if as_json:

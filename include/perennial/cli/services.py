@@ -10,6 +10,8 @@ from perennial.cli import completion
 from perennial.cli.frame import AsJson, DryRun, app, console, example, if_interrupted, note, say, show_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from perennial.reporting.partition_status import UseCaseStatus
@@ -86,7 +88,8 @@ def show_status(
     states = partition_status.statuses(loaded)
     services = embedded.services()
     if as_json:
-        shown: Any = [state.as_json() for state in states]
+        costs = _costs_as_json([state.name for state in states if state.is_known])
+        shown: Any = [state.as_json() | {"costs": costs.get(state.name)} for state in states]
         shown += [{"name": name, "problem": error.problem, "fix": error.fix} for name, error in broken.items()]
         show_json(shown[0] if use_case else shown)
         return
@@ -143,8 +146,24 @@ def _cost_lines(state: UseCaseStatus) -> list[str]:
     if not state.is_known:
         return []
     prices = settings().prices
-    found = costs.by_month([state.name], prices)[state.name]
-    return [f"{'Costs':<10} {costs.in_words(found, prices)}"] if found else []
+    found = costs.of_use_cases([state.name], prices)[state.name]
+    return [f"{'Costs':<10} {costs.in_words(found, prices)}"] if found.by_month else []
+
+
+def _costs_as_json(names: Sequence[str]) -> dict[str, Any]:
+    """What runs of the newest month cost, and the last retraining; nothing of a use case whose records are damaged."""
+    from perennial.errors import PerennialError
+    from perennial.settings import settings
+    from perennial.telemetry import costs
+
+    prices = settings().prices
+    try:
+        found = costs.of_use_cases(names, prices) if names else {}
+    except PerennialError:
+        one_by_one = [_costs_as_json([name]) for name in names] if len(names) > 1 else []
+        return {name: told for each in one_by_one for name, told in each.items()}
+    currency = {"currency": prices.currency if prices is not None else ""}
+    return {name: currency | of_one.as_json(months=1) for name, of_one in found.items()}
 
 
 @app.command(epilog=example("perennial login"))

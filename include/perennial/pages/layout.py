@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from perennial.monitoring.verdict import FIRST_MODEL
 from perennial.registry.deployments import NOTHING
+from perennial.telemetry.costs import amount
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -89,6 +90,7 @@ def _environment() -> Environment:
         "value": value,
         "share": share,
         "signed": signed,
+        "amount": amount,
     }
     environment.globals |= {"static": _versioned, "NOTHING": NOTHING, "FIRST_MODEL": FIRST_MODEL}
     return environment

@@ -22,6 +22,9 @@ from perennial.registry import deployments, ledger, mlflow_records
 from perennial.registry.ledger import Entry
 from perennial.reporting import overview, partition_status
 from perennial.reporting.partition_status import Records
+from perennial.settings import settings
+from perennial.telemetry import costs
+from perennial.telemetry.costs import Costs
 from perennial.use_case import UseCase
 
 router = APIRouter()
@@ -63,7 +66,9 @@ def show(
         until: The last partition to show.
     """
     last = use_case.partition(until).key if until else None
-    content = view(use_case, records(use_case), _activity(use_case), last)
+    prices = settings().prices
+    spent = costs.of_use_cases([use_case.name], prices)[use_case.name]
+    content = view(use_case, records(use_case), _activity(use_case), last) | {"costs": spent, "prices": prices}
     told = done(use_case, request.query_params)
     return page(request, "use_case", **content | {"may_acknowledge": may_acknowledge}, may=allowed, done=told)
 
@@ -132,6 +137,8 @@ def view(use_case: UseCase, rows: Records, activity: Activity, until: str | None
         "permissions": PERMISSIONS,
         "open": OPEN,
         "may_acknowledge": False,
+        "costs": Costs(),
+        "prices": None,
         **incidents.view(from_rows(use_case.name, rows["incidents"])),
     }
 

@@ -86,6 +86,7 @@ def _view(record: TrainingRecord) -> dict[str, Any]:
         "rows_fit": metrics.get("rows_fit"),
         "rows_holdout": metrics.get("rows_holdout"),
         "fit_seconds": metrics.get("fit_seconds"),
+        "cost": record.run.cost,
         "algorithm": tags.get(mlflow_tags.ALGORITHM),
         "params": {name: _text(value) for name, value in params.items() if name != "seed"},
         "seed": params.get("seed"),

@@ -19,6 +19,8 @@ from perennial.settings import settings
 
 _RUN = re.compile(r"/runs/([0-9a-f]{32})\b")
 _LOGGED_MODEL = re.compile(r"models:/(m-[0-9a-f]{32})")
+#: Metrics of a training run: what it cost.
+COST_CPU_SECONDS, COST_GB_HOURS, COST_MONEY = "cost_cpu_seconds", "cost_gb_hours", "cost_money"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,16 @@ class MlflowRun:
     def artifact_page(self, path: str) -> str:
         """Where MLflow shows one of its artifacts."""
         return f"{self.page}/artifacts/{quote(path)}"
+
+    @property
+    def cost(self) -> str:
+        """What all tasks of the run cost, in words, money at the prices of then; empty: it was not recorded."""
+        units = {
+            COST_CPU_SECONDS: "{:,.1f} CPU seconds",
+            COST_GB_HOURS: "{:,.4f} GB hours",
+            COST_MONEY: "{:,.4f} in money",
+        }
+        return ", ".join(unit.format(self.metrics[name]) for name, unit in units.items() if name in self.metrics)
 
 
 @dataclass(frozen=True)

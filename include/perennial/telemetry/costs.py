@@ -11,11 +11,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial import lake_cache
-from perennial.dag_names import TRAINING
+from perennial.dag_names import FIT, TRAINING
 from perennial.settings import Prices
 from perennial.telemetry.measuring import Usage
 from perennial.use_case import UseCase
 from perennial.use_case.table_names import TableNames
+
+#: The columns that are summed.
+_COLUMNS = (
+    "partition",
+    "pipeline",
+    "task",
+    "run",
+    "state",
+    "cpu_seconds",
+    "wall_seconds",
+    "peak_bytes",
+    "read_bytes",
+    "written_bytes",
+    "recorded_at",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,44 @@ class Cost:
         return asdict(self) | {"money_a_run": self.money_a_run}
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What the runs of a use case cost.
+
+    Attributes:
+        by_month: By month and pipeline, newest month first.
+        last_retraining: The newest run of `training` that fitted a model; None: none was recorded.
+    """
+
+    by_month: tuple[Cost, ...] = ()
+    last_retraining: Cost | None = None
+
+    def newest(self, months: int) -> list[Cost]:
+        """Those of the newest months in which anything ran.
+
+        Args:
+            months: How many months.
+        """
+        shown = sorted({each.month for each in self.by_month})[-months:]
+        return [each for each in self.by_month if each.month in shown]
+
+    def as_json(self, months: int) -> dict[str, Any]:
+        """JSON-ready.
+
+        Args:
+            months: How many months, the newest ones.
+        """
+        last = self.last_retraining
+        return {
+            "by_month": [each.as_json() for each in self.newest(months)],
+            "last_retraining": None if last is None else last.as_json(),
+        }
+
+
+#: Table -> its metadata file and the prices, and the sums of it.
+_sums: dict[str, tuple[tuple[str, Prices | None], Costs]] = {}
+
+
 def row(attempt: Attempt, usage: Usage, now: datetime) -> dict[str, Any]:
     """The record of an attempt, without its month; JSON-ready.
 
@@ -106,8 +159,11 @@ def record(use_case: UseCase, rows: Iterable[Mapping[str, Any]]) -> int:
     return lake.append_missing(use_case.tables.run_costs, table, key=key).num_rows
 
 
-def by_month(use_cases: Sequence[str], prices: Prices | None) -> dict[str, list[Cost]]:
-    """What each use case cost, by month and pipeline, newest month first.
+def of_use_cases(use_cases: Sequence[str], prices: Prices | None) -> dict[str, Costs]:
+    """What each use case cost.
+
+    The sums of a table that has not changed are not made again: it has a row for each attempt at a task, so it may be
+    long where a page may not be slow.
 
     Args:
         use_cases: Their names.
@@ -117,34 +173,52 @@ def by_month(use_cases: Sequence[str], prices: Prices | None) -> dict[str, list[
         ServiceUnavailable: the lake cannot be reached.
     """
     tables = {name: TableNames(name).run_costs for name in use_cases}
-    rows = lake_cache.records(list(tables.values()))
-    return {name: of_rows(rows[table], prices) for name, table in tables.items()}
+    where = lake_cache.metadata_locations(list(tables.values()))
+    state = {table: (where[table], prices) for table in tables.values() if table in where}
+    known = {table: _sums[table][1] for table in state if table in _sums and _sums[table][0] == state[table]}
+    missing = [table for table in state if table not in known]
+    if missing:
+        rows = lake_cache.records(missing, dict.fromkeys(missing, _COLUMNS))
+        fresh = {table: of_rows(rows[table], prices) for table in missing}
+        _sums.update({table: (state[table], fresh[table]) for table in missing})
+        known |= fresh
+    return {name: known.get(table, Costs()) for name, table in tables.items()}
 
 
-def of_rows(rows: Iterable[Mapping[str, Any]], prices: Prices | None) -> list[Cost]:
-    """The sums of records by month and pipeline.
+def of_rows(rows: Sequence[Mapping[str, Any]], prices: Prices | None) -> Costs:
+    """The sums of records.
 
     Args:
         rows: Of the table `run_costs`.
-        prices: As for `by_month`.
+        prices: As for `of_use_cases`.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for each in rows:
         groups.setdefault((each["partition"], each["pipeline"]), []).append(each)
-    newest = sorted(groups, key=lambda key: key[1])
-    return [_sum(*key, groups[key], prices) for key in sorted(newest, key=lambda key: key[0], reverse=True)]
+    by_pipeline = sorted(groups, key=lambda key: key[1])
+    ordered = sorted(by_pipeline, key=lambda key: key[0], reverse=True)
+    return Costs(tuple(_sum(*key, groups[key], prices) for key in ordered), _last_retraining(rows, prices))
 
 
-def in_words(found: Sequence[Cost], prices: Prices | None) -> str:
+def _last_retraining(rows: Iterable[Mapping[str, Any]], prices: Prices | None) -> Cost | None:
+    of_training = [each for each in rows if each["pipeline"] == TRAINING]
+    fitted = [each for each in of_training if each["task"] == FIT and each["state"] == "success"]
+    if not fitted:
+        return None
+    last = max(fitted, key=lambda each: each["recorded_at"])
+    return _sum(last["partition"], TRAINING, [each for each in of_training if each["run"] == last["run"]], prices)
+
+
+def in_words(found: Costs, prices: Prices | None) -> str:
     """What the runs of the newest month cost, and one retraining of it.
 
     Args:
-        found: As `of_rows` returns it; at least one.
-        prices: As for `by_month`.
+        found: What was recorded; at least one month.
+        prices: As for `of_use_cases`.
     """
-    newest = [each for each in found if each.month == found[0].month]
+    newest = found.newest(1)
     runs, cpu, memory = (sum(getattr(each, name) for each in newest) for name in ("runs", "cpu_hours", "gb_hours"))
-    told = f"{found[0].month}: {runs:,} runs, {cpu:,.2f} CPU hours, {memory:,.2f} GB hours"
+    told = f"{newest[0].month}: {runs:,} runs, {cpu:,.2f} CPU hours, {memory:,.2f} GB hours"
     if prices is None:
         return told
     told += f", {amount(sum(each.money or 0 for each in newest), prices)}"
@@ -169,15 +243,16 @@ def log_to_mlflow(use_case: UseCase, run: str, rows: Iterable[Mapping[str, Any]]
         use_case: Whose.
         run: The DAG run, as in the records.
         rows: Of its attempts.
-        prices: As for `by_month`; without them there is no `cost_money`.
+        prices: As for `of_use_cases`; without them there is no `cost_money`.
 
     Raises:
         ServiceUnavailable: MLflow does not answer.
     """
     from perennial.registry import tracking
+    from perennial.registry.mlflow_records import COST_CPU_SECONDS, COST_GB_HOURS, COST_MONEY
 
     total = _sum("", TRAINING, list(rows), prices)
-    metrics = {"cost_cpu_seconds": total.cpu_hours * 3600, "cost_gb_hours": total.gb_hours, "cost_money": total.money}
+    metrics = {COST_CPU_SECONDS: total.cpu_hours * 3600, COST_GB_HOURS: total.gb_hours, COST_MONEY: total.money}
     with tracking.reachable():
         found = tracking.find_run(use_case, TRAINING, run)
         if found is not None:

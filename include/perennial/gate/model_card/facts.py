@@ -57,6 +57,7 @@ class Card:
         gate: The gate's decision.
         regret: Its production performance beside that of models which served nobody; None: it was not measured.
         earnings: What its decisions were worth, by month; None: no value is declared, or none was measured.
+        cost: What its training run cost, in words; empty: it was not recorded, as before the run has ended.
         history: The ledger's rows about this version, and about the one that replaced it; oldest first.
     """
 
@@ -82,6 +83,7 @@ class Card:
     history: list[ledger.Entry]
     regret: Regret | None = None
     earnings: Earnings | None = None
+    cost: str = ""
 
     @property
     def final_entry(self) -> ledger.Entry | None:
@@ -146,6 +148,7 @@ def gather(use_case: UseCase, version: int) -> Card:
         history=[e for e in ledger.entries(use_case) if version in ledger.versions_of(e)],
         regret=_regret(use_case, version),
         earnings=_earnings(use_case, version),
+        cost=run.cost,
     )
 
 
