@@ -8,7 +8,9 @@ from perennial.use_case.table_names import RESERVED, TableNames
 
 def test_the_stored_names_never_change() -> None:
     # These names are in people's lakes, so they are spelled out here and nowhere else.
-    names = "backtests batches computations deliveries drift examples incidents ledger metrics model_files parity"
+    names = (
+        "audit_log backtests batches computations deliveries drift examples incidents ledger metrics model_files parity"
+    )
     names += " predictions publications quarantine quarantine_decisions refreshes refused_batches requests"
     names += " run_costs"
     names += " served_predictions validations verdicts"

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from perennial import lake_cache
-from perennial.alerts import incidents
-from perennial.use_case.table_names import TableNames
+from perennial.use_case.table_names import OF_INSTALLATION, TableNames
 
 State = Literal["begun", "summed-up", "sent", "failed"]
 #: The incident of test messages.
@@ -96,8 +95,7 @@ def pause(failures: int) -> timedelta:
 
 def table() -> str:
     """The lake table of deliveries, one for the installation."""
-    namespace = incidents.table(incidents.INSTALLATION).rpartition(".")[0]
-    return TableNames(namespace).deliveries
+    return TableNames(OF_INSTALLATION).deliveries
 
 
 def histories(routes: Sequence[str]) -> dict[str, History]:

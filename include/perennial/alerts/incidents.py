@@ -19,11 +19,10 @@ from perennial import discovery, lake_cache
 from perennial.alert_routes import SEVERITIES as SEVERITIES
 from perennial.alert_routes import Severity as Severity
 from perennial.errors import InvalidParams
-from perennial.use_case.table_names import TableNames
+from perennial.use_case.table_names import OF_INSTALLATION, TableNames
 
 #: The name under which incidents of the installation are kept; `use_case` is empty in their events. No use case's name
 #: begins like this.
-_INSTALLATION = "_installation"
 INSTALLATION = ""
 
 Reason = Literal[
@@ -180,7 +179,7 @@ def incident_id(use_case: str, subject: Subject, number: int) -> str:
 
 def table(use_case: str) -> str:
     """The lake table of a use case's incidents, or of those of the installation, whose name is empty."""
-    return TableNames(use_case or _INSTALLATION).incidents
+    return TableNames(use_case or OF_INSTALLATION).incidents
 
 
 def events(use_case: str) -> list[IncidentEvent]:

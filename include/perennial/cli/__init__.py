@@ -24,6 +24,7 @@ try:
     from perennial.cli import retire
     from perennial.cli import telemetry
     from perennial.cli import costs
+    from perennial.cli import audit
     from perennial.cli.frame import app, main
 except KeyboardInterrupt:
     import sys
@@ -36,6 +37,7 @@ __all__ = [
     "alerts",
     "app",
     "ask",
+    "audit",
     "backtest",
     "costs",
     "decisions",

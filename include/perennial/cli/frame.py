@@ -135,8 +135,18 @@ def main() -> NoReturn:
     _end(DONE)
 
 
+def _record(arguments: list[str], code: int) -> None:
+    from perennial.cli import audit
+
+    try:
+        audit.record(arguments, code)
+    except Exception as error:  # It was done, and how it ended stays as it is.
+        note(f"Not in the audit log: {error}")
+
+
 def _end(code: Any) -> NoReturn:
     """End the process as `sys.exit(code)` does, also with a thread left behind in a library's C++ code."""
+    _record(sys.argv[1:], code if isinstance(code, int) else FAILED if code else DONE)
     if code != INTERRUPTED:
         # It is done: Ctrl-C while the interpreter tidies up, for up to a second, does not change how it ended.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

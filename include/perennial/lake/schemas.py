@@ -428,6 +428,21 @@ RUN_COSTS = _schema(
     recorded_at=_RECORDED_AT,
 )
 
+AUDIT_LOG = _schema(
+    "What somebody did, on a page, by REST or on the command line. Appended when it has been answered, and only in"
+    " `_installation.audit_log`. `partition` is the month (UTC) of `recorded_at`.",
+    id=(_STRING, "The act."),
+    actor=(_STRING, "Who: the login of Airflow, or the user of the machine; empty: nobody was logged in."),
+    channel=(_STRING, "How: `page`, `rest` (also Airflow's own pages) or `cli`."),
+    address=(_STRING, "From where: the client's address as the API server sees it, or the machine's name."),
+    act=(_STRING, "What: method and path of the request, or the command with its arguments."),
+    use_case=(_STRING, "The use case that the act names; empty: none."),
+    reason=(_STRING, "Why, where whoever did it gave a reason; else empty."),
+    outcome=(_STRING, "`done`; `refused` by rights or by a check; or `failed`."),
+    status=(_LONG, "The answer's status of HTTP, or the command's exit code."),
+    recorded_at=_RECORDED_AT,
+)
+
 #: Every table with a fixed schema, by its name in the lake, in the order in which a partition fills them.
 TABLES = {
     "validations": VALIDATIONS,
@@ -449,4 +464,5 @@ TABLES = {
     "incidents": INCIDENTS,
     "deliveries": DELIVERIES,
     "run_costs": RUN_COSTS,
+    "audit_log": AUDIT_LOG,
 }

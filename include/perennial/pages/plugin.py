@@ -55,11 +55,25 @@ def for_allowed_hosts(app: Any) -> Any:
     return hosts.for_allowed_hosts(app)
 
 
+def recording_acts(app: Any) -> Any:
+    """Airflow's application, which records what people do; imported by the API server when it starts.
+
+    Args:
+        app: The application.
+    """
+    from perennial.pages import audit
+
+    return audit.recording_acts(app)
+
+
 class PerennialPlugin(AirflowPlugin):
     """What Airflow loads."""
 
     name = "perennial"
-    fastapi_root_middlewares = [{"middleware": for_allowed_hosts, "name": "Allowed hosts"}]  # noqa: RUF012 - likewise
+    fastapi_root_middlewares = [  # noqa: RUF012 - likewise
+        {"middleware": recording_acts, "name": "Audit log"},
+        {"middleware": for_allowed_hosts, "name": "Allowed hosts"},
+    ]
     fastapi_apps = [{"app": pages, "url_prefix": "/perennial", "name": "Perennial"}]  # noqa: RUF012 - likewise
     # Addresses without a leading slash begin where Airflow's UI does, also below a path of a proxy.
     external_views = [  # noqa: RUF012 - likewise

@@ -48,11 +48,14 @@ class TableNames:
     incidents = _Reserved()
     deliveries = _Reserved()
     run_costs = _Reserved()
+    audit_log = _Reserved()
 
     def __getitem__(self, table: str) -> str:
         """The full name of the use case's table `table`: a raw or feature table, or one of the reserved names."""
         return f"{self.use_case}.{table}"
 
 
+#: In place of a use case's name: records of the installation.
+OF_INSTALLATION = "_installation"
 #: Names that no raw or feature table may have.
 RESERVED = frozenset(name for name, value in vars(TableNames).items() if isinstance(value, _Reserved))
