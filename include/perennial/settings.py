@@ -124,6 +124,12 @@ class Settings(BaseSettings):
         description="How far the record of a prediction is before it is answered: with the operating system, which"
         " outlives the server (`system`), or on the disk, which outlives an outage of power (`disk`).",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="How the prediction server writes its log lines to standard error: for people, or as a JSON object"
+        " a line (`timestamp`, `level`, `logger`, `event`, `exception`). Airflow's processes have a setting of their"
+        " own, `AIRFLOW__LOGGING__JSON_LOGS`.",
+    )
     commit: str = Field(
         default="", description="The git commit of the code, for where there is no checkout, as in a container image."
     )

@@ -95,14 +95,15 @@ def serve(
     # Before NumPy and scikit-learn are loaded: a request is too small to be worth several threads.
     os.environ["OMP_NUM_THREADS"] = "1"
     from perennial import discovery
+    from perennial._common import log_lines
     from perennial._common.heavy_imports import fast_imports
+    from perennial.settings import settings
 
     named = [discovery.load(name) for name in dict.fromkeys(use_cases or ())]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[log_lines.handler(settings().log_format)])
     logging.getLogger("perennial.serving").setLevel(logging.INFO)
     with fast_imports():
         from perennial.serving import server
-    from perennial.settings import settings
 
     server.run(named or None, workers or settings().serving_workers)
 
