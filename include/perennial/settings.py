@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
+from perennial import environments
 from perennial.alert_routes import AlertRoute, check_names
 from perennial.errors import InvalidSetting
 
+#: Settings that name folders. They stay, whichever commit of the project a process reads.
+_PLACES = ("environments", "home", "warehouse", "training_sets")
 #: Where a server on this machine is reached that listens on all of its addresses.
 _REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}  # noqa: S104
 
@@ -53,7 +62,19 @@ class Settings(BaseSettings):
         " that this package is in; installed elsewhere, the current folder or the nearest one above it that has a"
         " `feature_repo/`.",
     )
-    home: Path = Field(default=Path(".perennial"), description="Folder of everything generated; relative to `project`.")
+    environment: str = Field(
+        default="",
+        pattern=environments.NAME,
+        description="The [environment](environments.md), such as `staging`: its settings are in a file in git, and its"
+        " data and models under names of its own. Unset: the one without a name.",
+    )
+    environments: Path = Field(
+        default=Path("environments"), description="Folder of the environments' files; relative to `project`."
+    )
+    home: Path = Field(
+        default=Path(".perennial"),
+        description="Folder of everything generated; relative to `project`. An environment's is below it.",
+    )
     database: SecretStr | None = Field(
         default=None,
         description="SQLAlchemy URL of a PostgreSQL server for the databases `airflow`, `mlflow`, `lake` and `feast`."
@@ -173,13 +194,40 @@ class Settings(BaseSettings):
         description="Who is told of incidents (JSON): a list of [routes](alerts.md#routes). Empty: nobody is.",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the environment's variables set wins over what the file of `environment` sets."""
+        given = env_settings() | init_settings()
+        name = given.get("environment", "")
+        if not re.fullmatch(environments.NAME, name) or not name:
+            return init_settings, env_settings
+        project = Path(given.get("project") or _project()).resolve()
+        file = project / given.get("environments", "environments") / f"{name}.toml"
+        environments.check_file(name, file, cls.model_fields)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
     @model_validator(mode="before")
     @classmethod
     def _derive(cls, given: dict) -> dict:
         project = Path(given.get("project") or _project()).resolve()
-        home = project / given.get("home", ".perennial")
+        name = given.get("environment", "")
+        home = Path(
+            environments.own_place(str(project / given.get("home", ".perennial")), f"environments/{name}", name)
+        )
         # Servers and commands run in different folders, but must refer to the same place.
-        placed = {name: _absolute(given[name], project) for name in ("warehouse", "training_sets") if given.get(name)}
+        placed = {
+            # What is below the environment's home is its own already, as is what one process hands to another.
+            field: place if place.startswith(f"{home}/") else environments.own_place(place, name, name)
+            for field in ("warehouse", "training_sets")
+            if given.get(field) and (place := _absolute(given[field], project))
+        }
         serving_host = reached_at(given.get("serving_host", "127.0.0.1"))
         derived = {
             "warehouse": str(home / "lake"),
@@ -189,6 +237,7 @@ class Settings(BaseSettings):
             "serving_uri": f"http://{serving_host}:{given.get('serving_port', 8090)}",
         }
         values = derived | given | placed | {"project": project, "home": home}
+        values["environments"] = project / given.get("environments", "environments")
         return {f"{name}_public_uri": values[f"{name}_uri"] for name in ("mlflow", "airflow")} | values
 
     @field_validator("users")
@@ -219,6 +268,15 @@ class Settings(BaseSettings):
             return self.sources_from_runs
         is_embedded = self.airflow_uri == f"http://{self.airflow_host}:{self.airflow_port}"
         return is_embedded and not self.users
+
+    def own_name(self, name: str, separator: str = ".") -> str:
+        """A name that no other environment on the same server uses; without an environment, the name itself.
+
+        Args:
+            name: Of a database, a registered model or an experiment.
+            separator: Between the environment's name and this one.
+        """
+        return f"{self.environment}{separator}{name}" if self.environment else name
 
     @property
     def feature_repo(self) -> Path:
@@ -257,7 +315,10 @@ def settings() -> Settings:
             f"{'.'.join([variable(str(each['loc'][0])), *map(str, each['loc'][1:])])}: {each['msg']}"
             for each in error.errors(include_input=False)
         )
-        raise InvalidSetting(f"The environment sets {wrong}.", "Correct or unset it.") from None
+        raise InvalidSetting(
+            f"The environment sets {wrong}.",
+            "Correct or unset it; an environment's file (PERENNIAL_ENVIRONMENT) sets what variables do not.",
+        ) from None
     except SettingsError as error:
         name = next((name for name in Settings.model_fields if f'"{name}"' in str(error)), "")
         raise InvalidSetting(
@@ -273,7 +334,7 @@ def use_project(project: Path, commit: str = "") -> None:
         commit: The commit of git that the folder is pinned to; empty: none.
     """
     before = settings()
-    os.environ |= {variable(name): str(getattr(before, name)) for name in ("home", "warehouse", "training_sets")}
+    os.environ |= {variable(name): str(getattr(before, name)) for name in _PLACES}
     os.environ[variable("project")] = str(project)
     if commit:
         # Runs of several commits are under way at once: they would replace each other's definitions.

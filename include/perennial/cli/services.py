@@ -83,6 +83,7 @@ def show_status(
     """
     from perennial import discovery, embedded
     from perennial.reporting import partition_status, terminal
+    from perennial.settings import settings
 
     loaded, broken = ([discovery.load(use_case)], {}) if use_case else discovery.load_all()
     states = partition_status.statuses(loaded)
@@ -94,6 +95,8 @@ def show_status(
         show_json(shown[0] if use_case else shown)
         return
     out = console()
+    if environment := settings().environment:
+        out.print(f"Environment {environment}", highlight=False)
     for service in services:
         out.print(f"{service.name:<10} {service.state:<8} {service.address}", highlight=False)
     for state in states:

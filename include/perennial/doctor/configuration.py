@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,14 @@ def values() -> Iterator[Finding]:
     from_environment = [name for name in Settings.model_fields if variable(name) in os.environ]
     for name in from_environment:
         yield passed(name, f"{_shown(getattr(where, name))} (from {variable(name)})")
-    unset = [name for name in Settings.model_fields if name not in from_environment]
-    yield passed(
-        "Settings", f"{len(from_environment)} from the environment, {len(unset)} by default; home {where.home}"
-    )
+    from_file = _in_file(where) - set(from_environment)
+    for name in sorted(from_file):
+        yield passed(name, f"{_shown(getattr(where, name))} (from environments/{where.environment}.toml)")
+    given = f"{len(from_environment)} from variables"
+    if where.environment:
+        given = f"environment {where.environment!r}: {given}, {len(from_file)} from its file"
+    unset = len(Settings.model_fields) - len(from_environment) - len(from_file)
+    yield passed("Settings", f"{given}, {unset} by default; home {where.home}")
 
 
 def names() -> Iterator[Finding]:
@@ -52,6 +57,13 @@ def project() -> Iterator[Finding]:
         )
     else:
         yield passed("project", f"{root} contains dags/ and feature_repo/")
+
+
+def _in_file(where: Settings) -> set[str]:
+    """The settings that the environment's file sets."""
+    if not where.environment:
+        return set()
+    return set(tomllib.loads((where.environments / f"{where.environment}.toml").read_text(encoding="utf-8")))
 
 
 def _shown(value: object) -> str:

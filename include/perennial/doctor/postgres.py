@@ -76,10 +76,11 @@ def _version(state: _Server) -> Finding:
 
 
 def _databases(state: _Server) -> Finding:
-    missing = [name for name in _DATABASES if name not in state.databases]
+    names = list(map(_name_of, _DATABASES))
+    missing = [name for name in names if name not in state.databases]
     if missing:
         return warning("Databases", f"{', '.join(missing)} do not exist yet", "`perennial up` creates them.")
-    return passed("Databases", ", ".join(_DATABASES))
+    return passed("Databases", ", ".join(names))
 
 
 def _clock(state: _Server) -> Finding:
@@ -130,6 +131,10 @@ def _other_catalog() -> Finding:
     return passed("Catalog", f"of type {properties['type']}, {len(namespaces)} namespaces")
 
 
+def _name_of(database: str) -> str:
+    return settings().own_name(database, "_") if database in _DATABASES else database
+
+
 def connect(database: str) -> Any:
     """A connection of psycopg2 to one of the configured server's databases."""
     import psycopg2
@@ -137,9 +142,9 @@ def connect(database: str) -> Any:
     configured = settings().database
     if configured is None:
         parameters = postgres_address.address().parameters()
-        return psycopg2.connect(dbname=database, connect_timeout=PATIENCE, **parameters)
+        return psycopg2.connect(dbname=_name_of(database), connect_timeout=PATIENCE, **parameters)
     scheme, _, rest = configured.get_secret_value().partition("://")  # Without SQLAlchemy's name of a driver.
-    return psycopg2.connect(f"{scheme.partition('+')[0]}://{rest}", dbname=database, connect_timeout=PATIENCE)
+    return psycopg2.connect(f"{scheme.partition('+')[0]}://{rest}", dbname=_name_of(database), connect_timeout=PATIENCE)
 
 
 def embedded_not_running(name: str) -> Finding | None:

@@ -245,7 +245,7 @@ def create_databases() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
             present = {name for (name,) in cursor.fetchall()}
-            for name in postgres.DATABASES:
+            for name in map(postgres.name_of, postgres.DATABASES):
                 if name not in present:
                     cursor.execute(f'CREATE DATABASE "{name}"')
     finally:

@@ -70,7 +70,10 @@ def load_config(folder: Path) -> RepoConfig:
     """The configuration in `feature_store.yaml` of a feature repository."""
     from feast.repo_config import load_repo_config
 
-    return load_repo_config(folder, folder / "feature_store.yaml")
+    config = load_repo_config(folder, folder / "feature_store.yaml")
+    # Online stores that environments share tell their rows apart by Feast's project.
+    config.project = f"{config.project}_{name}" if (name := settings().environment) else config.project
+    return config
 
 
 @cache

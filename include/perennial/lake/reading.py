@@ -29,6 +29,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from perennial._common.storage import explain_storage_errors
+from perennial.lake import environment_marker
 from perennial.lake.column_types import canonical
 from perennial.services import postgres
 from perennial.settings import settings
@@ -48,7 +49,9 @@ def catalog() -> Catalog:
     properties = {"warehouse": settings().warehouse} | settings().catalog
     if "type" not in properties:
         properties |= {"type": "sql", "uri": postgres.url("lake").render_as_string(hide_password=False)}
-    return load_catalog("perennial", **properties)
+    loaded = load_catalog("perennial", **properties)
+    environment_marker.check(loaded)
+    return loaded
 
 
 @explain_storage_errors

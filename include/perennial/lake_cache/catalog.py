@@ -45,12 +45,12 @@ def _of_sql_catalog(identifiers: Sequence[str]) -> dict[str, str]:
 def _connect() -> Any:
     import psycopg2
 
-    configured = settings().database
+    configured, name = settings().database, settings().own_name("lake", "_")
     if configured is None:
-        return psycopg2.connect(dbname="lake", **postgres_address.address().parameters())
+        return psycopg2.connect(dbname=name, **postgres_address.address().parameters())
     # The driver is SQLAlchemy's addition to the URL; `dbname` wins over the one in it.
     address = re.sub(r"^(\w+)\+\w+://", r"\1://", configured.get_secret_value())
-    return psycopg2.connect(address, dbname="lake", connect_timeout=_PATIENCE)
+    return psycopg2.connect(address, dbname=name, connect_timeout=_PATIENCE)
 
 
 def _of_other_catalog(identifiers: Sequence[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from perennial.monitoring.verdict import FIRST_MODEL
 from perennial.registry.deployments import NOTHING
+from perennial.settings import settings
 from perennial.telemetry.costs import amount
 
 _HERE = Path(__file__).parent
@@ -93,6 +94,7 @@ def _environment() -> Environment:
         "amount": amount,
     }
     environment.globals |= {"static": _versioned, "NOTHING": NOTHING, "FIRST_MODEL": FIRST_MODEL}
+    environment.globals["environment"] = settings().environment
     return environment
 
 

@@ -126,12 +126,16 @@ class MlflowRecords:
             model: Name of the registered model: the use case.
             version: Its number.
         """
-        answer = self._json("model-versions/get", name=model, version=str(version)).get("model_version")
+        answer = self._json("model-versions/get", name=settings().own_name(model), version=str(version)).get(
+            "model_version"
+        )
         return RegisteredVersion(answer.get("run_id", ""), answer.get("source", "")) if answer else None
 
     def versions(self, model: str) -> list[int]:
         """All registered versions of a model, oldest first."""
-        response = self._json("model-versions/search", filter=f"name='{model}'", max_results="1000")
+        response = self._json(
+            "model-versions/search", filter=f"name='{settings().own_name(model)}'", max_results="1000"
+        )
         return sorted(int(each["version"]) for each in response.get("model_versions", ()))
 
     def version_with_alias(self, model: str, alias: str) -> int | None:
@@ -141,7 +145,9 @@ class MlflowRecords:
             model: Name of the registered model: the use case.
             alias: Such as `challenger`.
         """
-        version = self._json("registered-models/alias", name=model, alias=alias).get("model_version")
+        version = self._json("registered-models/alias", name=settings().own_name(model), alias=alias).get(
+            "model_version"
+        )
         return int(version["version"]) if version else None
 
     def artifact(self, run_id: str, path: str) -> bytes | None:
@@ -200,7 +206,7 @@ def model_page(model: str, version: int) -> str:
         model: Name of the registered model: the use case.
         version: Its number.
     """
-    return f"{settings().mlflow_public_uri}/#/models/{quote(model)}/versions/{version}"
+    return f"{settings().mlflow_public_uri}/#/models/{quote(settings().own_name(model))}/versions/{version}"
 
 
 def run_id_in(address: str | None) -> str | None:

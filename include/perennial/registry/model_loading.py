@@ -328,6 +328,8 @@ def _locate(use_case: UseCase, number: int) -> _Version:
         )
     # The model's own address: MLflow's client adds a file of its own to what it fetches by name and version.
     address = (
-        tracking.client().get_logged_model(model).artifact_location if model else f"models:/{use_case.name}/{number}"
+        tracking.client().get_logged_model(model).artifact_location
+        if model
+        else f"models:/{tracking.model_name(use_case)}/{number}"
     )
     return _Version(use_case, number, registered.run_id, address, model or "", recorded)

@@ -40,6 +40,11 @@ def client() -> MlflowClient:
     return MlflowClient()
 
 
+def model_name(use_case: UseCase) -> str:
+    """The name of a use case's registered model, which is the environment's own."""
+    return settings().own_name(use_case.name)
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Around calls of MLflow: they go to the configured server, and no answer becomes an error that says what to do.
@@ -68,7 +73,7 @@ def run(use_case: UseCase, pipeline: str, made_by: str, name: str) -> Iterator[m
     """
     with reachable():
         found = find_run(use_case, pipeline, made_by)
-        mlflow.set_experiment(dag_id(use_case.name, pipeline))
+        mlflow.set_experiment(settings().own_name(dag_id(use_case.name, pipeline)))
         arguments: dict[str, Any] = (
             {"run_id": found} if found else {"run_name": name, "tags": {mlflow_tags.MADE_BY: made_by}}
         )
@@ -85,7 +90,7 @@ def find_run(use_case: UseCase, pipeline: str, made_by: str) -> str | None:
         made_by: Id of the Airflow run.
     """
     server = client()
-    experiment = server.get_experiment_by_name(dag_id(use_case.name, pipeline))
+    experiment = server.get_experiment_by_name(settings().own_name(dag_id(use_case.name, pipeline)))
     if experiment is None:
         return None
     quoted = made_by.replace("'", "\\'")
@@ -101,21 +106,21 @@ def register(use_case: UseCase, model_uri: str, run_id: str) -> ModelVersion:
         model_uri: Address of the model that the run logged; not read if the run has a version already.
         run_id: The MLflow run; one version is registered for it at most.
     """
-    version = _registered(use_case, run_id) or mlflow.register_model(model_uri, use_case.name)
+    version = _registered(use_case, run_id) or mlflow.register_model(model_uri, model_name(use_case))
     _complete(use_case, version)
     return version
 
 
 def _registered(use_case: UseCase, run_id: str) -> ModelVersion | None:
     """The version that was registered of an MLflow run."""
-    held = client().search_model_versions(f"name='{use_case.name}' and run_id='{run_id}'")
+    held = client().search_model_versions(f"name='{model_name(use_case)}' and run_id='{run_id}'")
     return held[0] if held else None
 
 
 def _complete(use_case: UseCase, version: ModelVersion) -> None:
     """What follows a registration: the alias, and of its run no other model, which a killed attempt may have logged."""
     server = client()
-    server.set_registered_model_alias(use_case.name, CHALLENGER, version.version)
+    server.set_registered_model_alias(model_name(use_case), CHALLENGER, version.version)
     run_id = str(version.run_id)
     experiment = server.get_run(run_id).info.experiment_id
     logged = server.search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
@@ -158,7 +163,7 @@ def name_challenger(use_case: UseCase, number: int) -> None:
         ServiceUnavailable: MLflow does not answer.
     """
     with reachable():
-        client().set_registered_model_alias(use_case.name, CHALLENGER, str(number))
+        client().set_registered_model_alias(model_name(use_case), CHALLENGER, str(number))
 
 
 def link_refit(use_case: UseCase, evaluated: int, refit: int) -> None:
@@ -174,8 +179,8 @@ def link_refit(use_case: UseCase, evaluated: int, refit: int) -> None:
     """
     with reachable():
         server = client()
-        server.set_model_version_tag(use_case.name, str(refit), mlflow_tags.REFIT_OF, str(evaluated))
-        server.set_model_version_tag(use_case.name, str(evaluated), mlflow_tags.REFIT, str(refit))
+        server.set_model_version_tag(model_name(use_case), str(refit), mlflow_tags.REFIT_OF, str(evaluated))
+        server.set_model_version_tag(model_name(use_case), str(evaluated), mlflow_tags.REFIT, str(refit))
 
 
 def run_of(use_case: UseCase, number: int) -> str:
@@ -254,7 +259,7 @@ def promote(use_case: UseCase, number: int) -> None:
         ServiceUnavailable: MLflow does not answer.
     """
     with reachable():
-        client().set_registered_model_alias(use_case.name, CHAMPION, str(number))
+        client().set_registered_model_alias(model_name(use_case), CHAMPION, str(number))
 
 
 def follow_ledger(use_case: UseCase) -> None:

@@ -179,6 +179,7 @@ def _run(python: str, project: Path, arguments: list[str]) -> Reproduction:
     stores = {
         "PERENNIAL_PROJECT": str(project),
         "PERENNIAL_HOME": str(where.home.resolve()),
+        "PERENNIAL_ENVIRONMENTS": str(where.environments),
         "PERENNIAL_MLFLOW_URI": where.mlflow_uri,
         "PERENNIAL_WAREHOUSE": where.warehouse,
         "PERENNIAL_TRAINING_SETS": where.training_sets,

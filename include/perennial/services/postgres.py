@@ -32,7 +32,12 @@ def url(database: str, driver: str = "psycopg2") -> URL:
     """
     configured = settings().database
     where = make_url(configured.get_secret_value()) if configured else _embedded()
-    return where.set(drivername=f"postgresql+{driver}", database=database)
+    return where.set(drivername=f"postgresql+{driver}", database=name_of(database))
+
+
+def name_of(database: str) -> str:
+    """The name on the server of one of `DATABASES`, which is the environment's own; others are named as they are."""
+    return settings().own_name(database, "_") if database in DATABASES else database
 
 
 def _embedded() -> URL:

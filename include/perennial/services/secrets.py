@@ -7,13 +7,12 @@ import os
 import re
 from urllib.parse import unquote, urlsplit
 
+from perennial.environments import SECRET_NAME
 from perennial.settings import settings
 
 _HIDDEN = "***"
 #: A login in an address: between `//` and `@`.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]*@")
-#: Names of variables and properties whose values are secrets.
-_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
 #: Shorter values may occur in ordinary words.
 _SHORTEST = 6
 
@@ -37,14 +36,14 @@ def redact(text: str, secrets: frozenset[str]) -> str:
 
 def known_secrets() -> frozenset[str]:
     """Every secret that a message could contain: from settings, the environment and the files in the home."""
-    named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    named = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
     return of_installation() | {value for value in named if len(value) >= _SHORTEST}
 
 
 def of_installation() -> frozenset[str]:
     """Passwords and keys from settings and the files in the home; not what else the environment holds."""
     where = settings()
-    secrets = {value for name, value in where.catalog.items() if _SECRET_NAME.search(name)}
+    secrets = {value for name, value in where.catalog.items() if SECRET_NAME.search(name)}
     addresses = [each.get_secret_value() for each in (where.database, where.online_store) if each]
     addresses += [where.warehouse, where.mlflow_uri, where.airflow_uri, *where.catalog.values()]
     for address in addresses:

@@ -39,11 +39,11 @@ def attach(use_case: UseCase, version: int) -> str:
         server = tracking.client()
         server.log_artifacts(card.run_id, folder, FOLDER)
         link = f"{card.run_url}/artifacts/{FOLDER}/{HTML}"
-        server.set_model_version_tag(use_case.name, str(version), mlflow_tags.MODEL_CARD, link)
-        current = server.get_model_version(use_case.name, str(version)).description
+        server.set_model_version_tag(tracking.model_name(use_case), str(version), mlflow_tags.MODEL_CARD, link)
+        current = server.get_model_version(tracking.model_name(use_case), str(version)).description
         # What a person wrote there stays.
         if not current or rendering.LINK in current:
-            server.update_model_version(use_case.name, str(version), rendering.description(card, link))
+            server.update_model_version(tracking.model_name(use_case), str(version), rendering.description(card, link))
     return files[MARKDOWN]
 
 
