@@ -74,7 +74,10 @@ async def _record(request: Request, body: bytes, status: int) -> None:
 
 
 def _is_act(scope: Scope) -> bool:
-    return scope["method"] not in _LOOKS and not _path(scope).startswith("/execution/")
+    path = _path(scope)
+    # What ends so only reads, by a filter that is too long for an address.
+    is_look = scope["method"] in _LOOKS or path.endswith("/list")
+    return not is_look and not path.startswith("/execution/")
 
 
 def _path(scope: Scope) -> str:
