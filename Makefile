@@ -1,7 +1,7 @@
 # One vocabulary for developers and CI. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-fast chaos test-services test-feast-suite plan apply demo down bench bench-decisions bench-growth lint docs format clean
+.PHONY: help install test test-fast chaos test-services test-feast-suite plan apply deploy demo down bench bench-decisions bench-growth lint docs format clean
 SHELL := /bin/bash
 
 PYTHON ?= python3
@@ -56,6 +56,10 @@ plan: install ## Show what a change to features would do (OUT=plan.md: as Markdo
 
 apply: install ## Register changed features and compute them; shows the plan and asks (YES=1: does not ask)
 	$(BIN)/perennial apply $(if $(YES),--yes)
+
+deploy: install ## Bring this commit's feature definitions to an environment: TO=staging (YES=1: does not ask)
+	@test -n "$(TO)" || { echo "Fix: make $@ TO=staging"; exit 1; }
+	$(BIN)/perennial deploy --to $(TO) $(if $(YES),--yes)
 
 demo: install ## Start everything, replay the flights of 2013, show each month, ask the champion and a shadow
 	$(BIN)/perennial up

@@ -34,14 +34,15 @@ DRY = ("up", "down", "replay", "trigger", "rollback", "resume", "apply", "quaran
 #: Exit codes, beside 0, that say that a command has done its work: a row is still wrong.
 ALSO = {"quarantine release": (1,)}
 #: `ahead` needs a day that a champion has scored, `alerts` a route and a receiver, `backtest` more days than these,
-#: `doctor` takes as long as all others together, `dossier` needs a version that was there in 2024, `explain`,
-#: `predict` and `staleness` need a champion that MLflow knows, `retire` changes a use case's folder, `run` replaces
-#: its process, `serve` does not end, `ask` needs it, and `telemetry` writes a folder.
+#: `deploy` begins again as another process, `doctor` takes as long as all others together, `dossier` needs a version
+#: that was there in 2024, `explain`, `predict` and `staleness` need a champion that MLflow knows, `retire` changes a
+#: use case's folder, `run` replaces its process, `serve` does not end, `ask` needs it, and `telemetry` writes a folder.
 ELSEWHERE_RUN = {
     "ahead": "tests/cli/test_ahead.py",
     "alerts": "tests/cli/test_alerts.py",
     "ask": "tests/serving/test_server.py",
     "backtest": "tests/cli/test_backtest.py",
+    "deploy": "tests/cli/test_deploy.py",
     "doctor": "tests/doctor",
     "dossier": "tests/dossier/test_contents.py",
     "incidents": "tests/cli/test_incidents.py",

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from perennial.errors import InvalidParams
 from perennial.project import record, shipped, starting
@@ -28,6 +29,19 @@ def test_it_depends_on_the_release_that_wrote_it(tmp_path: Path) -> None:
     declared = tomllib.loads((tmp_path / "My Shop/pyproject.toml").read_text())["project"]
     assert declared["name"] == "my-shop"
     assert declared["dependencies"] == [f"perennial>={shipped.installed()},<0.2"]
+
+
+def test_merges_and_tags_are_deployed_to_their_environments() -> None:
+    files = shipped.files("shop")
+    on_github = yaml.safe_load(files[".github/workflows/ci.yaml"])
+    deploy = on_github["jobs"]["deploy"]
+    assert on_github[True]["push"] == {"branches": ["main"], "tags": ["v*"]}, "YAML takes `on` for true"
+    assert deploy["environment"] == deploy["env"]["TO"] == "${{ github.ref_type == 'tag' && 'prod' || 'staging' }}"
+    on_gitlab = yaml.safe_load(files[".gitlab-ci.yml"])
+    assert {on_gitlab[name]["variables"]["TO"] for name in ("staging", "prod")} == {"staging", "prod"}
+    for steps in ([step.get("run", "") for step in deploy["steps"]], on_gitlab[".deploy"]["script"]):
+        assert any('make deploy TO="$TO" YES=1' in step for step in steps)
+    assert "\ndeploy: install" in files["Makefile"]
 
 
 def test_a_folder_with_anything_else_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ try:
     from perennial.cli import reproduce
     from perennial.cli import dossier
     from perennial.cli import features
+    from perennial.cli import deploy
     from perennial.cli import staleness
     from perennial.cli import backtest
     from perennial.cli import retire
@@ -41,6 +42,7 @@ __all__ = [
     "backtest",
     "costs",
     "decisions",
+    "deploy",
     "doctor",
     "dossier",
     "explain",

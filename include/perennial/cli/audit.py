@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 #: The commands that change something, by their first words. What they ask of Airflow is recorded by its login, too.
 ACTS = frozenset(
     {
-        *(("apply",), ("replay",), ("trigger",), ("rollback",), ("resume",), ("retire",)),
+        *(("apply",), ("deploy",), ("replay",), ("trigger",), ("rollback",), ("resume",), ("retire",)),
         *(("quarantine", "release"), ("quarantine", "discard"), ("incidents", "acknowledge")),
         *(("token", "create"), ("token", "revoke")),
     }
 )
+#: What a command says of itself beside its arguments.
+_said: list[str] = []
 _NOTHING_DONE = {"--dry-run", "--help", "-h"}
 
 
@@ -80,6 +82,15 @@ def _table(acts: Sequence[Act]) -> Table:
     return drawn
 
 
+def add(text: str) -> None:
+    """Let the record of this command say something that its arguments do not.
+
+    Args:
+        text: A few words.
+    """
+    _said.append(text)
+
+
 def record(arguments: Sequence[str], code: int) -> None:
     """Record a command that may have changed something; nothing for the others.
 
@@ -100,7 +111,7 @@ def record(arguments: Sequence[str], code: int) -> None:
             actor=getpass.getuser(),
             channel="cli",
             address=platform.node(),
-            act=" ".join(["perennial", *arguments]),
+            act=" ".join(["perennial", *arguments, *(f"({each})" for each in _said)]),
             use_case=next((word for word in words if word in names), ""),
             reason=_reason(arguments),
             outcome="done" if code == DONE else "refused" if code == REFUSED else "failed",

@@ -56,6 +56,14 @@ def use_cases(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
 
 
 @_quietly
+def environments(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
+    """Environments that have a file."""
+    from perennial.settings import settings
+
+    return sorted(file.stem for file in settings().environments.glob("*.toml"))
+
+
+@_quietly
 def incidents(ctx: typer.Context, incomplete: str) -> Iterable[Offer]:
     """Ids of open incidents, with what happened."""
     from perennial.alerts import incidents as recorded

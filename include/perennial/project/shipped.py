@@ -17,6 +17,7 @@ _RENDERED = {
     "pyproject.toml": "pyproject.toml",
     "Makefile": "Makefile",
     "ci.yaml": ".github/workflows/ci.yaml",
+    "gitlab-ci.yml": ".gitlab-ci.yml",
     "gitignore": ".gitignore",
     "env.example": ".env.example",
     "README.md": "README.md",
