@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,14 @@ def test_a_project_of_a_later_version_is_refused(project: Path) -> None:
 def test_a_folder_that_init_did_not_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PerennialError, match="did not write this project"):
         upgrading.plan(tmp_path)
+
+
+def test_several_at_once_end_as_one(project: Path, monkeypatch) -> None:
+    planned = upgrading.plan(project)
+    paces = itertools.cycle((0.02, 0.001, 0.01))
+    mode = record._mode
+    monkeypatch.setattr(record, "_mode", lambda *places: time.sleep(next(paces)) or mode(*places))
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: upgrading.apply(project, planned), range(12)))
+    assert not does(upgrading.plan(project))
+    assert not list(project.glob(f"{record.PENDING}*"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,7 +90,7 @@ def put(project: Path, files: Mapping[str, str], removed: Iterable[str], record:
         record: What holds afterwards.
     """
     # In the project itself: what is moved inside one file system is moved at once.
-    with tempfile.TemporaryDirectory(prefix=PENDING, dir=project) as pending:
+    with _alone(project), tempfile.TemporaryDirectory(prefix=PENDING, dir=project) as pending:
         for path, content in {**files, FILE: text(record)}.items():
             target, draft = project / path, Path(pending) / "draft"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -97,8 +100,20 @@ def put(project: Path, files: Mapping[str, str], removed: Iterable[str], record:
                 for gone in removed:
                     (project / gone).unlink(missing_ok=True)
             draft.replace(target)
-    for left in project.glob(f"{PENDING}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        for left in project.glob(f"{PENDING}*"):
+            if left != Path(pending):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _alone(project: Path) -> Iterator[None]:
+    """Wait for another process that writes into the project. A lock of the folder leaves no file and ends with us."""
+    folder = os.open(project, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _mode(target: Path, project: Path) -> int:
