@@ -16,7 +16,7 @@ from alert_cases import NOW, opened
 from perennial import discovery
 from perennial.alerts import deliveries, delivery, incidents, route_status
 from perennial.alerts.messages import Message
-from perennial.errors import DamagedFile, PerennialError
+from perennial.errors import DamagedFile, PerennialError, ServiceUnavailable
 from perennial.settings import settings
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -196,6 +196,24 @@ def test_an_unexpected_error_is_recorded_without_its_words(world: World) -> None
     assert world.deliver(send)[name]["error"] == "RuntimeError"
 
 
+def test_an_unexpected_error_of_a_route_leaves_no_other_out(world: World) -> None:
+    first, *others = world.routes(*[{}] * 8)
+    world.open()
+    read = deliveries.histories
+
+    def histories(routes: Any) -> Any:
+        if first in routes:
+            raise KeyError("secret")
+        return read(routes)
+
+    world.monkeypatch.setattr(deliveries, "histories", histories)
+    results = world.deliver()
+    assert results[first] == {"sent": 0, "pending": None, "error": "KeyError"}
+    assert [results[name]["sent"] for name in others] == [1] * 7
+    with pytest.raises(ServiceUnavailable, match=first):
+        delivery.check(results)
+
+
 def test_a_damaged_table_of_another_use_case_keeps_nobody_from_being_told(world: World) -> None:
     (name,) = world.routes({})
     world.open()
@@ -208,4 +226,5 @@ def test_a_damaged_table_of_another_use_case_keeps_nobody_from_being_told(world:
         return read(names)
 
     world.monkeypatch.setattr(incidents, "of", of)
+    assert [each.pending for each in route_status.statuses(NOW)] == [0]
     assert world.deliver()[name] == {"sent": 1, "pending": 0, "error": ""}

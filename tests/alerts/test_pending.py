@@ -134,3 +134,16 @@ def test_what_was_never_tried_comes_before_what_failed() -> None:
     failed = history(row(known[0].first, "failed", NOW))
     ready = pending.due(route(), failed, pending.of_route(route(), failed, known), NOW + timedelta(hours=2))
     assert [each[0].latest.subject for each in ready] == ["new", "poison"]
+
+
+def test_what_is_critical_does_not_wait_for_a_summary() -> None:
+    known = [*many(2), incident(subject="bad", severity="critical"), incident(subject="worse", severity="critical")]
+    begun = history(*(row(each.first, "summed-up", message="group") for each in known[:2]))
+    ready = pending.due(route(per_hour=1), begun, pending.of_route(route(), begun, known), NOW)
+    assert [[part.latest.subject for part in each] for each in ready] == [["bad", "worse"], ["0", "1"]]
+
+
+def test_what_a_wrong_clock_dated_later_holds_nothing_back() -> None:
+    known, later = many(3), NOW + timedelta(days=10)
+    assert due(route(per_hour=1), known, history(row(known[0].first, "sent", later))) == [2]
+    assert due(route(), known, history(row(known[0].first, "failed", later))) == [1, 1, 1]

@@ -118,3 +118,13 @@ def test_a_look_is_kept_and_a_damaged_one_is_none(monkeypatch: pytest.MonkeyPatc
         assert serving_findings.load() == each
     (tmp_path / "look.json").write_text("{}")
     assert serving_findings.load() == Look()
+
+
+def test_a_clock_that_was_set_back_delays_nothing_for_long() -> None:
+    before = replace(look(Counts()), silent_since=NOW + timedelta(days=10), at={"a": NOW + timedelta(days=10)})
+    kept, _ = serving_findings.silent(before, NOW, "ConnectError")
+    _, told = serving_findings.silent(kept, NOW + timedelta(minutes=4), "ConnectError")
+    assert [each.severity for each in told.findings] == ["critical"]
+    kept, _ = serving_findings.compared(before, {"a": Counts(3, 3)}, ["a"], NOW)
+    _, found = serving_findings.compared(kept, {"a": Counts(3, 3)}, ["a"], NOW + timedelta(hours=1))
+    assert [each.about for each in found["a"].findings] == [ERRORS]

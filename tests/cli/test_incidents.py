@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,8 @@ from typer.testing import CliRunner, Result
 from perennial.alerts import incidents
 from perennial.alerts.incidents import Incident, IncidentEvent, Subject
 from perennial.cli import app
+from perennial.cli.frame import console
+from perennial.cli.incidents import _table
 from perennial.errors import InvalidParams, UnknownUseCase
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -69,3 +72,8 @@ def test_an_acknowledgement_needs_a_note_and_is_shown(opened: Incident) -> None:
     assert "acknowledged: energy: features failed" in run("acknowledge", opened.id, "--note", "on it").output
     assert json.loads(run("--json").output)[0]["state"] == "acknowledged"
     assert "acknowledged by" in run("show", opened.id).output
+
+
+def test_a_title_is_no_markup(opened: Incident, capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(_table([Incident((replace(opened.first, title="approve [/red] [bold]me"),))]))
+    assert "approve [/red] [bold]me" in capsys.readouterr().out

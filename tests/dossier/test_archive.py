@@ -202,3 +202,13 @@ def test_without_a_folder_it_says_so(tmp_path: Path) -> None:
 def test_what_is_no_file_is_no_dossier(tmp_path: Path) -> None:
     with pytest.raises(InvalidParams, match="is no file"):
         verifying.verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"use_case": "energy\x1b[2J"}, {"as_of": "yesterday"}, {"as_of": 5}, {"newest_record": "2024-01-01T00:00:00"}],
+    ids=["use case", "no time", "number", "no time zone"],
+)
+def test_a_made_up_manifest_is_told(told: dict[str, object]) -> None:
+    written = manifest.make(ABOUT | told, FILES)
+    assert list(problems(archive.pack(FILES | {"manifest.json": written}))) == ["manifest.json"]

@@ -25,12 +25,13 @@ from perennial import lake
 from perennial.alerts import incidents
 from perennial.alerts.incidents import IncidentEvent, Subject
 from perennial.cli import app
-from perennial.dossier import archive, contents, verifying
+from perennial.dossier import archive, contents, sources, verifying
 from perennial.dossier.contents import Dossier
+from perennial.dossier.records import Records
 from perennial.errors import InvalidParams, PerennialError, UnknownVersion
 from perennial.registry import ledger, mlflow_artifacts, mlflow_tags, model_files, provenance, tracking
 from perennial.reproduce import recipe
-from perennial.services import credentials
+from perennial.services import credentials, secrets
 from perennial.use_case import UseCase
 
 pytestmark = pytest.mark.usefixtures("project", "mlflow_server")
@@ -392,6 +393,26 @@ def test_no_secret_of_the_installation_is_in_it(
     )
     with pytest.raises(PerennialError, match="would hold a password or key"):
         contents.gather(energy, SERVING)
+
+
+@pytest.mark.parametrize("secret", ['pa"ss\\word', "pass<word>", "pässword"])
+def test_no_secret_is_in_it_as_json_or_html_writes_it(
+    energy: UseCase, serving: Dossier, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    real = ledger.entries
+    monkeypatch.setattr(secrets, "of_installation", lambda: frozenset({secret}))
+    monkeypatch.setattr(
+        ledger, "entries", lambda use_case: [ledger.Entry(**vars(each) | {"actor": secret}) for each in real(use_case)]
+    )
+    with pytest.raises(PerennialError, match="would hold a password or key"):
+        contents.gather(energy, SERVING)
+
+
+def test_a_source_file_elsewhere_is_not_looked_for(energy: UseCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_candidates", lambda *_: pytest.fail("it was looked for"))
+    records = Records(energy)
+    assert sources.recover(records, {"feature_repo/../../x/y": "00"}, "", b"") == {}
+    assert [each.what for each in records.not_recorded] == ["source file 'feature_repo/../../x/y'"]
 
 
 def test_the_command_writes_verifies_and_names_what_changed(energy: UseCase, serving: Dossier, tmp_path: Path) -> None:

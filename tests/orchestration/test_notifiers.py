@@ -102,7 +102,7 @@ def test_a_webhook_gets_json_and_the_key(receiver: Receiver, monkeypatch: pytest
     assert body == message.as_json()
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
+@pytest.mark.parametrize("status", [302, 303, 404, 500])
 def test_another_answer_is_a_failure(receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     receiver.status = status
     connect(monkeypatch, "hook", conn_type="http", host=receiver.url, extra={"check_response": False})

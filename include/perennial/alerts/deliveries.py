@@ -83,7 +83,7 @@ class History:
             {
                 row.message
                 for row in self.rows
-                if row.state == "sent" and row.incident != TEST and row.recorded_at > now - _HOUR
+                if row.state == "sent" and row.incident != TEST and now - _HOUR < row.recorded_at <= now
             }
         )
 
@@ -91,6 +91,17 @@ class History:
 def pause(failures: int) -> timedelta:
     """How long to wait after so many failures one after another: 1 minute, 2, 4, and so on, at most an hour."""
     return min(_FIRST_PAUSE * 2 ** min(failures - 1, 10), _LONGEST_PAUSE)
+
+
+def is_pausing(failed: datetime, failures: int, now: datetime) -> bool:
+    """Whether the pause after a failure is not over; a failure that a wrong clock dated later makes none.
+
+    Args:
+        failed: When the last attempt failed (UTC).
+        failures: How many have failed one after another.
+        now: UTC.
+    """
+    return failed <= now < failed + pause(failures)
 
 
 def table() -> str:

@@ -18,9 +18,8 @@ from perennial import discovery
 from perennial._common import background_threads
 from perennial._common.suggestions import did_you_mean
 from perennial.alert_routes import AlertRoute
-from perennial.alerts import deliveries, messages, pending
+from perennial.alerts import deliveries, incidents, messages, pending
 from perennial.alerts.deliveries import Delivery, History, State
-from perennial.alerts.detection import readable_incidents
 from perennial.alerts.incidents import INSTALLATION, Incident, IncidentEvent
 from perennial.alerts.messages import Message
 from perennial.alerts.pending import Pending
@@ -51,7 +50,7 @@ def deliver(send: Send, *, now: Callable[[], datetime] = lambda: datetime.now(UT
         ServiceUnavailable: the lake cannot be read.
     """
     routes = settings().alert_routes
-    readable, unread = readable_incidents([INSTALLATION, *discovery.names()]) if routes else ({}, {})
+    readable, unread = incidents.readable([INSTALLATION, *discovery.names()]) if routes else ({}, {})
     for what, why in unread.items():
         log.warning("Nobody is told of the %s: %s", what, why)
     known = [each for of_one in readable.values() for each in of_one]
@@ -67,6 +66,9 @@ def _on_route(route: AlertRoute, known: Sequence[Incident], send: Send, now: Cal
     except PerennialError as error:  # The record cannot be written: the other routes are not to suffer from it.
         log.warning("Route %s: %s", route.name, error.problem)
         return {"sent": 0, "pending": None, "error": error.problem}
+    except Exception as error:  # Raised from here, it would take the turn of routes that have not begun.
+        log.exception("Route %s", route.name)
+        return {"sent": 0, "pending": None, "error": type(error).__name__}
 
 
 def _under_lock(

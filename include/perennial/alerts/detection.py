@@ -24,7 +24,7 @@ from perennial.alerts import (
 from perennial.alerts.changes import changes
 from perennial.alerts.findings import Ending, Finding, Reading, page
 from perennial.alerts.incidents import INSTALLATION, REASONS, Incident, IncidentEvent, Subject
-from perennial.errors import PerennialError, ServiceUnavailable, UnknownUseCase
+from perennial.errors import PerennialError, UnknownUseCase
 from perennial.registry import ledger
 from perennial.reporting import overview
 from perennial.services.airflow_api import AirflowClient
@@ -63,7 +63,7 @@ def update(use_case: str | None = None) -> Detected:
         ServiceUnavailable: the lake, which holds the incidents themselves, cannot be reached.
     """
     names = discovery.names() if use_case is None else [use_case]
-    known, unread = readable_incidents([INSTALLATION, *names])
+    known, unread = incidents.readable([INSTALLATION, *names])
     now = datetime.now(UTC)
     declared, readings = _read([name for name in names if name in known], known, now)
     events: list[IncidentEvent] = []
@@ -90,26 +90,6 @@ def findings(use_case: str) -> list[Finding]:
     """
     known = incidents.of([INSTALLATION, use_case])
     return list(_read([use_case], known, datetime.now(UTC), keep=False)[1][use_case].findings)
-
-
-def readable_incidents(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, str]]:
-    """The incidents of each, and why those of others cannot be read: a damaged table of one hides no other.
-
-    Args:
-        names: Names of use cases; an empty one is the installation.
-
-    Raises:
-        ServiceUnavailable: the lake's catalog cannot be reached.
-    """
-    try:
-        return incidents.of(names), {}
-    except ServiceUnavailable:
-        raise
-    except PerennialError as error:
-        if len(names) == 1:
-            return {}, {f"incidents of {names[0] or 'the installation'}": _in_words(error)}
-    parts = [readable_incidents([name]) for name in names]
-    return {k: v for known, _ in parts for k, v in known.items()}, {k: v for _, why in parts for k, v in why.items()}
 
 
 def _decide(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from typing import Any, Literal, NamedTuple, get_args
 from perennial import discovery, lake_cache
 from perennial.alert_routes import SEVERITIES as SEVERITIES
 from perennial.alert_routes import Severity as Severity
-from perennial.errors import InvalidParams
+from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
 from perennial.use_case.table_names import OF_INSTALLATION, TableNames
 
+log = logging.getLogger(__name__)
 #: The name under which incidents of the installation are kept; `use_case` is empty in their events. No use case's name
 #: begins like this.
 INSTALLATION = ""
@@ -208,9 +210,33 @@ def of(use_cases: Iterable[str]) -> dict[str, list[Incident]]:
     return {name: from_rows(name, rows[where]) for name, where in names.items()}
 
 
+def readable(names: Sequence[str]) -> tuple[dict[str, list[Incident]], dict[str, str]]:
+    """The incidents of each, and why those of others cannot be read: a damaged table of one hides no other.
+
+    Args:
+        names: Names of use cases; an empty one is the installation.
+
+    Raises:
+        ServiceUnavailable: the lake's catalog cannot be reached.
+    """
+    try:
+        return of(names), {}
+    except ServiceUnavailable:
+        raise
+    except PerennialError as error:
+        if len(names) == 1:
+            why = f"{error.problem.splitlines()[0]} {error.fix}".strip()
+            return {}, {f"incidents of {names[0] or 'the installation'}": why}
+    parts = [readable([name]) for name in names]
+    return {k: v for known, _ in parts for k, v in known.items()}, {k: v for _, why in parts for k, v in why.items()}
+
+
 def every() -> dict[str, list[Incident]]:
-    """The incidents of every use case that there is, and of the installation; by name, the installation's is empty."""
-    return of([INSTALLATION, *discovery.names()])
+    """The readable incidents of every use case, and of the installation; by name, the installation's is empty."""
+    known, unread = readable([INSTALLATION, *discovery.names()])
+    for what, why in unread.items():
+        log.warning("The %s cannot be read: %s", what, why)
+    return known
 
 
 def open_incidents(use_case: str) -> list[Incident]:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from perennial.alert_routes import SEVERITIES, AlertRoute, Severity
 from perennial.alerts import messages
-from perennial.alerts.deliveries import Delivery, History, pause
+from perennial.alerts.deliveries import Delivery, History, is_pausing
 from perennial.alerts.incidents import ACKNOWLEDGED, CLOSED, UPDATED, Incident, IncidentEvent
 
 _CRITICAL: Severity = "critical"
@@ -99,7 +99,7 @@ def due(route: AlertRoute, history: History, pending: Sequence[Pending], now: da
         now: UTC.
     """
     failures = history.failures
-    is_paused = bool(failures) and now < failures[-1].recorded_at + pause(len(failures))
+    is_paused = bool(failures) and is_pausing(failures[-1].recorded_at, len(failures), now)
     is_quiet = route.quiet is not None and route.quiet.include(now)
     ready = []
     for each in _messages(pending):
@@ -107,15 +107,14 @@ def due(route: AlertRoute, history: History, pending: Sequence[Pending], now: da
         attempts = attempts_of(route, history, each)
         is_new_and_critical = severity == _CRITICAL and not attempts
         own = [row for part in each for row in _failed(route, history, part)]
-        waits = bool(own) and now < max(row.recorded_at for row in own) + pause(attempts)
+        waits = bool(own) and is_pausing(max(row.recorded_at for row in own), attempts, now)
         if not waits and (not is_quiet or severity == _CRITICAL) and (not is_paused or is_new_and_critical):
             ready.append((attempts, each))
     ready.sort(key=lambda each: each[0])
-    allowed = route.per_hour - history.sent_within_an_hour(now)
-    if allowed <= 0:
-        # The limit keeps floods away. What is critical does not wait for it: at each look, all of it is one message.
-        return _within_limit([each for _, each in ready if _severity(each) == _CRITICAL], 1)
-    return _within_limit([each for _, each in ready], allowed)
+    allowed = max(route.per_hour - history.sent_within_an_hour(now), 0)
+    told, held_back = _within_limit([each for _, each in ready], allowed)
+    # The limit keeps floods away. What is critical does not wait for it: at each look, all of it is one message more.
+    return [*_at_once([each for each in held_back if _severity(each) == _CRITICAL]), *told]
 
 
 def _severity(message: Sequence[Pending]) -> Severity:
@@ -130,17 +129,26 @@ def _messages(pending: Sequence[Pending]) -> list[list[Pending]]:
     return list(grouped.values())
 
 
-def _within_limit(ready: list[list[Pending]], allowed: int) -> list[list[Pending]]:
-    """As many messages as are allowed: the last one sums up what exceeds them."""
+def _within_limit(ready: list[list[Pending]], allowed: int) -> tuple[list[list[Pending]], list[list[Pending]]]:
+    """As many messages as are allowed, the last one sums up what exceeds them; and those that have to wait."""
     if len(ready) <= allowed:
-        return ready
-    # A summary that was begun stays as it is: another one would tell the same again under another key.
-    begun = [each for each in ready if each[0].group]
-    single = [each for each in ready if not each[0].group]
+        return ready, []
+    begun, single = _begun(ready)
     alone = allowed - len(begun) - 1
     if alone < 0:
-        return begun[:allowed]
-    return [*begun, *single[:alone], [part for each in single[alone:] for part in each]]
+        return begun[:allowed], [*begun[allowed:], *single]
+    return [*begun, *single[:alone], [part for each in single[alone:] for part in each]], []
+
+
+def _at_once(messages: list[list[Pending]]) -> list[list[Pending]]:
+    """All of them in as few messages as there can be."""
+    begun, single = _begun(messages)
+    return [*begun, *([[part for each in single for part in each]] if single else [])]
+
+
+def _begun(messages: list[list[Pending]]) -> tuple[list[list[Pending]], list[list[Pending]]]:
+    """Summaries that were begun, and the others. Those stay: another would tell the same again under another key."""
+    return [each for each in messages if each[0].group], [each for each in messages if not each[0].group]
 
 
 def _failed(route: AlertRoute, history: History, pending: Pending) -> list[Delivery]:

@@ -181,6 +181,8 @@ def compared(
     counts, at, found = dict(before.counts), dict(before.at), {}
     for name in use_cases:
         newest, since = counted.get(name, Counts()), before.at.get(name)
+        if since is not None and since > now:  # The clock was set back: else few requests were waited with until then.
+            since = at[name] = now
         lately = newest.since(before.counts.get(name, Counts()))
         is_over = since is not None and now - since >= LONGEST
         if since is None or lately.requests >= ENOUGH or is_over:
@@ -255,7 +257,7 @@ def silent(before: Look, now: datetime, problem: str) -> tuple[Look, Reading]:
     about, unread = Subject("serving", SERVER), {"prediction server": problem}
     if not before.has_answered:
         return before, Reading(unread=unread)
-    since = before.silent_since or now
+    since = min(before.silent_since or now, now)  # Also if the clock was set back.
     look = replace(before, silent_since=since)
     if now - since < SILENCE:
         return look, Reading(undecided=frozenset({about}), unread=unread)

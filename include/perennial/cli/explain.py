@@ -62,6 +62,7 @@ def explain(
 
 def _show(explained: Explanation, most: int | None) -> None:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     described = ", ".join(f"{name}={value}" for name, value in explained.key.items())
@@ -74,7 +75,9 @@ def _show(explained: Explanation, most: int | None) -> None:
     drawn.add_column("contribution", justify="right")
     shown = explained.contributions[:most]
     for each in shown:
-        drawn.add_row(each.feature, "null" if each.value is None else str(each.value), f"{each.contribution:+.4f}")
+        drawn.add_row(
+            each.feature, "null" if each.value is None else escape(str(each.value)), f"{each.contribution:+.4f}"
+        )
     if rest := explained.contributions[len(shown) :]:
         drawn.add_row(f"{len(rest)} more", "", f"{sum(each.contribution for each in rest):+.4f}")
     console().print(drawn)

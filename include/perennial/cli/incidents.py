@@ -73,7 +73,10 @@ def show_list(
             note(f"{source} cannot be read, and closes no incident: {why}")
     elif not settings().alerts_every:
         note("PERENNIAL_ALERTS_EVERY is 0: incidents are looked for by `--detect` only.")
-    known = incidents.every() if use_case is None else incidents.of([use_case])
+    names = [incidents.INSTALLATION, *discovery.names()] if use_case is None else [use_case]
+    known, unread = incidents.readable(names)
+    for what, why in unread.items():
+        note(f"The {what} cannot be read: {why}")
     shown = [each for of_one in known.values() for each in of_one if each.is_open or everything]
     shown.sort(key=_order)
     if as_json:
@@ -152,6 +155,7 @@ def _place(incident: Incident) -> str:
 
 def _table(shown: Sequence[Incident]) -> Table:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -163,5 +167,5 @@ def _table(shown: Sequence[Incident]) -> Table:
         colour = colours[each.latest.severity] if each.is_open else ""
         severity = f"[{colour}]{each.latest.severity}[/]" if colour else each.latest.severity
         since = f"{each.first.recorded_at:%Y-%m-%d %H:%M}"
-        drawn.add_row(each.id[:8], each.state, severity, each.first.use_case or "-", since, each.latest.title)
+        drawn.add_row(each.id[:8], each.state, severity, each.first.use_case or "-", since, escape(each.latest.title))
     return drawn

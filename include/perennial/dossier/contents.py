@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -174,8 +176,9 @@ def _without_logins(content: bytes) -> bytes:
 def _check_secrets(facts: index.Facts, files: Mapping[str, bytes]) -> None:
     """Refuse a dossier that would give away a password or key of this installation."""
     for secret in secrets.of_installation():
+        written = {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1], html.escape(secret)}
         for name, content in files.items():
-            if secret.encode() in content:
+            if any(each.encode() in content for each in written):
                 raise PerennialError(
                     f"The dossier of version {facts.version} of {facts.use_case!r} was not written: {name} would hold a"
                     " password or key of this installation.",

@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from typing import Any, NamedTuple
 
-from perennial.dossier.archive import MANIFEST, Problem, printable
+from perennial.dossier.archive import MANIFEST, Problem, is_name, printable
 
 #: What a reader has to know to understand it; another number is another form.
 FORMAT = "perennial-dossier/1"
+#: What a manifest says in ISO 8601, or leaves out.
+MOMENTS = ("as_of", "newest_record")
 
 
 class NotRecorded(NamedTuple):
@@ -95,11 +97,14 @@ def check(files: Mapping[str, bytes], unread: frozenset[str] = frozenset()) -> t
         told = json.loads(files[MANIFEST])
         listed = {name: (each["sha256"], each["bytes"]) for name, each in told["files"].items()}
         form = told["format"], type(told["use_case"]), type(told["version"])
+        moments = [datetime.fromisoformat(at) for name in MOMENTS if (at := told.get(name)) is not None]
         is_as_written = files[MANIFEST] == as_bytes(told) and told["digest"] == digest_of(told)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}, [Problem(MANIFEST, "was changed: it is no manifest of a dossier")]
     if form != (FORMAT, str, int):
         return {}, [Problem(MANIFEST, f"has another form than {FORMAT!r}, the only one that is read")]
+    if not is_name(told["use_case"]) or not all(each.tzinfo for each in moments):
+        return {}, [Problem(MANIFEST, "names a use case or a time that no dossier has")]
     problems = []
     if not is_as_written:
         problems.append(Problem(MANIFEST, "was changed: it does not have the digest that it names"))

@@ -38,10 +38,11 @@ def recover(records: Records, files: Mapping[str, str], commit: str, diff: bytes
     for name in sorted(files):
         if not name.startswith((folder, "feature_repo/")):
             continue
-        content = _with_digest(use_case, name, files[name], commit.partition("+")[0], diff)
-        if not archive.is_name(name):
+        if not archive.is_name(name):  # Before anything is read or made at that place, which may be elsewhere.
             records.miss(f"source file {name!r}", "it has a name that no file of a dossier has")
-        elif content is None:
+            continue
+        content = _with_digest(use_case, name, files[name], commit.partition("+")[0], diff)
+        if content is None:
             records.miss(f"source file {name}", "neither this machine nor its git repository has it as it was then")
         elif uncommitted_changes.looks_secret(name, content.decode(errors="replace")):
             records.miss(f"source file {name}", "it looks as if it held a secret, and was left out")

@@ -110,7 +110,7 @@ def against_records(content: bytes, verified: Verification) -> Verification:
 
     files, _ = archive.unpack(content)
     told = json.loads(files[archive.MANIFEST])
-    as_of, newest = (datetime.fromisoformat(told[name]) if told[name] else None for name in ("as_of", "newest_record"))
+    as_of, newest = (datetime.fromisoformat(told[name]) if told.get(name) else None for name in manifest.MOMENTS)
     today = contents.gather(discovery.load(verified.use_case), verified.version, as_of, until=newest).files
     problems = [Problem(name, "no record says this any more") for name in sorted(files.keys() - today.keys())]
     problems += [Problem(name, "is in the records, and not in the dossier") for name in sorted(today.keys() - files)]
