@@ -41,7 +41,7 @@ def test_it_tells_what_it_assumed_wrote_and_what_comes_next(project: Path, sales
     assert {path for path in files(project) if f"  {path}\n" in done.stdout} == files(project)
     again = run("new", "shop", "--data", sales, "--label", "Revenue", PERENNIAL_PROJECT=str(project))
     assert again.returncode == 2
-    assert "there already" in again.stderr
+    assert "There is a use case 'shop' already." in again.stderr
 
 
 def test_what_is_unclear_must_be_given_without_a_terminal(project: Path, sales: str) -> None:
