@@ -22,6 +22,8 @@ from perennial.settings import settings
 
 #: How long a server that was running already may take to show that it works, in seconds. A heartbeat comes every 5 s.
 _PATIENCE = 20.0
+#: Seconds after its start from which on a scheduler without workers rests: see `orchestration.executor`.
+_RESTS_AFTER = 60.0
 
 
 def is_healthy(name: str, since: float) -> bool:
@@ -78,18 +80,19 @@ def _airflow_works(name: str, since: float) -> bool:
         tasks = _get(f"{uri}/execution/health")
         return tasks is not None and tasks.status_code == 200
     key = name.replace("-", "_")
-    if name == "scheduler" and not _has_workers(name):
+    if name == "scheduler" and not _has_imported(name):
         return False  # Its first heartbeat comes before it imports the libraries; tasks start after that.
     heartbeat = state[key].get(f"latest_{key}_heartbeat")
     is_recent = heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() >= since
     return state[key]["status"] == "healthy" and is_recent
 
 
-def _has_workers(name: str) -> bool:
+def _has_imported(name: str) -> bool:
+    """Whether it has workers, or has run for so long that those may have ended because there was nothing to do."""
     record = processes.Record.read(name)
     leader = record.process() if record else None
     try:
-        return leader is not None and bool(leader.children())
+        return leader is not None and (bool(leader.children()) or time.time() - leader.create_time() >= _RESTS_AFTER)
     except psutil.NoSuchProcess:
         return False
 
