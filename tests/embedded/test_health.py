@@ -64,9 +64,9 @@ def test_a_component_works_by_a_heartbeat_after_the_moment(
 
 def test_a_scheduler_without_workers_does_not_work_yet(airflow: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     says(airflow, state(NOW + 1))
-    monkeypatch.setattr(health, "_has_workers", lambda name: False)
+    monkeypatch.setattr(health, "_has_imported", lambda name: False)
     assert not health.is_healthy("scheduler", NOW)
-    monkeypatch.setattr(health, "_has_workers", lambda name: True)
+    monkeypatch.setattr(health, "_has_imported", lambda name: True)
     assert health.is_healthy("scheduler", NOW)
 
 
