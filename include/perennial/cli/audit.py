@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli import completion
 from perennial.cli.durations import duration
-from perennial.cli.frame import DONE, INVALID, REFUSED, AsJson, app, console, example, note, say, show_json
+from perennial.cli.frame import (
+    DONE,
+    INVALID,
+    REFUSED,
+    AsJson,
+    UseCaseOrAll,
+    app,
+    console,
+    example,
+    note,
+    say,
+    show_json,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,15 +45,7 @@ _NOTHING_DONE = {"--dry-run", "--help", "-h"}
 
 @app.command(epilog=example("perennial audit flights --since 7d"))
 def audit(
-    use_case: Annotated[
-        str | None,
-        typer.Argument(
-            help="Name of a use case; by default all, and what is about none.",
-            autocompletion=completion.use_cases,
-            metavar="[USE_CASE]",
-            show_default=False,
-        ),
-    ] = None,
+    use_case: UseCaseOrAll = None,
     since: Annotated[
         str, typer.Option("--since", metavar="AGE", help="Only what is not older than this: 36h, 7d.")
     ] = "30d",
@@ -50,8 +53,8 @@ def audit(
 ) -> None:
     """Show who did what, from where, why, and what came of it.
 
-    What people did on pages, by REST and on the command line, the newest last. What tasks did is in their runs; why a
-    version serves is in `perennial history`.
+    What people did on pages, by REST and on the command line, the newest last; without a
+    use case also what is about none. What tasks did is in their runs; why a version serves is in `perennial history`.
     """
     from perennial import discovery
     from perennial.registry import audit_log

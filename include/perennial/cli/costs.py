@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.cli import completion
-from perennial.cli.frame import AsJson, app, console, example, say, show_json
+from perennial.cli.frame import AsJson, UseCaseOrAll, app, console, example, say, show_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,15 +17,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog=example("perennial costs flights"))
 def costs(
-    use_case: Annotated[
-        str | None,
-        typer.Argument(
-            help="Name of a use case; by default all.",
-            autocompletion=completion.use_cases,
-            metavar="[USE_CASE]",
-            show_default=False,
-        ),
-    ] = None,
+    use_case: UseCaseOrAll = None,
     months: Annotated[int, typer.Option(min=1, help="How many months to show, the newest first.")] = 3,
     as_json: AsJson = False,
 ) -> None:

@@ -67,6 +67,15 @@ UseCaseName = Annotated[
         metavar="USE_CASE",
     ),
 ]
+UseCaseOrAll = Annotated[
+    str | None,
+    typer.Argument(
+        help="Name of a use case; by default all.",
+        autocompletion=completion.use_cases,
+        metavar="[USE_CASE]",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run has ended; fail if it fails.")]

@@ -72,12 +72,9 @@ def _records(home: Path, *, write: bool) -> tuple[dict[str, list[str]], str]:
     from perennial.project import lake_records
 
     try:
-        columns = lake_records.missing_columns()
-        if write:
-            lake_records.add_columns()
+        return lake_records.add_columns() if write else lake_records.missing_columns(), ""
     except ServiceUnavailable as error:
         return {}, error.problem
-    return columns, ""
 
 
 def _print(planned: Upgrade, columns: dict[str, list[str]], problem: str, *, written: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from perennial import discovery, lake
 from perennial.lake import schema_evolution
 from perennial.lake.schemas import TABLES
+from perennial.use_case.table_names import OF_INSTALLATION
 
 
 def missing_columns() -> dict[str, list[str]]:
@@ -26,15 +27,17 @@ def missing_columns() -> dict[str, list[str]]:
     return missing
 
 
-def add_columns() -> None:
-    """Add them to every table that is there.
+def add_columns() -> dict[str, list[str]]:
+    """Add them to every table that is there; what was added, as `missing_columns` gives it.
 
     Raises:
         ServiceUnavailable: the lake's database does not answer.
     """
-    for identifier in missing_columns():
+    missing = missing_columns()
+    for identifier in missing:
         lake.add_columns(identifier, TABLES[identifier.rpartition(".")[2]])
+    return missing
 
 
 def _tables() -> list[tuple[str, str]]:
-    return [(f"{owner}.{name}", name) for owner in (*discovery.names(), "_installation") for name in TABLES]
+    return [(f"{owner}.{name}", name) for owner in (*discovery.names(), OF_INSTALLATION) for name in TABLES]
