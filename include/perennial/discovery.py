@@ -37,8 +37,7 @@ def load(name: str) -> UseCase:
     """
     from perennial.use_case import UseCase, load_module
 
-    if not _is_declared(name):
-        raise _unknown(name)
+    folder(name)  # Raises if there is none.
     try:
         module = load_module(name, "use_case")
     except PerennialError:
@@ -89,6 +88,7 @@ def folder(name: str) -> Path:
     Raises:
         UnknownUseCase: there is none of that name.
     """
+    # Not by `names()`: each DAG file loads every use case, and would look through all their folders for each.
     for root in roots() if Path(name).name == name else ():
         if (root / name / "use_case.py").is_file():
             return root / name
@@ -165,11 +165,6 @@ def _unknown(name: str) -> UnknownUseCase:
     return UnknownUseCase(
         f"There is no use case {name!r}.", f"{did_you_mean(name, known)}Known: {', '.join(known) or 'none'}."
     )
-
-
-def _is_declared(name: str) -> bool:
-    # Not `name in names()`: each DAG file loads every use case, and would look through all their folders for each.
-    return Path(name).name == name and any((root / name / "use_case.py").is_file() for root in roots())
 
 
 def _unreadable(name: str, error: Exception) -> PerennialError:

@@ -23,8 +23,7 @@ from perennial.errors import InvalidParams, PerennialError, ServiceUnavailable
 from perennial.use_case.table_names import OF_INSTALLATION, TableNames
 
 log = logging.getLogger(__name__)
-#: The name under which incidents of the installation are kept; `use_case` is empty in their events. No use case's name
-#: begins like this.
+#: In place of a use case's name: incidents of the installation.
 INSTALLATION = ""
 
 Reason = Literal[

@@ -11,12 +11,11 @@ from typing import Any
 from perennial.doctor.finding import Finding, failed, not_applicable, passed, warning
 from perennial.embedded.status import running
 from perennial.services import postgres_address
+from perennial.services.postgres_address import DATABASES, name_of
 from perennial.settings import settings
 
 #: How long to wait for a store, in seconds.
 PATIENCE = 4
-#: The databases on the server, as `perennial.services.postgres` names them.
-_DATABASES = ("airflow", "mlflow", "lake", "feast")
 #: The oldest PostgreSQL that Airflow still supports.
 _OLDEST_VERSION = 140000
 _CLOCK_WARNING, _CLOCK_FAILED = 5.0, 60.0
@@ -76,7 +75,7 @@ def _version(state: _Server) -> Finding:
 
 
 def _databases(state: _Server) -> Finding:
-    names = list(map(_name_of, _DATABASES))
+    names = list(map(name_of, DATABASES))
     missing = [name for name in names if name not in state.databases]
     if missing:
         return warning("Databases", f"{', '.join(missing)} do not exist yet", "`perennial up` creates them.")
@@ -131,10 +130,6 @@ def _other_catalog() -> Finding:
     return passed("Catalog", f"of type {properties['type']}, {len(namespaces)} namespaces")
 
 
-def _name_of(database: str) -> str:
-    return settings().own_name(database, "_") if database in _DATABASES else database
-
-
 def connect(database: str) -> Any:
     """A connection of psycopg2 to one of the configured server's databases."""
     import psycopg2
@@ -142,9 +137,9 @@ def connect(database: str) -> Any:
     configured = settings().database
     if configured is None:
         parameters = postgres_address.address().parameters()
-        return psycopg2.connect(dbname=_name_of(database), connect_timeout=PATIENCE, **parameters)
+        return psycopg2.connect(dbname=name_of(database), connect_timeout=PATIENCE, **parameters)
     scheme, _, rest = configured.get_secret_value().partition("://")  # Without SQLAlchemy's name of a driver.
-    return psycopg2.connect(f"{scheme.partition('+')[0]}://{rest}", dbname=_name_of(database), connect_timeout=PATIENCE)
+    return psycopg2.connect(f"{scheme.partition('+')[0]}://{rest}", dbname=name_of(database), connect_timeout=PATIENCE)
 
 
 def embedded_not_running(name: str) -> Finding | None:

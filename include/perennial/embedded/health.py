@@ -15,15 +15,13 @@ import httpx
 import psutil
 
 from perennial.embedded import processes
-from perennial.embedded.status import is_running
+from perennial.embedded.status import WORKERS_END_AFTER, is_running
 from perennial.services import listeners
 from perennial.services.credentials import login
 from perennial.settings import settings
 
 #: How long a server that was running already may take to show that it works, in seconds. A heartbeat comes every 5 s.
 _PATIENCE = 20.0
-#: Seconds after its start from which on a scheduler without workers rests: see `orchestration.executor`.
-_RESTS_AFTER = 60.0
 
 
 def is_healthy(name: str, since: float) -> bool:
@@ -92,7 +90,9 @@ def _has_imported(name: str) -> bool:
     record = processes.Record.read(name)
     leader = record.process() if record else None
     try:
-        return leader is not None and (bool(leader.children()) or time.time() - leader.create_time() >= _RESTS_AFTER)
+        if leader is None:
+            return False
+        return bool(leader.children()) or time.time() - leader.create_time() >= WORKERS_END_AFTER
     except psutil.NoSuchProcess:
         return False
 

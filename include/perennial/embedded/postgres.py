@@ -30,7 +30,7 @@ from perennial.embedded.postgres_programs import (
 )
 from perennial.errors import ServiceUnavailable
 from perennial.services import postgres, socket_link
-from perennial.services.postgres_address import MARK, folder, is_ready, process
+from perennial.services.postgres_address import MARK, folder, is_ready, name_of, process
 from perennial.settings import settings
 
 #: Recovery after a power cut may take this long, in seconds.
@@ -245,7 +245,7 @@ def create_databases() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
             present = {name for (name,) in cursor.fetchall()}
-            for name in map(postgres.name_of, postgres.DATABASES):
+            for name in map(name_of, postgres.DATABASES):
                 if name not in present:
                     cursor.execute(f'CREATE DATABASE "{name}"')
     finally:

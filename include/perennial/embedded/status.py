@@ -11,6 +11,9 @@ from perennial.settings import Settings, reached_at, settings
 
 #: The scheduler first: it takes the longest to start.
 AIRFLOW_COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer")
+#: Seconds without a task after which the scheduler's workers end, which hold memory of their own. The next task forks
+#: them again.
+WORKERS_END_AFTER = 60.0
 ServiceState = Literal["running", "stopped", "external"]
 
 

@@ -100,8 +100,8 @@ def apply_safely(use_case: UseCase) -> bool:
     ) -> set[tuple[str, str]] | None:
         before, after = reading.registered(), reading.from_contents(contents)
         changes = differences.compare(before, after)
+        own = {each for side in (before, after) for each in side.made_of("service", use_case.feature_service)}
         if not settings().pipelines_apply:
-            own = {each for side in (before, after) for each in side.made_of("service", use_case.feature_service)}
             _refuse_unregistered(use_case, [change for change in changes if _id(change) in own])
             return set()
         unacknowledged = _unacknowledged(changes, before, after)
@@ -109,7 +109,6 @@ def apply_safely(use_case: UseCase) -> bool:
         if not unacknowledged and not broken:
             _forget(store, views)
             return None
-        own = {each for side in (before, after) for each in side.made_of("service", use_case.feature_service)}
         if ("service", use_case.feature_service) not in own or any(_id(change) in own for change in unacknowledged):
             for error in broken.values():  # The file that is missing is the likely reason.
                 raise error

@@ -45,7 +45,7 @@ def _of_sql_catalog(identifiers: Sequence[str]) -> dict[str, str]:
 def _connect() -> Any:
     import psycopg2
 
-    configured, name = settings().database, settings().own_name("lake", "_")
+    configured, name = settings().database, postgres_address.name_of("lake")
     if configured is None:
         return psycopg2.connect(dbname=name, **postgres_address.address().parameters())
     # The driver is SQLAlchemy's addition to the URL; `dbname` wins over the one in it.

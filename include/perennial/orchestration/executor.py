@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 from perennial._common.heavy_imports import preload
+from perennial.embedded.status import WORKERS_END_AFTER
 from perennial.orchestration._compat import OneProcessPerTask
 
 #: Seconds without a task after which the scheduler looks for work less often, and the pause that it then makes each
 #: time: a run that is started meanwhile begins so much later, and none of its further tasks do.
 RESTS_AFTER, PAUSE = 10.0, 2.0
-#: Seconds without a task after which the workers end, which hold memory of their own. The next task forks them again.
-WORKERS_END_AFTER = 60.0
 
 
 class PreloadingLocalExecutor(OneProcessPerTask):

@@ -6,7 +6,6 @@ Tasks and the clock are not in it: their runs, and the ledger, say what they did
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from uuid import uuid4
 
 from perennial import lake_cache
 from perennial.errors import PerennialError
+from perennial.services import secrets
 from perennial.use_case.table_names import OF_INSTALLATION, TableNames
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ Outcome = Literal["done", "refused", "failed"]
 TABLE = TableNames(OF_INSTALLATION).audit_log
 #: Longer texts are cut: a request may say anything.
 _LONGEST = 500
-_LOGIN = re.compile(r"://[^/\s@]+@")
 
 
 @dataclass(frozen=True)
@@ -87,4 +86,4 @@ def acts(use_case: str | None = None, since: datetime | None = None) -> Sequence
 def _plain(text: str) -> str:
     """Text of limited length, without control characters, what no encoding has, and logins in addresses."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _LOGIN.sub("://***@", printable)[:_LONGEST]
+    return secrets.redact(printable, frozenset())[:_LONGEST]

@@ -15,9 +15,9 @@ from sqlalchemy import URL, CreateEnginePlugin, Engine, create_engine, make_url,
 
 from perennial._common.storage import explaining_database
 from perennial.services import postgres_address
+from perennial.services.postgres_address import DATABASES as DATABASES
+from perennial.services.postgres_address import name_of
 from perennial.settings import settings
-
-DATABASES = ("airflow", "mlflow", "lake", "feast")
 
 
 def url(database: str, driver: str = "psycopg2") -> URL:
@@ -33,11 +33,6 @@ def url(database: str, driver: str = "psycopg2") -> URL:
     configured = settings().database
     where = make_url(configured.get_secret_value()) if configured else _embedded()
     return where.set(drivername=f"postgresql+{driver}", database=name_of(database))
-
-
-def name_of(database: str) -> str:
-    """The name on the server of one of `DATABASES`, which is the environment's own; others are named as they are."""
-    return settings().own_name(database, "_") if database in DATABASES else database
 
 
 def _embedded() -> URL:

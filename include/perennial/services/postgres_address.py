@@ -1,4 +1,4 @@
-"""Where the embedded PostgreSQL listens, read from PostgreSQL's own PID file."""
+"""Where the embedded PostgreSQL listens, read from PostgreSQL's own PID file, and how its databases are named."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from perennial.errors import ServiceUnavailable
 from perennial.services import socket_link
 from perennial.settings import settings
 
+DATABASES = ("airflow", "mlflow", "lake", "feast")
 #: A parameter of the server that means nothing to it: it tells whoever lists processes which folder a server is of.
 MARK = "perennial.folder="
 #: The longest path of a socket, in bytes: 107 on Linux, 103 on macOS.
@@ -41,6 +42,11 @@ class Address:
     def parameters(self) -> dict[str, str]:
         """What libpq needs to connect to it, by libpq's names; the database is missing."""
         return {"host": self.socket, "port": self.port, "user": self.user, "requirepeer": self.account}
+
+
+def name_of(database: str) -> str:
+    """The name on the server of one of `DATABASES`, which is the environment's own; others are named as they are."""
+    return settings().own_name(database, "_") if database in DATABASES else database
 
 
 def folder() -> Path:

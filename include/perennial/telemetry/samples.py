@@ -50,6 +50,6 @@ class Samples(Collector):
 
     def exposition(self) -> bytes:
         """All of them in Prometheus' text format."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
-        return generate_latest(registry)
+        collectors = CollectorRegistry(auto_describe=False)
+        collectors.register(self)
+        return generate_latest(collectors)

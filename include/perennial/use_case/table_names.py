@@ -55,7 +55,7 @@ class TableNames:
         return f"{self.use_case}.{table}"
 
 
-#: In place of a use case's name: records of the installation.
+#: In place of a use case's name: records of the installation. No use case's name begins like this.
 OF_INSTALLATION = "_installation"
 #: Names that no raw or feature table may have.
 RESERVED = frozenset(name for name, value in vars(TableNames).items() if isinstance(value, _Reserved))
